@@ -1,0 +1,1 @@
+"""``pathogan info``: what a slide is."""

@@ -1,0 +1,1 @@
+"""How any model runs and learns: devices, events, runs, jobs, models on disk (no napari)."""

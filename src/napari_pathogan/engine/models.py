@@ -1,0 +1,201 @@
+"""Models on disk: a folder with ``model.json`` (the card) and ``weights.safetensors``.
+
+Weights are safetensors only; a pickle is never loaded. A card names what it was trained on and
+on what terms, how well it did on patients it had not seen, and what it is not for.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata as metadata
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from napari_pathogan.errors import ModelError, ModelNotFoundError
+from napari_pathogan.files import sha256, write_text, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+CARD = "model.json"
+WEIGHTS = "weights.safetensors"
+
+
+class Metric(BaseModel):
+    """A figure with its 95 % interval and the command that measured it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class TrainingData(BaseModel):
+    """What a model was trained on, and on what terms it may be used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    terms: str
+    citation: str = ""
+    patients: tuple[str, ...] = ()
+    n_images: int = 0
+
+
+class ModelCard(BaseModel):
+    """What a user must know of a model; stored as ``model.json`` beside the weights.
+
+    ``architecture`` names a builder of the task's ``network.py`` and ``arguments`` are its
+    arguments; ``settings`` holds what prediction needs besides the weights (calibration,
+    operating point, normalisation), as plain JSON. ``metrics`` were measured by patient folds,
+    with the command ``measured_by``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    task: str
+    architecture: str
+    arguments: dict[str, Any] = {}
+    mpp: float | None = None
+    patch_px: int | None = None
+    classes: tuple[str, ...] = ()
+    input_range: tuple[float, float] = (0.0, 1.0)
+    training_data: tuple[TrainingData, ...] = ()
+    recipe: dict[str, Any] = {}
+    metrics: dict[str, Metric] = {}
+    measured_by: str = ""
+    operating_point: float | None = None
+    settings: dict[str, Any] = {}
+    intended_use: str = "Research use only."
+    not_for: tuple[str, ...] = ()
+    licence: str = ""
+    versions: dict[str, str] = {}
+    sha256: str = ""
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a model's numbers depend on."""
+    names = ("napari-pathogan", "torch", "torchvision", "numpy")
+    return {name: metadata.version(name) for name in names}
+
+
+def zoo() -> Path:
+    """Return the folder of the embedded models."""
+    return Path(str(resources.files("napari_pathogan") / "zoo"))
+
+
+def find_models(task: str, *folders: Path) -> dict[str, Path]:
+    """Name -> folder of every model of a task: embedded ones, then those under ``folders``.
+
+    A folder is searched two levels deep, so that a folder of runs (``RUN/model/``) will do. Later
+    folders win where a name occurs twice. Cards that can't be read are left out here; loading
+    such a model by its folder says why.
+    """
+    found: dict[str, Path] = {}
+    for folder in (zoo(), *folders):
+        for card in sorted([*folder.glob(f"*/{CARD}"), *folder.glob(f"*/*/{CARD}")]):
+            try:
+                model = read_card(card.parent)
+            except ModelError:
+                continue
+            if model.task == task:
+                found[model.name] = card.parent
+    return found
+
+
+def locate(model: str | Path, task: str, *folders: Path) -> Path:
+    """Find a model's folder from its name, its folder, or the folder of its run.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is none; the message lists those there are.
+    """
+    for candidate in (Path(model), Path(model) / "model"):
+        if (candidate / CARD).is_file():
+            return candidate
+    named = find_models(task, *folders)
+    if str(model) in named:
+        return named[str(model)]
+    msg = f"no {task} model {str(model)!r}: give a folder with {CARD} or one of {', '.join(named)}"
+    raise ModelNotFoundError(msg)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read a model's card.
+
+    Raises
+    ------
+    ModelError
+        If ``model.json`` is missing, not JSON, or lacks what a card must say.
+    """
+    path = folder / CARD
+    try:
+        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"{path} can't be read ({error.strerror}); a model is a folder with {CARD} and {WEIGHTS}"
+        raise ModelError(msg) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        msg = f"{path} is not a model card: {where}: {first['msg']}"
+        raise ModelError(msg) from error
+
+
+def load_model(
+    model: str | Path, task: str, *folders: Path
+) -> tuple[ModelCard, dict[str, torch.Tensor]]:
+    """Read a model's card and weights, and check that they belong together and to ``task``.
+
+    Returns
+    -------
+    card, weights
+        Weights are CPU tensors in float32 whatever they were stored in.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such model.
+    ModelError
+        If the card is for another task, the weights are missing, damaged, or do not have the
+        hash that the card gives.
+    """
+    folder = locate(model, task, *folders)
+    card = read_card(folder)
+    if card.task != task:
+        msg = f"{folder / CARD} is a model for {card.task!r}, not for {task!r}; choose another model"
+        raise ModelError(msg)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        msg = f"{path} is missing; copy it beside {CARD}"
+        raise ModelError(msg)
+    if sha256(path) != card.sha256:
+        msg = f"{path} is not the file its card names (sha256 differs); copy the model anew"
+        raise ModelError(msg)
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        msg = f"{path} is damaged: {error}; copy the model anew"
+        raise ModelError(msg) from error
+    return card, {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+
+
+def save_model(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor]) -> ModelCard:
+    """Write a model folder whole or not at all; returns the card with its hash and versions."""
+    with written(folder) as beside:
+        beside.mkdir()
+        save_file({k: v.contiguous().cpu() for k, v in weights.items()}, beside / WEIGHTS)
+        done = card.model_copy(
+            update={"sha256": sha256(beside / WEIGHTS), "versions": package_versions()}
+        )
+        write_text(beside / CARD, done.model_dump_json(indent=1))
+    return done

@@ -1,0 +1,73 @@
+"""``Report``: metrics with intervals, as JSON, as a rich table, as the rows of a paper."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+
+class Value(NamedTuple):
+    """A figure with its interval; ``None`` where it can't be given (one patient, one class)."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """Three digits, with the interval where there is one: ``0.881 (0.842 to 0.913)``."""
+        if self.value is None:
+            return "not defined"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    title
+        What was evaluated on what, one line.
+    metrics
+        snake_case name -> value and 95 % interval, in the order they are shown.
+    counts
+        Plain whole numbers: ``n_patches``, ``n_patients``, ...
+    notes
+        What the reader must know: training patients among the test patients, prevalence used,
+        metrics that can't be given and why.
+    """
+
+    title: str
+    metrics: Mapping[str, Value]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{metric: {"value", "low", "high"}, ..., "n_patients": ..., "notes": [...]}``."""
+        out: dict[str, Any] = {name: value._asdict() for name, value in self.metrics.items()}
+        return {**out, **self.counts, "notes": list(self.notes)}
+
+    def to_json(self) -> str:
+        """Render :meth:`to_dict` as one JSON object."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    def table(self) -> Table:
+        """Render as a rich table, one metric a row."""
+        from rich.table import Table  # noqa: PLC0415  (only the command line needs rich)
+
+        table = Table(title=self.title, caption="\n".join(self.notes) or None)
+        table.add_column("metric")
+        table.add_column("value (95 % interval)")
+        for name, value in self.metrics.items():
+            table.add_row(name, str(value))
+        for name, count in self.counts.items():
+            table.add_row(name, str(count))
+        return table

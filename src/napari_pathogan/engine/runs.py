@@ -1,0 +1,192 @@
+"""A training run is a folder: config.json, metrics.jsonl, previews/, checkpoint, model/.
+
+It can be killed at any moment and resumed: checkpoints are written beside and renamed. They are
+safetensors with the structure of the state in the header, so that no pickle is ever loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from napari_pathogan.engine.events import Metrics, to_json
+from napari_pathogan.errors import DataFolderError, OutputError
+from napari_pathogan.files import output_error, write_text, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one training run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """What was asked for: config.json."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per :class:`Metrics` event."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def previews(self) -> Path:
+        """Pictures of the training's state."""
+        return self.path / "previews"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest resumable state."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """The finished model's folder."""
+        return self.path / "model"
+
+    def start(self, config: dict[str, Any], *, resume: bool = False) -> None:
+        """Make the folder and keep the configuration.
+
+        Raises
+        ------
+        OutputError
+            If the folder can't be made, or holds another run and ``resume`` is false.
+        DataFolderError
+            If a resumed run was started with another configuration; names what differs.
+        """
+        if self.config.exists():
+            if not resume:
+                msg = f"{self.path} holds a run already; resume it (--resume) or choose another folder"
+                raise OutputError(msg)
+            old = json.loads(self.config.read_text(encoding="utf-8"))
+            new = json.loads(json.dumps(config))
+            differing = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+            if differing:
+                msg = f"{self.path} was started with other settings: {', '.join(differing)}"
+                raise DataFolderError(msg)
+        try:
+            self.previews.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(self.path, error) from error
+        write_text(self.config, json.dumps(config, indent=1))
+
+    def log(self, event: Metrics) -> None:
+        """Append one line to metrics.jsonl."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as stream:
+                stream.write(to_json(event) + "\n")
+        except OSError as error:
+            raise output_error(self.metrics, error) from error
+
+    def rewind(self, step: int) -> None:
+        """Drop logged metrics after ``step``: what a killed run logged beyond its checkpoint."""
+        if self.metrics.exists():
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text(self.metrics, "".join(x for x in lines if _step(x) <= step))
+
+    def history(self) -> Iterator[dict[str, float]]:
+        """The logged metrics, one dict a step (with ``step``)."""
+        if self.metrics.exists():
+            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+                if _step(line) < float("inf"):
+                    record = json.loads(line)
+                    yield {"step": record["step"], **record["values"]}
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return float("inf")  # a line that the kill cut short
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Save nested dicts and lists of tensors and plain values, whole or not at all."""
+    tensors: dict[str, torch.Tensor] = {}
+
+    def flatten(value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, torch.Tensor):
+            key = f"t{len(tensors)}"
+            tensors[key] = value.detach().cpu().contiguous().clone()
+            return {"tensor": key}
+        if isinstance(value, dict):
+            return {"dict": [[k, flatten(v)] for k, v in value.items()]}
+        if isinstance(value, list | tuple):
+            return {"list": [flatten(v) for v in value]}
+        return {"value": value}
+
+    structure = json.dumps(flatten(state))
+    tensors.setdefault("empty", torch.zeros(0))
+    with written(path) as beside:
+        save_file(tensors, beside, metadata={"structure": structure})
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Load what :func:`save_state` saved (tuples come back as lists).
+
+    Raises
+    ------
+    DataFolderError
+        If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as stream:
+            structure = json.loads(stream.metadata()["structure"])
+
+            def restore(node: Any) -> Any:  # noqa: ANN401
+                ((kind, value),) = node.items()
+                if kind == "tensor":
+                    return stream.get_tensor(value)
+                if kind == "dict":
+                    return {k: restore(v) for k, v in value}
+                return [restore(v) for v in value] if kind == "list" else value
+
+            state: dict[str, Any] = restore(structure)
+            return state
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        msg = f"checkpoint {path} can't be read ({error}); start the run anew in another folder"
+        raise DataFolderError(msg) from error
+
+
+class EMA:
+    """Exponential moving average of a module's parameters; buffers are copied.
+
+    The decay warms up as ``min(decay, (1 + n) / (10 + n))`` so that early averages are not
+    dominated by the initial weights.
+    """
+
+    def __init__(self, module: torch.nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.shadow = {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: torch.nn.Module) -> None:
+        """Move the average towards the module's present state."""
+        self.updates += 1
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        parameters = dict(module.named_parameters())
+        for name, value in module.state_dict().items():
+            if name in parameters:
+                self.shadow[name].lerp_(value, 1 - keep)
+            else:
+                self.shadow[name].copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"updates": self.updates, "shadow": self.shadow}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.updates = int(state["updates"])
+        self.shadow = {k: v.to(self.shadow[k]) for k, v in state["shadow"].items()}

@@ -1,0 +1,63 @@
+"""The errors of napari-pathogan: one family, each also the built-in that fits.
+
+A message says what was wrong with which file, and what to do about it. The command line prints
+it as one line on stderr (exit code 2), the plugin as a napari notification.
+"""
+
+from __future__ import annotations
+
+
+class PathoganError(Exception):
+    """Base of all errors that a user can do something about."""
+
+
+class SlideFormatError(PathoganError, ValueError):
+    """A file is not a slide that can be opened: wrong format, empty, truncated, a directory."""
+
+
+class SlideReadError(PathoganError, OSError):
+    """Part of an open slide can't be read (a damaged tile, a lost network drive)."""
+
+
+class SlideClosedError(PathoganError, ValueError):
+    """A slide was read after it had been closed."""
+
+
+class UnknownScaleError(PathoganError, ValueError):
+    """Micrometres per pixel are needed, and the slide does not say."""
+
+
+class NoTissueError(PathoganError, ValueError):
+    """No tissue was found where some is needed."""
+
+
+class DataFolderError(PathoganError, ValueError):
+    """A folder of training data lacks what is needed (classes, patients, readable images)."""
+
+
+class ModelNotFoundError(PathoganError, FileNotFoundError):
+    """No model of that name or folder."""
+
+
+class ModelError(PathoganError, ValueError):
+    """A model can't be used: its weights differ from its card, or it is for another task."""
+
+
+class TrainingDivergedError(PathoganError, ArithmeticError):
+    """A loss became NaN or infinite; the last good checkpoint stays."""
+
+
+class DeviceError(PathoganError, RuntimeError):
+    """The compute device asked for is not there, or out of memory."""
+
+
+class EnvironmentMismatchError(PathoganError, ImportError):
+    """Installed packages do not fit together (torch and torchvision of different releases)."""
+
+
+class OutputError(PathoganError, OSError):
+    """A result can't be written: no permission, disk full, wrong kind of path."""
+
+
+class JobError(PathoganError, RuntimeError):
+    """A background run failed, or can't be started, cancelled or resumed."""

@@ -1,0 +1,1 @@
+"""Slides: what can be opened, read, measured and written (no torch, no napari)."""

@@ -1,0 +1,150 @@
+"""Where things are on a slide: regions, tile grids, and overlays that land exactly.
+
+Coordinates are level-0 pixels, y before x. An *edge* coordinate counts from the upper left corner
+of the slide (pixel 0 spans 0 to 1); a *centre* coordinate, which napari and OME-NGFF use, puts 0 at
+the middle of the first pixel: centre = edge - 0.5.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle in level-0 pixels: upper left corner (edges) and size."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    @property
+    def bottom(self) -> int:
+        """The row just below the region."""
+        return self.y + self.height
+
+    @property
+    def right(self) -> int:
+        """The column just right of the region."""
+        return self.x + self.width
+
+    @property
+    def empty(self) -> bool:
+        """Whether the region holds no pixel."""
+        return self.height <= 0 or self.width <= 0
+
+    def clip(self, shape: tuple[int, int]) -> Region:
+        """The part of the region inside a slide of ``shape`` (Y, X)."""
+        y, x = max(self.y, 0), max(self.x, 0)
+        bottom, right = min(self.bottom, shape[0]), min(self.right, shape[1])
+        return Region(y, x, max(bottom - y, 0), max(right - x, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """The tiles of a region at some scale.
+
+    Attributes
+    ----------
+    region
+        What is covered, in level-0 pixels.
+    tile
+        Side of a tile in pixels at the working scale.
+    downsample
+        Level-0 pixels per working pixel, a float.
+    overlap
+        Working pixels that neighbouring tiles share.
+    """
+
+    region: Region
+    tile: int
+    downsample: float
+    overlap: int = 0
+
+    @property
+    def step(self) -> float:
+        """Level-0 pixels between the starts of neighbouring tiles."""
+        return (self.tile - self.overlap) * self.downsample
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of tiles; the last ones may reach beyond the region."""
+        return self._count(self.region.height), self._count(self.region.width)
+
+    def _count(self, length: int) -> int:
+        reach = length - self.overlap * self.downsample
+        return max(1, math.ceil(reach / self.step - 1e-9)) if length > 0 else 0
+
+    def origin(self, row: int, col: int) -> tuple[float, float]:
+        """Upper left corner of a tile in level-0 edge coordinates (exact, not rounded)."""
+        return self.region.y + row * self.step, self.region.x + col * self.step
+
+    def nearest(self, y: float, x: float) -> Iterator[tuple[int, int]]:
+        """Rows and columns of all tiles, those nearest to a level-0 point first."""
+        rows, cols = self.shape
+        half = self.tile * self.downsample / 2
+        dy = self.region.y + np.arange(rows) * self.step + half - y
+        dx = self.region.x + np.arange(cols) * self.step + half - x
+        order = np.argsort((dy[:, None] ** 2 + dx[None, :] ** 2).ravel(), kind="stable")
+        for index in order:
+            yield divmod(int(index), cols)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """A coarse array and the exact affine that lays it on level 0.
+
+    Cell [r, c] covers the level-0 edge span ``origin + [r, c] * step`` to ``+ step``, so its centre
+    lies at ``origin + ([r, c] + 0.5) * step - 0.5`` in centre coordinates (the half-pixel rule).
+
+    Attributes
+    ----------
+    data
+        (Y, X) or (Y, X, 3).
+    origin
+        Level-0 edge coordinates (y, x) of the array's upper left corner.
+    step
+        Level-0 pixels per cell (y, x), floats.
+    """
+
+    data: np.ndarray
+    origin: tuple[float, float]
+    step: tuple[float, float]
+
+    def affine(
+        self, mpp: tuple[float, float] | None = None
+    ) -> tuple[tuple[float, float], tuple[float, float]]:
+        """``scale`` and ``translate`` (y, x) for a napari layer or an OME-NGFF transformation.
+
+        In micrometres where ``mpp`` is given, else in level-0 pixels. A level-0 layer itself has
+        scale ``mpp`` and translate 0.
+        """
+        my, mx = mpp or (1.0, 1.0)
+        scale = (self.step[0] * my, self.step[1] * mx)
+        translate = (
+            (self.origin[0] + self.step[0] / 2 - 0.5) * my,
+            (self.origin[1] + self.step[1] / 2 - 0.5) * mx,
+        )
+        return scale, translate
+
+    def cell(self, y: float, x: float) -> tuple[int, int] | None:
+        """Row and column of the cell at a level-0 centre coordinate; None outside."""
+        row = math.floor((y + 0.5 - self.origin[0]) / self.step[0])
+        col = math.floor((x + 0.5 - self.origin[1]) / self.step[1])
+        inside = 0 <= row < self.data.shape[0] and 0 <= col < self.data.shape[1]
+        return (row, col) if inside else None
+
+
+def level_affine(
+    downsample: tuple[float, float], mpp: tuple[float, float] | None = None
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """``scale`` and ``translate`` of a pyramid level so that it lies exactly on level 0."""
+    return Overlay(np.empty((0, 0)), (0.0, 0.0), downsample).affine(mpp)
