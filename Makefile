@@ -1,0 +1,37 @@
+# make demo    opens napari with a sample slide and its IDC heat map (a screenshot without a display)
+# make test    the whole test suite
+# make lint    ruff, mypy, import-linter, npe2
+# make bench   speed, as ratios in one run
+# make env     only the environment: .venv/bin/pathogan
+.PHONY: demo test lint bench env display
+SHELL := bash
+PYTHON := .venv/bin/python
+
+# On Linux without a display, windows open in a virtual one.
+ifeq ($(shell uname)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
+WINDOW := xvfb-run -a -s "-screen 0 1920x1200x24"
+SHOT := --screenshot demo/demo.png
+endif
+
+env: .venv/.ready
+.venv/.ready: pyproject.toml tools/setup
+	tools/setup env
+
+display:
+	@tools/setup display
+
+demo: env display
+	$(WINDOW) $(PYTHON) -m napari_pathogan.plugin.demo $(SHOT)
+
+test: env display
+	$(WINDOW) $(PYTHON) -m pytest $(ARGS)
+
+lint: env
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/npe2 validate src/napari_pathogan/napari.yaml
+
+bench: env
+	$(PYTHON) benchmarks/idc.py
