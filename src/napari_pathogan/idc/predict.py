@@ -1,0 +1,348 @@
+"""An IDC heat map of a slide, tile by tile: the tissue, its colours, the patches, their context.
+
+Patches are scored exactly as the model was trained and evaluated: 50 px at 4 um/px, each by
+itself. Speed comes from reading many at once and from reading while the network computes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
+from napari_pathogan.engine.tiles import read_ahead
+from napari_pathogan.errors import (
+    NoTissueError,
+    SlideFormatError,
+    SlideReadError,
+    UnknownScaleError,
+)
+from napari_pathogan.idc.grid import Block, CellGrid
+from napari_pathogan.idc.heatmap import HeatMap
+from napari_pathogan.slides.tissue import tissue_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from napari_pathogan.idc.model import IdcModel, SlideColours
+    from napari_pathogan.slides.geometry import Region
+    from napari_pathogan.slides.slide import Slide
+
+    Cells = npt.NDArray[np.bool_]
+
+MIN_TISSUE = 0.1  # cells with a smaller share of tissue are not scored
+BLOCK = 8  # cells per side of what is read at once
+CALL = 96  # patches times views per call of the network: short, so that cancel answers at once
+COLOUR_SAMPLE = 64  # patches whose pixels stand for the slide's colours
+CONTEXT_SAMPLE = 256  # patches outside the region that stand for the rest of the slide
+CONTEXT_CELLS = 2  # neighbours around the region that its context needs
+BLANK = 255  # what a slide puts where a tile can't be read
+COARSER = 1.25  # a slide this much coarser than the model's scale is warned of
+LAYERS = ("probability", "uncertainty")
+
+
+class Point(NamedTuple):
+    """A place on the slide, in level-0 pixels."""
+
+    y: float
+    x: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Which cells to score.
+
+    Attributes
+    ----------
+    grid
+        Where they are.
+    tissue
+        (H, W) float32: share of tissue of each cell.
+    wanted
+        (H, W) bool: cells of the region that hold tissue.
+    context
+        (H, W) bool: cells outside of it that are scored for the sake of its context only.
+    """
+
+    grid: CellGrid
+    tissue: np.ndarray
+    wanted: Cells
+    context: Cells
+
+    @property
+    def all_tissue(self) -> Cells:
+        """Cells of the whole slide that hold enough tissue to be scored."""
+        enough: Cells = self.tissue >= MIN_TISSUE
+        return enough
+
+    @property
+    def middle(self) -> Point:
+        """Level-0 point in the middle of what is wanted."""
+        row, col = np.argwhere(self.wanted).mean(0) + 0.5
+        (oy, ox), (sy, sx) = self.grid.origin, self.grid.step
+        return Point(oy + row * sy, ox + col * sx)
+
+
+def heat_map_grid(slide: Slide, model: IdcModel, step_um: float | None = None) -> CellGrid:
+    """Lay the grid that :func:`predict` fills, to make a layer before the first tile arrives.
+
+    Raises
+    ------
+    UnknownScaleError
+        If the slide does not say how many um a pixel measures.
+    SlideFormatError
+        If the slide is grey.
+    """
+    if slide.mpp is None:
+        msg = (
+            f"{slide.name} does not say how many micrometres a pixel measures; "
+            "pass it (--mpp 0.25, or the field in the widget)"
+        )
+        raise UnknownScaleError(msg)
+    if not slide.is_rgb:
+        msg = f"{slide.name} is grey; the IDC model needs a colour slide stained with H&E"
+        raise SlideFormatError(msg)
+    return CellGrid.over(
+        slide.shape[:2], slide.mpp, patch_px=model.patch_px, mpp=model.mpp, step_um=step_um
+    )
+
+
+def predict(
+    slide: Slide,
+    model: IdcModel,
+    region: Region | None = None,
+    *,
+    near: Point | tuple[float, float] | None = None,
+    polygons: Sequence[np.ndarray] | None = None,
+    step_um: float | None = None,
+) -> Generator[Event, None, None]:
+    """Score a slide's tissue; closing the generator cancels within 0.2 s.
+
+    Parameters
+    ----------
+    slide
+        A colour slide of known scale.
+    model
+        The model to score with.
+    region, polygons
+        Score only cells whose centre lies in this rectangle, and in one of these (N, 2) polygons
+        (y, x), all in level-0 pixels. The context of the heat map still is the whole slide's: the
+        region's neighbours and a spread sample of the rest are scored too, but not shown.
+    near
+        Level-0 point that is scored first; the middle of the region by default.
+    step_um
+        Distance between cells, 200 um by default (patch beside patch). 100 scores four times as
+        many overlapping patches, each with the same neighbours as before, and interleaves them.
+
+    Yields
+    ------
+    Event
+        ``Progress`` with ETA; ``Tile`` of the layers ``probability`` and ``uncertainty`` (float32,
+        NaN where not scored), calibrated patch by patch, as they come; ``Warn`` on tiles that
+        can't be read; at the end both layers once more as one tile each, with the context, and
+        ``Finished`` with the :class:`HeatMap`.
+
+    Raises
+    ------
+    UnknownScaleError, SlideFormatError
+        If the slide's scale is not known, or it is grey.
+    NoTissueError
+        If there is no tissue on the slide or in the region.
+    ValueError
+        If ``step_um`` does not divide the patch into whole pixels.
+    """
+    start = time.perf_counter()
+    grid = heat_map_grid(slide, model, step_um)
+    yield Progress(0, 0, "looking for tissue")
+    plan = _plan(slide, grid, region, polygons)
+    yield Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
+    colours = yield from _colours(slide, model, plan)
+    notes = _scale_note(slide, model)
+    yield from (Warn(note) for note in notes)
+
+    scores = np.full((*grid.shape, model.views), np.nan, np.float32)
+    yield from _score(slide, model, colours, plan, scores, near=near or plan.middle)
+    damage = _notes(slide)
+    yield from (Warn(note) for note in damage[1:])
+
+    probability, uncertainty = _with_context(model, plan, scores)
+    yield Tile("probability", 0, 0, probability)
+    yield Tile("uncertainty", 0, 0, uncertainty)
+    assert slide.mpp is not None
+    card = model.card
+    result = HeatMap(
+        probability=grid.overlay(probability),
+        uncertainty=grid.overlay(uncertainty),
+        tissue=grid.overlay(plan.tissue),
+        mpp=slide.mpp,
+        mpp_source=slide.mpp_source,
+        threshold=model.context_threshold,
+        model=card.name,
+        model_line=f"{card.title}, weights {card.sha256[:12]}. {card.intended_use}",
+        model_sha256=card.sha256,
+        slide=slide.name,
+        region=region,
+        notes=(*notes, *damage),
+    )
+    yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
+
+
+def _plan(
+    slide: Slide,
+    grid: CellGrid,
+    region: Region | None,
+    polygons: Sequence[np.ndarray] | None,
+) -> Plan:
+    """Find the tissue and choose what to score."""
+    cells = grid.overlay()
+    tissue = tissue_mask(slide).coverage(cells.origin, cells.step, grid.shape)
+    enough = tissue >= MIN_TISSUE
+    if not enough.any():
+        msg = f"no tissue found on {slide.name}; is it a stained slide, and is its scale right?"
+        raise NoTissueError(msg)
+    asked = grid.inside(region, polygons)
+    wanted = enough & asked
+    if not wanted.any():
+        msg = f"no tissue in this region of {slide.name}; choose another region"
+        raise NoTissueError(msg)
+    context = np.zeros(grid.shape, bool)
+    if not asked.all():
+        reach = 2 * CONTEXT_CELLS * grid.phases + 1
+        near = ndimage.binary_dilation(wanted, np.ones((reach, reach), bool))
+        rest = enough & ~near
+        context = (near & enough & ~wanted) | _spread(rest, CONTEXT_SAMPLE)
+    return Plan(grid, tissue, wanted, context)
+
+
+def _spread(cells: Cells, count: int) -> Cells:
+    """Pick ``count`` cells evenly; all where there are fewer."""
+    index = np.flatnonzero(cells)
+    chosen = np.zeros(cells.size, bool)
+    if len(index):
+        chosen[index[np.linspace(0, len(index) - 1, min(count, len(index))).astype(int)]] = True
+    return chosen.reshape(cells.shape)
+
+
+def _patches(slide: Slide, grid: CellGrid, block: Block) -> np.ndarray:
+    """Read a block; (N, P, P, 3) uint8, one patch a cell."""
+    region, size = grid.region(block)
+    return grid.cut(block, slide.read(region, size=size))
+
+
+def _colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None, SlideColours]:
+    """Learn the slide's colours from patches all over its tissue."""
+    cells = np.argwhere(_spread(plan.all_tissue, COLOUR_SAMPLE))
+    blocks = [Block(cell[None]) for cell in cells]
+    pixels = []
+    with closing(read_ahead(lambda block: _patches(slide, plan.grid, block), blocks)) as read:
+        for _, patches in read:
+            pixels.append(patches.reshape(-1, 3))
+            yield Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
+    return model.colours(np.concatenate(pixels))
+
+
+def _score(
+    slide: Slide,
+    model: IdcModel,
+    colours: SlideColours,
+    plan: Plan,
+    scores: np.ndarray,
+    *,
+    near: tuple[float, float],
+) -> Generator[Event, None, None]:
+    """Score what the plan asks for into ``scores`` (H, W, V), a block after another."""
+    grid, total = plan.grid, int(plan.wanted.sum() + plan.context.sum())
+    blocks = grid.blocks(plan.wanted, BLOCK, near) + grid.blocks(plan.context, BLOCK, near)
+    start, done, warned = time.perf_counter(), 0, False
+    with closing(read_ahead(lambda block: _patches(slide, grid, block), blocks)) as read:
+        for block, patches in read:
+            rows, cols = block.cells.T
+            lost = _blank(patches, plan.tissue[rows, cols]) if slide.damaged else np.False_
+            if np.any(lost) and not warned:
+                warned = True
+                yield Warn(slide.damaged[0])
+            for part in _calls(len(patches), model.views):
+                logits = model.logits(patches[part], colours)
+                scores[rows[part], cols[part]] = logits
+                done += len(logits)
+                eta = (time.perf_counter() - start) / done * (total - done)
+                yield Progress(done, total, "scoring the tissue", eta)
+            scores[rows[lost], cols[lost]] = np.nan
+            yield from _tiles(model, plan, scores, block)
+
+
+def _calls(count: int, views: int) -> Iterator[slice]:
+    """Parts of a block that are short calls of the network, about equally long."""
+    calls = math.ceil(count * views / CALL)
+    edges = np.linspace(0, count, calls + 1).round().astype(int)
+    yield from (slice(a, b) for a, b in pairwise(edges.tolist()))
+
+
+def _blank(patches: np.ndarray, tissue: np.ndarray) -> Cells:
+    """(N,) bool: patches whiter than their share of tissue allows, as lost tiles are left."""
+    white = (patches == BLANK).all(-1).mean((1, 2))
+    lost: Cells = white > 1 - tissue + 0.1
+    return lost
+
+
+def _tiles(model: IdcModel, plan: Plan, scores: np.ndarray, block: Block) -> Iterator[Tile]:
+    """What is to be shown of a block, calibrated patch by patch."""
+    (row, col), (height, width) = block.corner, block.shape
+    part = slice(row, row + height), slice(col, col + width)
+    if plan.wanted[part].any():
+        shown = np.where(plan.wanted[part][..., None], scores[part], np.nan)
+        for name, values in zip(LAYERS, model.probability(shown), strict=True):
+            yield Tile(name, row, col, np.asarray(values, np.float32))
+
+
+def _with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probability and uncertainty (H, W) of the wanted cells, each in the context of its slide.
+
+    Where a region was asked for, tissue that was not scored counts like the nearest sample, so
+    that the slide's statistics are those of the slide rather than of the region.
+    """
+    scored = np.isfinite(scores).all(-1)
+    keep = scored & plan.wanted
+    if not keep.any():
+        msg = "none of the tiles that hold tissue can be read; copy the slide anew"
+        raise SlideReadError(msg)
+    if plan.context.any():
+        nearest = ndimage.distance_transform_edt(
+            ~scored, return_distances=False, return_indices=True
+        )
+        fill = plan.all_tissue & ~scored
+        scores[fill] = scores[tuple(nearest[:, fill])]
+    layers = np.full((2, *plan.grid.shape), np.nan, np.float32)
+    for phase in plan.grid.phase_slices():
+        layers[:, *phase] = model.heat_map(scores[phase])
+    layers[:, ~keep] = np.nan
+    return layers[0], layers[1]
+
+
+def _scale_note(slide: Slide, model: IdcModel) -> list[str]:
+    """A warning if the slide is coarser than what the model was trained on."""
+    assert slide.mpp is not None
+    coarsest = max(slide.mpp)
+    if coarsest <= COARSER * model.mpp:
+        return []
+    note = (
+        f"{slide.name} has {coarsest:.3g} um per pixel, but the model was trained at "
+        f"{model.mpp:.3g}: details it looks for are lost, so don't rely on this map"
+    )
+    return [note]
+
+
+def _notes(slide: Slide) -> list[str]:
+    """What could not be read, in at most two sentences."""
+    damage: list[str] = slide.damaged
+    more = [f"{len(damage) - 1} more tiles can't be read and are left blank"]
+    return damage[:1] + more * (len(damage) > 1)
