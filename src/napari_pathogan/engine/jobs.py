@@ -1,0 +1,195 @@
+"""Long work in a child process of our own command line: start, watch, cancel, resume.
+
+The child (``python -m napari_pathogan.cli ... --events``) prints its events as JSON lines. It ends
+when its parent ends: the parent holds the other end of its stdin, and a thread waits for that to
+close. What the child leaves behind is what the command line leaves: whole files, a run to resume.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+from napari_pathogan.engine.events import Event, from_json
+from napari_pathogan.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+_MARK = "PATHOGAN_JOB"  # set in a child's environment: it ends when its stdin closes
+_PATIENCE = 1.0  # seconds that a child has to leave by itself
+_KEPT = 30  # lines of other output kept for an error message
+_PREFIX = "pathogan: "
+_PROGRAM = (sys.executable, "-m", "napari_pathogan.cli")
+
+
+class Job:
+    """A running command; a context manager that cancels what still runs at its end.
+
+    Examples
+    --------
+    >>> with Job.start(["idc", "train", "patches", "-o", "run"]) as job:  # doctest: +SKIP
+    ...     for event in job.events():
+    ...         print(event)
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], program: Sequence[str], process: subprocess.Popen[str]
+    ) -> None:
+        self.arguments = tuple(arguments)
+        self.program = tuple(program)
+        self.process = process
+        self._cancelled = False
+        self._said: deque[str] = deque(maxlen=_KEPT)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+    @classmethod
+    def start(cls, arguments: Sequence[str], program: Sequence[str] = _PROGRAM) -> Job:
+        """Start ``pathogan *arguments --events`` in a process group of its own.
+
+        Parameters
+        ----------
+        arguments
+            What would be typed after ``pathogan``.
+        program
+            What to run instead of our command line (tests).
+
+        Raises
+        ------
+        JobError
+            If the process can't be started.
+        """
+        try:
+            process = subprocess.Popen(  # noqa: S603  (our own command line)
+                [*program, *arguments, "--events"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env={**os.environ, _MARK: "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                start_new_session=True,  # of no effect on Windows, as the flag is elsewhere
+            )
+        except OSError as error:
+            msg = f"can't start {program[0]}: {error.strerror or error}"
+            raise JobError(msg) from error
+        return cls(arguments, program, process)
+
+    def events(self) -> Generator[Event, None, None]:
+        """Yield the child's events until it ends; closing the generator cancels it.
+
+        Ends quietly after :meth:`cancel`.
+
+        Raises
+        ------
+        JobError
+            If the child fails or is killed; with the one line that it said about it.
+        """
+        assert self.process.stdout is not None
+        try:
+            for line in self.process.stdout:
+                try:
+                    event = from_json(line)
+                except (ValueError, TypeError):
+                    self._said.append(line.strip())  # a library that prints
+                else:
+                    yield event
+            code = self.process.wait()
+        finally:
+            self.cancel()
+            self._listener.join(_PATIENCE)
+            self.process.stdout.close()
+        if code and not self._cancelled:
+            raise JobError(self._complaint(code))
+
+    def cancel(self) -> None:
+        """End the child and all it started, within about two seconds; harmless if it has ended.
+
+        It is asked first (as by Ctrl-C), so that it can tidy up, and killed if it does not go. May
+        be called from any thread; :meth:`events` then ends.
+        """
+        if self.process.poll() is None:
+            self._cancelled = True
+            if sys.platform != "win32":
+                self.process.send_signal(signal.SIGINT)
+            else:
+                self._let_go()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_PATIENCE)
+            _kill(self.process)
+            self.process.wait()
+        self._let_go()
+
+    def resume(self) -> Job:
+        """Start the command again with ``--resume``: it goes on from its last checkpoint."""
+        arguments = [a for a in self.arguments if a != "--resume"]
+        return Job.start([*arguments, "--resume"], self.program)
+
+    def _let_go(self) -> None:
+        """Close the child's stdin, which also asks it to leave."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # a broken pipe: the child went first
+            self.process.stdin.close()
+
+    def _listen(self) -> None:
+        """Keep the end of what the child says on stderr (and never let that pipe fill up)."""
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            self._said.extend(line.strip() for line in stream if line.strip())
+
+    def _complaint(self, code: int) -> str:
+        """What went wrong, in the child's own words where it found any."""
+        command = " ".join(self.arguments[:2])
+        said = [line for line in self._said if line.startswith(_PREFIX)] or list(self._said)
+        if code < 0:
+            return (
+                f"{command} was killed ({signal.Signals(-code).name}); what it had finished is "
+                "kept, a training run goes on from its last checkpoint when resumed"
+            )
+        return said[-1].removeprefix(_PREFIX) if said else f"{command} ended with code {code}"
+
+
+def end_with_parent() -> None:
+    """In a job's child: leave as by Ctrl-C when the parent is gone, or the parent asks to.
+
+    Does nothing in a process that no :class:`Job` has started.
+    """
+    if os.environ.pop(_MARK, None) is not None:
+        # a shell's background process ignores SIGINT, and so would its children
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=_wait_for_the_end, daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    while os.read(0, 1024):  # stdin; not through sys.stdin, whose lock would be held at exit
+        pass
+    _thread.interrupt_main()
+    time.sleep(_PATIENCE)
+    os._exit(2)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill the child with its whole process group, if any of it is left."""
+    if sys.platform == "win32":
+        tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        subprocess.run(tree, capture_output=True, check=False)  # noqa: S603
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
