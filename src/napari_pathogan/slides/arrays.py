@@ -1,0 +1,66 @@
+"""Planes over arrays: numpy, zarr, dask, and whatever else is sliced like them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TILE = 512
+
+
+class ArrayPlane:
+    """One level of an array pyramid; only what is asked for is read.
+
+    Parameters
+    ----------
+    array
+        Anything with shape, dtype and slicing.
+    axes
+        A letter an axis: y and x, c or s for colour; the first index of all others is taken.
+    """
+
+    def __init__(self, array: Any, axes: str) -> None:  # noqa: ANN401 - any array library
+        self._array = array
+        self._axes = axes
+        self._colour = next((i for i, a in enumerate(axes) if a in "cs"), None)
+        y, x = axes.index("y"), axes.index("x")
+        self.shape: tuple[int, int] = (int(array.shape[y]), int(array.shape[x]))
+        self.tile = _tile(array, y, x)
+        self.samples = 1 if self._colour is None else int(array.shape[self._colour])
+        self.dtype = np.dtype(array.dtype)
+
+    def decode(self, row: int, col: int) -> np.ndarray:
+        """A tile (Y, X, samples)."""
+        height, width = self.tile
+        spans = {
+            "y": slice(row * height, min((row + 1) * height, self.shape[0])),
+            "x": slice(col * width, min((col + 1) * width, self.shape[1])),
+            "c": slice(None),
+            "s": slice(None),
+        }
+        part = np.asarray(self._array[tuple(spans.get(a, 0) for a in self._axes)])
+        if self._colour is None:
+            return part[..., None]
+        kept = [a for a in self._axes if a in spans]
+        colour = kept.index(self._axes[self._colour])
+        return np.moveaxis(part, colour, -1)
+
+
+def axes_of(shape: Sequence[int]) -> str | None:
+    """Axes of a plain image array: (Y, X) or (Y, X, 1/3/4); None for any other shape."""
+    if len(shape) == 2:
+        return "yx"
+    return "yxs" if len(shape) == 3 and shape[2] in (1, 3, 4) else None
+
+
+def _tile(array: Any, y: int, x: int) -> tuple[int, int]:  # noqa: ANN401
+    chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None)
+    if chunks is None:
+        return _TILE, _TILE
+    sides = int(chunks[y]), int(chunks[x])
+    fits = all(128 <= side <= 1024 for side in sides)
+    return sides if fits else (_TILE, _TILE)

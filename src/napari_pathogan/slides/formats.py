@@ -1,0 +1,58 @@
+"""Which reader opens what: by the first bytes of a file, not by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides.images import open_image
+from napari_pathogan.slides.ngff import open_ngff
+from napari_pathogan.slides.tiff import open_tiff
+from napari_pathogan.slides.vendor import open_vendor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pathogan.slides.source import Source
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_IMAGE = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
+
+
+def open_source(path: Path) -> Source:
+    """Open a file or an OME-Zarr folder with the reader that fits.
+
+    Raises
+    ------
+    SlideFormatError
+        If it is missing, unreadable, empty, or not a slide; says which and what to do.
+    """
+    try:
+        if path.is_dir():
+            return open_ngff(path)
+        with path.open("rb") as stream:
+            head = stream.read(16)
+    except FileNotFoundError as error:
+        raise SlideFormatError(f"there is no file {path}; check the name and the folder") from error
+    except PermissionError as error:
+        raise SlideFormatError(f"{path} may not be read; ask for permission to the file") from error
+    except OSError as error:
+        raise SlideFormatError(f"{path} can't be read: {error.strerror or error}") from error
+    if not head:
+        raise SlideFormatError(f"{path.name} is empty (0 bytes); copy it again from where it came")
+    if head.startswith(_TIFF):
+        return _tiff_or_vendor(path)
+    if head.startswith(_IMAGE) and path.suffix.lower() != ".vms":
+        return open_image(path)
+    return open_vendor(path)
+
+
+def _tiff_or_vendor(path: Path) -> Source:
+    """Tifffile first; what it can't open may still be one of OpenSlide's TIFF dialects."""
+    try:
+        return open_tiff(path)
+    except SlideFormatError as error:
+        try:
+            return open_vendor(path)
+        except SlideFormatError:
+            raise error from None

@@ -1,0 +1,85 @@
+"""PNG, JPEG and other single images, through Pillow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides import colours, resolution
+from napari_pathogan.slides.arrays import ArrayPlane
+from napari_pathogan.slides.source import Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_PIXELS = 400_000_000
+"""Such files are decoded whole; beyond this many pixels they must be converted."""
+
+_DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+def open_image(path: Path) -> Source:
+    """Open a single image; it is decoded whole, up to ``MAX_PIXELS``.
+
+    Raises
+    ------
+    SlideFormatError
+        If it is broken, or too large to be held in memory.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise SlideFormatError(
+                    f"{path.name} has {image.width} x {image.height} px, which a {image.format} "
+                    "must be decoded at once for; convert it to a tiled TIFF (vips tiffsave --tile)"
+                )
+            kind = image.format or "image"
+            icc = image.info.get("icc_profile")
+            mpp = _mpp(image)
+            pixels, rule = _uniform(ImageOps.exif_transpose(image), path.name)
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise SlideFormatError(f"{path.name} is not an image that can be read: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, SlideFormatError):
+            raise
+        raise SlideFormatError(
+            f"{path.name} is damaged or truncated ({error}); copy it again from where it came from"
+        ) from error
+    return Source(
+        planes=(ArrayPlane(pixels, "yxs"),),
+        colours=rule,
+        mpp=mpp,
+        mpp_source="image resolution" if mpp else "unknown",
+        icc=icc if isinstance(icc, bytes) else None,
+        metadata={"format": kind, "vendor": None, "compression": kind},
+    )
+
+
+def _uniform(image: Image.Image, name: str) -> tuple[np.ndarray, colours.Colours]:
+    if image.mode in _DEEP_GREY:
+        pixels = np.asarray(image)
+        if pixels.max(initial=0) > 65535 or pixels.min(initial=0) < 0:
+            raise SlideFormatError(f"{name} holds 32-bit grey values; convert it to 16 bit first")
+        pixels = pixels.astype(np.uint16)
+    elif image.mode == "F":
+        raise SlideFormatError(f"{name} holds float values; save it as TIFF or 16-bit PNG")
+    elif image.mode == "P" or "transparency" in image.info:
+        pixels = np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+    elif image.mode in ("1", "L", "RGB"):
+        pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
+    else:  # LA, PA, La, RGBa, CMYK, YCbCr, LAB, HSV
+        with_alpha = image.mode in ("LA", "PA", "La", "RGBA", "RGBa")
+        pixels = np.asarray(image.convert("RGBA" if with_alpha else "RGB"))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return pixels, colours.choose(name, pixels.dtype, pixels.shape[2])
+
+
+def _mpp(image: Image.Image) -> tuple[float, float] | None:
+    dpi = image.info.get("dpi")
+    if not (isinstance(dpi, tuple) and len(dpi) == 2):
+        return None
+    return resolution.from_resolution(float(dpi[1]), float(dpi[0]), 25400.0)

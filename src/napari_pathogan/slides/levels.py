@@ -1,0 +1,187 @@
+"""Pyramid levels: tiles in one colour rule, cached; coarser levels made from finer ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.errors import SlideClosedError
+from napari_pathogan.slides import resample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_pathogan.slides.cache import TileCache
+    from napari_pathogan.slides.colours import Colours
+    from napari_pathogan.slides.source import Plane
+
+_MADE_TILE = 512
+_keys = itertools.count()
+
+
+class Ledger:
+    """What the levels of one slide share: its name, cache, and what went wrong so far.
+
+    Attributes
+    ----------
+    name
+        Of the slide.
+    damaged
+        One sentence for each tile that could not be read.
+    closed
+        Whether the slide was closed; its tiles are then gone.
+    """
+
+    def __init__(self, name: str, cache: TileCache) -> None:
+        self.name = name
+        self.key = next(_keys)
+        self.cache = cache
+        self.damaged: list[str] = []
+        self.closed = False
+        self._lock = threading.Lock()
+        # a slide that nobody closed must not keep its tiles in the shared cache for ever
+        weakref.finalize(self, cache.forget, self.key)
+
+    def note(self, sentence: str) -> None:
+        """Record a damaged tile once (a tile that left the cache may fail again)."""
+        with self._lock:
+            if sentence not in self.damaged:
+                self.damaged.append(sentence)
+
+    def close(self) -> None:
+        """Refuse further reading, and free the tiles."""
+        self.closed = True
+        self.cache.forget(self.key)
+
+    def check_open(self) -> None:
+        """Raise SlideClosedError after the slide was closed."""
+        if self.closed:
+            raise SlideClosedError(f"{self.name} was closed; open it again to read from it")
+
+
+class Level(ABC):
+    """A pyramid level of RGB (Y, X, 3) or grey (Y, X) tiles."""
+
+    def __init__(
+        self, ledger: Ledger, shape: tuple[int, int], tile: tuple[int, int], fill: np.ndarray
+    ) -> None:
+        self.ledger = ledger
+        self.key = next(_keys)
+        self.shape = shape
+        self.tile = tile
+        self.fill = fill
+
+    @property
+    def full_shape(self) -> tuple[int, ...]:
+        """(Y, X, 3) or (Y, X)."""
+        return (*self.shape, *self.fill.shape)
+
+    @property
+    def chunk(self) -> tuple[int, int]:
+        """Side of the chunks shown to the outside: whole tiles of 256 to 512, else 512."""
+        th, tw = (side * math.ceil(256 / side) for side in self.tile)
+        return (th, tw) if max(th, tw) <= 512 else (512, 512)
+
+    @abstractmethod
+    def _make(self, row: int, col: int) -> np.ndarray:
+        """Read or compute a tile, cut at the edges of the level."""
+
+    def tile_at(self, row: int, col: int) -> np.ndarray:
+        """A tile, cut at the edges of the level; read-only."""
+        self.ledger.check_open()
+        key = (self.ledger.key, self.key, row, col)
+        return self.ledger.cache.get(key, lambda: self._make(row, col))
+
+    def window(self, y: int, x: int, height: int, width: int) -> np.ndarray:
+        """The pixels of a rectangle, which may reach beyond the level (filled there)."""
+        th, tw = self.tile
+        top, left = max(y, 0), max(x, 0)
+        bottom, right = min(y + height, self.shape[0]), min(x + width, self.shape[1])
+        out: np.ndarray | None = None
+        for row in range(top // th, -(-bottom // th)):
+            for col in range(left // tw, -(-right // tw)):
+                tile = self.tile_at(row, col)
+                if tile.shape[:2] == (height, width) and (row * th, col * tw) == (y, x):
+                    return tile
+                if out is None:
+                    out = self._blank(
+                        height, width, (top, left, bottom, right) != self._box(y, x, height, width)
+                    )
+                a, b = max(row * th, top), min((row + 1) * th, bottom)
+                c, d = max(col * tw, left), min((col + 1) * tw, right)
+                out[a - y : b - y, c - x : d - x] = tile[
+                    a - row * th : b - row * th, c - col * tw : d - col * tw
+                ]
+        return self._blank(height, width, filled=True) if out is None else out
+
+    @staticmethod
+    def _box(y: int, x: int, height: int, width: int) -> tuple[int, int, int, int]:
+        return y, x, y + height, x + width
+
+    def _blank(self, height: int, width: int, filled: bool) -> np.ndarray:
+        out = np.empty((height, width, *self.fill.shape), self.fill.dtype)
+        if filled:
+            out[...] = self.fill
+        return out
+
+
+class FileLevel(Level):
+    """A level that the file holds."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        plane: Plane,
+        colours: Colours,
+        convert: Callable[[np.ndarray], np.ndarray] | None,
+        number: int,
+    ) -> None:
+        rgb = colours.is_rgb
+        fill = np.full((3,), 255, np.uint8) if rgb else np.zeros((), colours.out_dtype)
+        super().__init__(ledger, plane.shape, plane.tile, fill)
+        self._plane = plane
+        self._colours = colours
+        self._convert = convert
+        self._number = number
+
+    def _make(self, row: int, col: int) -> np.ndarray:
+        height = min(self.tile[0], self.shape[0] - row * self.tile[0])
+        width = min(self.tile[1], self.shape[1] - col * self.tile[1])
+        try:
+            raw = self._plane.decode(row, col)
+            if raw is None:
+                return self._blank(height, width, filled=True)
+            pixels = self._colours.apply(raw[:height, :width])
+            if pixels.shape[:2] != (height, width):
+                raise ValueError(f"it holds {pixels.shape[:2]} px instead of {(height, width)}")
+        except Exception as error:  # noqa: BLE001 - codecs have no common error; all are recorded
+            self.ledger.check_open()
+            self.ledger.note(
+                f"{self.ledger.name}: tile at row {row}, column {col} of level {self._number} "
+                f"can't be read ({error}) and is left blank"
+            )
+            return self._blank(height, width, filled=True)
+        if self._convert is not None:
+            pixels = self._convert(pixels)
+        return pixels
+
+
+class MadeLevel(Level):
+    """A level that the file lacks: half the size of the next finer one, made tile by tile."""
+
+    def __init__(self, finer: Level) -> None:
+        shape = (math.ceil(finer.shape[0] / 2), math.ceil(finer.shape[1] / 2))
+        super().__init__(finer.ledger, shape, (_MADE_TILE, _MADE_TILE), finer.fill)
+        self._finer = finer
+
+    def _make(self, row: int, col: int) -> np.ndarray:
+        y, x = 2 * row * _MADE_TILE, 2 * col * _MADE_TILE
+        height = min(2 * _MADE_TILE, self._finer.shape[0] - y)
+        width = min(2 * _MADE_TILE, self._finer.shape[1] - x)
+        return resample.halve(self._finer.window(y, x, height, width))

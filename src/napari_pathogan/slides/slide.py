@@ -1,0 +1,420 @@
+"""A slide: a lazy pyramid of pixels, its scale, and reading from it at any um per pixel."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathogan.errors import SlideClosedError, SlideFormatError, UnknownScaleError
+from napari_pathogan.slides import colours, resample, resolution, scales
+from napari_pathogan.slides.arrays import ArrayPlane, axes_of
+from napari_pathogan.slides.cache import TileCache, shared
+from napari_pathogan.slides.formats import open_source
+from napari_pathogan.slides.levels import FileLevel, Ledger, Level, MadeLevel
+from napari_pathogan.slides.source import Source, nothing
+from napari_pathogan.slides.store import LevelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import zarr
+
+    from napari_pathogan.slides.geometry import Region
+
+Pair = tuple[float, float]
+
+_OVERVIEW = 2048  # the coarsest level is shorter than this, so that any view is quick
+_WIDEST_GAP = 5.0  # between levels; Aperio's usual 4 is left alone
+_BLOCK = 1024  # source pixels that one thread resamples at a time
+_TOLERANCE = 1.02  # a level 2 % too coarse is still read instead of one several times finer
+
+
+class Slide:
+    """An open slide or mammogram; a context manager. Safe to read from many threads.
+
+    Make one with `open` or `from_arrays`.
+
+    Attributes
+    ----------
+    name
+        File name, or the name of the layer.
+    path
+        Where it was opened from; None for arrays.
+    downsamples
+        Level-0 pixels per pixel (y, x) of each level; floats, never rounded.
+    mpp
+        um per level-0 pixel (y, x); None where nobody knows.
+    mpp_source
+        Who says so: 'Aperio MPP', 'OME PhysicalSize', 'NDPI resolution', 'TIFF resolution',
+        'image resolution', 'OME-NGFF', 'OpenSlide', 'user', 'user (remembered)' or 'unknown'.
+    metadata
+        format, vendor, compression, rule (of colour conversion), icc (name of the profile),
+        icc_applied, and what else the reader found.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        levels: Sequence[Level],
+        downsamples: Sequence[Pair],
+        *,
+        path: Path | None = None,
+        mpp: Pair | None = None,
+        mpp_source: str = "unknown",
+        metadata: dict[str, object] | None = None,
+        close: Callable[[], None] = nothing,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.mpp = mpp
+        self.mpp_source = mpp_source
+        self.metadata = metadata or {}
+        self._levels, self.downsamples = _filled_up(levels, downsamples)
+        self._ledger = levels[0].ledger
+        self._close = close
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        mpp: float | Pair | None = None,
+        icc: bool = True,
+        cache_mb: int | None = None,
+    ) -> Slide:
+        """Open a file, or the folder of an OME-Zarr image.
+
+        Parameters
+        ----------
+        mpp
+            um per pixel, or (y, x), to use instead of what the file says.
+        icc
+            Whether an embedded colour profile is applied (to sRGB).
+        cache_mb
+            Memory for this slide's own decoded tiles; None shares the process's cache.
+
+        Raises
+        ------
+        SlideFormatError
+            If it is not a slide that can be opened; says why and what to do.
+        UnknownScaleError
+            If ``mpp`` is not a positive number.
+        """
+        path = Path(path)
+        source = open_source(path)
+        scale, mpp_source = source.mpp, source.mpp_source
+        if mpp is not None:
+            scale, mpp_source = _given(mpp), "user"
+        elif scale is None and (known := scales.recall(path)):
+            scale, mpp_source = known, "user (remembered)"
+        tiles = shared if cache_mb is None else TileCache(cache_mb * 1024 * 1024)
+        ledger = Ledger(path.name, tiles)
+        levels, metadata = _levels(source, ledger, icc=icc)
+        for note in source.notes:
+            ledger.note(note)
+
+        def close() -> None:
+            ledger.close()
+            source.close()
+
+        return cls(
+            path.name,
+            levels,
+            source.downsamples or _ratios(levels),
+            path=path,
+            mpp=scale,
+            mpp_source=mpp_source,
+            metadata=metadata,
+            close=close,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        levels: Sequence[Any],
+        *,
+        name: str,
+        mpp: float | Pair | None = None,
+        mpp_source: str = "user",
+        downsamples: Sequence[Pair] | None = None,
+    ) -> Slide:
+        """A slide over arrays, such as a napari layer's that any reader made. Copies nothing whole.
+
+        Parameters
+        ----------
+        levels
+            numpy, zarr or dask arrays, finest first: (Y, X), (Y, X, 3) or (Y, X, 4).
+        downsamples
+            Level-0 pixels per pixel (y, x) of each level; the ratio of the shapes if left out.
+
+        Raises
+        ------
+        SlideFormatError
+            If an array is no image.
+        """
+        scale = None if mpp is None else _given(mpp)
+        own = [_behind(array) for array in levels]
+        found = [level for level in own if level is not None]
+        if not found or len(found) < len(own):
+            axes = [axes_of(array.shape) for array in levels]
+            if not axes or None in axes:
+                shapes = ", ".join(str(tuple(array.shape)) for array in levels) or "nothing"
+                raise SlideFormatError(
+                    f"{name} is not an image of one slide (it has the shape {shapes}); choose a layer "
+                    "of shape (Y, X), (Y, X, 3) or (Y, X, 4)"
+                )
+            planes = tuple(ArrayPlane(a, str(x)) for a, x in zip(levels, axes, strict=True))
+            rule = colours.choose(name, planes[0].dtype, planes[0].samples)
+            about: dict[str, object] = {"format": "array", "vendor": None, "compression": None}
+            source = Source(planes, rule, metadata=about)
+            found, metadata = _levels(source, Ledger(name, shared), icc=False)
+        else:
+            metadata = {"format": "array", "vendor": None, "compression": None}
+        return cls(
+            name,
+            found,
+            downsamples or _ratios(found),
+            mpp=scale,
+            mpp_source=mpp_source if scale else "unknown",
+            metadata=metadata,
+        )
+
+    @cached_property
+    def levels(self) -> tuple[zarr.Array, ...]:
+        """Lazy zarr arrays, finest first: (Y, X, 3) uint8, or (Y, X) uint8 or uint16."""
+        store = LevelStore(self._levels)
+        return tuple(store.array(number) for number in range(len(self._levels)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of level-0 pixels."""
+        return self._levels[0].shape
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether pixels are RGB; else they are grey."""
+        return bool(self._levels[0].fill.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """uint8, or uint16 for deep grey."""
+        return self._levels[0].fill.dtype
+
+    @property
+    def damaged(self) -> list[str]:
+        """One sentence for each tile that could not be read so far (left blank)."""
+        return self._ledger.damaged
+
+    def read(
+        self, region: Region, mpp: float | None = None, *, size: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """Read a rectangle at any scale.
+
+        Each output pixel is the mean of exactly the area it covers; pixel [0, 0] starts at the
+        region's corner and each step is exactly ``mpp`` (nothing is rounded, so there is no drift).
+        What lies beyond the slide is white (black for grey).
+
+        Parameters
+        ----------
+        region
+            In level-0 pixels; it may reach beyond the slide.
+        mpp
+            um per output pixel; the output has round(size in um / mpp) pixels, at least 1.
+        size
+            Output size (Y, X) instead, onto which the region is fitted exactly.
+
+        Returns
+        -------
+        np.ndarray
+            (Y, X, 3) uint8 or (Y, X); level 0 if neither ``mpp`` nor ``size`` is given.
+
+        Raises
+        ------
+        UnknownScaleError
+            If ``mpp`` is asked for and the slide's scale is unknown.
+        SlideClosedError
+            After `close`.
+        """
+        return self._read(region, mpp, size, parallel=True)
+
+    def prefetch(self, regions: Iterable[Region], mpp: float | None) -> Iterator[np.ndarray]:
+        """Read regions one after the other, a few ahead in threads while the caller works.
+
+        Yields
+        ------
+        np.ndarray
+            As `read` gives it, in order. At most two regions a thread are held.
+        """
+        workers = _workers()
+        with ThreadPoolExecutor(workers, "pathogan-prefetch") as pool:
+            coming: deque = deque()
+            todo = iter(regions)
+            try:
+                for region in itertools.islice(todo, 2 * workers):
+                    coming.append(pool.submit(self._read, region, mpp, None, parallel=False))
+                while coming:
+                    yield coming.popleft().result()
+                    for region in itertools.islice(todo, 1):
+                        coming.append(pool.submit(self._read, region, mpp, None, parallel=False))
+            finally:
+                for future in coming:
+                    future.cancel()
+
+    def with_mpp(self, mpp: float | Pair, source: str = "user") -> Slide:
+        """The same open slide with another scale; both are closed together."""
+        other = copy.copy(self)
+        other.mpp, other.mpp_source = _given(mpp), source
+        return other
+
+    def close(self) -> None:
+        """Let go of the file and of its cached tiles; reading afterwards is an error."""
+        self._closed = True
+        self._close()
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Slide {self.name}: {self.shape[1]} x {self.shape[0]} px, {self.mpp_source}>"
+
+    def _read(
+        self, region: Region, mpp: float | None, size: tuple[int, int] | None, *, parallel: bool
+    ) -> np.ndarray:
+        if self._closed:
+            raise SlideClosedError(f"{self.name} was closed; open it again to read from it")
+        if region.empty:
+            return np.empty((0, 0, *self._levels[0].fill.shape), self.dtype)
+        step, count = self._plan(region, mpp, size)
+        level, (dy, dx) = self._finest_needed(step)
+        rows = resample.axis(region.y / dy, step[0] / dy, count[0])
+        cols = resample.axis(region.x / dx, step[1] / dx, count[1])
+        return _render(level, rows, cols, parallel=parallel)
+
+    def _plan(
+        self, region: Region, mpp: float | None, size: tuple[int, int] | None
+    ) -> tuple[Pair, tuple[int, int]]:
+        """Level-0 pixels per output pixel, and output pixels (y, x)."""
+        if size is not None:
+            return (region.height / size[0], region.width / size[1]), size
+        if mpp is None:
+            step = (1.0, 1.0)
+        elif self.mpp is None:
+            raise UnknownScaleError(
+                f"{self.name} does not say how large its pixels are; give their size in um per pixel"
+            )
+        else:
+            step = (mpp / self.mpp[0], mpp / self.mpp[1])
+        return step, (max(1, round(region.height / step[0])), max(1, round(region.width / step[1])))
+
+    def _finest_needed(self, step: Pair) -> tuple[Level, Pair]:
+        """The coarsest level that is still as fine as ``step``; level 0 if none is."""
+        best = 0
+        for number, (dy, dx) in enumerate(self.downsamples):
+            if dy <= step[0] * _TOLERANCE and dx <= step[1] * _TOLERANCE:
+                best = number
+        return self._levels[best], self.downsamples[best]
+
+
+def _render(
+    level: Level, rows: resample.Axis, cols: resample.Axis, *, parallel: bool
+) -> np.ndarray:
+    """Resample block by block, so that memory stays small and all cores work."""
+    high = max(1, _BLOCK * len(rows.first) // (rows.stop - rows.start))
+    wide = max(1, _BLOCK * len(cols.first) // (cols.stop - cols.start))
+    out = np.empty((len(rows.first), len(cols.first), *level.fill.shape), level.fill.dtype)
+
+    def block(corner: tuple[int, int]) -> None:
+        y, x = corner
+        part, across = rows.part(y, y + high), cols.part(x, x + wide)
+        size = part.stop - part.start, across.stop - across.start
+        source = level.window(part.start, across.start, *size)
+        out[y : y + high, x : x + wide] = resample.apply(source, part, across)
+
+    corners = [(y, x) for y in range(0, out.shape[0], high) for x in range(0, out.shape[1], wide)]
+    if parallel and len(corners) > 1:
+        for _ in _pool().map(block, corners):
+            pass
+    else:
+        for corner in corners:
+            block(corner)
+    return out
+
+
+def _levels(source: Source, ledger: Ledger, *, icc: bool) -> tuple[list[Level], dict[str, object]]:
+    """The file's levels in one colour rule, and its metadata with what was done."""
+    rule = source.colours
+    if rule.dtype.kind == "f":
+        rule = colours.settle_float_range(rule, source.planes[-1])
+    name, convert = ("none", None)
+    if source.icc and rule.is_rgb:
+        name, convert = colours.icc_to_srgb(source.icc)
+    if not icc:
+        convert = None
+    found: list[Level] = [
+        FileLevel(ledger, plane, rule, convert, number)
+        for number, plane in enumerate(source.planes)
+    ]
+    done = {"rule": rule.rule, "icc": name, "icc_applied": convert is not None}
+    return found, {**source.metadata, **done}
+
+
+def _ratios(levels: Sequence[Level]) -> list[Pair]:
+    height, width = levels[0].shape
+    return [(height / level.shape[0], width / level.shape[1]) for level in levels]
+
+
+def _filled_up(
+    levels: Sequence[Level], downsamples: Sequence[Pair]
+) -> tuple[tuple[Level, ...], tuple[Pair, ...]]:
+    """Add the levels that are missing: in wide gaps, and until the coarsest is small."""
+    found: list[Level] = []
+    steps: list[Pair] = []
+    wanted = [*downsamples[1:], None]
+    for level, step, coarser in zip(levels, downsamples, wanted, strict=True):
+        found.append(level)
+        steps.append((float(step[0]), float(step[1])))
+        while (
+            max(found[-1].shape) >= _OVERVIEW
+            if coarser is None
+            else min(coarser) > _WIDEST_GAP * max(steps[-1])
+        ):
+            found.append(MadeLevel(found[-1]))
+            steps.append((steps[-1][0] * 2, steps[-1][1] * 2))
+    return tuple(found), tuple(steps)
+
+
+def _behind(array: Any) -> Level | None:  # noqa: ANN401 - any array library
+    """Our own level behind a zarr array that a Slide gave out; None for other arrays."""
+    store = getattr(array, "store", None)
+    return store.levels[int(array.path)] if isinstance(store, LevelStore) else None
+
+
+def _given(mpp: float | Pair) -> Pair:
+    y, x = mpp if isinstance(mpp, tuple | list) else (mpp, mpp)
+    pair = resolution.positive(y, x)
+    if pair is None:
+        raise UnknownScaleError(
+            f"{mpp} is no size of a pixel; give um per pixel above 0, such as 0.25"
+        )
+    return pair
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_workers(), "pathogan-read")
+
+
+def _workers() -> int:
+    return max(2, min(8, os.cpu_count() or 2))

@@ -1,0 +1,337 @@
+"""TIFF and all that is TIFF inside: SVS, OME-TIFF, NDPI, SCN, BIF, Philips, plain strips."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides import colours, resolution
+from napari_pathogan.slides.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
+
+    from napari_pathogan.slides.source import Plane
+
+# What tifffile finds odd goes to an application's own log, not to stderr by Python's last resort.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_VENDORS = {
+    "svs": "Aperio",
+    "ndpi": "Hamamatsu",
+    "scn": "Leica",
+    "bif": "Ventana",
+    "philips": "Philips",
+    "sis": "Olympus",
+}
+_JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
+_APERIO_JP2K_YCBCR = 33003
+_MOST_IN_A_SEGMENT = 1 << 29
+_MAPPED_TILE = 512
+
+
+class SegmentPlane:
+    """A level in tiles or strips, each decoded by itself.
+
+    Parameters
+    ----------
+    pages
+        One page, or one page a colour channel.
+    """
+
+    def __init__(self, pages: list[TiffPage]) -> None:
+        page = pages[0]
+        self._pages = pages
+        self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
+        if page.is_tiled:
+            self.tile: tuple[int, int] = (page.tilelength, page.tilewidth)
+        else:
+            self.tile = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+        self._grid = tuple(math.ceil(s / t) for s, t in zip(self.shape, self.tile, strict=True))
+        self._separate = int(page.planarconfig) == 2 and page.samplesperpixel > 1
+        self._file = page.parent.filehandle
+        self._file.set_lock(True)
+        for each in pages:
+            each.init_decode()  # not thread-safe on first use
+
+    def decode(self, row: int, col: int) -> np.ndarray | None:
+        """A tile (Y, X, samples); None where the file stores an empty one."""
+        index = row * self._grid[1] + col
+        parts = [
+            self._segment(page, index + sample * self._grid[0] * self._grid[1])
+            for page in self._pages
+            for sample in range(page.samplesperpixel if self._separate else 1)
+        ]
+        whole = [part for part in parts if part is not None]
+        if not whole:
+            return None
+        if len(whole) < len(parts):
+            raise ValueError("a colour channel is missing")
+        return whole[0] if len(whole) == 1 else np.concatenate(whole, -1)
+
+    def _segment(self, page: TiffPage, index: int) -> np.ndarray | None:
+        offset, count = page.dataoffsets[index], page.databytecounts[index]
+        if count == 0:
+            return None
+        with self._file.lock:
+            self._file.seek(offset)
+            data = self._file.read(count)
+        if len(data) < count:
+            raise ValueError("the file ends before it")
+        pixels, _, _ = page.decode(
+            data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
+        )
+        return None if pixels is None else pixels[0]
+
+    def beyond(self, size: int) -> tuple[int, int]:
+        """How many segments lie beyond the end of a file of ``size`` bytes, and of how many."""
+        missing = total = 0
+        for page in self._pages:
+            ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
+            missing += int((ends > size).sum())
+            total += len(ends)
+        return missing, total
+
+
+class MappedPlane:
+    """A level stored uncompressed in one piece: mapped, so that no strip is read whole."""
+
+    def __init__(self, path: Path, page: TiffPage) -> None:
+        samples = page.samplesperpixel
+        self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
+        self.tile = (_MAPPED_TILE, _MAPPED_TILE)
+        self._separate = int(page.planarconfig) == 2 and samples > 1
+        shape = (samples, *self.shape) if self._separate else (*self.shape, samples)
+        dtype = page.dtype.newbyteorder(page.parent.byteorder)
+        self._pixels = np.memmap(path, dtype, "r", page.dataoffsets[0], shape)
+
+    def decode(self, row: int, col: int) -> np.ndarray:
+        """A tile (Y, X, samples)."""
+        height, width = self.tile
+        rows = slice(row * height, (row + 1) * height)
+        cols = slice(col * width, (col + 1) * width)
+        if self._separate:
+            return np.moveaxis(self._pixels[:, rows, cols], 0, -1)
+        return self._pixels[rows, cols]
+
+
+def open_tiff(path: Path) -> Source:
+    """Open a TIFF of any kind.
+
+    Raises
+    ------
+    SlideFormatError
+        If its directory can't be read (truncated), or it holds no image that a slide can be.
+    """
+    file: TiffFile | None = None
+    try:
+        file = tifffile.TiffFile(path)
+        series = max(file.series, key=_area)
+        return _source(path, file, series)
+    except SlideFormatError:
+        if file is not None:
+            file.close()
+        raise
+    except Exception as error:  # tifffile has no common error for what broken files do to it
+        if file is not None:
+            file.close()
+        raise SlideFormatError(
+            f"{path.name} is damaged or truncated, its directory can't be read ({error}); "
+            "copy it again from where it came from"
+        ) from error
+
+
+def _area(series: TiffPageSeries) -> int:
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return int(sizes.get("Y", 0)) * int(sizes.get("X", 0))
+
+
+def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
+    if _area(series) == 0:
+        raise SlideFormatError(f"{path.name} holds no image; it is not a slide")
+    levels = [_pages(path, level) for level in series.levels]
+    page = levels[0][0]
+    rule = _colours(path.name, page, len(levels[0]))
+    planes = tuple(_plane(path, pages) for pages in levels)
+    mpp, mpp_source = _mpp(file, series, page)
+    depth = {a: n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YXSC"}
+    metadata: dict[str, object] = {
+        "format": _format(path, file, series),
+        "vendor": _VENDORS.get(series.kind),
+        "compression": page.compression.name,
+        "description": page.description[:2000],
+    }
+    if any(n > 1 for n in depth.values()):
+        metadata["plane"] = "first of " + ", ".join(f"{n} ({a})" for a, n in depth.items() if n > 1)
+    icc = page.iccprofile
+    return Source(
+        planes=planes,
+        colours=rule,
+        mpp=mpp,
+        mpp_source=mpp_source,
+        icc=bytes(icc) if icc is not None else None,
+        metadata=metadata,
+        notes=tuple(_missing(path, planes)),
+        close=file.close,
+    )
+
+
+def _pages(path: Path, level: TiffPageSeries) -> list[TiffPage]:
+    """The page of a level, or its pages for red, green and blue; the first Z and T of several."""
+    sizes = dict(zip(level.axes, level.shape, strict=True))
+    channels = int(sizes.get("C", 1))
+    first = level.pages[0]
+    if first is None:
+        raise SlideFormatError(f"{path.name} lacks its first image plane; it can't be opened")
+    page = first.aspage()
+    if channels == 1 or page.samplesperpixel > 1:
+        return [page]
+    leading = [a for a in level.axes if a not in "YXS"]
+    shape = tuple(int(sizes[a]) for a in leading)
+    if channels != 3 or len(level.pages) != math.prod(shape):
+        raise SlideFormatError(
+            f"{path.name} has {channels} channels, so it is neither RGB nor grey (fluorescence?); "
+            "save the channel you want, or an RGB rendering, as its own file"
+        )
+    places = (tuple(c if a == "C" else 0 for a in leading) for c in range(channels))
+    found = [level.pages[int(np.ravel_multi_index(place, shape))] for place in places]
+    if page.dtype != np.uint8 or any(each is None for each in found):
+        raise SlideFormatError(
+            f"{path.name} has three separate channels that are not 8-bit red, green and blue "
+            "(fluorescence?); save the channel you want, or an RGB rendering, as its own file"
+        )
+    return [each.aspage() for each in found if each is not None]
+
+
+def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | MappedPlane:
+    page = pages[0]
+    plane = SegmentPlane(pages)
+    segment = math.prod(plane.tile) * page.samplesperpixel * page.dtype.itemsize
+    end = page.dataoffsets[0] + page.nbytes
+    mappable = len(pages) == 1 and page.is_memmappable and not page.is_tiled
+    if mappable and page.parent.filehandle.size >= end and segment > _MAPPED_TILE**2 * 3:
+        return MappedPlane(path, page)
+    if segment > _MOST_IN_A_SEGMENT:
+        raise SlideFormatError(
+            f"{path.name} stores {plane.tile[1]} x {plane.tile[0]} px in one compressed piece, which "
+            "would have to be decoded at once; convert it to a tiled TIFF (vips tiffsave --tile)"
+        )
+    return plane
+
+
+def _colours(name: str, page: TiffPage, pages: int) -> colours.Colours:
+    photometric = int(page.photometric)
+    if page.dtype is None:
+        raise SlideFormatError(f"{name} holds samples of an unknown type; convert it to 8-bit RGB")
+    colour = pages if pages > 1 else {2: 3, 6: 3, 3: 1, 0: 1, 1: 1}.get(photometric, 0)
+    if colour == 0:
+        raise SlideFormatError(
+            f"{name} has {page.photometric.name} colours, which slides have not; convert it to RGB"
+        )
+    samples = pages if pages > 1 else page.samplesperpixel
+    alpha = (
+        {1: "premultiplied", 2: "straight"}.get(int(page.extrasamples[0]))
+        if (samples == colour + 1 and page.extrasamples)
+        else None
+    )
+    if samples > colour and alpha is None and not page.extrasamples:
+        colour = samples  # several channels without a word: not grey, not RGB
+    kind: colours.Kind = "grey" if colour == 1 else "rgb"
+    if photometric == 3:
+        kind = "palette"
+    elif int(page.compression) == _APERIO_JP2K_YCBCR or (
+        photometric == 6 and int(page.compression) not in _JPEG_OR_JP2K
+    ):
+        kind = "ycbcr"
+    return colours.choose(
+        name,
+        page.dtype,
+        colour + bool(alpha),
+        kind=kind,
+        bits=_significant_bits(page),
+        alpha=alpha,  # type: ignore[arg-type]
+        inverted=photometric == 0,
+        palette=_palette(page) if photometric == 3 else None,
+    )
+
+
+def _significant_bits(page: TiffPage) -> int:
+    bits = int(page.bitspersample)
+    highest = page.tags.valueof(281)  # MaxSampleValue
+    if isinstance(highest, tuple):
+        highest = max(highest)
+    if isinstance(highest, int) and bits > 8 and 255 < highest < 2**bits:
+        bits = highest.bit_length()
+    return bits
+
+
+def _palette(page: TiffPage) -> np.ndarray:
+    assert page.colormap is not None
+    table = np.asarray(page.colormap).T
+    # some programs write 8-bit values into the 16-bit map
+    return (table // 257 if table.max(initial=0) > 255 else table).astype(np.uint8)
+
+
+def _mpp(
+    file: TiffFile, series: TiffPageSeries, page: TiffPage
+) -> tuple[tuple[float, float] | None, str]:
+    """Um per pixel (y, x) and who says so."""
+    if series.kind == "svs":
+        about = tifffile.tifffile.svs_description_metadata(page.description)
+        mpp = resolution.plausible(about.get("MPP"), about.get("MPP"))
+        return mpp, "Aperio MPP" if mpp else "unknown"
+    if series.kind == "ome" and file.ome_metadata:
+        mpp = _ome_mpp(file.ome_metadata, (page.imagelength, page.imagewidth))
+        if mpp:
+            return mpp, "OME PhysicalSize"
+    mpp = _resolution_mpp(file, page)
+    return mpp, ("NDPI" if series.kind == "ndpi" else "TIFF") + " resolution" if mpp else "unknown"
+
+
+def _resolution_mpp(file: TiffFile, page: TiffPage) -> tuple[float, float] | None:
+    tags = [page.tags.get(code) for code in (282, 283)]  # XResolution, YResolution
+    if any(tag is None or tag.value[1] == 0 for tag in tags):
+        return None
+    x, y = (tag.value[0] / tag.value[1] for tag in tags if tag is not None)
+    unit = {2: "inch", 3: "cm"}.get(int(page.tags.valueof(296, 2) or 2), "")
+    if not unit and file.imagej_metadata:
+        unit = str(file.imagej_metadata.get("unit", "")).replace("\\u00B5", "µ")
+    factor = resolution.UM_PER_UNIT.get(unit.lower())
+    return resolution.from_resolution(y, x, factor) if factor else None
+
+
+def _ome_mpp(xml: str, shape: tuple[int, int]) -> tuple[float, float] | None:
+    images = tifffile.xml2dict(xml).get("OME", {}).get("Image", [])
+    for image in images if isinstance(images, list) else [images]:
+        pixels = image.get("Pixels", {})
+        if (pixels.get("SizeY"), pixels.get("SizeX")) == shape:
+            y, x = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
+            unit = str(pixels.get("PhysicalSizeXUnit", "µm"))
+            return resolution.from_length(y if y is not None else x, x, unit)
+    return None
+
+
+def _format(path: Path, file: TiffFile, series: TiffPageSeries) -> str:
+    known = {"svs": "SVS", "ome": "OME-TIFF", "ndpi": "NDPI", "scn": "SCN", "bif": "BIF"}
+    plain = "pyramidal TIFF" if len(series.levels) > 1 else "TIFF"
+    big = " (BigTIFF)" if file.is_bigtiff else ""
+    return known.get(series.kind, plain) + big if path.suffix else plain
+
+
+def _missing(path: Path, planes: tuple[Plane, ...]) -> Iterator[str]:
+    size = path.stat().st_size
+    for number, plane in enumerate(planes):
+        missing, total = plane.beyond(size) if isinstance(plane, SegmentPlane) else (0, 0)
+        if missing:
+            yield (
+                f"{path.name} is truncated: {missing} of {total} tiles of level {number} lie beyond "
+                "its end and are left blank; copy it again from where it came from"
+            )
