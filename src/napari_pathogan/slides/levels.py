@@ -103,28 +103,21 @@ class Level(ABC):
         th, tw = self.tile
         top, left = max(y, 0), max(x, 0)
         bottom, right = min(y + height, self.shape[0]), min(x + width, self.shape[1])
-        out: np.ndarray | None = None
+        inside = (top, left, bottom, right) == (y, x, y + height, x + width)
+        if inside and y % th == 0 and x % tw == 0 and height <= th and width <= tw:
+            return self.tile_at(y // th, x // tw)[:height, :width]
+        out = self._blank(height, width, filled=not inside)
         for row in range(top // th, -(-bottom // th)):
             for col in range(left // tw, -(-right // tw)):
-                tile = self.tile_at(row, col)
-                if tile.shape[:2] == (height, width) and (row * th, col * tw) == (y, x):
-                    return tile
-                if out is None:
-                    out = self._blank(
-                        height, width, (top, left, bottom, right) != self._box(y, x, height, width)
-                    )
                 a, b = max(row * th, top), min((row + 1) * th, bottom)
                 c, d = max(col * tw, left), min((col + 1) * tw, right)
-                out[a - y : b - y, c - x : d - x] = tile[
+                tile = self.tile_at(row, col)[
                     a - row * th : b - row * th, c - col * tw : d - col * tw
                 ]
-        return self._blank(height, width, filled=True) if out is None else out
+                out[a - y : b - y, c - x : d - x] = tile
+        return out
 
-    @staticmethod
-    def _box(y: int, x: int, height: int, width: int) -> tuple[int, int, int, int]:
-        return y, x, y + height, x + width
-
-    def _blank(self, height: int, width: int, filled: bool) -> np.ndarray:
+    def _blank(self, height: int, width: int, *, filled: bool) -> np.ndarray:
         out = np.empty((height, width, *self.fill.shape), self.fill.dtype)
         if filled:
             out[...] = self.fill
@@ -155,21 +148,24 @@ class FileLevel(Level):
         width = min(self.tile[1], self.shape[1] - col * self.tile[1])
         try:
             raw = self._plane.decode(row, col)
-            if raw is None:
-                return self._blank(height, width, filled=True)
-            pixels = self._colours.apply(raw[:height, :width])
-            if pixels.shape[:2] != (height, width):
-                raise ValueError(f"it holds {pixels.shape[:2]} px instead of {(height, width)}")
+            pixels = None if raw is None else self._colours.apply(raw[:height, :width])
         except Exception as error:  # noqa: BLE001 - codecs have no common error; all are recorded
-            self.ledger.check_open()
-            self.ledger.note(
-                f"{self.ledger.name}: tile at row {row}, column {col} of level {self._number} "
-                f"can't be read ({error}) and is left blank"
-            )
+            return self._damaged(row, col, str(error))
+        if pixels is None:
             return self._blank(height, width, filled=True)
-        if self._convert is not None:
-            pixels = self._convert(pixels)
-        return pixels
+        if pixels.shape[:2] != (height, width):
+            return self._damaged(row, col, f"it has {pixels.shape[1]} x {pixels.shape[0]} px")
+        return pixels if self._convert is None else self._convert(pixels)
+
+    def _damaged(self, row: int, col: int, reason: str) -> np.ndarray:
+        self.ledger.check_open()  # what fails because the slide was closed is no damage
+        self.ledger.note(
+            f"{self.ledger.name}: tile at row {row}, column {col} of level {self._number} "
+            f"can't be read ({reason}) and is left blank"
+        )
+        height = min(self.tile[0], self.shape[0] - row * self.tile[0])
+        width = min(self.tile[1], self.shape[1] - col * self.tile[1])
+        return self._blank(height, width, filled=True)
 
 
 class MadeLevel(Level):

@@ -36,7 +36,7 @@ def open_ngff(path: Path) -> Source:
         group = zarr.open_group(path, mode="r")
         group, about = _image(group)
         multiscale = about["multiscales"][0]
-        arrays = [group[entry["path"]] for entry in multiscale["datasets"]]
+        arrays = [_array(group, entry["path"]) for entry in multiscale["datasets"]]
     except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
         raise SlideFormatError(
             f"{path.name} is not a complete OME-Zarr image ({type(error).__name__}: {error}); {_ADVICE}"
@@ -75,6 +75,13 @@ def _image(group: zarr.Group) -> tuple[zarr.Group, dict[str, Any]]:
         assert isinstance(child, zarr.Group), "series 0 is a group in this layout"
         return child, _ome(child)
     return group, about
+
+
+def _array(group: zarr.Group, path: str) -> zarr.Array:
+    found = group[path]
+    if not isinstance(found, zarr.Array):
+        raise TypeError(f"{path} is a group, not an array")
+    return found
 
 
 def _ome(group: zarr.Group) -> dict[str, Any]:

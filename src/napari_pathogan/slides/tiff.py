@@ -110,6 +110,7 @@ class MappedPlane:
         self.tile = (_MAPPED_TILE, _MAPPED_TILE)
         self._separate = int(page.planarconfig) == 2 and samples > 1
         shape = (samples, *self.shape) if self._separate else (*self.shape, samples)
+        assert page.dtype is not None, "the colour rule has refused unknown types"
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
         self._pixels = np.memmap(path, dtype, "r", page.dataoffsets[0], shape)
 
@@ -166,7 +167,7 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     metadata: dict[str, object] = {
         "format": _format(path, file, series),
         "vendor": _VENDORS.get(series.kind),
-        "compression": page.compression.name,
+        "compression": _word(page.compression),
         "description": page.description[:2000],
     }
     if any(n > 1 for n in depth.values()):
@@ -214,6 +215,7 @@ def _pages(path: Path, level: TiffPageSeries) -> list[TiffPage]:
 def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | MappedPlane:
     page = pages[0]
     plane = SegmentPlane(pages)
+    assert page.dtype is not None, "the colour rule has refused unknown types"
     segment = math.prod(plane.tile) * page.samplesperpixel * page.dtype.itemsize
     end = page.dataoffsets[0] + page.nbytes
     mappable = len(pages) == 1 and page.is_memmappable and not page.is_tiled
@@ -234,7 +236,7 @@ def _colours(name: str, page: TiffPage, pages: int) -> colours.Colours:
     colour = pages if pages > 1 else {2: 3, 6: 3, 3: 1, 0: 1, 1: 1}.get(photometric, 0)
     if colour == 0:
         raise SlideFormatError(
-            f"{name} has {page.photometric.name} colours, which slides have not; convert it to RGB"
+            f"{name} has {_word(page.photometric)} colours, which slides have not; convert it to RGB"
         )
     samples = pages if pages > 1 else page.samplesperpixel
     alpha = (
@@ -261,6 +263,11 @@ def _colours(name: str, page: TiffPage, pages: int) -> colours.Colours:
         inverted=photometric == 0,
         palette=_palette(page) if photometric == 3 else None,
     )
+
+
+def _word(code: int) -> str:
+    """Name of a TIFF code; codes tifffile does not know stay numbers."""
+    return str(getattr(code, "name", code))
 
 
 def _significant_bits(page: TiffPage) -> int:
