@@ -1,0 +1,119 @@
+"""``pathogan idc train`` and ``pathogan idc evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from typing import Annotated
+
+import typer
+
+
+class Method(StrEnum):
+    """What to train."""
+
+    cgan = "cgan"
+    cnn = "cnn"
+
+
+class Recipe(StrEnum):
+    """With which settings."""
+
+    paper = "paper"
+    quick = "quick"
+
+
+def train(  # noqa: PLR0917
+    folder: Annotated[Path, typer.Argument(help="Patches: <patient>/<0, 1 or unlabelled>/*.png.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    method: Annotated[
+        Method, typer.Option(help="Conditional GAN, or its CNN alone.")
+    ] = Method.cgan,
+    recipe: Annotated[
+        Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
+    ] = Recipe.paper,
+    width: Annotated[float, typer.Option(help="Width multiplier: 1, 2 or 4.", min=0.01)] = 1.0,
+    labelled: Annotated[float, typer.Option(help="Share of the labels to use.")] = 1.0,
+    folds: Annotated[int, typer.Option(help="Patient folds to cross-validate; 0: none.")] = 0,
+    holdout: Annotated[
+        float, typer.Option(help="Without folds: share of the patients held out.", min=0, max=0.5)
+    ] = 0.2,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Patches a step.", min=2)] = None,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many epochs without a better held-out AUC; 0: never.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that stopped.")
+    ] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Train an IDC model on patches, split by patient."""
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.idc.crossval import learn
+    from napari_pathogan.idc.data import read_patches
+    from napari_pathogan.idc.recipe import RECIPES
+
+    config = RECIPES[recipe.value]
+    config = replace(
+        config,
+        method=method.value,
+        width=width,
+        labelled=labelled,
+        seed=seed,
+        epochs=epochs or config.epochs,
+        batch=batch or config.batch,
+        patience=patience,
+    )
+    patches = read_patches(folder)
+    run = RunFolder(output)
+    settings = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
+    run.start(settings, resume=resume)
+    finished = follow(
+        learn(patches, config, run, folds=folds, holdout=holdout, device=device, name=name),
+        as_json=events,
+    )
+    if not events:
+        from rich.console import Console
+
+        for report in finished.result:
+            Console().print(report.table())
+        typer.echo(f"model: {run.model}")
+
+
+def evaluate(  # noqa: PLR0917
+    folder: Annotated[Path, typer.Argument(help="Patches: <patient>/<0 or 1>/*.png.")],
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "idc-cgan",
+    context: Annotated[
+        bool,
+        typer.Option("--context", help="As the heat map: slide's own colours and neighbours."),
+    ] = False,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Report at this share of IDC, e.g. 0.284.")
+    ] = None,
+    views: Annotated[
+        int, typer.Option(help="Flips and turns each patch is seen in.", min=1, max=8)
+    ] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Evaluate an IDC model on labelled patches: the paper's Table 1 and more, with intervals."""
+    from napari_pathogan.idc.data import read_patches
+    from napari_pathogan.idc.evaluate import evaluate as measure
+    from napari_pathogan.idc.model import IdcModel
+
+    loaded = IdcModel.load(model, device=device, views=views)
+    report = measure(read_patches(folder), loaded, context=context, prevalence=prevalence)
+    if json:
+        typer.echo(report.to_json())
+    else:
+        from rich.console import Console
+
+        Console().print(report.table())

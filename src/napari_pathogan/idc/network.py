@@ -1,0 +1,109 @@
+"""The paper's two networks: a class-conditional generator and a discriminator with two heads.
+
+Layers count their filters linearly, ``64 * layer * width`` (section 3.2: 64, 128, 192, 256, 320 at
+width 1), and halve a 50 px patch by strides alone: 50, 25, 13, 7, 4, 2. Spectral normalisation is
+on every convolution but the first and the last of each network.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+PATCH_PX = 50
+SIZES = (50, 25, 13, 7, 4, 2)
+
+
+def filters(width: float) -> list[int]:
+    """Filters of the five layers, ``64 * layer * width``."""
+    return [max(1, int(64 * layer * width)) for layer in range(1, 6)]
+
+
+class Discriminator(nn.Module):
+    """Tells IDC from healthy, and real from generated (section 3.2); it never sees the class.
+
+    Parameters
+    ----------
+    width
+        The paper's width multiplier: 1, 2 or 4 (1.5, 5.9 and 23.6 million parameters).
+    dropout
+        Share of the features dropped before the two linear heads while training.
+    spectral
+        Normalise the weights while training; false for a network with folded weights.
+    """
+
+    def __init__(self, width: float = 1.0, dropout: float = 0.0, *, spectral: bool = True) -> None:
+        super().__init__()
+        channels = [3, *filters(width)]
+        layers: list[nn.Module] = []
+        for i in range(5):
+            convolution: nn.Module = nn.Conv2d(channels[i], channels[i + 1], 3, 2, 1)
+            if spectral and 0 < i < 4:
+                convolution = spectral_norm(convolution)
+            layers += [convolution, nn.LeakyReLU(0.2)]
+        self.trunk = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.n_features = channels[5] * SIZES[5] ** 2
+        self.real = nn.Linear(self.n_features, 1)
+        self.idc = nn.Linear(self.n_features, 1)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, 50, 50) in [-1, 1] -> (N, ``n_features``), what both heads look at."""
+        features: torch.Tensor = self.trunk(x).flatten(1)
+        return features
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, 3, 50, 50) in [-1, 1] -> logits of being real (N,) and of being IDC (N,)."""
+        h = self.dropout(self.features(x))
+        return self.real(h)[:, 0], self.idc(h)[:, 0]
+
+
+class Generator(nn.Module):
+    """Draws a patch of the class asked for from noise (section 3.2, mirrored).
+
+    A linear layer lays noise and class out as 2 x 2 features; five transposed convolutions
+    lead to 50 x 50. Strides alone would end at 33, so two layers pad their output by one.
+
+    Parameters
+    ----------
+    width
+        Width multiplier, as for the discriminator.
+    latent
+        Length of the noise vector.
+    """
+
+    def __init__(self, width: float = 1.0, latent: int = 100) -> None:
+        super().__init__()
+        self.latent = latent
+        channels = [*filters(width)[::-1], 3]
+        self.start = channels[0]
+        self.project = nn.Linear(latent + 2, self.start * SIZES[5] ** 2)
+        layers: list[nn.Module] = [nn.ReLU()]
+        for i in range(5):
+            padding = SIZES[4 - i] - (2 * SIZES[5 - i] - 1)
+            layer: nn.Module = nn.ConvTranspose2d(
+                channels[i], channels[i + 1], 3, 2, 1, output_padding=padding
+            )
+            layers += [spectral_norm(layer) if 0 < i < 4 else layer]
+            layers += [nn.ReLU() if i < 4 else nn.Tanh()]
+        self.trunk = nn.Sequential(*layers)
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Noise (N, latent) and class (N,) of 0 or 1 -> patches (N, 3, 50, 50) in [-1, 1]."""
+        condition = torch.stack([1 - y, y], 1).to(z)
+        h = self.project(torch.cat([z, condition], 1))
+        drawn: torch.Tensor = self.trunk(h.view(-1, self.start, SIZES[5], SIZES[5]))
+        return drawn
+
+
+@torch.no_grad()
+def folded_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights of ``module`` with spectral norms folded in: the state of ``spectral=False``."""
+    module.eval()
+    state = {k: v for k, v in module.state_dict().items() if ".parametrizations." not in k}
+    for name, part in module.named_modules():
+        if parametrize.is_parametrized(part, "weight"):
+            state[f"{name}.weight"] = part.weight
+    return {k: v.detach().cpu().clone() for k, v in state.items()}
