@@ -186,7 +186,9 @@ def _pen(density: list[np.ndarray], mpp: float) -> np.ndarray:
     reddish = (red < 0.22 * green) & (blue > 0.71 * green)
     dark_red = (blue > 0.74 * green) & (red < 0.8 * green) & (most > 0.45)
     black = (least > 0.6) & (most - least < 0.25 * most)
-    core = ((greenish | reddish) & (most > 0.2)) | (bluish & (most > 0.45)) | black
+    # blood comes near to red ink, but hardly as a whole disc this far from eosin
+    red_core = (red < 0.20 * green) & (blue > 0.75 * green)
+    core = ((greenish | red_core) & (most > 0.2)) | (bluish & (most > 0.45)) | black
     core = _opened(core, _PEN_RADIUS_MM * 1e3 / mpp)
     if not core.any():
         return core
