@@ -1,0 +1,74 @@
+"""A model's card as a dialog: what it is for, what it learnt from, how well it does, its limits."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pathogan.engine.models import Metric, ModelCard
+
+
+class CardDialog(QDialog):
+    """Show a model card beside the viewer; it does not block it."""
+
+    def __init__(self, card: ModelCard, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(card.title)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(520, 640)
+        page = QTextBrowser()
+        page.setOpenExternalLinks(True)
+        page.setHtml(card_html(card, folder))
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.addWidget(page)
+        column.addWidget(buttons)
+
+
+def card_html(card: ModelCard, folder: Path) -> str:
+    """Write the card as HTML; pictures beside it (a calibration plot) are shown at the end."""
+    parts = [f"<h2>{escape(card.title)}</h2>", f"<p><b>{escape(card.intended_use)}</b></p>"]
+    if card.not_for:
+        parts.append("<h3>Not for</h3>" + _list(card.not_for))
+    if card.metrics:
+        rows = "".join(
+            f"<tr><td>{escape(name.replace('_', ' '))}&nbsp;&nbsp;</td><td>{metric_text(metric)}</td></tr>"
+            for name, metric in card.metrics.items()
+        )
+        parts.append("<h3>On patients it had not seen</h3>")
+        parts.append(f"<table>{rows}</table>")
+        if card.measured_by:
+            parts.append(f"<p>Measured by <code>{escape(card.measured_by)}</code></p>")
+    for data in card.training_data:
+        count = f"{len(data.patients)} patients, {data.n_images:,} images"
+        parts.append(f"<h3>Learnt from</h3><p>{escape(data.name)}: {count}</p>")
+        parts.append(f"<p>Terms: {escape(data.terms)}</p><p>{escape(data.citation)}</p>")
+    looks_at = f"{card.patch_px} px patches at {card.mpp:g} µm per pixel" if card.mpp else ""
+    facts = [escape(card.architecture), looks_at, f"licence {escape(card.licence or 'not stated')}"]
+    facts.append(f"weights {card.sha256[:12]}")
+    parts.append("<h3>Make</h3><p>" + "; ".join(f for f in facts if f) + "</p>")
+    for picture in sorted(folder.glob("*.png")):
+        url = QUrl.fromLocalFile(str(picture)).toString()
+        parts.append(f'<p><img src="{url}" width="440"></p>')
+    return "\n".join(parts)
+
+
+def metric_text(metric: Metric) -> str:
+    """``0.88 (0.84 to 0.91)``."""
+    if metric.value is None:
+        return "not measured"
+    text = f"{metric.value:.3g}"
+    if metric.low is not None and metric.high is not None:
+        text += f" ({metric.low:.3g} to {metric.high:.3g})"
+    return text
+
+
+def _list(lines: tuple[str, ...]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"

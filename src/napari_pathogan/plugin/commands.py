@@ -1,0 +1,81 @@
+"""What PathoGAN adds to napari's menus besides docks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari  # noqa: TC002  (napari resolves the annotations to pass its viewer)
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtWidgets import QFileDialog
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.layers import is_slide, place_level0
+from napari_pathogan.plugin.reader import SUFFIXES, read
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Shapes
+
+
+def open_slide(viewer: napari.Viewer) -> None:
+    """Ask for a slide and open it; a plain PNG or JPEG too. Fits the view to it."""
+    kinds = " ".join(f"*{suffix}" for suffix in SUFFIXES if suffix != ".zarr")
+    path, _ = QFileDialog.getOpenFileName(
+        viewer.window.qt_window(), "Open a slide", "", f"Slides ({kinds} zarr.json .zattrs)"
+    )
+    if path:
+        show_slide(viewer, Path(path))
+
+
+def show_slide(viewer: napari.Viewer, path: Path) -> None:
+    """Open a slide as a layer; an error becomes a notification. For OME-Zarr, any file inside."""
+    if path.name in {"zarr.json", ".zattrs"}:
+        path = path.parent
+    try:
+        layers = read(str(path))
+    except PathoganError as error:
+        show_error(str(error))
+        return
+    for data, kwargs, _ in layers:
+        viewer.add_image(data, **kwargs)
+    viewer.reset_view()
+
+
+def new_regions(viewer: napari.Viewer) -> Shapes | None:
+    """Add a Shapes layer that lies on the slide, ready to draw polygons."""
+    slide = _slide(viewer)
+    if slide is None:
+        return None
+    width = 3 / viewer.camera.zoom / float(slide.scale[0])
+    regions = viewer.add_shapes(
+        name=f"Regions ({slide.name})",
+        ndim=2,
+        edge_width=width,
+        edge_color="#ffd400",
+        face_color="#ffd40020",
+        **place_level0(slide),
+    )
+    regions.mode = "add_polygon"
+    return regions
+
+
+def toggle_scale_bar(viewer: napari.Viewer) -> None:
+    """Show or hide the scale bar."""
+    bar = viewer.canvas.overlays.scale_bar
+    bar.visible = not bar.visible
+
+
+def fit_slide(viewer: napari.Viewer) -> None:
+    """Bring the whole slide into view."""
+    if (slide := _slide(viewer)) is not None:
+        viewer.fit_to_view(layers=[slide])
+
+
+def _slide(viewer: napari.Viewer) -> Image | None:
+    """Return the selected slide, or the topmost one; says so when there is none."""
+    slides = [layer for layer in viewer.layers if is_slide(layer)]
+    chosen = [layer for layer in slides if layer in viewer.layers.selection]
+    if not slides:
+        show_info("Open a slide first: File > Open Sample > PathoGAN has one to try.")
+        return None
+    return (chosen or slides)[-1]

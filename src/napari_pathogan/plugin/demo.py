@@ -1,0 +1,131 @@
+"""The demo: a sample slide, the IDC dock, its heat map; ``make demo`` runs it.
+
+With ``--screenshot demo/demo.png`` the window is closed when the pictures are taken: the whole
+slide in the dark and the light theme, and the most uncertain region.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari
+
+    from napari_pathogan.plugin.idc_widget import IdcDock
+
+SIZE = (1600, 1000)
+PATIENCE_S = 300.0
+DOCK_PX = 340
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Open napari, run, print what was found; stay open unless asked for pictures."""
+    parser = argparse.ArgumentParser(description="napari-pathogan: IDC heat map of a sample slide")
+    parser.add_argument("--screenshot", type=Path, help="save pictures here, then close")
+    chosen = parser.parse_args(arguments)
+
+    import napari  # noqa: PLC0415  (slow to import)
+
+    viewer = napari.Viewer(title="napari-pathogan demo")
+    summary = show(viewer)
+    print(summary)  # noqa: T201
+    if chosen.screenshot is None:
+        napari.run()
+        return
+    for picture in take_pictures(viewer, chosen.screenshot):
+        print(f"picture: {picture}")  # noqa: T201
+    viewer.close()
+
+
+def show(viewer: napari.Viewer) -> str:
+    """Open the sample, dock the widget, run it to its end; returns what was found, in words.
+
+    Raises
+    ------
+    SystemExit
+        If the run fails: the reason has been shown.
+    """
+    from napari_pathogan.plugin.settings import PLUGIN  # noqa: PLC0415
+
+    viewer.window.resize(*SIZE)
+    opening = time.monotonic()
+    (layer,) = viewer.open_sample(PLUGIN, "he_phantom")
+    opened = time.monotonic() - opening
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "IDC heat map")
+    viewer.window.resize(*SIZE)
+    _widen(viewer)
+    viewer.reset_view()
+    _wait(dock.form.run.isEnabled)
+    start = time.monotonic()
+    dock.run_or_cancel()
+    _wait(lambda: dock.run is None)
+    seconds = time.monotonic() - start
+    if dock.heat is None:
+        raise SystemExit("the heat map failed; the notification says why")
+    return "\n".join(
+        (
+            f"slide       {layer.name}, opened in {opened:.1f} s",
+            f"model       {dock.heat.model_line}",
+            f"heat map    {dock.heat.area().n_cells} cells in {seconds:.1f} s, model loading included",
+            f"result      {dock.heat.area()}",
+        )
+    )
+
+
+def take_pictures(viewer: napari.Viewer, target: Path) -> list[Path]:
+    """Save what the window shows to ``target``, and ``-light`` and ``-uncertain`` beside it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    dock = _dock(viewer)
+    places = [target, *(target.with_stem(f"{target.stem}-{x}") for x in ("light", "uncertain"))]
+    for place in places:
+        viewer.theme = "light" if place is places[1] else "dark"
+        if place is places[2]:
+            dock.next_uncertain()
+        _rest()
+        viewer.screenshot(path=str(place), canvas_only=False, flash=False)
+    return places
+
+
+def _dock(viewer: napari.Viewer) -> IdcDock:
+    from napari_pathogan.plugin.idc_widget import IdcDock  # noqa: PLC0415
+
+    return next(w for w in viewer.window.dock_widgets.values() if isinstance(w, IdcDock))
+
+
+def _widen(viewer: napari.Viewer) -> None:
+    """Give the dock the width it is drawn for."""
+    from qtpy.QtCore import Qt  # noqa: PLC0415
+    from qtpy.QtWidgets import QDockWidget, QMainWindow  # noqa: PLC0415
+
+    frame = _dock(viewer).parent()
+    window = _dock(viewer).window()
+    if isinstance(frame, QDockWidget) and isinstance(window, QMainWindow):
+        window.resizeDocks([frame], [DOCK_PX], Qt.Orientation.Horizontal)
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    """Keep the window alive until something is done."""
+    end = time.monotonic() + PATIENCE_S
+    while not done():
+        _rest(0.02)
+        if time.monotonic() > end:
+            raise SystemExit(f"nothing came within {PATIENCE_S:.0f} s")
+
+
+def _rest(seconds: float = 0.6) -> None:
+    """Let Qt draw for a while."""
+    from qtpy.QtWidgets import QApplication  # noqa: PLC0415
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""The shape that all docks share: Slide, Model, Region, Run <-> Cancel, a result, actions.
+
+A dock of a task derives from :class:`Dock`, adds its own rows with :meth:`Dock.add_row`, and says
+what is run (:meth:`Dock.events`) and what is done with what comes.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_pathogan.engine.events import Event, Finished, Progress, Tile
+from napari_pathogan.errors import PathoganError, UnknownScaleError
+from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin.card import CardDialog
+from napari_pathogan.plugin.form import Form, Ties, Welcome
+from napari_pathogan.plugin.running import Run, run_in_viewer
+from napari_pathogan.plugin.settings import settings
+from napari_pathogan.slides.cache import set_cache_mb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import napari
+    import numpy as np
+    from napari.layers import Image
+
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.slides.geometry import Region
+
+WHOLE, VIEW, SHAPES = "Whole slide", "In view", "Selected shapes"
+
+
+class Dock(QWidget):
+    """Base of all docks.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are offered; napari passes it.
+    """
+
+    title: ClassVar[str]
+    task: ClassVar[str]
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._ties = Ties()
+        self.run: Run | None = None
+        self._models: dict[str, tuple[Path, ModelCard]] = {}
+        self.setMinimumWidth(300)
+        self.setWindowTitle(self.title)
+        set_cache_mb(settings().cache_mb)
+
+        self.welcome = Welcome(self.viewer)
+        self.form = Form(regions=(WHOLE, VIEW, SHAPES))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(9, 9, 9, 9)
+        column.addWidget(self.welcome)
+        column.addWidget(self.form)
+        column.addStretch(1)
+
+        self.form.run.clicked.connect(self.run_or_cancel)
+        self.shortcut("Ctrl+Return", self.run_or_cancel)
+        self.form.slide.currentIndexChanged.connect(self._slide_chosen)
+        self.form.model.currentIndexChanged.connect(self._model_chosen)
+        self.form.info.clicked.connect(self.show_card)
+        self.form.scale_asked.connect(self._scale_given)
+
+        self.build()
+        for emitter in ("inserted", "removed", "reordered"):
+            self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
+        self.destroyed.connect(self._ties.release)
+        self._list_slides()
+        self._find_models()
+
+    # what a task says
+
+    def build(self) -> None:
+        """Add the task's own rows; :meth:`Form.add_run` goes among them."""
+        raise NotImplementedError
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Make the generator that runs on a slide's layer; reading and computing are left to it."""
+        raise NotImplementedError
+
+    def tile_came(self, tile: Tile) -> None:
+        """Show a finished part of the result."""
+
+    def event_came(self, event: Event) -> None:
+        """Take any other event of the task."""
+
+    def finished(self, event: Finished) -> None:
+        """Show the result."""
+
+    def stopped(self) -> None:
+        """Remove what an unfinished run has shown."""
+
+    def slide_changed(self, layer: Image | None) -> None:
+        """Another slide was chosen."""
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Another model was chosen."""
+
+    # what all docks do
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer of the chosen slide."""
+        return self.form.slide.currentData()
+
+    @property
+    def model_folder(self) -> Path:
+        """The folder of the chosen model.
+
+        Raises
+        ------
+        PathoganError
+            If there is none.
+        """
+        if self.form.model.currentText() not in self._models:
+            msg = "There is no model to run: choose a models folder in Preferences > PathoGAN"
+            raise PathoganError(msg)
+        return self._models[self.form.model.currentText()][0]
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the chosen model."""
+        _, card = self._models.get(self.form.model.currentText(), (None, None))
+        return card
+
+    def region(self, layer: Image) -> tuple[Region | None, list[np.ndarray] | None]:
+        """The chosen part of the slide: a rectangle, polygons, or neither for the whole."""
+        choice = self.form.region.currentText()
+        if choice == VIEW:
+            return between.view_region(self.viewer, layer), None
+        if choice == SHAPES:
+            return None, between.selected_polygons(self.viewer, layer)
+        return None, None
+
+    def run_or_cancel(self) -> None:
+        """Do what the button says."""
+        if self.run is not None:
+            self.run.cancel()
+            return
+        layer = self.layer
+        if layer is None:
+            return
+        try:
+            if between.slide_of(layer).mpp is None:
+                self.form.ask_scale(focus=True)
+                msg = f"{layer.name} has no scale: fill in the row 'Scale' (µm per pixel) and run again"
+                raise UnknownScaleError(msg)
+            events = self.events(layer)
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        self.start(events, self.title, self.finished, self.stopped)
+
+    def start(
+        self,
+        events: Iterator[Event],
+        title: str,
+        then: Callable[[Finished], None],
+        if_stopped: Callable[[], None],
+    ) -> None:
+        """Run a task in the background, with the dock's progress bar and Cancel button."""
+        began = time.monotonic()
+
+        def finished(event: Finished) -> None:
+            self._end(f"Done in {time.monotonic() - began:.1f} s")
+            then(event)
+
+        def stopped() -> None:
+            self._end("Stopped. The viewer is as it was before.")
+            if_stopped()
+
+        self.form.begin()
+        self.run = run_in_viewer(
+            events,
+            title=title,
+            on_tile=self.tile_came,
+            on_event=self._event_came,
+            on_finished=finished,
+            on_stopped=stopped,
+        )
+        self._ties.add(self.run.cancel)
+
+    def shortcut(self, keys: str, action: Callable[[], object]) -> None:
+        """Call ``action`` on a key sequence while the dock has the focus."""
+        made = QShortcut(QKeySequence(keys), self)
+        made.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        made.activated.connect(action)
+
+    def show_card(self) -> None:
+        """Open the card of the chosen model."""
+        if self.card is not None:
+            CardDialog(self.card, self.model_folder, self).show()
+
+    def release(self) -> None:
+        """Let go of the viewer: cancel what runs, disconnect. The dock is being closed."""
+        self._ties.release()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that napari has taken the dock out of its window."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        return super().event(event)
+
+    # how
+
+    def _event_came(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self.form.show_progress(event)
+        self.event_came(event)
+
+    def _end(self, line: str) -> None:
+        if self.run is not None:
+            self._ties.remove(self.run.cancel)
+        self.run = None
+        self.form.end(line)
+        self._list_slides()
+
+    def _list_slides(self) -> None:
+        """Offer the slides that are open; the chosen one stays chosen."""
+        if self.run is not None:
+            chosen = self.layer
+            if chosen is not None and chosen not in self.viewer.layers:
+                self.run.cancel()
+            return
+        slides = [layer for layer in reversed(self.viewer.layers) if between.is_slide(layer)]
+        self.form.offer_slides(slides)
+        for slide in slides:
+            self._ties.connect_once(slide.events.name, self._list_slides)
+        self.welcome.setVisible(not slides)
+        self.form.setVisible(bool(slides))
+        self._slide_chosen()
+
+    def _slide_chosen(self) -> None:
+        layer = self.layer
+        unknown = layer is not None and between.slide_of(layer).mpp is None
+        self.form.ask_scale() if unknown else self.form.scale_known()
+        self.slide_changed(layer)
+
+    def _scale_given(self, mpp: float) -> None:
+        if self.layer is None:
+            return
+        try:
+            between.set_scale(self.layer, mpp)
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        self.form.scale_known()
+        between.prepare(self.viewer, ())
+        self.viewer.reset_view()
+
+    def _find_models(self) -> None:
+        """List the models in the background: the first look imports torch."""
+        self.form.run.setEnabled(False)
+        folders = settings().models_folders
+        search = run_in_viewer(
+            _find(self.task, folders),
+            title="Looking for models",
+            on_finished=self._offer_models,
+            on_stopped=partial(self.form.run.setEnabled, True),
+        )
+        self._ties.add(search.cancel)
+
+    def _offer_models(self, event: Finished) -> None:
+        self._models = event.result
+        self.form.offer_models(list(self._models))
+        self._model_chosen()
+
+    def _model_chosen(self) -> None:
+        card = self.card
+        self.form.run.setEnabled(card is not None)
+        self.form.info.setEnabled(card is not None)
+        if card is not None:
+            self.form.model.setToolTip(card.title)
+            self.model_changed(card)
+
+
+def _find(task: str, folders: tuple[Path, ...]) -> Iterator[Event]:
+    """Find the models of a task and read their cards."""
+    from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415  (torch)
+
+    yield Progress(0, 0, "looking for models")
+    found = {
+        name: (folder, read_card(folder)) for name, folder in find_models(task, *folders).items()
+    }
+    yield Finished(found)

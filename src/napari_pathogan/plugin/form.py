@@ -1,0 +1,272 @@
+"""The widgets of a dock: rows that fit 320 px, in napari's dark and light theme."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_pathogan.plugin import commands, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Progress
+
+
+class Ties:
+    """Connections of a widget that outlives neither napari nor itself: all are undone at once."""
+
+    def __init__(self) -> None:
+        self._undo: dict[Any, Callable[[], object]] = {}
+
+    def connect(self, emitter: Any, callback: Callable[..., object]) -> None:  # noqa: ANN401
+        """Connect a callback to a napari emitter until :meth:`release`."""
+        emitter.connect(callback)
+        self._undo[emitter, callback] = partial(emitter.disconnect, callback)
+
+    def connect_once(self, emitter: Any, callback: Callable[..., object]) -> None:  # noqa: ANN401
+        """Connect unless that was done before."""
+        if (emitter, callback) not in self._undo:
+            self.connect(emitter, callback)
+
+    def add(self, undo: Callable[[], object]) -> None:
+        """Call something on release."""
+        self._undo[undo] = undo
+
+    def remove(self, undo: Callable[[], object]) -> None:
+        """Don't call it any more."""
+        self._undo.pop(undo, None)
+
+    def release(self) -> None:
+        """Undo everything, the latest first."""
+        while self._undo:
+            _, undo = self._undo.popitem()
+            undo()
+
+
+class Welcome(QWidget):
+    """What a dock shows before any slide is open."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        super().__init__()
+        text = label("<b>Start with a slide</b><br>Aperio, Hamamatsu, Leica, TIFF, OME-Zarr, PNG…")
+        self.open = QPushButton("Open a slide…")
+        self.sample = QPushButton("Try the sample")
+        self.open.clicked.connect(partial(commands.open_slide, viewer))
+        phantom = Path(str(resources.files("napari_pathogan.plugin") / "sample_data"))
+        self.sample.clicked.connect(partial(commands.show_slide, viewer, phantom / samples.PHANTOM))
+        self.open.setToolTip("Choose a slide file on this computer")
+        self.sample.setToolTip("A small drawn slide with tumour-like and healthy regions")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        for widget in (text, self.open, self.sample):
+            column.addWidget(widget)
+
+
+class Form(QWidget):
+    """The rows of a dock; knows nothing of slides and models but their names."""
+
+    scale_asked = Signal(float)  # µm per pixel, when the user has set it
+
+    def __init__(self, regions: Sequence[str]) -> None:
+        super().__init__()
+        self.grid = QGridLayout(self)
+        self.grid.setContentsMargins(0, 0, 0, 0)
+        self.grid.setHorizontalSpacing(8)
+        self.grid.setVerticalSpacing(8)
+        self.grid.setColumnStretch(1, 1)
+
+        self.slide = combo("The slide to look at: any colour image that is open")
+        self.model = combo("The model that looks at the slide")
+        self.model.addItem("Looking for models…")
+        self.info = QPushButton("i")
+        self.info.setFixedWidth(28)
+        self.info.setEnabled(False)
+        self.info.setToolTip("What this model was trained on, how well it does, and its limits")
+        self.region = combo("Which part of the slide to look at")
+        self.region.addItems(list(regions))
+        self.add_row("Slide", self.slide)
+        self._build_scale()
+        self.add_row("Model", beside(self.model, self.info))
+        self.add_row("Region", self.region)
+
+        self.run = QPushButton("Run")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        keep_place(self.bar)
+        self.status = label("")
+        self.result = label("")
+        self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._say_run(running=False)
+
+    def add_row(self, name: str, widget: QWidget) -> None:
+        """Add a row: its name on the left, its widget beside."""
+        row = self.grid.rowCount()
+        self.grid.addWidget(QLabel(name), row, 0)
+        self.grid.addWidget(widget, row, 1)
+
+    def add_line(self, widget: QWidget) -> None:
+        """Add a row that takes the whole width."""
+        self.grid.addWidget(widget, self.grid.rowCount(), 0, 1, 2)
+
+    def add_run(self) -> None:
+        """Add the button, the progress bar, the status line and the result."""
+        self.run.setMinimumWidth(90)
+        self.add_line(beside(self.run, self.bar, wide=1))
+        self.add_line(self.status)
+        self.add_line(self.result)
+
+    def _build_scale(self) -> None:
+        self.mpp = QDoubleSpinBox()
+        self.mpp.setRange(0.01, 100.0)
+        self.mpp.setDecimals(4)
+        self.mpp.setSingleStep(0.01)
+        self.mpp.setValue(0.25)
+        self.mpp.setSuffix(" µm/px")
+        self.mpp.setToolTip(
+            "This file does not say how many micrometres a pixel spans. "
+            "Typical: 0.25 for a 40x scan, 0.5 for 20x. It is remembered for this file."
+        )
+        self.set_mpp = QPushButton("Set")
+        self.set_mpp.setToolTip("Use this scale for this slide from now on")
+        self.set_mpp.clicked.connect(lambda: self.scale_asked.emit(self.mpp.value()))
+        row = self.grid.rowCount()
+        self.scale_row = (QLabel("Scale"), beside(self.mpp, self.set_mpp))
+        for column, widget in enumerate(self.scale_row):
+            self.grid.addWidget(widget, row, column)
+            widget.hide()
+
+    def ask_scale(self, *, focus: bool = False) -> None:
+        """Show the row that asks for the scale."""
+        for widget in self.scale_row:
+            widget.show()
+        if focus:
+            self.mpp.setFocus()
+            self.mpp.selectAll()
+
+    def scale_known(self) -> None:
+        """Hide the row that asks for the scale."""
+        for widget in self.scale_row:
+            widget.hide()
+
+    def offer_slides(self, slides: Sequence[Image]) -> None:
+        """Offer layers by name; the chosen one stays chosen, else the first."""
+        chosen = self.slide.currentData()
+        self.slide.blockSignals(True)
+        self.slide.clear()
+        for index, layer in enumerate(slides):
+            self.slide.addItem(shortened(layer.name), layer)
+            self.slide.setItemData(index, layer.name, Qt.ItemDataRole.ToolTipRole)
+        self.slide.setCurrentIndex(slides.index(chosen) if chosen in slides else 0)
+        self.slide.blockSignals(False)
+
+    def offer_models(self, names: Sequence[str]) -> None:
+        """Offer models by name."""
+        self.model.blockSignals(True)
+        self.model.clear()
+        self.model.addItems(list(names) or ["No model found"])
+        self.model.blockSignals(False)
+
+    def begin(self) -> None:
+        """Show that work has started: Run becomes Cancel, choices rest."""
+        self._say_run(running=True)
+        self.status.setText("Starting…")
+
+    def end(self, line: str) -> None:
+        """Show that work has ended."""
+        self._say_run(running=False)
+        self.status.setText(line)
+
+    def show_progress(self, event: Progress) -> None:
+        """Move the bar; one line says what is done and how long it takes."""
+        self.bar.setRange(0, event.total)
+        self.bar.setValue(event.done)
+        what = event.what[:1].upper() + event.what[1:]
+        if event.total and event.done:
+            what += f", {100 * event.done // event.total} %"
+        if event.eta_s is not None:
+            what += f", {duration(event.eta_s)} left"
+        self.status.setText(what)
+
+    def _say_run(self, *, running: bool) -> None:
+        self.run.setText("Cancel" if running else "Run")
+        self.run.setToolTip(
+            "Stop; earlier results stay (Ctrl+Return)" if running else "Start (Ctrl+Return)"
+        )
+        self.bar.setRange(0, 0 if running else 1)
+        self.bar.setVisible(running)
+        for widget in (self.slide, self.model, self.region, self.set_mpp):
+            widget.setEnabled(not running)
+
+
+def combo(tip: str) -> QComboBox:
+    """Give a combo box that shrinks with the dock; long names are shortened by Qt."""
+    box = QComboBox()
+    box.setToolTip(tip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def label(text: str) -> QLabel:
+    """Give a label that wraps."""
+    made = QLabel(text)
+    made.setWordWrap(True)
+    return made
+
+
+def beside(*widgets: QWidget, wide: int = 0) -> QWidget:
+    """Put widgets in a line; the one of index ``wide`` takes the room there is."""
+    box = QWidget()
+    line = QHBoxLayout(box)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(6)
+    for widget in widgets:
+        line.addWidget(widget)
+    line.setStretch(wide, 1)
+    return box
+
+
+def keep_place(widget: QWidget) -> None:
+    """Keep a widget's room while it is hidden, so that nothing jumps."""
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    widget.setSizePolicy(policy)
+
+
+def shortened(name: str, longest: int = 24) -> str:
+    """Leave out the middle of a long name."""
+    if len(name) <= longest:
+        return name
+    head = longest // 2
+    return f"{name[:head]}…{name[head + 1 - longest :]}"
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 90:
+        return f"{max(1, math.ceil(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,28 @@
+"""Sample data: File > Open Sample > PathoGAN."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+PHANTOM = "he_phantom.ome.tif"
+
+
+def he_phantom() -> list[tuple[Any, dict[str, Any], str]]:
+    """An H&E-like slide drawn by a program, with IDC-like and healthy regions."""
+    from napari_pathogan.plugin.reader import read  # noqa: PLC0415  (slow to import)
+
+    return read(str(Path(str(resources.files("napari_pathogan.plugin") / "sample_data")) / PHANTOM))
+
+
+def ihc() -> list[tuple[Any, dict[str, Any], str]]:
+    """Colon stained for FHL2 (DAB and haematoxylin) from scikit-image; its scale is not known."""
+    from skimage import data  # noqa: PLC0415
+
+    from napari_pathogan.plugin.layers import slide_layer  # noqa: PLC0415
+    from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
+
+    image = data.immunohistochemistry()  # type: ignore[no-untyped-call]
+    slide = Slide.from_arrays([image], name="IHC (scikit-image)")
+    return [slide_layer(slide)]

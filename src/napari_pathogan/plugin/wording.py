@@ -1,0 +1,47 @@
+"""Sentences of the IDC dock: what a threshold means, what is under the cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.idc.heatmap import HeatMap
+    from napari_pathogan.slides.slide import Slide
+
+
+def meaning(card: ModelCard, threshold: float) -> str:
+    """What a threshold means on patients that the model had not seen, where its card says so.
+
+    The card's figures hold at its own operating point; elsewhere only the direction is known.
+    """
+    hits, spared = card.metrics.get("recall"), card.metrics.get("specificity")
+    point = card.operating_point
+    if point is None or not (
+        hits and spared and hits.value is not None and spared.value is not None
+    ):
+        return "The card of this model does not say what its thresholds mean."
+    found, false = f"{100 * hits.value:.0f} %", f"{100 - 100 * spared.value:.0f} %"
+    if round(100 * threshold) == round(100 * point):
+        return f"Finds {found} of IDC; {false} of healthy tissue is a false alarm"
+    than = f"than at {point:.2f} ({found}, {false})"
+    if threshold < point:
+        return f"Finds more IDC, with more false alarms, {than}"
+    return f"Finds less IDC, with fewer false alarms, {than}"
+
+
+def cursor_text(slide: Slide, heat: HeatMap | None, y: float, x: float) -> str:
+    """Where the cursor is on a slide (level-0 centre coordinates), and what the map says there."""
+    height, width = slide.shape
+    if not (-0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5):
+        return " "
+    if slide.mpp is None:
+        place = f"y {y:,.0f} px, x {x:,.0f} px"
+    else:
+        place = f"y {(y + 0.5) * slide.mpp[0]:,.0f} µm, x {(x + 0.5) * slide.mpp[1]:,.0f} µm"
+    if heat is None:
+        return place
+    found = heat.at(y, x)
+    return (
+        f"{place}: not scored" if found is None else f"{place}: IDC {found[0]:.2f} ± {found[1]:.2f}"
+    )
