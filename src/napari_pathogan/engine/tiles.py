@@ -1,51 +1,72 @@
-"""Reading ahead while the network computes."""
+"""Working through the tiles of a slide on all cores, in order, with an answer at any moment."""
 
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 Item = TypeVar("Item")
-Read = TypeVar("Read")
+Result = TypeVar("Result")
+
+TICK_S = 0.05
 
 
-def read_ahead(
-    read: Callable[[Item], Read], items: Iterable[Item], *, threads: int = 2, ahead: int = 6
-) -> Generator[tuple[Item, Read], None, None]:
-    """Read items in order on other threads; memory holds at most ``ahead`` of them.
+def work_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int = 2
+) -> Generator[tuple[Item, Result] | None, None, None]:
+    """Work on items in several threads and give the results in order.
 
-    Closing the generator drops what has not begun and waits for the reads under way, so that no
-    thread touches the slide afterwards. An error in ``read`` is raised where its item would come.
+    Each thread reads its tile and computes on it with one core: reading overlaps with computing,
+    and no core waits for another. (Cores that share one call of a small network wait for the
+    slowest at every layer; on a busy machine that takes two to three times as long.)
+
+    Closing the generator drops what has not begun; what is under way ends by itself.
 
     Parameters
     ----------
-    read
-        Called with one item; must be thread-safe, and release the GIL to be of use.
+    work
+        Called with one item; must be thread-safe.
     items
-        What to read, in the order of need.
-    threads, ahead
-        Reads at the same time, and read or being read before they are asked for.
+        In the order of need.
+    threads
+        Items worked on at the same time.
+    ahead
+        Items finished or waiting beyond those, at most: what memory has to hold.
 
     Yields
     ------
-    item, result
-        In the order of ``items``.
+    (item, result), or None
+        In the order of ``items``; None every 50 ms while there is nothing, so that the caller
+        can be cancelled. An error in ``work`` is raised where its item would come.
     """
     left = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="pathogan-read") as pool:
-        queue: deque[tuple[Item, Future[Read]]] = deque()
-        try:
-            queue.extend((item, pool.submit(read, item)) for item in islice(left, ahead))
-            while queue:
-                item, future = queue.popleft()
-                result = future.result()
-                queue.extend((new, pool.submit(read, new)) for new in islice(left, 1))
-                yield item, result
-        finally:
-            for _, future in queue:
-                future.cancel()
+    queue: deque[tuple[Item, Future[Result]]] = deque()
+    with _single_core_threads(threads) as pool:
+        queue.extend((item, pool.submit(work, item)) for item in islice(left, threads + ahead))
+        while queue:
+            while not wait([queue[0][1]], TICK_S).done:
+                yield None
+            item, future = queue.popleft()
+            result = future.result()
+            queue.extend((new, pool.submit(work, new)) for new in islice(left, 1))
+            yield item, result
+
+
+@contextmanager
+def _single_core_threads(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in which torch computes on one core; the number elsewhere stays as it is."""
+    cores = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "pathogan-tiles", torch.set_num_threads, (1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        torch.set_num_threads(cores)  # threads made later take the number that was set last

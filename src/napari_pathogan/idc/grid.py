@@ -140,7 +140,7 @@ class CellGrid:
         distance = np.hypot(*(centres - near).T)
         order = np.lexsort((keys[:, 1], keys[:, 0], distance))
         cuts = np.flatnonzero(np.any(np.diff(keys[order], axis=0), 1)) + 1
-        return [Block(part) for part in np.split(places[order], cuts)]
+        return [Block(part) for part in np.split(places[order], cuts) if len(part)]
 
     def region(self, block: Block) -> tuple[Region, tuple[int, int]]:
         """What to read for a block: level-0 pixels, and their size at the model's scale.

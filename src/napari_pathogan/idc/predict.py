@@ -10,14 +10,14 @@ import math
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
-from napari_pathogan.engine.tiles import read_ahead
+from napari_pathogan.engine.tiles import work_ahead
 from napari_pathogan.errors import (
     NoTissueError,
     SlideFormatError,
@@ -33,18 +33,19 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_pathogan.idc.model import IdcModel, SlideColours
+    from napari_pathogan.idc.colour import SlideColours
+    from napari_pathogan.idc.model import IdcModel
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
 
     Cells = npt.NDArray[np.bool_]
 
 MIN_TISSUE = 0.1  # cells with a smaller share of tissue are not scored
-BLOCK = 8  # cells per side of what is read at once
-CALL = 96  # patches times views per call of the network: short, so that cancel answers at once
+BLOCK = 8  # cells per side of what is read and scored at once (fewer with several views)
+GPU_READERS = 6  # threads that read for a GPU
 COLOUR_SAMPLE = 64  # patches whose pixels stand for the slide's colours
 CONTEXT_SAMPLE = 256  # patches outside the region that stand for the rest of the slide
-CONTEXT_CELLS = 2  # neighbours around the region that its context needs
+CONTEXT_CELLS = 3  # neighbours around the region that its context needs
 BLANK = 255  # what a slide puts where a tile can't be read
 COARSER = 1.25  # a slide this much coarser than the model's scale is warned of
 LAYERS = ("probability", "uncertainty")
@@ -241,12 +242,16 @@ def _patches(slide: Slide, grid: CellGrid, block: Block) -> np.ndarray:
 def _colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None, SlideColours]:
     """Learn the slide's colours from patches all over its tissue."""
     cells = np.argwhere(_spread(plan.all_tissue, COLOUR_SAMPLE))
-    blocks = [Block(cell[None]) for cell in cells]
     pixels = []
-    with closing(read_ahead(lambda block: _patches(slide, plan.grid, block), blocks)) as read:
-        for _, patches in read:
-            pixels.append(patches.reshape(-1, 3))
+
+    def read(cell: np.ndarray) -> np.ndarray:
+        return _patches(slide, plan.grid, Block(cell[None])).reshape(-1, 3)
+
+    with closing(work_ahead(read, cells, threads=_threads(model))) as reads:
+        for done in reads:
             yield Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
+            if done is not None:
+                pixels.append(done[1])
     return model.colours(np.concatenate(pixels))
 
 
@@ -260,34 +265,39 @@ def _score(
     near: tuple[float, float],
 ) -> Generator[Event, None, None]:
     """Score what the plan asks for into ``scores`` (H, W, V), a block after another."""
-    grid, total = plan.grid, int(plan.wanted.sum() + plan.context.sum())
-    blocks = grid.blocks(plan.wanted, BLOCK, near) + grid.blocks(plan.context, BLOCK, near)
-    start, done, warned = time.perf_counter(), 0, False
-    with closing(read_ahead(lambda block: _patches(slide, grid, block), blocks)) as read:
-        for block, patches in read:
-            rows, cols = block.cells.T
-            lost = _blank(patches, plan.tissue[rows, cols]) if slide.damaged else np.False_
-            if np.any(lost) and not warned:
-                warned = True
-                yield Warn(slide.damaged[0])
-            for part in _calls(len(patches), model.views):
-                logits = model.logits(patches[part], colours)
-                scores[rows[part], cols[part]] = logits
+    grid, side = plan.grid, max(2, round(BLOCK / math.sqrt(model.views)))
+    blocks = grid.blocks(plan.wanted, side, near) + grid.blocks(plan.context, side, near)
+
+    def score(block: Block) -> np.ndarray:
+        patches = _patches(slide, grid, block)
+        logits = model.logits(patches, colours)
+        if slide.damaged:
+            logits[_lost(patches, plan.tissue[tuple(block.cells.T)])] = np.nan
+        return logits
+
+    start, done, total = time.perf_counter(), 0, sum(len(block.cells) for block in blocks)
+    progress, warned = Progress(0, total, "scoring the tissue"), False
+    with closing(work_ahead(score, blocks, threads=_threads(model))) as work:
+        for finished in work:
+            if finished is not None:
+                block, logits = finished
+                scores[tuple(block.cells.T)] = logits
+                if slide.damaged and not warned:
+                    warned = True
+                    yield Warn(slide.damaged[0])
+                yield from _tiles(model, plan, scores, block)
                 done += len(logits)
                 eta = (time.perf_counter() - start) / done * (total - done)
-                yield Progress(done, total, "scoring the tissue", eta)
-            scores[rows[lost], cols[lost]] = np.nan
-            yield from _tiles(model, plan, scores, block)
+                progress = Progress(done, total, "scoring the tissue", eta)
+            yield progress
 
 
-def _calls(count: int, views: int) -> Iterator[slice]:
-    """Parts of a block that are short calls of the network, about equally long."""
-    calls = math.ceil(count * views / CALL)
-    edges = np.linspace(0, count, calls + 1).round().astype(int)
-    yield from (slice(a, b) for a, b in pairwise(edges.tolist()))
+def _threads(model: IdcModel) -> int:
+    """Blocks worked on at once: one a core; for a GPU, enough to keep reading ahead of it."""
+    return torch.get_num_threads() if model.device.torch.type == "cpu" else GPU_READERS
 
 
-def _blank(patches: np.ndarray, tissue: np.ndarray) -> Cells:
+def _lost(patches: np.ndarray, tissue: np.ndarray) -> Cells:
     """(N,) bool: patches whiter than their share of tissue allows, as lost tiles are left."""
     white = (patches == BLANK).all(-1).mean((1, 2))
     lost: Cells = white > 1 - tissue + 0.1

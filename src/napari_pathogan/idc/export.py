@@ -1,0 +1,138 @@
+"""A heat map in the formats that others read: OME-Zarr, GeoJSON (QuPath), CSV.
+
+Each file is written whole or not at all. The report page is in :mod:`napari_pathogan.idc.page`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathogan import __version__
+from napari_pathogan.files import write_text, written
+from napari_pathogan.slides.writers import write_ome_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_pathogan.idc.heatmap import HeatMap, Outline
+
+IDC_COLOUR = (200, 0, 60)  # QuPath's way: RGB of a class
+COLUMNS = ("row", "col", "x_um", "y_um", "probability", "uncertainty", "tissue")
+
+
+def write_zarr(path: Path, heat_map: HeatMap) -> None:
+    """Write probability, uncertainty and tissue as OME-Zarr, laid on the slide in micrometres.
+
+    The attributes say what it is: slide, scale and where that came from, model and hash,
+    threshold, areas, versions.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; nothing is left half written.
+    """
+    overlays = {
+        "probability": heat_map.probability,
+        "uncertainty": heat_map.uncertainty,
+        "tissue": heat_map.tissue,
+    }
+    write_ome_zarr(path, overlays, heat_map.mpp, attributes={"pathogan": attributes(heat_map)})
+
+
+def attributes(heat_map: HeatMap) -> dict[str, Any]:
+    """What a saved map says about itself, plain JSON."""
+    return {
+        "kind": "IDC heat map",
+        **heat_map.summary(),
+        "model_line": heat_map.model_line,
+        "napari_pathogan": __version__,
+    }
+
+
+def write_geojson(path: Path, heat_map: HeatMap, *, cells: bool = False) -> None:
+    """Write outlines of IDC as QuPath annotations; drag the file onto the open slide there.
+
+    Coordinates are level-0 pixels from the slide's upper left corner (x, y), as QuPath has them.
+    Each outline carries its area and its mean probability; with ``cells``, every scored cell
+    comes too, as a tile with its probability and uncertainty.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    features = [_annotation(outline) for outline in heat_map.outlines()]
+    if cells:
+        features += _tiles(heat_map)
+    collection = {
+        "type": "FeatureCollection",
+        "features": features,
+        "pathogan": attributes(heat_map),
+    }
+    write_text(path, json.dumps(collection, allow_nan=False))
+
+
+def write_csv(path: Path, heat_map: HeatMap) -> None:
+    """Write one row a scored cell: row, col, centre in um, probability, uncertainty, tissue share.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    with written(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        for cell in heat_map.cells():
+            writer.writerow({k: round(v, 5) for k, v in cell.items()})
+
+
+def _annotation(outline: Outline) -> dict[str, Any]:
+    rings = [_ring(corners) for corners in (outline.exterior, *outline.holes)]
+    measurements = {
+        "IDC area mm^2": outline.idc_mm2,
+        "IDC probability": outline.probability,
+        "IDC uncertainty": outline.uncertainty,
+        "Cells": outline.n_cells,
+    }
+    return _feature(rings, "annotation", measurements)
+
+
+def _tiles(heat_map: HeatMap) -> Iterator[dict[str, Any]]:
+    """Every scored cell as a QuPath tile."""
+    origin, step = np.asarray(heat_map.probability.origin), np.asarray(heat_map.probability.step)
+    square = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    limit = heat_map.threshold
+    for cell in heat_map.cells():
+        corners = origin + np.add(square, (cell["row"], cell["col"])) * step - 0.5
+        measurements = {
+            "IDC probability": cell["probability"],
+            "IDC uncertainty": cell["uncertainty"],
+            "Tissue share": cell["tissue"],
+        }
+        yield _feature([_ring(corners)], "tile", measurements, idc=cell["probability"] >= limit)
+
+
+def _ring(corners: np.ndarray) -> list[list[float]]:
+    """(N, 2) corners (y, x) in centre coordinates -> closed GeoJSON ring (x, y) in edge ones."""
+    points = (corners[:, ::-1] + 0.5).round(2).tolist()
+    return [*points, points[0]]
+
+
+def _feature(
+    rings: list[list[list[float]]], kind: str, measurements: dict[str, float], *, idc: bool = True
+) -> dict[str, Any]:
+    properties: dict[str, Any] = {"objectType": kind}
+    if idc:
+        properties["classification"] = {"name": "IDC", "color": list(IDC_COLOUR)}
+    properties["measurements"] = {k: round(v, 5) for k, v in measurements.items()}
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": rings},
+        "properties": properties,
+    }
