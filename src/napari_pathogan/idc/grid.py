@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.path import Path as Outline
 
+from napari_pathogan.errors import ModelError
 from napari_pathogan.slides.geometry import Overlay, Region
 
 if TYPE_CHECKING:
@@ -74,15 +75,15 @@ class CellGrid:
 
         Raises
         ------
-        ValueError
+        ModelError
             If ``step_um`` does not divide the patch into whole pixels.
         """
         phases = 1 if step_um is None else round(patch_px * mpp / step_um)
         stride = patch_px // max(phases, 1)
         if step_um is not None and not math.isclose(stride * mpp, step_um, rel_tol=1e-6):
             steps = [patch_px * mpp / n for n in range(1, 6) if patch_px % n == 0]
-            msg = f"a step of {step_um:g} um is none of {', '.join(f'{s:g}' for s in steps)}"
-            raise ValueError(msg)
+            msg = f"a step of {step_um:g} um can't be had; it may be {', '.join(map('{:g}'.format, steps))}"
+            raise ModelError(msg)
         downsample = (mpp / slide_mpp[0], mpp / slide_mpp[1])
         grid = cls((0, 0), patch_px, stride, downsample)
         rows, cols = (

@@ -158,7 +158,7 @@ def predict(
         If the slide's scale is not known, or it is grey.
     NoTissueError
         If there is no tissue on the slide or in the region.
-    ValueError
+    ModelError
         If ``step_um`` does not divide the patch into whole pixels.
     """
     start = time.perf_counter()
