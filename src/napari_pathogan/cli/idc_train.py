@@ -47,7 +47,9 @@ def train(  # noqa: PLR0917
         int, typer.Option(help="Stop after so many epochs without a better held-out AUC; 0: never.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the model; the run's by default.")] = "",
+    source: Annotated[str, typer.Option(help="What the patches are, for the model card.")] = "",
+    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that stopped.")
@@ -56,6 +58,7 @@ def train(  # noqa: PLR0917
 ) -> None:
     """Train an IDC model on patches, split by patient."""
     from napari_pathogan.cli.progress import follow
+    from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.idc.crossval import learn
     from napari_pathogan.idc.data import read_patches
@@ -76,10 +79,11 @@ def train(  # noqa: PLR0917
     run = RunFolder(output)
     settings = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
     run.start(settings, resume=resume)
-    finished = follow(
-        learn(patches, config, run, folds=folds, holdout=holdout, device=device, name=name),
-        as_json=events,
+    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    learning = learn(
+        patches, config, run, folds=folds, holdout=holdout, device=device, name=name, data=data
     )
+    finished = follow(learning, as_json=events)
     if not events:
         from rich.console import Console
 

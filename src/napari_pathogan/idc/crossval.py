@@ -87,16 +87,15 @@ def learn(
         yield Warn(f"left out {line}")
     if folds:
         tested = yield from _cross_validate(patches, config, run, folds, device)
-        final, total = run, folds + 1
-        learning, rest = patches, None
+        learning, rest, total = patches, None, folds + 1
         config = replace(config, patience=0)  # nobody is left to watch
     elif holdout and len(patches.names) > 1:
         learning, rest = hold_out(patches, holdout)
-        final, total = run, 1
+        total = 1
     else:
-        learning, rest, final, total = patches, None, run, 1
+        learning, rest, total = patches, None, 1
     finished = yield from _part(
-        train(learning, config, final, held_out=rest, device=device), total - 1, total
+        train(learning, config, run, held_out=rest, device=device), total - 1, total
     )
     if not folds:
         tested = _nothing(patches)
@@ -238,7 +237,7 @@ def _finish(
     plain, near = _UNFITTED, context.Context(SIGMAS, SHARES, _UNFITTED)
     if len(np.unique(patches.labels[known])) == len(CLASSES):
         plain, near, reports = calibrated(patches, tested)
-    data = data or TrainingData(name=run.path.name, terms="as the patches' own")
+    data = data or TrainingData(name="patches", terms="not stated")
     data = data.model_copy(update={"patients": patches.names, "n_images": len(patches)})
     metrics = {
         prefix + key: Metric(**value._asdict())
