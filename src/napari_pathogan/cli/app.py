@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-# commands
+app.command("info")(info.info)
 app.add_typer(idc.app, name="idc")
 
 

@@ -83,6 +83,11 @@ class Level(ABC):
         return (*self.shape, *self.fill.shape)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all its pixels, uncompressed."""
+        return math.prod(self.full_shape) * self.fill.dtype.itemsize
+
+    @property
     def chunk(self) -> tuple[int, int]:
         """Side of the chunks shown to the outside: whole tiles of 256 to 512, else 512."""
         th, tw = (side * math.ceil(256 / side) for side in self.tile)

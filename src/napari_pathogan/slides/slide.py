@@ -195,6 +195,16 @@ class Slide:
         return tuple(store.array(number) for number in range(len(self._levels)))
 
     @property
+    def made(self) -> tuple[bool, ...]:
+        """Which levels are not in the file but made on the fly."""
+        return tuple(isinstance(level, MadeLevel) for level in self._levels)
+
+    @property
+    def base(self) -> Level:
+        """The finest level, for reading whole tiles without zarr."""
+        return self._levels[0]
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of level-0 pixels."""
         return self._levels[0].shape
@@ -246,6 +256,37 @@ class Slide:
         """
         return self._read(region, mpp, size, parallel=True)
 
+    def resampled(
+        self, origin: Pair, step: Pair, shape: tuple[int, int], *, parallel: bool = True
+    ) -> np.ndarray:
+        """Read any grid of pixels: what `read` does, with a corner between pixels too.
+
+        Parameters
+        ----------
+        origin
+            Upper left corner in level-0 edge coordinates (y, x), such as `TileGrid.origin` gives.
+        step
+            Level-0 pixels per output pixel (y, x).
+        shape
+            Output pixels (Y, X).
+
+        Returns
+        -------
+        np.ndarray
+            (Y, X, 3) uint8 or (Y, X).
+
+        Raises
+        ------
+        SlideClosedError
+            After `close`.
+        """
+        if self._closed:
+            raise SlideClosedError(f"{self.name} was closed; open it again to read from it")
+        level, (dy, dx) = self._finest_needed(step)
+        rows = resample.axis(origin[0] / dy, step[0] / dy, shape[0])
+        cols = resample.axis(origin[1] / dx, step[1] / dx, shape[1])
+        return _render(level, rows, cols, parallel=parallel)
+
     def prefetch(self, regions: Iterable[Region], mpp: float | None) -> Iterator[np.ndarray]:
         """Read regions one after the other, a few ahead in threads while the caller works.
 
@@ -292,15 +333,10 @@ class Slide:
     def _read(
         self, region: Region, mpp: float | None, size: tuple[int, int] | None, *, parallel: bool
     ) -> np.ndarray:
-        if self._closed:
-            raise SlideClosedError(f"{self.name} was closed; open it again to read from it")
         if region.empty:
-            return np.empty((0, 0, *self._levels[0].fill.shape), self.dtype)
+            return np.empty((0, 0, *self.base.fill.shape), self.dtype)
         step, count = self._plan(region, mpp, size)
-        level, (dy, dx) = self._finest_needed(step)
-        rows = resample.axis(region.y / dy, step[0] / dy, count[0])
-        cols = resample.axis(region.x / dx, step[1] / dx, count[1])
-        return _render(level, rows, cols, parallel=parallel)
+        return self.resampled((region.y, region.x), step, count, parallel=parallel)
 
     def _plan(
         self, region: Region, mpp: float | None, size: tuple[int, int] | None

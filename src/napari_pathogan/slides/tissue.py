@@ -146,7 +146,7 @@ def find_tissue(overview: np.ndarray, mpp: float) -> np.ndarray:
         (Y, X) bool.
     """
     density = _optical_density(overview)
-    mean = sum(density) / 3
+    mean = np.add.reduce(density) / 3
     colour = np.maximum.reduce(density) - np.minimum.reduce(density)
     clear = (mean > _DENSE) | (colour > _COLOURED)
     pale = (mean > _DENSE_WEAK) | (colour > _COLOURED_WEAK)
