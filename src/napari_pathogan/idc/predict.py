@@ -285,7 +285,7 @@ def _score(
                 if slide.damaged and not warned:
                     warned = True
                     yield Warn(slide.damaged[0])
-                yield from _tiles(model, plan, scores, block)
+                yield from _tiles(model, plan, logits, block)
                 done += len(logits)
                 eta = (time.perf_counter() - start) / done * (total - done)
                 progress = Progress(done, total, "scoring the tissue", eta)
@@ -304,14 +304,14 @@ def _lost(patches: np.ndarray, tissue: np.ndarray) -> Cells:
     return lost
 
 
-def _tiles(model: IdcModel, plan: Plan, scores: np.ndarray, block: Block) -> Iterator[Tile]:
-    """What is to be shown of a block, calibrated patch by patch."""
-    (row, col), (height, width) = block.corner, block.shape
-    part = slice(row, row + height), slice(col, col + width)
-    if plan.wanted[part].any():
-        shown = np.where(plan.wanted[part][..., None], scores[part], np.nan)
+def _tiles(model: IdcModel, plan: Plan, logits: np.ndarray, block: Block) -> Iterator[Tile]:
+    """What is to be shown of a block, calibrated patch by patch; nothing of the context."""
+    if plan.wanted[tuple(block.cells[0])]:
+        row, col = block.corner
+        shown = np.full((*block.shape, model.views), np.nan, np.float32)
+        shown[tuple((block.cells - block.corner).T)] = logits
         for name, values in zip(LAYERS, model.probability(shown), strict=True):
-            yield Tile(name, row, col, np.asarray(values, np.float32))
+            yield Tile(name, row, col, values)
 
 
 def _with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
