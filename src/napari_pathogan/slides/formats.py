@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.source import Source
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WITH_PARTS = (".mrxs", ".vms")  # they begin like a JPEG, or name one, but are more than that
 _IMAGE = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
 
 
@@ -42,7 +43,7 @@ def open_source(path: Path) -> Source:
         raise SlideFormatError(f"{path.name} is empty (0 bytes); copy it again from where it came")
     if head.startswith(_TIFF):
         return _tiff_or_vendor(path)
-    if head.startswith(_IMAGE) and path.suffix.lower() != ".vms":
+    if head.startswith(_IMAGE) and path.suffix.lower() not in _WITH_PARTS:
         return open_image(path)
     return open_vendor(path)
 

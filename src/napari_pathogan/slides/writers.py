@@ -103,7 +103,7 @@ def write_ome_zarr(
     mpp
         um per level-0 pixel (y, x).
     attributes
-        What else to store, under the key "pathogan" (JSON).
+        Further attributes of the folder (JSON).
 
     Raises
     ------
@@ -129,7 +129,7 @@ def write_ome_zarr(
             }
             listed.append(_multiscale(name, overlay, mpp, folder=f"{name}/"))
         root.attrs["ome"] = {"version": "0.5", "multiscales": listed}
-        root.attrs["pathogan"] = dict(attributes or {})
+        root.attrs.update(dict(attributes or {}))
 
 
 def _multiscale(

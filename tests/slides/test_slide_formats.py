@@ -1,0 +1,334 @@
+"""Every format comes back as the pixels that went in, with its levels and its scale."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+from slide_makers import halved, smooth_image, write_svs
+
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+from napari_pathogan.slides.vendor import open_vendor
+
+LOSSY = "mean"  # JPEG with coarse colour: right on average
+
+
+def everything(slide):
+    return slide.read(Region(0, 0, *slide.shape))
+
+
+def assert_close(found, wanted, most):
+    assert found.shape == wanted.shape
+    assert found.dtype == wanted.dtype
+    off = np.abs(found.astype(int) - wanted.astype(int))
+    assert off.mean() < 6 if most == LOSSY else off.max() <= most
+
+
+@pytest.mark.parametrize(
+    ("compression", "most"), [("jpeg", LOSSY), (33005, 0), ("lzw", 0), ("deflate", 0), (None, 0)]
+)
+def test_svs(tmp_path, compression, most):
+    image = smooth_image(601, 803)
+    path = write_svs(tmp_path / "a.svs", image, compression=compression)
+    with Slide.open(path) as slide:
+        assert_close(everything(slide), image, most)
+        assert_close(slide.levels[0][:], image, most)
+        assert (slide.mpp, slide.mpp_source) == ((0.25, 0.25), "Aperio MPP")
+        assert slide.metadata["vendor"] == "Aperio"
+        assert slide.metadata["format"] == "SVS"
+
+
+def test_svs_with_levels_keeps_their_exact_ratio(tmp_path):
+    image = smooth_image(1101, 907)
+    coarse = np.ascontiguousarray(image[::4, ::4])
+    with Slide.open(write_svs(tmp_path / "a.svs", image, levels=[coarse])) as slide:
+        assert slide.downsamples == ((1.0, 1.0), (1101 / 276, 907 / 227))
+        assert slide.made == (False, False)
+        assert_close(slide.levels[1][:], coarse, LOSSY)
+
+
+def test_aperio_jpeg2000_in_ycbcr(tmp_path):
+    import imagecodecs
+
+    image = smooth_image(256, 256)
+    ycbcr = np.asarray(Image.fromarray(image).convert("YCbCr"))
+    tile = imagecodecs.jpeg2k_encode(ycbcr, level=0, mct=False, codecformat="j2k")
+    path = tmp_path / "a.svs"
+    tifffile.imwrite(
+        path,
+        iter([tile]),
+        shape=image.shape,
+        dtype="uint8",
+        tile=(256, 256),
+        compression=33003,
+        photometric="rgb",
+        description="Aperio Image Library v1|MPP = 0.5",
+        metadata=None,
+    )
+    with Slide.open(path) as slide:
+        assert_close(everything(slide), image, 3)
+
+
+@pytest.mark.parametrize("rows", [7, 64, 601])
+@pytest.mark.parametrize("compression", ["lzw", None])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_plain_tiff_in_strips(tmp_path, rows, compression, planar, order):
+    image = smooth_image(601, 1203)
+    stored = np.moveaxis(image, -1, 0) if planar == "separate" else image
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        stored,
+        rowsperstrip=rows,
+        compression=compression,
+        planarconfig=planar,
+        photometric="rgb",
+        byteorder=order,
+        metadata=None,
+    )
+    with Slide.open(path) as slide:
+        assert_close(everything(slide), image, 0)
+        assert slide.mpp is None
+        assert slide.mpp_source == "unknown"
+
+
+def test_pyramid_of_pages_as_vips_writes_it(tmp_path):
+    image = smooth_image(1024, 1536)
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as out:
+        for number, level in enumerate((image, halved(image), halved(halved(image)))):
+            out.write(level, tile=(128, 128), subfiletype=bool(number), metadata=None)
+    with Slide.open(path) as slide:
+        assert [level.shape[:2] for level in slide.levels] == [(1024, 1536), (512, 768), (256, 384)]
+        assert slide.made == (False, False, False)
+        assert slide.levels[0].chunks == (256, 256, 3)
+        assert slide.metadata["format"] == "pyramidal TIFF"
+
+
+def test_ome_tiff_with_subifds_of_odd_factors(tmp_path):
+    image = smooth_image(1400, 1000)
+    coarse = smooth_image(503, 359, seed=1)
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as out:
+        size = {"axes": "YXS", "PhysicalSizeX": 0.0005, "PhysicalSizeXUnit": "mm"}
+        size |= {"PhysicalSizeY": 0.0006, "PhysicalSizeYUnit": "mm"}
+        out.write(image, tile=(256, 256), subifds=1, metadata=size)
+        out.write(coarse, tile=(256, 256), subfiletype=1)
+    with Slide.open(path) as slide:
+        assert slide.downsamples[1] == (1400 / 503, 1000 / 359)
+        assert slide.mpp == pytest.approx((0.6, 0.5))
+        assert slide.mpp_source == "OME PhysicalSize"
+        assert_close(slide.levels[1][:], coarse, 0)
+
+
+def test_ome_tiff_with_three_planes_is_rgb(tmp_path):
+    image = smooth_image(300, 400)
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path,
+        np.moveaxis(image, -1, 0),
+        ome=True,
+        photometric="minisblack",
+        metadata={"axes": "CYX"},
+    )
+    with Slide.open(path) as slide:
+        assert slide.is_rgb
+        assert_close(everything(slide), image, 0)
+
+
+def test_first_plane_of_a_stack_is_taken(tmp_path):
+    stack = np.stack([smooth_image(300, 400, seed=n) for n in range(3)])
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, stack, ome=True, photometric="rgb", metadata={"axes": "ZYXS"})
+    with Slide.open(path) as slide:
+        assert_close(everything(slide), stack[0], 0)
+        assert slide.metadata["plane"] == "first of 3 (Z)"
+
+
+def test_scn(tmp_path):
+    image, coarse = smooth_image(600, 800), smooth_image(150, 200, seed=1)
+    xml = (
+        '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
+        '<collection name="c"><image name="i"><pixels sizeX="800" sizeY="600">'
+        '<dimension sizeX="800" sizeY="600" r="0" ifd="0"/>'
+        '<dimension sizeX="200" sizeY="150" r="1" ifd="1"/></pixels></image></collection></scn>'
+    )
+    path = tmp_path / "a.scn"
+    with tifffile.TiffWriter(path, bigtiff=True) as out:
+        for level, text, size in ((image, xml, 20000), (coarse, None, 5000)):
+            out.write(
+                level,
+                tile=(256, 256),
+                description=text,
+                metadata=None,
+                resolution=(size, size),
+                resolutionunit="CENTIMETER",
+            )
+    with Slide.open(path) as slide:
+        assert slide.metadata["vendor"] == "Leica"
+        assert slide.downsamples == ((1.0, 1.0), (4.0, 4.0))
+        assert slide.mpp == pytest.approx((0.5, 0.5))
+        assert_close(everything(slide), image, 0)
+
+
+def test_ndpi_with_restart_markers(tmp_path):
+    image = smooth_image(256, 1024)
+    path = write_ndpi(tmp_path / "a.ndpi", image, per_cm=22000)
+    with Slide.open(path) as slide:
+        assert slide.metadata["vendor"] == "Hamamatsu"
+        assert slide.mpp_source == "NDPI resolution"
+        assert slide.mpp == pytest.approx((1e4 / 22000,) * 2)
+        assert slide.base.tile == (16, 512)  # a tile is a restart interval, not the whole slide
+        # colour is smoothed within a tile only
+        assert_close(everything(slide), np.asarray(Image.open(tmp_path / "whole.jpg")), 10)
+
+
+def write_ndpi(path, image, per_cm):
+    """One level as the scanner writes it: a single JPEG, and where its restart intervals begin."""
+    whole = path.parent / "whole.jpg"
+    Image.fromarray(image).save(whole, quality=95, subsampling=2, restart_marker_blocks=32)
+    jpeg = whole.read_bytes()
+    scan = jpeg.index(b"\xff\xda")
+    first = scan + 2 + struct.unpack(">H", jpeg[scan + 2 : scan + 4])[0]
+    markers = [
+        at + 2
+        for at in range(first, len(jpeg) - 1)
+        if jpeg[at] == 0xFF and 0xD0 <= jpeg[at + 1] <= 0xD7
+    ]
+    starts = np.array([first, *markers], "<u4")
+    data_at, starts_at = 16, 16 + len(jpeg)
+    text_at = starts_at + starts.nbytes
+    ratio_at = text_at + 10
+    tags = [
+        (256, 4, 1, image.shape[1]),
+        (257, 4, 1, image.shape[0]),
+        (258, 3, 1, 8),
+        (259, 3, 1, 7),
+        (262, 3, 1, 6),
+        (271, 2, 10, text_at),
+        (273, 4, 1, data_at),
+        (277, 3, 1, 3),
+        (278, 4, 1, image.shape[0]),
+        (279, 4, 1, len(jpeg)),
+        (282, 5, 1, ratio_at),
+        (283, 5, 1, ratio_at),
+        (296, 3, 1, 3),
+        (65420, 4, 1, 1),
+        (65421, 11, 1, struct.unpack("<I", struct.pack("<f", 20.0))[0]),
+        (65426, 4, len(starts), starts_at),
+    ]
+    ifd = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    ifd += struct.pack("<Q", 0) + bytes(4 * len(tags))  # the high halves of the 64-bit values
+    rest = starts.tobytes() + b"Hamamatsu\0" + struct.pack("<II", per_cm, 1)
+    start = data_at + len(jpeg) + len(rest)
+    path.write_bytes(b"II*\0" + struct.pack("<Q", start) + bytes(4) + jpeg + rest + ifd)
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("axes", ["tczyx", "cyx", "yxc"])
+def test_ome_zarr(tmp_path, version, axes):
+    image = smooth_image(601, 803)
+    write_ngff(tmp_path / "a.ome.zarr", [image, image[::2, ::2]], axes, version, 0.5)
+    with Slide.open(tmp_path / "a.ome.zarr") as slide:
+        assert_close(everything(slide), image, 0)
+        assert_close(slide.levels[1][:], image[::2, ::2], 0)
+        assert slide.mpp == pytest.approx((0.5, 0.5))
+        assert slide.mpp_source == "OME-NGFF"
+        assert slide.downsamples[1] == (2.0, 2.0)  # as the file says, not 803 / 402
+        assert slide.metadata["format"] == f"OME-Zarr {version}"
+
+
+def test_ome_zarr_in_the_layout_of_bioformats2raw(tmp_path):
+    image = smooth_image(301, 203)
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    write_ngff(tmp_path / "a.zarr" / "0", [image], "tczyx", "0.4", 0.25)
+    with Slide.open(tmp_path / "a.zarr") as slide:
+        assert_close(everything(slide), image, 0)
+
+
+def write_ngff(folder, levels, axes, version, um):
+    kinds = {"t": "time", "c": "channel"}
+    group = zarr.open_group(folder, mode="w", zarr_format=2 if version == "0.4" else 3)
+    datasets = []
+    for number, level in enumerate(levels):
+        stored = level if axes == "yxc" else np.moveaxis(level, -1, 0)
+        stored = stored[None, :, None] if axes == "tczyx" else stored
+        group.create_array(str(number), data=np.ascontiguousarray(stored))
+        scale = [um * 1e-3 * 2**number if axis in "yx" else 1.0 for axis in axes]
+        steps = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": str(number), "coordinateTransformations": steps})
+    units = {axis: {"unit": "millimeter"} for axis in "yx"}
+    multiscale = {
+        "datasets": datasets,
+        "axes": [
+            {"name": axis, "type": kinds.get(axis, "space"), **units.get(axis, {})} for axis in axes
+        ],
+    }
+    if version == "0.4":
+        group.attrs["multiscales"] = [{"version": "0.4", **multiscale}]
+    else:
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+
+
+@pytest.mark.parametrize(("suffix", "most"), [("png", 0), ("bmp", 0), ("jpg", LOSSY)])
+def test_single_images(tmp_path, suffix, most):
+    image = smooth_image(301, 403)
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(image).save(path, **({"quality": 97} if most else {}))
+    with Slide.open(path) as slide:
+        assert_close(everything(slide), image, most)
+        assert slide.mpp is None
+
+
+@pytest.mark.parametrize("name", ["cmu-1-small-region.svs", "tcga-cr-7395-01a-01-ts1.svs"])
+def test_openslide_and_tifffile_see_the_same(data, name):
+    pytest.importorskip("openslide")
+    path = data / "wsi" / name
+    ours = Slide.open(path)
+    source = open_vendor(path)
+    theirs = source.planes[0]
+    assert theirs.shape == ours.shape
+    region = Region(512, 1024, 512, 512)
+    other = source.colours.apply(theirs.decode(1, 2))
+    # two JPEG 2000 decoders round differently
+    assert np.abs(ours.read(region).astype(int) - other).max() <= 2
+    assert [p.shape for p in source.planes][1:] == [
+        level.shape[:2]
+        for level, made in zip(ours.levels[1:], ours.made[1:], strict=True)
+        if not made
+    ]
+    source.close()
+    ours.close()
+
+
+def test_openslide_reads_what_tifffile_refuses(tmp_path, monkeypatch):
+    pytest.importorskip("openslide")
+    from napari_pathogan.errors import SlideFormatError
+    from napari_pathogan.slides import formats
+
+    def refuse(path):
+        raise SlideFormatError("not this one")
+
+    path = write_svs(tmp_path / "a.svs", smooth_image(512, 512))
+    monkeypatch.setattr(formats, "open_tiff", refuse)
+    with Slide.open(path) as slide:
+        assert (slide.mpp, slide.mpp_source) == ((0.25, 0.25), "OpenSlide")
+        assert slide.metadata["vendor"] == "Aperio"
+        assert everything(slide).shape == (512, 512, 3)
+
+
+def test_real_slides(data):
+    with Slide.open(data / "wsi" / "kidney-48-5.tif") as slide:
+        whole = tifffile.imread(slide.path)
+        assert_close(everything(slide), whole, 0)
+    with Slide.open(data / "wsi" / "cmu-1-small-region.svs") as slide:
+        assert slide.mpp == (0.499, 0.499)
+        assert_close(slide.levels[0][:], tifffile.imread(slide.path), 0)
