@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_pathogan import __version__
+from napari_pathogan.engine.models import package_versions
 from napari_pathogan.files import write_text, written
 from napari_pathogan.slides.writers import write_ome_zarr
 
@@ -50,7 +50,7 @@ def attributes(heat_map: HeatMap) -> dict[str, Any]:
         "kind": "IDC heat map",
         **heat_map.summary(),
         "model_line": heat_map.model_line,
-        "napari_pathogan": __version__,
+        "versions": package_versions(),
     }
 
 

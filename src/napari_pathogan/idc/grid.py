@@ -143,16 +143,11 @@ class CellGrid:
         cuts = np.flatnonzero(np.any(np.diff(keys[order], axis=0), 1)) + 1
         return [Block(part) for part in np.split(places[order], cuts) if len(part)]
 
-    def region(self, block: Block) -> tuple[Region, tuple[int, int]]:
-        """What to read for a block: level-0 pixels, and their size at the model's scale.
-
-        Edges are rounded to whole level-0 pixels, so patches are off by half a pixel at most.
-        """
-        size = [(n - 1) * self.stride_px + self.patch_px for n in block.shape]
-        start = [i * s for i, s in zip(block.corner, self.step, strict=True)]
-        stop = [a + n * d for a, n, d in zip(start, size, self.downsample, strict=True)]
-        y, x = round(start[0]), round(start[1])
-        return Region(y, x, round(stop[0]) - y, round(stop[1]) - x), (size[0], size[1])
+    def place(self, block: Block) -> tuple[tuple[float, float], tuple[int, int]]:
+        """Where a block begins in level-0 edge coordinates (y, x), and its pixels at the scale."""
+        row, col = block.corner
+        rows, cols = ((n - 1) * self.stride_px + self.patch_px for n in block.shape)
+        return (row * self.step[0], col * self.step[1]), (rows, cols)
 
     def cut(self, block: Block, pixels: np.ndarray) -> np.ndarray:
         """Cut what was read for a block into (N, P, P, 3) patches, in the order of its cells."""

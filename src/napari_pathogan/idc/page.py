@@ -32,7 +32,7 @@ _WIDTH = 0.36  # of a picture, as a share of the page
 _THUMBNAIL = 1000  # px on the long side
 _INK, _GREY, _RULE = "#1b1b22", "#6a6a75", "#d9d9e0"
 _IDC = "#c8003c"
-_HEAT, _DOUBT = "inferno", "viridis"
+_HEAT, _DOUBT = "viridis", "magma"  # as in napari
 _MM2 = "mm\N{SUPERSCRIPT TWO}"
 _BARS_UM = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 _TEXT = {"font.family": "DejaVu Sans", "text.color": _INK, "axes.edgecolor": _GREY}
@@ -141,7 +141,7 @@ def _heat(axes: Axes, picture: np.ndarray, view: Region, heat_map: HeatMap) -> N
     for outline in heat_map.outlines():
         corners = [np.vstack([r, r[:1]])[:, ::-1] for r in (outline.exterior, *outline.holes)]
         drawing = Drawing.make_compound_path(*(Drawing(c, closed=True) for c in corners))
-        axes.add_patch(PathPatch(drawing, fill=False, edgecolor="#00d5ff", linewidth=0.9))
+        axes.add_patch(PathPatch(drawing, fill=False, edgecolor=_IDC, linewidth=1.1))
     _colour_bar(axes, image)
 
 
@@ -224,7 +224,7 @@ def _scale_bar(axes: Axes, view: Region, mpp: float) -> None:
     length = max((b for b in _BARS_UM if b <= view.width * mpp / 4), default=_BARS_UM[0])
     share = length / mpp / view.width
     label = f"{length / 1000:g} mm" if length >= 1000 else f"{length} µm"
-    below = -0.018
+    below = -0.045
     axes.add_patch(
         Rectangle(
             (0, below), share, 0.008, transform=axes.transAxes, color=_INK, clip_on=False, lw=0

@@ -235,8 +235,8 @@ def _spread(cells: Cells, count: int) -> Cells:
 
 def _patches(slide: Slide, grid: CellGrid, block: Block) -> np.ndarray:
     """Read a block; (N, P, P, 3) uint8, one patch a cell."""
-    region, size = grid.region(block)
-    return grid.cut(block, slide.read(region, size=size))
+    origin, size = grid.place(block)
+    return grid.cut(block, slide.resampled(origin, grid.downsample, size, parallel=False))
 
 
 def _colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None, SlideColours]:
