@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,8 +65,10 @@ class LevelStore(Store):
         name, *place = rest.split("/")
         if name != "c":
             return None
-        # decoding must not hold up the event loop, which serves all arrays of the process
-        chunk = await asyncio.to_thread(_chunk, level, int(place[0]), int(place[1]))
+        # decoding must not hold up the event loop, which serves all arrays of the process; and not
+        # its own threads either, which the zarr array behind an OME-Zarr level waits for
+        loop = asyncio.get_running_loop()
+        chunk = await loop.run_in_executor(_threads(), _chunk, level, int(place[0]), int(place[1]))
         flat = chunk.reshape(-1).view(np.uint8)
         if byte_range is not None:
             flat = np.frombuffer(_cut(flat.tobytes(), byte_range), np.uint8)
@@ -107,6 +112,11 @@ class LevelStore(Store):
                 yield str(number)
         elif await self.exists(below) and "/" not in below:
             yield "zarr.json"
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(4, min(16, os.cpu_count() or 4)), "pathogan-chunk")
 
 
 def _chunk(level: Level, row: int, col: int) -> np.ndarray:
