@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
@@ -118,10 +119,11 @@ def _patient_sd(z: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> floa
     shifts = []
     for name in np.unique(patients):
         own, y = z[patients == name], labels[patients == name]
-        shift = 0.0
-        for _ in range(25):  # Newton's method on one intercept with a unit normal prior
-            p = expit(own + shift)
-            shift += float(((y - p).sum() - shift) / ((p * (1 - p)).sum() + 1))
+
+        def gradient(shift: float, own: np.ndarray = own, y: np.ndarray = y) -> float:
+            return float((y - expit(own + shift)).sum() - shift)  # with a unit normal prior
+
+        shift = brentq(gradient, -len(y) - 1.0, len(y) + 1.0)
         shifts.append(shift)
     return float(np.std(shifts))
 
