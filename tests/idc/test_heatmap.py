@@ -43,13 +43,16 @@ def test_area_counts_the_tissue_of_cells():
     assert (found.n_cells, found.threshold) == (5, 0.5)
 
 
-def test_interval_is_the_area_if_all_cells_err_together():
-    found = heat_map(ROWS, 0.1).area()  # 1.96 of it: 0.196
+def test_interval_is_the_sum_of_probabilities_that_err_together():
+    found = heat_map(ROWS, 0.1).area()
     assert found.share.value == pytest.approx(3 / 5)
-    assert found.share.low == pytest.approx(1 / 5)  # 0.9 alone stays above
-    assert found.share.high == pytest.approx(4 / 5)  # 0.4 joins, 0.1 does not
-    certain = heat_map(ROWS, 0.0).area()
-    assert certain.share.low == certain.share.high == certain.share.value
+    low, high = ROWS - 0.196, ROWS + 0.196
+    assert found.share.low == pytest.approx(np.nansum(np.clip(low, 0, 1)) / 5, rel=1e-4)
+    assert found.share.high == pytest.approx(np.nansum(np.clip(high, 0, 1)) / 5, rel=1e-4)
+    assert found.idc_mm2.low == pytest.approx(found.share.low * 0.2)
+    # it does not move with the threshold, but holds the area there
+    strict = heat_map(ROWS, 0.1).area(0.95)
+    assert (strict.share.low, strict.share.high) == (0, found.share.high)
 
 
 def test_threshold_is_inclusive_and_can_be_changed():
@@ -61,7 +64,7 @@ def test_threshold_is_inclusive_and_can_be_changed():
 
 
 def test_words():
-    assert str(heat_map(ROWS).area()) == "IDC 0.12 mm², 60 % of the tissue (20 to 80)"
+    assert str(heat_map(ROWS).area()) == "IDC 0.12 mm², 60 % of the tissue (33 to 69)"
     assert str(heat_map(np.full((30, 30), 0.9)).area()).startswith("IDC 36.0 mm², 100 %")
 
 

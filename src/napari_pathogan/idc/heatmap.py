@@ -32,7 +32,7 @@ class AreaResult(NamedTuple):
     ----------
     idc_mm2, share
         Area of tissue at or above the threshold, and its share of the scored tissue, each with
-        an interval (see :meth:`HeatMap.area`).
+        a 95 % interval (see :meth:`HeatMap.area`).
     tissue_mm2
         Area of the scored tissue.
     n_cells
@@ -159,26 +159,30 @@ class HeatMap:
         return mask
 
     def area(self, threshold: float | None = None) -> AreaResult:
-        """IDC area in mm2 and as a share of the scored tissue.
+        """IDC area in mm2 and as a share of the scored tissue, with 95 % intervals.
 
-        A cell counts with its tissue, not with its whole area. The interval is a band of the
-        threshold: the area if every cell's probability lay 1.96 of its own uncertainties lower,
-        and higher. Cells thus err together rather than cancel out, so the band is wide for what
-        the uncertainty knows of (how far the model's views of a cell disagree); it does not
-        know of a patient or a stain unlike those the model was trained on.
+        The area is that of the cells at or above the threshold, what is outlined; a cell counts
+        with its tissue, not with its whole area.
+
+        The interval is for the true area. Calibrated probabilities add up to it (tissue times
+        probability, summed over cells), and their uncertainty knows how far a patient's
+        probabilities may be off together; so it runs from the sum with every probability 1.96
+        uncertainties lower to the sum with every one as much higher. Errors thus don't cancel
+        out between cells: it is wide. It does not move with the threshold, but is widened to
+        hold the area at the threshold. Tissue or stains unlike those that the model was
+        calibrated on are beyond it.
         """
         limit = self._threshold(threshold)
-        probability, spread = self.probability.data, Z95 * self.uncertainty.data
-        tissue = self.tissue.data[self.scored].astype(float)
-        p, s = probability[self.scored].astype(float), spread[self.scored].astype(float)
-        total = float(tissue.sum()) * self.cell_mm2
-
-        def mm2(values: np.ndarray) -> float:
-            return float(tissue[values >= limit].sum()) * self.cell_mm2
-
-        area = Value(mm2(p), mm2(p - s), mm2(p + s))
-        share = Value(*((v or 0.0) / total if total else None for v in area))
-        return AreaResult(area, share, total, int(self.scored.sum()), limit)
+        chosen = self.scored
+        p, spread = self.probability.data[chosen], Z95 * self.uncertainty.data[chosen]
+        tissue = self.tissue.data[chosen].astype(float) * self.cell_mm2
+        total = float(tissue.sum())
+        value = float(tissue[p >= limit].sum())
+        low = min(value, float(tissue @ np.clip(p - spread, 0, 1)))
+        high = max(value, float(tissue @ np.clip(p + spread, 0, 1)))
+        area = Value(value, low, high)
+        share = Value(*(v / total for v in (value, low, high))) if total else Value(None)
+        return AreaResult(area, share, total, int(chosen.sum()), limit)
 
     def at(self, y: float, x: float) -> tuple[float, float] | None:
         """Probability and uncertainty at a level-0 centre coordinate; None where not scored."""

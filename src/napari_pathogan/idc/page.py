@@ -173,11 +173,11 @@ def _histogram(axes: Axes, heat_map: HeatMap) -> None:
 def _foot(figure: Figure, heat_map: HeatMap) -> None:
     _line(figure, 0.112)
     interval = (
-        "In brackets: the range if every cell's probability lay 1.96 of its uncertainties lower or "
-        "higher. It does not cover tissue or stains unlike those the model was trained on."
+        "In brackets: 95 % interval of the true area, from calibrated probabilities that may all "
+        "be off together; not for tissue or stains unlike those of the model's training."
     )
     lines = [f"Model: {heat_map.model_line}", interval, *(f"Note: {n}" for n in heat_map.notes[:2])]
-    lines.append(f"napari-pathogan {__version__}. Research use only, not for diagnosis.")
+    lines.append(f"napari-pathogan {__version__}. Not for diagnosis.")
     text = "\n".join(textwrap.fill(line, 125) for line in lines)
     figure.text(0.07, 0.102, text, size=7.5, color=_GREY, va="top", linespacing=1.45)
 
