@@ -22,6 +22,7 @@ _REASONS = {
     errno.EACCES: "no permission to write there",
     errno.EPERM: "no permission to write there",
     errno.EROFS: "the disk is read-only",
+    errno.EEXIST: "part of the path is a file, not a folder",
     errno.ENOTDIR: "part of the path is a file, not a folder",
     errno.EISDIR: "a folder of that name is in the way",
 }

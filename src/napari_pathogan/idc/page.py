@@ -73,7 +73,7 @@ def draw(heat_map: HeatMap, slide: Slide) -> Figure:
 def _boxes(figure: Figure, aspect: float) -> list[Axes]:
     """Four boxes, two by two, as high as the slide's picture makes them."""
     across, down = figure.get_size_inches()
-    height = min(max(_WIDTH * across * aspect / down, 0.16), 0.265)
+    height = min(max(_WIDTH * across * aspect / down, 0.16), 0.26)
     boxes = []
     for i in range(4):
         top = 0.752 - (i // 2) * (height + 0.062)
@@ -97,7 +97,7 @@ def _view(heat_map: HeatMap, shape: tuple[int, ...]) -> Region:
 def _head(figure: Figure, heat_map: HeatMap) -> None:
     figure.text(0.07, 0.952, "IDC heat map", size=20, weight="bold", color=_INK)
     figure.text(0.93, 0.957, date.today().isoformat(), size=9, color=_GREY, ha="right")  # noqa: DTZ011
-    name = textwrap.fill(heat_map.slide, 70)
+    name = "\n".join(_lines(heat_map.slide, 80, 2))
     figure.text(0.07, 0.941, name, size=10, color=_INK, va="top")
     (my, mx), source = heat_map.mpp, heat_map.mpp_source
     cell = heat_map.probability.step[0] * my
@@ -171,15 +171,23 @@ def _histogram(axes: Axes, heat_map: HeatMap) -> None:
 
 
 def _foot(figure: Figure, heat_map: HeatMap) -> None:
-    _line(figure, 0.112)
     interval = (
         "In brackets: 95 % interval of the true area, from calibrated probabilities that may all "
         "be off together; not for tissue or stains unlike those of the model's training."
     )
-    lines = [f"Model: {heat_map.model_line}", interval, *(f"Note: {n}" for n in heat_map.notes[:2])]
-    lines.append(f"napari-pathogan {__version__}. Not for diagnosis.")
-    text = "\n".join(textwrap.fill(line, 125) for line in lines)
-    figure.text(0.07, 0.102, text, size=7.5, color=_GREY, va="top", linespacing=1.45)
+    lines = [
+        *_lines(f"Model: {heat_map.model_line}", 125, 2),
+        *_lines(interval, 125, 2),
+        *(line for note in heat_map.notes[:2] for line in _lines(f"Note: {note}", 125, 1)),
+        f"napari-pathogan {__version__}. Not for diagnosis.",
+    ]
+    figure.text(0.07, 0.028, "\n".join(lines), size=7.5, color=_GREY, linespacing=1.45)
+    _line(figure, 0.041 + 0.0131 * len(lines))
+
+
+def _lines(text: str, width: int, most: int) -> list[str]:
+    """Wrap a text; what is beyond ``most`` lines becomes an ellipsis."""
+    return textwrap.wrap(text, width, max_lines=most, placeholder=" \N{HORIZONTAL ELLIPSIS}")
 
 
 def _picture(axes: Axes, picture: np.ndarray, view: Region, title: str) -> None:

@@ -1,0 +1,173 @@
+"""What is saved says what it is, lands on the slide, and is whole or not there at all."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+from PIL import Image
+from stand_ins import DarkIsIdc, paint, slide
+
+from napari_pathogan.errors import OutputError
+from napari_pathogan.idc import export
+from napari_pathogan.idc.page import draw, write_report
+from napari_pathogan.idc.predict import predict
+
+
+@pytest.fixture(scope="module")
+def found():
+    return list(predict(slide(), DarkIsIdc()))[-1].result
+
+
+def test_zarr_holds_the_maps_and_their_story(tmp_path, found):
+    path = tmp_path / "map.ome.zarr"
+    export.write_zarr(path, found)
+    group = zarr.open_group(path, mode="r")
+    for name in ("probability", "uncertainty", "tissue"):
+        np.testing.assert_array_equal(group[f"{name}/0"][:], getattr(found, name).data)
+    steps = group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert steps == [
+        {"type": "scale", "scale": [200.0, 200.0]},
+        {"type": "translation", "translation": [98.0, 98.0]},
+    ]
+    about = group.attrs["pathogan"]
+    assert about["slide"] == "phantom"
+    assert about["mpp"] == [4.0, 4.0]
+    assert about["mpp_source"] == "user"
+    assert about["model_sha256"] == "0a" * 32
+    assert about["threshold"] == 0.5
+    assert about["idc_mm2"]["value"] == pytest.approx(found.area().idc_mm2.value)
+    assert "napari-pathogan" in about["versions"]
+
+
+def test_geojson_is_what_qupath_reads(tmp_path, found):
+    path = tmp_path / "map.geojson"
+    export.write_geojson(path, found)
+    collection = json.loads(path.read_text())
+    assert collection["type"] == "FeatureCollection"
+    (feature,) = collection["features"]
+    assert feature["properties"]["objectType"] == "annotation"
+    assert feature["properties"]["classification"] == {"name": "IDC", "color": [200, 0, 60]}
+    assert feature["properties"]["measurements"]["IDC area mm^2"] == pytest.approx(3.84, rel=0.05)
+    (ring,) = feature["geometry"]["coordinates"]
+    assert ring[0] == ring[-1]
+    x, y = np.array(ring).T  # QuPath counts pixels from the slide's corner, x first
+    assert (x.min(), y.min(), x.max(), y.max()) == (500, 400, 1100, 800)
+
+
+def test_geojson_with_cells_and_holes(tmp_path, found):
+    holed = replace(
+        found, probability=replace(found.probability, data=found.probability.data.copy())
+    )
+    holed.probability.data[10:12, 14:16] = 0.1
+    path = tmp_path / "map.geojson"
+    export.write_geojson(path, holed, cells=True)
+    annotation, *tiles = json.loads(path.read_text())["features"]
+    assert len(annotation["geometry"]["coordinates"]) == 2
+    assert len(tiles) == found.area().n_cells
+    assert {t["properties"]["objectType"] for t in tiles} == {"tile"}
+    idc = [t for t in tiles if "classification" in t["properties"]]
+    assert len(idc) == annotation["properties"]["measurements"]["Cells"]
+    assert tiles[0]["geometry"]["coordinates"][0][0] == [200, 200]
+
+
+def test_csv_has_a_row_a_cell(tmp_path, found):
+    path = tmp_path / "map.csv"
+    export.write_csv(path, found)
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert tuple(rows[0]) == export.COLUMNS
+    assert len(rows) == found.area().n_cells
+    first = {k: float(v) for k, v in rows[0].items()}
+    assert (first["row"], first["col"], first["x_um"], first["y_um"]) == (4, 4, 900, 900)
+    assert first["probability"] == pytest.approx(float(found.probability.data[4, 4]), abs=1e-5)
+
+
+def test_report_page(tmp_path, found):
+    path = tmp_path / "page.png"
+    write_report(path, found, slide())
+    with Image.open(path) as page:
+        assert page.size == (1240, 1753)  # A4 at 150 dpi
+        colours = np.asarray(page.convert("RGB"))
+    assert len(np.unique(colours.reshape(-1, 3), axis=0)) > 1000
+
+
+@pytest.mark.parametrize("shape", [(3000, 500), (400, 3000), (200, 200)])
+def test_nothing_on_the_page_is_cut_or_overlaps(shape):
+    height, width = shape
+    image = paint(shape, (0, 0, height, width), (100, 100, height - 50, width - 50))
+    layers = list(predict(slide(image), DarkIsIdc()))[-1].result
+    layers = replace(
+        layers,
+        slide="a-rather-long-name-of-a-slide-" * 4 + ".svs",
+        model_line="A model with a title of many words that goes on and on " * 3,
+        notes=("A tile at row 3, column 8 of level 0 can't be read and is left blank " * 2,) * 2,
+    )
+    figure = draw(layers, slide(image))
+    figure.canvas.draw()
+    page = figure.bbox
+    boxes = [text.get_window_extent() for text in figure.texts]
+    boxes += [axes.get_tightbbox() for axes in figure.axes]
+    for box in boxes:
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0
+        assert box.y1 <= page.y1
+    for i, first in enumerate(boxes):
+        for second in boxes[i + 1 :]:
+            assert not (
+                min(first.x1, second.x1) - max(first.x0, second.x0) > 1
+                and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
+            ), (first, second)
+
+
+WRITERS = {
+    "zarr": lambda path, found: export.write_zarr(path, found),
+    "geojson": lambda path, found: export.write_geojson(path, found),
+    "csv": lambda path, found: export.write_csv(path, found),
+    "report": lambda path, found: write_report(path, found, slide()),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_in_the_way_is_named(tmp_path, found, kind):
+    (tmp_path / "file").write_text("keep me")
+    with pytest.raises(OutputError, match="part of the path is a file"):
+        WRITERS[kind](tmp_path / "file" / "out", found)
+    assert (tmp_path / "file").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("kind", ["geojson", "csv", "report"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, found, kind, monkeypatch):
+    path = tmp_path / "out"
+    path.write_text("the old one")
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        WRITERS[kind](path, found)
+    assert path.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_map(tmp_path, found, monkeypatch):
+    path = tmp_path / "out.ome.zarr"
+    export.write_zarr(path, found)
+    before = sorted(p.relative_to(path) for p in path.rglob("*"))
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zarr.Group, "create_array", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        export.write_zarr(path, found)
+    assert sorted(p.relative_to(path) for p in path.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == [path]
