@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.form import Form, Ties, Welcome
 from napari_pathogan.plugin.running import Run, run_in_viewer
@@ -290,9 +291,10 @@ class Dock(QWidget):
 
 def _find(task: str, folders: tuple[Path, ...]) -> Iterator[Event]:
     """Find the models of a task and read their cards."""
-    from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415  (torch)
-
     yield Progress(0, 0, "looking for models")
+    ready_for_torch()
+    from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
+
     found = {
         name: (folder, read_card(folder)) for name, folder in find_models(task, *folders).items()
     }

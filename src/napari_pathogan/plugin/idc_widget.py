@@ -13,12 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.dock import Dock
 from napari_pathogan.plugin.exports import Export, saving
 from napari_pathogan.plugin.form import beside, label
 from napari_pathogan.plugin.heat_layers import HeatLayers
 from napari_pathogan.plugin.settings import settings
-from napari_pathogan.plugin.wording import cursor_text, meaning
+from napari_pathogan.plugin.wording import cursor_text, meaning, usual_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,8 @@ def idc_events(
 ) -> Iterator[Event]:
     """Load the model and predict; the first event that matters is :class:`Laid`."""
     yield Progress(0, 0, "loading the model")
-    from napari_pathogan.engine.devices import choose_device  # noqa: PLC0415  (torch)
+    ready_for_torch()
+    from napari_pathogan.engine.devices import choose_device  # noqa: PLC0415
     from napari_pathogan.idc.model import IdcModel  # noqa: PLC0415
     from napari_pathogan.idc.predict import heat_map_grid, predict  # noqa: PLC0415
 
@@ -191,7 +193,7 @@ class IdcDock(Dock):
     def model_changed(self, card: ModelCard) -> None:
         """Start from the new model's operating point."""
         self._threshold_chosen = False
-        self._set_threshold(card.operating_point or 0.5)
+        self._set_threshold(usual_threshold(card))
         self.show_threshold()
 
     # how

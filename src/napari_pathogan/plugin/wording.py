@@ -10,17 +10,22 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 
+def usual_threshold(card: ModelCard) -> float:
+    """The operating point of a model's heat map: with context where the card has that."""
+    calibration = card.settings.get("context", {}).get("calibration", {})
+    return float(calibration.get("threshold") or card.operating_point or 0.5)
+
+
 def meaning(card: ModelCard, threshold: float) -> str:
     """What a threshold means on patients that the model had not seen, where its card says so.
 
     The card's figures hold at its own operating point; elsewhere only the direction is known.
     """
-    hits, spared = card.metrics.get("recall"), card.metrics.get("specificity")
-    point = card.operating_point
-    if point is None or not (
-        hits and spared and hits.value is not None and spared.value is not None
-    ):
+    hits = card.metrics.get("heat_map_recall") or card.metrics.get("recall")
+    spared = card.metrics.get("heat_map_specificity") or card.metrics.get("specificity")
+    if hits is None or spared is None or hits.value is None or spared.value is None:
         return "The card of this model does not say what its thresholds mean."
+    point = usual_threshold(card)
     found, false = f"{100 * hits.value:.0f} %", f"{100 - 100 * spared.value:.0f} %"
     if round(100 * threshold) == round(100 * point):
         return f"Finds {found} of IDC; {false} of healthy tissue is a false alarm"
