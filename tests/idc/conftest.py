@@ -27,9 +27,7 @@ def draw_patches(patients: int = 4, each: int = 12, seed: int = 0) -> PatchFolde
             labels.append(int(idc))
             names.append(f"p{patient}")
             xy.append((1 + 50 * (i % 4), 1 + 50 * (i // 4)))
-    return PatchFolder(
-        np.stack(images), np.array(labels, np.int8), np.array(names), np.array(xy)
-    )
+    return PatchFolder(np.stack(images), np.array(labels, np.int8), np.array(names), np.array(xy))
 
 
 def write_patches(folder: Path, patches: PatchFolder) -> Path:

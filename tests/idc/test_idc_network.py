@@ -48,7 +48,8 @@ def test_generator_depends_on_the_class():
 
 
 @pytest.mark.parametrize(
-    ("network", "kind"), [(Discriminator(1 / 16), nn.Conv2d), (Generator(1 / 16), nn.ConvTranspose2d)]
+    ("network", "kind"),
+    [(Discriminator(1 / 16), nn.Conv2d), (Generator(1 / 16), nn.ConvTranspose2d)],
 )
 def test_spectral_norm_on_all_but_the_first_and_last_convolution(network, kind):
     layers = [m for m in network.modules() if isinstance(m, kind)]
@@ -66,7 +67,11 @@ def test_evaluation_leaves_the_power_iteration_alone():
     after = network.state_dict()
     assert all(torch.equal(after[k], v) for k, v in before.items())
     network.train()(torch.randn(2, 3, 50, 50))
-    moved = [k for k, v in network.state_dict().items() if k.endswith("_u") and not torch.equal(v, before[k])]
+    moved = [
+        k
+        for k, v in network.state_dict().items()
+        if k.endswith("_u") and not torch.equal(v, before[k])
+    ]
     assert len(moved) == 3
 
 

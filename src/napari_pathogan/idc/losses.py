@@ -49,8 +49,9 @@ def gradient_penalty(
     real: torch.Tensor,
     fake: torch.Tensor,
     mix: torch.Tensor,
+    norm: float = 1.0,
 ) -> torch.Tensor:
-    """WGAN-GP: the real/fake logit should change by 1 per unit of distance between the two.
+    """WGAN-GP: the real/fake logit should change by ``norm`` per unit of distance between the two.
 
     Computed in float32 outside autocast, the norm over all of a patch (``flatten(1)``) with an
     epsilon under the root, whose gradient at 0 would otherwise be NaN.
@@ -63,11 +64,13 @@ def gradient_penalty(
         Patches (N, 3, 50, 50).
     mix
         (N,) in [0, 1]: where between the two each penalty is taken.
+    norm
+        The paper does not say; 1 as in WGAN-GP. 0 asks for as flat a critic as will do.
     """
     with torch.autocast(real.device.type, enabled=False):
         real, fake = real.detach().float(), fake.detach().float()
         weight = mix[:, None, None, None]
         between = torch.lerp(fake, real, weight).requires_grad_()
         (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-        norm = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
-        return (norm - 1).square().mean()
+        length = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
+        return (length - norm).square().mean()

@@ -39,6 +39,8 @@ class TrainConfig:
         Weight of the class loss of generated patches in the discriminator's loss.
     penalty, penalty_every
         Weight of the gradient penalty; computed every so many steps with so many times the weight.
+    penalty_norm
+        Length that the gradient should have: 1 as in WGAN-GP, 0 for as flat as will do.
     generated
         Generated patches a step, as a share of the batch.
     generator_every
@@ -68,6 +70,7 @@ class TrainConfig:
     fake_class: float = 1.0
     penalty: float = 10.0
     penalty_every: int = 1
+    penalty_norm: float = 1.0
     generated: float = 1.0
     generator_every: int = 1
     augment: Augment = field(default_factory=Augment)
@@ -91,6 +94,12 @@ RECIPES = {
         dropout=0.2,
         smoothing=0.05,
         ema=0.98,
+        adversarial=0.02,
+        fake_class=0.02,
+        penalty=0.2,
+        penalty_every=8,
+        generated=0.5,
+        generator_every=2,
         augment=Augment(turns=True),
     ),
 }
