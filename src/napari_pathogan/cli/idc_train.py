@@ -25,7 +25,10 @@ class Recipe(StrEnum):
 
 
 def train(  # noqa: PLR0917
-    folder: Annotated[Path, typer.Argument(help="Patches: <patient>/<0, 1 or unlabelled>/*.png.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Patches (<patient>/<0, 1 or unlabelled>/*.png), or annotated slides."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
     method: Annotated[
         Method, typer.Option(help="Conditional GAN, or its CNN alone.")
@@ -60,8 +63,8 @@ def train(  # noqa: PLR0917
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.idc.annotated import read_training_folder
     from napari_pathogan.idc.crossval import learn
-    from napari_pathogan.idc.data import read_patches
     from napari_pathogan.idc.recipe import RECIPES
 
     config = RECIPES[recipe.value]
@@ -75,7 +78,7 @@ def train(  # noqa: PLR0917
         batch=batch or config.batch,
         patience=patience,
     )
-    patches = read_patches(folder)
+    patches = read_training_folder(folder)
     run = RunFolder(output)
     settings = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
     run.start(settings, resume=resume)
@@ -93,7 +96,9 @@ def train(  # noqa: PLR0917
 
 
 def evaluate(  # noqa: PLR0917
-    folder: Annotated[Path, typer.Argument(help="Patches: <patient>/<0 or 1>/*.png.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Patches (<patient>/<0 or 1>/*.png), or annotated slides.")
+    ],
     model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "idc-cgan",
     context: Annotated[
         bool,
@@ -109,12 +114,12 @@ def evaluate(  # noqa: PLR0917
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Evaluate an IDC model on labelled patches: the paper's Table 1 and more, with intervals."""
-    from napari_pathogan.idc.data import read_patches
+    from napari_pathogan.idc.annotated import read_training_folder
     from napari_pathogan.idc.evaluate import evaluate as measure
     from napari_pathogan.idc.model import IdcModel
 
     loaded = IdcModel.load(model, device=device, views=views)
-    report = measure(read_patches(folder), loaded, context=context, prevalence=prevalence)
+    report = measure(read_training_folder(folder), loaded, context=context, prevalence=prevalence)
     if json:
         typer.echo(report.to_json())
     else:

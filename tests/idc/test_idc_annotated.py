@@ -1,0 +1,117 @@
+"""Patches from whole slides: a grid of labels, and outlines with holes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.idc.annotated import read_annotated, read_training_folder
+
+RNG = np.random.default_rng(0)
+
+
+def tissue(height, width):
+    noise = RNG.normal(0, 18, (height, width, 3))
+    return (np.array([190, 110, 170]) + noise).clip(0, 255).astype(np.uint8)
+
+
+def square(x, y, side):
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+
+
+def feature(name, *rings):
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": list(rings)},
+        "properties": {"classification": {"name": name}},
+    }
+
+
+@pytest.fixture
+def slide(tmp_path):
+    """400 x 600 px at 2 um/px: 4 x 6 patches."""
+    path = tmp_path / "case.tif"
+    image = tissue(400, 600)
+    resolution = (10000 / 2, 10000 / 2)
+    tifffile.imwrite(
+        path,
+        image,
+        photometric="rgb",
+        tile=(128, 128),
+        resolution=resolution,
+        resolutionunit="CENTIMETER",
+    )
+    return path, image
+
+
+def annotate(path, features):
+    target = path.with_suffix(".geojson")
+    target.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return target
+
+
+def test_a_grid_of_labels_covers_what_it_says(tmp_path):
+    image = tissue(51 + 150, 51 + 200)
+    Image.fromarray(image).save(tmp_path / "9999.png")
+    labels = RNG.integers(0, 3, (3, 4)).astype(np.uint8)
+    labels[0, 0] = 1
+    np.save(tmp_path / "9999_labels.npy", labels)
+    patches = read_training_folder(tmp_path)
+    assert len(patches) == (labels != 2).sum()
+    assert patches.names == ("9999",)
+    for pixels, label, (x, y) in zip(patches.images, patches.labels, patches.xy, strict=True):
+        assert label == labels[(y - 51) // 50, (x - 51) // 50]
+        assert np.array_equal(pixels, image[y : y + 50, x : x + 50])
+
+
+def test_outlines_of_idc_alone_make_the_rest_healthy(slide):
+    path, _ = slide
+    annotate(path, [feature("IDC", square(0, 0, 200))])
+    patches = read_training_folder(path.parent)
+    assert len(patches) == 24
+    idc = {tuple(p) for p in patches.xy[patches.labels == 1].tolist()}
+    assert idc == {(0, 0), (50, 0), (0, 50), (50, 50)}
+
+
+def test_with_healthy_outlines_the_rest_is_unlabelled_and_holes_count(slide):
+    path, image = slide
+    holed = feature("Tumor", square(0, 0, 300), square(100, 100, 100))
+    annotate(path, [holed, feature("Stroma", square(400, 0, 200))])
+    patches = read_annotated(path, path.with_suffix(".geojson"))
+    at = {(x, y): label for (x, y), label in zip(patches.xy.tolist(), patches.labels, strict=True)}
+    assert at[0, 0] == 1
+    assert at[50, 50] == -1  # the hole
+    assert at[250, 50] == 0
+    assert at[150, 0] == -1
+    mean = image[:100, :100].reshape(50, 2, 50, 2, 3).mean((1, 3))
+    assert abs(patches.images[0].astype(float) - mean).max() <= 1
+
+
+@pytest.mark.parametrize("content", ["not json", "[]", '{"features": [{"geometry": 3}]}'])
+def test_broken_annotations_are_named(slide, content):
+    path, _ = slide
+    path.with_suffix(".geojson").write_text(content)
+    if content == "[]":  # nothing drawn: all of it is healthy
+        assert (read_training_folder(path.parent).labels == 0).all()
+        return
+    with pytest.raises(DataFolderError, match=r"case\.geojson"):
+        read_training_folder(path.parent)
+
+
+def test_real_slides_hold_the_patches_of_the_folder(real_patches):
+    from napari_pathogan.idc.data import read_patches
+
+    slides = real_patches.parent / "slides"
+    if not slides.is_dir():
+        pytest.skip("no slides beside the patches")
+    cut = read_annotated(slides / "12933.png", slides / "12933_labels.npy")
+    own = read_patches(real_patches).of(["12933"])
+    label = {image.tobytes(): kind for image, kind in zip(cut.images, cut.labels, strict=True)}
+    assert len(own) <= len(cut) <= len(own) + 5  # a few cells lack a patch in the folder
+    for image, kind in zip(own.images, own.labels, strict=True):
+        assert label[image.tobytes()] == kind
