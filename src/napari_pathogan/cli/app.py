@@ -8,11 +8,16 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-import click
 import typer
 
 from napari_pathogan.cli import idc, info
 from napari_pathogan.errors import PathoganError
+
+_INTERRUPTED = 130  # what newer typer makes of Ctrl-C, instead of raising Abort
+# from click, or from the copy of click inside newer typer
+_UsageError: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     name="pathogan",
@@ -28,15 +33,19 @@ def main() -> None:
     """Run the command line; the entry point ``pathogan``."""
     try:
         code = app(standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        raise SystemExit(2) from None
-    except (KeyboardInterrupt, click.Abort):
-        fail("interrupted; what was finished before is kept, nothing is half written")
+    except _UsageError as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+        if message:
+            fail(f"{message} (see --help)")
+        code = 2  # no arguments: the help has been shown
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     except PathoganError as error:
         fail(str(error))
     except MemoryError:
         fail("out of memory; choose a smaller region, width or batch")
+    if code == _INTERRUPTED:
+        fail("interrupted; what was finished before is kept, nothing is half written")
     raise SystemExit(code if isinstance(code, int) else 0)
 
 

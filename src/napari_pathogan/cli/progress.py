@@ -41,11 +41,20 @@ def _as_lines(events: Iterable[Event]) -> Finished:
 
 def _as_bar(events: Iterable[Event]) -> Finished:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     last: Event | None = None
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+    )
+    console = Console(stderr=True)
+    silent = not console.is_terminal  # a log file needs no bar, nor the empty line it leaves
+    with Bar(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=silent
+    ) as bar:
         task = bar.add_task("starting", total=None)
         for last in events:
             if isinstance(last, Progress):
