@@ -12,13 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Preview, Progress, Warn
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, TrainingDivergedError
 from napari_pathogan.idc.augment import Augment
-from napari_pathogan.idc.crossval import learn, read_out_of_fold
+from napari_pathogan.idc.crossval import learn
 from napari_pathogan.idc.data import read_patches
 from napari_pathogan.idc.model import IdcModel
 from napari_pathogan.idc.recipe import RECIPES, TrainConfig, learning_rate
@@ -207,9 +208,10 @@ def test_cross_validation_ends_with_a_calibrated_model(tmp_path, patches):
     assert model.card.name == "tiny"
     assert model.card.training_data[0].patients == patches.names
     assert model.card.metrics["auc"].value == pytest.approx(patch.metrics["auc"].value)
-    tested = read_out_of_fold(run)
-    assert set(tested.fold.tolist()) == {0, 1}
-    assert np.isfinite(tested.raw).all()
+    tested = load_file(run.path / "out_of_fold.safetensors")
+    assert set(tested["fold"].tolist()) == {0, 1}
+    assert torch.isfinite(tested["raw"]).all()
+    assert (run.model / "calibration.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_one_patient_can_not_be_cross_validated_but_learnt(tmp_path, patches):

@@ -126,22 +126,3 @@ def _patient_sd(z: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> floa
         shift = brentq(gradient, -len(y) - 1.0, len(y) + 1.0)
         shifts.append(shift)
     return float(np.std(shifts))
-
-
-def estimate_prevalence(probability: np.ndarray, prevalence: float, rounds: int = 100) -> float:
-    """How common IDC is among patches of one slide (Saerens, Latinne and Decaestecker 2002).
-
-    Parameters
-    ----------
-    probability
-        (N,) calibrated at ``prevalence``.
-
-    Returns
-    -------
-    The prevalence under which the probabilities, corrected for it, average to it.
-    """
-    odds = logit(np.clip(probability, 1e-6, 1 - 1e-6)) - logit(prevalence)
-    share = prevalence
-    for _ in range(rounds):
-        share = float(np.clip(expit(odds + logit(share)).mean(), 1e-3, 1 - 1e-3))
-    return share

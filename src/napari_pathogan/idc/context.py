@@ -17,7 +17,7 @@ from napari_pathogan.idc.calibrate import Calibration
 if TYPE_CHECKING:
     from napari_pathogan.idc.data import PatchFolder
 
-_TRUNCATE = 3.0  # kernels end at three sigma
+_TRUNCATE = 2.0  # kernels end at two sigma: regions need less around them
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Context:
         """From :meth:`to_json`."""
         calibration = Calibration.from_json(record["calibration"])
         return cls(tuple(record["sigmas"]), tuple(record["weights"]), calibration)
+
+    @property
+    def reach(self) -> int:
+        """How many cells to each side count."""
+        return max(int(_TRUNCATE * sigma + 0.5) for sigma in self.sigmas)
 
     def mix(self, grid: np.ndarray) -> np.ndarray:
         """(H, W) or (H, W, V) logits of one slide, NaN off the tissue -> the same, smoothed."""

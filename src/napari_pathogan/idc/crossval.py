@@ -6,12 +6,12 @@ a calibration, that never saw a patch of theirs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
@@ -27,6 +27,7 @@ from napari_pathogan.idc.data import (
     patient_folds,
 )
 from napari_pathogan.idc.evaluate import report
+from napari_pathogan.idc.plots import calibration_plot
 from napari_pathogan.idc.score import score, score_slides
 from napari_pathogan.idc.train import train
 
@@ -52,6 +53,26 @@ class OutOfFold:
     raw: np.ndarray
     slide: np.ndarray
     fold: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What out-of-fold logits teach.
+
+    Attributes
+    ----------
+    patch, heat_map
+        Calibrations fitted to all of them.
+    reports
+        Patch by patch and heat map; empty where nobody was left to test on.
+    curves
+        Title -> labels and out-of-fold probabilities, for the calibration plot.
+    """
+
+    patch: calibrate.Calibration
+    heat_map: context.Context
+    reports: tuple[Report, ...] = ()
+    curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 def learn(
@@ -130,12 +151,6 @@ def _cross_validate(
     return tested
 
 
-def read_out_of_fold(run: RunFolder) -> OutOfFold:
-    """What a cross-validated run left in ``out_of_fold.safetensors``, in the folder's order."""
-    tensors = load_file(run.path / "out_of_fold.safetensors")
-    return OutOfFold(**{key: value.numpy() for key, value in tensors.items()})
-
-
 def _part(events: Iterator[Event], part: int, parts: int) -> Generator[Event, None, Finished]:
     """Pass on a training's events as one of several parts; returns its end."""
     finished = Finished()
@@ -174,9 +189,7 @@ def _test(
     tested.fold[which] = k
 
 
-def calibrated(
-    patches: PatchFolder, tested: OutOfFold
-) -> tuple[calibrate.Calibration, context.Context, list[Report]]:
+def calibrated(patches: PatchFolder, tested: OutOfFold) -> Calibrated:
     """Calibrate on out-of-fold logits, and report on them fold by fold.
 
     The calibration returned is fitted to all; in the reports, each fold is called by one fitted
@@ -196,17 +209,24 @@ def calibrated(
     own = patches.take(known)
     fits = [calibrate.fit(column, own.labels, own.patients) for column in columns]
     titles = ("out of fold, patch by patch", "out of fold, heat map")
-    reports = [
+    nested = [
         _nested(own, column, tested.fold[known], title)
         for column, title in zip(columns, titles, strict=True)
     ]
-    return fits[0], replace(near, calibration=fits[1]), reports
+    curves = {
+        title: (own.labels, probability)
+        for title, (_, probability) in zip(titles, nested, strict=True)
+    }
+    near = replace(near, calibration=fits[1])
+    return Calibrated(fits[0], near, tuple(done for done, _ in nested), curves)
 
 
 _UNFITTED = calibrate.Calibration(1.0, 0.0, 0.0, 0.5)
 
 
-def _nested(patches: PatchFolder, logits: np.ndarray, fold: np.ndarray, title: str) -> Report:
+def _nested(
+    patches: PatchFolder, logits: np.ndarray, fold: np.ndarray, title: str
+) -> tuple[Report, np.ndarray]:
     probability = np.empty(len(patches))
     called = np.empty(len(patches), bool)
     folds = np.unique(fold)
@@ -219,7 +239,7 @@ def _nested(patches: PatchFolder, logits: np.ndarray, fold: np.ndarray, title: s
     done = report(patches, probability, called, title=title)
     if len(folds) == 1:
         done = replace(done, notes=(*done.notes, "calibrated on these same patients"))
-    return done
+    return done, probability
 
 
 def _finish(
@@ -231,17 +251,16 @@ def _finish(
     *,
     name: str,
     data: TrainingData | None,
-) -> list[Report]:
+) -> tuple[Report, ...]:
     known = (tested.fold >= 0) & (patches.labels >= 0)
-    reports: list[Report] = []
-    plain, near = _UNFITTED, context.Context(SIGMAS, SHARES, _UNFITTED)
+    done = Calibrated(_UNFITTED, context.Context(SIGMAS, SHARES, _UNFITTED))
     if len(np.unique(patches.labels[known])) == len(CLASSES):
-        plain, near, reports = calibrated(patches, tested)
+        done = calibrated(patches, tested)
     data = data or TrainingData(name="patches", terms="not stated")
     data = data.model_copy(update={"patients": patches.names, "n_images": len(patches)})
     metrics = {
         prefix + key: Metric(**value._asdict())
-        for prefix, r in zip(("", "heat_map_"), reports, strict=False)
+        for prefix, r in zip(("", "heat_map_"), done.reports, strict=False)
         for key, value in r.metrics.items()
     }
     card = ModelCard(
@@ -252,7 +271,7 @@ def _finish(
         training_data=(data,),
         recipe=config.to_json(),
         metrics=metrics,
-        measured_by="; ".join(r.title for r in reports),
+        measured_by="; ".join(r.title for r in done.reports),
         not_for=(
             "diagnosis or any clinical decision",
             "stains other than H&E, organs other than breast, carcinoma other than IDC",
@@ -266,9 +285,11 @@ def _finish(
         width=config.width,
         reference=trained.reference,
         share=SHARE,
-        calibration=plain,
-        context=near,
+        calibration=done.patch,
+        context=done.heat_map,
     )
-    for key, r in zip(("patch", "heat_map"), reports, strict=False):
+    for key, r in zip(("patch", "heat_map"), done.reports, strict=False):
         write_text(run.path / f"{key}.json", r.to_json())
-    return reports
+    if done.curves:
+        calibration_plot(run.model / "calibration.png", done.curves)
+    return done.reports

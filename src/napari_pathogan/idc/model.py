@@ -111,6 +111,11 @@ class IdcModel:
         """Operating point of :meth:`heat_map`."""
         return self.context.calibration.threshold
 
+    @property
+    def context_cells(self) -> int:
+        """How many patches to each side of one :meth:`heat_map` looks at."""
+        return self.context.reach
+
     def colours(self, pixels: np.ndarray) -> SlideColours:
         """Measure a slide's colours on uint8 RGB pixels (N, 3) of its tissue.
 
