@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata as metadata
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 
 import torch
 
 from napari_pathogan.errors import DeviceError, EnvironmentMismatchError
+
+_RELEASES_AHEAD = 15  # torchvision's minor version is that of torch and this
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ class Device:
         return torch.device(self.name)
 
     @property
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.amp.autocast:
         """A context manager that computes in ``dtype`` (a no-op for float32)."""
-        return torch.autocast(
+        return torch.amp.autocast(
             self.torch.type, dtype=self.dtype, enabled=self.dtype != torch.float32
         )
 
@@ -95,8 +97,10 @@ def check_torchvision() -> None:
     EnvironmentMismatchError
         If torchvision's operators can't be loaded with this torch; says how to repair it.
     """
+    if _of_one_release(_version("torch"), _version("torchvision")):
+        return  # importing torchvision takes seconds
     try:
-        import torchvision  # noqa: F401, PLC0415  (slow to import, and may fail: that is the check)
+        import torchvision  # noqa: F401, PLC0415  (may fail: that is the check)
     except (ImportError, RuntimeError, AttributeError) as error:
         versions = ", ".join(f"{p} {_version(p)}" for p in ("torch", "torchvision"))
         msg = (
@@ -104,6 +108,17 @@ def check_torchvision() -> None:
             "the same index in one command, for example: uv pip install --reinstall torch torchvision"
         )
         raise EnvironmentMismatchError(msg) from error
+
+
+def _of_one_release(torch_version: str, torchvision_version: str) -> bool:
+    """Whether the versions are a pair: torch 2.13 came with torchvision 0.28, of the same build."""
+    (release, _, build), (vision, _, vision_build) = (
+        version.partition("+") for version in (torch_version, torchvision_version)
+    )
+    numbers, vision_numbers = release.split("."), vision.split(".")
+    if numbers[0] != "2" or vision_numbers[0] != "0" or build != vision_build:
+        return False
+    return int(vision_numbers[1]) - int(numbers[1]) == _RELEASES_AHEAD
 
 
 def _version(package: str) -> str:

@@ -6,8 +6,7 @@ on what terms, how well it did on patients it had not seen, and what it is not f
 
 from __future__ import annotations
 
-import importlib.metadata as metadata
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +171,9 @@ def load_model(
     folder = locate(model, task, *folders)
     card = read_card(folder)
     if card.task != task:
-        msg = f"{folder / CARD} is a model for {card.task!r}, not for {task!r}; choose another model"
+        msg = (
+            f"{folder / CARD} is a model for {card.task!r}, not for {task!r}; choose another model"
+        )
         raise ModelError(msg)
     path = folder / WEIGHTS
     if not path.is_file():

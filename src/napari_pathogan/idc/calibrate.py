@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 # Gauss-Hermite nodes: the patient's shift is averaged over, not sampled
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
@@ -83,6 +82,8 @@ def fit(logits: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> Calibra
     logits, labels, patients
         (N,); labels are 0 and 1, both present.
     """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (slow; prediction needs none)
+
     weights = patient_weights(patients)
     model = LogisticRegression(C=1e6).fit(logits[:, None], labels, weights)
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
