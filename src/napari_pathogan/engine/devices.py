@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_pathogan.errors import DeviceError, EnvironmentMismatchError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 _RELEASES_AHEAD = 15  # torchvision's minor version is that of torch and this
 
@@ -29,9 +33,9 @@ class Device:
         return torch.device(self.name)
 
     @property
-    def autocast(self) -> torch.amp.autocast:
+    def autocast(self) -> AbstractContextManager[Any]:
         """A context manager that computes in ``dtype`` (a no-op for float32)."""
-        return torch.amp.autocast(
+        return torch.autocast(
             self.torch.type, dtype=self.dtype, enabled=self.dtype != torch.float32
         )
 
