@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,7 +17,16 @@ from napari_pathogan.slides import colours, resample, resolution, scales
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.cache import TileCache, shared
 from napari_pathogan.slides.formats import open_source
-from napari_pathogan.slides.levels import FileLevel, Ledger, Level, MadeLevel
+from napari_pathogan.slides.levels import Ledger, Level, MadeLevel
+from napari_pathogan.slides.pyramid import (
+    Pair,
+    file_levels,
+    filled_up,
+    level_behind,
+    ratios,
+    render,
+    workers,
+)
 from napari_pathogan.slides.source import Source, nothing
 from napari_pathogan.slides.store import LevelStore
 
@@ -29,11 +37,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.slides.geometry import Region
 
-Pair = tuple[float, float]
-
-_OVERVIEW = 2048  # the coarsest level is shorter than this, so that any view is quick
-_WIDEST_GAP = 5.0  # between levels; Aperio's usual 4 is left alone
-_BLOCK = 1024  # source pixels that one thread resamples at a time
 _TOLERANCE = 1.02  # a level 2 % too coarse is still read instead of one several times finer
 
 
@@ -77,7 +80,7 @@ class Slide:
         self.mpp = mpp
         self.mpp_source = mpp_source
         self.metadata = metadata or {}
-        self._levels, self.downsamples = _filled_up(levels, downsamples)
+        self._levels, self.downsamples = filled_up(levels, downsamples)
         self._ledger = levels[0].ledger
         self._close = close
         self._closed = False
@@ -118,7 +121,7 @@ class Slide:
             scale, mpp_source = known, "user (remembered)"
         tiles = shared if cache_mb is None else TileCache(cache_mb * 1024 * 1024)
         ledger = Ledger(path.name, tiles)
-        levels, metadata = _levels(source, ledger, icc=icc)
+        levels, metadata = file_levels(source, ledger, icc=icc)
         for note in source.notes:
             ledger.note(note)
 
@@ -129,7 +132,7 @@ class Slide:
         return cls(
             path.name,
             levels,
-            source.downsamples or _ratios(levels),
+            source.downsamples or ratios(levels),
             path=path,
             mpp=scale,
             mpp_source=mpp_source,
@@ -162,7 +165,7 @@ class Slide:
             If an array is no image.
         """
         scale = None if mpp is None else _given(mpp)
-        own = [_behind(array) for array in levels]
+        own = [level_behind(array) for array in levels]
         found = [level for level in own if level is not None]
         if not found or len(found) < len(own):
             axes = [axes_of(array.shape) for array in levels]
@@ -176,13 +179,13 @@ class Slide:
             rule = colours.choose(name, planes[0].dtype, planes[0].samples)
             about: dict[str, object] = {"format": "array", "vendor": None, "compression": None}
             source = Source(planes, rule, metadata=about)
-            found, metadata = _levels(source, Ledger(name, shared), icc=False)
+            found, metadata = file_levels(source, Ledger(name, shared), icc=False)
         else:
             metadata = {"format": "array", "vendor": None, "compression": None}
         return cls(
             name,
             found,
-            downsamples or _ratios(found),
+            downsamples or ratios(found),
             mpp=scale,
             mpp_source=mpp_source if scale else "unknown",
             metadata=metadata,
@@ -285,7 +288,7 @@ class Slide:
         level, (dy, dx) = self._finest_needed(step)
         rows = resample.axis(origin[0] / dy, step[0] / dy, shape[0])
         cols = resample.axis(origin[1] / dx, step[1] / dx, shape[1])
-        return _render(level, rows, cols, parallel=parallel)
+        return render(level, rows, cols, parallel=parallel)
 
     def prefetch(self, regions: Iterable[Region], mpp: float | None) -> Iterator[np.ndarray]:
         """Read regions one after the other, a few ahead in threads while the caller works.
@@ -295,12 +298,12 @@ class Slide:
         np.ndarray
             As `read` gives it, in order. At most two regions a thread are held.
         """
-        workers = _workers()
-        with ThreadPoolExecutor(workers, "pathogan-prefetch") as pool:
+        ahead = workers()
+        with ThreadPoolExecutor(ahead, "pathogan-prefetch") as pool:
             coming: deque = deque()
             todo = iter(regions)
             try:
-                for region in itertools.islice(todo, 2 * workers):
+                for region in itertools.islice(todo, 2 * ahead):
                     coming.append(pool.submit(self._read, region, mpp, None, parallel=False))
                 while coming:
                     yield coming.popleft().result()
@@ -363,80 +366,6 @@ class Slide:
         return self._levels[best], self.downsamples[best]
 
 
-def _render(
-    level: Level, rows: resample.Axis, cols: resample.Axis, *, parallel: bool
-) -> np.ndarray:
-    """Resample block by block, so that memory stays small and all cores work."""
-    high = max(1, _BLOCK * len(rows.first) // (rows.stop - rows.start))
-    wide = max(1, _BLOCK * len(cols.first) // (cols.stop - cols.start))
-    out = np.empty((len(rows.first), len(cols.first), *level.fill.shape), level.fill.dtype)
-
-    def block(corner: tuple[int, int]) -> None:
-        y, x = corner
-        part, across = rows.part(y, y + high), cols.part(x, x + wide)
-        size = part.stop - part.start, across.stop - across.start
-        source = level.window(part.start, across.start, *size)
-        out[y : y + high, x : x + wide] = resample.apply(source, part, across)
-
-    corners = [(y, x) for y in range(0, out.shape[0], high) for x in range(0, out.shape[1], wide)]
-    if parallel and len(corners) > 1:
-        for _ in _pool().map(block, corners):
-            pass
-    else:
-        for corner in corners:
-            block(corner)
-    return out
-
-
-def _levels(source: Source, ledger: Ledger, *, icc: bool) -> tuple[list[Level], dict[str, object]]:
-    """The file's levels in one colour rule, and its metadata with what was done."""
-    rule = source.colours
-    if rule.dtype.kind == "f":
-        rule = colours.settle_float_range(rule, source.planes[-1])
-    name, convert = ("none", None)
-    if source.icc and rule.is_rgb:
-        name, convert = colours.icc_to_srgb(source.icc)
-    if not icc:
-        convert = None
-    found: list[Level] = [
-        FileLevel(ledger, plane, rule, convert, number)
-        for number, plane in enumerate(source.planes)
-    ]
-    done = {"rule": rule.rule, "icc": name, "icc_applied": convert is not None}
-    return found, {**source.metadata, **done}
-
-
-def _ratios(levels: Sequence[Level]) -> list[Pair]:
-    height, width = levels[0].shape
-    return [(height / level.shape[0], width / level.shape[1]) for level in levels]
-
-
-def _filled_up(
-    levels: Sequence[Level], downsamples: Sequence[Pair]
-) -> tuple[tuple[Level, ...], tuple[Pair, ...]]:
-    """Add the levels that are missing: in wide gaps, and until the coarsest is small."""
-    found: list[Level] = []
-    steps: list[Pair] = []
-    wanted = [*downsamples[1:], None]
-    for level, step, coarser in zip(levels, downsamples, wanted, strict=True):
-        found.append(level)
-        steps.append((float(step[0]), float(step[1])))
-        while (
-            max(found[-1].shape) >= _OVERVIEW
-            if coarser is None
-            else min(coarser) > _WIDEST_GAP * max(steps[-1])
-        ):
-            found.append(MadeLevel(found[-1]))
-            steps.append((steps[-1][0] * 2, steps[-1][1] * 2))
-    return tuple(found), tuple(steps)
-
-
-def _behind(array: Any) -> Level | None:  # noqa: ANN401 - any array library
-    """Our own level behind a zarr array that a Slide gave out; None for other arrays."""
-    store = getattr(array, "store", None)
-    return store.levels[int(array.path)] if isinstance(store, LevelStore) else None
-
-
 def _given(mpp: float | Pair) -> Pair:
     y, x = mpp if isinstance(mpp, tuple | list) else (mpp, mpp)
     pair = resolution.positive(y, x)
@@ -445,12 +374,3 @@ def _given(mpp: float | Pair) -> Pair:
             f"{mpp} is no size of a pixel; give um per pixel above 0, such as 0.25"
         )
     return pair
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_workers(), "pathogan-read")
-
-
-def _workers() -> int:
-    return max(2, min(8, os.cpu_count() or 2))

@@ -308,7 +308,7 @@ def _resolution_mpp(file: TiffFile, page: TiffPage) -> tuple[float, float] | Non
     if any(tag is None or tag.value[1] == 0 for tag in tags):
         return None
     x, y = (tag.value[0] / tag.value[1] for tag in tags if tag is not None)
-    unit = {2: "inch", 3: "cm"}.get(int(page.tags.valueof(296, 2) or 2), "")
+    unit = {2: "inch", 3: "cm"}.get(int(page.tags.valueof(296, 2)), "")
     if not unit and file.imagej_metadata:
         unit = str(file.imagej_metadata.get("unit", "")).replace("\\u00B5", "µ")
     factor = resolution.UM_PER_UNIT.get(unit.lower())

@@ -182,10 +182,11 @@ def _pen(density: list[np.ndarray], mpp: float) -> np.ndarray:
     red, green, blue = density
     most, least = np.maximum.reduce(density), np.minimum.reduce(density)
     greenish = (green < 0.55 * red) & (green < 0.92 * blue)
-    bluish = (blue < 0.45 * red) & (green < 0.72 * red) & (red > 0.3)
+    bluish = (blue < 0.45 * red) & (green < 0.85 * red) & (red > 0.3)
     reddish = (red < 0.22 * green) & (blue > 0.71 * green)
     dark_red = (blue > 0.74 * green) & (red < 0.8 * green) & (most > 0.45)
-    black = (least > 0.6) & (most - least < 0.25 * most)
+    grey = most - least < 0.25 * most
+    black = (least > 0.6) & grey
     # blood comes near to red ink, but hardly as a whole disc this far from eosin
     red_core = (red < 0.20 * green) & (blue > 0.75 * green)
     core = ((greenish | red_core) & (most > 0.2)) | (bluish & (most > 0.45)) | black
@@ -195,7 +196,7 @@ def _pen(density: list[np.ndarray], mpp: float) -> np.ndarray:
     hue = (greenish | bluish | reddish | dark_red | black) & (most > 0.04)
     ink = _hanging_together(core, hue | core)
     near = _distance(~ink) <= _PEN_BLUR_MM * 1e3 / mpp
-    blur = near & (blue > 0.74 * green) & (red < 0.9 * green) & (most > 0.02)
+    blur = near & (grey | ((blue > 0.74 * green) & (red < 0.9 * green))) & (most > 0.02)
     # the very edge of a stroke mixes with glass, where the hue is lost in noise
     return ndimage.binary_dilation(_hanging_together(ink, blur | ink), iterations=2)
 

@@ -1,0 +1,80 @@
+"""``pathogan info``: a table, a JSON object, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from napari_pathogan.cli import app
+from napari_pathogan.slides.writers import write_ome_tiff
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    return left.value.code
+
+
+@pytest.fixture
+def slide(tmp_path):
+    image = np.full((1200, 2400, 3), 243, np.uint8)
+    image[300:900, 400:1400] = (200, 120, 170)
+    path = tmp_path / "case-17.ome.tif"
+    write_ome_tiff(path, image, 2.0, compression="deflate")
+    return path
+
+
+def test_json(slide, monkeypatch, capsys):
+    assert run(monkeypatch, "info", slide, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["name"], facts["format"]) == ("case-17.ome.tif", "OME-TIFF")
+    assert (facts["width_px"], facts["height_px"]) == (2400, 1200)
+    assert (facts["width_mm"], facts["height_mm"]) == (4.8, 2.4)
+    assert (facts["mpp_x"], facts["mpp_y"]) == (2.0, 2.0)
+    assert facts["mpp_source"] == "OME PhysicalSize"
+    assert facts["tissue_mm2"] == pytest.approx(2.4, rel=0.05)
+    assert facts["tissue_share"] == pytest.approx(0.208, rel=0.05)
+    assert [level["width_px"] for level in facts["levels"]] == [2400, 1200, 600, 300]
+    assert facts["levels"][1]["downsample_x"] == 2.0
+    assert not any(level["made_on_the_fly"] for level in facts["levels"])
+    assert facts["damaged"] == []
+    assert facts["icc_applied"] is False
+
+
+def test_table(slide, monkeypatch, capsys):
+    assert run(monkeypatch, "info", slide) == 0
+    shown = capsys.readouterr().out
+    assert "2400 x 1200 px, 4.80 x 2.40 mm" in shown
+    assert "2 um per pixel (OME PhysicalSize)" in shown
+    assert "2.4" in shown.split("Tissue")[1]
+    assert "% of the slide" in shown
+
+
+def test_real_slides(data, monkeypatch, capsys):
+    assert run(monkeypatch, "info", data / "wsi" / "cmu-1-small-region.svs") == 0
+    shown = capsys.readouterr().out
+    assert "SVS by Aperio" in shown
+    assert "made on the fly" in shown
+    assert run(monkeypatch, "info", data / "wsi" / "kidney-48-5.tif", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["mpp_x"] is None
+    assert facts["width_mm"] is None
+    assert facts["tissue_mm2"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("text.svs", b"hello"), ("empty.svs", b""), ("gone.svs", None)]
+)
+def test_bad_files_are_one_line_and_exit_2(tmp_path, monkeypatch, capsys, name, content):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    assert run(monkeypatch, "info", path, "--json") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert name in err

@@ -1,0 +1,237 @@
+"""The colour rule, file by file, and ICC profiles."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+from slide_makers import smooth_image
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides import colours
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+
+RGB = smooth_image(300, 280)
+GREY = smooth_image(300, 280, 1)
+
+
+def opened(path, **options):
+    with Slide.open(path, **options) as slide:
+        return slide.read(Region(0, 0, *slide.shape)), slide
+
+
+def tiff(tmp_path, pixels, **options):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, metadata=None, **options)
+    return path
+
+
+def test_rgb_16_bit_is_divided_by_257(tmp_path):
+    deep = RGB.astype(np.uint16) * 257
+    pixels, slide = opened(tiff(tmp_path, deep, photometric="rgb", tile=(128, 128)))
+    assert np.array_equal(pixels, RGB)
+    assert "scaled to 0 to 255" in slide.metadata["rule"]
+
+
+def test_rgb_of_12_bits_uses_its_own_range(tmp_path):
+    deep = np.rint(RGB / 255 * 4095).astype(np.uint16)
+    path = tiff(tmp_path, deep, photometric="rgb", extratags=[(281, 3, 3, (4095,) * 3, True)])
+    pixels, _ = opened(path)
+    assert np.abs(pixels.astype(int) - RGB).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["tif", "png"])
+def test_straight_alpha_is_composited_on_white(tmp_path, kind):
+    alpha = np.full(RGB.shape[:2], 128, np.uint8)
+    alpha[:100], alpha[100:200] = 0, 255
+    rgba = np.dstack([RGB, alpha])
+    if kind == "tif":
+        path = tiff(tmp_path, rgba, photometric="rgb", extrasamples=["unassalpha"])
+    else:
+        path = tmp_path / "a.png"
+        Image.fromarray(rgba).save(path)
+    pixels, slide = opened(path)
+    assert (pixels[:100] == 255).all()
+    assert np.array_equal(pixels[100:200], RGB[100:200])
+    half = RGB[200:] * (128 / 255) + 255 * (127 / 255)
+    assert np.abs(pixels[200:] - half).max() <= 0.51
+    assert "alpha composited on white" in slide.metadata["rule"]
+
+
+def test_premultiplied_alpha(tmp_path):
+    alpha = np.full(RGB.shape[:2], 100, np.uint8)
+    dimmed = np.rint(RGB * (100 / 255)).astype(np.uint8)
+    path = tiff(
+        tmp_path, np.dstack([dimmed, alpha]), photometric="rgb", extrasamples=["assocalpha"]
+    )
+    pixels, _ = opened(path)
+    assert np.abs(pixels - (dimmed + 155.0)).max() <= 1
+
+
+def test_an_unspecified_fourth_channel_is_left_out(tmp_path):
+    other = np.zeros(RGB.shape[:2], np.uint8)
+    path = tiff(tmp_path, np.dstack([RGB, other]), photometric="rgb", extrasamples=["unspecified"])
+    assert np.array_equal(opened(path)[0], RGB)
+
+
+@pytest.mark.parametrize("kind", ["tif", "png", "gif"])
+def test_palette_is_expanded(tmp_path, kind):
+    quantised = Image.fromarray(RGB).quantize(64)
+    wanted = np.asarray(quantised.convert("RGB"))
+    path = tmp_path / f"a.{kind}"
+    if kind == "tif":
+        table = np.zeros((256, 3), np.uint16)
+        flat = np.array(quantised.getpalette(), np.uint16).reshape(-1, 3) * 257
+        table[: len(flat)] = flat
+        path = tiff(tmp_path, np.asarray(quantised), photometric="palette", colormap=table.T)
+    else:
+        quantised.save(path)
+    assert np.array_equal(opened(path)[0], wanted)
+
+
+def test_grey_stays_grey(tmp_path):
+    pixels, slide = opened(tiff(tmp_path, GREY, photometric="minisblack"))
+    assert not slide.is_rgb
+    assert np.array_equal(pixels, GREY)
+
+
+@pytest.mark.parametrize("kind", ["tif", "png"])
+def test_deep_grey_keeps_its_values(tmp_path, kind):
+    deep = GREY.astype(np.uint16) * 13
+    path = tmp_path / "a.png"
+    if kind == "tif":
+        path = tiff(tmp_path, deep, photometric="minisblack")
+    else:
+        Image.fromarray(deep).save(path)
+    pixels, slide = opened(path)
+    assert slide.dtype == np.uint16
+    assert np.array_equal(pixels, deep)
+
+
+def test_white_is_zero_is_inverted(tmp_path):
+    pixels, _ = opened(tiff(tmp_path, GREY, photometric="miniswhite"))
+    assert np.array_equal(pixels, 255 - GREY)
+
+
+@pytest.mark.parametrize("kind", ["tif", "png"])
+def test_one_bit(tmp_path, kind):
+    mask = GREY > 128
+    path = tmp_path / "a.png"
+    if kind == "tif":
+        path = tiff(tmp_path, mask, photometric="minisblack")
+    else:
+        Image.fromarray(mask).save(path)
+    assert np.array_equal(opened(path)[0], mask * np.uint8(255))
+
+
+@pytest.mark.parametrize(("top", "factor"), [(1.0, 255.0), (255.0, 1.0)])
+def test_floats(top, factor):
+    values = (RGB / 255 * top).astype(np.float32)
+    values[0, 0] = np.nan
+    with Slide.from_arrays([values], name="a") as slide:
+        pixels = slide.read(Region(0, 0, 300, 280))
+    assert tuple(pixels[0, 0]) == (0, 0, 0)
+    assert np.abs(pixels[1:] - values[1:] * factor).max() <= 0.51
+
+
+def test_ycbcr_without_jpeg(tmp_path):
+    ycbcr = np.asarray(Image.fromarray(RGB).convert("YCbCr"))
+    path = tiff(tmp_path, ycbcr, photometric="ycbcr", subsampling=(1, 1))
+    assert np.abs(opened(path)[0].astype(int) - RGB).max() <= 3  # rounded twice
+
+
+def test_cmyk_jpeg_is_converted(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(RGB).convert("CMYK").save(path, quality=97)
+    assert opened(path)[0].shape == RGB.shape
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(opened(tmp_path / "a.png")[0], np.rot90(RGB, -1))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "says"),
+    [
+        (np.zeros((5, 64, 64), np.uint8), {"axes": "CYX"}, "5 channels"),
+        (np.zeros((3, 64, 64), np.uint16), {"axes": "CYX"}, "fluorescence"),
+        (np.zeros((64, 64), np.int32), {}, "int32"),
+    ],
+)
+def test_what_is_no_slide_is_refused(tmp_path, pixels, options, says):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata=options)
+    with pytest.raises(SlideFormatError, match=says):
+        Slide.open(path)
+
+
+def test_separated_inks_are_refused(tmp_path):
+    path = tiff(tmp_path, np.zeros((64, 64, 4), np.uint8), photometric="separated")
+    with pytest.raises(SlideFormatError, match="SEPARATED colours"):
+        Slide.open(path)
+
+
+def swapped_profile() -> bytes:
+    """An RGB profile far from sRGB: red and green primaries exchanged."""
+    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = made.index(b"rXYZ"), made.index(b"gXYZ")
+    made[red : red + 4], made[green : green + 4] = b"gXYZ", b"rXYZ"
+    return bytes(made)
+
+
+def srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["tif", "png"])
+def test_icc_profile_is_applied_or_not(tmp_path, kind):
+    profile = swapped_profile()
+    path = tmp_path / "a.png"
+    if kind == "tif":
+        path = tiff(tmp_path, RGB, photometric="rgb", tile=(128, 128), iccprofile=profile)
+    else:
+        Image.fromarray(RGB).save(path, icc_profile=profile)
+    pixels, slide = opened(path)
+    wanted = ImageCms.profileToProfile(
+        Image.fromarray(RGB),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+    )
+    assert slide.metadata["icc_applied"] is True
+    assert np.abs(pixels.astype(int) - np.asarray(wanted)).max() <= 1
+    assert np.abs(pixels[..., 0].astype(int) - RGB[..., 1]).mean() < 3  # green became red
+    raw, slide = opened(path, icc=False)
+    assert np.array_equal(raw, RGB)
+    assert slide.metadata["icc_applied"] is False
+
+
+def test_an_srgb_profile_is_skipped(tmp_path):
+    path = tiff(tmp_path, RGB, photometric="rgb", iccprofile=srgb_profile())
+    pixels, slide = opened(path)
+    assert np.array_equal(pixels, RGB)
+    assert "nothing to do" in slide.metadata["icc"]
+
+
+def test_a_broken_profile_is_named_not_applied(tmp_path):
+    path = tiff(tmp_path, RGB, photometric="rgb", iccprofile=b"no profile at all")
+    pixels, slide = opened(path)
+    assert np.array_equal(pixels, RGB)
+    assert "unreadable" in slide.metadata["icc"]
+
+
+def test_settling_the_range_of_floats_looks_at_tiles():
+    class Plane:
+        shape, tile = (4, 4), (2, 2)
+
+        def decode(self, row, col):
+            return np.full((2, 2, 1), 2.0 if (row, col) == (1, 1) else 0.5)
+
+    rule = colours.choose("a", np.dtype(np.float32), 1)
+    assert colours.settle_float_range(rule, Plane()).maximum == 255
