@@ -33,6 +33,10 @@ class DarkIsIdc:
         )
     )
 
+    @property
+    def context_cells(self) -> int:
+        return Context((self.sigma,), (1.0,), CALIBRATION).reach
+
     def colours(self, pixels: np.ndarray) -> SlideColours:
         return SlideColours.measure(pixels)
 

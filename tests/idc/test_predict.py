@@ -116,7 +116,7 @@ def test_a_region_has_the_same_context_as_the_whole_slide():
     assert part.scored.sum() == 8 * 10
     inside = part.scored
     np.testing.assert_allclose(
-        part.probability.data[inside], whole.probability.data[inside], atol=5e-3
+        part.probability.data[inside], whole.probability.data[inside], atol=1e-6
     )
     assert part.region == Region(500, 600, 400, 500)
     tiles = [e for e in predict(slide(), DarkIsIdc(), part.region) if isinstance(e, Tile)]

@@ -44,8 +44,6 @@ MIN_TISSUE = 0.1  # cells with a smaller share of tissue are not scored
 BLOCK = 8  # cells per side of what is read and scored at once (fewer with several views)
 GPU_READERS = 6  # threads that read for a GPU
 COLOUR_SAMPLE = 64  # patches whose pixels stand for the slide's colours
-CONTEXT_SAMPLE = 256  # patches outside the region that stand for the rest of the slide
-CONTEXT_CELLS = 3  # neighbours around the region that its context needs
 BLANK = 255  # what a slide puts where a tile can't be read
 COARSER = 1.25  # a slide this much coarser than the model's scale is warned of
 LAYERS = ("probability", "uncertainty")
@@ -136,8 +134,8 @@ def predict(
         The model to score with.
     region, polygons
         Score only cells whose centre lies in this rectangle, and in one of these (N, 2) polygons
-        (y, x), all in level-0 pixels. The context of the heat map still is the whole slide's: the
-        region's neighbours and a spread sample of the rest are scored too, but not shown.
+        (y, x), all in level-0 pixels. Colours are the whole slide's all the same, and neighbours
+        of the region are scored too, but not shown: its map is that of the whole slide.
     near
         Level-0 point that is scored first; the middle of the region by default.
     step_um
@@ -164,7 +162,7 @@ def predict(
     start = time.perf_counter()
     grid = heat_map_grid(slide, model, step_um)
     yield Progress(0, 0, "looking for tissue")
-    plan = _plan(slide, grid, region, polygons)
+    plan = _plan(slide, model, grid, region, polygons)
     yield Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
     colours = yield from _colours(slide, model, plan)
     notes = _scale_note(slide, model)
@@ -199,6 +197,7 @@ def predict(
 
 def _plan(
     slide: Slide,
+    model: IdcModel,
     grid: CellGrid,
     region: Region | None,
     polygons: Sequence[np.ndarray] | None,
@@ -210,17 +209,14 @@ def _plan(
     if not enough.any():
         msg = f"no tissue found on {slide.name}; is it a stained slide, and is its scale right?"
         raise NoTissueError(msg)
-    asked = grid.inside(region, polygons)
-    wanted = enough & asked
+    wanted = enough & grid.inside(region, polygons)
     if not wanted.any():
         msg = f"no tissue in this region of {slide.name}; choose another region"
         raise NoTissueError(msg)
-    context = np.zeros(grid.shape, bool)
-    if not asked.all():
-        reach = 2 * CONTEXT_CELLS * grid.phases + 1
-        near = ndimage.binary_dilation(wanted, np.ones((reach, reach), bool))
-        rest = enough & ~near
-        context = (near & enough & ~wanted) | _spread(rest, CONTEXT_SAMPLE)
+    reach = 2 * model.context_cells * grid.phases + 1
+    near = ndimage.binary_dilation(wanted, np.ones((reach, 1), bool))
+    near = ndimage.binary_dilation(near, np.ones((1, reach), bool))
+    context = near & enough & ~wanted
     return Plan(grid, tissue, wanted, context)
 
 
@@ -315,22 +311,11 @@ def _tiles(model: IdcModel, plan: Plan, logits: np.ndarray, block: Block) -> Ite
 
 
 def _with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probability and uncertainty (H, W) of the wanted cells, each in the context of its slide.
-
-    Where a region was asked for, tissue that was not scored counts like the nearest sample, so
-    that the slide's statistics are those of the slide rather than of the region.
-    """
-    scored = np.isfinite(scores).all(-1)
-    keep = scored & plan.wanted
+    """Probability and uncertainty (H, W) of the wanted cells, each with its neighbours."""
+    keep = np.isfinite(scores).all(-1) & plan.wanted
     if not keep.any():
         msg = "none of the tiles that hold tissue can be read; copy the slide anew"
         raise SlideReadError(msg)
-    if plan.context.any():
-        nearest = ndimage.distance_transform_edt(
-            ~scored, return_distances=False, return_indices=True
-        )
-        fill = plan.all_tissue & ~scored
-        scores[fill] = scores[tuple(nearest[:, fill])]
     layers = np.full((2, *plan.grid.shape), np.nan, np.float32)
     for phase in plan.grid.phase_slices():
         layers[:, *phase] = model.heat_map(scores[phase])
