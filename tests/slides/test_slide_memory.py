@@ -119,7 +119,7 @@ def huge(tmp_path_factory):
                 tile=(512, 512),
                 compression="jpeg",
                 photometric="rgb",
-                subfiletype=number,
+                subfiletype=number,  # a factor of 16, which not every library takes for a level
                 resolution=(40_000 / 16**number,) * 2,
                 resolutionunit="CENTIMETER",
                 metadata=None,

@@ -70,6 +70,7 @@ def file_levels(
 
 
 def ratios(levels: Sequence[Level]) -> list[Pair]:
+    """Level-0 pixels per pixel (y, x) of each level, by the shapes."""
     height, width = levels[0].shape
     return [(height / level.shape[0], width / level.shape[1]) for level in levels]
 

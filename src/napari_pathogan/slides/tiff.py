@@ -160,6 +160,8 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         raise SlideFormatError(f"{path.name} holds no image; it is not a slide")
     levels = [_pages(path, level) for level in series.levels]
     page = levels[0][0]
+    if series.kind not in _VENDORS:
+        levels += _further_levels(file, series, levels)
     rule = _colours(path.name, page, len(levels[0]))
     planes = tuple(_plane(path, pages) for pages in levels)
     mpp, mpp_source = _mpp(file, series, page)
@@ -210,6 +212,23 @@ def _pages(path: Path, level: TiffPageSeries) -> list[TiffPage]:
             "(fluorescence?); save the channel you want, or an RGB rendering, as its own file"
         )
     return [each.aspage() for each in found if each is not None]
+
+
+def _further_levels(
+    file: TiffFile, series: TiffPageSeries, levels: list[list[TiffPage]]
+) -> list[list[TiffPage]]:
+    """Tiled pages of the same proportions: tifffile takes only factors of 2, 3 and 4 for levels."""
+    page, found = levels[0][0], []
+    lowest = levels[-1][0].imagelength
+    for other in file.series:
+        smaller = None if other is series or other.levels[0].pages[0] is None else other.keyframe
+        if smaller is None or not smaller.is_tiled or not 0 < smaller.imagelength < lowest:
+            continue
+        width = page.imagewidth * smaller.imagelength / page.imagelength
+        alike = (smaller.dtype, smaller.samplesperpixel) == (page.dtype, page.samplesperpixel)
+        if alike and abs(width - smaller.imagewidth) <= 1.5:
+            found.append([smaller.aspage()])
+    return sorted(found, key=lambda pages: -pages[0].imagelength)
 
 
 def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | MappedPlane:

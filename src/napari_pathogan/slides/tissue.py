@@ -182,7 +182,7 @@ def _pen(density: list[np.ndarray], mpp: float) -> np.ndarray:
     red, green, blue = density
     most, least = np.maximum.reduce(density), np.minimum.reduce(density)
     greenish = (green < 0.55 * red) & (green < 0.92 * blue)
-    bluish = (blue < 0.45 * red) & (green < 0.85 * red) & (red > 0.3)
+    bluish = (blue < 0.45 * red) & (green < 0.85 * red)
     reddish = (red < 0.22 * green) & (blue > 0.71 * green)
     dark_red = (blue > 0.74 * green) & (red < 0.8 * green) & (most > 0.45)
     grey = most - least < 0.25 * most
@@ -193,10 +193,12 @@ def _pen(density: list[np.ndarray], mpp: float) -> np.ndarray:
     core = _opened(core, _PEN_RADIUS_MM * 1e3 / mpp)
     if not core.any():
         return core
-    hue = (greenish | bluish | reddish | dark_red | black) & (most > 0.04)
+    hue = greenish | (bluish & (red > 0.3)) | reddish | dark_red | black
+    hue &= most > 0.04
     ink = _hanging_together(core, hue | core)
     near = _distance(~ink) <= _PEN_BLUR_MM * 1e3 / mpp
-    blur = near & (grey | ((blue > 0.74 * green) & (red < 0.9 * green))) & (most > 0.02)
+    pale_red = (blue > 0.74 * green) & (red < 0.9 * green)
+    blur = near & (grey | bluish | pale_red) & (most > 0.02)
     # the very edge of a stroke mixes with glass, where the hue is lost in noise
     return ndimage.binary_dilation(_hanging_together(ink, blur | ink), iterations=2)
 
