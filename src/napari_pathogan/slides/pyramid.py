@@ -28,8 +28,10 @@ _BLOCK = 1024  # source pixels that one thread resamples at a time
 
 def render(level: Level, rows: resample.Axis, cols: resample.Axis, *, parallel: bool) -> np.ndarray:
     """Resample block by block, so that memory stays small and all cores work."""
-    high = max(1, _BLOCK * len(rows.first) // (rows.stop - rows.start))
-    wide = max(1, _BLOCK * len(cols.first) // (cols.stop - cols.start))
+    # a made tile stands for many tiles of the file: let each thread make one of its own
+    block_side = max(level.tile) if isinstance(level, MadeLevel) else _BLOCK
+    high = max(1, block_side * len(rows.first) // (rows.stop - rows.start))
+    wide = max(1, block_side * len(cols.first) // (cols.stop - cols.start))
     out = np.empty((len(rows.first), len(cols.first), *level.fill.shape), level.fill.dtype)
 
     def block(corner: tuple[int, int]) -> None:

@@ -198,7 +198,8 @@ def _pen(density: list[np.ndarray], mpp: float) -> np.ndarray:
     ink = _hanging_together(core, hue | core)
     near = _distance(~ink) <= _PEN_BLUR_MM * 1e3 / mpp
     pale_red = (blue > 0.74 * green) & (red < 0.9 * green)
-    blur = near & (grey | bluish | pale_red) & (most > 0.02)
+    pale_blue = (blue < 0.5 * red) & (green < 0.95 * red)
+    blur = near & (grey | pale_blue | pale_red) & (most > 0.02)
     # the very edge of a stroke mixes with glass, where the hue is lost in noise
     return ndimage.binary_dilation(_hanging_together(ink, blur | ink), iterations=2)
 
