@@ -271,3 +271,10 @@ def test_closed_slides_say_so(tmp_path):
     assert slide.damaged == []
     slide.close()
     path.unlink()  # no handle is left (Windows would refuse)
+
+
+def test_what_lies_wholly_beyond_the_slide_is_white():
+    made = Slide.from_arrays([np.full((3000, 3000, 3), 7, np.uint8)], name="dark", mpp=1.0)
+    pixels = made.read(Region(0, 2500, 2000, 6000), size=(500, 1500))
+    assert np.all(pixels[:, :125] == 7)
+    assert np.all(pixels[:, 126:] == 255)

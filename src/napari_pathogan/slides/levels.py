@@ -112,6 +112,8 @@ class Level(ABC):
         if inside and y % th == 0 and x % tw == 0 and height <= th and width <= tw:
             return self.tile_at(y // th, x // tw)[:height, :width]
         out = self._blank(height, width, filled=not inside)
+        if top >= bottom or left >= right:
+            return out  # wholly beyond the level
         for row in range(top // th, -(-bottom // th)):
             for col in range(left // tw, -(-right // tw)):
                 a, b = max(row * th, top), min((row + 1) * th, bottom)
