@@ -115,6 +115,8 @@ def test_beyond_the_slide_is_white_or_black():
     assert (pixels[10:60, 10:70] == 0).all()
     assert pixels.sum() == 255 * 3 * (70 * 80 - 50 * 60)
     assert (rgb.read(Region(1000, 1000, 8, 8), 2.0) == 255).all()
+    assert (rgb.read(Region(53, 0, 8, 8)) == 255).all()  # beyond, but in the span of a tile
+    assert (rgb.read(Region(0, 64, 8, 8)) == 255).all()
     grey = Slide.from_arrays([np.full((50, 60), 7, np.uint16)], name="a")
     assert grey.read(Region(-10, 0, 70, 60)).sum() == 7 * 50 * 60
     assert grey.read(Region(-90, -90, 5, 5)).max() == 0

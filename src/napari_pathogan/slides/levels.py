@@ -112,6 +112,8 @@ class Level(ABC):
         if inside and y % th == 0 and x % tw == 0 and height <= th and width <= tw:
             return self.tile_at(y // th, x // tw)[:height, :width]
         out = self._blank(height, width, filled=not inside)
+        if bottom <= top or right <= left:
+            return out
         if top >= bottom or left >= right:
             return out  # wholly beyond the level
         for row in range(top // th, -(-bottom // th)):
