@@ -22,7 +22,13 @@ from napari_pathogan.idc.augment import Augment
 from napari_pathogan.idc.crossval import learn
 from napari_pathogan.idc.data import read_patches
 from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.recipe import RECIPES, TrainConfig, learning_rate
+from napari_pathogan.idc.recipe import (
+    RECIPES,
+    SettingError,
+    TrainConfig,
+    adjusted,
+    learning_rate,
+)
 from napari_pathogan.idc.train import Trainer, train
 
 CPU = Device("cpu", torch.float32)
@@ -55,6 +61,16 @@ def test_the_defaults_are_the_papers():
     assert (config.lr, config.betas, config.batch, config.epochs) == (2e-4, (0.5, 0.999), 128, 200)
     assert (config.method, config.width, config.penalty_every) == ("cgan", 1, 1)
     assert config.augment == Augment()
+
+
+def test_single_settings_are_changed_by_name():
+    config = adjusted(TINY, ["lr=0.01", "augment.mix=1", "schedule=paper", "betas=[0.5, 0.9]"])
+    assert (config.lr, config.augment.mix, config.schedule) == (0.01, 1.0, "paper")
+    assert config.betas == (0.5, 0.9)
+    assert config.augment.turns
+    for wrong in ("speed=3", "lr=fast", "augment=1", "augment.lr=1", "lr"):
+        with pytest.raises(SettingError, match="is not a setting"):
+            adjusted(TINY, [wrong])
 
 
 def test_one_batch_can_be_learnt_by_heart(patches):

@@ -50,6 +50,10 @@ def train(  # noqa: PLR0917
         int, typer.Option(help="Stop after so many epochs without a better held-out AUC; 0: never.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting of the recipe: augment.mix=0, lr=0.001."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the model; the run's by default.")] = "",
     source: Annotated[str, typer.Option(help="What the patches are, for the model card.")] = "",
     terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
@@ -65,9 +69,9 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.idc.annotated import read_training_folder
     from napari_pathogan.idc.crossval import learn
-    from napari_pathogan.idc.recipe import RECIPES
+    from napari_pathogan.idc.recipe import RECIPES, adjusted
 
-    config = RECIPES[recipe.value]
+    config = adjusted(RECIPES[recipe.value], settings or ())
     config = replace(
         config,
         method=method.value,
@@ -80,8 +84,8 @@ def train(  # noqa: PLR0917
     )
     patches = read_training_folder(folder)
     run = RunFolder(output)
-    settings = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
-    run.start(settings, resume=resume)
+    asked = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
+    run.start(asked, resume=resume)
     data = TrainingData(name=source or folder.name, terms=terms or "not stated")
     learning = learn(
         patches, config, run, folds=folds, holdout=holdout, device=device, name=name, data=data

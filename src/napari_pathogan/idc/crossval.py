@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_pathogan.idc.recipe import TrainConfig
     from napari_pathogan.idc.train import Trained
 
-SHARE = 0.5  # how far heat maps carry a slide to the reference colours; docs/idc.md says why
+SHARE = 0.75  # how far heat maps carry a slide to the reference colours; docs/idc.md says why
 SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_pathogan.errors import PathoganError
 from napari_pathogan.idc.augment import Augment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SettingError(PathoganError, ValueError):
+    """A setting of the training has no such name or value."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class TrainConfig:
 RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
-        epochs=10,
+        epochs=8,
         batch=64,
         lr=1e-3,
         betas=(0.9, 0.999),
@@ -100,9 +109,36 @@ RECIPES = {
         penalty_every=8,
         generated=0.5,
         generator_every=2,
-        augment=Augment(turns=True),
+        augment=Augment(normalise=0.2, mix=0.6, jitter=0.25, turns=True),
     ),
 }
+
+
+def adjusted(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
+    """Change single settings, each given as ``name=value`` or ``augment.name=value``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such setting, or the value is of the wrong kind; says which.
+    """
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        inner = name.removeprefix("augment.")
+        target: Any = config.augment if inner != name else config
+        kinds = {f.name: type(getattr(target, f.name)) for f in fields(target)}
+        kinds.pop("augment", None)
+        try:
+            kind = kinds[inner]
+            value = json.loads(text) if kind is not str else text
+            value = tuple(value) if kind is tuple else kind(value)
+        except (KeyError, ValueError, TypeError) as error:
+            known = ", ".join(kinds)
+            msg = f"{setting!r} is not a setting; give name=value with one of {known}"
+            raise SettingError(msg) from error
+        changed = replace(target, **{inner: value})
+        config = replace(config, augment=changed) if isinstance(changed, Augment) else changed
+    return config
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
