@@ -100,6 +100,8 @@ def test_unknown_scale_is_an_error_only_when_needed():
         with pytest.raises(UnknownScaleError, match="photo does not say"):
             slide.read(Region(0, 0, 200, 300), 4.0)
         told = slide.with_mpp(2.0)
+        with pytest.raises(UnknownScaleError, match="no size of a pixel"):
+            told.read(Region(0, 0, 200, 300), 0)
         assert told.read(Region(0, 0, 200, 300), 4.0).shape == (100, 150, 3)
         assert told.mpp_source == "user"
         assert slide.mpp is None

@@ -253,7 +253,7 @@ class Slide:
         Raises
         ------
         UnknownScaleError
-            If ``mpp`` is asked for and the slide's scale is unknown.
+            If ``mpp`` is asked for and the slide's scale is unknown, or ``mpp`` is not above 0.
         SlideClosedError
             After `close`.
         """
@@ -354,7 +354,8 @@ class Slide:
                 f"{self.name} does not say how large its pixels are; give their size in um per pixel"
             )
         else:
-            step = (mpp / self.mpp[0], mpp / self.mpp[1])
+            y, x = _given(mpp)
+            step = (y / self.mpp[0], x / self.mpp[1])
         return step, (max(1, round(region.height / step[0])), max(1, round(region.width / step[1])))
 
     def _finest_needed(self, step: Pair) -> tuple[Level, Pair]:
