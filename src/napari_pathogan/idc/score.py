@@ -46,7 +46,7 @@ def score(
     float32 (N, views).
     """
     to = device.torch
-    network = network.to(to).eval()
+    network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     matrix, offset = recolour or (np.eye(3), np.zeros(3))
     # bytes -> [-1, 1] and the change of colours in one step
     scale = torch.tensor(matrix.T * (2 / 255), dtype=torch.float32, device=to)
