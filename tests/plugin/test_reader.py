@@ -148,11 +148,11 @@ def test_a_large_slide_opens_fast_and_pans_smoothly(make_napari_viewer, tmp_path
     assert time.perf_counter() - start < 2
     assert viewer.canvas.overlays.scale_bar.visible
     assert layer.extent.world[1] == pytest.approx((80_000 * 0.25, 100_000 * 0.25), rel=1e-3)
-    viewer.camera.zoom = 2
+    viewer.scene.camera.zoom = 2
     pans = []
     for step in range(12):
         start = time.process_time()
-        viewer.camera.center = (10_000, 12_000 + 60 * step)
+        viewer.scene.camera.center = (10_000, 12_000 + 60 * step)
         qtbot.wait(1)
         pans.append(time.process_time() - start)
     assert np.median(pans) < 0.2

@@ -46,7 +46,7 @@ def new_regions(viewer: napari.Viewer) -> Shapes | None:
     slide = _slide(viewer)
     if slide is None:
         return None
-    width = 3 / viewer.camera.zoom / float(slide.scale[0])
+    width = 3 / viewer.scene.camera.zoom / float(slide.scale[0])
     regions = viewer.add_shapes(
         name=f"Regions ({slide.name})",
         ndim=2,

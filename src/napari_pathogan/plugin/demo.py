@@ -59,6 +59,7 @@ def show(viewer: napari.Viewer) -> str:
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "IDC heat map")
     viewer.window.resize(*SIZE)
     _widen(viewer)
+    _rest()  # the canvas takes its size
     viewer.reset_view()
     _wait(dock.form.run.isEnabled)
     start = time.monotonic()

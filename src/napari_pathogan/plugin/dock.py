@@ -56,6 +56,7 @@ class Dock(QWidget):
         self.viewer = napari_viewer
         self._ties = Ties()
         self.run: Run | None = None
+        self._chosen: Image | None = None
         self._models: dict[str, tuple[Path, ModelCard]] = {}
         self.setMinimumWidth(300)
         self.setWindowTitle(self.title)
@@ -105,7 +106,7 @@ class Dock(QWidget):
     def stopped(self) -> None:
         """Remove what an unfinished run has shown."""
 
-    def slide_changed(self, layer: Image | None) -> None:
+    def slide_changed(self) -> None:
         """Another slide was chosen."""
 
     def model_changed(self, card: ModelCard) -> None:
@@ -243,13 +244,14 @@ class Dock(QWidget):
             self._ties.connect_once(slide.events.name, self._list_slides)
         self.welcome.setVisible(not slides)
         self.form.setVisible(bool(slides))
-        self._slide_chosen()
+        if self.layer is not self._chosen:
+            self._slide_chosen()
 
     def _slide_chosen(self) -> None:
-        layer = self.layer
+        self._chosen = layer = self.layer
         unknown = layer is not None and between.slide_of(layer).mpp is None
         self.form.ask_scale() if unknown else self.form.scale_known()
-        self.slide_changed(layer)
+        self.slide_changed()
 
     def _scale_given(self, mpp: float) -> None:
         if self.layer is None:

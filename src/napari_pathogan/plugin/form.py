@@ -38,6 +38,7 @@ class Ties:
 
     def __init__(self) -> None:
         self._undo: dict[Any, Callable[[], object]] = {}
+        self.released = False
 
     def connect(self, emitter: Any, callback: Callable[..., object]) -> None:  # noqa: ANN401
         """Connect a callback to a napari emitter until :meth:`release`."""
@@ -59,6 +60,7 @@ class Ties:
 
     def release(self) -> None:
         """Undo everything, the latest first."""
+        self.released = True
         while self._undo:
             _, undo = self._undo.popitem()
             undo()

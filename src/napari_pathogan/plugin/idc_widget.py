@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import napari
     import numpy as np
-    from napari.layers import Image, Layer
+    from napari.layers import Image
 
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.idc.heatmap import HeatMap
@@ -74,10 +74,8 @@ class IdcDock(Dock):
     task: ClassVar[str] = "idc"
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        self.heat: HeatMap | None = None
-        self.shown: HeatLayers | None = None  # the layers of the finished map
-        self._coming: HeatLayers | None = None  # those of the one that is being made
-        self._hidden: list[Layer] = []
+        self.maps: dict[Image, HeatLayers] = {}
+        self._running: HeatLayers | None = None
         self._places: Iterator[Region] = iter(())
         self._threshold_chosen = False  # by the user, who then keeps it
         super().__init__(napari_viewer)
@@ -115,8 +113,7 @@ class IdcDock(Dock):
         self.viewer.mouse_move_callbacks.append(self._cursor_moved)
         self._ties.add(partial(self.viewer.mouse_move_callbacks.remove, self._cursor_moved))
         self._ties.add(self._live.stop)
-        self.threshold.setValue(50)
-        self._result_is_there()
+        self._set_threshold(0.5)
 
     # running
 
@@ -128,42 +125,49 @@ class IdcDock(Dock):
         return idc_events(slide, self.model_folder, region, polygons, near)
 
     def event_came(self, event: Event) -> None:
-        """Lay the empty layers once the model is loaded."""
+        """Lay the empty map once the model is loaded."""
         if isinstance(event, Laid) and self.layer is not None:
-            self._hidden = [x for x in (self.shown.all if self.shown else ()) if x.visible]
-            for layer in self._hidden:
-                layer.visible = False
-            self._coming = HeatLayers(self.viewer, self.layer, event.probability, event.uncertainty)
+            self._running = self.maps.setdefault(self.layer, HeatLayers(self.viewer, self.layer))
+            self._running.begin(event.probability, event.uncertainty)
 
     def tile_came(self, tile: Tile) -> None:
         """Paint it."""
-        if self._coming is not None:
-            self._coming.paint(tile)
+        if self._running is not None:
+            self._running.paint(tile)
 
     def finished(self, event: Finished) -> None:
-        """Replace the earlier map by the new one."""
-        if self.shown is not None:
-            self.shown.remove()
-        self.shown, self._coming, self._hidden = self._coming, None, []
-        self.heat = event.result
-        assert self.heat is not None
-        assert self.shown is not None
-        self.shown.finish(self.heat)
-        self._places = iter(())
+        """Show the map, its outline and its areas."""
+        assert self._running is not None
+        self._running.finish(event.result)
+        self._running = None
         if not self._threshold_chosen:
-            self._set_threshold(self.heat.threshold)
-        self._result_is_there()
-        self.show_threshold()
+            self._set_threshold(event.result.threshold)
+        self._show_result()
 
     def stopped(self) -> None:
         """Take the unfinished map away; the earlier one is shown as before."""
-        if self._coming is not None:
-            self._coming.remove()
-        for layer in self._hidden:
-            layer.visible = True
-        self._coming, self._hidden = None, []
+        if self._running is not None:
+            self._running.take_back(at_once=self._ties.released)
+        self._running = None
+
+    def slide_changed(self) -> None:
+        """Show the result of the slide that was chosen."""
+        for gone in [slide for slide in self.maps if slide not in self.viewer.layers]:
+            del self.maps[gone]
+        self._show_result()
 
     # the result
+
+    @property
+    def shown(self) -> HeatLayers | None:
+        """The layers of the chosen slide's finished map."""
+        found = self.maps.get(self.layer) if self.layer is not None else None
+        return found if found is not None and found.heat is not None else None
+
+    @property
+    def heat(self) -> HeatMap | None:
+        """The finished map of the chosen slide."""
+        return self.shown.heat if self.shown is not None else None
 
     def show_threshold(self) -> None:
         """Show what the threshold means, and on a finished map its outline and area."""
@@ -175,20 +179,20 @@ class IdcDock(Dock):
 
     def next_uncertain(self) -> None:
         """Move the camera to the next most uncertain region; after the last, the first again."""
-        if self.heat is None or self.shown is None:
+        if self.heat is None or self.layer is None:
             return
         place = next(self._places, None)
         if place is None:
             self._places = iter(self.heat.most_uncertain(PLACES))
             place = next(self._places)
-        between.go_to(self.viewer, self.shown.slide, place)
+        between.go_to(self.viewer, self.layer, place)
 
     def save(self, kind: Export, path: Path) -> None:
         """Save the map at the threshold that is shown, in the background."""
-        if self.heat is not None and self.shown is not None:
+        if self.heat is not None and self.layer is not None:
             heat = self.heat.with_threshold(self.threshold.value() / 100)
-            slide = between.slide_of(self.shown.slide)
-            self.start(saving(kind, heat, slide, path), "Saving", self._saved, _nothing)
+            events = saving(kind, heat, between.slide_of(self.layer), path)
+            self.start(events, "Saving", self._saved, _nothing)
 
     def model_changed(self, card: ModelCard) -> None:
         """Start from the new model's operating point."""
@@ -213,9 +217,12 @@ class IdcDock(Dock):
         self.value.setText(f"{percent / 100:.2f}")
         self._live.start()
 
-    def _result_is_there(self) -> None:
+    def _show_result(self) -> None:
         for widget in (self.uncertain, self.export):
             widget.setEnabled(self.heat is not None)
+        self._places = iter(())
+        self.form.result.setText("")
+        self.show_threshold()
 
     def _ask_export(self, kind: Export, _checked: object = None) -> None:
         assert self.heat is not None
@@ -225,7 +232,7 @@ class IdcDock(Dock):
             self.save(kind, Path(path))
 
     def _cursor_moved(self, viewer: napari.Viewer, _event: object) -> None:
-        layer = self.shown.slide if self.shown else self.layer
+        layer = self.layer
         if layer is None or layer not in viewer.layers:
             return
         y, x = layer.world_to_data(viewer.cursor.position[-2:])

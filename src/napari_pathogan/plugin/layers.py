@@ -111,8 +111,8 @@ def view_region(viewer: napari.Viewer, layer: Image) -> Region:
     PathoganError
         If the slide is not in view.
     """
-    centre = np.asarray(viewer.camera.center[-2:])
-    half = np.asarray(viewer.canvas.size) / viewer.camera.zoom / 2
+    centre = np.asarray(viewer.scene.camera.center[-2:])
+    half = np.asarray(viewer.canvas.size) / viewer.scene.camera.zoom / 2
     corners = [layer.world_to_data(centre + half * sign) for sign in ((-1, -1), (1, 1))]
     (top, left), (bottom, right) = np.min(corners, 0) + 0.5, np.max(corners, 0) + 0.5
     y, x = int(np.floor(top)), int(np.floor(left))
@@ -128,7 +128,7 @@ def view_region(viewer: napari.Viewer, layer: Image) -> Region:
 
 def view_centre(viewer: napari.Viewer, layer: Image) -> tuple[float, float]:
     """The middle of the canvas in level-0 centre coordinates."""
-    y, x = layer.world_to_data(viewer.camera.center[-2:])
+    y, x = layer.world_to_data(viewer.scene.camera.center[-2:])
     return float(y), float(x)
 
 
@@ -136,8 +136,8 @@ def go_to(viewer: napari.Viewer, layer: Image, region: Region, *, fill: float = 
     """Move the camera so that a region lies in the middle and takes ``fill`` of the canvas."""
     middle = (region.y + region.height / 2 - 0.5, region.x + region.width / 2 - 0.5)
     size = np.asarray((region.height, region.width)) * layer.scale
-    viewer.camera.center = tuple(layer.data_to_world(middle))
-    viewer.camera.zoom = float(np.min(np.asarray(viewer.canvas.size) * fill / size))
+    viewer.scene.camera.center = tuple(layer.data_to_world(middle))
+    viewer.scene.camera.zoom = float(np.min(np.asarray(viewer.canvas.size) * fill / size))
 
 
 def selected_polygons(viewer: napari.Viewer, layer: Image) -> list[np.ndarray]:

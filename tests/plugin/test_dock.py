@@ -1,0 +1,328 @@
+"""The IDC dock from end to end, with a stand-in for the model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+
+import numpy as np
+import pytest
+import zarr
+from napari.utils.notifications import notification_manager
+from PIL import Image as Picture
+
+from napari_pathogan.errors import DeviceError, ModelError, NoTissueError
+from napari_pathogan.plugin.dock import SHAPES, VIEW
+from napari_pathogan.plugin.exports import Export
+from napari_pathogan.plugin.idc_widget import IdcDock
+from napari_pathogan.plugin.layers import slide_layer, slide_of
+from napari_pathogan.plugin.writer import write_heat_map
+from napari_pathogan.slides.slide import Slide
+
+pytestmark = pytest.mark.gui
+
+
+def names(viewer):
+    return [layer.name for layer in viewer.layers]
+
+
+def run(dock, qtbot):
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+
+
+@pytest.fixture
+def done(open_dock, qtbot):
+    """A dock that has finished its first run."""
+    dock, layer = open_dock
+    run(dock, qtbot)
+    return dock, layer
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the user is told by notifications."""
+    messages = []
+    monkeypatch.setattr(notification_manager, "dispatch", lambda n: messages.append(n.message))
+    return messages
+
+
+def test_first_use_offers_a_slide_and_the_sample(viewer, standin, qtbot):
+    dock = IdcDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.welcome.isVisible)
+    assert not dock.form.isVisible()
+    dock.welcome.sample.click()
+    assert dock.form.isVisible()
+    assert not dock.welcome.isVisible()
+    assert names(viewer) == ["he_phantom.ome.tif"]
+    assert slide_of(viewer.layers[0]).mpp == pytest.approx((2.0, 2.0))
+    viewer.add_image(np.zeros((20, 20)), name="grey")
+    assert dock.form.slide.count() == 1
+    viewer.layers[0].name = "renamed"
+    assert dock.form.slide.itemText(0) == "renamed"
+    viewer.layers.clear()
+    assert dock.welcome.isVisible()
+
+
+def test_a_run_paints_tiles_nearest_first_and_says_what_it_found(open_dock, standin, qtbot, viewer):
+    dock, layer = open_dock
+    viewer.scene.camera.center = (600, 3000)  # um: the middle of the view is at the upper right
+    came = []
+    paint = dock.tile_came
+    dock.tile_came = lambda tile: (came.append(tile), paint(tile))
+    selected = set(viewer.layers.selection)
+    run(dock, qtbot)
+    places = [(t.row, t.col) for t in came if t.layer == "probability"]
+    near = np.hypot(*(np.asarray(places) * 100 + 50 - (300, 1500)).T)
+    assert (np.diff(near) >= -1e-6).all()
+    assert set(dock.shown.all) | {layer} == set(viewer.layers)
+    probability = dock.shown.images["probability"]
+    np.testing.assert_array_equal(probability.data, dock.heat.probability.data)
+    assert tuple(probability.scale) == pytest.approx((200, 200))
+    assert tuple(probability.translate) == pytest.approx((99, 99))
+    assert tuple(probability.contrast_limits) == (0, 1)
+    assert not dock.shown.images["uncertainty"].visible
+    assert "mm²" in dock.form.result.text()
+    assert "%" in dock.form.result.text()
+    assert set(viewer.layers.selection) == selected
+    assert layer in viewer.layers
+
+
+def test_a_second_run_replaces_the_first(done, standin, qtbot, viewer):
+    dock, _ = done
+    before, heat = list(viewer.layers), dock.heat
+    dock.shown.images["probability"].opacity = 0.3
+    viewer.layers.remove(dock.shown.outline)
+    run(dock, qtbot)
+    assert len(viewer.layers) == len(before)
+    assert len(dock.shown.all) == 3
+    assert dock.heat is not heat
+    assert dock.shown.images["probability"].opacity == 0.3
+
+
+def test_every_slide_keeps_its_result(done, standin, qtbot, viewer):
+    dock, layer = done
+    text = dock.form.result.text()
+    pixels = np.full((900, 1100, 3), 190, np.uint8)
+    data, kwargs, _ = slide_layer(Slide.from_arrays([pixels], name="other.svs", mpp=1.0))
+    other = viewer.add_image(data, **kwargs)
+    assert dock.layer is layer
+    dock.form.slide.setCurrentIndex(0)
+    assert dock.layer is other
+    assert dock.form.result.text() == ""
+    assert not dock.export.isEnabled()
+    run(dock, qtbot)
+    assert dock.heat.slide == "other.svs"
+    assert len(viewer.layers) == 8
+    dock.form.slide.setCurrentIndex(1)
+    assert dock.form.result.text() == text
+
+
+def test_cancel_answers_at_once_and_leaves_the_viewer_as_it_was(done, standin, qtbot, viewer):
+    dock, _ = done
+    before, heat = list(viewer.layers), dock.heat
+    visible = [x.visible for x in before]
+    standin.pause_s = 0.05
+    dock.run_or_cancel()
+    assert dock.form.run.text() == "Cancel"
+    shown = dock.shown.images["probability"]
+    qtbot.waitUntil(lambda: shown.data is not heat.probability.data, timeout=10_000)
+    assert_cancelled_at_once(dock, standin, qtbot)
+    assert list(viewer.layers) == before
+    assert [x.visible for x in before] == visible
+    assert shown.data is heat.probability.data
+    assert dock.heat is heat
+
+
+def test_cancelling_a_first_run_leaves_no_layer(open_dock, standin, qtbot, viewer):
+    dock, layer = open_dock
+    standin.pause_s = 0.05
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=10_000)
+    assert_cancelled_at_once(dock, standin, qtbot)
+    qtbot.waitUntil(lambda: list(viewer.layers) == [layer], timeout=5000)
+    qtbot.wait(100)
+    assert list(viewer.layers) == [layer]
+    assert not dock.export.isEnabled()
+
+
+def assert_cancelled_at_once(dock, standin, qtbot):
+    """CPU time: the machine of a test may be busy with something else."""
+    closed = standin.closed
+    start = time.process_time()
+    dock.run_or_cancel()
+    assert time.process_time() - start < 0.2
+    assert dock.run is None
+    assert dock.form.run.text() == "Run"
+    qtbot.waitUntil(lambda: standin.closed == closed + 1, timeout=5000)
+
+
+@pytest.mark.parametrize(
+    "error", [NoTissueError("no tissue"), ModelError("broken model"), DeviceError("no such device")]
+)
+def test_an_error_is_one_sentence_and_leaves_nothing(open_dock, standin, qtbot, told, error):
+    dock, _ = open_dock
+    standin.error = error
+    before = names(dock.viewer)
+    run(dock, qtbot)
+    assert told == [str(error)]
+    qtbot.waitUntil(lambda: names(dock.viewer) == before, timeout=5000)
+    assert dock.form.run.text() == "Run"
+
+
+def test_unknown_scale_is_asked_for_once(viewer, standin, qtbot, told, tmp_path):
+    path = tmp_path / "photo.png"
+    Picture.fromarray(np.full((900, 1200, 3), 180, np.uint8)).save(path)
+    dock = IdcDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    data, kwargs, _ = slide_layer(Slide.open(path))
+    layer = viewer.add_image(data, **kwargs)
+    qtbot.waitUntil(lambda: dock.form.run.isEnabled())
+    assert dock.form.mpp.isVisible()
+    dock.run_or_cancel()
+    assert "scale" in told[0]
+    assert dock.run is None
+    dock.form.mpp.setValue(2.0)
+    dock.form.set_mpp.click()
+    assert not dock.form.mpp.isVisible()
+    assert tuple(layer.scale) == (2.0, 2.0)
+    run(dock, qtbot)
+    assert dock.heat.mpp_source == "user"
+    assert Slide.open(path).mpp == (2.0, 2.0)
+    assert Slide.open(path).mpp_source == "user (remembered)"
+
+
+def test_threshold_moves_area_and_outline_live(done, qtbot):
+    dock, _ = done
+    before = dock.form.result.text(), len(dock.shown.outline.data)
+    dock.threshold.setValue(90)
+    qtbot.waitUntil(lambda: dock.form.result.text() != before[0], timeout=2000)
+    assert dock.value.text() == "0.90"
+    assert len(dock.shown.outline.data) != before[1]
+    assert "fewer false alarms" in dock.meaning.text()
+    spent = []
+    for value in (40, 60, 30, 70, 50):
+        start = time.process_time()
+        dock.threshold.setValue(value)
+        dock.show_threshold()
+        spent.append(time.process_time() - start)
+    assert np.median(spent) < 0.05
+    dock.threshold.setValue(99)
+    dock.heat.probability.data[:] = 0
+    dock.show_threshold()
+    assert len(dock.shown.outline.data) == 0
+
+
+def test_next_uncertain_region_moves_the_camera(done, viewer):
+    dock, layer = done
+    dock.uncertain.click()
+    first = np.asarray(viewer.scene.camera.center[-2:])
+    region = dock.heat.most_uncertain(1)[0]
+    middle = (region.y + region.height / 2 - 0.5, region.x + region.width / 2 - 0.5)
+    assert first == pytest.approx(layer.data_to_world(middle))
+    dock.uncertain.click()
+    assert not np.allclose(first, viewer.scene.camera.center[-2:])
+    for _ in range(40):  # it goes round
+        dock.next_uncertain()
+
+
+def test_position_and_probability_under_the_cursor(done, viewer):
+    dock, layer = done
+    viewer.cursor.position = layer.data_to_world((550, 750))
+    dock._cursor_moved(viewer, None)
+    assert "1,101 µm" in dock.under_cursor.text()
+    assert "IDC 1.00" in dock.under_cursor.text()
+    viewer.cursor.position = layer.data_to_world((5, 5))
+    dock._cursor_moved(viewer, None)
+    assert "not scored" in dock.under_cursor.text()
+
+
+def test_regions_in_view_and_selected_shapes(open_dock, standin, qtbot, viewer, told):
+    dock, _ = open_dock
+    viewer.scene.camera.zoom, viewer.scene.camera.center = 1.0, (1000, 2000)
+    dock.form.region.setCurrentText(VIEW)
+    run(dock, qtbot)
+    region = standin.asked[-1][2]
+    height, width = viewer.canvas.size
+    assert region.height == pytest.approx(height / 2, abs=2)
+    assert region.width == pytest.approx(width / 2, abs=2)
+    assert region.y + region.height / 2 == pytest.approx(500, abs=2)
+    viewer.scene.camera.center = (90_000, 90_000)
+    dock.run_or_cancel()
+    assert "not in view" in told.pop()
+    dock.form.region.setCurrentText(SHAPES)
+    dock.run_or_cancel()
+    assert "No shape is selected" in told.pop()
+    shapes = viewer.add_shapes(scale=(2, 2), units=("um", "um"))
+    shapes.add([[400, 500], [400, 900], [800, 900], [800, 500]], shape_type="rectangle")
+    shapes.selected_data = {0}
+    run(dock, qtbot)
+    (polygon,) = standin.asked[-1][3]
+    assert polygon == pytest.approx(np.array([[400, 500], [400, 900], [800, 900], [800, 500]]))
+    assert np.isfinite(dock.heat.probability.data).sum() == 16
+
+
+def test_exports_are_written_and_valid(done, qtbot, tmp_path, viewer):
+    dock, _ = done
+    for kind in Export:
+        dock.save(kind, tmp_path / "case")
+        qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+        assert dock.form.status.text() == f"Saved case{kind.suffix}"
+    features = json.loads((tmp_path / "case.geojson").read_text())["features"]
+    assert features[0]["geometry"]["type"] == "Polygon"
+    with (tmp_path / "case.csv").open() as stream:
+        assert len(list(csv.DictReader(stream))) == dock.heat.area().n_cells
+    assert Picture.open(tmp_path / "case.png").size[0] > 1000
+    assert zarr.open_group(tmp_path / "case.ome.zarr", mode="r")
+    layer = dock.shown.images["probability"]
+    assert write_heat_map(str(tmp_path / "w.ome.zarr"), *layer.as_layer_data_tuple()[:2])
+    assert zarr.open_group(tmp_path / "w.ome.zarr", mode="r")
+
+
+def test_an_export_that_cannot_be_written_says_so(done, qtbot, tmp_path, told):
+    dock, _ = done
+    (tmp_path / "file").write_text("in the way")
+    dock.save(Export.CSV, tmp_path / "file" / "case.csv")
+    qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
+    assert "can't write" in told[0]
+    assert dock.heat is not None
+
+
+@pytest.mark.parametrize("how", ["slide", "dock", "layers", "viewer"])
+def test_closing_in_the_middle_of_a_run(open_dock, standin, qtbot, viewer, how):
+    dock, layer = open_dock
+    standin.pause_s = 0.02
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=10_000)
+    if how == "slide":
+        viewer.layers.remove(layer)
+    elif how == "dock":
+        viewer.window.remove_dock_widget(dock)
+    elif how == "layers":
+        viewer.layers.clear()
+    else:
+        viewer.close()
+    qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)
+    qtbot.wait(100)
+    if how != "viewer":
+        assert dock.run is None
+        qtbot.waitUntil(lambda: not any(x.startswith("IDC") for x in names(viewer)), timeout=5000)
+    if how == "dock":
+        assert names(viewer) == [layer.name]
+
+
+def test_the_card_is_shown(open_dock):
+    from napari_pathogan.plugin.card import CardDialog
+
+    dock, _ = open_dock
+    dock.form.info.click()
+    dialog = dock.findChild(CardDialog)
+    assert dialog.windowTitle() == "Stand-in model"
+    dialog.close()
+
+
+def test_the_dock_fits_320_px(done):
+    dock, _ = done
+    assert dock.minimumSizeHint().width() <= 320
