@@ -7,6 +7,7 @@ import time
 import npe2
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 
 from napari_pathogan.engine.events import Finished, Progress, Tile
 from napari_pathogan.engine.models import ModelCard
@@ -103,8 +104,9 @@ def standin(monkeypatch, tmp_path):
     made = Standin()
     monkeypatch.setattr(idc_widget, "idc_events", made.events)
 
-    def find(task, folders):
-        yield Finished({CARD.name: (tmp_path, CARD)})
+    def find(task, folders, warm_up):
+        yield dock.Found({CARD.name: (tmp_path, CARD)})
+        yield Finished()
 
     monkeypatch.setattr(dock, "_find", find)
     return made
@@ -127,3 +129,11 @@ def open_dock(viewer, slide, standin, qtbot):
     viewer.window.add_dock_widget(made, name="IDC heat map")
     qtbot.waitUntil(lambda: made.card is not None and made.form.run.isEnabled())
     return made, layer
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the user is told by notifications."""
+    messages = []
+    monkeypatch.setattr(notification_manager, "dispatch", lambda n: messages.append(n.message))
+    return messages

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 import zarr
-from napari.utils.notifications import notification_manager
 from PIL import Image as Picture
 
 from napari_pathogan.errors import DeviceError, ModelError, NoTissueError
@@ -38,14 +37,6 @@ def done(open_dock, qtbot):
     dock, layer = open_dock
     run(dock, qtbot)
     return dock, layer
-
-
-@pytest.fixture
-def told(monkeypatch):
-    """What the user is told by notifications."""
-    messages = []
-    monkeypatch.setattr(notification_manager, "dispatch", lambda n: messages.append(n.message))
-    return messages
 
 
 def test_first_use_offers_a_slide_and_the_sample(viewer, standin, qtbot):

@@ -7,7 +7,7 @@ what is run (:meth:`Dock.events`) and what is done with what comes.
 from __future__ import annotations
 
 import time
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
@@ -89,6 +89,10 @@ class Dock(QWidget):
     def build(self) -> None:
         """Add the task's own rows; :meth:`Form.add_run` goes among them."""
         raise NotImplementedError
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import what a run needs; called in a thread while the user looks at the slide."""
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Make the generator that runs on a slide's layer; reading and computing are left to it."""
@@ -266,21 +270,20 @@ class Dock(QWidget):
         self.viewer.reset_view()
 
     def _find_models(self) -> None:
-        """List the models in the background: the first look imports torch."""
+        """List the models and get ready for them in the background: importing torch takes long."""
         self.form.run.setEnabled(False)
-        folders = settings().models_folders
         search = run_in_viewer(
-            _find(self.task, folders),
-            title="Looking for models",
-            on_finished=self._offer_models,
-            on_stopped=partial(self.form.run.setEnabled, True),
+            _find(self.task, settings().models_folders, self.warm_up),
+            title="Getting models ready",
+            on_event=self._found,
         )
         self._ties.add(search.cancel)
 
-    def _offer_models(self, event: Finished) -> None:
-        self._models = event.result
-        self.form.offer_models(list(self._models))
-        self._model_chosen()
+    def _found(self, event: Event) -> None:
+        if isinstance(event, Found):
+            self._models = event.models
+            self.form.offer_models(list(self._models))
+            self._model_chosen()
 
     def _model_chosen(self) -> None:
         card = self.card
@@ -291,13 +294,20 @@ class Dock(QWidget):
             self.model_changed(card)
 
 
-def _find(task: str, folders: tuple[Path, ...]) -> Iterator[Event]:
-    """Find the models of a task and read their cards."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Found(Event):
+    """The models there are, by name: folder and card."""
+
+    models: dict[str, tuple[Path, ModelCard]]
+
+
+def _find(task: str, folders: tuple[Path, ...], warm_up: Callable[[], None]) -> Iterator[Event]:
+    """Find the models of a task, then import what running them needs."""
     yield Progress(0, 0, "looking for models")
     ready_for_torch()
     from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
 
-    found = {
-        name: (folder, read_card(folder)) for name, folder in find_models(task, *folders).items()
-    }
-    yield Finished(found)
+    folder_of = find_models(task, *folders)
+    yield Found({name: (folder, read_card(folder)) for name, folder in folder_of.items()})
+    warm_up()
+    yield Finished()

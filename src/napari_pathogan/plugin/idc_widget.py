@@ -117,6 +117,14 @@ class IdcDock(Dock):
 
     # running
 
+    @staticmethod
+    def warm_up() -> None:
+        """Import the network and what comes with it."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+        from napari_pathogan.idc import model, predict  # noqa: F401, PLC0415
+
+        check_torchvision()
+
     def events(self, layer: Image) -> Iterator[Event]:
         """Load the model and predict, nearest the middle of the view first."""
         region, polygons = self.region(layer)
