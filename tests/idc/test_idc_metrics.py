@@ -100,6 +100,12 @@ def test_platt_scaling_finds_the_odds():
     assert 0.2 < fitted.threshold < 0.6
 
 
+def test_one_class_fits_nothing():
+    assert (
+        calibrate.fit(np.arange(3.0), np.ones(3), np.array(["a", "a", "b"])) == calibrate.UNFITTED
+    )
+
+
 def test_the_spread_between_patients_is_found():
     same, apart = calibrate.fit(*made_up_logits()), calibrate.fit(*made_up_logits(shift=0.8))
     assert apart.patient_sd > 3 * same.patient_sd

@@ -71,6 +71,9 @@ class Calibration:
         return cls(**{name: float(record[name]) for name in cls.__dataclass_fields__})
 
 
+UNFITTED = Calibration(1.0, 0.0, 0.0, 0.5)
+
+
 def fit(logits: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> Calibration:
     """Fit slope, intercept, spread between patients and operating point to out-of-fold logits.
 
@@ -80,8 +83,10 @@ def fit(logits: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> Calibra
     Parameters
     ----------
     logits, labels, patients
-        (N,); labels are 0 and 1, both present.
+        (N,); labels are 0 and 1. With one class alone there is nothing to fit.
     """
+    if len(np.unique(labels)) < 2:
+        return UNFITTED
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (slow; prediction needs none)
 
     weights = patient_weights(patients)

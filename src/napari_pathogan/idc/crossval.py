@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_pathogan.idc.train import Trained
 
 SHARE = 0.75  # how far heat maps carry a slide to the reference colours; docs/idc.md says why
+_NAMES = {"cgan": "cGAN", "cnn": "CNN"}
 SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
 
 
@@ -196,8 +197,8 @@ def calibrated(patches: PatchFolder, tested: OutOfFold) -> Calibrated:
     to the others (where there is only one fold, by its own: too good, and the report says so).
     """
     known = (tested.fold >= 0) & (patches.labels >= 0)
-    plain = context.Context((0.0,), (1.0,), _UNFITTED)
-    near = context.Context(SIGMAS, SHARES, _UNFITTED)
+    plain = context.Context((0.0,), (1.0,), calibrate.UNFITTED)
+    near = context.Context(SIGMAS, SHARES, calibrate.UNFITTED)
     columns = []
     for logits, neighbourhood in ((tested.raw, plain), (tested.slide, near)):
         mixed = np.full(len(patches), np.nan)
@@ -221,9 +222,6 @@ def calibrated(patches: PatchFolder, tested: OutOfFold) -> Calibrated:
     return Calibrated(fits[0], near, tuple(done for done, _ in nested), curves)
 
 
-_UNFITTED = calibrate.Calibration(1.0, 0.0, 0.0, 0.5)
-
-
 def _nested(
     patches: PatchFolder, logits: np.ndarray, fold: np.ndarray, title: str
 ) -> tuple[Report, np.ndarray]:
@@ -242,6 +240,13 @@ def _nested(
     return done, probability
 
 
+def _how(config: TrainConfig, folds: int) -> str:
+    command = f"pathogan idc train DIR -o RUN --method {config.method} --width {config.width:g}"
+    if folds > 1:
+        return f"{command} --folds {folds}, with this recipe: out of fold"
+    return f"{command}, with this recipe: on patients held out, who also calibrated it"
+
+
 def _finish(
     patches: PatchFolder,
     config: TrainConfig,
@@ -253,7 +258,7 @@ def _finish(
     data: TrainingData | None,
 ) -> tuple[Report, ...]:
     known = (tested.fold >= 0) & (patches.labels >= 0)
-    done = Calibrated(_UNFITTED, context.Context(SIGMAS, SHARES, _UNFITTED))
+    done = Calibrated(calibrate.UNFITTED, context.Context(SIGMAS, SHARES, calibrate.UNFITTED))
     if len(np.unique(patches.labels[known])) == len(CLASSES):
         done = calibrated(patches, tested)
     data = data or TrainingData(name="patches", terms="not stated")
@@ -265,13 +270,13 @@ def _finish(
     }
     card = ModelCard(
         name=name or run.path.name,
-        title=f"IDC {config.method} of width {config.width:g}, {len(patches.names)} patients",
+        title=f"IDC {_NAMES[config.method]}, width {config.width:g}, {len(patches.names)} patients",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
         training_data=(data,),
         recipe=config.to_json(),
         metrics=metrics,
-        measured_by="; ".join(r.title for r in done.reports),
+        measured_by=_how(config, int(tested.fold.max()) + 1) if metrics else "",
         not_for=(
             "diagnosis or any clinical decision",
             "stains other than H&E, organs other than breast, carcinoma other than IDC",
