@@ -10,7 +10,7 @@ import math
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from napari_pathogan.idc.heatmap import HeatMap
 from napari_pathogan.slides.tissue import tissue_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
     Cells = npt.NDArray[np.bool_]
 
+Result = TypeVar("Result")
+
 MIN_TISSUE = 0.1  # cells with a smaller share of tissue are not scored
+MASK_UM, MASK_CELLS = 16.0, 1e6  # the tissue mask: this fine, but no more cells than that
 BLOCK = 8  # cells per side of what is read and scored at once (fewer with several views)
 GPU_READERS = 6  # threads that read for a GPU
 COLOUR_SAMPLE = 64  # patches whose pixels stand for the slide's colours
@@ -161,8 +164,9 @@ def predict(
     """
     start = time.perf_counter()
     grid = heat_map_grid(slide, model, step_um)
-    yield Progress(0, 0, "looking for tissue")
-    plan = _plan(slide, model, grid, region, polygons)
+    plan = yield from _waiting(
+        lambda: _plan(slide, model, grid, region, polygons), "looking for tissue"
+    )
     yield Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
     colours = yield from _colours(slide, model, plan)
     notes = _scale_note(slide, model)
@@ -195,6 +199,16 @@ def predict(
     yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
 
 
+def _waiting(function: Callable[[], Result], what: str) -> Generator[Event, None, Result]:
+    """Call something that takes a while; ``Progress`` in between, so that it can be cancelled."""
+    results: list[Result] = []
+    with closing(work_ahead(lambda _: function(), [None], threads=1)) as work:
+        for done in work:
+            yield Progress(0, 0, what)
+            results += [] if done is None else [done[1]]
+    return results[0]
+
+
 def _plan(
     slide: Slide,
     model: IdcModel,
@@ -203,8 +217,10 @@ def _plan(
     polygons: Sequence[np.ndarray] | None,
 ) -> Plan:
     """Find the tissue and choose what to score."""
-    cells = grid.overlay()
-    tissue = tissue_mask(slide).coverage(cells.origin, cells.step, grid.shape)
+    assert slide.mpp is not None
+    area_um2 = math.prod(slide.shape) * math.prod(slide.mpp)
+    mask = tissue_mask(slide, mpp=max(MASK_UM, math.sqrt(area_um2 / MASK_CELLS)))
+    tissue = mask.coverage(grid.origin, grid.step, grid.shape)
     enough = tissue >= MIN_TISSUE
     if not enough.any():
         msg = f"no tissue found on {slide.name}; is it a stained slide, and is its scale right?"

@@ -1,0 +1,235 @@
+"""How fast is the IDC heat map? ``make bench``, or ``python benchmarks/idc.py --runs 5``.
+
+Ratios are of arms of one run on one machine, each the best of some rounds that alternate, so that
+other work on the machine disturbs all alike. Prints a Markdown table (docs/benchmarks.md) and
+keeps the numbers in benchmarks/results/idc.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from napari_pathogan.engine.events import Finished, Tile
+from napari_pathogan.idc.model import IdcModel
+from napari_pathogan.idc.network import Discriminator
+from napari_pathogan.idc.predict import heat_map_grid, predict
+from napari_pathogan.slides.slide import Slide
+from slides import gigapixel, section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_pathogan.idc.colour import SlideColours
+    from napari_pathogan.idc.grid import CellGrid
+
+RESULTS = Path(__file__).parent / "results" / "idc.json"
+CACHE_MB = 256
+
+
+def paper_model() -> IdcModel:
+    """The embedded model with a network of the paper's width 1: the speed is that of width 1."""
+    model = IdcModel.load()
+    torch.manual_seed(0)
+    network = Discriminator(1.0, spectral=False)
+    model.network = network.eval().requires_grad_(requires_grad=False)
+    return model
+
+
+def ours(path: Path, model: IdcModel) -> tuple[float, np.ndarray]:
+    """Seconds from opening the file to the finished heat map; probabilities patch by patch."""
+    start = time.perf_counter()
+    with Slide.open(path, cache_mb=CACHE_MB) as slide:
+        patchwise = heat_map_grid(slide, model).overlay().data
+        events = list(predict(slide, model))
+        seconds = time.perf_counter() - start
+    assert isinstance(events[-1], Finished)
+    tiles = [e for e in events if isinstance(e, Tile) and e.layer == "probability"]
+    for tile in tiles[:-1]:  # the last one is the whole map, with its context
+        height, width = tile.data.shape
+        patchwise[tile.row : tile.row + height, tile.col : tile.col + width] = tile.data
+    return seconds, patchwise
+
+
+class Patches(Dataset):
+    """What WSInfer-like tools do: every patch is read from the slide by itself."""
+
+    def __init__(self, path: Path, grid: CellGrid) -> None:
+        self.path, self.grid = path, grid
+        self.slide: Slide | None = None
+
+    def __len__(self) -> int:
+        return self.grid.shape[0] * self.grid.shape[1]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if self.slide is None:  # each worker process opens the file itself
+            self.slide = Slide.open(self.path, cache_mb=CACHE_MB)
+        row, col = divmod(index, self.grid.shape[1])
+        origin = (row * self.grid.step[0], col * self.grid.step[1])
+        size = (self.grid.patch_px,) * 2
+        return self.slide.resampled(origin, self.grid.downsample, size, parallel=False)
+
+
+def loader(
+    path: Path, model: IdcModel, colours: SlideColours, batch: int, workers: int
+) -> tuple[float, np.ndarray]:
+    """Seconds and probabilities of the same network fed by a torch DataLoader."""
+    start = time.perf_counter()
+    with Slide.open(path) as slide:
+        grid = heat_map_grid(slide, model)
+    batches = DataLoader(Patches(path, grid), batch, num_workers=workers)
+    logits = np.concatenate([model.logits(part.numpy(), colours) for part in batches])
+    probability, _ = model.probability(logits.reshape(*grid.shape, model.views))
+    return time.perf_counter() - start, probability
+
+
+def network_alone(model: IdcModel, colours: SlideColours, count: int) -> float:
+    """Seconds for ``count`` patches that lie in memory: no arm can be faster."""
+    patches = np.random.default_rng(0).integers(0, 255, (count, 50, 50, 3), np.uint8)
+    start = time.perf_counter()
+    model.logits(patches, colours)
+    return time.perf_counter() - start
+
+
+def compare(path: Path, runs: int) -> dict[str, Any]:
+    """Time the arms in turns; the fastest round of each counts."""
+    model = paper_model()
+    with Slide.open(path) as slide:
+        sample = slide.resampled((0, 0), (2.0, 2.0), (2000, 2000))
+    colours = model.colours(sample.reshape(-1, 3))
+    model.colours = lambda _pixels: colours  # type: ignore[method-assign]  # the same in all arms
+    count = 7_500
+    arms: dict[str, Callable[[], tuple[float, np.ndarray | None]]] = {
+        "ours": lambda: ours(path, model),
+        "network alone": lambda: (network_alone(model, colours, count), None),
+        "batch 32": lambda: loader(path, model, colours, 32, 0),
+        "batch 32, 2 workers": lambda: loader(path, model, colours, 32, 2),
+        "patch by patch": lambda: loader(path, model, colours, 1, 0),
+    }
+    best: dict[str, float] = {}
+    maps: dict[str, np.ndarray | None] = {}
+    for number in range(runs):
+        for name, arm in arms.items():
+            if name == "patch by patch" and number >= max(1, runs // 2):
+                continue  # the slowest by far
+            seconds, maps[name] = arm()
+            best[name] = min(seconds, best.get(name, np.inf))
+            print(f"# {name}: {seconds:.2f} s", file=sys.stderr)
+    reference, found = maps["patch by patch"], maps["ours"]
+    assert reference is not None
+    assert found is not None
+    assert np.isfinite(found).sum() == count
+    difference = float(np.abs(reference - found).max())
+    return {"seconds": best, "difference": difference, "precision": str(model.device)}
+
+
+def gigapixel_child(path: Path) -> dict[str, float]:
+    """In a process of its own: opening, first tile, cancel, the whole, and the memory it took."""
+    model = paper_model()
+    model.logits(np.zeros((8, 50, 50, 3), np.uint8), model.reference)
+    firsts, cancels, opens = [], [], []
+    for _ in range(5):
+        start = time.perf_counter()
+        with Slide.open(path, cache_mb=CACHE_MB) as slide:
+            opens.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            events = predict(slide, model, near=(40_000, 50_000))
+            next(e for e in events if isinstance(e, Tile))
+            firsts.append(time.perf_counter() - start)
+            for _ in range(50):
+                next(events)
+            start = time.perf_counter()
+            events.close()
+            cancels.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    gaps, last = [], start
+    with Slide.open(path, cache_mb=CACHE_MB) as slide:
+        for _ in predict(slide, model):
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+    return {
+        "open": min(opens),
+        "first tile": min(firsts),
+        "longest wait for an event": max(gaps),
+        "cancel": max(cancels),
+        "whole": time.perf_counter() - start,
+        "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def import_seconds(module: str, runs: int = 5) -> float:
+    """Importing a module in a fresh process, without the start of Python; the best of ``runs``."""
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", code]
+    return min(float(subprocess.check_output(command, text=True)) for _ in range(runs))  # noqa: S603
+
+
+def table(found: dict[str, Any]) -> str:
+    """Everything as Markdown."""
+    seconds, giga = found["section"]["seconds"], found["gigapixel"]
+    ours_s = seconds["ours"]
+    rows = [
+        ("7,500 patches with reading, `predict`", f"{ours_s:.2f} s", ""),
+        (
+            "the network alone, patches in memory",
+            f"{seconds['network alone']:.2f} s",
+            f"{seconds['network alone'] / ours_s:.2f} x",
+        ),
+    ]
+    rows += [
+        (f"DataLoader, {name}", f"{seconds[name]:.2f} s", f"{seconds[name] / ours_s:.1f} x")
+        for name in ("batch 32", "batch 32, 2 workers", "patch by patch")
+    ]
+    rows += [
+        ("largest difference of a probability", f"{found['section']['difference']:.1e}", ""),
+        ("100,000 x 80,000 px: open", f"{giga['open'] * 1e3:.0f} ms", ""),
+        ("- first tile", f"{giga['first tile']:.2f} s", ""),
+        ("- longest wait for an event", f"{giga['longest wait for an event'] * 1e3:.0f} ms", ""),
+        ("- cancel (longest of 5)", f"{giga['cancel'] * 1e3:.1f} ms", ""),
+        ("- whole slide", f"{giga['whole']:.1f} s", ""),
+        ("- peak memory of the process", f"{giga['peak MB']:.0f} MB", ""),
+        ("import napari_pathogan.plugin", f"{found['import']:.3f} s", ""),
+    ]
+    lines = ["| what | measured | to ours |", "|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def main() -> None:
+    """Measure all, print the table, keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="rounds over all arms")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(gigapixel_child(options.child)))
+        return
+    found: dict[str, Any] = {"cpu": platform.processor(), "threads": torch.get_num_threads()}
+    found["torch"] = torch.__version__
+    found["import"] = import_seconds("napari_pathogan.plugin")
+    with tempfile.TemporaryDirectory(prefix="pathogan-bench-") as room:
+        found["section"] = compare(section(Path(room) / "section.ome.tif"), options.runs)
+        large = gigapixel(Path(room) / "gigapixel.tif")
+        command = [sys.executable, __file__, "--child", str(large)]
+        child = subprocess.check_output(command, text=True)  # noqa: S603
+        found["gigapixel"] = json.loads(child)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(found, indent=1))
+    print(f"torch {found['torch']}, {found['threads']} threads, {found['section']['precision']}\n")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

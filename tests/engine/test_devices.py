@@ -1,0 +1,73 @@
+"""Devices and precisions that are not there are refused in words."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+import torch
+
+from napari_pathogan.engine import devices
+from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.errors import DeviceError, EnvironmentMismatchError
+
+
+def test_cpu_computes_in_float32_unless_it_has_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    device = choose_device("cpu")
+    assert (device.name, device.dtype, str(device)) == ("cpu", torch.float32, "cpu (float32)")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert choose_device("cpu").dtype == torch.bfloat16
+
+
+def test_autocast_follows_the_precision():
+    a = torch.ones(4, 4)
+    for precision in ("float32", "bfloat16"):
+        device = choose_device("cpu", precision)
+        with device.autocast:
+            assert (a @ a).dtype == getattr(torch, precision)
+    assert device.torch == torch.device("cpu")
+
+
+def test_auto_takes_what_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device().name == "cpu"
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda:77", "xpu"])
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(DeviceError, match=name):
+        choose_device(name)
+
+
+def test_a_precision_that_is_none():
+    with pytest.raises(DeviceError, match="none of auto, float32"):
+        choose_device("cpu", "int3")
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "vision", "fits"),
+    [
+        ("2.13.0", "0.28.0", True),
+        ("2.13.0+cpu", "0.28.1+cpu", True),
+        ("2.13.0+cpu", "0.28.0+cu130", False),
+        ("2.13.0", "0.27.0", False),
+        ("2.13.0", "missing", False),
+        ("3.0.0", "1.0.0", False),
+    ],
+)
+def test_releases_that_belong_together(torch_version, vision, fits):
+    assert devices._of_one_release(torch_version, vision) is fits
+
+
+def test_packages_that_do_not_fit_are_named(monkeypatch):
+    versions = {"torch": "2.13.0", "torchvision": "0.20.0"}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
+    monkeypatch.setitem(__import__("sys").modules, "torchvision", None)  # as if it could not load
+    devices.check_torchvision.cache_clear()
+    with pytest.raises(
+        EnvironmentMismatchError, match=r"torch 2\.13\.0, torchvision 0\.20\.0 do not"
+    ):
+        choose_device("cpu")
+    devices.check_torchvision.cache_clear()

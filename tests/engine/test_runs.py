@@ -1,0 +1,102 @@
+"""A run's folder survives being killed, and is resumed only with the settings it began with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_pathogan.engine.events import Metrics
+from napari_pathogan.engine.runs import EMA, RunFolder, load_state, save_state
+from napari_pathogan.errors import DataFolderError, OutputError
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.start({"width": 1, "seed": 0})
+    return folder
+
+
+def test_a_second_start_needs_resume_and_the_same_settings(run):
+    with pytest.raises(OutputError, match="--resume"):
+        run.start({"width": 1, "seed": 0})
+    run.start({"width": 1, "seed": 0}, resume=True)
+    with pytest.raises(DataFolderError, match="other settings: seed"):
+        run.start({"width": 1, "seed": 1}, resume=True)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="part of the path is a file"):
+        RunFolder(tmp_path / "file" / "run").start({})
+
+
+def test_history_leaves_out_what_the_kill_cut_short(run):
+    for step in range(4):
+        run.log(Metrics(step, {"loss": 1 / (step + 1)}))
+    with run.metrics.open("a") as stream:
+        stream.write('{"event": "metrics", "step": 4, "val')
+    assert [line["step"] for line in run.history()] == [0, 1, 2, 3]
+    run.rewind(1)
+    assert list(run.history()) == [{"step": 0, "loss": 1.0}, {"step": 1, "loss": 0.5}]
+
+
+def test_a_run_that_logged_nothing(run):
+    run.rewind(3)
+    assert list(run.history()) == []
+
+
+def test_state_comes_back_as_it_was(tmp_path):
+    network = torch.nn.Linear(3, 2)
+    adam = {
+        "state": {0: {"step": torch.tensor(3.0)}},
+        "param_groups": [{"lr": 2e-4, "params": [0]}],
+    }
+    state = {
+        "network": network.state_dict(),
+        "optimiser": adam,  # its keys are whole numbers
+        "step": 7,
+        "best": None,
+        "names": ["a", "b"],
+        "rng": torch.get_rng_state(),
+    }
+    save_state(tmp_path / "checkpoint", state)
+    back = load_state(tmp_path / "checkpoint")
+    other = torch.nn.Linear(3, 2)
+    other.load_state_dict(back["network"])
+    assert torch.equal(other.weight, network.weight)
+    assert back["optimiser"] == adam
+    assert (back["step"], back["best"], back["names"]) == (7, None, ["a", "b"])
+    assert torch.equal(back["rng"], state["rng"])
+
+
+def test_shared_tensors_and_no_tensors_can_be_saved(tmp_path):
+    tensor = torch.ones(3)
+    save_state(tmp_path / "a", {"x": tensor, "y": tensor})
+    assert torch.equal(load_state(tmp_path / "a")["y"], tensor)
+    save_state(tmp_path / "b", {"step": 1})
+    assert load_state(tmp_path / "b") == {"step": 1}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a checkpoint at all"])
+def test_a_damaged_checkpoint_is_named(tmp_path, content):
+    path = tmp_path / "checkpoint.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataFolderError, match=r"checkpoint\.safetensors can't be read"):
+        load_state(path)
+
+
+def test_ema_follows_the_weights_and_comes_back():
+    network = torch.nn.BatchNorm1d(2)
+    ema = EMA(network, decay=0.5)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+        network.running_mean.fill_(8.0)
+    ema.update(network)  # keeps min(0.5, 2 / 11) of the old
+    assert ema.shadow["weight"][0] == pytest.approx(1 * 2 / 11 + 3 * 9 / 11)
+    assert ema.shadow["running_mean"][0] == 8
+    other = EMA(torch.nn.BatchNorm1d(2))
+    other.load_state_dict(ema.state_dict())
+    assert other.updates == 1
+    assert torch.equal(other.shadow["weight"], ema.shadow["weight"])

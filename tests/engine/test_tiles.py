@@ -1,0 +1,84 @@
+"""Work on tiles comes in order, keeps answering, and can be left at any moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+
+from napari_pathogan.engine.tiles import work_ahead
+
+
+def test_results_come_in_order():
+    def work(item):
+        time.sleep(0.02 * (item % 3))
+        return item * item
+
+    found = [x for x in work_ahead(work, range(12), threads=3) if x is not None]
+    assert found == [(i, i * i) for i in range(12)]
+
+
+def test_only_a_few_are_begun_ahead():
+    begun = []
+    work = work_ahead(begun.append, range(100), threads=2, ahead=3)
+    while next(work) is None:
+        pass
+    time.sleep(0.05)
+    assert len(begun) <= 1 + 2 + 3
+    work.close()
+
+
+def test_it_ticks_while_there_is_nothing():
+    start = time.perf_counter()
+    found = list(work_ahead(lambda _: time.sleep(0.4), [None], threads=1))
+    assert time.perf_counter() - start < 2
+    assert found[0] is None
+    assert found[-1] == (None, None)
+    assert len(found) >= 3
+
+
+def test_closing_drops_what_has_not_begun():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        time.sleep(0.2)
+
+    running = work_ahead(work, range(50), threads=2)
+    next(running)
+    start = time.perf_counter()
+    running.close()
+    assert time.perf_counter() - start < 0.1
+    time.sleep(0.5)
+    assert len(begun) <= 4
+
+
+def test_an_error_comes_where_its_item_would():
+    def work(item):
+        return 1 // item
+
+    running = work_ahead(work, [1, 0, 1], threads=2)
+    with pytest.raises(ZeroDivisionError):
+        list(running)
+
+
+def test_each_thread_computes_on_one_core_and_others_are_left_alone():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = [x for x in work_ahead(lambda _: torch.get_num_threads(), range(6), threads=2) if x]
+        assert {cores for _, cores in found} == {1}
+        assert torch.get_num_threads() == 3
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert seen == [3]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_nothing_to_do():
+    assert list(work_ahead(str, [], threads=2)) == []
