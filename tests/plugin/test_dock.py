@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from PIL import Image as Picture
+from qtpy.QtWidgets import QTextBrowser
 
 from napari_pathogan.errors import DeviceError, ModelError, NoTissueError
 from napari_pathogan.plugin.dock import SHAPES, VIEW
@@ -150,17 +151,17 @@ def assert_cancelled_at_once(dock, standin, qtbot):
     qtbot.waitUntil(lambda: standin.closed == closed + 1, timeout=5000)
 
 
-@pytest.mark.parametrize(
-    "error", [NoTissueError("no tissue"), ModelError("broken model"), DeviceError("no such device")]
-)
-def test_an_error_is_one_sentence_and_leaves_nothing(open_dock, standin, qtbot, told, error):
+def test_an_error_is_one_sentence_and_leaves_nothing(open_dock, standin, qtbot, told):
     dock, _ = open_dock
-    standin.error = error
     before = names(dock.viewer)
-    run(dock, qtbot)
-    assert told == [str(error)]
-    qtbot.waitUntil(lambda: names(dock.viewer) == before, timeout=5000)
-    assert dock.form.run.text() == "Run"
+    errors = [NoTissueError("no tissue"), ModelError("broken model"), DeviceError("no such device")]
+    for error in errors:
+        standin.error = error
+        run(dock, qtbot)
+        assert told.pop() == str(error)
+        assert told == []
+        qtbot.waitUntil(lambda: names(dock.viewer) == before, timeout=5000)
+        assert dock.form.run.text() == "Run"
 
 
 def test_unknown_scale_is_asked_for_once(viewer, standin, qtbot, told, tmp_path):
@@ -304,16 +305,14 @@ def test_closing_in_the_middle_of_a_run(open_dock, standin, qtbot, viewer, how):
         assert names(viewer) == [layer.name]
 
 
-def test_the_card_is_shown(open_dock):
+def test_the_dock_is_narrow_and_shows_the_card(open_dock):
     from napari_pathogan.plugin.card import CardDialog
 
     dock, _ = open_dock
+    assert dock.minimumSizeHint().width() <= 320
     dock.form.info.click()
     dialog = dock.findChild(CardDialog)
     assert dialog.windowTitle() == "Stand-in model"
+    assert "recall (sensitivity)" in dialog.findChild(QTextBrowser).toPlainText()
+    assert "0.84" in dialog.findChild(QTextBrowser).toPlainText()
     dialog.close()
-
-
-def test_the_dock_fits_320_px(done):
-    dock, _ = done
-    assert dock.minimumSizeHint().width() <= 320

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.models import Metric, ModelCard
 
+_HEAT = "heat_map_"  # metrics of the heat map, which knows the neighbourhood
+_NAMES = {
+    "f1": "F1",
+    "auc": "AUC",
+    "auc_patient_mean": "AUC, mean of patients",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "recall": "recall (sensitivity)",
+}
+
 
 class CardDialog(QDialog):
     """Show a model card beside the viewer; it does not block it."""
@@ -38,12 +48,7 @@ def card_html(card: ModelCard, folder: Path) -> str:
     if card.not_for:
         parts.append("<h3>Not for</h3>" + _list(card.not_for))
     if card.metrics:
-        rows = "".join(
-            f"<tr><td>{escape(name.replace('_', ' '))}&nbsp;&nbsp;</td><td>{metric_text(metric)}</td></tr>"
-            for name, metric in card.metrics.items()
-        )
-        parts.append("<h3>On patients it had not seen</h3>")
-        parts.append(f"<table>{rows}</table>")
+        parts.append("<h3>On patients it had not seen</h3>" + _table(card.metrics))
         if card.measured_by:
             parts.append(f"<p>Measured by <code>{escape(card.measured_by)}</code></p>")
     for data in card.training_data:
@@ -64,10 +69,26 @@ def metric_text(metric: Metric) -> str:
     """``0.88 (0.84 to 0.91)``."""
     if metric.value is None:
         return "not measured"
-    text = f"{metric.value:.3g}"
+    text = f"{metric.value:.2f}"
     if metric.low is not None and metric.high is not None:
-        text += f" ({metric.low:.3g} to {metric.high:.3g})"
+        text += f" ({metric.low:.2f} to {metric.high:.2f})"
     return text
+
+
+def _table(metrics: dict[str, Metric]) -> str:
+    """One row a metric: patch by patch, and in the heat map, where the card has both."""
+    single = {name: metric for name, metric in metrics.items() if not name.startswith(_HEAT)}
+    columns = [
+        single,
+        {name.removeprefix(_HEAT): metrics[name] for name in metrics if name not in single},
+    ]
+    heads = ["one patch", "heat map"] if columns[1] else [""]
+    rows = [["", *heads]]
+    for name in dict.fromkeys((*columns[0], *columns[1])):
+        cells = [metric_text(column[name]) if name in column else "" for column in columns]
+        rows.append([_NAMES.get(name, name.replace("_", " ")), *cells[: len(heads)]])
+    lines = ("".join(f"<td>{escape(cell)}&nbsp;&nbsp;&nbsp;</td>" for cell in row) for row in rows)
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _list(lines: tuple[str, ...]) -> str:
