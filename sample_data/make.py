@@ -144,9 +144,7 @@ def make(seed: int = 7) -> tuple[np.ndarray, dict[str, object]]:
     coarse, fine = noise(rng, 120), noise(rng, 30)
     rough = coarse + 0.35 * fine
     tissue = blob((1600, 1960), 1420, 0.8 * rough)
-    tumour = np.maximum(
-        blob((1450, 1330), 690, 1.4 * rough), blob((2270, 2010), 330, 1.6 * rough)
-    )
+    tumour = np.maximum(blob((1450, 1330), 690, 1.4 * rough), blob((2270, 2010), 330, 1.6 * rough))
     fat = blob((1250, 2870), 620, 2.2 * coarse) * (1 - tumour)
     tumour, fat = tumour * tissue, fat * tissue
     stroma = tissue * (1 - tumour) * (1 - fat)
@@ -173,7 +171,7 @@ def make(seed: int = 7) -> tuple[np.ndarray, dict[str, object]]:
     )
     stains.paint(np.clip(gaps, 0, 1) * tumour, np.float32(0.02), np.float32(0.05))
     for field in (stains.haematoxylin, stains.eosin):
-        field *= 1 + 0.05 * coarse
+        np.multiply(field, 1 + 0.05 * coarse, out=field)
         np.clip(field, 0, None, out=field)
     image = stains.rgb().astype(np.float32) + rng.normal(0, 1.2, (*SHAPE, 1))
     regions = [
