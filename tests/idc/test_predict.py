@@ -124,9 +124,10 @@ def test_a_region_has_the_same_context_as_the_whole_slide():
 
 
 def test_polygons_choose_cells_by_their_centres():
-    triangle = np.array([[300, 300], [300, 1200], [1200, 300]], float)
+    triangle = np.array([[300, 300], [300, 1200], [1200, 300]], float) - 0.5
     square = np.array([[1200, 1500], [1200, 1600], [1300, 1600], [1300, 1500]], float) - 0.5
     found = heat_map(slide(), DarkIsIdc(), polygons=[triangle, square])
+    assert found.region == Region(300, 300, 1000, 1300)
     assert found.scored[24:26, 30:32].all()
     assert found.scored[6, 6]
     assert not found.scored[20, 20]

@@ -26,6 +26,7 @@ from napari_pathogan.errors import (
 )
 from napari_pathogan.idc.grid import Block, CellGrid
 from napari_pathogan.idc.heatmap import HeatMap
+from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.tissue import tissue_mask
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.idc.colour import SlideColours
     from napari_pathogan.idc.model import IdcModel
-    from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
 
     Cells = npt.NDArray[np.bool_]
@@ -193,10 +193,19 @@ def predict(
         model_line=f"{card.title}, weights {card.sha256[:12]}. {card.intended_use}",
         model_sha256=card.sha256,
         slide=slide.name,
-        region=region,
+        region=region or _around(polygons),
         notes=(*notes, *damage),
     )
     yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
+
+
+def _around(polygons: Sequence[np.ndarray] | None) -> Region | None:
+    """The rectangle around polygons (N, 2) in level-0 centre coordinates."""
+    if polygons is None:
+        return None
+    corners = np.concatenate([np.asarray(polygon) for polygon in polygons]) + 0.5
+    (y, x), (bottom, right) = np.floor(corners.min(0)), np.ceil(corners.max(0))
+    return Region(int(y), int(x), int(bottom - y), int(right - x))
 
 
 def _waiting(function: Callable[[], Result], what: str) -> Generator[Event, None, Result]:
