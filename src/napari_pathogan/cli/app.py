@@ -6,10 +6,11 @@ Every error a user can do something about is one line on stderr and exit code 2.
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from napari_pathogan import __version__
 from napari_pathogan.cli import idc, info
 from napari_pathogan.errors import PathoganError
 
@@ -21,10 +22,26 @@ _UsageError: type[Exception] = next(
 
 app = typer.Typer(
     name="pathogan",
-    help="Deep learning for pathology: slides, models, training and evaluation.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"napari-pathogan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Deep learning for pathology: slides, models, training and evaluation."""
+
+
 app.command("info")(info.info)
 app.add_typer(idc.app, name="idc")
 
