@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
 import resource
 import subprocess
 import sys
@@ -23,6 +23,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from napari_pathogan.engine.events import Finished, Tile
+from napari_pathogan.files import write_text
 from napari_pathogan.idc.model import IdcModel
 from napari_pathogan.idc.network import Discriminator
 from napari_pathogan.idc.predict import heat_map_grid, predict
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from napari_pathogan.idc.grid import CellGrid
 
 RESULTS = Path(__file__).parent / "results" / "idc.json"
+DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- figures of benchmarks/idc.py -->", "<!-- end of figures -->"
 CACHE_MB = 256
 
 
@@ -212,17 +215,28 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
+def heading(found: dict[str, Any]) -> str:
+    """On what machine, and how busy it was with other work (load: what others keep running)."""
+    day = time.strftime("%Y-%m-%d %H:%M")
+    return (
+        f"{day}: {found['threads']} threads, torch {found['torch']}, "
+        f"{found['section']['precision']}; load of other work before the start: {found['load']:.1f}"
+    )
+
+
 def main() -> None:
     """Measure all, print the table, keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="rounds over all arms")
+    parser.add_argument("--docs", action="store_true", help=f"put the table into {DOCS.name}")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(gigapixel_child(options.child)))
         return
-    found: dict[str, Any] = {"cpu": platform.processor(), "threads": torch.get_num_threads()}
+    found: dict[str, Any] = {"threads": torch.get_num_threads()}
     found["torch"] = torch.__version__
+    found["load"] = os.getloadavg()[0]
     found["import"] = import_seconds("napari_pathogan.plugin")
     with tempfile.TemporaryDirectory(prefix="pathogan-bench-") as room:
         found["section"] = compare(section(Path(room) / "section.ome.tif"), options.runs)
@@ -232,8 +246,12 @@ def main() -> None:
         found["gigapixel"] = json.loads(child)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1))
-    print(f"torch {found['torch']}, {found['threads']} threads, {found['section']['precision']}\n")
-    print(table(found))
+    text = f"{heading(found)}\n\n{table(found)}"
+    print(text)
+    if options.docs:
+        before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 if __name__ == "__main__":
