@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.path import Path as Outline
 
 from napari_pathogan.errors import ModelError
 from napari_pathogan.slides.geometry import Overlay, Region
@@ -129,7 +128,7 @@ class CellGrid:
             found = rows[:, None] & ((x >= region.x) & (x < region.right))
         if polygons is not None:
             centres = np.stack(np.meshgrid(y, x, indexing="ij"), -1).reshape(-1, 2) - 0.5
-            drawn = [Outline(p).contains_points(centres).reshape(self.shape) for p in polygons]
+            drawn = [_within(centres, polygon).reshape(self.shape) for polygon in polygons]
             found = found & np.any(drawn, 0)
         return found
 
@@ -162,3 +161,14 @@ class CellGrid:
         for y in range(self.phases):
             for x in range(self.phases):
                 yield slice(y, None, self.phases), slice(x, None, self.phases)
+
+
+def _within(points: np.ndarray, polygon: np.ndarray) -> Cells:
+    """(N,) bool: points (N, 2) inside a polygon (M, 2), by the even-odd rule."""
+    y, x = points.T
+    corners = np.asarray(polygon, float)
+    inside = np.zeros(len(points), bool)
+    for (y0, x0), (y1, x1) in zip(corners, np.roll(corners, -1, 0), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return inside
