@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 # Gauss-Hermite nodes: the patient's shift is averaged over, not sampled
@@ -122,6 +121,8 @@ def best_threshold(probability: np.ndarray, labels: np.ndarray, weights: np.ndar
 
 def _patient_sd(z: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> float:
     """Spread of the intercepts that fit each patient best, each shrunk by one pseudo-patch."""
+    from scipy.optimize import brentq  # noqa: PLC0415  (slow; prediction needs none)
+
     shifts = []
     for name in np.unique(patients):
         own, y = z[patients == name], labels[patients == name]
