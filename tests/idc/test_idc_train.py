@@ -149,7 +149,7 @@ def test_killed_in_the_middle_and_resumed(tmp_path, patches, write):
     """SIGKILL to the real command, then resumed: the same weights, nothing half written."""
     folder = write(tmp_path / "data", patches)
     run = tmp_path / "run"
-    options = "--recipe quick --width 0.03125 --batch 16 --epochs 40 --events --holdout 0"
+    options = "--recipe quick --width 0.03125 --batch 16 --epochs 25 --events --holdout 0"
     arguments = ["idc", "train", str(folder), "-o", str(run), *options.split()]
     script = (
         "import torch; torch.set_num_threads(1); from napari_pathogan.cli.app import main; main()"
@@ -164,7 +164,7 @@ def test_killed_in_the_middle_and_resumed(tmp_path, patches, write):
     child.stdout.close()
     assert child.wait() == -signal.SIGKILL
     assert not (run / "model").exists()
-    config = replace(RECIPES["quick"], width=1 / 32, batch=16, epochs=40)
+    config = replace(RECIPES["quick"], width=1 / 32, batch=16, epochs=25)
     read = read_patches(folder)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
