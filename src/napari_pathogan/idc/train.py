@@ -136,7 +136,9 @@ class Trainer:
         if self.g is not None and number % c.penalty_every == 0:
             n = len(fake)
             mix = torch.rand(n, device=x.device)
-            losses["penalty"] = gradient_penalty(lambda p: self.d(p)[0], x[:n], fake, mix, c.penalty_norm)
+            losses["penalty"] = gradient_penalty(
+                lambda p: self.d(p)[0], x[:n], fake, mix, c.penalty_norm
+            )
             total = total + c.penalty * c.penalty_every * losses["penalty"]
         self._update("d", total)
         self.ema.update(self.d)
