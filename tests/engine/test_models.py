@@ -45,6 +45,10 @@ def test_what_is_saved_comes_back(saved):
     assert {file.name for file in saved.iterdir()} == {CARD, WEIGHTS}
 
 
+def test_whoever_may_read_the_card_may_read_the_weights(saved):
+    assert (saved / WEIGHTS).stat().st_mode == (saved / CARD).stat().st_mode
+
+
 def test_a_model_is_found_by_name_folder_or_run(saved, tmp_path):
     assert locate(saved, "idc") == saved
     assert locate("small", "idc", tmp_path) == saved

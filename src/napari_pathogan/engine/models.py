@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.files import sha256, write_text, written
@@ -194,7 +194,9 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor
     """Write a model folder whole or not at all; returns the card with its hash and versions."""
     with written(folder) as beside:
         beside.mkdir()
-        save_file({k: v.contiguous().cpu() for k, v in weights.items()}, beside / WEIGHTS)
+        # not save_file: its files can be read by their owner alone, whatever the umask says
+        data = save({k: v.contiguous().cpu() for k, v in weights.items()})
+        (beside / WEIGHTS).write_bytes(data)
         done = card.model_copy(
             update={"sha256": sha256(beside / WEIGHTS), "versions": package_versions()}
         )

@@ -94,7 +94,7 @@ class TrainConfig:
 RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
-        epochs=8,
+        epochs=10,
         batch=64,
         lr=1e-3,
         betas=(0.9, 0.999),
@@ -109,7 +109,7 @@ RECIPES = {
         penalty_every=8,
         generated=0.5,
         generator_every=2,
-        augment=Augment(normalise=0.2, mix=0.6, jitter=0.25, turns=True),
+        augment=Augment(normalise=0.2, mix=0.3, jitter=0.1, turns=True),
     ),
 }
 
