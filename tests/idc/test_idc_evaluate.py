@@ -213,6 +213,13 @@ def test_train_command_and_its_errors(tmp_path, patches, write, monkeypatch, cap
     assert "can't write" in capsys.readouterr().err
 
 
+def test_training_that_cannot_start_leaves_nothing(tmp_path, patches, write, monkeypatch, capsys):
+    data = write(tmp_path / "data", patches.of(patches.names[:1]))
+    assert run(monkeypatch, "train", data, "-o", tmp_path / "run", "--folds", "5") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_embedded_model_on_the_real_patches(real_patches):
     """It learnt from these, so this only shows that all of it fits together."""
     patches = read_patches(real_patches)

@@ -68,7 +68,7 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.idc.annotated import read_training_folder
-    from napari_pathogan.idc.crossval import learn
+    from napari_pathogan.idc.crossval import check, learn
     from napari_pathogan.idc.recipe import RECIPES, adjusted
 
     config = adjusted(RECIPES[recipe.value], settings or ())
@@ -83,6 +83,7 @@ def train(  # noqa: PLR0917
         patience=patience,
     )
     patches = read_training_folder(folder)
+    check(patches, folds)
     run = RunFolder(output)
     asked = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
     run.start(asked, resume=resume)

@@ -104,7 +104,7 @@ def learn(
     Those of :func:`~napari_pathogan.idc.train.train`; ``Finished`` with the out-of-fold reports
     (patch by patch, heat map) as its result.
     """
-    need_both_classes(patches)
+    check(patches, folds)
     for line in patches.skipped:
         yield Warn(f"left out {line}")
     if folds:
@@ -130,6 +130,19 @@ def learn(
         **{key: r.to_dict() for key, r in zip(("patch", "heat_map"), reports, strict=False)},
     }
     yield Finished(result=reports, summary=summary)
+
+
+def check(patches: PatchFolder, folds: int) -> None:
+    """Make sure that :func:`learn` has what it needs, before anything is written.
+
+    Raises
+    ------
+    DataFolderError
+        If a class is missing, or there are fewer patients than folds.
+    """
+    need_both_classes(patches)
+    if folds:
+        patient_folds(patches.patients, folds)
 
 
 def _cross_validate(
