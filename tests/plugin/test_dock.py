@@ -104,8 +104,10 @@ def test_every_slide_keeps_its_result(done, standin, qtbot, viewer):
     dock.form.slide.setCurrentIndex(0)
     assert dock.layer is other
     assert dock.form.result.text() == ""
+    assert dock.form.status.text() == ""
     assert not dock.export.isEnabled()
     run(dock, qtbot)
+    assert dock.form.status.text().startswith("Done")
     assert dock.heat.slide == "other.svs"
     assert len(viewer.layers) == 8
     dock.form.slide.setCurrentIndex(1)

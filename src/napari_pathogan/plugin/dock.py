@@ -253,6 +253,7 @@ class Dock(QWidget):
 
     def _slide_chosen(self) -> None:
         self._chosen = layer = self.layer
+        self.form.status.setText("")  # it spoke of another slide
         unknown = layer is not None and between.slide_of(layer).mpp is None
         self.form.ask_scale() if unknown else self.form.scale_known()
         self.slide_changed()
