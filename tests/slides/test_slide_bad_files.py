@@ -13,7 +13,7 @@ import zarr
 from PIL import Image
 from slide_makers import smooth_image, write_svs
 
-from napari_pathogan.errors import PathoganError, SlideFormatError
+from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import images, tiff
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -29,7 +29,6 @@ def refused(path, *words):
     assert "\n" not in message
     for word in words:
         assert word in message
-    assert isinstance(caught.value, PathoganError | ValueError)
 
 
 @pytest.mark.parametrize("name", ["notes.svs", "notes.tif", "notes.png", "notes.ndpi", "notes"])

@@ -54,7 +54,7 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
     precision
         ``auto``, ``float32``, ``bfloat16`` or ``float16``. ``auto`` is bfloat16 where the
         hardware has it and float32 elsewhere: on a CPU without bfloat16 instructions, autocast
-        is some ten times slower than float32.
+        is several times slower than float32.
 
     Raises
     ------

@@ -27,7 +27,7 @@ WEIGHTS = "weights.safetensors"
 
 
 class Metric(BaseModel):
-    """A figure with its 95 % interval and the command that measured it."""
+    """A figure with its 95 % interval; the card's ``measured_by`` says how it was measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
