@@ -1,0 +1,1 @@
+"""Nuclei: U-Net segmentation, instances, and unsupervised classes (paper 3)."""

@@ -1,0 +1,174 @@
+"""A trained nucleus model: its card, its U-Net with folded weights, and its operating point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.models import ModelCard, load_model, save_model
+from napari_pathogan.errors import ModelError
+from napari_pathogan.nuclei.network import CLASSES, MULTIPLE, UNet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+TASK = "nuclei"
+ARCHITECTURE = "unet"
+MPP = 0.25
+CROP_PX = 144
+_MOST_PX = {"cuda": 2**25, "cpu": 2**20}  # pixels in one pass
+
+
+@dataclass(eq=False)
+class NucleiModel:
+    """A model that labels the pixels of H&E images at 0.25 um/px background, nucleus or boundary.
+
+    Attributes
+    ----------
+    card
+        What it was trained on, how well it does, what it is not for.
+    network
+        The U-Net, batch normalisation folded into plain weights.
+    device
+        Where it computes and how precisely.
+    threshold
+        Operating point: a pixel belongs to a nucleus from this foreground probability on.
+        Foreground is nucleus and boundary together, ``1 - probability[:, 0]``: the boundary is
+        a band inside a nucleus's outline.
+    views
+        In how many of the 8 flips and quarter turns an image is seen; 1 is the fastest.
+    """
+
+    card: ModelCard
+    network: UNet
+    device: Device
+    threshold: float
+    views: int = 1
+
+    @classmethod
+    def load(
+        cls, name: str | Path = "nuclei-unet", device: str = "auto", views: int = 1
+    ) -> NucleiModel:
+        """Load an embedded model by name, or a run's by its folder.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelError
+            If there is none, or its files don't fit together or are for another task.
+        """
+        card, weights = load_model(name, TASK)
+        if card.architecture != ARCHITECTURE:
+            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
+            raise ModelError(msg)
+        try:
+            network = UNet(**card.arguments, normalised=False)
+            network.load_state_dict(weights)
+            threshold = float(card.settings["threshold"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
+            raise ModelError(msg) from error
+        return cls(card, network.eval(), choose_device(device), threshold, views)
+
+    @property
+    def mpp(self) -> float:
+        """Micrometres per pixel of the images it reads."""
+        return MPP
+
+    def probability(self, images: np.ndarray) -> np.ndarray:
+        """Probability of each label at each pixel.
+
+        Parameters
+        ----------
+        images
+            uint8 (N, H, W, 3), RGB at 0.25 um/px; H and W multiples of 16.
+
+        Returns
+        -------
+        float32 (N, 3, H, W): background, nucleus (its inside) and boundary; they sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another.
+        """
+        return probability(self.network, images, self.device, views=self.views)
+
+
+@torch.inference_mode()
+def probability(network: UNet, images: np.ndarray, device: Device, *, views: int = 1) -> np.ndarray:
+    """Label probabilities of images; see :meth:`NucleiModel.probability`.
+
+    Raises
+    ------
+    ValueError
+        If ``images`` is not (N, H, W, 3) with H and W multiples of 16.
+    """
+    if images.ndim != 4 or images.shape[3] != 3 or any(s % MULTIPLE for s in images.shape[1:3]):
+        msg = f"images are {images.shape}; the U-Net reads (N, H, W, 3), H and W multiples of 16"
+        raise ValueError(msg)
+    to = device.torch
+    network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    found = np.empty((len(images), len(CLASSES), *images.shape[1:3]), np.float32)
+    most = _MOST_PX.get(to.type, 2**22)
+    batch = max(1, most // (images.shape[1] * images.shape[2]))
+    for start in range(0, len(images), batch):
+        part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(to)
+        x = part.permute(0, 3, 1, 2).float() * (2 / 255) - 1  # a view: bytes come channels last
+        total = torch.zeros((), device=to)
+        for number in range(views):
+            with device.autocast:
+                logits = network(view(x, number))
+            total = total + view_back(logits.float().softmax(1), number)
+        found[start : start + batch] = (total / views).cpu().numpy()
+    return found
+
+
+def view(x: torch.Tensor, number: int) -> torch.Tensor:
+    """One of the 8 ways to lay an image down; 0 is as it is. (N, C, H, W), sides may swap."""
+    if number & 1:
+        x = x.flip(2)
+    if number & 2:
+        x = x.flip(3)
+    return x.transpose(2, 3) if number & 4 else x
+
+
+def view_back(x: torch.Tensor, number: int) -> torch.Tensor:
+    """Undo :func:`view`."""
+    if number & 4:
+        x = x.transpose(2, 3)
+    if number & 2:
+        x = x.flip(3)
+    return x.flip(2) if number & 1 else x
+
+
+def save(
+    folder: Path,
+    card: ModelCard,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    width: int,
+    threshold: float,
+) -> ModelCard:
+    """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
+
+    Weights are stored in float16: half the size, and probabilities move by under 0.01.
+    """
+    full = card.model_copy(
+        update={
+            "task": TASK,
+            "architecture": ARCHITECTURE,
+            "arguments": {"width": width},
+            "mpp": MPP,
+            "patch_px": CROP_PX,
+            "classes": CLASSES,
+            "input_range": (-1.0, 1.0),
+            "operating_point": threshold,
+            "settings": {"threshold": threshold},
+        }
+    )
+    return save_model(folder, full, {name: value.half() for name, value in weights.items()})
