@@ -18,7 +18,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.files import write_text, written
-from napari_pathogan.idc import calibrate, context, model
+from napari_pathogan.idc import calibrate, context, generate, model
 from napari_pathogan.idc.data import (
     CLASSES,
     PatchFolder,
@@ -124,7 +124,18 @@ def learn(
         if rest is not None:
             fold = np.where(np.isin(patches.patients, rest.names), 0, -1)
             _test(patches, fold, 0, tested, by=finished.result, device=device)
-    reports = _finish(patches, config, run, tested, finished.result, name=name, data=data)
+    trained: Trained = finished.result
+    data = data or TrainingData(name="patches", terms="not stated")
+    name = name or run.path.name
+    reports = _finish(patches, config, run, tested, trained, name=name, data=data)
+    if trained.generator is not None:
+        generate.save(
+            run.path / generate.FOLDER,
+            trained.generator,
+            name=f"{name}-generator",
+            data=_of(data, learning),
+            recipe=config.to_json(),
+        )
     summary = {
         "model": str(run.model),
         **{key: r.to_dict() for key, r in zip(("patch", "heat_map"), reports, strict=False)},
@@ -260,6 +271,10 @@ def _how(config: TrainConfig, folds: int) -> str:
     return f"{command}, with this recipe: on patients held out, who also calibrated it"
 
 
+def _of(data: TrainingData, patches: PatchFolder) -> TrainingData:
+    return data.model_copy(update={"patients": patches.names, "n_images": len(patches)})
+
+
 def _finish(
     patches: PatchFolder,
     config: TrainConfig,
@@ -268,25 +283,23 @@ def _finish(
     trained: Trained,
     *,
     name: str,
-    data: TrainingData | None,
+    data: TrainingData,
 ) -> tuple[Report, ...]:
     known = (tested.fold >= 0) & (patches.labels >= 0)
     done = Calibrated(calibrate.UNFITTED, context.Context(SIGMAS, SHARES, calibrate.UNFITTED))
     if len(np.unique(patches.labels[known])) == len(CLASSES):
         done = calibrated(patches, tested)
-    data = data or TrainingData(name="patches", terms="not stated")
-    data = data.model_copy(update={"patients": patches.names, "n_images": len(patches)})
     metrics = {
         prefix + key: Metric(**value._asdict())
         for prefix, r in zip(("", "heat_map_"), done.reports, strict=False)
         for key, value in r.metrics.items()
     }
     card = ModelCard(
-        name=name or run.path.name,
+        name=name,
         title=f"IDC {_NAMES[config.method]}, width {config.width:g}, {len(patches.names)} patients",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
-        training_data=(data,),
+        training_data=(_of(data, patches),),
         recipe=config.to_json(),
         metrics=metrics,
         measured_by=_how(config, int(tested.fold.max()) + 1) if metrics else "",

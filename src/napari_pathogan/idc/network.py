@@ -7,10 +7,15 @@ on every convolution but the first and the last of each network.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PATCH_PX = 50
 SIZES = (50, 25, 13, 7, 4, 2)
@@ -73,9 +78,11 @@ class Generator(nn.Module):
         Width multiplier, as for the discriminator.
     latent
         Length of the noise vector.
+    spectral
+        Normalise the weights while training; false for a network with folded weights.
     """
 
-    def __init__(self, width: float = 1.0, latent: int = 100) -> None:
+    def __init__(self, width: float = 1.0, latent: int = 100, *, spectral: bool = True) -> None:
         super().__init__()
         self.latent = latent
         channels = [*filters(width)[::-1], 3]
@@ -87,7 +94,7 @@ class Generator(nn.Module):
             layer: nn.Module = nn.ConvTranspose2d(
                 channels[i], channels[i + 1], 3, 2, 1, output_padding=padding
             )
-            layers += [spectral_norm(layer) if 0 < i < 4 else layer]
+            layers += [spectral_norm(layer) if spectral and 0 < i < 4 else layer]
             layers += [nn.ReLU() if i < 4 else nn.Tanh()]
         self.trunk = nn.Sequential(*layers)
 
@@ -97,6 +104,13 @@ class Generator(nn.Module):
         h = self.project(torch.cat([z, condition], 1))
         drawn: torch.Tensor = self.trunk(h.view(-1, self.start, SIZES[5], SIZES[5]))
         return drawn
+
+
+def to_bytes(drawn: torch.Tensor) -> np.ndarray:
+    """Turn what a generator drew, (N, 3, H, W) in [-1, 1], into uint8 RGB (N, H, W, 3)."""
+    scaled = (drawn.detach().float().cpu().permute(0, 2, 3, 1) + 1) * 127.5
+    pixels: np.ndarray = scaled.round().to(torch.uint8).numpy()
+    return pixels
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ from napari_pathogan.idc.augment import Palette, augment
 from napari_pathogan.idc.data import UNLABELLED, PatchFolder, hide_labels, need_both_classes
 from napari_pathogan.idc.losses import adversarial_loss, class_loss, gradient_penalty
 from napari_pathogan.idc.metrics import mean_patient_auc
-from napari_pathogan.idc.network import Discriminator, Generator, folded_state
+from napari_pathogan.idc.network import Discriminator, Generator, folded_state, to_bytes
 from napari_pathogan.idc.recipe import TrainConfig, learning_rate
 from napari_pathogan.idc.score import score
 
@@ -48,10 +48,14 @@ _SAMPLES = 16  # generated patches of each class in a preview
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training ends with: the discriminator with folded weights, and reference colours."""
+    """What training ends with: both networks with folded weights, and reference colours.
+
+    ``generator`` is None where the plain CNN was trained.
+    """
 
     network: Discriminator
     reference: SlideColours
+    generator: Generator | None = None
 
 
 class Trainer:
@@ -74,8 +78,9 @@ class Trainer:
         self.fixed_z = torch.randn(2 * _SAMPLES, 100)
         self.ema = EMA(self.d.to(device.torch), config.ema)
         self.optimisers = {"d": self._adam(self.d)}
+        self.g_ema: EMA | None = None
         if self.g is not None:
-            self.g.to(device.torch)
+            self.g_ema = EMA(self.g.to(device.torch), config.ema)
             self.optimisers["g"] = self._adam(self.g)
 
     def _adam(self, network: torch.nn.Module) -> torch.optim.Optimizer:
@@ -151,6 +156,8 @@ class Trainer:
             real, idc = self.d(fake)
             loss = adversarial_loss(real.float(), real=True) + class_loss(idc.float(), asked)
         self._update("g", loss)
+        if self.g is not None and self.g_ema is not None:
+            self.g_ema.update(self.g)
         self.d.requires_grad_(requires_grad=True)
         return loss.detach()
 
@@ -180,16 +187,21 @@ class Trainer:
         average.load_state_dict(self.ema.shadow if self.config.ema else self.d.state_dict())
         return folded_state(average)
 
+    def generator(self) -> Generator:
+        """The averaged generator with its spectral norms folded in, on the CPU."""
+        assert self.g is not None
+        assert self.g_ema is not None
+        average = Generator(self.config.width)
+        average.load_state_dict(self.g_ema.shadow if self.config.ema else self.g.state_dict())
+        folded = Generator(self.config.width, spectral=False)
+        folded.load_state_dict(folded_state(average))
+        return folded.eval()
+
     @torch.no_grad()
     def samples(self) -> np.ndarray:
         """Generated patches as one picture, healthy in the upper half: uint8 (Y, X, 3)."""
-        assert self.g is not None
         asked = torch.arange(2 * _SAMPLES) >= _SAMPLES
-        self.g.eval()
-        to = self.device.torch
-        drawn = self.g(self.fixed_z.to(to), asked.float().to(to))
-        self.g.train()
-        tiles = ((drawn.cpu().permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+        tiles = to_bytes(self.generator()(self.fixed_z, asked.float()))
         rows = tiles.reshape(4, -1, *tiles.shape[1:]).transpose(0, 2, 1, 3, 4)
         return np.ascontiguousarray(rows.reshape(4 * tiles.shape[1], -1, 3))
 
@@ -202,6 +214,7 @@ class Trainer:
             "best": self.best,
             "stale": self.stale,
             "ema": self.ema.state_dict(),
+            "g_ema": self.g_ema.state_dict() if self.g_ema else None,
             "networks": {name: dict(n.state_dict()) for name, n in networks.items()},
             "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
         }
@@ -212,8 +225,9 @@ class Trainer:
         self.best_auc, self.best = state["best_auc"], state["best"]
         self.ema.load_state_dict(state["ema"])
         self.d.load_state_dict(state["networks"]["d"])
-        if self.g is not None:
+        if self.g is not None and self.g_ema is not None:
             self.g.load_state_dict(state["networks"]["g"])
+            self.g_ema.load_state_dict(state["g_ema"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
 
@@ -280,7 +294,8 @@ def train(
         save_state(run.checkpoint, trainer.state())
         yield Checkpoint(trainer.epoch, run.checkpoint)
     weights = trainer.best if config.patience and trainer.best else trainer.weights()
-    trained = Trained(_network(config, weights), trainer.palette.reference)
+    generator = trainer.generator() if trainer.g is not None else None
+    trained = Trained(_network(config, weights), trainer.palette.reference, generator)
     yield Finished(trained, {"epochs": trainer.epoch})
 
 
