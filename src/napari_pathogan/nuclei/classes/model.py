@@ -1,0 +1,278 @@
+"""A trained class model: critic and generator, what its classes are called, and how sure it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.models import ModelCard, load_model, save_model
+from napari_pathogan.errors import ModelError, PathoganError
+from napari_pathogan.nuclei.classes.crops import CROP_PX
+from napari_pathogan.nuclei.classes.gallery import grid_picture
+from napari_pathogan.nuclei.classes.network import Critic, Generator
+from napari_pathogan.slides.slide_colours import SlideColours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+TASK = "nuclei-classes"
+ARCHITECTURE = "infogan"
+PALETTE = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
+_BATCH = {"cuda": 4096, "cpu": 256}
+_HEX = re.compile("#[0-9a-fA-F]{6}")
+_VIEWS = 4  # quarter turns that a probability is the mean of
+
+
+class ClassNameError(PathoganError, ValueError):
+    """Names or colours of classes that can't be given to a model."""
+
+
+@dataclass(eq=False)
+class ClassModel:
+    """A model that tells classes of nuclei apart which it found by itself.
+
+    Attributes
+    ----------
+    card
+        What it was trained on, how well it does, what it is not for.
+    critic, generator
+        The InfoGAN's networks.
+    device
+        Where it computes and how precisely.
+    reference
+        The colours that nuclei are carried to where their slide's colours are known.
+    temperature
+        What class logits are divided by, so that doubt shows.
+    """
+
+    card: ModelCard
+    critic: Critic
+    generator: Generator
+    device: Device
+    reference: SlideColours
+    temperature: float = 1.0
+    crop_px: int = CROP_PX
+
+    @classmethod
+    def load(cls, name: str | Path = "nuclei-classes-crc", device: str = "auto") -> ClassModel:
+        """Load an embedded model by name, or a run's by its folder.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelError
+            If there is none, or its files don't fit together or are for another task.
+        """
+        card, weights = load_model(name, TASK)
+        if card.architecture != ARCHITECTURE:
+            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
+            raise ModelError(msg)
+        try:
+            critic = Critic(**card.arguments["critic"])
+            generator = Generator(**card.arguments["generator"])
+            critic.load_state_dict(_part(weights, "critic."))
+            generator.load_state_dict(_part(weights, "generator."))
+            _check_names(card.classes, card.settings["colours"], generator.classes)
+            return cls(
+                card,
+                critic.eval().requires_grad_(requires_grad=False),
+                generator.eval().requires_grad_(requires_grad=False),
+                choose_device(device),
+                SlideColours.from_json(card.settings["reference"]),
+                float(card.settings["temperature"]),
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
+            raise ModelError(msg) from error
+
+    @property
+    def mpp(self) -> float:
+        """Micrometres per pixel of a crop."""
+        assert self.card.mpp is not None
+        return self.card.mpp
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the classes are called, in the order of their numbers."""
+        return self.card.classes
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """The classes' colours, ``#rrggbb``."""
+        return tuple(self.card.settings["colours"])
+
+    def probability(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        crops
+            uint8 (N, 40, 40, 3), RGB at the model's um per pixel (see :mod:`.crops`).
+        stain
+            The colours of the slide they are from (:func:`.crops.stain_around`), to carry them to
+            the model's; None takes them as they are.
+
+        Returns
+        -------
+        float32 (N, C); rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If the crops have another shape.
+        """
+        found = [np.empty((0, len(self.names)), np.float32)]
+        for x in self._batches(crops, stain):
+            total = torch.zeros((), device=x.device)
+            for turn in range(_VIEWS):
+                logits = self.critic(x.rot90(turn, (2, 3)))[1]
+                total = total + (logits.float() / self.temperature).softmax(1)
+            found.append((total / _VIEWS).cpu().numpy())
+        return np.concatenate(found)
+
+    def features(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
+        """What the class head looks at, averaged over each crop: float32 (N, F)."""
+        width = self.critic.real.in_features // (CROP_PX // 8) ** 2
+        found = [np.empty((0, width), np.float32)]
+        for x in self._batches(crops, stain):
+            found.append(self.critic.trunk(x).mean((2, 3)).float().cpu().numpy())  # noqa: PERF401
+        return np.concatenate(found)
+
+    def _batches(self, crops: np.ndarray, stain: SlideColours | None) -> Iterator[torch.Tensor]:
+        crops = np.asarray(crops)
+        if crops.shape[1:] != (CROP_PX, CROP_PX, 3):
+            msg = f"crops are {crops.shape}; the class model reads (N, {CROP_PX}, {CROP_PX}, 3)"
+            raise ValueError(msg)
+        to = self.device.torch
+        self.critic.to(to)
+        batch = _BATCH.get(to.type, 512)
+        for start in range(0, len(crops), batch):
+            part = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).to(to)
+            yield prepared(part, stain.map_to(self.reference) if stain else None)
+
+    def generate(self, n: int, label: int | None = None, seed: int = 0) -> np.ndarray:
+        """Draw nuclei.
+
+        Parameters
+        ----------
+        n
+            How many.
+        label
+            Of which class; None draws each class as often as any other.
+        seed
+            The same seed draws the same nuclei.
+
+        Returns
+        -------
+        uint8 (n, 40, 40, 3), in the model's reference colours.
+
+        Raises
+        ------
+        ClassNameError
+            If there is no such class.
+        """
+        classes = len(self.names)
+        if label is not None and not 0 <= label < classes:
+            msg = f"there is no class {label}; this model has {classes}, from 0"
+            raise ClassNameError(msg)
+        rng = torch.Generator().manual_seed(seed)
+        z = torch.randn(n, self.generator.latent, generator=rng)
+        if label is None:
+            c = torch.randint(classes, (n,), generator=rng)
+        else:
+            c = torch.full((n,), label)
+        return self._draw(z, c)
+
+    def grid(self, rows: int = 8, seed: int = 0) -> np.ndarray:
+        """Draw the paper's Figure 7: classes across, the same z along a row.
+
+        Returns
+        -------
+        uint8 (Y, X, 3), each class under a strip of its colour.
+        """
+        classes = len(self.names)
+        z = torch.randn(rows, self.generator.latent, generator=torch.Generator().manual_seed(seed))
+        drawn = self._draw(z.repeat_interleave(classes, 0), torch.arange(classes).repeat(rows))
+        return grid_picture(drawn.reshape(rows, classes, *drawn.shape[1:]), self.colours)
+
+    @torch.inference_mode()
+    def _draw(self, z: torch.Tensor, c: torch.Tensor) -> np.ndarray:
+        to = self.device.torch
+        self.generator.to(to)
+        batch = _BATCH.get(to.type, 512)
+        parts = [
+            as_bytes(self.generator(a.to(to), b.to(to)))
+            for a, b in zip(z.split(batch), c.split(batch), strict=True)
+        ]
+        return np.concatenate(parts)
+
+    def renamed(self, names: Sequence[str], colours: Sequence[str] | None = None) -> ClassModel:
+        """The same model with the user's names, and colours, of its classes.
+
+        Raises
+        ------
+        ClassNameError
+            If there are not as many as classes, a name is empty or given twice, or a colour is
+            not ``#rrggbb``.
+        """
+        names, colours = tuple(names), tuple(colours or self.colours)
+        _check_names(names, colours, len(self.names))
+        settings = {**self.card.settings, "colours": list(colours)}
+        card = self.card.model_copy(update={"classes": names, "settings": settings})
+        return replace(self, card=card)
+
+    def save(self, folder: Path) -> ModelCard:
+        """Write the model, with the names it has, to a folder of its own."""
+        return save(folder, self)
+
+
+def prepared(crops: torch.Tensor, recolour: tuple[np.ndarray, np.ndarray] | None) -> torch.Tensor:
+    """Crops as the networks see them: uint8 (N, S, S, 3) -> float32 (N, 3, S, S) in [-1, 1].
+
+    ``recolour`` is a matrix (3, 3) and an offset (3,) applied to RGB in [0, 1] first.
+    """
+    x = crops.float()
+    if recolour is None:
+        x = x * (2 / 255) - 1
+    else:
+        matrix, offset = (torch.tensor(a, dtype=torch.float32, device=x.device) for a in recolour)
+        x = ((x @ (matrix.T * (2 / 255))) + (offset * 2 - 1)).clamp_(-1, 1)
+    return x.permute(0, 3, 1, 2)  # a view: bytes come channels last
+
+
+def as_bytes(x: torch.Tensor) -> np.ndarray:
+    """Pictures (N, 3, S, S) in [-1, 1] -> uint8 (N, S, S, 3)."""
+    pixels = (x.float().cpu().permute(0, 2, 3, 1) + 1) * 127.5
+    return pixels.round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
+
+
+def save(folder: Path, model: ClassModel) -> ModelCard:
+    """Write a model folder; weights are stored in float16, half the size."""
+    parts: dict[str, torch.Tensor] = {}
+    for prefix, network in (("critic", model.critic), ("generator", model.generator)):
+        for name, value in network.state_dict().items():
+            whole = not value.is_floating_point()
+            parts[f"{prefix}.{name}"] = value if whole else value.half()
+    return save_model(folder, model.card, parts)
+
+
+def _part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def _check_names(names: Sequence[str], colours: Sequence[str], classes: int) -> None:
+    if len(names) != classes or len(colours) != classes:
+        msg = f"{len(names)} names and {len(colours)} colours for {classes} classes; give one each"
+        raise ClassNameError(msg)
+    if not all(name.strip() for name in names) or len(set(names)) < classes:
+        msg = f"classes need different names that are not empty, not {', '.join(map(repr, names))}"
+        raise ClassNameError(msg)
+    wrong = [colour for colour in colours if not _HEX.fullmatch(colour)]
+    if wrong:
+        msg = f"{wrong[0]!r} is no colour; give it as #rrggbb, such as #d62728"
+        raise ClassNameError(msg)
