@@ -29,7 +29,11 @@ def test_contributions(manifest):
     assert {"napari/layers/classify", "napari/layers/annotate", "napari/file/new_layer"} <= set(
         offered.menus
     )
-    assert {sample.key for sample in offered.sample_data} == {"he_phantom", "ihc"}
+    assert {sample.key for sample in offered.sample_data} == {
+        "he_phantom",
+        "he_phantom_40x",
+        "ihc",
+    }
     patterns = {p for reader in offered.readers for p in reader.filename_patterns}
     assert {"*.svs", "*.ndpi", "*.scn", "*.mrxs", "*.tif", "*.zarr"} <= patterns
     assert "*.png" not in patterns

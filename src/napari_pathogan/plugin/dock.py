@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.form import Form, Ties, Welcome
@@ -50,6 +51,9 @@ class Dock(QWidget):
 
     title: ClassVar[str]
     task: ClassVar[str]
+    helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
+    sample: ClassVar[str] = samples.PHANTOM
+    about_sample: ClassVar[str] = "A small drawn slide with tumour-like and healthy regions"
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
@@ -62,7 +66,7 @@ class Dock(QWidget):
         self.setWindowTitle(self.title)
         set_cache_mb(settings().cache_mb)
 
-        self.welcome = Welcome(self.viewer)
+        self.welcome = Welcome(self.viewer, self.sample, self.about_sample)
         self.form = Form(regions=(WHOLE, VIEW, SHAPES))
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 9, 9, 9)
@@ -115,6 +119,9 @@ class Dock(QWidget):
 
     def model_changed(self, card: ModelCard) -> None:
         """Another model was chosen."""
+
+    def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:
+        """Take the models of one of :attr:`helpers`; the task's own come after."""
 
     # what all docks do
 
@@ -274,14 +281,18 @@ class Dock(QWidget):
         """List the models and get ready for them in the background: importing torch takes long."""
         self.form.run.setEnabled(False)
         search = run_in_viewer(
-            _find(self.task, settings().models_folders, self.warm_up),
+            _find((*self.helpers, self.task), settings().models_folders, self.warm_up),
             title="Getting models ready",
             on_event=self._found,
         )
         self._ties.add(search.cancel)
 
     def _found(self, event: Event) -> None:
-        if isinstance(event, Found):
+        if not isinstance(event, Found):
+            return
+        if event.task in self.helpers:
+            self.helpers_found(event.task, event.models)
+        else:
             self._models = event.models
             self.form.offer_models(list(self._models))
             self._model_chosen()
@@ -297,18 +308,23 @@ class Dock(QWidget):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found(Event):
-    """The models there are, by name: folder and card."""
+    """The models there are for a task, by name: folder and card."""
 
     models: dict[str, tuple[Path, ModelCard]]
+    task: str = ""
 
 
-def _find(task: str, folders: tuple[Path, ...], warm_up: Callable[[], None]) -> Iterator[Event]:
-    """Find the models of a task, then import what running them needs."""
+def _find(
+    tasks: tuple[str, ...], folders: tuple[Path, ...], warm_up: Callable[[], None]
+) -> Iterator[Event]:
+    """Find the models of some tasks, then import what running them needs."""
     yield Progress(0, 0, "looking for models")
     ready_for_torch()
     from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
 
-    folder_of = find_models(task, *folders)
-    yield Found({name: (folder, read_card(folder)) for name, folder in folder_of.items()})
+    for task in tasks:
+        folder_of = find_models(task, *folders)
+        models = {name: (folder, read_card(folder)) for name, folder in folder_of.items()}
+        yield Found(models, task)
     warm_up()
     yield Finished()

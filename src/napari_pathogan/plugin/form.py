@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
@@ -67,18 +65,23 @@ class Ties:
 
 
 class Welcome(QWidget):
-    """What a dock shows before any slide is open."""
+    """What a dock shows before any slide is open.
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    Parameters
+    ----------
+    sample, about
+        The sample data to try, a file of :data:`samples.FOLDER`, and what is on it.
+    """
+
+    def __init__(self, viewer: napari.Viewer, sample: str, about: str) -> None:
         super().__init__()
         text = label("<b>Start with a slide</b><br>Aperio, Hamamatsu, Leica, TIFF, OME-Zarr, PNG…")
         self.open = QPushButton("Open a slide…")
         self.sample = QPushButton("Try the sample")
         self.open.clicked.connect(partial(commands.open_slide, viewer))
-        phantom = Path(str(resources.files("napari_pathogan.plugin") / "sample_data"))
-        self.sample.clicked.connect(partial(commands.show_slide, viewer, phantom / samples.PHANTOM))
+        self.sample.clicked.connect(partial(commands.show_slide, viewer, samples.FOLDER / sample))
         self.open.setToolTip("Choose a slide file on this computer")
-        self.sample.setToolTip("A small drawn slide with tumour-like and healthy regions")
+        self.sample.setToolTip(about)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)

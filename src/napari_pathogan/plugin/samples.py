@@ -6,14 +6,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+FOLDER = Path(str(resources.files("napari_pathogan.plugin") / "sample_data"))
 PHANTOM = "he_phantom.ome.tif"
+PHANTOM_40X = "he_phantom_40x.ome.tif"
 
 
 def he_phantom() -> list[tuple[Any, dict[str, Any], str]]:
     """An H&E-like slide drawn by a program, with IDC-like and healthy regions."""
-    from napari_pathogan.plugin.reader import read  # noqa: PLC0415  (slow to import)
+    return _open(PHANTOM)
 
-    return read(str(Path(str(resources.files("napari_pathogan.plugin") / "sample_data")) / PHANTOM))
+
+def he_phantom_40x() -> list[tuple[Any, dict[str, Any], str]]:
+    """An H&E-like field at 40x drawn by a program, with nuclei of three kinds."""
+    return _open(PHANTOM_40X)
 
 
 def ihc() -> list[tuple[Any, dict[str, Any], str]]:
@@ -26,3 +31,9 @@ def ihc() -> list[tuple[Any, dict[str, Any], str]]:
     image = data.immunohistochemistry()  # type: ignore[no-untyped-call]
     slide = Slide.from_arrays([image], name="IHC (scikit-image)")
     return [slide_layer(slide)]
+
+
+def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
+    from napari_pathogan.plugin.reader import read  # noqa: PLC0415  (slow to import)
+
+    return read(str(FOLDER / name))
