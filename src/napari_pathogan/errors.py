@@ -61,3 +61,11 @@ class OutputError(PathoganError, OSError):
 
 class JobError(PathoganError, RuntimeError):
     """A background run failed, or can't be started, cancelled or resumed."""
+
+
+class StudyError(PathoganError, ValueError):
+    """A reader study can't be made, opened or reported: settings, images, key or records."""
+
+
+class SessionError(PathoganError, RuntimeError):
+    """A reader's session can't go on: open elsewhere, finished, or not an answer to its question."""
