@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
@@ -121,6 +122,24 @@ def labels(n: int, label: str | None) -> np.ndarray:
         msg = f"{label!r} is not a class that can be drawn; give {' or '.join(CLASSES)}"
         raise SettingError(msg)
     return np.full(n, CLASSES.index(label))
+
+
+def png_text(card: ModelCard, label: str, seed: int, number: int) -> PngInfo:
+    """Text that stays with a generated PNG: that it is synthetic, and how to draw it again."""
+    text = PngInfo()
+    for key, value in {
+        "Title": f"Synthetic patch, {label}",
+        "Description": "Drawn by a neural network. It shows no tissue of any patient.",
+        "Software": f"napari-pathogan {card.versions.get('napari-pathogan', '')}".strip(),
+        "synthetic": "true",
+        "generator": f"{card.name} {card.sha256[:12]}",
+        "label": label,
+        "seed": str(seed),
+        "number": str(number),
+        "mpp": f"{card.mpp:g}",
+    }.items():
+        text.add_text(key, value)
+    return text
 
 
 def save(
