@@ -81,7 +81,7 @@ class Study:
     """An open study, without its key: what readers' sessions and the report start from."""
 
     folder: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
 
     @classmethod
     def open(cls, folder: str | Path) -> Study:

@@ -1,0 +1,177 @@
+"""Making a study: draw the images, check them, make them alike, hide what they are, seal the key."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan import __version__
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.errors import OutputError, StudyError
+from napari_pathogan.files import sha256, write_text, written
+from napari_pathogan.study.blocks import CONTROL, make_items
+from napari_pathogan.study.config import StudyConfig, make_config, read_config
+from napari_pathogan.study.layout import IMAGES, MANIFEST, READERS, Key, Manifest, key_path
+from napari_pathogan.study.pictures import Album, save, square_side, uniform
+from napari_pathogan.study.record import Study
+from napari_pathogan.study.sieve import Sieve
+from napari_pathogan.study.sources import pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_pathogan.study.blocks import Drawn
+    from napari_pathogan.study.sources import Draw
+
+__all__ = ["StudyConfig", "make_config", "new_study", "read_config"]
+
+_DATE = 946684800.0  # 2000-01-01: all images have one date
+
+
+def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> Iterator[Event]:
+    """Make a study's folder, and its answer key beside it (``FOLDER.key.json``).
+
+    Parameters
+    ----------
+    config
+        What it is to be.
+    folder
+        Must not exist yet, or be empty.
+    draw
+        Makes images with a generator: ``napari_pathogan.generators.generate``.
+
+    Yields
+    ------
+    Event
+        Progress; Warn for images that were left out; Finished with the :class:`Study`.
+
+    Raises
+    ------
+    StudyError
+        If there are fewer good images than asked for, or a real image is among the generated.
+    OutputError
+        If the folder holds something already or can't be written. Nothing is half written.
+    """
+    _need_room(folder)
+    practice = config.session.practice
+    pairs = config.mode == "pairs"
+    n_real = config.n_real + (practice if pairs else practice // 2)
+    n_generated = config.n_generated + (practice if pairs else practice - practice // 2)
+    pool = Album()
+    real = yield from _gather(config, n=n_real, real=True, pool=pool, draw=draw)
+    generated = yield from _gather(config, n=n_generated, real=False, pool=pool, draw=draw)
+    yield from _say_sizes(config, real, generated)
+    try:
+        yield from _write(config, folder, real, generated)
+    except BaseException:  # a cancelled study leaves no key behind either
+        if not folder.is_dir():
+            key_path(folder).unlink(missing_ok=True)
+        raise
+    study = Study.open(folder)
+    summary = {"study": str(folder), "key": str(key_path(folder)), "images": n_real + n_generated}
+    yield Finished(study, summary)
+
+
+def _need_room(folder: Path) -> None:
+    for path in (folder, key_path(folder)):
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            msg = f"{path} is there already; choose another place for the study"
+            raise OutputError(msg)
+
+
+def _gather(
+    config: StudyConfig, *, n: int, real: bool, pool: Album, draw: Draw | None
+) -> Generator[Event, None, list[Drawn]]:
+    """Draw ``n`` good images, evenly from the sources and by turns; ``pool`` holds the real ones."""
+    sources = config.real if real else config.generated
+    chosen = Album()
+    drawn: list[list[Drawn]] = []
+    for number, source in enumerate(sources):
+        wanted = n // len(sources) + (number < n % len(sources))
+        sieve = Sieve(real, pool, chosen)
+        own: list[Drawn] = []
+        found = pictures(source, wanted, config.images, draw, _seed(config.seed, number, real))
+        for one in found:
+            if isinstance(one, Event):
+                yield one
+                continue
+            good = sieve.take(one, enough=len(own) == wanted)
+            own += [good] if good else []
+            if len(own) == wanted and source.folder is None:
+                break  # a folder is looked through to its end, for copies of real images
+        left_out = list(sieve.left_out())
+        if len(own) < wanted:
+            why = f": {'; '.join(left_out)}" if left_out else ""
+            msg = f"{source.name}: {wanted} images are needed, {len(own)} are there{why}"
+            raise StudyError(f"{msg}; give more images or ask for fewer")
+        yield from (Warn(f"{source.name}: {line}") for line in left_out)
+        drawn.append(own)
+    turns = itertools.zip_longest(*drawn)
+    return [one for turn in turns for one in turn if one is not None]
+
+
+def _seed(seed: int, number: int, real: bool) -> int:  # noqa: FBT001
+    """Seeds far apart, so that sources and studies with neighbouring seeds share no draw."""
+    return int(np.random.SeedSequence([seed, number, real]).generate_state(1)[0] >> 1)
+
+
+def _say_sizes(
+    config: StudyConfig, real: Sequence[Drawn], generated: Sequence[Drawn]
+) -> Iterator[Event]:
+    sides = [sorted({square_side(one.image) for one in many}) for many in (real, generated)]
+    if sides[0] != sides[1]:
+        spans = [f"{own[0]}" if len(own) == 1 else f"{own[0]} to {own[-1]}" for own in sides]
+        yield Warn(
+            f"real images have {spans[0]} px, generated ones {spans[1]} px: all are brought to the "
+            "smallest, but what was resampled more may still look it; give both at one size"
+        )
+    native, size = min(side for own in sides for side in own), config.images.size_px
+    if size is not None and size > native:
+        yield Warn(f"all images are enlarged from {native} to {size} px, real and generated alike")
+
+
+def _write(
+    config: StudyConfig, folder: Path, real: Sequence[Drawn], generated: Sequence[Drawn]
+) -> Iterator[Event]:
+    salt = secrets.token_hex(32)
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(salt.encode()).digest()))
+    native = min(square_side(one.image) for one in (*real, *generated))
+    size = config.images.size_px or native
+    items, drawn = make_items(config, real, generated, size, rng)
+    with written(folder) as beside:
+        (beside / IMAGES).mkdir(parents=True)
+        (beside / READERS).mkdir()
+        for done, (name, one) in enumerate(drawn.items()):
+            yield Progress(done, len(drawn), "saving images")
+            image = one.image
+            if one.truth.source != CONTROL:
+                image = uniform(image, native, size, config.images.jpeg_quality)
+            save(beside / IMAGES / f"{name}.png", image)
+        truth = {name: one.truth for name, one in drawn.items()}
+        key = Key(salt=salt, config=config.model_dump(mode="json"), truth=truth)
+        write_text(key_path(folder), key.model_dump_json(indent=1))
+        images = {name: sha256(beside / IMAGES / f"{name}.png") for name in drawn}
+        manifest = Manifest(
+            name=config.name,
+            mode=config.mode,
+            question=config.question,
+            consent=config.session.consent,
+            size_px=size,
+            margin=config.analysis.margin,
+            order_seed=secrets.token_hex(16),
+            images=images,
+            items=items,
+            key_sha256=sha256(key_path(folder)),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            version=__version__,
+        )
+        write_text(beside / MANIFEST, manifest.model_dump_json(indent=1))
+        for path in (beside / IMAGES).iterdir():
+            os.utime(path, (_DATE, _DATE))
