@@ -35,7 +35,8 @@ class Answer:
     time_s
         From the image's appearing to the answer.
     zooms
-        (seconds since the image appeared, zoom factor) each time the reader zoomed.
+        How the image was shown first, then each time the reader zoomed or moved: ``t`` seconds
+        since it appeared, ``zoom`` screen px per image px, ``y``, ``x`` image px in the middle.
     at
         When it was written, ISO 8601, UTC.
     """
@@ -46,7 +47,7 @@ class Answer:
     choice: str
     confidence: int
     time_s: float
-    zooms: tuple[tuple[float, float], ...]
+    zooms: tuple[Mapping[str, float], ...]
     at: str
 
 
@@ -121,7 +122,6 @@ def _wrong(
 
 
 def _answer(reader: str, entry: Mapping[str, Any]) -> Answer:
-    zooms = tuple((float(t), float(factor)) for t, factor in entry["zooms"])
     return Answer(
         reader,
         entry["trial"],
@@ -129,6 +129,6 @@ def _answer(reader: str, entry: Mapping[str, Any]) -> Answer:
         entry["choice"],
         int(entry["confidence"]),
         float(entry["time_s"]),
-        zooms,
+        tuple(entry["zooms"]),
         str(entry["at"]),
     )

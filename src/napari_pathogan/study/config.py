@@ -52,6 +52,7 @@ practice = 6               # images before the study, not counted
 repeats = 0.1              # share of the images that is shown twice
 controls = 2               # images that only say what to answer: is the reader awake?
 block = 20                 # images between breaks
+interpolation = "nearest"  # how pixels are magnified on the screen, for all readers; or "linear"
 # question = "..."         # asked under every image
 # consent = "..."          # agreed to before the first image
 
@@ -130,6 +131,8 @@ class SessionSettings(_Settings):
         Images that only say what to answer.
     block
         Trials between breaks.
+    interpolation
+        How pixels are magnified on the screen; the same for all readers.
     question, consent
         Texts shown to the reader; an empty question takes the usual one of the mode.
     """
@@ -138,6 +141,7 @@ class SessionSettings(_Settings):
     repeats: float = Field(default=0.1, ge=0, le=0.5)
     controls: int = Field(default=2, ge=0, le=20)
     block: int = Field(default=20, ge=2)
+    interpolation: Literal["nearest", "linear"] = "nearest"
     question: str = ""
     consent: str = CONSENT
 

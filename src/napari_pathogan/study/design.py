@@ -163,6 +163,7 @@ def _write(
             mode=config.mode,
             question=config.question,
             consent=config.session.consent,
+            interpolation=config.session.interpolation,
             size_px=size,
             margin=config.analysis.margin,
             order_seed=secrets.token_hex(16),

@@ -65,6 +65,7 @@ class Manifest(_Part):
     mode: Literal["yes-no", "pairs"]
     question: str
     consent: str
+    interpolation: Literal["nearest", "linear"] = "nearest"
     size_px: int
     margin: float
     order_seed: str

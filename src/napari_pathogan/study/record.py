@@ -41,7 +41,7 @@ from napari_pathogan.study.layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +292,7 @@ class Session:
         choice: str,
         confidence: int,
         time_s: float,
-        zooms: Sequence[tuple[float, float]] = (),
+        zooms: Sequence[Mapping[str, float]] = (),
         *,
         trial: str | None = None,
     ) -> None:
@@ -307,7 +307,8 @@ class Session:
         time_s
             From the image's appearing to the answer.
         zooms
-            (seconds since the image appeared, zoom factor) each time the reader zoomed.
+            ``{"t", "zoom", "y", "x"}``: how the image was shown first, and each time the reader
+            zoomed or moved; see :class:`~.answers.Answer`.
         trial
             Id of the trial that is answered, where a key may be pressed twice: an answer to any
             but the present one is refused.
@@ -338,7 +339,7 @@ class Session:
                 "choice": choice,
                 "confidence": confidence,
                 "time_s": round(float(time_s), 3),
-                "zooms": [[round(float(t), 3), round(float(factor), 4)] for t, factor in zooms],
+                "zooms": [{k: round(float(v), 4) for k, v in zoom.items()} for zoom in zooms],
                 "at": _now(),
             }
         )
