@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+
+from napari_pathogan.engine.events import Event, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -70,3 +72,13 @@ def _single_core_threads(threads: int) -> Iterator[ThreadPoolExecutor]:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         torch.set_num_threads(cores)  # threads made later take the number that was set last
+
+
+def waiting_for(function: Callable[[], Result], what: str) -> Generator[Event, None, Result]:
+    """Call something that takes a while; ``Progress`` in between, so that it can be cancelled."""
+    results: list[Result] = []
+    with closing(work_ahead(lambda _: function(), [None], threads=1)) as work:
+        for done in work:
+            yield Progress(0, 0, what)
+            results += [] if done is None else [done[1]]
+    return results[0]
