@@ -1,0 +1,200 @@
+"""``pathogan stain``: learn styles, carry slides to them, and measure how well that goes."""
+
+from __future__ import annotations
+
+import json as js
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_pathogan.engine.events import Event
+    from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.stain.predict import Transfer
+
+app = typer.Typer(help="Slides in the colours of another laboratory.", no_args_is_help=True)
+
+
+class Recipe(StrEnum):
+    """With which settings."""
+
+    paper = "paper"
+    quick = "quick"
+
+
+class Method(StrEnum):
+    """How a slide is carried over."""
+
+    cnn = "cnn"
+    lut = "lut"
+    macenko = "macenko"
+    reinhard = "reinhard"
+
+
+@app.command()
+def train(  # noqa: PLR0917
+    folder: Annotated[
+        Path, typer.Argument(help="Images of one style; sub-folders are tissue classes.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    mpp: Annotated[float | None, typer.Option(help="um per pixel of the images.", min=0.01)] = None,
+    recipe: Annotated[
+        Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
+    ] = Recipe.paper,
+    width: Annotated[float | None, typer.Option(help="Width multiplier.", min=0.05)] = None,
+    class_loss: Annotated[
+        float | None, typer.Option(help="Weight of the class loss: 1/30 to 1/300; 0: without.")
+    ] = None,
+    holdout: Annotated[
+        float, typer.Option(help="Share of the patients to measure on first.", min=0, max=0.5)
+    ] = 0.25,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting: batch=8, lr=0.5.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the style; the run's by default.")] = "",
+    source: Annotated[str, typer.Option(help="What the images are, for the model card.")] = "",
+    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that stopped.")
+    ] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Learn a stain style from a pool of images."""
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.engine.models import TrainingData
+    from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.stain.data import StylePool
+    from napari_pathogan.stain.learn import learn
+    from napari_pathogan.stain.recipe import RECIPES
+
+    config = adjusted(RECIPES[recipe.value], settings or ())
+    config = replace(
+        config,
+        seed=seed,
+        width=width or config.width,
+        epochs=epochs or config.epochs,
+        class_loss=config.class_loss if class_loss is None else class_loss,
+    )
+    pool = StylePool.read(folder)
+    if holdout:
+        pool.split(holdout, seed)  # fails now if there is no second patient
+    run = RunFolder(output)
+    asked = {**config.to_json(), "holdout": holdout, "mpp": mpp, "data": str(folder)}
+    run.start(asked, resume=resume)
+    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    learning = learn(
+        pool, config, run, holdout=holdout, mpp=mpp, name=name, data=data, device=device
+    )
+    finished = follow(learning, as_json=events)
+    if not events:
+        for key, value in finished.summary.items():
+            typer.echo(f"{key}: {value}")
+
+
+@app.command()
+def apply(  # noqa: PLR0917
+    slide: Annotated[Path, typer.Argument(help="The slide.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="OME-Zarr to write.")],
+    style: Annotated[str, typer.Option(help="Name of a style, or its folder.")] = "",
+    reference: Annotated[
+        Path | None, typer.Option(help="An image in the wanted colours, in place of a style.")
+    ] = None,
+    method: Annotated[Method, typer.Option(help="How.")] = Method.cnn,
+    mpp: Annotated[
+        float | None, typer.Option(help="um per pixel, where the slide does not say.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Carry a slide to a style, or to the colours of a reference image."""
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.slides.slide import Slide
+
+    if bool(style) == (reference is not None):
+        msg = "give either a style or a reference image"
+        raise typer.BadParameter(msg, param_hint="--style, --reference")
+    with Slide.open(slide, mpp=mpp) as opened:
+        transfer = _transfer(opened, style, reference, method, device)
+        summary = follow(_written(opened, transfer, output), as_json=events).summary
+    for note in transfer.notes:
+        typer.echo(f"pathogan: {note}", err=True)
+    if as_json:
+        typer.echo(js.dumps(summary))
+    elif not events:
+        typer.echo(f"{slide.name} in the colours of {transfer.style}: {output}")
+
+
+@app.command()
+def evaluate(
+    source: Annotated[Path, typer.Argument(help="Images to carry over.")],
+    target: Annotated[Path, typer.Argument(help="Images of the style, best of other patients.")],
+    style: Annotated[str, typer.Option(help="Name of a style, or its folder.")] = "stain-tnbc",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare all methods as the paper's table does, on images of SOURCE carried to a style."""
+    from napari_pathogan.stain.data import StylePool
+    from napari_pathogan.stain.evaluate import evaluate as measure
+    from napari_pathogan.stain.model import StyleModel
+
+    loaded = StyleModel.load(style, device)
+    report = measure(StylePool.read(source), StylePool.read(target), loaded)
+    if json:
+        typer.echo(report.to_json())
+    else:
+        from rich.console import Console
+
+        Console().print(report.table())
+
+
+def _transfer(
+    slide: Slide, style: str, reference: Path | None, method: Method, device: str
+) -> Transfer:
+    from napari_pathogan.slides.slide import Slide as Opened
+    from napari_pathogan.stain import predict as task
+    from napari_pathogan.stain.model import StyleModel
+
+    how = task.Method(method.value)
+    if style:
+        return task.fit(slide, StyleModel.load(style, device), how)
+    assert reference is not None
+    if how in {task.Method.cnn, task.Method.lut}:
+        msg = "a reference image serves Macenko and Reinhard; the network needs a style"
+        raise typer.BadParameter(msg, param_hint="--method")
+    import numpy as np
+
+    with Opened.open(reference) as target:
+        pixels = np.concatenate(task.tissue_tiles(target, None))
+        return task.fit_reference(slide, pixels, how, target.name)
+
+
+def _written(slide: Slide, transfer: Transfer, output: Path) -> Iterator[Event]:
+    from napari_pathogan.engine.events import Finished
+    from napari_pathogan.stain.export import write_slide
+    from napari_pathogan.stain.predict import transferred
+
+    with transferred(slide, transfer) as made:
+        yield from write_slide(output, made)
+    yield Finished(
+        None,
+        {
+            "slide": slide.name,
+            "style": transfer.style,
+            "method": str(transfer.method),
+            "student_error_lab": transfer.student_error,
+            "notes": list(transfer.notes),
+            "file": str(output),
+        },
+    )

@@ -1,0 +1,117 @@
+"""Writing a slide as a pyramidal OME-Zarr 0.5, tile by tile."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_pathogan.files import written
+from napari_pathogan.slides import resample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from napari_pathogan.slides.slide import Slide
+
+_TILE = 512
+_COARSEST = 1024
+
+
+def write_slide(
+    path: Path, slide: Slide, attributes: Mapping[str, Any] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Write a slide as OME-Zarr 0.5: (Y, X) or (C, Y, X), each level half the size of the last.
+
+    Each pixel of the slide is read once; memory stays bounded. Closing the generator before its
+    end leaves nothing behind.
+
+    Parameters
+    ----------
+    attributes
+        Further attributes of the folder (JSON).
+
+    Yields
+    ------
+    done, total
+        Tiles of level 0 written so far, and in all.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    shapes = [slide.shape]
+    while max(shapes[-1]) > _COARSEST:
+        shapes.append((math.ceil(shapes[-1][0] / 2), math.ceil(shapes[-1][1] / 2)))
+    with written(path) as beside:
+        group = zarr.open_group(beside, mode="w", zarr_format=3)
+        levels = [_array(group, str(n), shape, slide) for n, shape in enumerate(shapes)]
+        corners = [
+            (y, x) for y in range(0, slide.shape[0], _TILE) for x in range(0, slide.shape[1], _TILE)
+        ]
+        for number, (y, x) in enumerate(corners):
+            size = min(_TILE, slide.shape[0] - y), min(_TILE, slide.shape[1] - x)
+            _put(levels[0], y, x, slide.resampled((y, x), (1.0, 1.0), size))
+            yield number + 1, len(corners)
+        for finer, coarser in itertools.pairwise(levels):
+            _halve(finer, coarser)
+            yield len(corners), len(corners)
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [_multiscale(slide, len(levels))]}
+        group.attrs.update(dict(attributes or {}))
+
+
+def _array(group: zarr.Group, name: str, shape: tuple[int, int], slide: Slide) -> zarr.Array:
+    colour = (3,) if slide.is_rgb else ()
+    return group.create_array(
+        name,
+        shape=(*colour, *shape),
+        chunks=(*colour, *(min(n, _TILE) for n in shape)),
+        dtype=slide.dtype,
+        dimension_names=["c", "y", "x"][-2 - len(colour) :],
+    )
+
+
+def _put(array: zarr.Array, y: int, x: int, tile: np.ndarray) -> None:
+    place = (slice(y, y + tile.shape[0]), slice(x, x + tile.shape[1]))
+    array[(..., *place)] = np.moveaxis(tile, -1, 0) if tile.ndim == 3 else tile
+
+
+def _halve(finer: zarr.Array, coarser: zarr.Array) -> None:
+    """Means of 2 x 2 pixels; the last row or column of an odd size stands for itself."""
+    height, width = coarser.shape[-2:]
+    for y in range(0, height, _TILE):
+        for x in range(0, width, _TILE):
+            part = np.asarray(finer[..., 2 * y : 2 * (y + _TILE), 2 * x : 2 * (x + _TILE)])
+            tile = np.moveaxis(part, 0, -1) if part.ndim == 3 else part
+            _put(coarser, y, x, resample.halve(tile))
+
+
+def _multiscale(slide: Slide, levels: int) -> dict[str, Any]:
+    colour = [1.0] if slide.is_rgb else []
+    channel = [{"name": "c", "type": "channel"}] if colour else []
+    unit = {"unit": "micrometer"} if slide.mpp else {}
+    y, x = slide.mpp or (1.0, 1.0)
+    return {
+        "name": slide.name,
+        "axes": [*channel, *({"name": axis, "type": "space", **unit} for axis in "yx")],
+        "datasets": [
+            {
+                "path": str(n),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [*colour, y * 2**n, x * 2**n]},
+                    {
+                        "type": "translation",
+                        "translation": [
+                            *([0.0] if colour else []), y * (2**n - 1) / 2, x * (2**n - 1) / 2
+                        ],
+                    },
+                ],
+            }
+            for n in range(levels)
+        ],
+    }  # fmt: skip

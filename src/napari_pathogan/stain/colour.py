@@ -1,0 +1,44 @@
+"""CIE Lab for slides: lightness is kept, the two colour channels are what a stain style sets."""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage import color
+
+AB_SCALE = 100.0  # a and b of H&E lie within this; networks see them divided by it
+
+_LUMINANCE = np.array([0.2126729, 0.7151522, 0.0721750], np.float32)  # Y of sRGB, D65
+
+
+def lightness(rgb: np.ndarray) -> np.ndarray:
+    """CIE lightness L* of uint8 RGB (..., 3) -> float32 (...), 0 to 100.
+
+    The same as the first channel of ``skimage.color.rgb2lab``, in a sixth of the time: the gamma
+    of a byte is looked up, and two of three cube roots are not needed.
+    """
+    y = _LINEAR[rgb] @ _LUMINANCE
+    light: np.ndarray = np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.292 * y)
+    return light.astype(np.float32)
+
+
+def to_lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE Lab (D65) of uint8 RGB (..., 3) -> float32 (..., 3)."""
+    return np.asarray(color.rgb2lab(np.asarray(rgb, np.float32) / 255), np.float32)
+
+
+def to_rgb(lab: np.ndarray) -> np.ndarray:
+    """Take CIE Lab (..., 3) to uint8 RGB; colours that sRGB lacks are clipped."""
+    flat = np.asarray(lab, np.float32)
+    # skimage warns of each colour it clips; here that is expected, and done below
+    xyz = color.lab2xyz(np.maximum(flat, (0, -128, -128)))
+    rgb = np.clip(color.xyz2rgb(xyz), 0, 1)
+    return np.asarray(np.rint(rgb * 255), np.uint8)
+
+
+def _linear_of_bytes() -> np.ndarray:
+    value = np.arange(256) / 255
+    linear = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
+    return linear.astype(np.float32)
+
+
+_LINEAR = _linear_of_bytes()

@@ -1,0 +1,155 @@
+"""From a pool to a style's model: checked on patients held out, then learned from all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.stain import model
+from napari_pathogan.stain.colour import AB_SCALE, lightness, to_lab
+from napari_pathogan.stain.metrics import structure
+from napari_pathogan.stain.model import StyleModel
+from napari_pathogan.stain.student import distil
+from napari_pathogan.stain.train import train
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from napari_pathogan.stain.data import StylePool
+    from napari_pathogan.stain.network import Colouriser
+    from napari_pathogan.stain.recipe import TrainConfig
+
+
+def learn(
+    pool: StylePool,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    holdout: float = 0.25,
+    mpp: float | None = None,
+    name: str = "",
+    data: TrainingData | None = None,
+    device: str = "auto",
+) -> Iterator[Event]:
+    """Learn a style from a pool and write its model to ``run.model``.
+
+    With ``holdout``, a first network learns without that share of the patients and is measured on
+    them; the model learns from all. The run without them stays in ``run/held_out``, with a model
+    of its own, for ``evaluate`` against patients it never saw.
+
+    Yields
+    ------
+    Events of both trainings, and Finished with the :class:`StyleModel`.
+
+    Raises
+    ------
+    DataFolderError
+        If the pool has no second patient to hold out.
+    """
+    name = name or run.path.name
+    metrics: dict[str, Metric] = {}
+    if holdout:
+        rest, out = pool.split(holdout, config.seed)
+        part = RunFolder(run.path / "held_out")
+        part.start(config.to_json(), resume=True)
+        network = yield from _trained(rest, config, part, "without held-out patients: ", device)
+        about = _card(f"{name}-held-out", rest, config, mpp=mpp, data=data, metrics={})
+        checked = _save(part, about, network, rest, device=device)
+        metrics = _measure(checked, out)
+    network = yield from _trained(pool, config, run, "all patients: " if holdout else "", device)
+    style = _save(
+        run,
+        _card(name, pool, config, mpp=mpp, data=data, metrics=metrics),
+        network,
+        pool,
+        device=device,
+    )
+    summary = {"model": str(run.model), **{k: m.value for k, m in metrics.items()}}
+    yield Finished(style, summary)
+
+
+def _trained(
+    pool: StylePool, config: TrainConfig, run: RunFolder, prefix: str, device: str
+) -> Generator[Event, None, Colouriser]:
+    for event in train(pool, config, run, device=device):
+        if isinstance(event, Finished):
+            network: Colouriser = event.result
+            return network
+        yield replace(event, what=prefix + event.what) if isinstance(event, Progress) else event
+    raise AssertionError("training ends with Finished")
+
+
+def _save(
+    run: RunFolder, card: ModelCard, network: Colouriser, pool: StylePool, *, device: str
+) -> StyleModel:
+    """Teach the student on the pool, write the model, and read it back."""
+    parts = [_part(image) for image in pool.images[:: max(1, len(pool) // 16)]]
+    light = [lightness(part) for part in parts]
+    lut, error = distil(parts, [_colour(network, x) for x in light])
+    model.save(
+        run.model, card, network, pool, width=card.recipe["width"], lut=lut, student_error=error
+    )
+    return StyleModel.load(run.model, device)
+
+
+def _colour(network: Colouriser, light: np.ndarray) -> np.ndarray:
+    import torch  # noqa: PLC0415
+
+    with torch.no_grad():
+        made = network(torch.from_numpy(light)[None, None] / 100)[0][0]
+    colour: np.ndarray = made.permute(1, 2, 0).numpy() * AB_SCALE
+    return colour
+
+
+def _measure(style: StyleModel, out: StylePool) -> dict[str, Metric]:
+    """Of patients the network never saw: their colours from their lightness, in Lab units."""
+    apart, kept = [], []
+    for image in out.images:
+        part = _part(image)
+        made = style(part)
+        apart.append(float(np.linalg.norm((to_lab(made) - to_lab(part))[..., 1:], axis=-1).mean()))
+        kept.append(structure(part, made))
+    if not apart:
+        raise DataFolderError("no image was held out")
+    return {
+        "colour_error_lab": Metric(value=float(np.mean(apart))),
+        "ssim_lightness": Metric(value=float(np.mean(kept))),
+    }
+
+
+def _part(image: np.ndarray) -> np.ndarray:
+    return image[: len(image) // 8 * 8, : image.shape[1] // 8 * 8]
+
+
+def _card(
+    name: str,
+    pool: StylePool,
+    config: TrainConfig,
+    *,
+    mpp: float | None,
+    data: TrainingData | None,
+    metrics: dict[str, Metric],
+) -> ModelCard:
+    patients = tuple(sorted(set(pool.patients)))
+    about = data or TrainingData(name="a pool of images", terms="not stated")
+    return ModelCard(
+        name=name,
+        title=f"Stain style of {about.name}, {len(patients)} patients",
+        task=model.TASK,
+        architecture=model.ARCHITECTURE,
+        mpp=mpp,
+        training_data=(about.model_copy(update={"patients": patients, "n_images": len(pool)}),),
+        recipe=config.to_json(),
+        metrics=metrics,
+        measured_by="pathogan stain train" if metrics else "",
+        not_for=(
+            "diagnosis: the colours are a guess from lightness",
+            "stains other than H&E, and quantifying a stain",
+        ),
+    )

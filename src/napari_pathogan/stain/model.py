@@ -1,0 +1,195 @@
+"""A learned style: its card, its network, its pool's colours, and its student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.models import ModelCard, load_model, save_model
+from napari_pathogan.errors import ModelError, NoTissueError
+from napari_pathogan.stain.baselines import Macenko, Reinhard, optical_density
+from napari_pathogan.stain.colour import AB_SCALE, lightness, to_rgb
+from napari_pathogan.stain.lut import Lut
+from napari_pathogan.stain.network import STRIDE, Colouriser
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pathogan.stain.data import StylePool
+
+TASK = "stain"
+ARCHITECTURE = "colouriser"
+_GLASS = 0.15  # optical density from which a pixel is stained
+
+
+@dataclass(eq=False)
+class StyleModel:
+    """A style: colours for any slide, learned from a pool of one laboratory's images.
+
+    Attributes
+    ----------
+    card
+        What it was learned from, how well it does, what it is not for.
+    network, device
+        The colouriser, and where it computes.
+    style
+        (V,) the pool's mean global vector.
+    macenko, reinhard
+        The pool's stains and Lab statistics: targets of the baselines.
+    lut
+        The student: the network's colours as one table, for H&E of the pool's own colours.
+    reach
+        The largest Lab distance of one of the pool's patients from the rest.
+    """
+
+    card: ModelCard
+    network: Colouriser
+    device: Device
+    style: torch.Tensor
+    macenko: Macenko
+    reinhard: Reinhard
+    lut: Lut
+    reach: float
+
+    @classmethod
+    def load(cls, name: str | Path, device: str = "auto") -> StyleModel:
+        """Load an embedded style by name, or a run's by its folder.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelError
+            If there is none, or its files don't fit together or are for another task.
+        """
+        card, weights = load_model(name, TASK)
+        if card.architecture != ARCHITECTURE:
+            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
+            raise ModelError(msg)
+        try:
+            style, table = weights.pop("pool.style"), weights.pop("pool.lut")
+            network = Colouriser(**card.arguments)
+            network.load_state_dict(weights)
+            chosen = choose_device(device)
+            settings = card.settings
+            return cls(
+                card,
+                network.eval().requires_grad_(requires_grad=False).to(chosen.torch),
+                chosen,
+                style.to(chosen.torch),
+                Macenko.from_json(settings["macenko"]),
+                Reinhard.from_json(settings["reinhard"]),
+                Lut(table.numpy()),
+                float(settings["reach"]),
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
+            raise ModelError(msg) from error
+
+    @property
+    def mpp(self) -> float | None:
+        """Micrometres per pixel of the pool; None where nobody said."""
+        return self.card.mpp
+
+    @torch.no_grad()
+    def colour(self, light: np.ndarray, style: torch.Tensor | None = None) -> np.ndarray:
+        """The network's colours: lightness (H, W), 0 to 100 -> a, b of Lab, float32 (H, W, 2).
+
+        H and W are multiples of 8. ``style`` is a global vector of :meth:`vector`; the pool's own
+        by default, so that all tiles of a slide share one.
+        """
+        seen = torch.from_numpy(np.ascontiguousarray(light, np.float32))[None, None] / 100
+        with self.device.autocast:
+            made, _ = self.network(
+                seen.to(self.device.torch), self.style if style is None else style
+            )
+        colour: np.ndarray = made[0].float().permute(1, 2, 0).cpu().numpy() * AB_SCALE
+        return colour
+
+    def __call__(self, image: np.ndarray, style: torch.Tensor | None = None) -> np.ndarray:
+        """Recolour uint8 RGB (H, W, 3) of any size, at the style's mpp; its lightness is kept."""
+        if not image.size:
+            return image
+        light = lightness(image)
+        short = [-n % STRIDE for n in light.shape]
+        padded = np.pad(light, ((0, short[0]), (0, short[1])), mode="edge")
+        colour = self.colour(padded, style)[: light.shape[0], : light.shape[1]]
+        return joined(light, colour, image)
+
+    @torch.no_grad()
+    def vector(self, image: np.ndarray) -> torch.Tensor:
+        """The global vector (V,) of a reference image, uint8 RGB (the paper's Figure 6).
+
+        Raises
+        ------
+        NoTissueError
+            If there is hardly any tissue on it.
+        """
+        if (optical_density(image).max(-1) >= _GLASS).mean() < 0.05:
+            msg = "there is hardly any tissue on the reference; choose a region with tissue"
+            raise NoTissueError(msg)
+        height, width = (n // STRIDE * STRIDE for n in image.shape[:2])
+        light = torch.from_numpy(lightness(image[:height, :width]))[None, None] / 100
+        vector: torch.Tensor = self.network.encode(light.to(self.device.torch))[1][0]
+        return vector
+
+
+def joined(light: np.ndarray, colour: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Lightness and colours to uint8 RGB; glass keeps its own colour."""
+    made = to_rgb(np.concatenate([light[..., None], colour], -1))
+    glass = 1 - np.clip(optical_density(image).max(-1, keepdims=True) / (_GLASS / 2), 0, 1)
+    mixed = made + glass * (image.astype(np.float32) - made)
+    return np.asarray(np.rint(mixed), np.uint8)
+
+
+def save(
+    folder: Path,
+    card: ModelCard,
+    network: Colouriser,
+    pool: StylePool,
+    *,
+    width: float,
+    lut: Lut,
+    student_error: float,
+) -> ModelCard:
+    """Write a style's folder; ``card`` says the rest (name, title, mpp, data, recipe, metrics)."""
+    pixels = pool.tissue()
+    target = Reinhard.fit(pixels)
+    vectors = [
+        network.encode(torch.from_numpy(_cropped(lightness(image)))[None, None] / 100)[1][0]
+        for image in pool.images
+    ]
+    each = [
+        Reinhard.fit(pool.select([p == name for p in pool.patients]).tissue())
+        for name in sorted(set(pool.patients))
+    ]
+    settings: dict[str, Any] = {
+        "macenko": Macenko.fit(pixels).to_json(),
+        "reinhard": target.to_json(),
+        "reach": max(own.distance(target) for own in each),
+        "student_error_lab": student_error,
+    }
+    full = card.model_copy(
+        update={
+            "task": TASK,
+            "architecture": ARCHITECTURE,
+            "arguments": {"width": width, "classes": len(pool.classes) if network.classify else 0},
+            "input_range": (0.0, 100.0),
+            "settings": settings,
+            "classes": pool.classes if network.classify else (),
+        }
+    )
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
+    weights["pool.style"] = torch.stack(vectors).mean(0)
+    weights["pool.lut"] = torch.from_numpy(lut.table)
+    return save_model(folder, full, weights)
+
+
+def _cropped(light: np.ndarray) -> np.ndarray:
+    height, width = (n // STRIDE * STRIDE for n in light.shape)
+    return np.asarray(light[:height, :width])

@@ -1,0 +1,269 @@
+"""A slide in other colours: a slide again, lazy, that computes only what is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_pathogan.errors import NoTissueError, PathoganError, SlideFormatError, UnknownScaleError
+from napari_pathogan.slides.slide import Slide
+from napari_pathogan.slides.tissue import tissue_mask
+from napari_pathogan.stain.baselines import Macenko, Reinhard
+from napari_pathogan.stain.colour import lightness
+from napari_pathogan.stain.lut import Lut
+from napari_pathogan.stain.model import StyleModel, joined
+from napari_pathogan.stain.network import STRIDE, Colouriser
+from napari_pathogan.stain.student import distil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from napari_pathogan.slides.geometry import Region
+
+_SAMPLES, _SAMPLE_PX = 16, 256  # tiles that a slide's colours are measured on
+_SAME = 1.5  # pixels up to this much coarser or finer than the style's are as good as its own
+_TILE = 512
+
+
+class Method(StrEnum):
+    """How a slide is carried to a style."""
+
+    cnn = "cnn"
+    lut = "lut"
+    macenko = "macenko"
+    reinhard = "reinhard"
+
+
+class StyleScaleError(PathoganError, ValueError):
+    """A slide's pixels are too coarse for a style's network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """How one slide is carried to a style.
+
+    Attributes
+    ----------
+    method, style
+        What was chosen: the method, and the name of the style or reference.
+    pixelwise
+        The map of single pixels, uint8 (..., 3) -> uint8: the whole of it for macenko, reinhard
+        and lut; for cnn its student, for levels far coarser than the style.
+    model, vector
+        For cnn: the style, and the global vector if not the pool's.
+    student_error
+        Mean distance of the student from the network on tiles of this slide, in Lab units.
+    notes
+        What the user should know: a stain far from the style's pool.
+    """
+
+    method: Method
+    style: str
+    pixelwise: Callable[[np.ndarray], np.ndarray]
+    model: StyleModel | None = None
+    vector: torch.Tensor | None = None
+    student_error: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def fit(
+    slide: Slide,
+    style: StyleModel,
+    method: Method = Method.cnn,
+    *,
+    vector: torch.Tensor | None = None,
+) -> Transfer:
+    """Measure a slide once and make its way to a style.
+
+    Raises
+    ------
+    NoTissueError, StainFitError
+        If the slide has no tissue, or (Macenko) not two stains.
+    SlideFormatError
+        If it is grey.
+    UnknownScaleError, StyleScaleError
+        For cnn and lut: if nobody knows the slide's scale, or it is too coarse for the style.
+    """
+    learned = method in {Method.cnn, Method.lut}
+    if learned:
+        _check_scale(slide, style)
+    tiles = tissue_tiles(slide, style.mpp if learned else None)
+    own = Reinhard.fit(np.concatenate([tile.reshape(-1, 3) for tile in tiles]))
+    notes = _far(slide.name, own, style)
+    if not learned:
+        target = style.macenko if method == Method.macenko else style.reinhard
+        return Transfer(method, style.card.name, _pixelwise(tiles, target), notes=notes)
+    lut, error = distil(tiles, [style.colour(lightness(tile), vector) for tile in tiles])
+    model = style if method == Method.cnn else None
+    return Transfer(method, style.card.name, lut, model, vector, error, notes)
+
+
+def fit_reference(slide: Slide, reference: np.ndarray, method: Method, name: str) -> Transfer:
+    """Make a slide's way to the colours of a reference image, uint8 RGB (macenko, reinhard).
+
+    Raises
+    ------
+    NoTissueError, StainFitError
+        If the slide or the reference has no tissue, or (Macenko) not two stains.
+    """
+    target = (Macenko if method == Method.macenko else Reinhard).fit(reference)
+    return Transfer(method, name, _pixelwise(tissue_tiles(slide, None), target))
+
+
+def transferred(slide: Slide, transfer: Transfer) -> Slide:
+    """The slide in its new colours: a slide of the same size and scale, computed where it is read.
+
+    Each level is computed by itself. A level coarser than the style's pixels by more than half is
+    computed by the student: the network was not taught such a scale.
+    """
+    levels = [
+        _Level(slide, step, (level.shape[0], level.shape[1]), transfer)
+        for level, step in zip(slide.levels, slide.downsamples, strict=True)
+    ]
+    made = Slide.from_arrays(
+        levels,
+        name=f"{slide.name} [{transfer.style}, {transfer.method}]",
+        mpp=slide.mpp,
+        mpp_source=slide.mpp_source,
+        downsamples=slide.downsamples,
+    )
+    made.metadata |= {"stain_style": transfer.style, "stain_method": str(transfer.method)}
+    return made
+
+
+def tissue_tiles(slide: Slide, mpp: float | None) -> list[np.ndarray]:
+    """Up to 16 tiles of 256 px spread over the tissue, uint8 (256, 256, 3); the same each time.
+
+    Raises
+    ------
+    NoTissueError
+        If the slide has no tissue.
+    SlideFormatError
+        If it is grey.
+    """
+    if not slide.is_rgb:
+        msg = f"{slide.name} is grey; stain transfer needs a colour slide"
+        raise SlideFormatError(msg)
+    step = (1.0, 1.0)
+    if mpp is not None and slide.mpp is not None:
+        step = mpp / slide.mpp[0], mpp / slide.mpp[1]
+    size = _SAMPLE_PX * step[0], _SAMPLE_PX * step[1]
+    shape = tuple(max(1, int(n // s)) for n, s in zip(slide.shape, size, strict=True))
+    covered = tissue_mask(slide).coverage((0, 0), size, (shape[0], shape[1])).ravel()
+    full = np.flatnonzero(covered > 0.5 * covered.max())
+    if not covered.max() > 0:
+        msg = f"no tissue was found on {slide.name}, so its stains can't be measured"
+        raise NoTissueError(msg)
+    chosen = full[np.linspace(0, len(full) - 1, min(_SAMPLES, len(full))).round().astype(int)]
+    return [
+        slide.resampled(
+            (cell // shape[1] * size[0], cell % shape[1] * size[1]), step, (_SAMPLE_PX, _SAMPLE_PX)
+        )
+        for cell in chosen
+    ]
+
+
+class _Level:
+    """One level of a transferred slide, sliced like an array of (Y, X, 3) uint8."""
+
+    dtype = np.dtype(np.uint8)
+    chunks = (_TILE, _TILE, 3)
+
+    def __init__(
+        self, slide: Slide, step: tuple[float, float], shape: tuple[int, int], transfer: Transfer
+    ) -> None:
+        self.slide, self.step, self.transfer = slide, step, transfer
+        self.shape = (*shape, 3)
+        model = transfer.model
+        self.ratio = (1.0, 1.0)  # style pixels to one of this level
+        self.network = model
+        if model is not None and model.mpp is not None and slide.mpp is not None:
+            self.ratio = step[0] * slide.mpp[0] / model.mpp, step[1] * slide.mpp[1] / model.mpp
+            if max(self.ratio) > _SAME:
+                self.network = None
+
+    def __getitem__(self, place: tuple[slice, ...]) -> np.ndarray:
+        rows, cols = (s.indices(n)[:2] for s, n in zip(place, self.shape[:2], strict=False))
+        origin = rows[0] * self.step[0], cols[0] * self.step[1]
+        shape = rows[1] - rows[0], cols[1] - cols[0]
+        image = self.slide.resampled(origin, self.step, shape, parallel=False)
+        if self.network is None:
+            return self.transfer.pixelwise(image)
+        return joined(lightness(image), self._colour((rows[0], cols[0]), shape), image)
+
+    def _colour(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """The network's colours for a part of the level, computed on the style's own grid.
+
+        That grid starts at the slide's corner and is cut at multiples of 8, so that a pixel's
+        colour does not depend on how the level is cut into tiles.
+        """
+        assert self.network is not None
+        near = all(1 / _SAME <= r <= _SAME for r in self.ratio)
+        scale = (1.0, 1.0) if near else self.ratio
+        first, count = [], []
+        for a, n, s in zip(start, shape, scale, strict=True):
+            low = int(np.floor((a * s - 1 - Colouriser.margin) / STRIDE)) * STRIDE
+            high = int(np.ceil(((a + n) * s + 1 + Colouriser.margin) / STRIDE)) * STRIDE
+            first.append(low)
+            count.append(high - low)
+        step = self.step[0] / scale[0], self.step[1] / scale[1]
+        origin = first[0] * step[0], first[1] * step[1]
+        seen = self.slide.resampled(origin, step, (count[0], count[1]), parallel=False)
+        colour = self.network.colour(lightness(seen), self.transfer.vector)
+        if scale == (1.0, 1.0):
+            y, x = start[0] - first[0], start[1] - first[1]
+            return colour[y : y + shape[0], x : x + shape[1]]
+        places = [
+            (a + 0.5 + np.arange(n)) * s - 0.5 - f
+            for a, n, s, f in zip(start, shape, scale, first, strict=True)
+        ]
+        grid = np.stack(np.meshgrid(*places, indexing="ij"))
+        return np.dstack([ndimage.map_coordinates(colour[..., c], grid, order=1) for c in range(2)])
+
+
+def _pixelwise(
+    tiles: list[np.ndarray], target: Macenko | Reinhard
+) -> Callable[[np.ndarray], np.ndarray]:
+    pixels = np.concatenate([tile.reshape(-1, 3) for tile in tiles])
+    if isinstance(target, Macenko):
+        return Macenko.fit(pixels).map_to(target)
+    return Lut.tabulate(Reinhard.fit(pixels).map_to(target))
+
+
+def _check_scale(slide: Slide, style: StyleModel) -> None:
+    if style.mpp is None:
+        return
+    if slide.mpp is None:
+        msg = (
+            f"{slide.name} does not say how large its pixels are, and the style {style.card.name} "
+            f"was learned at {style.mpp:g} um; give the slide's um per pixel, or choose Reinhard"
+        )
+        raise UnknownScaleError(msg)
+    if max(slide.mpp) > style.mpp * _SAME:
+        msg = (
+            f"{slide.name} has {max(slide.mpp):.3g} um per pixel, too coarse for the style "
+            f"{style.card.name}, learned at {style.mpp:g}; choose another style, Macenko or Reinhard"
+        )
+        raise StyleScaleError(msg)
+
+
+def _far(name: str, own: Reinhard, style: StyleModel) -> tuple[str, ...]:
+    distance = own.distance(style.reinhard)
+    if distance <= 2 * style.reach:
+        return ()
+    far = (
+        f"the colours of {name} are far from those {style.card.name} was learned from "
+        f"({distance:.0f} Lab units; its own patients reach {style.reach:.0f}): look twice at the result"
+    )
+    return (far,)
+
+
+def stain_region(slide: Slide, region: Region, macenko: Macenko) -> np.ndarray:
+    """Haematoxylin and eosin of a region at level 0: float32 (Y, X, 2), 1 where a stain is full."""
+    return macenko.concentrations(slide.read(region))
