@@ -12,9 +12,10 @@ from skimage.segmentation import watershed
 
 SMALLEST_UM2 = 10.0  # area of the smallest nucleus: a disc of 3.6 um
 HOLE_UM2 = 6.0  # larger gaps between touching nuclei are no holes
-APART_UM = 3.0  # centres of two nuclei are at least so far from each other
-SMOOTH_UM = 0.75  # how far heights are smoothed before peaks are looked for
-BOUNDARY_UM = 1.0  # how much lower a sure boundary lies than a sure inside
+APART_UM = 1.5  # peaks are at least so far from each other
+SMOOTH_UM = 0.5  # how far heights are smoothed before peaks are looked for
+BOUNDARY_UM = 2.0  # how much lower a sure boundary lies than a sure inside
+NECK = 0.1  # a saddle less than this share lower than the lower peak does not part two nuclei
 
 
 def instances(
@@ -53,8 +54,8 @@ def instances(
     height = distance - BOUNDARY_UM * np.where(foreground, probability[2], 0)
     height = ndimage.gaussian_filter(height.astype(np.float32), SMOOTH_UM / mpp)
     peaks = _peaks(height, foreground, APART_UM / mpp)
-    found = watershed(-height, peaks, mask=foreground)  # type: ignore[no-untyped-call]
-    return _numbered(found, smallest_um2 / pixel)
+    basins = watershed(-height, peaks, mask=foreground)  # type: ignore[no-untyped-call]
+    return _numbered(_merged(basins, height, peaks), smallest_um2 / pixel)
 
 
 def _filled(mask: np.ndarray, most: float) -> np.ndarray:
@@ -67,12 +68,61 @@ def _filled(mask: np.ndarray, most: float) -> np.ndarray:
 
 
 def _peaks(height: np.ndarray, foreground: np.ndarray, apart: float) -> np.ndarray:
-    """int32 (H, W): a number for each place that is the highest within ``apart`` pixels."""
-    size = 2 * round(apart / 2) + 1
+    """int32 (H, W): a number for each place that is the highest within ``apart`` pixels.
+
+    A piece of the foreground in the shade of a higher one is a peak as a whole.
+    """
+    size = 2 * round(apart) + 1
     peak = (height == ndimage.maximum_filter(height, size)) & foreground
+    pieces, count = ndimage.label(foreground)
+    bare = np.bincount(pieces[peak], minlength=count + 1) == 0
+    bare[0] = False
     peaks = np.zeros(height.shape, np.int32)
-    ndimage.label(peak, np.ones((3, 3)), output=peaks)
+    ndimage.label(peak | bare[pieces], np.ones((3, 3)), output=peaks)
     return peaks
+
+
+def _merged(basins: np.ndarray, height: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """Basins that no neck parts are one: those that meet highest first."""
+    top = np.zeros(int(peaks.max()) + 1, height.dtype)
+    np.maximum.at(top, peaks[peaks > 0], height[peaks > 0])
+    owner = np.arange(len(top))
+
+    def root(basin: int) -> int:
+        while owner[basin] != basin:
+            basin = owner[basin]
+        return basin
+
+    for a, b, saddle in _saddles(basins, height):
+        low, high = sorted((root(a), root(b)), key=lambda basin: (top[basin], -basin))
+        if low != high and top[low] - saddle < NECK * top[low]:
+            owner[low] = high
+    merged: np.ndarray = np.array([root(basin) for basin in range(len(top))])[basins]
+    return merged
+
+
+def _saddles(basins: np.ndarray, height: np.ndarray) -> list[tuple[int, int, float]]:
+    """Pairs of basins that touch and the height where they meet highest; the highest first."""
+    firsts, seconds, meets = [], [], []
+    for here, there in (
+        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+    ):
+        a, b = basins[here], basins[there]
+        touch = (a != b) & (a > 0) & (b > 0)
+        firsts.append(np.minimum(a[touch], b[touch]))
+        seconds.append(np.maximum(a[touch], b[touch]))
+        meets.append(np.minimum(height[here][touch], height[there][touch]))
+    first, second, meet = (np.concatenate(parts) for parts in (firsts, seconds, meets))
+    order = np.lexsort((-meet, second, first))
+    first, second, meet = first[order], second[order], meet[order]
+    new = np.ones(len(first), bool)
+    new[1:] = (np.diff(first) != 0) | (np.diff(second) != 0)
+    first, second, meet = first[new], second[new], meet[new]
+    order = np.argsort(-meet, kind="stable")
+    return list(
+        zip(first[order].tolist(), second[order].tolist(), meet[order].tolist(), strict=True)
+    )
 
 
 def _numbered(labels: np.ndarray, smallest: float) -> np.ndarray:
