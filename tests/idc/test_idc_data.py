@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.idc import data
 
@@ -82,9 +83,9 @@ def test_no_patient_is_in_two_folds_and_all_are_tested(counts, folds):
     np.random.default_rng(0).shuffle(patients)
     if folds > len(counts):
         with pytest.raises(DataFolderError, match="by patient"):
-            data.patient_folds(patients, folds)
+            patient_folds(patients, folds)
         return
-    fold = data.patient_folds(patients, folds)
+    fold = patient_folds(patients, folds)
     assert set(fold) == set(range(folds))
     for name in set(patients):
         assert len(set(fold[patients == name])) == 1
@@ -92,7 +93,7 @@ def test_no_patient_is_in_two_folds_and_all_are_tested(counts, folds):
 
 def test_folds_need_two_patients(patches):
     with pytest.raises(DataFolderError, match="1 patient:"):
-        data.patient_folds(patches.patients[:12], 2)
+        patient_folds(patches.patients[:12], 2)
 
 
 def test_hold_out_splits_by_patient(patches):

@@ -12,11 +12,12 @@ import torch
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.models import CARD, WEIGHTS, TrainingData, read_card
 from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.idc.crossval import learn
 from napari_pathogan.idc.generate import IdcGenerator, save
 from napari_pathogan.idc.network import Generator, folded_state, to_bytes
-from napari_pathogan.idc.recipe import RECIPES, SettingError
+from napari_pathogan.idc.recipe import RECIPES
 from napari_pathogan.idc.train import Trainer
 
 CPU = Device("cpu", torch.float32)

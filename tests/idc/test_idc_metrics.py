@@ -7,11 +7,11 @@ import pytest
 from scipy.special import expit
 from sklearn import metrics as reference
 
+from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.idc import calibrate, context
 from napari_pathogan.idc.metrics import (
     auc,
     mean_patient_auc,
-    patient_resamples,
     prevalence_weights,
     table,
 )

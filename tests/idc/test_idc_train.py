@@ -17,18 +17,13 @@ from safetensors.torch import load_file
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Preview, Progress, Warn
 from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.settings import SettingError, adjusted
 from napari_pathogan.errors import DataFolderError, TrainingDivergedError
 from napari_pathogan.idc.augment import Augment
 from napari_pathogan.idc.crossval import learn
 from napari_pathogan.idc.data import read_patches
 from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.recipe import (
-    RECIPES,
-    SettingError,
-    TrainConfig,
-    adjusted,
-    learning_rate,
-)
+from napari_pathogan.idc.recipe import RECIPES, TrainConfig, learning_rate
 from napari_pathogan.idc.train import Trainer, train
 
 CPU = Device("cpu", torch.float32)

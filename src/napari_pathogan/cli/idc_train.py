@@ -67,9 +67,10 @@ def train(  # noqa: PLR0917
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.engine.settings import adjusted
     from napari_pathogan.idc.annotated import read_training_folder
     from napari_pathogan.idc.crossval import check, learn
-    from napari_pathogan.idc.recipe import RECIPES, adjusted
+    from napari_pathogan.idc.recipe import RECIPES
 
     config = adjusted(RECIPES[recipe.value], settings or ())
     config = replace(

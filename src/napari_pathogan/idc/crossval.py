@@ -14,18 +14,14 @@ import torch
 from safetensors.torch import save_file
 
 from napari_pathogan.engine.devices import choose_device
-from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.events import Event, Finished, Warn
+from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.training import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.idc import calibrate, context, generate, model
-from napari_pathogan.idc.data import (
-    CLASSES,
-    PatchFolder,
-    hold_out,
-    need_both_classes,
-    patient_folds,
-)
+from napari_pathogan.idc.data import CLASSES, PatchFolder, hold_out, need_both_classes
 from napari_pathogan.idc.evaluate import report
 from napari_pathogan.idc.plots import calibration_plot
 from napari_pathogan.idc.score import score, score_slides
@@ -116,7 +112,7 @@ def learn(
         total = 1
     else:
         learning, rest, total = patches, None, 1
-    finished = yield from _part(
+    finished = yield from one_part(
         train(learning, config, run, held_out=rest, device=device), total - 1, total
     )
     if not folds:
@@ -166,7 +162,7 @@ def _cross_validate(
     for k in range(folds):
         part = RunFolder(run.path / "folds" / str(k))
         part.start(blind.to_json(), resume=True)
-        finished = yield from _part(
+        finished = yield from one_part(
             train(patches.take(fold != k), blind, part, device=device), k, folds + 1
         )
         _test(patches, fold, k, tested, by=finished.result, device=device)
@@ -174,28 +170,6 @@ def _cross_validate(
         tensors = {"raw": tested.raw, "slide": tested.slide, "fold": tested.fold}
         save_file({key: torch.from_numpy(v) for key, v in tensors.items()}, beside)
     return tested
-
-
-def _part(events: Iterator[Event], part: int, parts: int) -> Generator[Event, None, Finished]:
-    """Pass on a training's events as one of several parts; returns its end."""
-    finished = Finished()
-    for event in events:
-        if isinstance(event, Finished):
-            finished = event
-        elif isinstance(event, Progress):
-            what = event.what if parts == 1 else f"{_part_name(part, parts)}, {event.what}"
-            eta = event.eta_s
-            if eta is not None:  # the parts to come take as long as this one
-                eta += (parts - part - 1) * eta * event.total / max(1, event.total - event.done)
-            done = part * event.total + event.done
-            yield Progress(done, parts * event.total, what, eta)
-        else:
-            yield event
-    return finished
-
-
-def _part_name(part: int, parts: int) -> str:
-    return "all patients" if part == parts - 1 else f"fold {part + 1} of {parts - 1}"
 
 
 def _nothing(patches: PatchFolder) -> OutOfFold:

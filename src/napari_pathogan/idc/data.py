@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.errors import DataFolderError
 
 if TYPE_CHECKING:
@@ -176,36 +177,6 @@ def join(parts: Sequence[PatchFolder]) -> PatchFolder:
         np.concatenate([part.xy for part in parts]),
         tuple(line for part in parts for line in part.skipped),
     )
-
-
-def patient_folds(patients: np.ndarray, folds: int) -> np.ndarray:
-    """Give every patch a fold so that no patient is in two, of about equal size.
-
-    Patients go, largest first, to the fold with the fewest patches so far; the same patients
-    always give the same folds, whatever the seed, so that methods are compared on equal terms.
-
-    Returns
-    -------
-    int (N,), the fold in which a patch is tested.
-
-    Raises
-    ------
-    DataFolderError
-        If there are fewer patients than folds, or fewer than two folds.
-    """
-    names, index, counts = np.unique(patients, return_inverse=True, return_counts=True)
-    if not 2 <= folds <= len(names):
-        msg = (
-            f"{folds} folds of {len(names)} patient{'s' * (len(names) != 1)}: splits are by "
-            "patient, so folds must be at least 2 and at most the number of patients"
-        )
-        raise DataFolderError(msg)
-    fold_of = np.zeros(len(names), int)
-    filled = np.zeros(folds, int)
-    for patient in np.argsort(-counts, kind="stable"):
-        fold_of[patient] = filled.argmin()
-        filled[fold_of[patient]] += counts[patient]
-    return fold_of[index]
 
 
 def hold_out(patches: PatchFolder, share: float) -> tuple[PatchFolder, PatchFolder]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.idc.context import on_grids
 from napari_pathogan.idc.metrics import (
     auc,
     patient_aucs,
-    patient_resamples,
     prevalence_weights,
     table,
 )

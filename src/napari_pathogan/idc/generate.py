@@ -12,10 +12,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
+from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import ModelError
 from napari_pathogan.idc.data import CLASSES, MPP, PATCH_PX
 from napari_pathogan.idc.network import Generator, to_bytes
-from napari_pathogan.idc.recipe import SettingError
 
 if TYPE_CHECKING:
     from napari_pathogan.engine.models import TrainingData

@@ -6,12 +6,7 @@ drawn, and a prevalence asked for weighs the classes. Every figure is None where
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BINS = 10  # of the calibration error, equally wide
 
@@ -102,12 +97,3 @@ def prevalence_weights(labels: np.ndarray, prevalence: float) -> np.ndarray:
     share = labels.mean()
     weights: np.ndarray = np.where(labels == 1, prevalence / share, (1 - prevalence) / (1 - share))
     return weights
-
-
-def patient_resamples(patients: np.ndarray, rounds: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Bootstrap over patients: how often each patch counts (N,), ``rounds`` times."""
-    names, index = np.unique(patients, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    for _ in range(rounds):
-        drawn = rng.integers(len(names), size=len(names))
-        yield np.bincount(drawn, minlength=len(names))[index].astype(float)

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-import numpy as np
-
-from napari_pathogan.errors import PathoganError
+from napari_pathogan.engine.settings import one_cycle
 from napari_pathogan.idc.augment import Augment
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-class SettingError(PathoganError, ValueError):
-    """A setting of the training has no such name or value."""
 
 
 @dataclass(frozen=True)
@@ -114,38 +104,8 @@ RECIPES = {
 }
 
 
-def adjusted(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
-    """Change single settings, each given as ``name=value`` or ``augment.name=value``.
-
-    Raises
-    ------
-    SettingError
-        If there is no such setting, or the value is of the wrong kind; says which.
-    """
-    for setting in settings:
-        name, _, text = setting.partition("=")
-        inner = name.removeprefix("augment.")
-        target: Any = config.augment if inner != name else config
-        kinds = {f.name: type(getattr(target, f.name)) for f in fields(target)}
-        kinds.pop("augment", None)
-        try:
-            kind = kinds[inner]
-            value = json.loads(text) if kind is not str else text
-            value = tuple(value) if kind is tuple else kind(value)
-        except (KeyError, ValueError, TypeError) as error:
-            known = ", ".join(kinds)
-            msg = f"{setting!r} is not a setting; give name=value with one of {known}"
-            raise SettingError(msg) from error
-        changed = replace(target, **{inner: value})
-        config = replace(config, augment=changed) if isinstance(changed, Augment) else changed
-    return config
-
-
 def learning_rate(config: TrainConfig, progress: float) -> float:
     """The learning rate after ``progress`` (0 to 1) of all steps; exactly 0 at 1."""
     if config.schedule == "paper":
         return config.lr * min(1.0, 2.0 * (1.0 - progress))
-    rise = 0.2
-    if progress < rise:
-        return config.lr * (0.04 + 0.96 * progress / rise)
-    return config.lr * 0.5 * (1 + float(np.cos(np.pi * (progress - rise) / (1 - rise))))
+    return config.lr * one_cycle(progress)

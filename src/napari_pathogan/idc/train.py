@@ -6,7 +6,6 @@ checkpoint ends with the same weights as one that was not.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,9 @@ import torch
 from PIL import Image
 
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import (
-    Checkpoint,
-    Event,
-    Finished,
-    Metrics,
-    Preview,
-    Progress,
-    Warn,
-)
-from napari_pathogan.engine.runs import EMA, load_state, save_state
-from napari_pathogan.errors import TrainingDivergedError
+from napari_pathogan.engine.events import Event, Finished, Metrics, Preview, Warn
+from napari_pathogan.engine.runs import EMA
+from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.files import written
 from napari_pathogan.idc.augment import Palette, augment
 from napari_pathogan.idc.data import UNLABELLED, PatchFolder, hide_labels, need_both_classes
@@ -36,13 +27,11 @@ from napari_pathogan.idc.recipe import TrainConfig, learning_rate
 from napari_pathogan.idc.score import score
 
 if TYPE_CHECKING:
-    from collections.abc import Generator as Steps
     from collections.abc import Iterator
 
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.idc.colour import SlideColours
 
-_CHECK_EVERY = 20  # steps between looks at the losses: each look waits for the GPU
 _SAMPLES = 16  # generated patches of each class in a preview
 
 
@@ -101,9 +90,9 @@ class Trainer:
         known = size
         if self.g is not None and len(rest):
             known = max(size // 2, size * len(labelled) // len(self.labels))
-        parts = [_shuffled(labelled, self.steps * known).view(self.steps, known)]
+        parts = [shuffled(labelled, self.steps * known).view(self.steps, known)]
         if known < size:
-            parts.append(_shuffled(rest, self.steps * (size - known)).view(self.steps, -1))
+            parts.append(shuffled(rest, self.steps * (size - known)).view(self.steps, -1))
         return torch.cat(parts, 1)
 
     def step(self, index: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
@@ -232,12 +221,6 @@ class Trainer:
             optimiser.load_state_dict(state["optimisers"][name])
 
 
-def _shuffled(index: torch.Tensor, n: int) -> torch.Tensor:
-    """``n`` of the indices in random order, each as often as any other (give or take one)."""
-    rounds = -(-n // len(index))
-    return torch.cat([index[torch.randperm(len(index))] for _ in range(rounds)])[:n]
-
-
 def train(
     patches: PatchFolder,
     config: TrainConfig,
@@ -270,16 +253,13 @@ def train(
     need_both_classes(patches)
     patches = hide_labels(patches, config.labelled, config.seed)
     trainer = Trainer(patches, config, choose_device(device))
-    if run.checkpoint.exists():
-        trainer.restore(load_state(run.checkpoint))
-        run.rewind(trainer.epoch)
-        yield Warn(f"resumed after epoch {trainer.epoch} of {config.epochs}")
-    began, first = time.monotonic(), trainer.epoch
+    yield from resumed(trainer, run)
+    pace = Pace(trainer)
     while trainer.epoch < config.epochs:
         if config.patience and trainer.stale >= config.patience:
             yield Warn(f"stopped: no better AUC on held-out patients for {config.patience} epochs")
             break
-        values = yield from _epoch(trainer, began, first)
+        values = yield from one_epoch(trainer, pace)
         if held_out is not None:
             values |= _validate(trainer, held_out)
         metrics = Metrics(trainer.epoch, values)
@@ -291,8 +271,7 @@ def train(
             with written(path) as beside:
                 Image.fromarray(picture).save(beside)
             yield Preview("generated patches: healthy above, IDC below", picture, path)
-        save_state(run.checkpoint, trainer.state())
-        yield Checkpoint(trainer.epoch, run.checkpoint)
+        yield kept(trainer, run)
     weights = trainer.best if config.patience and trainer.best else trainer.weights()
     generator = trainer.generator() if trainer.g is not None else None
     trained = Trained(_network(config, weights), trainer.palette.reference, generator)
@@ -303,38 +282,6 @@ def _network(config: TrainConfig, weights: dict[str, torch.Tensor]) -> Discrimin
     network = Discriminator(config.width, spectral=False)
     network.load_state_dict(weights)
     return network.eval()
-
-
-def _epoch(trainer: Trainer, began: float, first: int) -> Steps[Event, None, dict[str, float]]:
-    c, steps = trainer.config, trainer.steps
-    torch.manual_seed(c.seed * 1_000_003 + trainer.epoch)
-    sums: dict[str, torch.Tensor] = {}
-    counts: dict[str, int] = {}
-    lr = 0.0
-    total = c.epochs * steps
-    for number, index in enumerate(trainer.batches()):
-        done = trainer.epoch * steps + number
-        lr = trainer.set_lr(done / total)
-        for name, loss in trainer.step(index, number).items():
-            sums[name] = sums.get(name, 0) + loss
-            counts[name] = counts.get(name, 0) + 1
-        if number % _CHECK_EVERY == 0 or number == steps - 1:
-            _check(sums, trainer.epoch + 1)
-        pace = (time.monotonic() - began) / (done + 1 - first * steps)
-        what = f"epoch {trainer.epoch + 1} of {c.epochs}"
-        yield Progress(done + 1, total, what, pace * (total - done - 1))
-    trainer.epoch += 1
-    return {**{name: float(sums[name]) / counts[name] for name in sums}, "lr": lr}
-
-
-def _check(sums: dict[str, torch.Tensor], epoch: int) -> None:
-    for name, value in sums.items():
-        if not torch.isfinite(value):
-            msg = (
-                f"training diverged in epoch {epoch}: the {name} loss is {float(value)}; the last "
-                "checkpoint stays. Lower the learning rate or compute in float32"
-            )
-            raise TrainingDivergedError(msg)
 
 
 def _validate(trainer: Trainer, held_out: PatchFolder) -> dict[str, float]:
