@@ -1,0 +1,11 @@
+"""``pathogan nuclei``: train, evaluate and apply models of nuclei."""
+
+from __future__ import annotations
+
+import typer
+
+from napari_pathogan.cli.nuclei_train import evaluate, train
+
+app = typer.Typer(help="Nuclei in H&E slides: segmentation and classes.", no_args_is_help=True)
+app.command()(train)
+app.command()(evaluate)

@@ -1,0 +1,132 @@
+"""``pathogan nuclei train`` and ``pathogan nuclei evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from typing import Annotated
+
+import typer
+
+_MPP = typer.Option(help="um per pixel of the images.", min=0.05, max=4)
+_PATIENT = typer.Option(
+    help="Regular expression; its group is the patient in a file's name.", metavar="REGEX"
+)
+
+
+class Recipe(StrEnum):
+    """With which settings."""
+
+    paper = "paper"
+    quick = "quick"
+
+
+def train(  # noqa: PLR0917
+    folder: Annotated[
+        Path, typer.Argument(help="images/ and masks/ of the same names, or annotated slides.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    recipe: Annotated[
+        Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
+    ] = Recipe.paper,
+    width: Annotated[
+        int, typer.Option(help="Channels of the first stage; the paper's are 32.", min=1)
+    ] = 32,
+    folds: Annotated[
+        str,
+        typer.Option(
+            help="Patient folds to cross-validate, 'patients' for one a patient; 0: none.",
+            metavar="N|patients",
+        ),
+    ] = "0",
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Crops a step.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    mpp: Annotated[float, _MPP] = 0.25,
+    patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting of the recipe: augment.mix=0, lr=0.001."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the model; the run's by default.")] = "",
+    source: Annotated[str, typer.Option(help="What the images are, for the model card.")] = "",
+    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that stopped.")
+    ] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Train a U-Net on images with nucleus masks, split by patient."""
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.engine.models import TrainingData
+    from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.nuclei.crossval import check, learn
+    from napari_pathogan.nuclei.data import read_training_folder
+    from napari_pathogan.nuclei.recipe import RECIPES
+
+    config = replace(RECIPES[recipe.value], width=width, seed=seed)
+    config = replace(config, epochs=epochs or config.epochs, batch=batch or config.batch)
+    config = adjusted(config, settings or ())
+    read = read_training_folder(folder, mpp=mpp, patient=patient)
+    number = _folds(folds, len(read.names))
+    check(read, config, number)
+    run = RunFolder(output)
+    asked = {**config.to_json(), "folds": number, "mpp": mpp, "data": str(folder)}
+    run.start(asked, resume=resume)
+    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    learning = learn(read, config, run, folds=number, device=device, name=name, data=data)
+    finished = follow(learning, as_json=events)
+    if not events:
+        from rich.console import Console
+
+        if finished.result is not None:
+            Console().print(finished.result.table())
+        typer.echo(f"model: {run.model}")
+
+
+def _folds(text: str, patients: int) -> int:
+    if text == "patients":
+        return patients
+    if not text.isdecimal():
+        msg = f"{text!r} is neither a number of folds nor 'patients'"
+        raise typer.BadParameter(msg, param_hint="--folds")
+    return int(text)
+
+
+def evaluate(  # noqa: PLR0917
+    folder: Annotated[
+        Path, typer.Argument(help="images/ and masks/ of the same names, or annotated slides.")
+    ],
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "nuclei-unet",
+    mpp: Annotated[float, _MPP] = 0.25,
+    patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Nucleus from this probability on; the model's own.", min=0, max=1),
+    ] = None,
+    views: Annotated[
+        int, typer.Option(help="Flips and turns each image is seen in.", min=1, max=8)
+    ] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Evaluate a nucleus model on images with masks: the paper's figures and more, with intervals."""
+    from napari_pathogan.nuclei.data import read_training_folder
+    from napari_pathogan.nuclei.evaluate import evaluate as measure
+    from napari_pathogan.nuclei.model import NucleiModel
+
+    loaded = NucleiModel.load(model, device=device, views=views)
+    if threshold is not None:
+        loaded.threshold = threshold
+    report = measure(read_training_folder(folder, mpp=mpp, patient=patient), loaded)
+    if json:
+        typer.echo(report.to_json())
+    else:
+        from rich.console import Console
+
+        Console().print(report.table())

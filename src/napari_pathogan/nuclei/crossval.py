@@ -1,0 +1,221 @@
+"""Cross-validation by patient, and the finished model with what it learnt about itself.
+
+The figures on a model's card come from here: every patient is segmented by a network, and cut at
+a threshold, that never saw an image of theirs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.settings import SettingError
+from napari_pathogan.engine.training import one_part
+from napari_pathogan.files import write_text, written
+from napari_pathogan.nuclei import model
+from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei
+from napari_pathogan.nuclei.evaluate import Scored, foretell, report, score
+from napari_pathogan.nuclei.metrics import pixel_table
+from napari_pathogan.nuclei.network import MULTIPLE
+from napari_pathogan.nuclei.train import train
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_pathogan.engine.report import Report
+    from napari_pathogan.nuclei.network import UNet
+    from napari_pathogan.nuclei.recipe import TrainConfig
+
+DEFAULT_THRESHOLD = 0.5
+_THRESHOLDS = np.arange(20, 81) / 100
+_STEPS = 255  # probabilities are kept as bytes
+
+
+def learn(
+    folder: NucleiFolder,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    folds: int = 0,
+    device: str = "auto",
+    name: str = "",
+    data: TrainingData | None = None,
+) -> Iterator[Event]:
+    """Train a model on all patients, and save it in the run.
+
+    Parameters
+    ----------
+    folds
+        First cross-validate over so many patient folds, which gives the model its operating
+        point and the figures on its card. 0: neither.
+    name
+        Of the model; the run's folder name by default.
+    data
+        What the images are and on what terms, for the card.
+
+    Yields
+    ------
+    Those of :func:`~napari_pathogan.nuclei.train.train`; ``Finished`` with the out-of-fold
+    report, or None, as its result.
+    """
+    check(folder, config, folds)
+    for line in folder.skipped:
+        yield Warn(f"left out {line}")
+    done, threshold = None, DEFAULT_THRESHOLD
+    if folds:
+        fold = patient_folds(folder.patients, folds)
+        found = yield from _cross_validate(folder, fold, config, run, device)
+        threshold, done = _calibrated(folder, fold, found, run)
+    whole = replace(config, epochs=config.final_epochs or config.epochs)
+    finished = yield from one_part(train(folder, whole, run, device=device), folds, folds + 1)
+    data = data or TrainingData(name="images with masks", terms="not stated")
+    data = data.model_copy(update={"patients": folder.names, "n_images": len(folder)})
+    metrics = done.metrics if done else {}
+    card = ModelCard(
+        name=name or run.path.name,
+        title=f"Nuclei U-Net, width {config.width}, {len(folder.names)} patients",
+        task=model.TASK,
+        architecture=model.ARCHITECTURE,
+        training_data=(data,),
+        recipe=config.to_json(),
+        metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
+        measured_by=_how(config, folds) if folds else "",
+        not_for=(
+            "diagnosis or any clinical decision",
+            "stains other than H&E, cytology, frozen sections",
+            "scales far from 0.25 um/px",
+        ),
+    )
+    model.save(
+        run.model,
+        card,
+        finished.result.state_dict(),
+        width=config.width,
+        threshold=threshold,
+    )
+    summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}
+    yield Finished(done, summary)
+
+
+def _how(config: TrainConfig, folds: int) -> str:
+    command = f"pathogan nuclei train DIR -o RUN --width {config.width} --folds {folds}"
+    return f"{command}, with this recipe: out of fold, thresholds from the other folds"
+
+
+def check(folder: NucleiFolder, config: TrainConfig, folds: int) -> None:
+    """Make sure that :func:`learn` has what it needs, before anything is written.
+
+    Raises
+    ------
+    DataFolderError
+        If no nucleus is marked, or there are fewer patients than folds.
+    SettingError
+        If crops are of a size that the U-Net can't halve four times.
+    """
+    need_nuclei(folder)
+    if config.crop < MULTIPLE or config.crop % MULTIPLE:
+        msg = f"crop={config.crop} is no multiple of {MULTIPLE}, as the U-Net's four halvings need"
+        raise SettingError(msg)
+    if folds:
+        patient_folds(folder.patients, folds)
+
+
+def _cross_validate(
+    folder: NucleiFolder, fold: np.ndarray, config: TrainConfig, run: RunFolder, device: str
+) -> Generator[Event, None, dict[str, np.ndarray]]:
+    """Train a network a fold; returns each image's probabilities, uint8 (3, H, W)."""
+    found: dict[str, np.ndarray] = {}
+    folds = int(fold.max()) + 1
+    for k in range(folds):
+        part = RunFolder(run.path / "folds" / str(k))
+        part.start(config.to_json(), resume=True)
+        kept = part.path / "out_of_fold.safetensors"
+        if not kept.exists():  # what a stopped run has tested is not tested again
+            training = train(folder.take(fold != k), config, part, device=device)
+            finished = yield from one_part(training, k, folds + 1)
+            yield from _test(folder.take(fold == k), finished.result, kept, device)
+        found |= {name: plane.numpy() for name, plane in load_file(kept).items()}
+    return found
+
+
+def _test(folder: NucleiFolder, network: UNet, kept: Path, device: str) -> Iterator[Event]:
+    """Segment the images of a fold and keep the probabilities on disk."""
+    where, planes = choose_device(device), {}
+    for number, image in enumerate(folder.images):
+        yield Progress(number, len(folder), f"testing on {image.name}")
+        found = foretell(image, lambda pixels: model.probability(network, pixels, where))
+        planes[image.name] = torch.from_numpy((found * _STEPS).round().astype(np.uint8))
+    with written(kept) as beside:
+        save_file(planes, beside)
+
+
+def _calibrated(
+    folder: NucleiFolder, fold: np.ndarray, found: dict[str, np.ndarray], run: RunFolder
+) -> tuple[float, Report]:
+    """Choose the threshold, and report fold by fold at the one chosen on the other folds."""
+    tables = np.stack([_counts(image.mask, found[image.name]) for image in folder.images])
+    scored = []
+    for k in range(int(fold.max()) + 1):
+        threshold = best_threshold(tables[fold != k])
+        for image in folder.take(fold == k).images:
+            planes = found[image.name].astype(np.float32) / _STEPS
+            scored.append(score(image, planes, threshold, instances_known=folder.instances))
+    done = report(scored, title="out of fold, by patient", skipped=folder.skipped)
+    write_text(run.path / "report.json", done.to_json())
+    write_text(run.path / "patients.csv", patient_table(scored))
+    return best_threshold(tables), done
+
+
+def _counts(mask: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    """Counts of an image's pixels (T, 4) at each of the thresholds."""
+    known = mask >= 0
+    foreground = (_STEPS - planes[0])[known]
+    truth = (mask > 0)[known]
+    nuclei, rest = (
+        np.bincount(foreground[truth == kind], minlength=_STEPS + 1) for kind in (True, False)
+    )
+    from_on = np.ceil(_THRESHOLDS * _STEPS - 1e-6).astype(int)
+    tp, fp = (part[::-1].cumsum()[::-1][from_on] for part in (nuclei, rest))
+    return np.stack([tp, fp, nuclei.sum() - tp, rest.sum() - fp], 1)
+
+
+def best_threshold(tables: np.ndarray) -> float:
+    """The threshold with the highest Dice, the pooled one and the image mean together.
+
+    Parameters
+    ----------
+    tables
+        (N, T, 4): pixel counts of N images at T thresholds from 0.20 to 0.80.
+    """
+    weights = np.ones(len(tables))
+    both = []
+    for t in range(tables.shape[1]):
+        figures = pixel_table(tables[:, t], weights)
+        both.append((figures["dice"] or 0.0) + (figures["dice_mean"] or 0.0))
+    return float(_THRESHOLDS[int(np.argmax(both))])
+
+
+def patient_table(scored: Sequence[Scored]) -> str:
+    """Comma-separated figures of each patient, one a row."""
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    for number, patient in enumerate(sorted({one.patient for one in scored})):
+        own = np.stack([one.pixels for one in scored if one.patient == patient])
+        figures = pixel_table(own, np.ones(len(own)))
+        if not number:
+            table.writerow(["patient", "images", *figures])
+        values = ("" if v is None else f"{v:.4f}" for v in figures.values())
+        table.writerow([patient, len(own), *values])
+    return stream.getvalue()

@@ -1,0 +1,161 @@
+"""Training the U-Net on crops of images with masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.events import Event, Finished, Metrics
+from napari_pathogan.engine.runs import EMA
+from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
+from napari_pathogan.nuclei.augment import Palette, crop, degrade, recolour
+from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei
+from napari_pathogan.nuclei.labels import three_labels
+from napari_pathogan.nuclei.losses import dice_loss, label_loss
+from napari_pathogan.nuclei.model import MPP
+from napari_pathogan.nuclei.network import UNet, folded_state
+from napari_pathogan.nuclei.recipe import TrainConfig, learning_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_pathogan.engine.runs import RunFolder
+
+
+class Trainer:
+    """The network, its optimiser and average, the images, and one step of learning."""
+
+    def __init__(self, folder: NucleiFolder, config: TrainConfig, device: Device) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device = config, device
+        self.epoch = 0
+        pairs = [image.at(MPP) for image in folder.images]
+        self.images = [torch.tensor(pixels).permute(2, 0, 1).contiguous() for pixels, _ in pairs]
+        self.labels = [torch.from_numpy(three_labels(mask, config.band)) for _, mask in pairs]
+        names, patient = np.unique(folder.patients, return_inverse=True)
+        self.patient = torch.from_numpy(patient)
+        self.palette = Palette(
+            [
+                np.concatenate([pairs[i][0].reshape(-1, 3) for i in np.flatnonzero(patient == p)])
+                for p in range(len(names))
+            ]
+        )
+        area = sum(label.numel() for label in self.labels)
+        self.steps = max(1, round(area / (config.crop**2 * config.batch)))
+        self.network = UNet(config.width).to(device.torch)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = EMA(self.network, config.ema)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+        )
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """Draw which images the crops of an epoch are of: int64 (batch,) a step."""
+        drawn = shuffled(torch.arange(len(self.images)), self.steps * self.config.batch)
+        yield from drawn.view(self.steps, -1)
+
+    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw a varied crop of each image.
+
+        Returns
+        -------
+        images, labels
+            float32 (N, 3, crop, crop) in [-1, 1], channels last; int64 (N, crop, crop).
+        """
+        how, size = self.config.augment, self.config.crop
+        crops, labels = [], []
+        for i in index.tolist():
+            room = torch.tensor(self.labels[i].shape)
+            edge = torch.minimum(room, torch.tensor(size)) / 2
+            centre = edge + torch.rand(2) * (room - 2 * edge)
+            seen, marked = crop(self.images[i], self.labels[i], centre, size, how)
+            crops.append(seen)
+            labels.append(marked)
+        x = recolour(torch.stack(crops), self.patient[index], self.palette, how)
+        x = degrade(x, how.degrade) if how.degrade else x
+        return (x * 2 - 1).contiguous(memory_format=torch.channels_last), torch.stack(labels)
+
+    def step(self, batch: torch.Tensor, number: int) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """Learn from one batch of crops; returns its losses."""
+        x, labels = (part.to(self.device.torch) for part in self.draw(batch))
+        self.network.train()
+        with self.device.autocast:
+            logits = self.network(x)
+        losses = {"label": label_loss(logits.float(), labels, self.config.boundary)}
+        total = losses["label"]
+        if self.config.dice:
+            losses["dice"] = dice_loss(logits.float(), labels)
+            total = total + self.config.dice * losses["dice"]
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.ema.update(self.network)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def set_lr(self, progress: float) -> float:
+        """Set the learning rate to where the schedule is; returns it."""
+        lr = learning_rate(self.config, progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def trained(self) -> UNet:
+        """The averaged network with batch normalisation folded in."""
+        average = UNet(self.config.width)
+        average.load_state_dict(self.ema.shadow if self.config.ema else self.network.state_dict())
+        network = UNet(self.config.width, normalised=False)
+        network.load_state_dict(folded_state(average.cpu()))
+        return network.eval()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {
+            "epoch": self.epoch,
+            "ema": self.ema.state_dict(),
+            "network": dict(self.network.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.epoch = state["epoch"]
+        self.ema.load_state_dict(state["ema"])
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def train(
+    folder: NucleiFolder, config: TrainConfig, run: RunFolder, *, device: str = "auto"
+) -> Iterator[Event]:
+    """Train one U-Net on images with masks.
+
+    A checkpoint in ``run`` is gone on from.
+
+    Yields
+    ------
+    Progress, Metrics, Checkpoint, and Finished with the :class:`UNet`, its norms folded in.
+
+    Raises
+    ------
+    DataFolderError
+        If no image has a nucleus.
+    TrainingDivergedError
+        If a loss becomes NaN or infinite; the checkpoint before it stays.
+    """
+    need_nuclei(folder)
+    trainer = Trainer(folder, config, choose_device(device))
+    yield from resumed(trainer, run)
+    pace = Pace(trainer)
+    while trainer.epoch < config.epochs:
+        values = yield from one_epoch(trainer, pace)
+        metrics = Metrics(trainer.epoch, values)
+        run.log(metrics)
+        yield metrics
+        yield kept(trainer, run)
+    yield Finished(trainer.trained(), {"epochs": trainer.epoch})

@@ -1,0 +1,103 @@
+"""The U-Net: the paper's shapes, folding, one batch learnt by heart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pathogan.engine.devices import Device
+from napari_pathogan.nuclei import model
+from napari_pathogan.nuclei.augment import Augment
+from napari_pathogan.nuclei.model import probability, view, view_back
+from napari_pathogan.nuclei.network import UNet, folded_state
+from napari_pathogan.nuclei.recipe import TrainConfig
+from napari_pathogan.nuclei.train import Trainer
+
+CPU = Device("cpu", torch.float32)
+
+
+def test_the_papers_shapes():
+    network = UNet().eval()
+    with torch.inference_mode():
+        stages = network.features(torch.zeros(1, 3, 144, 144))
+        logits = network(torch.zeros(1, 3, 144, 144))
+    assert [tuple(s.shape[1:]) for s in stages] == [
+        (32, 144, 144), (64, 72, 72), (128, 36, 36), (256, 18, 18), (512, 9, 9),
+    ]  # fmt: skip
+    assert logits.shape == (1, 3, 144, 144)
+
+
+@pytest.mark.parametrize(("width", "millions"), [(32, 7.8), (24, 4.4), (16, 1.9)])
+def test_as_many_parameters_as_documented(width, millions):
+    assert sum(p.numel() for p in UNet(width).parameters()) / 1e6 == pytest.approx(millions, 0.03)
+
+
+def test_folded_norms_change_nothing():
+    torch.manual_seed(0)
+    network = UNet(4)
+    for _ in range(3):  # running statistics that are not 0 and 1
+        network(torch.randn(2, 3, 32, 48) * 2 + 1)
+    folded = UNet(4, normalised=False)
+    folded.load_state_dict(folded_state(network))
+    x = torch.randn(2, 3, 32, 48)
+    with torch.inference_mode():
+        assert torch.allclose(network.eval()(x), folded.eval()(x), atol=1e-5)
+
+
+def test_every_pixel_sees_its_surroundings():
+    network = UNet(2).eval()
+    x = torch.zeros(1, 3, 64, 64, requires_grad=True)
+    network(x)[0, 1, 32, 32].backward()
+    seen = x.grad.abs().sum(1)[0].nonzero()
+    assert (seen.amin(0) <= 8).all()
+    assert (seen.amax(0) >= 55).all()
+
+
+def test_probabilities_sum_to_one_and_views_agree_with_turned_images():
+    network = UNet(2, normalised=False)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
+    found = probability(network, images, CPU)
+    assert found.shape == (2, 3, 32, 48)
+    assert found.dtype == np.float32
+    assert np.allclose(found.sum(1), 1, atol=1e-5)
+    every = probability(network, images, CPU, views=8)
+    turned = probability(network, np.ascontiguousarray(np.rot90(images, 1, (1, 2))), CPU, views=8)
+    assert np.allclose(np.rot90(every, 1, (2, 3)), turned, atol=1e-5)
+    assert not np.allclose(np.rot90(found, 1, (2, 3)), turned, atol=1e-3)
+
+
+def test_many_images_are_the_same_as_one_by_one(monkeypatch):
+    network = UNet(2, normalised=False)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    whole = probability(network, images, CPU)
+    monkeypatch.setitem(model._MOST_PX, "cpu", 1)
+    assert np.allclose(probability(network, images, CPU), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_views_are_undone(number):
+    x = torch.arange(2 * 3 * 4 * 6).view(2, 3, 4, 6)
+    assert torch.equal(view_back(view(x, number), number), x)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (1, 30, 32, 3), (1, 32, 32, 4)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match="multiples of 16"):
+        probability(UNet(2, normalised=False), np.zeros(shape, np.uint8), CPU)
+
+
+def test_one_batch_can_be_learnt_by_heart(folder):
+    config = replace(
+        TrainConfig(), width=4, crop=64, batch=2, lr=1e-2, dice=1.0, augment=Augment(turns=False)
+    )
+    trainer = Trainer(folder, config, CPU)
+    torch.manual_seed(0)
+    x, labels = trainer.draw(torch.arange(2))
+    trainer.draw = lambda _: (x, labels)  # the same crops in every step
+    losses = [trainer.step(torch.arange(2), n) for n in range(60)]
+    assert losses[0]["label"] > 0.5
+    assert losses[-1]["label"] < 0.15
+    assert losses[-1]["dice"] < 0.1
