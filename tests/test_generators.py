@@ -24,7 +24,8 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     data = TrainingData(name="drawn", terms="none")
     network = Generator(1 / 16, spectral=False)
-    idc.save(folder / "a", network, name="patches", data=data, recipe={"width": 1 / 16})
+    recipe = {"width": 1 / 16, "batch_norm": False}
+    idc.save(folder / "a", network, name="patches", data=data, recipe=recipe)
     card = ModelCard(
         name="nuclei",
         title="Nuclei",
@@ -70,7 +71,9 @@ def test_nuclei_are_drawn_by_the_name_of_their_class(folder):
 
 
 def test_what_is_not_there_is_refused(folder):
-    with pytest.raises(ModelNotFoundError, match=r"no generator 'nothing'; choose one of .*patches"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"no generator 'nothing'; choose one of .*patches"
+    ):
         generate("nothing", 1, folders=(folder,))
     with pytest.raises(GeneratorError, match="can't draw 'tumour'; choose one of healthy, IDC"):
         generate("patches", 1, label="tumour", folders=(folder,))

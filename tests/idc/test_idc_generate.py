@@ -22,6 +22,7 @@ from napari_pathogan.idc.train import Trainer
 
 CPU = Device("cpu", torch.float32)
 TINY = replace(RECIPES["quick"], width=1 / 16, epochs=2, batch=16, preview_every=2)
+RECIPE = {"width": 1 / 16, "batch_norm": False}
 DATA = TrainingData(name="drawn", terms="none", patients=("p0", "p1"))
 
 
@@ -30,7 +31,7 @@ def generator(tmp_path):
     """A generator that has learned nothing, saved and loaded."""
     torch.manual_seed(0)
     network = Generator(1 / 16, spectral=False)
-    save(tmp_path / "g", network, name="small", data=DATA, recipe={"width": 1 / 16})
+    save(tmp_path / "g", network, name="small", data=DATA, recipe=RECIPE)
     return IdcGenerator.load(tmp_path / "g", device="cpu")
 
 
@@ -47,6 +48,20 @@ def test_training_keeps_its_generator(tmp_path, patches):
     # those it learned from: the others were held out
     assert len(kept.card.training_data[0].patients) == 2
     assert kept.generate(3).shape == (3, 50, 50, 3)
+
+
+def test_batch_norm_is_kept_with_its_statistics(tmp_path, patches):
+    config = replace(TINY, batch_norm=True, generator_every=1)
+    trainer = Trainer(patches, config, CPU)
+    for number in range(3):
+        trainer.step(torch.arange(16), number)
+    network = trainer.generator()
+    save(tmp_path / "g", network, name="bn", data=DATA, recipe=config.to_json())
+    again = IdcGenerator.load(tmp_path / "g", "cpu").network
+    mean = next(k for k in network.state_dict() if k.endswith("running_mean"))
+    assert network.state_dict()[mean].abs().sum() > 0
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
 
 
 def test_the_plain_cnn_leaves_no_generator(tmp_path, patches):
@@ -68,10 +83,12 @@ def test_what_is_kept_is_the_average_of_the_weights(patches):
     assert (after - before).norm() < (last - before).norm()
 
 
-def test_folded_weights_draw_the_same():
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_folded_weights_draw_the_same(batch_norm):
     torch.manual_seed(1)
-    network = Generator(1 / 16).eval()
-    folded = Generator(1 / 16, spectral=False)
+    network = Generator(1 / 16, batch_norm=batch_norm).eval()
+    folded = Generator(1 / 16, batch_norm=batch_norm, spectral=False)
+    folded.eval()
     folded.load_state_dict(folded_state(network))
     z, y = torch.randn(4, 100), torch.tensor([0.0, 1, 0, 1])
     torch.testing.assert_close(folded(z, y), network(z, y))

@@ -154,13 +154,13 @@ def save(
     name, data, recipe
         For the card: of the model, what it learnt from, and how.
     """
-    width = recipe["width"]
+    width, batch_norm = recipe["width"], recipe["batch_norm"]
     card = ModelCard(
         name=name,
         title=f"IDC generator, width {width:g}, {len(data.patients)} patients: synthetic patches",
         task=TASK,
         architecture=ARCHITECTURE,
-        arguments={"width": width, "latent": network.latent},
+        arguments={"width": width, "latent": network.latent, "batch_norm": batch_norm},
         mpp=MPP,
         patch_px=PATCH_PX,
         classes=CLASSES,
@@ -170,5 +170,8 @@ def save(
         intended_use=_INTENDED,
         not_for=_NOT_FOR,
     )
-    weights = {key: value.half() for key, value in network.state_dict().items()}
+    weights = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in network.state_dict().items()
+    }
     return save_model(folder, card, weights)

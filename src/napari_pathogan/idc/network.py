@@ -78,23 +78,34 @@ class Generator(nn.Module):
         Width multiplier, as for the discriminator.
     latent
         Length of the noise vector.
+    batch_norm
+        Whether hidden layers normalise over the batch; the paper names no such layer.
     spectral
         Normalise the weights while training; false for a network with folded weights.
     """
 
-    def __init__(self, width: float = 1.0, latent: int = 100, *, spectral: bool = True) -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        latent: int = 100,
+        *,
+        batch_norm: bool = False,
+        spectral: bool = True,
+    ) -> None:
         super().__init__()
         self.latent = latent
         channels = [*filters(width)[::-1], 3]
         self.start = channels[0]
         self.project = nn.Linear(latent + 2, self.start * SIZES[5] ** 2)
-        layers: list[nn.Module] = [nn.ReLU()]
+        layers: list[nn.Module] = [nn.BatchNorm2d(self.start), nn.ReLU()]
+        layers = layers if batch_norm else layers[1:]
         for i in range(5):
             padding = SIZES[4 - i] - (2 * SIZES[5 - i] - 1)
             layer: nn.Module = nn.ConvTranspose2d(
                 channels[i], channels[i + 1], 3, 2, 1, output_padding=padding
             )
             layers += [spectral_norm(layer) if spectral and 0 < i < 4 else layer]
+            layers += [nn.BatchNorm2d(channels[i + 1])] if batch_norm and i < 4 else []
             layers += [nn.ReLU() if i < 4 else nn.Tanh()]
         self.trunk = nn.Sequential(*layers)
 

@@ -44,6 +44,9 @@ class TrainConfig:
         Generated patches a step, as a share of the batch.
     generator_every
         Discriminator steps for one generator step.
+    batch_norm
+        Batch normalisation in the generator: in a short training it keeps patches from all
+        looking alike. The paper names none.
     augment
         How patches are varied; the paper's is flips alone.
     patience
@@ -72,6 +75,7 @@ class TrainConfig:
     penalty_norm: float = 1.0
     generated: float = 1.0
     generator_every: int = 1
+    batch_norm: bool = False
     augment: Augment = field(default_factory=Augment)
     patience: int = 0
     preview_every: int = 10

@@ -63,7 +63,7 @@ class Trainer:
         self.patient = torch.from_numpy(np.unique(patches.patients, return_inverse=True)[1])
         self.steps = max(1, len(patches) // config.batch)
         self.d = Discriminator(config.width, config.dropout)
-        self.g = Generator(config.width) if config.method == "cgan" else None
+        self.g = self._generator() if config.method == "cgan" else None
         self.fixed_z = torch.randn(2 * _SAMPLES, 100)
         self.ema = EMA(self.d.to(device.torch), config.ema)
         self.optimisers = {"d": self._adam(self.d)}
@@ -71,6 +71,10 @@ class Trainer:
         if self.g is not None:
             self.g_ema = EMA(self.g.to(device.torch), config.ema)
             self.optimisers["g"] = self._adam(self.g)
+
+    def _generator(self, *, spectral: bool = True) -> Generator:
+        c = self.config
+        return Generator(c.width, batch_norm=c.batch_norm, spectral=spectral)
 
     def _adam(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         c = self.config
@@ -180,9 +184,8 @@ class Trainer:
         """The averaged generator with its spectral norms folded in, on the CPU."""
         assert self.g is not None
         assert self.g_ema is not None
-        average = Generator(self.config.width)
+        average, folded = self._generator(), self._generator(spectral=False)
         average.load_state_dict(self.g_ema.shadow if self.config.ema else self.g.state_dict())
-        folded = Generator(self.config.width, spectral=False)
         folded.load_state_dict(folded_state(average))
         return folded.eval()
 
