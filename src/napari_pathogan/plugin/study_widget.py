@@ -1,0 +1,69 @@
+"""The reader study's dock: take part in a study, make one, see its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from napari_pathogan.plugin.study_reading import Reading
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtGui import QHideEvent
+
+
+class StudyDock(QWidget):
+    """Real or generated: readers judge images one by one, blinded; then the statistics.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that shows the images; napari passes it.
+    """
+
+    title: ClassVar[str] = "Reader study"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.setWindowTitle(self.title)
+        self.setMinimumWidth(300)
+        self.reading = Reading(napari_viewer, self)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(_padded(self.reading), "Take part")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 6)
+        column.addWidget(self.tabs)
+        self.reading.currentChanged.connect(self._page_changed)
+
+    def release(self) -> None:
+        """Let go of the viewer: end the session. The dock is being closed."""
+        if self.reading.running:
+            self.reading.leave()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that napari has taken the dock out of its window."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        return super().event(event)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """A dock that was hidden can't be answered in; a minimised window comes back."""
+        if event is not None and not event.spontaneous():
+            self.release()
+        super().hideEvent(event)
+
+    def _page_changed(self, _index: int) -> None:
+        bar = self.tabs.tabBar()
+        assert bar is not None
+        bar.setVisible(not self.reading.running)
+
+
+def _padded(widget: QWidget) -> QWidget:
+    box = QWidget()
+    column = QVBoxLayout(box)
+    column.setContentsMargins(8, 10, 8, 8)
+    column.addWidget(widget)
+    return box
