@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 SMALLEST_UM2 = 10.0  # area of the smallest nucleus: a disc of 3.6 um
-HOLE_UM2 = 6.0  # larger gaps between touching nuclei are no holes
+HOLE_UM2 = 12.0  # larger gaps between touching nuclei are no holes
 APART_UM = 1.5  # peaks are at least so far from each other
 SMOOTH_UM = 0.5  # how far heights are smoothed before peaks are looked for
 BOUNDARY_UM = 2.0  # how much lower a sure boundary lies than a sure inside

@@ -99,7 +99,7 @@ def write_ome_zarr(
     Parameters
     ----------
     overlays
-        By name; (Y, X) or (Y, X, 3). Booleans are stored as 0 and 1.
+        By name; (Y, X) or (Y, X, 3), numpy or lazy. Booleans are stored as 0 and 1.
     mpp
         um per level-0 pixel (y, x).
     attributes
@@ -114,15 +114,8 @@ def write_ome_zarr(
         root = zarr.open_group(beside, mode="w", zarr_format=3)
         listed: list[Any] = []
         for name, overlay in overlays.items():
-            data = np.asarray(overlay.data)
-            data = np.moveaxis(data, -1, 0) if data.ndim == 3 else data
             group = root.create_group(name)
-            group.create_array(
-                "0",
-                data=data.astype(np.uint8) if data.dtype == np.bool_ else data,
-                chunks=(*data.shape[:-2], *(min(max(n, 1), _CHUNK) for n in data.shape[-2:])),
-                dimension_names=["c", "y", "x"][-data.ndim :],
-            )
+            _copy(overlay.data, group)
             group.attrs["ome"] = {
                 "version": "0.5",
                 "multiscales": [_multiscale(name, overlay, mpp)],
@@ -130,6 +123,22 @@ def write_ome_zarr(
             listed.append(_multiscale(name, overlay, mpp, folder=f"{name}/"))
         root.attrs["ome"] = {"version": "0.5", "multiscales": listed}
         root.attrs.update(dict(attributes or {}))
+
+
+def _copy(data: Any, group: zarr.Group) -> None:  # noqa: ANN401 - any array library
+    """Write (Y, X) or (Y, X, 3) as array "0", strip by strip: it may be larger than memory."""
+    height, width, *channels = data.shape
+    target = group.create_array(
+        "0",
+        shape=(*channels, height, width),
+        dtype=np.uint8 if data.dtype == np.bool_ else data.dtype,
+        chunks=(*channels, *(min(max(n, 1), _CHUNK) for n in (height, width))),
+        dimension_names=["c", "y", "x"][-data.ndim :],
+    )
+    for top in range(0, height, _CHUNK):
+        strip = np.asarray(data[top : top + _CHUNK])
+        strip = np.moveaxis(strip, -1, 0) if channels else strip
+        target[..., top : top + strip.shape[-2], :] = strip
 
 
 def _multiscale(

@@ -1,0 +1,162 @@
+"""Nuclei in the formats that others read: OME-Zarr, CSV, Parquet, GeoJSON (QuPath).
+
+Each file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_pathogan.engine.models import package_versions
+from napari_pathogan.files import written
+from napari_pathogan.slides.writers import write_ome_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+
+    from napari_pathogan.nuclei.outlines import Outline
+    from napari_pathogan.nuclei.segmentation import Segmentation
+
+MEASUREMENTS = {
+    "area_um2": "Area um^2",
+    "eccentricity": "Eccentricity",
+    "solidity": "Solidity",
+    "haematoxylin_mean": "Haematoxylin OD mean",
+    "class_probability": "Class probability",
+}
+_DECIMALS = 4
+
+
+def write_zarr(path: Path, segmentation: Segmentation) -> None:
+    """Write the labels as OME-Zarr, laid on the slide in micrometres; with their classes if any.
+
+    ``nuclei`` holds the ids of the table, int32; ``classes`` the number of each pixel's class from
+    1 on, uint8. The attributes say what it is: slide, scale and where that came from, model and
+    hash, counts, classes and their colours, versions.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; nothing is left half written.
+    """
+    overlays = {"nuclei": segmentation.overlay}
+    if segmentation.class_model:
+        overlays["classes"] = replace(segmentation.overlay, data=segmentation.class_image())
+    write_ome_zarr(
+        path, overlays, segmentation.mpp, attributes={"pathogan": attributes(segmentation)}
+    )
+
+
+def attributes(segmentation: Segmentation) -> dict[str, Any]:
+    """What saved nuclei say about themselves, plain JSON."""
+    return {
+        "kind": "nuclei",
+        **segmentation.summary(),
+        "model_line": segmentation.model_line,
+        "class_names": list(segmentation.class_names),
+        "class_colours": list(segmentation.class_colours),
+        "versions": package_versions(),
+    }
+
+
+def write_csv(path: Path, segmentation: Segmentation) -> None:
+    """Write the table as CSV, a row a nucleus, 4 decimals.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    with written(path) as beside:
+        segmentation.table.round(_DECIMALS).to_csv(beside, index=False)
+
+
+def write_parquet(path: Path, segmentation: Segmentation) -> None:
+    """Write the table as Parquet, a row a nucleus; its metadata say what it is.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    table = segmentation.table.copy()
+    table.attrs = {"pathogan": attributes(segmentation)}
+    with written(path) as beside:
+        table.to_parquet(beside, index=False)
+
+
+def write_geojson(path: Path, segmentation: Segmentation) -> None:
+    """Write every nucleus as a QuPath detection; drag the file onto the open slide there.
+
+    Coordinates are level-0 pixels from the slide's upper left corner (x, y), as QuPath has them,
+    along the edges of the labels' pixels. Each nucleus carries its class and its measurements.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    about = json.dumps(attributes(segmentation), allow_nan=False)
+    with written(path) as beside, beside.open("w", encoding="utf-8") as stream:
+        stream.write('{"type": "FeatureCollection", "features": [')
+        for number, feature in enumerate(_features(segmentation)):
+            stream.write((",\n" if number else "\n") + json.dumps(feature, allow_nan=False))
+        stream.write(f'\n], "pathogan": {about}}}')
+
+
+def _features(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
+    table = segmentation.table
+    names = MEASUREMENTS | {
+        f"p_{name}": f"Probability {name}"
+        for name in segmentation.class_names
+        if f"p_{name}" in table
+    }
+    measured = table[list(names)].to_numpy(float).round(_DECIMALS).tolist()
+    classes = table["class"].tolist()
+    colours = {
+        name: rgb(colour)
+        for name, colour in zip(segmentation.class_names, segmentation.class_colours, strict=True)
+    }
+    for outline in segmentation.outlines():
+        row = segmentation.row(outline.id)
+        yield {
+            "type": "Feature",
+            "geometry": geometry(outline),
+            "properties": {
+                "objectType": "detection",
+                "name": str(outline.id),
+                "classification": {"name": classes[row], "color": colours[classes[row]]},
+                "measurements": _known(names.values(), measured[row]),
+            },
+        }
+
+
+def _known(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
+    """Without what is not known, which JSON has no number for."""
+    pairs = zip(names, values, strict=True)
+    return {name: value for name, value in pairs if not math.isnan(value)}
+
+
+def rgb(colour: str) -> list[int]:
+    """``#d62728`` as QuPath has it: [214, 39, 40]."""
+    return list(bytes.fromhex(colour.removeprefix("#")))
+
+
+def geometry(outline: Outline) -> dict[str, Any]:
+    """An outline in level-0 centre coordinates as GeoJSON, in edge coordinates (x, y)."""
+    parts = [[_ring(exterior)] for exterior in outline.exteriors]
+    if len(parts) == 1:
+        return {"type": "Polygon", "coordinates": parts[0] + [_ring(h) for h in outline.holes]}
+    return {"type": "MultiPolygon", "coordinates": parts}
+
+
+def _ring(corners: np.ndarray) -> list[list[float]]:
+    """(N, 2) corners (y, x) in centre coordinates -> closed GeoJSON ring (x, y) in edge ones."""
+    points = (corners[:, ::-1] + 0.5).round(2).tolist()
+    return [*points, points[0]]
