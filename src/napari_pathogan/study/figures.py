@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0f6cbd", "#c8003c", "#1a7f4b", "#a15c00", "#7a3fb0", "#00798c", "#8a8a00", "#5a5a66")
 _INK, _GREY, _BAND, _ALL = "#1b1b22", "#6a6a75", "#e7eef6", "#1b1b22"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters: small, sharp, searchable
     "svg.hashsalt": "pathogan",
     "font.family": "sans-serif",
@@ -100,7 +100,7 @@ def _accuracy(report: StudyReport) -> Figure:
     rows = {name: own.metrics["accuracy"] for name, own in report.readers.items()}
     rows["All readers"] = report.pooled.metrics["accuracy"]
     colours = [*(colour(i) for i in range(len(report.readers))), _ALL]
-    figure = Figure((6.2, 0.9 + 0.42 * len(rows)), layout="constrained")
+    figure = Figure((4.9, 0.9 + 0.5 * len(rows)), layout="constrained")
     axes = figure.add_subplot(xlabel="right answers (95 % interval)")
     _intervals(axes, rows, colours, report.study.manifest.margin)
     return figure
@@ -109,8 +109,8 @@ def _accuracy(report: StudyReport) -> Figure:
 def _sources(report: StudyReport) -> Figure:
     rows = {f"{'real' if x.real else 'generated'}: {x.source}": x.accuracy for x in report.sources}
     colours = [_GREY if x.real else COLOURS[0] for x in report.sources]
-    figure = Figure((6.2, 0.9 + 0.42 * len(rows)), layout="constrained")
-    axes = figure.add_subplot(xlabel="right answers of all readers (95 % Wilson interval)")
+    figure = Figure((4.9, 0.9 + 0.5 * len(rows)), layout="constrained")
+    axes = figure.add_subplot(xlabel="right answers of all readers (95 %)")
     _intervals(axes, rows, colours, report.study.manifest.margin)
     return figure
 
@@ -165,7 +165,7 @@ def _confidence(report: StudyReport) -> Figure:
 
 
 def _times(report: StudyReport) -> Figure:
-    figure = Figure((4.2, 0.9 + 0.42 * len(report.judged)), layout="constrained")
+    figure = Figure((4.2, 0.9 + 0.45 * len(report.judged)), layout="constrained")
     axes = figure.add_subplot(xlabel="seconds an image", xscale="log")
     rng = np.random.default_rng(0)
     for place, reader in enumerate(report.judged):

@@ -79,7 +79,6 @@ def render(report: StudyReport) -> str:
         confusions=[reader_confusion(reader) for reader in report.judged],
         colours=[colour(i) for i in range(len(report.readers))],
         galleries=_galleries(report),
-        trials=len(report.pooled.counts),
         version=__version__,
     )
 
@@ -109,10 +108,11 @@ def _shown(name: str, value: Value | None) -> tuple[str, str]:
         return "\N{EN DASH}", ""
     if name.endswith("_p"):
         return ("< 0.001" if value.value < 0.001 else f"{value.value:.3f}"), ""
-    form = "{:.1%}" if name in _SHARES else "{:.2f}"
+    form, scale = ("{:.1f} %", 100) if name in _SHARES else ("{:.2f}", 1)
+    shown = form.format(scale * value.value)
     if value.low is None or value.high is None:
-        return form.format(value.value), ""
-    return form.format(value.value), f"{form.format(value.low)} to {form.format(value.high)}"
+        return shown, ""
+    return shown, f"{form.format(scale * value.low)} to {form.format(scale * value.high)}"
 
 
 def _galleries(report: StudyReport) -> list[dict[str, Any]]:

@@ -275,6 +275,11 @@ class Session:
             self._shown = (index, self._make(index, showing))
         return self._shown[1]
 
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Ids of the images of the present trial (left, right); empty at the end."""
+        return self._left[0][1].images if self._left else ()
+
     def _make(self, index: int, showing: Showing) -> Trial:
         blocks = {item.block for item in self.study.manifest.items if item.kind != "practice"}
         return Trial(

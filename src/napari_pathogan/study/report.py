@@ -259,17 +259,18 @@ def _against_chance(right: int, n: int, margin: float) -> dict[str, Value]:
 def verdict(right: int, n: int, margin: float) -> str:
     """What a number of right answers shows, in plain words; exact tests at 5 %."""
     p, same = st.binomial_p(right, n), st.equivalence(right, n, margin)
-    score = f"{right} of {n} right"
-    differs = f"p {_p(p)}"
-    band = f"{0.5 - margin:.0%} to {0.5 + margin:.0%}"
-    alike = f"equivalence within {band}: p {_p(same.p)}"
     if same.shown:
         how = "shown to be as good as guessing" + (", though not exactly" if p < 0.05 else "")
     elif p < 0.05:
         how = "better than guessing" if right > n / 2 else "worse than guessing: answers mixed up?"
     else:
         how = "not shown to differ from guessing, nor to equal it: too few answers to tell"
-    return f"{score}: {how} ({differs}; {alike})"
+    tests = f"p {_p(p)}; equivalent within {_percent(0.5 - margin)} to {_percent(0.5 + margin)}: p {_p(same.p)}"
+    return f"{right} of {n} right ({_percent(right / n)}): {how} ({tests})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _p(p: float) -> str:
@@ -317,7 +318,10 @@ def _of_all(
     metrics |= _with_oneself(readers)
     metrics["time_median_s"] = _median(np.concatenate([reader.times for reader in readers]))
     counts = {"n_readers": len(readers), "n_answers": n, "n_right": right}
-    said = [verdict(right, n, margin), *_cautions(readers, (float(low), float(high)), margin)]
+    said = [
+        verdict(right, n, margin),
+        *_cautions(readers, metrics["accuracy"], (float(low), float(high)), margin),
+    ]
     return Report("All readers", metrics, counts, (*said, *notes))
 
 
@@ -341,16 +345,20 @@ def _between(readers: Sequence[Reader]) -> dict[str, Value]:
 
 def _cautions(readers: Sequence[Reader], low_high: tuple[float, float], margin: float) -> list[str]:
     """What must be known to read the figures of all readers together."""
-    low, high = low_high
-    inside = 0.5 - margin < low and high < 0.5 + margin
+    low, high = accuracy.low or 0.0, accuracy.high or 1.0
+    differs = (
+        "different from guessing" if low > 0.5 or high < 0.5 else "not shown to differ from it"
+    )
+    inside = 0.5 - margin < narrow[0] and narrow[1] < 0.5 + margin
+    alike = "equivalent within the margin" if inside else "not shown equivalent within the margin"
     lines = [
+        (
+            f"for other readers and images: {_percent(low)} to {_percent(high)} right (95 %), "
+            f"{differs}, {alike} (90 %: {_percent(narrow[0])} to {_percent(narrow[1])})"
+        ),
         (
             "exact tests, accuracy_wilson, accuracy_exact and accuracy_90 take all answers as "
             "independent; the other intervals hold for other readers and images (bootstrap over both)"
-        ),
-        (
-            f"for other readers and images, the 90 % interval of the accuracy is {low:.1%} to "
-            f"{high:.1%}: {'' if inside else 'not shown '}equivalent to guessing within the margin"
         ),
     ]
     if len(readers) < 5:
