@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from napari_pathogan.study.detection import roc
 
@@ -79,7 +80,7 @@ def _intervals(
             axes.plot([low, high], [place, place], color=tint, linewidth=2, solid_capstyle="butt")
         axes.plot(middle, place, "o", color=tint, markersize=6)
         axes.annotate(
-            f"{middle:.0%}",
+            f"{100 * middle:.0f} %",
             (middle, place),
             (0, 7),
             textcoords="offset points",
@@ -88,7 +89,7 @@ def _intervals(
         )
     axes.set_yticks(range(len(rows)), [_short(name) for name in rows], color=_INK)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.7))
-    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.tick_params(axis="y", length=0)
 
 
@@ -160,7 +161,7 @@ def _confidence(report: StudyReport) -> Figure:
     labels = ("1\nguessing", "2", "3", "4", "5\ncertain")
     axes.set_xticks(range(1, 6), labels)
     axes.set(ylim=(0, 1.1), xlim=(0.4, 5.6))
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return figure
 
 

@@ -343,7 +343,9 @@ def _between(readers: Sequence[Reader]) -> dict[str, Value]:
     return {"fleiss_kappa": Value(*kappa[:3]), "fleiss_p": Value(kappa.p)}
 
 
-def _cautions(readers: Sequence[Reader], low_high: tuple[float, float], margin: float) -> list[str]:
+def _cautions(
+    readers: Sequence[Reader], accuracy: Value, narrow: tuple[float, float], margin: float
+) -> list[str]:
     """What must be known to read the figures of all readers together."""
     low, high = accuracy.low or 0.0, accuracy.high or 1.0
     differs = (
