@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from pathlib import Path  # noqa: TC003  (typer reads the annotations)
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from napari_pathogan.idc.model import IdcModel
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
-
-_SUFFIXES = {"output": ".ome.zarr", "geojson": ".geojson", "csv": ".csv", "report": ".png"}
 
 
 class Request(NamedTuple):
@@ -64,35 +60,23 @@ def predict(  # noqa: PLR0917
     events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Compute an IDC heat map of a slide's tissue, with areas and outlines."""
-    from napari_pathogan.cli.app import fail
-    from napari_pathogan.cli.progress import follow
-    from napari_pathogan.errors import PathoganError
+    from napari_pathogan.cli.outputs import names_differ, over_slides, region_of
     from napari_pathogan.idc.model import IdcModel
 
-    if len({path.stem for path in slides}) < len(slides):
-        msg = "two of the slides have the same name, and so would their results"
-        raise typer.BadParameter(msg)
-    wanted = {"output": output, "geojson": geojson, "csv": csv, "report": report}
-    given = {kind: path for kind, path in wanted.items() if path is not None}
-    ask = Request(mpp, threshold, _region(region), step, cells)
+    names_differ(slides)
+    outputs = {
+        "output": (output, ".ome.zarr"),
+        "geojson": (geojson, ".geojson"),
+        "csv": (csv, ".csv"),
+        "report": (report, ".png"),
+    }
+    ask = Request(mpp, threshold, region_of(region), step, cells)
     loaded = IdcModel.load(model, device, views)
-    failed: list[PathoganError] = []
-    for path in slides:
-        try:
-            files = _files(path, given, several=len(slides) > 1)
-            summary = follow(_predicted(path, loaded, files, ask), as_json=events).summary
-        except PathoganError as error:
-            if len(slides) == 1:
-                raise
-            failed.append(error)
-            typer.echo(f"pathogan: {' '.join(str(error).split())}", err=True)
-            continue
-        if as_json:
-            typer.echo(json.dumps(summary))
-        elif not events:
-            typer.echo(f"{path.name}: {summary['text']}")
-    if failed:
-        fail(f"{len(failed)} of {len(slides)} slides failed, the others are done")
+
+    def work(path: Path, files: dict[str, Path]) -> Iterator[Event]:
+        return _predicted(path, loaded, files, ask)
+
+    over_slides(slides, outputs, work, as_json=as_json, events=events)
 
 
 def _predicted(
@@ -139,36 +123,3 @@ def _save(kind: str, target: Path, heat_map: HeatMap, slide: Slide, *, cells: bo
             from napari_pathogan.idc.page import write_report
 
             write_report(target, heat_map, slide)
-
-
-def _files(slide: Path, given: dict[str, Path], *, several: bool) -> dict[str, Path]:
-    """Where to write what; fails now rather than after the work if that can't be done."""
-    from napari_pathogan.files import output_error
-
-    files = {
-        kind: path / (slide.stem + _SUFFIXES[kind]) if several else path
-        for kind, path in given.items()
-    }
-    for target in files.values():
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=target.parent):
-                pass
-        except OSError as error:
-            raise output_error(target, error) from error
-    return files
-
-
-def _region(text: str) -> Region | None:
-    from napari_pathogan.slides.geometry import Region
-
-    if not text:
-        return None
-    try:
-        region = Region(*(int(number) for number in text.split(",")))
-    except (TypeError, ValueError):
-        region = Region(0, 0, 0, 0)
-    if region.empty:
-        msg = f"{text!r} is not y,x,height,width in whole pixels, such as 0,0,5000,4000"
-        raise typer.BadParameter(msg, param_hint="--region")
-    return region

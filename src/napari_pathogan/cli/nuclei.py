@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from napari_pathogan.cli.nuclei_segment import segment
 from napari_pathogan.cli.nuclei_train import evaluate, train
 
 app = typer.Typer(help="Nuclei in H&E slides: segmentation and classes.", no_args_is_help=True)
+app.command()(segment)
 app.command()(train)
 app.command()(evaluate)

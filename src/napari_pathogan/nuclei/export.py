@@ -10,6 +10,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_pathogan.engine.models import package_versions
 from napari_pathogan.files import written
 from napari_pathogan.slides.writers import write_ome_zarr
@@ -17,8 +19,6 @@ from napari_pathogan.slides.writers import write_ome_zarr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-    import numpy as np
 
     from napari_pathogan.nuclei.outlines import Outline
     from napari_pathogan.nuclei.segmentation import Segmentation
@@ -118,13 +118,13 @@ def _features(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
         if f"p_{name}" in table
     }
     measured = table[list(names)].to_numpy(float).round(_DECIMALS).tolist()
-    classes = table["class"].tolist()
+    ids, classes = table["id"].to_numpy(), table["class"].tolist()
     colours = {
         name: rgb(colour)
         for name, colour in zip(segmentation.class_names, segmentation.class_colours, strict=True)
     }
     for outline in segmentation.outlines():
-        row = segmentation.row(outline.id)
+        row = int(np.searchsorted(ids, outline.id))
         yield {
             "type": "Feature",
             "geometry": geometry(outline),

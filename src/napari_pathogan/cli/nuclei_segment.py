@@ -1,0 +1,136 @@
+"""``pathogan nuclei segment``: the nuclei of slides, and what they are saved as."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_pathogan.engine.events import Event
+    from napari_pathogan.nuclei.classes.model import ClassModel
+    from napari_pathogan.nuclei.segmentation import Segmentation
+    from napari_pathogan.nuclei.segmenter import Segmenter
+    from napari_pathogan.slides.geometry import Region
+
+
+class Request(NamedTuple):
+    """What is asked for of each slide."""
+
+    segmenter: Segmenter
+    classifier: ClassModel | None
+    mpp: float | None
+    region: Region | None
+
+
+def segment(  # noqa: PLR0917
+    slides: Annotated[list[Path], typer.Argument(help="One slide, or several.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="OME-Zarr to write; a folder for several slides."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "nuclei-unet",
+    classes: Annotated[
+        str, typer.Option(help="Name of a class model, or its folder; or none.")
+    ] = "none",
+    instanseg: Annotated[
+        Path | None,
+        typer.Option(help="InstanSeg's TorchScript file, instead of --model. It is code: it runs."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    mpp: Annotated[
+        float | None, typer.Option(help="um per pixel, where the slide does not say.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Nucleus from this probability on; the model's own.", min=0, max=1),
+    ] = None,
+    region: Annotated[
+        str, typer.Option(help="Only this part: y,x,height,width in pixels.", metavar="Y,X,H,W")
+    ] = "",
+    geojson: Annotated[Path | None, typer.Option(help="Outlines for QuPath.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Table, a row a nucleus.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="The same table as Parquet.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a slide.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Find the nuclei in a slide's tissue, measure them, and tell their classes."""
+    from napari_pathogan.cli.outputs import names_differ, over_slides, region_of
+
+    names_differ(slides)
+    outputs = {
+        "output": (output, ".ome.zarr"),
+        "geojson": (geojson, ".geojson"),
+        "csv": (csv, ".csv"),
+        "parquet": (parquet, ".parquet"),
+    }
+    asked = region_of(region)
+    segmenter = _segmenter(model, instanseg, device, threshold)
+    ask = Request(segmenter, _classifier(classes, device), mpp, asked)
+
+    def work(path: Path, files: dict[str, Path]) -> Iterator[Event]:
+        return _segmented(path, files, ask)
+
+    over_slides(slides, outputs, work, as_json=as_json, events=events)
+
+
+def _segmenter(
+    model: str, instanseg: Path | None, device: str, threshold: float | None
+) -> Segmenter:
+    if instanseg is not None:
+        from napari_pathogan.nuclei.instanseg import InstanSegSegmenter
+
+        found: Segmenter = InstanSegSegmenter.load(instanseg, device)
+        return found
+    from napari_pathogan.nuclei.model import NucleiModel
+    from napari_pathogan.nuclei.segmenter import UNetSegmenter
+
+    return UNetSegmenter(NucleiModel.load(model, device), threshold)
+
+
+def _classifier(name: str, device: str) -> ClassModel | None:
+    from napari_pathogan.nuclei.classes.model import ClassModel
+
+    return None if name == "none" else ClassModel.load(name, device)
+
+
+def _segmented(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Event]:
+    """Open, segment and save; the last event comes when all files are there."""
+    from napari_pathogan.engine.events import Finished, Progress
+    from napari_pathogan.nuclei import predict as task
+    from napari_pathogan.slides.slide import Slide
+
+    with Slide.open(path, mpp=ask.mpp) as slide:
+        last: Event | None = None
+        for last in task.segment(slide, ask.segmenter, ask.region, classifier=ask.classifier):
+            if not isinstance(last, Finished):
+                yield last
+    assert isinstance(last, Finished)
+    found: Segmentation = last.result
+    for kind, target in files.items():
+        yield Progress(len(found), len(found), f"writing {target.name}")
+        _save(kind, target, found)
+    extra = {
+        "seconds": last.summary["seconds"],
+        "device": str(ask.segmenter.device),
+        "files": [str(target) for target in files.values()],
+        "text": str(found),
+    }
+    yield Finished(found, found.summary() | extra)
+
+
+def _save(kind: str, target: Path, found: Segmentation) -> None:
+    from napari_pathogan.nuclei import export
+
+    match kind:
+        case "output":
+            export.write_zarr(target, found)
+        case "geojson":
+            export.write_geojson(target, found)
+        case "csv":
+            export.write_csv(target, found)
+        case _:
+            export.write_parquet(target, found)
