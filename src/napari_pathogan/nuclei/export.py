@@ -17,7 +17,7 @@ from napari_pathogan.files import written
 from napari_pathogan.slides.writers import write_ome_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from napari_pathogan.nuclei.outlines import Outline
@@ -29,6 +29,7 @@ MEASUREMENTS = {
     "solidity": "Solidity",
     "haematoxylin_mean": "Haematoxylin OD mean",
     "class_probability": "Class probability",
+    "corrected": "Corrected",
 }
 _DECIMALS = 4
 
@@ -102,21 +103,30 @@ def write_geojson(path: Path, segmentation: Segmentation) -> None:
     OutputError
         If it can't be written.
     """
-    about = json.dumps(attributes(segmentation), allow_nan=False)
+    write_features(path, features(segmentation, "detection"), attributes(segmentation))
+
+
+def write_features(
+    path: Path, written_features: Iterable[dict[str, Any]], about: Mapping[str, Any]
+) -> None:
+    """Write GeoJSON feature by feature: there may be more of them than memory holds.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
     with written(path) as beside, beside.open("w", encoding="utf-8") as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
-        for number, feature in enumerate(_features(segmentation)):
+        for number, feature in enumerate(written_features):
             stream.write((",\n" if number else "\n") + json.dumps(feature, allow_nan=False))
-        stream.write(f'\n], "pathogan": {about}}}')
+        stream.write(f'\n], "pathogan": {json.dumps(about, allow_nan=False)}}}')
 
 
-def _features(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
-    table = segmentation.table
-    names = MEASUREMENTS | {
-        f"p_{name}": f"Probability {name}"
-        for name in segmentation.class_names
-        if f"p_{name}" in table
-    }
+def features(segmentation: Segmentation, kind: str) -> Iterator[dict[str, Any]]:
+    """Each nucleus as a GeoJSON feature of QuPath's kind: "detection" or "annotation"."""
+    table, names = segmentation.table, measurement_names(segmentation.class_names)
+    names = {column: name for column, name in names.items() if column in table}
     measured = table[list(names)].to_numpy(float).round(_DECIMALS).tolist()
     ids, classes = table["id"].to_numpy(), table["class"].tolist()
     colours = {
@@ -129,12 +139,17 @@ def _features(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
             "type": "Feature",
             "geometry": geometry(outline),
             "properties": {
-                "objectType": "detection",
+                "objectType": kind,
                 "name": str(outline.id),
                 "classification": {"name": classes[row], "color": colours[classes[row]]},
                 "measurements": _known(names.values(), measured[row]),
             },
         }
+
+
+def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
+    """Column of the table -> name of the measurement in QuPath."""
+    return MEASUREMENTS | {f"p_{name}": f"Probability {name}" for name in class_names}
 
 
 def _known(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:

@@ -129,6 +129,7 @@ def _segmentation(
         model_sha256=segmenter.sha256,
         class_model=classifier.card.name if classifier else "",
         region=asked_for(plan.region, plan.polygons),
+        polygons=None if plan.polygons is None else tuple(plan.polygons),
         notes=notes,
         room=harvest.canvas.room,
     )

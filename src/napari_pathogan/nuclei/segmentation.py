@@ -103,8 +103,9 @@ class Segmentation:
         Name of the model, one line for reports, and the hash of its weights.
     class_model
         Name of the class model; empty without one.
-    region
-        What was asked for; None for the whole slide.
+    region, polygons
+        What was asked for: a rectangle, and polygons (N, 2) in level-0 centre coordinates inside
+        it; None for the whole slide.
     notes
         What the reader should know: tiles that can't be read, a scale far from the model's.
     room
@@ -125,6 +126,7 @@ class Segmentation:
     model_sha256: str = ""
     class_model: str = ""
     region: Region | None = None
+    polygons: tuple[np.ndarray, ...] | None = None
     notes: tuple[str, ...] = field(default=())
     room: tempfile.TemporaryDirectory[str] | None = None
 
