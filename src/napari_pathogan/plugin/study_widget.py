@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
+from napari_pathogan.plugin.study_new import NewStudyDialog
 from napari_pathogan.plugin.study_reading import Reading
+from napari_pathogan.plugin.study_results import Results
 
 if TYPE_CHECKING:
     import napari
@@ -31,17 +33,31 @@ class StudyDock(QWidget):
         self.setWindowTitle(self.title)
         self.setMinimumWidth(300)
         self.reading = Reading(napari_viewer, self)
+        self.results = Results()
         self.tabs = QTabWidget()
-        self.tabs.addTab(_padded(self.reading), "Take part")
+        for page, name in ((self.reading, "Take part"), (self.results, "Results")):
+            self.tabs.addTab(_padded(page), name)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
         column.addWidget(self.tabs)
         self.reading.currentChanged.connect(self._page_changed)
+        self.reading.start.new.clicked.connect(self.new_study)
+        self.tabs.currentChanged.connect(self.results.offer)
+
+    def new_study(self) -> NewStudyDialog:
+        """Open the dialog that makes a study; the new one is then chosen here."""
+        dialog = NewStudyDialog(self.viewer, self)
+        dialog.made.connect(self.reading.open)
+        dialog.show()
+        return dialog
 
     def release(self) -> None:
-        """Let go of the viewer: end the session. The dock is being closed."""
+        """Let go of the viewer: end the session and what runs. The dock is being closed."""
         if self.reading.running:
             self.reading.leave()
+        self.results.ties.release()
+        for dialog in self.findChildren(NewStudyDialog):
+            dialog.close()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that napari has taken the dock out of its window."""
@@ -51,8 +67,8 @@ class StudyDock(QWidget):
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
         """A dock that was hidden can't be answered in; a minimised window comes back."""
-        if event is not None and not event.spontaneous():
-            self.release()
+        if event is not None and not event.spontaneous() and self.reading.running:
+            self.reading.leave()
         super().hideEvent(event)
 
     def _page_changed(self, _index: int) -> None:
