@@ -150,24 +150,19 @@ def _ranked(run: Run, value: np.ndarray, called: np.ndarray) -> Figures:
 
 
 def shifted(run: Run) -> dict[str, Figures]:
-    """Test patients in colours beyond any that training saw, patch by patch; a row a recipe."""
+    """Test patients in colours beyond any that training saw, patch by patch, by recipe."""
     own, far = (run.logits(share)[:, 0] for share in (0.0, SHARE))
-    plain = {"as they are": run.measured(own), "heat map": run.measured(run.near(far))}
-    row = {
-        f"{kind}: {key}": f[key] for kind, f in plain.items() for key in ("AUC", "within", "BAC")
-    }
+    rows = {"as they are": run.measured(own), "as they are, heat map": run.measured(run.near(far))}
     for share in (0.0, 0.5, SHARE, 1.0):
         learnt = run.logits(share)[:, 0]
-        found = []
+        drawn = []
         for seed in range(DRAWS):
             p, _, at = run.calibrated(_recoloured(run, share, seed), learnt=learnt)
-            found.append(run.figures(p, p >= at))
-        for key in ("AUC", "within", "BAC"):
-            mean = float(np.mean([figures[key] for figures in found]))
-            row[f"shifted, carried back {share:.0%}: {key}"] = mean
+            drawn.append({"row": run.figures(p, p >= at)})
+        rows[f"shifted, carried back {share:.0%}"] = averaged(drawn)["row"]
     how = run.recipe["augment"]
-    kind = f"{run.recipe['method']} mix {how['mix']:g}, jitter {how['jitter']:g}"
-    return {f"{kind}, normalise {how['normalise']:g}": row}
+    recipe = f"{run.recipe['method']}, mix {how['mix']:g}, jitter {how['jitter']:g}"
+    return {f"{recipe}: {name}": row for name, row in rows.items()}
 
 
 def _recoloured(run: Run, share: float, seed: int) -> np.ndarray:
