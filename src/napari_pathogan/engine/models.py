@@ -125,7 +125,8 @@ def locate(model: str | Path, task: str, *folders: Path) -> Path:
     named = find_models(task, *folders)
     if str(model) in named:
         return named[str(model)]
-    msg = f"no {task} model {str(model)!r}: give a folder with {CARD} or one of {', '.join(named)}"
+    known = f" or one of {', '.join(named)}" if named else ""
+    msg = f"no {task} model {str(model)!r}: give a folder with {CARD}{known}"
     raise ModelNotFoundError(msg)
 
 

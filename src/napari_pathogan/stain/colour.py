@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from skimage import color
 
@@ -28,10 +30,9 @@ def to_lab(rgb: np.ndarray) -> np.ndarray:
 
 def to_rgb(lab: np.ndarray) -> np.ndarray:
     """Take CIE Lab (..., 3) to uint8 RGB; colours that sRGB lacks are clipped."""
-    flat = np.asarray(lab, np.float32)
-    # skimage warns of each colour it clips; here that is expected, and done below
-    xyz = color.lab2xyz(np.maximum(flat, (0, -128, -128)))
-    rgb = np.clip(color.xyz2rgb(xyz), 0, 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)
+        rgb = np.clip(color.lab2rgb(np.asarray(lab, np.float32)), 0, 1)
     return np.asarray(np.rint(rgb * 255), np.uint8)
 
 
