@@ -23,10 +23,14 @@ def averaged(several: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, 
 
 
 def markdown(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """Three digits a figure, as in the rest of the docs: ``.912``."""
+    """Three digits a figure, as in the rest of the docs: ``.912``; NaN stays empty."""
     columns = list(next(iter(rows.values())))
     lines = ["| | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
     for name, row in rows.items():
-        cells = " | ".join(f"{row[key]:.3f}".replace("0.", ".", 1) for key in columns)
-        lines.append(f"| {name} | {cells} |")
+        lines.append(f"| {name} | {' | '.join(_cell(row[key]) for key in columns)} |")
     return "\n".join(lines)
+
+
+def _cell(value: float) -> str:
+    text = f"{value:.3f}"
+    return "" if np.isnan(value) else text.removeprefix("0") if text.startswith("0.") else text
