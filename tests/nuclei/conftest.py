@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_pathogan.nuclei.data import NucleiFolder, NucleiImage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def draw_image(seed: int, side: int = 96, nuclei: int = 9, tint=(0, 0, 0)) -> tuple:

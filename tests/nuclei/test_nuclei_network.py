@@ -48,12 +48,14 @@ def test_folded_norms_change_nothing():
 
 
 def test_every_pixel_sees_its_surroundings():
-    network = UNet(2).eval()
-    x = torch.zeros(1, 3, 64, 64, requires_grad=True)
-    network(x)[0, 1, 32, 32].backward()
+    torch.manual_seed(0)
+    network = UNet(4).eval()
+    x = torch.randn(1, 3, 160, 160, requires_grad=True)
+    network(x)[0, 1, 80, 80].backward()
     seen = x.grad.abs().sum(1)[0].nonzero()
-    assert (seen.amin(0) <= 8).all()
-    assert (seen.amax(0) >= 55).all()
+    assert (seen.amin(0) < 40).all()  # through the 9 x 9 stage
+    assert (seen.amax(0) > 120).all()
+    assert x.grad[0, :, 80, 80].abs().max() > 0  # and straight across
 
 
 def test_probabilities_sum_to_one_and_views_agree_with_turned_images():
@@ -99,5 +101,5 @@ def test_one_batch_can_be_learnt_by_heart(folder):
     trainer.draw = lambda _: (x, labels)  # the same crops in every step
     losses = [trainer.step(torch.arange(2), n) for n in range(60)]
     assert losses[0]["label"] > 0.5
-    assert losses[-1]["label"] < 0.15
-    assert losses[-1]["dice"] < 0.1
+    assert losses[-1]["label"] < 0.25
+    assert losses[-1]["dice"] < 0.15

@@ -135,23 +135,25 @@ def shuffled(index: torch.Tensor, n: int) -> torch.Tensor:
     return torch.cat([index[torch.randperm(len(index))] for _ in range(rounds)])[:n]
 
 
-def one_part(events: Iterator[Event], part: int, parts: int) -> Generator[Event, None, Finished]:
-    """Pass on a training's events as one of several parts, folds and then all; returns its end."""
+def one_part(
+    events: Iterator[Event], part: int, parts: int, name: str = ""
+) -> Generator[Event, None, Finished]:
+    """Pass on a training's events as one of several parts, folds and then all; returns its end.
+
+    Progress is counted in thousandths of a part, since parts may differ in length.
+    """
     finished = Finished()
+    name = name or ("all patients" if part == parts - 1 else f"fold {part + 1} of {parts - 1}")
     for event in events:
         if isinstance(event, Finished):
             finished = event
         elif isinstance(event, Progress):
-            what = event.what if parts == 1 else f"{_part_name(part, parts)}, {event.what}"
+            what = event.what if parts == 1 else f"{name}, {event.what}"
             eta = event.eta_s
             if eta is not None:  # the parts to come take as long as this one
                 eta += (parts - part - 1) * eta * event.total / max(1, event.total - event.done)
-            done = part * event.total + event.done
-            yield Progress(done, parts * event.total, what, eta)
+            done = 1000 * part + 1000 * event.done // event.total
+            yield Progress(done, 1000 * parts, what, eta)
         else:
             yield event
     return finished
-
-
-def _part_name(part: int, parts: int) -> str:
-    return "all patients" if part == parts - 1 else f"fold {part + 1} of {parts - 1}"

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_pathogan.engine.devices import choose_device
-from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 DEFAULT_THRESHOLD = 0.5
 _THRESHOLDS = np.arange(20, 81) / 100
+_LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights
 _STEPS = 255  # probabilities are kept as bytes
 
 
@@ -73,13 +74,16 @@ def learn(
     check(folder, config, folds)
     for line in folder.skipped:
         yield Warn(f"left out {line}")
-    done, threshold = None, DEFAULT_THRESHOLD
+    done, threshold, start = None, DEFAULT_THRESHOLD, None
     if folds:
         fold = patient_folds(folder.patients, folds)
-        found = yield from _cross_validate(folder, fold, config, run, device)
+        starts = yield from _in_common(folder, fold, config, run, device)
+        found = yield from _cross_validate(folder, fold, config, run, starts, device)
         threshold, done = _calibrated(folder, fold, found, run)
-    whole = replace(config, epochs=config.final_epochs or config.epochs)
-    finished = yield from one_part(train(folder, whole, run, device=device), folds, folds + 1)
+        start = starts.get(0)
+    whole = _going_on(config, start, config.final_epochs)
+    learning = train(folder, whole, run, device=device, start=start)
+    finished = yield from one_part(learning, folds, folds + 1)
     data = data or TrainingData(name="images with masks", terms="not stated")
     data = data.model_copy(update={"patients": folder.names, "n_images": len(folder)})
     metrics = done.metrics if done else {}
@@ -132,8 +136,42 @@ def check(folder: NucleiFolder, config: TrainConfig, folds: int) -> None:
         patient_folds(folder.patients, folds)
 
 
-def _cross_validate(
+def _in_common(
     folder: NucleiFolder, fold: np.ndarray, config: TrainConfig, run: RunFolder, device: str
+) -> Generator[Event, None, dict[int, Path]]:
+    """Train a network on each half of the folds.
+
+    Returns
+    -------
+    The checkpoint each fold begins with: of the network that saw nothing of its half.
+    """
+    starts: dict[int, Path] = {}
+    folds = int(fold.max()) + 1
+    if not config.common_epochs:
+        return starts
+    common = replace(config, epochs=config.common_epochs)
+    for half in (0, 1):
+        part = RunFolder(run.path / "common" / str(half))
+        part.start(common.to_json(), resume=True)
+        training = train(folder.take(fold % 2 != half), common, part, device=device)
+        yield from one_part(training, 0, folds + 1, f"in common {half + 1} of 2")
+        starts |= dict.fromkeys(range(half, folds, 2), part.checkpoint)
+    return starts
+
+
+def _going_on(config: TrainConfig, start: Path | None, epochs: int = 0) -> TrainConfig:
+    """How a network learns that does, or does not, begin with another's weights."""
+    lr = config.lr if start is None else config.lr * _LR_GOING_ON
+    return replace(config, lr=lr, epochs=epochs or config.epochs)
+
+
+def _cross_validate(  # noqa: PLR0917
+    folder: NucleiFolder,
+    fold: np.ndarray,
+    config: TrainConfig,
+    run: RunFolder,
+    starts: dict[int, Path],
+    device: str,
 ) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Train a network a fold; returns each image's probabilities, uint8 (3, H, W)."""
     found: dict[str, np.ndarray] = {}
@@ -143,18 +181,18 @@ def _cross_validate(
         part.start(config.to_json(), resume=True)
         kept = part.path / "out_of_fold.safetensors"
         if not kept.exists():  # what a stopped run has tested is not tested again
-            training = train(folder.take(fold != k), config, part, device=device)
+            own = _going_on(config, starts.get(k))
+            training = train(folder.take(fold != k), own, part, device=device, start=starts.get(k))
             finished = yield from one_part(training, k, folds + 1)
-            yield from _test(folder.take(fold == k), finished.result, kept, device)
+            _test(folder.take(fold == k), finished.result, kept, device)
         found |= {name: plane.numpy() for name, plane in load_file(kept).items()}
     return found
 
 
-def _test(folder: NucleiFolder, network: UNet, kept: Path, device: str) -> Iterator[Event]:
+def _test(folder: NucleiFolder, network: UNet, kept: Path, device: str) -> None:
     """Segment the images of a fold and keep the probabilities on disk."""
     where, planes = choose_device(device), {}
-    for number, image in enumerate(folder.images):
-        yield Progress(number, len(folder), f"testing on {image.name}")
+    for image in folder.images:
         found = foretell(image, lambda pixels: model.probability(network, pixels, where))
         planes[image.name] = torch.from_numpy((found * _STEPS).round().astype(np.uint8))
     with written(kept) as beside:

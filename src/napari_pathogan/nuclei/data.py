@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.nuclei.labels import is_binary
+from napari_pathogan.nuclei.labels import is_binary, three_labels
 from napari_pathogan.nuclei.model import MPP
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class NucleiImage:
     pixels: np.ndarray
     mask: np.ndarray
     mpp: float = MPP
+
+    @cached_property
+    def learnt(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels and the three labels (int8) at the scale of the model."""
+        pixels, mask = self.at(MPP)
+        return pixels, three_labels(mask)
 
     def at(self, mpp: float) -> tuple[np.ndarray, np.ndarray]:
         """Pixels and mask at another scale: averaged or interpolated, and nearest."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import watershed
+from skimage.segmentation import find_boundaries, watershed
 
 _APART = 10  # pixels of 0.25 um between the middles of two touching nuclei, at the least
+_BAND = 2.0  # pixels of 0.25 um that the boundary is wide
 _SMOOTH = 1.5  # of the distance to the edge, so that a ragged outline makes no extra middles
 
 
@@ -36,13 +37,14 @@ def split(mask: np.ndarray) -> np.ndarray:
     middles = (distance == ndimage.maximum_filter(distance, 2 * _APART + 1)) & inside
     seeds, n = ndimage.label(middles, np.ones((3, 3)))
     # a small nucleus near a large one has no middle of its own
-    parts, _ = ndimage.label(inside)
-    bare = ~np.isin(parts, parts[middles]) & inside
-    seeds[bare] = parts[bare] + n
-    return watershed(-distance, seeds, mask=inside).astype(np.int32)
+    pieces, _ = ndimage.label(inside)
+    bare = ~np.isin(pieces, pieces[middles]) & inside
+    seeds[bare] = pieces[bare] + n
+    parts = watershed(-distance, seeds, mask=inside)  # type: ignore[no-untyped-call]
+    return np.asarray(parts, np.int32)
 
 
-def three_labels(mask: np.ndarray, band: int) -> np.ndarray:
+def three_labels(mask: np.ndarray) -> np.ndarray:
     """Background 0, nucleus 1, boundary 2.
 
     Parameters
@@ -50,23 +52,19 @@ def three_labels(mask: np.ndarray, band: int) -> np.ndarray:
     mask
         int (H, W) at 0.25 um/px: a number a nucleus, or one value for all; 0 is background and
         -1 not known.
-    band
-        Width of the boundary in pixels. Nuclei so small that nothing would be left inside keep
-        their innermost pixels as nucleus.
 
     Returns
     -------
-    int8 (H, W); -1 where it is not known.
+    int8 (H, W); -1 where it is not known. The boundary is two pixels wide; a nucleus so small
+    that nothing would be left inside keeps its innermost pixels.
     """
     nuclei = np.where(mask > 0, mask, 0)
-    if is_binary(nuclei):
-        nuclei = split(nuclei)
-    out = (nuclei > 0).astype(np.int8)
-    for number, place in enumerate(ndimage.find_objects(nuclei), 1):
-        if place is not None:
-            own = np.pad(nuclei[place] == number, 1)
-            depth = ndimage.distance_transform_edt(own)[1:-1, 1:-1]
-            edge = own[1:-1, 1:-1] & (depth <= min(band, depth.max() - 0.5))
-            out[place][edge] = 2
+    nuclei = split(nuclei) if is_binary(nuclei) else nuclei
+    outline = find_boundaries(nuclei, mode="inner") | (nuclei == 0)
+    depth = ndimage.distance_transform_edt(~outline)
+    numbers, index = np.unique(nuclei, return_inverse=True)
+    deepest = ndimage.maximum(depth, index, np.arange(len(numbers)))[index].reshape(mask.shape)
+    inside = depth >= np.minimum(_BAND, deepest)
+    out = np.where(nuclei > 0, np.where(inside, 1, 2), 0).astype(np.int8)
     out[mask < 0] = -1
     return out

@@ -22,6 +22,9 @@ class TrainConfig:
         Side of a training crop in pixels of 0.25 um, a multiple of 16.
     seed, epochs, batch
         As usual; an epoch shows as many pixels as the training images have.
+    common_epochs
+        Of a cross-validation: epochs that the folds of one half of the patients learn in common,
+        from the other half alone, before each goes on by itself; 0: each learns from scratch.
     final_epochs
         Epochs of the training on all patients after cross-validation; 0: as many as a fold.
     lr, betas, weight_decay
@@ -34,8 +37,8 @@ class TrainConfig:
         Weight of the Dice loss beside the cross entropy; 0 is cross entropy alone.
     boundary
         Weight of boundary pixels in the cross entropy.
-    band
-        Width of the boundary label inside a nucleus's outline, in pixels.
+    on_nuclei
+        Share of the crops whose middle is on a nucleus; the others lie anywhere.
     augment
         How crops are varied; the paper's are rotations and inversions.
     """
@@ -44,6 +47,7 @@ class TrainConfig:
     crop: int = CROP_PX
     seed: int = 0
     epochs: int = 100
+    common_epochs: int = 0
     final_epochs: int = 0
     batch: int = 16
     lr: float = 1e-4
@@ -53,7 +57,7 @@ class TrainConfig:
     ema: float = 0.0
     dice: float = 0.0
     boundary: float = 1.0
-    band: int = 2
+    on_nuclei: float = 0.0
     augment: Augment = field(default_factory=Augment)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,15 +68,17 @@ class TrainConfig:
 RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
+        crop=96,
         epochs=6,
-        batch=8,
-        lr=2e-3,
+        batch=4,
+        lr=3e-3,
         betas=(0.9, 0.99),
         weight_decay=1e-2,
         schedule="one-cycle",
-        ema=0.98,
+        ema=0.99,
         dice=1.0,
-        augment=Augment(mix=0.7, stain=0.25, colour=0.1, scale=1.6, degrade=0.5),
+        on_nuclei=0.5,
+        augment=Augment(mix=0.5, stain=0.15, colour=0.06, scale=1.5, degrade=0.3),
     ),
 }
 

@@ -9,18 +9,17 @@ import torch
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Metrics
-from napari_pathogan.engine.runs import EMA
+from napari_pathogan.engine.runs import EMA, load_state
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.nuclei.augment import Palette, crop, degrade, recolour
 from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei
-from napari_pathogan.nuclei.labels import three_labels
 from napari_pathogan.nuclei.losses import dice_loss, label_loss
-from napari_pathogan.nuclei.model import MPP
 from napari_pathogan.nuclei.network import UNet, folded_state
 from napari_pathogan.nuclei.recipe import TrainConfig, learning_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_pathogan.engine.runs import RunFolder
 
@@ -28,13 +27,20 @@ if TYPE_CHECKING:
 class Trainer:
     """The network, its optimiser and average, the images, and one step of learning."""
 
-    def __init__(self, folder: NucleiFolder, config: TrainConfig, device: Device) -> None:
+    def __init__(
+        self,
+        folder: NucleiFolder,
+        config: TrainConfig,
+        device: Device,
+        start: dict[str, torch.Tensor] | None = None,
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
         self.epoch = 0
-        pairs = [image.at(MPP) for image in folder.images]
+        pairs = [image.learnt for image in folder.images]
         self.images = [torch.tensor(pixels).permute(2, 0, 1).contiguous() for pixels, _ in pairs]
-        self.labels = [torch.from_numpy(three_labels(mask, config.band)) for _, mask in pairs]
+        self.labels = [torch.tensor(labels) for _, labels in pairs]
+        self.inside = [torch.nonzero(label == 1) for label in self.labels]
         names, patient = np.unique(folder.patients, return_inverse=True)
         self.patient = torch.from_numpy(patient)
         self.palette = Palette(
@@ -45,7 +51,10 @@ class Trainer:
         )
         area = sum(label.numel() for label in self.labels)
         self.steps = max(1, round(area / (config.crop**2 * config.batch)))
-        self.network = UNet(config.width).to(device.torch)
+        self.network = UNet(config.width)
+        if start is not None:
+            self.network.load_state_dict(start)
+        self.network.to(device.torch)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = EMA(self.network, config.ema)
         self.optimiser = torch.optim.AdamW(
@@ -71,15 +80,22 @@ class Trainer:
         how, size = self.config.augment, self.config.crop
         crops, labels = [], []
         for i in index.tolist():
-            room = torch.tensor(self.labels[i].shape)
-            edge = torch.minimum(room, torch.tensor(size)) / 2
-            centre = edge + torch.rand(2) * (room - 2 * edge)
-            seen, marked = crop(self.images[i], self.labels[i], centre, size, how)
+            seen, marked = crop(self.images[i], self.labels[i], self._centre(i), size, how)
             crops.append(seen)
             labels.append(marked)
         x = recolour(torch.stack(crops), self.patient[index], self.palette, how)
         x = degrade(x, how.degrade) if how.degrade else x
         return (x * 2 - 1).contiguous(memory_format=torch.channels_last), torch.stack(labels)
+
+    def _centre(self, i: int) -> torch.Tensor:
+        """Draw where in an image a crop lies: anywhere, or on a nucleus; y, x."""
+        room = torch.tensor(self.labels[i].shape)
+        edge = torch.minimum(room, torch.tensor(self.config.crop)) / 2
+        centre = edge + torch.rand(2) * (room - 2 * edge)
+        chance, which = torch.rand(2).tolist()
+        if chance < self.config.on_nuclei and len(self.inside[i]):
+            centre = self.inside[i][int(which * len(self.inside[i]))].float()
+        return torch.maximum(torch.minimum(centre, room - edge), edge)
 
     def step(self, batch: torch.Tensor, number: int) -> dict[str, torch.Tensor]:  # noqa: ARG002
         """Learn from one batch of crops; returns its losses."""
@@ -108,15 +124,20 @@ class Trainer:
     def trained(self) -> UNet:
         """The averaged network with batch normalisation folded in."""
         average = UNet(self.config.width)
-        average.load_state_dict(self.ema.shadow if self.config.ema else self.network.state_dict())
+        average.load_state_dict(self.average())
         network = UNet(self.config.width, normalised=False)
         network.load_state_dict(folded_state(average.cpu()))
         return network.eval()
 
+    def average(self) -> dict[str, torch.Tensor]:
+        """The averaged weights, batch normalisation apart."""
+        return self.ema.shadow if self.config.ema else dict(self.network.state_dict())
+
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
+        """Everything that a resumed run needs, and the averaged weights."""
         return {
             "epoch": self.epoch,
+            "average": self.average(),
             "ema": self.ema.state_dict(),
             "network": dict(self.network.state_dict()),
             "optimiser": self.optimiser.state_dict(),
@@ -131,11 +152,21 @@ class Trainer:
 
 
 def train(
-    folder: NucleiFolder, config: TrainConfig, run: RunFolder, *, device: str = "auto"
+    folder: NucleiFolder,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    device: str = "auto",
+    start: Path | None = None,
 ) -> Iterator[Event]:
     """Train one U-Net on images with masks.
 
     A checkpoint in ``run`` is gone on from.
+
+    Parameters
+    ----------
+    start
+        Checkpoint of another run: begin with its averaged weights instead of random ones.
 
     Yields
     ------
@@ -149,7 +180,8 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     need_nuclei(folder)
-    trainer = Trainer(folder, config, choose_device(device))
+    weights = None if start is None else load_state(start)["average"]
+    trainer = Trainer(folder, config, choose_device(device), weights)
     yield from resumed(trainer, run)
     pace = Pace(trainer)
     while trainer.epoch < config.epochs:

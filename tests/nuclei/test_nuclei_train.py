@@ -1,0 +1,206 @@
+"""Training: recipes, events, stopped and resumed, patient folds, what goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pathogan.engine.devices import Device
+from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Progress, Warn
+from napari_pathogan.engine.models import CARD, read_card
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.settings import SettingError
+from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
+from napari_pathogan.nuclei import crossval
+from napari_pathogan.nuclei.augment import Augment
+from napari_pathogan.nuclei.crossval import best_threshold, learn
+from napari_pathogan.nuclei.evaluate import evaluate
+from napari_pathogan.nuclei.model import NucleiModel
+from napari_pathogan.nuclei.recipe import RECIPES, TrainConfig, learning_rate
+from napari_pathogan.nuclei.train import Trainer, train
+
+CPU = Device("cpu", torch.float32)
+TINY = replace(RECIPES["quick"], width=2, crop=32, epochs=2, batch=8)
+
+
+def start(folder, config=TINY):
+    run = RunFolder(folder)
+    run.start(config.to_json(), resume=True)
+    return run
+
+
+def test_the_defaults_are_the_papers():
+    config = TrainConfig()
+    assert (config.width, config.crop, config.lr, config.dice) == (32, 144, 1e-4, 0)
+    assert config.augment == Augment()
+    assert [learning_rate(config, p) for p in (0, 0.5, 1)] == [1e-4] * 3
+
+
+def test_quick_goes_up_and_then_down_to_zero():
+    config = replace(RECIPES["quick"], lr=1e-3)
+    got = [learning_rate(config, p) for p in (0, 0.1, 0.2, 0.6, 1)]
+    assert got == pytest.approx([4e-5, 5.2e-4, 1e-3, 5e-4, 0])
+
+
+def test_an_epoch_shows_as_many_pixels_as_there_are(folder):
+    trainer = Trainer(folder, TINY, CPU)
+    assert trainer.steps == round(6 * 96**2 / (8 * 32**2))
+    batches = torch.stack(list(trainer.batches()))
+    assert batches.shape == (trainer.steps, 8)
+    assert np.ptp(torch.bincount(batches.flatten(), minlength=6)) <= 1
+
+
+def test_crops_lie_on_nuclei_as_often_as_asked(folder):
+    for share in (0.0, 1.0):
+        trainer = Trainer(folder, replace(TINY, on_nuclei=share, augment=Augment()), CPU)
+        torch.manual_seed(0)
+        _, labels = trainer.draw(torch.zeros(60, dtype=torch.long))
+        centred = (labels[:, 15:17, 15:17] > 0).flatten(1).any(1).float().mean()
+        assert centred > 0.9 if share else centred < 0.6
+
+
+def test_events_of_a_run(tmp_path, folder):
+    run = start(tmp_path)
+    events = list(train(folder, TINY, run))
+    steps = [e for e in events if isinstance(e, Progress)]
+    assert [e.done for e in steps] == list(range(1, 15))
+    assert [e.step for e in events if isinstance(e, Metrics)] == [1, 2]
+    assert sum(isinstance(e, Checkpoint) for e in events) == 2
+    assert isinstance(events[-1], Finished)
+    first, last = run.history()
+    assert last["label"] < first["label"]
+    assert last["dice"] < first["dice"]
+
+
+def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path, folder):
+    whole = list(train(folder, TINY, start(tmp_path / "whole")))[-1].result
+    run = start(tmp_path / "halves")
+    for event in train(folder, TINY, run):
+        if isinstance(event, Progress) and event.done == 10:  # amid the last epoch
+            break
+    torch.rand(100)  # whatever else happens to draw
+    events = list(train(folder, TINY, run))
+    assert isinstance(events[0], Warn)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, events[-1].result.state_dict()[name]), name
+
+
+def test_a_training_begins_with_anothers_weights(tmp_path, folder):
+    run = start(tmp_path / "a")
+    first = list(train(folder, TINY, run))[-1].result
+    still = replace(TINY, lr=0.0, epochs=1, ema=0.0, weight_decay=0.0)
+    again = list(train(folder, still, start(tmp_path / "b", still), start=run.checkpoint))[
+        -1
+    ].result
+    assert torch.allclose(first.head.weight, again.head.weight)
+
+
+def test_a_nan_loss_stops_and_the_checkpoint_stays(tmp_path, folder):
+    run = start(tmp_path)
+    events = train(folder, TINY, run)
+    for event in events:
+        if isinstance(event, Checkpoint):
+            break
+    events.close()
+    with pytest.raises(TrainingDivergedError, match="epoch 2: the label loss is nan"):
+        list(train(folder, replace(TINY, boundary=float("nan")), run))
+    list(train(folder, TINY, run))
+
+
+def test_cross_validation_ends_with_a_model(tmp_path, folder):
+    run = start(tmp_path / "run")
+    config = replace(TINY, width=4, epochs=8, lr=1e-2, common_epochs=1, final_epochs=9)
+    events = list(learn(folder, config, run, folds=3, name="tiny"))
+    progress = [e.done for e in events if isinstance(e, Progress)]
+    assert progress[-1] == 4000
+    report = events[-1].result
+    assert report.counts["n_patients"] == 3
+    assert report.metrics["dice"].value > 0.8  # nuclei are easy to see here
+    assert report.metrics["aji"].value is not None
+    model = NucleiModel.load(run.path, device="cpu")
+    assert model.card.name == "tiny"
+    assert model.card.training_data[0].patients == ("p0", "p1", "p2")
+    assert model.card.metrics["dice"].value == report.metrics["dice"].value
+    assert 0.2 <= model.threshold <= 0.8
+    own = evaluate(folder, model, rounds=20)
+    assert own.metrics["dice"].value > 0.8
+    assert any("trained on 3 of these 3" in note for note in own.notes)
+    rows = list(csv.DictReader((run.path / "patients.csv").open()))
+    assert [row["patient"] for row in rows] == ["p0", "p1", "p2"]
+    assert json.loads((run.path / "report.json").read_text())["n_images"] == 6
+
+
+def test_no_fold_learns_from_its_own_patients(tmp_path, folder, monkeypatch):
+    learnt = []
+
+    def spy(part, config, run, **options):
+        learnt.append((run.path.parent.name, run.path.name, set(part.names), options["start"]))
+        run.checkpoint.touch()
+        yield Finished(Trainer(part, config, CPU).trained())
+
+    monkeypatch.setattr(crossval, "train", lambda *a, start=None, **k: spy(*a, start=start, **k))
+    config = replace(TINY, common_epochs=1)
+    list(learn(folder, config, start(tmp_path / "run"), folds=3))
+    common = {name: names for kind, name, names, _ in learnt if kind == "common"}
+    folds = [(names, begin) for kind, _, names, begin in learnt if kind == "folds"]
+    assert len(common) == 2
+    assert len(folds) == 3
+    everyone = set(folder.names)
+    for names, begin in folds:
+        (tested,) = everyone - names
+        assert tested not in common[begin.parent.name]
+    assert learnt[-1][2] == everyone
+
+
+def test_a_stopped_cross_validation_is_not_tested_again(tmp_path, folder, monkeypatch):
+    run = start(tmp_path / "run")
+    whole = list(learn(folder, TINY, run, folds=3))[-1].result
+    monkeypatch.setattr(crossval, "_test", None)  # would fail if it were called
+    again = list(learn(folder, TINY, run, folds=3))[-1].result
+    assert again == whole
+
+
+def test_one_patient_can_not_be_cross_validated_but_learnt(tmp_path, folder):
+    one = folder.take(folder.patients == "p0")
+    with pytest.raises(DataFolderError, match="by patient"):
+        list(learn(one, TINY, start(tmp_path / "a"), folds=2))
+    *_, last = learn(one, replace(TINY, epochs=1), start(tmp_path / "b"))
+    assert last.result is None
+    card = NucleiModel.load(tmp_path / "b").card
+    assert (card.metrics, card.measured_by, card.operating_point) == ({}, "", 0.5)
+
+
+def test_crops_must_halve_four_times(tmp_path, folder):
+    with pytest.raises(SettingError, match="crop=100 is no multiple of 16"):
+        list(learn(folder, replace(TINY, crop=100), start(tmp_path)))
+
+
+def test_the_best_threshold_is_between_too_little_and_too_much():
+    mask = np.zeros((8, 8), np.int32)
+    mask[:4] = 1
+    planes = np.zeros((3, 8, 8), np.uint8)
+    planes[0] = 255
+    planes[0, :4], planes[0, 4:6] = 102, 153  # foreground .6 on the nucleus, .4 below it
+    table = crossval._counts(mask, planes)
+    assert table[0].tolist() == [32, 16, 0, 16]  # from .20 on
+    assert table[-1].tolist() == [0, 0, 32, 32]  # from .80 on
+    assert best_threshold(table[None]) == pytest.approx(0.41)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [({"task": "idc"}, "for 'idc'"), ({"architecture": "resnet"}, "'resnet', unknown"),
+     ({"settings": {}}, "does not fit"), ({"arguments": {"width": 3}}, "does not fit")],
+)  # fmt: skip
+def test_cards_that_do_not_fit(tmp_path, folder, change, why):
+    run = start(tmp_path / "run")
+    list(learn(folder, replace(TINY, epochs=1), run))
+    card = read_card(run.model).model_copy(update=change)
+    (run.model / CARD).write_text(card.model_dump_json())
+    with pytest.raises(ModelError, match=why):
+        NucleiModel.load(run.path)
