@@ -165,13 +165,13 @@ def rgb(colour: str) -> list[int]:
 
 def geometry(outline: Outline) -> dict[str, Any]:
     """An outline in level-0 centre coordinates as GeoJSON, in edge coordinates (x, y)."""
-    parts = [[_ring(exterior)] for exterior in outline.exteriors]
+    parts = [[ring(exterior)] for exterior in outline.exteriors]
     if len(parts) == 1:
-        return {"type": "Polygon", "coordinates": parts[0] + [_ring(h) for h in outline.holes]}
+        return {"type": "Polygon", "coordinates": parts[0] + [ring(h) for h in outline.holes]}
     return {"type": "MultiPolygon", "coordinates": parts}
 
 
-def _ring(corners: np.ndarray) -> list[list[float]]:
+def ring(corners: np.ndarray) -> list[list[float]]:
     """(N, 2) corners (y, x) in centre coordinates -> closed GeoJSON ring (x, y) in edge ones."""
     points = (corners[:, ::-1] + 0.5).round(2).tolist()
     return [*points, points[0]]

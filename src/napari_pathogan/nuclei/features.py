@@ -64,6 +64,38 @@ def measure(labels: np.ndarray, image: np.ndarray, pixel_um2: float) -> pd.DataF
     return pd.DataFrame(found)
 
 
+def moved(table: pd.DataFrame, top: int, left: int) -> pd.DataFrame:
+    """The same in pixels of an image in which this one lies at [top:, left:]."""
+    down, across = ("y", "top", "bottom"), ("x", "left", "right")
+    return table.assign(
+        **{name: table[name] + top for name in down},
+        **{name: table[name] + left for name in across},
+    )
+
+
+def placed(
+    table: pd.DataFrame,
+    origin: tuple[float, float],
+    step: tuple[float, float],
+    mpp: tuple[float, float],
+) -> pd.DataFrame:
+    """With the centroids on the slide: ``y_px``, ``x_px`` and ``y_um``, ``x_um``.
+
+    Parameters
+    ----------
+    origin, step
+        Of the image's :class:`Overlay`.
+    mpp
+        um per level-0 pixel (y, x).
+    """
+    edges = {
+        name: o + (table[name] + 0.5) * s for name, o, s in zip("yx", origin, step, strict=True)
+    }
+    pixels = {f"{name}_px": edge - 0.5 for name, edge in edges.items()}
+    lengths = {f"{name}_um": edges[name] * m for name, m in zip("yx", mpp, strict=True)}
+    return table.assign(**pixels, **lengths)
+
+
 def haematoxylin(pixels: np.ndarray) -> np.ndarray:
     """Optical density of haematoxylin alone: uint8 (..., 3) -> float32 (...), at least 0."""
     unmix = hed_from_rgb[:, 0].astype(np.float32)

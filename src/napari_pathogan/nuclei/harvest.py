@@ -81,7 +81,7 @@ class Harvest:
             return
         window = self.canvas.place(found.top, found.left, found.labels)
         self._lut += (_codes(found.classes) + 1).tobytes()
-        self._tables.append(_moved(found.table, found.top, found.left))
+        self._tables.append(features.moved(found.table, found.top, found.left))
         self._classes.append(found.classes)
         yield Tile("nuclei", found.top, found.left, window)
         yield Tile("classes", found.top, found.left, np.frombuffer(self._lut, np.uint8)[window])
@@ -111,11 +111,7 @@ class Harvest:
         """All nuclei, as :class:`Segmentation` has them."""
         measured = pd.concat(self._tables, ignore_index=True)
         measured["id"] = np.arange(1, len(measured) + 1)
-        for name, corner, step, mpp in zip(
-            "yx", self.grid.corner, self.grid.downsample, self.mpp, strict=True
-        ):
-            edge = (corner + measured[name] + 0.5) * step
-            measured[f"{name}_px"], measured[f"{name}_um"] = edge - 0.5, edge * mpp
+        measured = features.placed(measured, self.grid.origin, self.grid.downsample, self.mpp)
         classes = np.concatenate(self._classes)
         measured["class"] = pd.Categorical.from_codes(_codes(classes), list(self.class_names))
         measured["class_probability"] = classes.max(1)
@@ -131,12 +127,3 @@ def _codes(classes: np.ndarray) -> npt.NDArray[np.uint8]:
     """The likeliest class of each, from 0 on; 0 where nobody knows."""
     codes: npt.NDArray[np.uint8] = np.nan_to_num(classes).argmax(1).astype(np.uint8)
     return codes
-
-
-def _moved(table: pd.DataFrame, top: int, left: int) -> pd.DataFrame:
-    """From pixels of a tile to those of the window."""
-    down, across = ("y", "top", "bottom"), ("x", "left", "right")
-    return table.assign(
-        **{name: table[name] + top for name in down},
-        **{name: table[name] + left for name in across},
-    )

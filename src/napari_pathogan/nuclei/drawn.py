@@ -1,0 +1,189 @@
+"""Outlines of nuclei in GeoJSON, as this project or QuPath writes them, back to labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skimage.draw import polygon2mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from napari_pathogan.slides.geometry import Overlay
+
+    Rings = list[np.ndarray]  # the outer ring, then holes: (N, 2) corners (y, x)
+
+REGION = "Region*"  # QuPath's own class for an outline of what was looked at
+_NUDGE = 0.02  # files keep hundredths of a pixel
+_WINDOW = 1024  # pixels per side of what is painted at once
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One nucleus of a file.
+
+    Attributes
+    ----------
+    id
+        Its number.
+    parts
+        Its outlines in corners of the labels' pixels.
+    name, colour
+        Its class, ``#rrggbb``; empty where it has none.
+    measured
+        Measurements by QuPath's names.
+    """
+
+    id: int
+    parts: list[Rings]
+    name: str
+    colour: str
+    measured: Mapping[str, float]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The rectangle of pixels around it: top, left, bottom, right (exclusive)."""
+        outer = np.concatenate([rings[0] for rings in self.parts])
+        top, left = np.floor(outer.min(0) + _NUDGE).astype(int).tolist()
+        bottom, right = np.ceil(outer.max(0) - _NUDGE).astype(int).tolist()
+        return top, left, bottom, right
+
+    def mask(self) -> np.ndarray:
+        """Bool, of the size of its box: pixels whose middle lies inside."""
+        top, left, bottom, right = self.box
+        held = np.zeros((max(bottom - top, 0), max(right - left, 0)), bool)
+        for rings in self.parts:  # inside an odd number of rings is inside
+            inner = [ring - (top + 0.5, left + 0.5) for ring in rings]
+            own = [polygon2mask(held.shape, ring) for ring in inner]  # type: ignore[no-untyped-call]
+            held |= np.logical_xor.reduce(own)
+        return held
+
+
+def parse(features: Sequence[Any], overlay: Overlay) -> tuple[list[np.ndarray], list[Drawn]]:
+    """Regions and nuclei of a GeoJSON file; what is neither polygon nor multipolygon is left out.
+
+    Parameters
+    ----------
+    overlay
+        Where the labels lie.
+
+    Returns
+    -------
+    regions
+        (N, 2) outlines (y, x) in level-0 centre coordinates.
+    nuclei
+        In corners of the labels' pixels, each with a number of its own.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError, AttributeError
+        If the features are not as GeoJSON has them.
+    """
+    regions: list[np.ndarray] = []
+    nuclei: list[Drawn] = []
+    for feature in features:
+        shapes = _shapes(feature["geometry"])
+        properties = feature.get("properties") or {}
+        name, colour = _class(properties.get("classification"))
+        if name == REGION:
+            regions += [rings[0] - 0.5 for rings in shapes]
+        elif shapes:
+            given = str(properties.get("name"))
+            parts = [[(ring - overlay.origin) / overlay.step for ring in r] for r in shapes]
+            measured = properties.get("measurements") or {}
+            number = int(given) if given.isdecimal() else 0
+            nuclei.append(Drawn(number, parts, name, colour, dict(measured)))
+    return regions, _numbered(nuclei)
+
+
+def paint(
+    nuclei: Sequence[Drawn],
+    labels: Any,  # noqa: ANN401 - numpy or zarr, which read alike
+) -> Iterator[tuple[int, int, np.ndarray, list[Drawn]]]:
+    """Paint nuclei into labels, those that lie together at once; a pixel belongs to who comes first.
+
+    Parameters
+    ----------
+    labels
+        (H, W) int32, all 0; written to.
+
+    Yields
+    ------
+    top, left
+        Where a window of the labels lies.
+    window
+        int32: the nuclei that were painted there just now, and no others.
+    nuclei
+        Which they are; one of which no pixel is left is not in the window.
+    """
+    height, width = labels.shape
+    places: dict[tuple[int, int], list[Drawn]] = {}
+    for nucleus in nuclei:
+        top, left, bottom, right = nucleus.box
+        if bottom > 0 and right > 0 and top < height and left < width:
+            places.setdefault((top // _WINDOW, left // _WINDOW), []).append(nucleus)
+    for group in places.values():
+        boxes = np.array([nucleus.box for nucleus in group])
+        top, left = np.maximum(boxes[:, :2].min(0), 0).tolist()
+        bottom, right = np.minimum(boxes[:, 2:].max(0), (height, width)).tolist()
+        there = np.asarray(labels[top:bottom, left:right])
+        window = np.zeros_like(there)
+        for nucleus in group:
+            _add(nucleus, window, (top, left))
+        window[there > 0] = 0
+        labels[top:bottom, left:right] = there + window
+        yield top, left, window, group
+
+
+def _add(nucleus: Drawn, window: np.ndarray, corner: tuple[int, int]) -> None:
+    """Paint one nucleus where nothing is yet."""
+    top, left, bottom, right = nucleus.box
+    start, shape = np.array([top, left]) - corner, np.array(window.shape)
+    first, last = np.maximum(start, 0), np.minimum(np.array([bottom, right]) - corner, shape)
+    (row, col), (down, across) = first.tolist(), np.maximum(last, first).tolist()
+    held = nucleus.mask()[row - start[0] :, col - start[1] :][: down - row, : across - col]
+    part = window[row:down, col:across]
+    part[held & (part == 0)] = nucleus.id
+
+
+def _numbered(nuclei: list[Drawn]) -> list[Drawn]:
+    """By rising number, each with one of its own: the second of the same gets a new one."""
+    used: set[int] = {0}
+    fresh = max((nucleus.id for nucleus in nuclei), default=0)
+    found = []
+    for nucleus in nuclei:
+        if nucleus.id in used:
+            fresh += 1
+        number = fresh if nucleus.id in used else nucleus.id
+        used.add(number)
+        found.append(replace(nucleus, id=number))
+    return sorted(found, key=lambda nucleus: nucleus.id)
+
+
+def _shapes(geometry: Mapping[str, Any]) -> list[Rings]:
+    """Polygons as rings (N, 2) of (y, x), edge coordinates."""
+    kind, coordinates = geometry["type"], geometry["coordinates"]
+    if kind not in ("Polygon", "MultiPolygon"):
+        return []
+    polygons = coordinates if kind == "MultiPolygon" else [coordinates]
+    return [[_ring(ring) for ring in rings] for rings in polygons]
+
+
+def _ring(points: Sequence[Sequence[float]]) -> np.ndarray:
+    """Closed (x, y) -> (N, 2) of (y, x), not closed."""
+    ring = np.asarray(points, float)[:, 1::-1]
+    if ring.ndim != 2 or len(ring) < 3 or not np.isfinite(ring).all():
+        msg = "a ring needs three points of two numbers"
+        raise ValueError(msg)
+    return ring[:-1] if np.array_equal(ring[0], ring[-1]) else ring
+
+
+def _class(classification: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    """Name and colour ``#rrggbb``; older QuPath gives the name alone."""
+    if not isinstance(classification, dict):
+        return str(classification or ""), ""
+    colour = classification.get("color")
+    named = f"#{bytes(int(c) for c in colour[:3]).hex()}" if isinstance(colour, list) else ""
+    return str(classification.get("name") or ""), named
