@@ -68,7 +68,7 @@ def render(report: StudyReport) -> str:
     manifest = report.study.manifest
     pairs = manifest.mode == "pairs"
     figures = {name: _data_uri(svg.encode(), "svg+xml") for name, svg in draw_all(report).items()}
-    return _template().render(
+    page = _template().render(
         report=report,
         manifest=manifest,
         pairs=pairs,
@@ -81,6 +81,7 @@ def render(report: StudyReport) -> str:
         galleries=_galleries(report),
         version=__version__,
     )
+    return page.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 @cache

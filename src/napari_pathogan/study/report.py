@@ -359,8 +359,8 @@ def _cautions(
             f"{differs}, {alike} (90 %: {_percent(narrow[0])} to {_percent(narrow[1])})"
         ),
         (
-            "exact tests, accuracy_wilson, accuracy_exact and accuracy_90 take all answers as "
-            "independent; the other intervals hold for other readers and images (bootstrap over both)"
+            "exact tests, and the intervals named Wilson, exact and 90, take all answers as "
+            "independent; the others hold for other readers and images (bootstrap over both)"
         ),
     ]
     if len(readers) < 5:
