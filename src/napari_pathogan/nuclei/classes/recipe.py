@@ -1,0 +1,104 @@
+"""How class models are trained: the paper's recipe, and one that finds biology more often."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train and how. The defaults are the paper's (section 3.3).
+
+    Attributes
+    ----------
+    classes, latent
+        Of the categorical c (the paper's 3, and 5) and of the noise z.
+    width
+        Filters of the networks' widest pictures; the next layers have twice and four times more.
+    seed, epochs, batch
+        As usual; an epoch shows each nucleus to the critic once.
+    lr_g, lr_d, lr_q
+        Learning rates of the generator, of critic and trunk, of the heads for class and noise.
+    betas
+        Of Adam.
+    decay
+        Whether the learning rates fall to 0 along a line over the second half.
+    ema
+        Decay of the averages of the weights that become the model; 0 takes the last weights.
+    critic_steps
+        Steps of the critic for one of the generator.
+    penalty, penalty_every
+        Weight of the gradient penalty; computed every so many steps with so many times the weight.
+    information
+        Weight of the mutual information between c and what is drawn.
+    noise
+        Weight of estimating z from the picture (the paper's outlook); 0 leaves it out.
+    pooled
+        A weaker class head that sees features averaged over the picture (the paper's outlook).
+    normalise
+        Whether nuclei are first carried to the same colours, image by image.
+    jitter
+        Strength of random shifts of brightness, hue and contrast; 1 is strong.
+    anchor
+        Weight of the class head's loss on real nuclei; 0 is the paper's InfoGAN, whose class head
+        learns from generated nuclei alone.
+    suggested
+        Share of the training in which real nuclei are told what three simple figures suggest (see
+        :mod:`.describe`); after that, what the class head itself says of them and their neighbours.
+    neighbours
+        How much the nearest nuclei count in what a nucleus should be.
+    preview_every
+        Epochs between pictures of generated nuclei.
+    """
+
+    classes: int = 3
+    latent: int = 16
+    width: int = 32
+    seed: int = 0
+    epochs: int = 3200
+    batch: int = 64
+    lr_g: float = 1e-4
+    lr_d: float = 1e-4
+    lr_q: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.9)
+    decay: bool = False
+    ema: float = 0.0
+    critic_steps: int = 5
+    penalty: float = 10.0
+    penalty_every: int = 1
+    information: float = 1.0
+    noise: float = 0.0
+    pooled: bool = False
+    normalise: bool = False
+    jitter: float = 0.0
+    anchor: float = 0.0
+    suggested: float = 0.3
+    neighbours: float = 0.6
+    preview_every: int = 10
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for config.json and the card."""
+        return asdict(self)
+
+
+RECIPES = {
+    "paper": TrainConfig(),
+    "quick": TrainConfig(
+        width=24,
+        epochs=20,
+        batch=32,
+        lr_g=5e-4,
+        lr_d=5e-4,
+        lr_q=1e-3,
+        decay=True,
+        ema=0.99,
+        critic_steps=2,
+        penalty_every=2,
+        noise=0.1,
+        pooled=True,
+        normalise=True,
+        jitter=0.3,
+        anchor=2.0,
+    ),
+}

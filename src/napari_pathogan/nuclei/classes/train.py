@@ -1,0 +1,274 @@
+"""Training an InfoGAN on nuclei, without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.events import Event, Finished, Metrics, Preview
+from napari_pathogan.engine.penalty import gradient_penalty
+from napari_pathogan.engine.runs import EMA
+from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.files import written
+from napari_pathogan.nuclei.classes.augment import Palette, middle, vary
+from napari_pathogan.nuclei.classes.describe import describe, suggest
+from napari_pathogan.nuclei.classes.gallery import grid_picture
+from napari_pathogan.nuclei.classes.losses import (
+    agreed,
+    anchor_loss,
+    critic_loss,
+    information_loss,
+    noise_loss,
+)
+from napari_pathogan.nuclei.classes.model import PALETTE, as_bytes
+from napari_pathogan.nuclei.classes.network import Critic, Generator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.nuclei.classes.data import Nuclei
+    from napari_pathogan.nuclei.classes.recipe import TrainConfig
+    from napari_pathogan.slides.slide_colours import SlideColours
+
+_ROWS = 8  # of the preview
+_NEAREST = 4  # neighbours in the tissue
+_SCORED = 512  # nuclei in one pass of the class head
+_FEWEST = 8  # nuclei a class: fewer can't be learnt
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training ends with."""
+
+    critic: Critic
+    generator: Generator
+    reference: SlideColours
+
+
+class Trainer:
+    """Generator and critic, their optimisers and averages, and one step of the game."""
+
+    def __init__(self, nuclei: Nuclei, config: TrainConfig, device: Device) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device = config, device
+        self.epoch = 0
+        self.palette = Palette(nuclei, normalise=config.normalise)
+        self.pictures = torch.from_numpy(nuclei.pictures)
+        self.image = torch.from_numpy(np.unique(nuclei.images, return_inverse=True)[1])
+        self.near = torch.from_numpy(nuclei.neighbours(_NEAREST))
+        self.steps = max(1, len(nuclei) // (config.batch * config.critic_steps))
+        c = config
+        self.generator = Generator(c.classes, c.width, c.latent).to(device.torch)
+        self.critic = Critic(c.classes, c.width, c.latent, pooled=c.pooled).to(device.torch)
+        self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.target = torch.full((len(nuclei), c.classes), 1 / c.classes)
+        if c.anchor:
+            self.target = torch.from_numpy(self._suggested(nuclei))
+        self.fixed_z = torch.randn(_ROWS, c.latent)
+        self.averages = [EMA(self.generator, c.ema), EMA(self.critic, c.ema)]
+        heads = [*self.critic.classify.parameters(), *self.critic.noise.parameters()]
+        trunk = [*self.critic.trunk.parameters(), *self.critic.real.parameters()]
+        self.optimiser_g = torch.optim.Adam(self.generator.parameters(), c.lr_g, c.betas)
+        self.optimiser_d = torch.optim.Adam(
+            [{"params": trunk, "lr": c.lr_d}, {"params": heads, "lr": c.lr_q}], betas=c.betas
+        )
+        for group in (*self.optimiser_g.param_groups, *self.optimiser_d.param_groups):
+            group["initial_lr"] = group["lr"]
+
+    def _suggested(self, nuclei: Nuclei) -> np.ndarray:
+        wide = self.palette.recolour(torch.from_numpy(nuclei.wide), self.image)
+        return suggest(describe(as_bytes(wide * 2 - 1)), self.config.classes, self.config.seed)
+
+    def batches(self) -> torch.Tensor:
+        """Draw the nuclei of an epoch: int64 (steps, critic steps, batch)."""
+        c = self.config
+        index = shuffled(torch.arange(len(self.pictures)), self.steps * c.critic_steps * c.batch)
+        return index.view(self.steps, c.critic_steps, c.batch)
+
+    def step(self, batch: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
+        """Some critic steps, the generator's one; returns its losses."""
+        losses: dict[str, torch.Tensor] = {}
+        for i, index in enumerate(batch):
+            losses |= self._criticise(index, number * self.config.critic_steps + i)
+        return losses | self._generate(batch.shape[1])
+
+    def _criticise(self, index: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
+        c, to = self.config, self.device.torch
+        x = self.palette.recolour(self.pictures[index], self.image[index])
+        real = vary(x, c.jitter).to(to)
+        with torch.no_grad():
+            fake, z, asked = self._draw(len(real))
+        value, logits, noise = self.critic(torch.cat([real, fake]))
+        n = len(real)
+        losses = {
+            "d": critic_loss(value[:n], value[n:]),
+            "information": information_loss(logits[n:], asked),
+        }
+        total = losses["d"] + c.information * losses["information"]
+        if c.noise:
+            losses["noise"] = noise_loss(noise[n:], z)
+            total = total + c.noise * losses["noise"]
+        if c.anchor:
+            losses["anchor"] = anchor_loss(logits[:n], self.target[index].to(to))
+            total = total + c.anchor * losses["anchor"]
+        if number % c.penalty_every == 0:
+            mix = torch.rand(n, device=to)
+            losses["penalty"] = gradient_penalty(lambda p: self.critic(p)[0], real, fake, mix)
+            total = total + c.penalty * c.penalty_every * losses["penalty"]
+        self._update(self.optimiser_d, total)
+        self.averages[1].update(self.critic)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _generate(self, n: int) -> dict[str, torch.Tensor]:
+        c = self.config
+        self.critic.requires_grad_(requires_grad=False)
+        fake, z, asked = self._draw(n)
+        value, logits, noise = self.critic(fake)
+        loss = -value.mean() + c.information * information_loss(logits, asked)
+        if c.noise:
+            loss = loss + c.noise * noise_loss(noise, z)
+        self._update(self.optimiser_g, loss)
+        self.averages[0].update(self.generator)
+        self.critic.requires_grad_(requires_grad=True)
+        return {"g": loss.detach()}
+
+    def _draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Nuclei of classes as common as they are among the real ones."""
+        z = torch.randn(n, self.config.latent).to(self.device.torch)
+        asked = torch.multinomial(self.target.mean(0), n, replacement=True).to(self.device.torch)
+        fake = self.generator(z, asked)
+        return fake.contiguous(memory_format=torch.channels_last), z, asked
+
+    def _update(self, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    def set_lr(self, progress: float) -> float:
+        """Set the learning rates to where the schedule is; returns the generator's."""
+        factor = min(1.0, 2 * (1 - progress)) if self.config.decay else 1.0
+        for group in (*self.optimiser_g.param_groups, *self.optimiser_d.param_groups):
+            group["lr"] = group["initial_lr"] * factor
+        return self.config.lr_g * factor
+
+    @torch.no_grad()
+    def listen(self) -> float:
+        """Ask the class head what the real nuclei are, and agree that with their neighbours.
+
+        Returns
+        -------
+        Share of nuclei that changed their class.
+        """
+        critic = self.network(1).to(self.device.torch)
+        parts = []
+        for start in range(0, len(self.pictures), _SCORED):
+            some = slice(start, start + _SCORED)
+            x = middle(self.palette.recolour(self.pictures[some], self.image[some]))
+            parts.append(critic((x * 2 - 1).to(self.device.torch))[1].softmax(1).cpu())
+        own = torch.cat(parts)
+        before = self.target.argmax(1)
+        self.target = agreed(own, own[self.near], self.config.neighbours)
+        return float((self.target.argmax(1) != before).float().mean())
+
+    def network(self, which: int) -> Any:  # noqa: ANN401
+        """The averaged generator (0) or critic (1), on the CPU and ready for use."""
+        c = self.config
+        network: Generator | Critic = Generator(c.classes, c.width, c.latent)
+        if which:
+            network = Critic(c.classes, c.width, c.latent, pooled=c.pooled)
+        present = (self.generator, self.critic)[which]
+        network.load_state_dict(self.averages[which].shadow if c.ema else present.state_dict())
+        return network.cpu().eval().requires_grad_(requires_grad=False)
+
+    def samples(self) -> np.ndarray:
+        """The paper's Figure 7 as it is now: uint8 (Y, X, 3)."""
+        classes = self.config.classes
+        z = self.fixed_z.repeat_interleave(classes, 0)
+        drawn = as_bytes(self.network(0)(z, torch.arange(classes).repeat(_ROWS)))
+        crops = drawn.reshape(_ROWS, classes, *drawn.shape[1:])
+        return grid_picture(crops, [PALETTE[i % len(PALETTE)] for i in range(classes)])
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {
+            "epoch": self.epoch,
+            "target": self.target,
+            "averages": [average.state_dict() for average in self.averages],
+            "generator": dict(self.generator.state_dict()),
+            "critic": dict(self.critic.state_dict()),
+            "optimisers": [self.optimiser_g.state_dict(), self.optimiser_d.state_dict()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.epoch, self.target = state["epoch"], state["target"]
+        self.generator.load_state_dict(state["generator"])
+        self.critic.load_state_dict(state["critic"])
+        for average, saved in zip(self.averages, state["averages"], strict=True):
+            average.load_state_dict(saved)
+        for optimiser, saved in zip(
+            (self.optimiser_g, self.optimiser_d), state["optimisers"], strict=True
+        ):
+            optimiser.load_state_dict(saved)
+
+
+def need_nuclei(nuclei: Nuclei, classes: int) -> None:
+    """Make sure that there are enough nuclei to find classes among them.
+
+    Raises
+    ------
+    DataFolderError
+        If there are under 8 a class.
+    """
+    if len(nuclei) < _FEWEST * classes:
+        msg = (
+            f"{len(nuclei)} nuclei are too few to find {classes} classes among them; "
+            f"give {_FEWEST * classes} at least"
+        )
+        raise DataFolderError(msg)
+
+
+def train(
+    nuclei: Nuclei, config: TrainConfig, run: RunFolder, *, device: str = "auto"
+) -> Iterator[Event]:
+    """Train one InfoGAN. A checkpoint in ``run`` is gone on from.
+
+    Yields
+    ------
+    Progress, Metrics, Preview (the paper's Figure 7), Checkpoint, and Finished with a
+    :class:`Trained`.
+
+    Raises
+    ------
+    DataFolderError
+        If there are too few nuclei.
+    TrainingDivergedError
+        If a loss becomes NaN or infinite; the checkpoint before it stays.
+    """
+    need_nuclei(nuclei, config.classes)
+    trainer = Trainer(nuclei, config, choose_device(device, "float32"))
+    yield from resumed(trainer, run)
+    pace = Pace(trainer)
+    while trainer.epoch < config.epochs:
+        values = yield from one_epoch(trainer, pace)
+        if config.anchor and trainer.epoch >= config.suggested * config.epochs:
+            values["changed"] = trainer.listen()
+        metrics = Metrics(trainer.epoch, values)
+        run.log(metrics)
+        yield metrics
+        if trainer.epoch % config.preview_every == 0 or trainer.epoch == config.epochs:
+            path = run.previews / f"epoch_{trainer.epoch:04d}.png"
+            picture = trainer.samples()
+            with written(path) as beside:
+                Image.fromarray(picture).save(beside)
+            yield Preview("generated nuclei: classes across, z down", picture, path)
+        yield kept(trainer, run)
+    trained = Trained(trainer.network(1), trainer.network(0), trainer.palette.reference)
+    yield Finished(trained, {"epochs": trainer.epoch})
