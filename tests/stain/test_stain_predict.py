@@ -19,10 +19,12 @@ from napari_pathogan.stain.export import write_slide
 from napari_pathogan.stain.learn import learn
 from napari_pathogan.stain.model import StyleModel
 from napari_pathogan.stain.predict import (
+    FULL_STAIN,
     Method,
     StyleScaleError,
     fit,
     fit_reference,
+    stains,
     tissue_tiles,
     transferred,
 )
@@ -219,3 +221,27 @@ def test_command_line(tmp_path, folder, monkeypatch, capsys):
     assert command(monkeypatch, *case) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "um per pixel" in line
+
+
+def test_stains_are_grey_slides_of_the_same_size():
+    slide = slide_of(two_stains(700))
+    haematoxylin, eosin = stains(slide)
+    assert haematoxylin.shape == eosin.shape == slide.shape
+    assert not haematoxylin.is_rgb
+    image, h, e = (np.asarray(x.levels[0]) for x in (slide, haematoxylin, eosin))
+    glass = (image > 235).all(-1)
+    assert h[glass].mean() < 10
+    assert e[glass].mean() < 10
+    assert np.percentile(h[~glass], 99) == pytest.approx(FULL_STAIN, abs=20)
+    nuclei = image[..., 0] < 100
+    assert h[nuclei].mean() > 2 * e[nuclei].mean()
+
+
+def test_a_reference_gives_its_global_features_to_the_network(style):
+    slide = slide_of(two_stains(300, **OTHER))
+    own = fit(slide, style)
+    other = fit(slide, style, reference=two_stains(300, seed=7))
+    assert own.vector is None
+    assert other.vector.shape == style.style.shape
+    with pytest.raises(NoTissueError, match="reference"):
+        fit(slide, style, reference=np.full((64, 64, 3), 244, np.uint8))

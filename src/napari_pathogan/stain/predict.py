@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_pathogan.slides.geometry import Region
 
 _SAMPLES, _SAMPLE_PX = 16, 256  # tiles that a slide's colours are measured on
 _SAME = 1.5  # pixels up to this much coarser or finer than the style's are as good as its own
 _TILE = 512
+FULL_STAIN = 200  # grey level of a stain that is full
 
 
 class Method(StrEnum):
@@ -77,16 +78,22 @@ def fit(
     style: StyleModel,
     method: Method = Method.cnn,
     *,
-    vector: torch.Tensor | None = None,
+    reference: np.ndarray | None = None,
 ) -> Transfer:
     """Measure a slide once and make its way to a style.
+
+    Parameters
+    ----------
+    reference
+        uint8 RGB of an image in the wanted colours: the target of macenko and reinhard in place of
+        the style's pool; for cnn and lut the global features come from it (the paper's Figure 6).
 
     Raises
     ------
     NoTissueError, StainFitError
-        If the slide has no tissue, or (Macenko) not two stains.
+        If the slide or the reference has no tissue, or (Macenko) not two stains.
     SlideFormatError
-        If it is grey.
+        If the slide is grey.
     UnknownScaleError, StyleScaleError
         For cnn and lut: if nobody knows the slide's scale, or it is too coarse for the style.
     """
@@ -98,7 +105,10 @@ def fit(
     notes = _far(slide.name, own, style)
     if not learned:
         target = style.macenko if method == Method.macenko else style.reinhard
+        if reference is not None:
+            target = type(target).fit(reference)
         return Transfer(method, style.card.name, _pixelwise(tiles, target), notes=notes)
+    vector = None if reference is None else style.vector(reference)
     lut, error = distil(tiles, [style.colour(lightness(tile), vector) for tile in tiles])
     model = style if method == Method.cnn else None
     return Transfer(method, style.card.name, lut, model, vector, error, notes)
@@ -123,7 +133,7 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
     computed by the student: the network was not taught such a scale.
     """
     levels = [
-        _Level(slide, step, (level.shape[0], level.shape[1]), transfer)
+        _level(slide, step, (level.shape[0], level.shape[1]), transfer)
         for level, step in zip(slide.levels, slide.downsamples, strict=True)
     ]
     made = Slide.from_arrays(
@@ -135,6 +145,40 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
     )
     made.metadata |= {"stain_style": transfer.style, "stain_method": str(transfer.method)}
     return made
+
+
+def stains(slide: Slide) -> tuple[Slide, Slide]:
+    """Haematoxylin and eosin of a slide, each a grey slide that is computed where it is read.
+
+    Pixels are uint8: 200 where a stain is as full as its 99th percentile on this slide (Macenko).
+
+    Raises
+    ------
+    NoTissueError, StainFitError, SlideFormatError
+        If the slide has no tissue, not two stains, or is grey.
+    """
+    pixels = np.concatenate([tile.reshape(-1, 3) for tile in tissue_tiles(slide, None)])
+    macenko = Macenko.fit(pixels)
+
+    def amount_of(which: int) -> Slide:
+        def amount(image: np.ndarray) -> np.ndarray:
+            found = macenko.concentrations(image)[..., which] * FULL_STAIN
+            return np.asarray(np.clip(np.rint(found), 0, 255), np.uint8)
+
+        levels = [
+            _Level(slide, step, (level.shape[0], level.shape[1]), amount, colour=())
+            for level, step in zip(slide.levels, slide.downsamples, strict=True)
+        ]
+        name = f"{slide.name} [{('haematoxylin', 'eosin')[which]}]"
+        return Slide.from_arrays(
+            levels,
+            name=name,
+            mpp=slide.mpp,
+            mpp_source=slide.mpp_source,
+            downsamples=slide.downsamples,
+        )
+
+    return amount_of(0), amount_of(1)
 
 
 def tissue_tiles(slide: Slide, mpp: float | None) -> list[np.ndarray]:
@@ -170,61 +214,93 @@ def tissue_tiles(slide: Slide, mpp: float | None) -> list[np.ndarray]:
 
 
 class _Level:
-    """One level of a transferred slide, sliced like an array of (Y, X, 3) uint8."""
+    """One level of a slide with its pixels changed, sliced like an array (Y, X[, 3]) of uint8."""
 
     dtype = np.dtype(np.uint8)
-    chunks = (_TILE, _TILE, 3)
 
     def __init__(
-        self, slide: Slide, step: tuple[float, float], shape: tuple[int, int], transfer: Transfer
+        self,
+        slide: Slide,
+        step: tuple[float, float],
+        shape: tuple[int, int],
+        change: Callable[[np.ndarray], np.ndarray],
+        colour: tuple[int, ...] = (3,),
     ) -> None:
-        self.slide, self.step, self.transfer = slide, step, transfer
-        self.shape = (*shape, 3)
-        model = transfer.model
-        self.ratio = (1.0, 1.0)  # style pixels to one of this level
-        self.network = model
-        if model is not None and model.mpp is not None and slide.mpp is not None:
-            self.ratio = step[0] * slide.mpp[0] / model.mpp, step[1] * slide.mpp[1] / model.mpp
-            if max(self.ratio) > _SAME:
-                self.network = None
+        self.slide, self.step, self.change = slide, step, change
+        self.shape = (*shape, *colour)
+        self.chunks = (_TILE, _TILE, *colour)
 
     def __getitem__(self, place: tuple[slice, ...]) -> np.ndarray:
         rows, cols = (s.indices(n)[:2] for s, n in zip(place, self.shape[:2], strict=False))
-        origin = rows[0] * self.step[0], cols[0] * self.step[1]
-        shape = rows[1] - rows[0], cols[1] - cols[0]
-        image = self.slide.resampled(origin, self.step, shape, parallel=False)
-        if self.network is None:
-            return self.transfer.pixelwise(image)
-        return joined(lightness(image), self._colour((rows[0], cols[0]), shape), image)
+        return self.part((rows[0], cols[0]), (rows[1] - rows[0], cols[1] - cols[0]))
+
+    def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Change a part of the level."""
+        return self.change(self.seen(start, shape))
+
+    def seen(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Read a part of the level as it was."""
+        origin = start[0] * self.step[0], start[1] * self.step[1]
+        return self.slide.resampled(origin, self.step, shape, parallel=False)
+
+
+class _NetworkLevel(_Level):
+    """A level in the network's colours, computed on the style's own grid of pixels.
+
+    That grid starts at the slide's corner and is cut at multiples of 8, so that a pixel's colour
+    does not depend on how the level is cut into tiles.
+    """
+
+    def __init__(
+        self,
+        slide: Slide,
+        step: tuple[float, float],
+        shape: tuple[int, int],
+        transfer: Transfer,
+        ratio: tuple[float, float],
+    ) -> None:
+        super().__init__(slide, step, shape, transfer.pixelwise)
+        assert transfer.model is not None
+        self.model, self.vector = transfer.model, transfer.vector
+        near = all(1 / _SAME <= r <= _SAME for r in ratio)
+        self.ratio = (1.0, 1.0) if near else ratio  # style pixels to one of this level
+
+    def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Colour a part of the level."""
+        image = self.seen(start, shape)
+        return joined(lightness(image), self._colour(start, shape), image)
 
     def _colour(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-        """The network's colours for a part of the level, computed on the style's own grid.
-
-        That grid starts at the slide's corner and is cut at multiples of 8, so that a pixel's
-        colour does not depend on how the level is cut into tiles.
-        """
-        assert self.network is not None
-        near = all(1 / _SAME <= r <= _SAME for r in self.ratio)
-        scale = (1.0, 1.0) if near else self.ratio
         first, count = [], []
-        for a, n, s in zip(start, shape, scale, strict=True):
-            low = int(np.floor((a * s - 1 - Colouriser.margin) / STRIDE)) * STRIDE
-            high = int(np.ceil(((a + n) * s + 1 + Colouriser.margin) / STRIDE)) * STRIDE
+        for a, n, s in zip(start, shape, self.ratio, strict=True):
+            low = math.floor((a * s - 1 - Colouriser.margin) / STRIDE) * STRIDE
+            high = math.ceil(((a + n) * s + 1 + Colouriser.margin) / STRIDE) * STRIDE
             first.append(low)
             count.append(high - low)
-        step = self.step[0] / scale[0], self.step[1] / scale[1]
+        step = self.step[0] / self.ratio[0], self.step[1] / self.ratio[1]
         origin = first[0] * step[0], first[1] * step[1]
         seen = self.slide.resampled(origin, step, (count[0], count[1]), parallel=False)
-        colour = self.network.colour(lightness(seen), self.transfer.vector)
-        if scale == (1.0, 1.0):
+        colour = self.model.colour(lightness(seen), self.vector)
+        if self.ratio == (1.0, 1.0):
             y, x = start[0] - first[0], start[1] - first[1]
             return colour[y : y + shape[0], x : x + shape[1]]
         places = [
             (a + 0.5 + np.arange(n)) * s - 0.5 - f
-            for a, n, s, f in zip(start, shape, scale, first, strict=True)
+            for a, n, s, f in zip(start, shape, self.ratio, first, strict=True)
         ]
         grid = np.stack(np.meshgrid(*places, indexing="ij"))
         return np.dstack([ndimage.map_coordinates(colour[..., c], grid, order=1) for c in range(2)])
+
+
+def _level(
+    slide: Slide, step: tuple[float, float], shape: tuple[int, int], transfer: Transfer
+) -> _Level:
+    model, ratio = transfer.model, (1.0, 1.0)
+    if model is not None and model.mpp is not None and slide.mpp is not None:
+        ratio = step[0] * slide.mpp[0] / model.mpp, step[1] * slide.mpp[1] / model.mpp
+    if model is None or max(ratio) > _SAME:
+        return _Level(slide, step, shape, transfer.pixelwise)
+    return _NetworkLevel(slide, step, shape, transfer, ratio)
 
 
 def _pixelwise(
@@ -262,8 +338,3 @@ def _far(name: str, own: Reinhard, style: StyleModel) -> tuple[str, ...]:
         f"({distance:.0f} Lab units; its own patients reach {style.reach:.0f}): look twice at the result"
     )
     return (far,)
-
-
-def stain_region(slide: Slide, region: Region, macenko: Macenko) -> np.ndarray:
-    """Haematoxylin and eosin of a region at level 0: float32 (Y, X, 2), 1 where a stain is full."""
-    return macenko.concentrations(slide.read(region))
