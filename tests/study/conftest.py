@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
-
-from napari_pathogan.study.config import make_config
-from napari_pathogan.study.design import new_study
-from napari_pathogan.study.layout import key_path
-from napari_pathogan.study.record import Study
+from study_makers import copied, made, noise_images
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def noise_images(folder: Path, n: int, seed: int, side: int = 16) -> Path:
-    """Write ``n`` different images."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), np.uint8)
-    for number, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{number:03}.png")
-    return folder
+    from napari_pathogan.study.record import Study
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +33,6 @@ def sources(tmp_path_factory) -> dict:
     }
 
 
-def made(settings: dict, folder: Path) -> Study:
-    *_, finished = new_study(make_config(settings), folder)
-    return finished.result
-
-
 @pytest.fixture(scope="session")
 def templates(sources, tmp_path_factory) -> dict[str, Path]:
     """One study of each mode, to be copied."""
@@ -61,13 +42,6 @@ def templates(sources, tmp_path_factory) -> dict[str, Path]:
     for mode in ("yes-no", "pairs"):
         made({**sources, **small, "mode": mode, "session": session}, folder / mode)
     return {mode: folder / mode for mode in ("yes-no", "pairs")}
-
-
-def copied(template: Path, folder: Path) -> Study:
-    """A copy of a study with its key, as a user would copy it."""
-    shutil.copytree(template, folder)
-    shutil.copy(key_path(template), key_path(folder))
-    return Study.open(folder)
 
 
 @pytest.fixture

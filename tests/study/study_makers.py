@@ -1,17 +1,45 @@
-"""Simulated readers: Gaussian evidence, a true d' and criterion."""
+"""What tests of studies are made of: noise images, studies, simulated readers."""
 
 from __future__ import annotations
 
 import math
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
+from napari_pathogan.study.config import make_config
+from napari_pathogan.study.design import new_study
 from napari_pathogan.study.example import play
-from napari_pathogan.study.layout import read_key
+from napari_pathogan.study.layout import key_path, read_key
+from napari_pathogan.study.record import Study
 
 if TYPE_CHECKING:
-    from napari_pathogan.study.record import Study, Trial
+    from pathlib import Path
+
+    from napari_pathogan.study.record import Trial
+
+
+def noise_images(folder: Path, n: int, seed: int, side: int = 16) -> Path:
+    """Write ``n`` different images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{number:03}.png")
+    return folder
+
+
+def made(settings: dict, folder: Path) -> Study:
+    *_, finished = new_study(make_config(settings), folder)
+    return finished.result
+
+
+def copied(template: Path, folder: Path) -> Study:
+    """A copy of a study with its key, as a user would copy it."""
+    shutil.copytree(template, folder)
+    shutil.copy(key_path(template), key_path(folder))
+    return Study.open(folder)
 
 
 def simulate(study: Study, name: str, d_prime: float, criterion: float, seed: int) -> None:
