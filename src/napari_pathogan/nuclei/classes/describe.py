@@ -71,5 +71,4 @@ def suggest(figures: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
     means = KMeans(classes, n_init=10, random_state=seed).fit(scaled)
     order = np.argsort(-means.cluster_centers_[:, 0], kind="stable")
     square = means.transform(scaled)[:, order] ** 2
-    share = np.asarray(softmax(-square, 1), np.float32)
-    return share
+    return np.asarray(softmax(-square, 1), np.float32)

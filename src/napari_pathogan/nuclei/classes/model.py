@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
@@ -26,7 +27,7 @@ ARCHITECTURE = "infogan"
 PALETTE = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
 _BATCH = {"cuda": 4096, "cpu": 256}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
-_VIEWS = 4  # quarter turns that a probability is the mean of
+_TURNS = 4
 
 
 class ClassNameError(PathoganError, ValueError):
@@ -106,6 +107,11 @@ class ClassModel:
         """The classes' colours, ``#rrggbb``."""
         return tuple(self.card.settings["colours"])
 
+    @property
+    def normalises(self) -> bool:
+        """Whether nuclei are carried to the reference colours where their slide's are known."""
+        return bool(self.card.settings.get("normalise", True))
+
     def probability(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
         """Probability of each class.
 
@@ -126,13 +132,15 @@ class ClassModel:
         ValueError
             If the crops have another shape.
         """
+        logits = self.logits(crops, stain) / self.temperature
+        return np.asarray(softmax(logits, 1), np.float32)
+
+    def logits(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
+        """Class logits before any temperature, the mean over 4 quarter turns: float32 (N, C)."""
         found = [np.empty((0, len(self.names)), np.float32)]
         for x in self._batches(crops, stain):
-            total = torch.zeros((), device=x.device)
-            for turn in range(_VIEWS):
-                logits = self.critic(x.rot90(turn, (2, 3)))[1]
-                total = total + (logits.float() / self.temperature).softmax(1)
-            found.append((total / _VIEWS).cpu().numpy())
+            turned = [self.critic(x.rot90(turn, (2, 3)))[1] for turn in range(_TURNS)]
+            found.append(torch.stack(turned).mean(0).float().cpu().numpy())
         return np.concatenate(found)
 
     def features(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
@@ -153,7 +161,8 @@ class ClassModel:
         batch = _BATCH.get(to.type, 512)
         for start in range(0, len(crops), batch):
             part = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).to(to)
-            yield prepared(part, stain.map_to(self.reference) if stain else None)
+            recolour = stain.map_to(self.reference) if stain and self.normalises else None
+            yield prepared(part, recolour)
 
     def generate(self, n: int, label: int | None = None, seed: int = 0) -> np.ndarray:
         """Draw nuclei.

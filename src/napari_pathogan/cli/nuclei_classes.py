@@ -1,0 +1,199 @@
+"""``pathogan nuclei classes``: classes of nuclei that nobody labelled."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
+
+app = typer.Typer(help="Classes of nuclei, found without labels.", no_args_is_help=True)
+
+
+class Recipe(StrEnum):
+    """With which settings."""
+
+    quick = "quick"
+    paper = "paper"
+
+
+_Folder = Annotated[
+    Path,
+    typer.Argument(
+        help="images/ with points/*.csv (x, y, class) or masks/, or slides with corrected nuclei."
+    ),
+]
+_ImageMpp = Annotated[
+    float | None, typer.Option(help="um per pixel of the images, where they don't say.", min=0.01)
+]
+_Model = Annotated[str, typer.Argument(help="Name of a model, or its folder.")]
+_ResNet = Annotated[str, typer.Option(help="resnet18 to resnet152, or none, for k-means.")]
+_Weights = Annotated[
+    Path | None,
+    typer.Option(help="Safetensors file of the ResNet's weights; random weights without."),
+]
+
+
+@app.command()
+def train(  # noqa: PLR0917
+    folder: _Folder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    classes: Annotated[int, typer.Option(help="Classes to find: 3, 5, ...", min=2, max=8)] = 3,
+    recipe: Annotated[
+        Recipe, typer.Option(help="Quick settings that find biology, or the paper's.")
+    ] = Recipe.quick,
+    at: Annotated[
+        float, typer.Option("--at", help="um per pixel that the model shall see.", min=0.05)
+    ] = 0.55,
+    mpp: _ImageMpp = None,
+    seeds: Annotated[
+        int, typer.Option(help="Seeds to try on held-out images, where there are labels.", min=0)
+    ] = 0,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting of the recipe: anchor=0, width=32."),
+    ] = None,
+    resnet: _ResNet = "resnet18",
+    resnet_weights: _Weights = None,
+    name: Annotated[str, typer.Option(help="Name of the model; the run's by default.")] = "",
+    source: Annotated[str, typer.Option(help="What the nuclei are, for the model card.")] = "",
+    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that stopped.")
+    ] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Find classes among nuclei with an InfoGAN; labels only name and score what was found."""
+    from dataclasses import replace
+
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.engine.models import TrainingData
+    from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.nuclei.classes.crossval import check, learn
+    from napari_pathogan.nuclei.classes.data import read_nuclei
+    from napari_pathogan.nuclei.classes.recipe import RECIPES
+
+    config = adjusted(RECIPES[recipe.value], settings or ())
+    config = replace(config, classes=classes, seed=seed, epochs=epochs or config.epochs)
+    network = _resnet(resnet, resnet_weights) if seeds else None
+    nuclei = read_nuclei(folder, at, mpp)
+    check(nuclei, config, seeds)
+    run = RunFolder(output)
+    asked = {**config.to_json(), "at": at, "seeds": seeds, "data": str(folder)}
+    run.start(asked, resume=resume)
+    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    learning = learn(
+        nuclei, config, run, seeds=seeds, resnet=network, device=device, name=name, data=data
+    )
+    finished = follow(learning, as_json=events)
+    if not events:
+        if finished.result is not None:
+            from rich.console import Console
+
+            Console().print(finished.result.table())
+        typer.echo(f"model: {run.model}, classes: {', '.join(finished.summary['classes'])}")
+
+
+@app.command()
+def evaluate(  # noqa: PLR0917
+    folder: _Folder,
+    model: Annotated[
+        str, typer.Option(help="Name of a model, or its folder.")
+    ] = "nuclei-classes-crc",
+    mpp: _ImageMpp = None,
+    resnet: _ResNet = "resnet18",
+    resnet_weights: _Weights = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Evaluate a class model on labelled nuclei, beside k-means on pixels and on a ResNet."""
+    from napari_pathogan.nuclei.classes.data import read_nuclei
+    from napari_pathogan.nuclei.classes.evaluate import evaluate as measure
+    from napari_pathogan.nuclei.classes.model import ClassModel
+
+    loaded = ClassModel.load(model, device=device)
+    network = _resnet(resnet, resnet_weights)
+    report = measure(read_nuclei(folder, loaded.mpp, mpp), loaded, resnet=network)
+    if json:
+        typer.echo(report.to_json())
+    else:
+        from rich.console import Console
+
+        Console().print(report.table())
+
+
+@app.command()
+def grid(  # noqa: PLR0917
+    model: _Model,
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write.")],
+    rows: Annotated[int, typer.Option(help="Nuclei of each class.", min=1, max=100)] = 8,
+    zoom: Annotated[int, typer.Option(help="Pixels of the picture a pixel.", min=1, max=16)] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+) -> None:
+    """Draw nuclei that do not exist: classes across, the same noise along a row."""
+    from PIL import Image
+
+    from napari_pathogan.files import written
+    from napari_pathogan.nuclei.classes.model import ClassModel
+
+    loaded = ClassModel.load(model, device=device)
+    picture = Image.fromarray(loaded.grid(rows, seed))
+    size = picture.width * zoom, picture.height * zoom
+    with written(output) as beside:
+        picture.resize(size, Image.Resampling.NEAREST).save(beside, "PNG")
+    typer.echo(f"{output}: synthetic nuclei, classes across: {', '.join(loaded.names)}")
+
+
+@app.command()
+def rename(
+    model: _Model,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the renamed model.")],
+    name: Annotated[
+        list[str] | None, typer.Option(help="Number, from 0, and name: 0=epithelial.")
+    ] = None,
+    colour: Annotated[
+        list[str] | None, typer.Option(help="Number, from 0, and colour: 0=#d62728.")
+    ] = None,
+) -> None:
+    """Give the classes of a model your own names and colours; they stay with the model."""
+    from napari_pathogan.nuclei.classes.model import ClassModel
+
+    loaded = ClassModel.load(model, device="cpu")
+    renamed = loaded.renamed(
+        _changed(loaded.names, name or []), _changed(loaded.colours, colour or [])
+    )
+    renamed.card = renamed.card.model_copy(update={"name": output.name})
+    renamed.save(output)
+    kept = zip(renamed.names, renamed.colours, strict=True)
+    typer.echo(f"model: {output}, classes: {', '.join(f'{n} ({c})' for n, c in kept)}")
+
+
+def _changed(values: tuple[str, ...], changes: list[str]) -> list[str]:
+    """Values with some replaced, each given as ``number=value``."""
+    from napari_pathogan.nuclei.classes.model import ClassNameError
+
+    changed = list(values)
+    for change in changes:
+        number, _, value = change.partition("=")
+        if not number.isdigit() or int(number) >= len(values) or not value:
+            msg = f"{change!r} is not number=value with a number from 0 to {len(values) - 1}"
+            raise ClassNameError(msg)
+        changed[int(number)] = value
+    return changed
+
+
+def _resnet(name: str, weights: Path | None) -> ResNetFeatures | None:
+    from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
+
+    return None if name == "none" else ResNetFeatures(name, weights)
