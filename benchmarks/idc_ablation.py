@@ -41,6 +41,7 @@ def steps(run: Run) -> dict[str, Figures]:
     own, far = by_share[0.0], by_share[SHARE]
     rows = {
         "one patch, its own colours": own,
+        f"one patch, mean of {VIEWS} flips and turns": run.logits(views=VIEWS).mean(1),
         "slide carried half way to reference colours": by_share[0.5],
         f"slide carried {SHARE:.0%} of the way": far,
         "slide carried all the way": by_share[1.0],
@@ -54,6 +55,16 @@ def steps(run: Run) -> dict[str, Figures]:
         "own colours + neighbours, mean of 2 and 4": run.near(own),
     }
     return {name: run.measured(z) for name, z in rows.items()}
+
+
+def together(runs: list[Run]) -> dict[str, Figures]:
+    """The networks of several runs, whose logits are averaged."""
+    own, far = (np.mean([run.logits(share)[:, 0] for run in runs], 0) for share in (0.0, SHARE))
+    first = runs[0]
+    return {
+        f"one patch, mean of {len(runs)} networks": first.measured(own),
+        f"heat map, mean of {len(runs)} networks": first.measured(first.near(far)),
+    }
 
 
 def weighed(power: float, rule: str) -> Fit:
@@ -204,6 +215,8 @@ def main() -> None:
     runs = [Run.read(folder, patches) for folder in options.runs]
     for name in options.only:
         rows = averaged([SECTIONS[name](run) for run in runs])
+        if name == "steps" and len(runs) > 1:
+            rows |= together(runs)
         print(f"\n{name}, {len(runs)} runs\n\n{markdown(rows)}", flush=True)
 
 
