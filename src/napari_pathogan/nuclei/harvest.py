@@ -76,7 +76,7 @@ class Harvest:
     def add(self, found: Found) -> Iterator[Tile]:
         """Take in a tile; what is there now, to be painted."""
         self.area_mm2 += found.area_mm2
-        found = self._unclaimed(found)
+        found = self._unclaimed(found) if len(found.table) else found
         if not len(found.table):
             return
         window = self.canvas.place(found.top, found.left, found.labels)
