@@ -43,23 +43,28 @@ def copied(template: Path, folder: Path) -> Study:
 
 
 def simulate(study: Study, name: str, d_prime: float, criterion: float, seed: int) -> None:
-    """Answer everything; evidence for the signal is normal around plus or minus half of d'."""
-    rng = np.random.default_rng(seed)
+    """Answer everything; evidence for the signal is normal around plus or minus half of d'.
+
+    The order is secret and new in every study, so each kind of trial has random numbers of its
+    own: how many answers are right depends on the seed alone.
+    """
     key = read_key(study.folder, None, study.manifest)
+    items = {item.id: item for item in study.manifest.items}
     pairs = study.manifest.mode == "pairs"
     half = d_prime * (math.sqrt(2) if pairs else 1) / 2
+    streams: dict[tuple, np.random.Generator] = {}
 
-    def judge(images: tuple[str, ...], _: Trial) -> tuple[str, int, float]:
-        truth = key.truth[images[0]]
-        if truth.source == "control":
-            signal, said = truth.real is pairs, truth.real is pairs
-            evidence = 9.0 if said else -9.0
-        else:
-            signal = truth.real is pairs
-            evidence = rng.normal(half if signal else -half) - criterion
+    def judge(images: tuple[str, ...], trial: Trial) -> tuple[str, int, float]:
+        signal = key.truth[images[0]].real is pairs
+        item, _, time = trial.id.partition(".")
+        kind = items[item].kind
+        number = [seed, signal, len(kind), int(time)]
+        rng = streams.setdefault(tuple(number), np.random.default_rng(number))
+        evidence = rng.normal(half if signal else -half) - criterion
+        if kind == "control":
+            evidence = 9.0 if signal else -9.0
         sure = 1 + min(4, int(2 * abs(evidence)))
-        choice = study.choices[0 if evidence > 0 else 1] if pairs else None
-        choice = choice or ("generated" if evidence > 0 else "real")
+        choice = study.choices[(evidence > 0) is not pairs]
         return choice, sure, float(rng.lognormal(1, 0.4))
 
     play(study, name, judge)

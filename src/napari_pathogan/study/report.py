@@ -186,8 +186,10 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
     opened = read_key(study.folder, key, study.manifest)
     everyone, notes = judge(study, opened)
     readers = tuple(reader for reader in everyone if reader.judgements)
+    problems = tampering(study)
     if not readers:
-        msg = f"nobody has answered {study.name} yet; there is nothing to report"
+        why = f": {'; '.join(problems)}" if problems else " yet"
+        msg = f"there are no answers to report of {study.name}{why}"
         raise StudyError(msg)
     margin, pairs = study.manifest.margin, study.manifest.mode == "pairs"
     records = study.records()
@@ -198,7 +200,7 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
         sources=_by_source(readers, opened),
         looked=tuple(looks(readers, opened)),
         judged=readers,
-        problems=tampering(study),
+        problems=problems,
         receipts=tuple(
             Receipt(x.reader, x.path.name, x.chain.receipt, len(x.answers)) for x in records
         ),
