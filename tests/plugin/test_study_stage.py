@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget, QLabel
@@ -12,17 +13,16 @@ from qtpy.QtWidgets import QDockWidget, QLabel
 from napari_pathogan.plugin.study_keys import Keys
 from napari_pathogan.plugin.study_stage import GREY, Stage, frames, magnification
 
-pytestmark = pytest.mark.gui
+GREY_LEVEL = int(GREY[1:3], 16)
 
 
 @pytest.fixture
 def dock(viewer):
-    """A busy viewer: a stack in micrometres, a slide out of view, points, grid, overlays, a dock."""
+    """A busy viewer: a stack in micrometres, a hidden photo, points, a scale bar, another dock."""
     units = ("um", "um", "um")
     viewer.add_image(np.zeros((5, 30, 40)), name="case-17", scale=(1, 2, 2), units=units)
-    viewer.add_image(
-        np.zeros((20, 20, 3), np.uint8), name="photo", rgb=True, visible=False, units=units[1:]
-    )
+    photo = np.zeros((20, 20, 3), np.uint8)
+    viewer.add_image(photo, name="photo", rgb=True, visible=False, units=units[1:])
     viewer.add_points(np.ones((3, 2)), name="cells", units=units[1:])
     viewer.dims.point = (2, 3, 5)
     viewer.scene.camera.zoom, viewer.scene.camera.center = 3.3, (0, 11.0, 22.0)
@@ -31,6 +31,10 @@ def dock(viewer):
     viewer.window.add_dock_widget(QLabel("another"), name="another")
     made = QLabel("answers")
     viewer.window.add_dock_widget(made, name="Reader study")
+    viewer.window.add_dock_widget(QLabel("behind"), name="behind", tabify=True)
+    floating = QLabel("floating")
+    viewer.window.add_dock_widget(floating, name="floating")
+    frames(floating)[1].setFloating(True)
     return made
 
 
@@ -56,9 +60,9 @@ def noise(size=50, seed=0):
     return np.random.default_rng(seed).integers(0, 255, (size, size, 3), np.uint8)
 
 
-def show(stage, qtbot, *images, **kwargs):
+def show(stage, qtbot, *images, smooth=False):
     with qtbot.waitSignal(stage.on_screen, timeout=5000):
-        stage.show(images, **{"smooth": False, **kwargs})
+        stage.show(images, smooth=smooth)
     qtbot.wait(50)  # the window takes its new shape
 
 
@@ -67,47 +71,48 @@ def pixels(viewer):
     return viewer.screenshot(canvas_only=True, flash=False)[..., :3]
 
 
+class Broken(Stage):
+    def _watch(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.gui
 def test_everything_comes_back_as_it_was(viewer, dock, qtbot):
     qtbot.wait(100)
+    frames(dock)[1].raise_()
+    qtbot.wait(50)
     before = state(viewer, dock)
     stage = Stage(viewer, dock)
-    for images in ((noise(),), (noise(), noise(seed=1))):
+    for images, seen in (((noise(),), ["Image"]), ((noise(), noise(seed=1)), ["Left", "Right"])):
         stage.enter()
         show(stage, qtbot, *images)
         visible = [d.objectName() for d in stage.main.findChildren(QDockWidget) if d.isVisible()]
         assert visible == ["Reader study"]
         assert stage.main.menuBar().isHidden()
-        assert [layer.name for layer in viewer.layers if layer.visible] in (
-            ["Image"],
-            ["Left", "Right"],
-        )
+        assert stage.main.statusBar().isHidden()
+        assert [layer.name for layer in viewer.layers if layer.visible] == seen
+        assert not viewer.canvas.overlays.scale_bar.visible
         viewer.scene.camera.zoom = 7
         stage.leave()
         qtbot.wait(100)
         assert state(viewer, dock) == before
     stage.leave()
-    assert state(viewer, dock) == before
-
-
-def test_it_comes_back_after_an_error_on_the_way_in(viewer, dock, qtbot, monkeypatch):
-    qtbot.wait(100)
-    before = state(viewer, dock)
-    stage = Stage(viewer, dock)
-    monkeypatch.setattr(stage, "_watch", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        stage.enter()
+        Broken(viewer, dock).enter()
     qtbot.wait(100)
     assert state(viewer, dock) == before
 
 
-def test_pixels_are_whole_squares_on_mid_grey(viewer, dock, qtbot):
+@pytest.mark.gui
+def test_what_is_on_the_screen(viewer, qtbot):
+    dock = QLabel("answers")
+    viewer.window.add_dock_widget(dock, name="Reader study")
     stage = Stage(viewer, dock)
     stage.enter()
     image = noise()
     show(stage, qtbot, image)
-    seen = pixels(viewer)
-    k = magnification(seen.shape[:2], image.shape[:2])
-    assert k > 5
+    seen, k = pixels(viewer), 10
+    assert stage.view.zoom == k
     top, left = ((free - k * 50) // 2 for free in seen.shape[:2])
     # an odd pixel that is left over may lie on either side
     found = [
@@ -117,67 +122,41 @@ def test_pixels_are_whole_squares_on_mid_grey(viewer, dock, qtbot):
     ]
     expected = np.kron(image, np.ones((k, k, 1), np.uint8))
     assert any(np.array_equal(part, expected) for part in found)
-    assert (seen[: top - 1] == int(GREY[1:3], 16)).all()
-    assert (seen[:, : left - 1] == int(GREY[1:3], 16)).all()
+    assert (seen[: top - 1] == GREY_LEVEL).all()
+    assert (seen[:, : left - 1] == GREY_LEVEL).all()
     show(stage, qtbot, image, smooth=True)
-    middle = pixels(viewer)[seen.shape[0] // 2, :, 0]
-    assert len(np.unique(middle)) > 2 * 50
-    stage.leave()
-
-
-def test_a_pair_lies_side_by_side(viewer, dock, qtbot):
-    stage = Stage(viewer, dock)
-    stage.enter()
-    left, right = np.full((40, 40, 3), 255, np.uint8), np.zeros((40, 40, 3), np.uint8)
-    show(stage, qtbot, left, right, most=4)
-    seen = pixels(viewer)[..., 0].astype(int)
-    assert (seen == 255).sum() == (seen == 0).sum() == (40 * 4) ** 2
-    assert np.nonzero(seen == 255)[1].max() < np.nonzero(seen == 0)[1].min()
+    assert len(np.unique(pixels(viewer)[seen.shape[0] // 2, :, 0])) > 2 * 50
+    show(stage, qtbot, np.full((40, 40, 3), 255, np.uint8), np.zeros((40, 40, 3), np.uint8))
+    pair, k = pixels(viewer)[..., 0].astype(int), stage.view.zoom
+    assert (pair == 255).sum() == (pair == 0).sum() == (40 * k) ** 2
+    assert np.nonzero(pair == 255)[1].max() < np.nonzero(pair == 0)[1].min()
     stage.blank()
-    assert (pixels(viewer) == int(GREY[1:3], 16)).all()
-    stage.leave()
-
-
-def test_an_empty_viewer_is_empty_again(viewer, qtbot):
-    made = QLabel("answers")
-    viewer.window.add_dock_widget(made, name="Reader study")
-    stage = Stage(viewer, made)
-    stage.enter()
-    show(stage, qtbot, noise())
+    assert (pixels(viewer) == GREY_LEVEL).all()
     stage.leave()
     assert len(viewer.layers) == 0
 
 
-def test_zoom_and_removal_are_noticed(viewer, dock, qtbot):
+@pytest.mark.gui
+def test_zoom_removal_and_closing_are_noticed(viewer, dock, qtbot):
     stage = Stage(viewer, dock)
     stage.enter()
     show(stage, qtbot, noise())
-    looked = []
+    looked, interrupted = [], []
     stage.looked.connect(looked.append)
+    stage.interrupted.connect(lambda: interrupted.append(True))
     viewer.scene.camera.zoom = 20
     viewer.scene.camera.center = (10, 12)
     assert looked[0].zoom == 20
     assert looked[-1] == (20, 10, 12)
-    with qtbot.waitSignal(stage.interrupted):
-        viewer.layers.remove("Image")
+    viewer.layers.remove("Image")
+    assert len(interrupted) == 1
+    stage.eventFilter(stage.main, QCloseEvent())
+    assert len(interrupted) == 2
     stage.leave()
 
 
-@pytest.mark.parametrize(
-    ("room", "size", "most", "expected"),
-    [
-        ((800, 1000), (50, 50), None, 15),
-        ((800, 1000), (50, 50), 8, 8),
-        ((800, 400), (50, 112), None, 3),
-        ((300, 300), (512, 512), None, 1),
-        ((300, 300), (512, 512), 4, 1),
-    ],
-)
-def test_magnification(room, size, most, expected):
-    assert magnification(room, size, most) == expected
-
-
-def test_keys_work_wherever_the_focus_is_and_no_others(viewer, dock, qtbot):
+@pytest.mark.gui
+def test_keys_work_wherever_the_focus_is_and_no_others(viewer, dock):
     main, _ = frames(dock)
     canvas = main.centralWidget().findChild(QOpenGLWidget)
     keys, pressed = Keys(), []
@@ -199,3 +178,17 @@ def test_keys_work_wherever_the_focus_is_and_no_others(viewer, dock, qtbot):
     QTest.keyClick(canvas, Qt.Key.Key_V)
     assert layer.visible is not shown
     assert pressed == ["R", "5"] * 3 + ["Enter"]
+
+
+@pytest.mark.parametrize(
+    ("room", "size", "most", "expected"),
+    [
+        ((800, 1000), (50, 50), 99, 15),
+        ((800, 1000), (50, 50), 10, 10),
+        ((800, 400), (50, 112), 10, 3),
+        ((300, 300), (512, 512), 1, 1),
+        ((900, 900), (900, 900), 0, 1),
+    ],
+)
+def test_magnification(room, size, most, expected):
+    assert magnification(room, size, most) == expected

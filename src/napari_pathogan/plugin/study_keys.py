@@ -35,8 +35,8 @@ class Keys(QObject):
 
     pressed = Signal(str)  # "R", "G", "←", "→", "1" to "5", "Enter", "Esc"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._windows: Collection[QWidget] = ()
 
     def listen(self, windows: Collection[QWidget]) -> None:

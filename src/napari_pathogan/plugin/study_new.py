@@ -93,7 +93,9 @@ class NewStudyDialog(QDialog):
         below = QFormLayout()
         below.addRow("Save in", beside(self.target, self.choose))
         column.addLayout(below)
-        for widget in (self.said, self.bar, self.make):
+        self.close_button = QPushButton("Close")
+        self.close_button.clicked.connect(self.close)
+        for widget in (self.said, self.bar, beside(self.make, self.close_button)):
             column.addWidget(widget)
         self._connect()
         self.search = run_in_viewer(

@@ -87,7 +87,11 @@ class StartPage(Page):
             grid.addWidget(widget, number // 2, number % 2)
         self.add(self.welcome)
         self.column.addLayout(grid)
-        self.add(self.about, self.begin, line(), beside(self.open, self.new))
+        below = QHBoxLayout()
+        for button in (self.open, self.new):
+            below.addWidget(button, 1)
+        self.add(self.about, self.begin, line())
+        self.column.addLayout(below)
         self.column.addStretch(1)
         self.reader.textChanged.connect(self._may_begin)
         self.offer(())

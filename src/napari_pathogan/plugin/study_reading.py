@@ -73,7 +73,7 @@ class Reading(QStackedWidget):
         self.study: Study | None = None
         self.session: Session | None = None
         self.stage: Stage | None = None
-        self.keys = Keys()
+        self.keys = Keys(self)
         self._trial: Trial | None = None
         self._watch = Watch()
         self._views: list[dict[str, float]] = []
@@ -89,6 +89,11 @@ class Reading(QStackedWidget):
     def running(self) -> bool:
         """Whether a session is open."""
         return self.session is not None
+
+    @property
+    def on_screen(self) -> bool:
+        """Whether an image is on the screen, to be answered."""
+        return self._watch.running
 
     # before a session
 
@@ -152,7 +157,7 @@ class Reading(QStackedWidget):
     def confirm(self) -> None:
         """Write the answer; on the disk it lets the next image come, else this one stays."""
         trial, choice, confidence = self._trial, self.page.choice, self.page.confidence
-        if not self._watch.running or trial is None or choice is None or confidence is None:
+        if not self.on_screen or trial is None or choice is None or confidence is None:
             return
         if self._given is None or self._given[:2] != (choice, confidence):
             self._given = (choice, confidence, self._watch.seconds)
@@ -269,11 +274,13 @@ class Reading(QStackedWidget):
     def _on_screen(self) -> None:
         assert self.stage is not None
         self._watch.start()
-        self._looked(self.stage.view)
+        view = self.stage.view._asdict()
+        if not self._views or view.items() - self._views[-1].items():  # not only a pause
+            self._looked(self.stage.view)
 
     def _looked(self, view: View) -> None:
         """Record what is seen; of a movement, where it ended."""
-        if not self._watch.running:
+        if not self.on_screen:
             return
         entry = {"t": self._watch.seconds, **view._asdict()}
         latest = self._views[-1]["t"] if len(self._views) > 1 else -VIEWS_S

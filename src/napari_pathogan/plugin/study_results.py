@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,7 +172,7 @@ class Results(QWidget):
         column = QVBoxLayout(self.found)
         column.setContentsMargins(0, 0, 6, 0)
         column.setSpacing(10)
-        top = (self.problems, self.verdict, self.figures["accuracy"], self.reader)
+        top = (self.problems, self.figures["accuracy"], self.reader, self.verdict)
         rest = (self.figures[name] for name in FIGURES[1:])
         for widget in (*top, self.table, self.confusion, *rest, *self.galleries):
             column.addWidget(widget)
@@ -201,18 +202,21 @@ class Results(QWidget):
         self.run = None
         self.show_button.setText("Show results")
         self.bar.hide()
+        self._say(line)
+
+    def _say(self, line: str) -> None:
         self.status.setText(line)
+        self.status.setVisible(bool(line))
 
     def _event_came(self, event: Event) -> None:
         if isinstance(event, Progress):
-            self.status.setText(event.what[:1].upper() + event.what[1:])
+            self._say(event.what[:1].upper() + event.what[1:])
 
     def _show(self, event: Finished) -> None:
         found, figures = event.result
         self.report = found
         self.problems.setText(problems_html(found))
         self.problems.setVisible(not found.intact)
-        self.verdict.setText(f"<b>{found.pooled.notes[0]}</b>")
         self.reader.blockSignals(True)
         self.reader.clear()
         self.reader.addItems([ALL, *found.readers])
@@ -232,7 +236,9 @@ class Results(QWidget):
         if found is None:
             return
         one = found.readers.get(name)
-        self.table.setText(metrics_html(found.pooled if one is None else one))
+        shown = found.pooled if one is None else one
+        self.verdict.setText(f"<b>{escape(shown.notes[0])}</b>")
+        self.table.setText(metrics_html(shown))
         judged = [x for x in found.judged if one is None or x.name == name]
         self.confusion.setText(confusion_html(judged, pairs=found.study.manifest.mode == "pairs"))
 
@@ -243,7 +249,7 @@ class Results(QWidget):
 
     def _study_chosen(self, _index: int = 0) -> None:
         self._clear()
-        self.status.setText("")
+        self._say("")
         folder = self.study.currentData()
         beside_it = key_path(folder) if folder is not None else None
         self.use_key(beside_it if beside_it is not None and beside_it.is_file() else None)
@@ -277,7 +283,7 @@ class Results(QWidget):
             self.save(Path(path))
 
     def _saved(self, event: Finished) -> None:
-        self.status.setText(f"Saved {event.result.name}")
+        self._say(f"Saved {event.result.name}")
         self.status.setToolTip(str(event.result))
 
 

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     import napari
     import numpy as np
     from napari.layers import Image, Layer
+    from qtpy.QtCore import QByteArray
 
 GREY = "#808080"
 MARGIN = 0.06  # of the canvas stays free around the image
+LARGEST_PX = 512  # on the screen; alike for all readers whose canvas has the room
 GAP = 0.12  # between the two images of a pair, of their width
 NAMES = {1: ("Image",), 2: ("Left", "Right")}  # a layer's name gives nothing away
 
@@ -58,7 +60,7 @@ class Stage(QObject):
         self._undo: list[Callable[[], object]] = []
         self._waiting = self._painted = False
         self._size: tuple[int, int] = (1, 1)  # of all that is shown, in image pixels
-        self._most: int | None = None
+        self._side = 1  # of one image
 
     @property
     def entered(self) -> bool:
@@ -83,7 +85,7 @@ class Stage(QObject):
         while self._undo:
             self._undo.pop()()
 
-    def show(self, images: Sequence[np.ndarray], *, smooth: bool, most: int | None = None) -> None:
+    def show(self, images: Sequence[np.ndarray], *, smooth: bool) -> None:
         """Show one image, or a left and a right one; :attr:`on_screen` follows.
 
         Parameters
@@ -92,8 +94,6 @@ class Stage(QObject):
             One or two images, uint8 (H, W, 3), of one size.
         smooth
             Interpolate linearly; otherwise pixels stay squares.
-        most
-            The largest magnification; the largest whole number that fits without it.
         """
         self._waiting, self._painted = True, False
         if len(images) != len(self.layers):
@@ -104,8 +104,8 @@ class Stage(QObject):
             layer.translate = (0, index * (width + gap_px(width)))
             layer.interpolation2d = "linear" if smooth else "nearest"
             layer.visible = True
+        self._side = max(height, width)
         self._size = height, width if len(images) == 1 else 2 * width + gap_px(width)
-        self._most = most
         self._frame_images()
         self.canvas.update()
 
@@ -148,11 +148,11 @@ class Stage(QObject):
         """Hide all docks but ours, the menus and the status bar (which tells layer names)."""
         main = self.main
         arrangement = main.saveState()
-        docks = [d for d in main.findChildren(QDockWidget) if d is not self.frame]
-        hidden = {dock: dock.isHidden() for dock in docks}
-        self._undo.append(lambda: _arrange(main, arrangement, hidden))
-        for dock in docks:
-            dock.hide()
+        hidden = {dock: dock.isHidden() for dock in main.findChildren(QDockWidget)}
+        front = [dock for dock in hidden if not dock.visibleRegion().isEmpty()]
+        self._undo.append(lambda: _arrange(main, arrangement, hidden, front))
+        for dock in hidden:
+            dock.setHidden(dock is not self.frame)
         bars = main.menuBar(), main.statusBar(), *_sliders(main)
         for bar in (bar for bar in bars if bar is not None):
             self._undo.append(partial(bar.setHidden, bar.isHidden()))
@@ -217,7 +217,7 @@ class Stage(QObject):
             return  # the canvas was resized on the way in or out
         ratio = self.canvas.devicePixelRatioF()
         room = self.canvas.height() * ratio, self.canvas.width() * ratio
-        scale = magnification(room, self._size, self._most)
+        scale = magnification(room, self._size, int(LARGEST_PX * ratio) // self._side)
         camera = self.viewer.scene.camera
         camera.center = tuple(
             (size - 1) / 2 + (round(free) - size * scale) % 2 / 2 / scale
@@ -258,7 +258,7 @@ def frames(dock: QWidget) -> tuple[QMainWindow, QWidget]:
     return above, frame
 
 
-def magnification(room: tuple[float, float], size: tuple[int, int], most: int | None = None) -> int:
+def magnification(room: tuple[float, float], size: tuple[int, int], most: int) -> int:
     """The largest whole magnification at which an image fits with a margin; at least 1.
 
     Parameters
@@ -271,7 +271,7 @@ def magnification(room: tuple[float, float], size: tuple[int, int], most: int | 
         Never more than this.
     """
     fitting = min(free * (1 - MARGIN) / px for free, px in zip(room, size, strict=True))
-    return max(1, min(math.floor(fitting), most or math.floor(fitting)))
+    return max(1, min(math.floor(fitting), most))
 
 
 def gap_px(width: int) -> int:
@@ -279,10 +279,20 @@ def gap_px(width: int) -> int:
     return max(2, round(GAP * width))
 
 
-def _arrange(main: QMainWindow, arrangement: Any, hidden: dict[QDockWidget, bool]) -> None:  # noqa: ANN401
+def _arrange(
+    main: QMainWindow,
+    arrangement: QByteArray,
+    hidden: dict[QDockWidget, bool],
+    front: list[QDockWidget],
+) -> None:
+    """Put docks where they were; ``front``: those that no other dock's tab covers."""
     for dock, was_hidden in hidden.items():
         dock.setHidden(was_hidden)
     main.restoreState(arrangement)
+    for dock, was_hidden in hidden.items():
+        dock.setHidden(was_hidden)  # a dock that was never laid out is not in the arrangement
+    for dock in front:
+        dock.raise_()
 
 
 def _show_again(viewer: napari.Viewer, shown: dict[Layer, bool], selected: set[Layer]) -> None:

@@ -26,7 +26,10 @@ _COUNTS = {
 
 
 def metrics_html(report: Report) -> str:
-    """A row for each figure: its name, its value, its interval; then counts and notes."""
+    """A row for each figure: its name, its value, its interval; then counts and notes.
+
+    The first note is the verdict, which is shown elsewhere.
+    """
     from napari_pathogan.study.html import rows  # noqa: PLC0415  (matplotlib is slow to import)
 
     lines = []
@@ -39,7 +42,7 @@ def metrics_html(report: Report) -> str:
         for name, title in _COUNTS.items()
         if name in report.counts
     ]
-    notes = "".join(f"<p>• {escape(note)}</p>" for note in report.notes)
+    notes = "".join(f"<p>• {escape(note)}</p>" for note in report.notes[1:])
     return f"<table width='100%' cellpadding='3'>{''.join(lines)}</table>{notes}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
@@ -43,6 +44,7 @@ class StudyDock(QWidget):
         self.reading.currentChanged.connect(self._page_changed)
         self.reading.start.new.clicked.connect(self.new_study)
         self.tabs.currentChanged.connect(self.results.offer)
+        self.destroyed.connect(self.results.ties.release)
 
     def new_study(self) -> NewStudyDialog:
         """Open the dialog that makes a study; the new one is then chosen here."""
@@ -67,7 +69,8 @@ class StudyDock(QWidget):
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
         """A dock that was hidden can't be answered in; a minimised window comes back."""
-        if event is not None and not event.spontaneous() and self.reading.running:
+        stage = self.reading.stage
+        if stage is not None and isalive(stage.main) and event and not event.spontaneous():
             self.reading.leave()
         super().hideEvent(event)
 
