@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def draw_image(seed: int, side: int = 96, nuclei: int = 9, tint=(0, 0, 0)) -> tuple:
+def draw_image(seed: int, side: int = 96, nuclei: int = 6, tint=(0, 0, 0)) -> tuple:
     """Round nuclei that don't touch: pixels uint8 (side, side, 3) and their numbers int32."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side]
     mask = np.zeros((side, side), np.int32)
     for _ in range(100):
-        r = rng.uniform(6, 9)
+        r = rng.uniform(9, 12)
         cy, cx = rng.uniform(r, side - r, 2)
         near = (y - cy) ** 2 + (x - cx) ** 2 < (r + 3) ** 2
         if not mask[near].any() and mask.max() < nuclei:

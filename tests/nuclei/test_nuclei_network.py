@@ -47,6 +47,18 @@ def test_folded_norms_change_nothing():
         assert torch.allclose(network.eval()(x), folded.eval()(x), atol=1e-5)
 
 
+def test_squares_work_at_half_the_resolution():
+    network = UNet(4, 2).eval()
+    with torch.inference_mode():
+        stages = network.features(torch.zeros(1, 3, 64, 96))
+        assert network(torch.zeros(1, 3, 64, 96)).shape == (1, 3, 64, 96)
+    assert [tuple(s.shape[2:]) for s in stages] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    images = np.random.default_rng(0).integers(0, 256, (1, 48, 80, 3), np.uint8)
+    found = probability(UNet(4, 2, normalised=False), images, CPU)  # sides no multiples of 32
+    assert found.shape == (1, 3, 48, 80)
+    assert np.allclose(found.sum(1), 1, atol=1e-5)
+
+
 def test_every_pixel_sees_its_surroundings():
     torch.manual_seed(0)
     network = UNet(4).eval()

@@ -66,13 +66,13 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
     from napari_pathogan.nuclei.crossval import check, learn
-    from napari_pathogan.nuclei.data import read_folder
+    from napari_pathogan.nuclei.data import read_training_folder
     from napari_pathogan.nuclei.recipe import RECIPES
 
     config = replace(RECIPES[recipe.value], width=width, seed=seed)
     config = replace(config, epochs=epochs or config.epochs, batch=batch or config.batch)
     config = adjusted(config, settings or ())
-    read = read_folder(folder, mpp=mpp, patient=patient)
+    read = read_training_folder(folder, mpp=mpp, patient=patient)
     number = _folds(folds, len(read.names))
     check(read, config, number)
     run = RunFolder(output)
@@ -116,14 +116,14 @@ def evaluate(  # noqa: PLR0917
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Evaluate a nucleus model on images with masks: the paper's figures and more, with intervals."""
-    from napari_pathogan.nuclei.data import read_folder
+    from napari_pathogan.nuclei.data import read_training_folder
     from napari_pathogan.nuclei.evaluate import evaluate as measure
     from napari_pathogan.nuclei.model import NucleiModel
 
     loaded = NucleiModel.load(model, device=device, views=views)
     if threshold is not None:
         loaded.threshold = threshold
-    report = measure(read_folder(folder, mpp=mpp, patient=patient), loaded)
+    report = measure(read_training_folder(folder, mpp=mpp, patient=patient), loaded)
     if json:
         typer.echo(report.to_json())
     else:

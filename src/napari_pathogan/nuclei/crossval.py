@@ -107,6 +107,7 @@ def learn(
         card,
         finished.result.state_dict(),
         width=config.width,
+        squares=config.squares,
         threshold=threshold,
     )
     summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}
@@ -129,8 +130,9 @@ def check(folder: NucleiFolder, config: TrainConfig, folds: int) -> None:
         If crops are of a size that the U-Net can't halve four times.
     """
     need_nuclei(folder)
-    if config.crop < MULTIPLE or config.crop % MULTIPLE:
-        msg = f"crop={config.crop} is no multiple of {MULTIPLE}, as the U-Net's four halvings need"
+    multiple = MULTIPLE * config.squares
+    if config.crop < multiple or config.crop % multiple:
+        msg = f"crop={config.crop} is no multiple of {multiple}, as the U-Net's halvings need"
         raise SettingError(msg)
     if folds:
         patient_folds(folder.patients, folds)

@@ -1,8 +1,9 @@
 """What nucleus models learn from: images with masks, always kept apart by patient.
 
-A folder holds ``images/`` and ``masks/`` with files of the same names. A mask is binary (0 is
-background) or numbers the nuclei. Whose image it is, the name says: ``04_3.png`` is the third of
-patient 04; a name of another form is a patient of its own, unless a pattern says how to read it.
+A folder holds ``images/`` and ``masks/`` with files of the same names, or slides with corrected
+nuclei beside them (``<slide name>.nuclei.geojson``). A mask is binary (0 is background) or numbers
+the nuclei. Whose image it is, the name says: ``04_3.png`` is the third of patient 04; a name of
+another form is a patient of its own, unless a pattern says how to read it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.nuclei.annotated import SUFFIX, annotated_regions
 from napari_pathogan.nuclei.labels import is_binary, three_labels
 from napari_pathogan.nuclei.model import MPP
 
@@ -114,6 +116,25 @@ class NucleiFolder:
         return NucleiFolder(tuple(self.images[i] for i in np.arange(len(self))[which]))
 
 
+def read_training_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> NucleiFolder:
+    """Read a folder of images with masks, or of slides with corrected nuclei beside them.
+
+    Slides say their own ``mpp``; the other arguments and errors are those of :func:`read_folder`.
+    """
+    if not folder.is_dir() or (folder / "images").is_dir() or not [*folder.glob(f"*{SUFFIX}")]:
+        return read_folder(folder, mpp=mpp, patient=patient)
+    names = _pattern(patient)
+    regions, skipped = annotated_regions(folder)
+    if not regions:
+        msg = f"no slide in {folder} could be used; the first: {skipped[0]}"
+        raise DataFolderError(msg)
+    images = (
+        NucleiImage(f"{r.slide} {number}", _whose(r.slide, names), r.image, r.mask, r.mpp)
+        for number, r in enumerate(regions, 1)
+    )
+    return NucleiFolder(tuple(images), tuple(skipped))
+
+
 def read_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> NucleiFolder:
     """Read ``folder/images`` with ``folder/masks``.
 
@@ -180,8 +201,12 @@ def _read(file: Path, mask: Path | None, mpp: float, names: re.Pattern[str]) -> 
         return f"{mask}: {sizes[0]} px, but its image has {sizes[1]}"
     if min(marked.shape) < _SMALLEST:
         return f"{file}: a side under {_SMALLEST} px shows no tissue"
-    match = names.fullmatch(file.stem)
-    return NucleiImage(file.stem, match[1] if match else file.stem, pixels, marked, mpp)
+    return NucleiImage(file.stem, _whose(file.stem, names), pixels, marked, mpp)
+
+
+def _whose(name: str, names: re.Pattern[str]) -> str:
+    match = names.fullmatch(name)
+    return match[1] if match else name
 
 
 def _read_mask(file: Path) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
@@ -113,18 +114,20 @@ def probability(network: UNet, images: np.ndarray, device: Device, *, views: int
         raise ValueError(msg)
     to = device.torch
     network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    found = np.empty((len(images), len(CLASSES), *images.shape[1:3]), np.float32)
+    height, width = images.shape[1:3]
+    found = np.empty((len(images), len(CLASSES), height, width), np.float32)
     most = _MOST_PX.get(to.type, 2**22)
-    batch = max(1, most // (images.shape[1] * images.shape[2]))
+    batch = max(1, most // (height * width))
     for start in range(0, len(images), batch):
-        part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(to)
+        part = torch.tensor(images[start : start + batch]).to(to)
         x = part.permute(0, 3, 1, 2).float() * (2 / 255) - 1  # a view: bytes come channels last
+        x = F.pad(x, (0, -width % network.multiple, 0, -height % network.multiple), "replicate")
         total = torch.zeros((), device=to)
         for number in range(views):
             with device.autocast:
                 logits = network(view(x, number))
             total = total + view_back(logits.float().softmax(1), number)
-        found[start : start + batch] = (total / views).cpu().numpy()
+        found[start : start + batch] = (total / views)[..., :height, :width].cpu().numpy()
     return found
 
 
@@ -152,6 +155,7 @@ def save(
     weights: Mapping[str, torch.Tensor],
     *,
     width: int,
+    squares: int,
     threshold: float,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
@@ -162,7 +166,7 @@ def save(
         update={
             "task": TASK,
             "architecture": ARCHITECTURE,
-            "arguments": {"width": width},
+            "arguments": {"width": width, "squares": squares},
             "mpp": MPP,
             "patch_px": CROP_PX,
             "classes": CLASSES,

@@ -18,8 +18,10 @@ class TrainConfig:
     ----------
     width
         Channels of the U-Net's first stage.
+    squares
+        1, or 2 for a U-Net that works at half the resolution.
     crop
-        Side of a training crop in pixels of 0.25 um, a multiple of 16.
+        Side of a training crop in pixels of 0.25 um, a multiple of 16 (of 32 with squares of 2).
     seed, epochs, batch
         As usual; an epoch shows as many pixels as the training images have.
     common_epochs
@@ -44,6 +46,7 @@ class TrainConfig:
     """
 
     width: int = 32
+    squares: int = 1
     crop: int = CROP_PX
     seed: int = 0
     epochs: int = 100
@@ -68,7 +71,8 @@ class TrainConfig:
 RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
-        crop=96,
+        squares=2,
+        crop=128,
         epochs=6,
         batch=4,
         lr=3e-3,

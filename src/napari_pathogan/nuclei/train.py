@@ -51,7 +51,7 @@ class Trainer:
         )
         area = sum(label.numel() for label in self.labels)
         self.steps = max(1, round(area / (config.crop**2 * config.batch)))
-        self.network = UNet(config.width)
+        self.network = UNet(config.width, config.squares)
         if start is not None:
             self.network.load_state_dict(start)
         self.network.to(device.torch)
@@ -123,9 +123,9 @@ class Trainer:
 
     def trained(self) -> UNet:
         """The averaged network with batch normalisation folded in."""
-        average = UNet(self.config.width)
+        average = UNet(self.config.width, self.config.squares)
         average.load_state_dict(self.average())
-        network = UNet(self.config.width, normalised=False)
+        network = UNet(self.config.width, self.config.squares, normalised=False)
         network.load_state_dict(folded_state(average.cpu()))
         return network.eval()
 
