@@ -231,7 +231,7 @@ def _read_mask(file: Path) -> np.ndarray:
         raise ValueError(msg)
     if plane.max(initial=0) > np.iinfo(np.int32).max or plane.dtype.kind == "f":
         plane = np.unique(plane, return_inverse=True)[1].reshape(plane.shape) + (plane.min() > 0)
-    return plane.astype(np.int32)
+    return np.asarray(plane, np.int32)
 
 
 def need_nuclei(folder: NucleiFolder) -> None:

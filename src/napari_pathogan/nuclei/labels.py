@@ -60,7 +60,8 @@ def three_labels(mask: np.ndarray) -> np.ndarray:
     """
     nuclei = np.where(mask > 0, mask, 0)
     nuclei = split(nuclei) if is_binary(nuclei) else nuclei
-    outline = find_boundaries(nuclei, mode="inner") | (nuclei == 0)
+    inner = find_boundaries(nuclei, mode="inner")  # type: ignore[no-untyped-call]
+    outline = inner | (nuclei == 0)
     depth = ndimage.distance_transform_edt(~outline)
     numbers, index = np.unique(nuclei, return_inverse=True)
     deepest = ndimage.maximum(depth, index, np.arange(len(numbers)))[index].reshape(mask.shape)

@@ -51,7 +51,7 @@ def pixel_counts(truth: np.ndarray, found: np.ndarray, known: np.ndarray) -> np.
     int64 (4,).
     """
     kinds = np.bincount((2 * truth + found)[known], minlength=4)
-    return kinds[[3, 1, 2, 0]]
+    return np.asarray(kinds[[3, 1, 2, 0]])
 
 
 def match(truth: np.ndarray, found: np.ndarray) -> Instances:
@@ -155,7 +155,10 @@ def _instance_figures(columns: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+    ratio: np.ndarray = np.divide(
+        part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0
+    )
+    return ratio
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float | None:

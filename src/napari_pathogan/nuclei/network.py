@@ -16,7 +16,7 @@ from torch import nn
 
 CLASSES = ("background", "nucleus", "boundary")
 DEPTH = 4
-MULTIPLE = 2**DEPTH  # sides of an image must divide by this
+MULTIPLE: int = 2**DEPTH  # sides of an image must divide by this
 
 
 class UNet(nn.Module):
