@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     data = TrainingData(name="drawn", terms="none")
     network = Generator(1 / 16, spectral=False)
-    recipe = {"width": 1 / 16, "batch_norm": False}
+    recipe = {"width": 1 / 16, "batch_norm": False, "local_noise": False}
     idc.save(folder / "a", network, name="patches", data=data, recipe=recipe)
     card = ModelCard(
         name="nuclei",

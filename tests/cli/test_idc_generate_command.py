@@ -27,7 +27,7 @@ def model(tmp_path):
     torch.manual_seed(0)
     data = TrainingData(name="drawn", terms="none")
     network = Generator(1 / 16, spectral=False)
-    recipe = {"width": 1 / 16, "batch_norm": False}
+    recipe = {"width": 1 / 16, "batch_norm": False, "local_noise": False}
     save(tmp_path / "g", network, name="small", data=data, recipe=recipe)
     return tmp_path / "g"
 

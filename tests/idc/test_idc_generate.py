@@ -22,7 +22,7 @@ from napari_pathogan.idc.train import Trainer
 
 CPU = Device("cpu", torch.float32)
 TINY = replace(RECIPES["quick"], width=1 / 16, epochs=2, batch=16, preview_every=2)
-RECIPE = {"width": 1 / 16, "batch_norm": False}
+RECIPE = {"width": 1 / 16, "batch_norm": False, "local_noise": False}
 DATA = TrainingData(name="drawn", terms="none", patients=("p0", "p1"))
 
 
@@ -48,6 +48,29 @@ def test_training_keeps_its_generator(tmp_path, patches):
     # those it learned from: the others were held out
     assert len(kept.card.training_data[0].patients) == 2
     assert kept.generate(3).shape == (3, 50, 50, 3)
+
+
+def test_local_noise_changes_texture_and_is_part_of_z():
+    torch.manual_seed(2)
+    network = Generator(1 / 8, local_noise=True, spectral=False).eval()
+    assert network.latent == 100 + 4**2 + 7**2 + 13**2 + 25**2
+    z, y = torch.randn(1, network.latent), torch.ones(1)
+    other = z.clone()
+    other[0, -1] += 5  # one pixel of the last map
+    changed = (network(z, y) - network(other, y)).abs().sum(1)[0] > 1e-6
+    rows, columns = torch.nonzero(changed, as_tuple=True)
+    assert changed.any()
+    assert rows.min() >= 46  # only around that pixel, in the lower right corner
+    assert columns.min() >= 46
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "local_noise"])
+def test_extras_reach_the_card(tmp_path, patches, name):
+    config = replace(TINY, **{name: True})
+    network = Trainer(patches, config, CPU).generator()
+    card = save(tmp_path / "g", network, name="g", data=DATA, recipe=config.to_json())
+    assert card.arguments[name] is True
+    assert IdcGenerator.load(tmp_path / "g", "cpu").network.latent == network.latent
 
 
 def test_batch_norm_is_kept_with_its_statistics(tmp_path, patches):
@@ -134,7 +157,7 @@ def test_what_is_no_generator_is_refused(tmp_path, generator):
 def test_a_card_that_does_not_fit_its_weights_is_refused(tmp_path, generator):
     card = tmp_path / "g" / CARD
     record = json.loads(card.read_text())
-    card.write_text(json.dumps({**record, "arguments": {"width": 1 / 8, "latent": 100}}))
+    card.write_text(json.dumps({**record, "arguments": {"width": 1 / 8}}))
     with pytest.raises(ModelError, match="'small' does not fit this version"):
         IdcGenerator.load(tmp_path / "g")
     card.write_text(json.dumps({**record, "architecture": "diffusion"}))

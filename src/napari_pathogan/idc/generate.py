@@ -154,13 +154,13 @@ def save(
     name, data, recipe
         For the card: of the model, what it learnt from, and how.
     """
-    width, batch_norm = recipe["width"], recipe["batch_norm"]
+    arguments = {key: recipe[key] for key in ("width", "local_noise", "batch_norm")}
     card = ModelCard(
         name=name,
-        title=f"IDC generator, width {width:g}, {len(data.patients)} patients: synthetic patches",
+        title=f"IDC generator, width {recipe['width']:g}, {len(data.patients)} patients: synthetic",
         task=TASK,
         architecture=ARCHITECTURE,
-        arguments={"width": width, "latent": network.latent, "batch_norm": batch_norm},
+        arguments={**arguments, "seeds": network.seeds},
         mpp=MPP,
         patch_px=PATCH_PX,
         classes=CLASSES,

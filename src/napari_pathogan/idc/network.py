@@ -76,8 +76,11 @@ class Generator(nn.Module):
     ----------
     width
         Width multiplier, as for the discriminator.
-    latent
-        Length of the noise vector.
+    seeds
+        Length of the noise vector that the linear layer sees.
+    local_noise
+        Whether each hidden layer adds noise of its own, pixel by pixel (Karras et al. 2019), so
+        that fine texture need not be spun out of ``seeds`` alone; not in the paper.
     batch_norm
         Whether hidden layers normalise over the batch; the paper names no such layer.
     spectral
@@ -87,16 +90,17 @@ class Generator(nn.Module):
     def __init__(
         self,
         width: float = 1.0,
-        latent: int = 100,
+        seeds: int = 100,
         *,
+        local_noise: bool = False,
         batch_norm: bool = False,
         spectral: bool = True,
     ) -> None:
         super().__init__()
-        self.latent = latent
+        self.seeds = seeds
         channels = [*filters(width)[::-1], 3]
         self.start = channels[0]
-        self.project = nn.Linear(latent + 2, self.start * SIZES[5] ** 2)
+        self.project = nn.Linear(seeds + 2, self.start * SIZES[5] ** 2)
         layers: list[nn.Module] = [nn.BatchNorm2d(self.start), nn.ReLU()]
         layers = layers if batch_norm else layers[1:]
         for i in range(5):
@@ -105,16 +109,47 @@ class Generator(nn.Module):
                 channels[i], channels[i + 1], 3, 2, 1, output_padding=padding
             )
             layers += [spectral_norm(layer) if spectral and 0 < i < 4 else layer]
+            layers += [LocalNoise(channels[i + 1], SIZES[4 - i])] if local_noise and i < 4 else []
             layers += [nn.BatchNorm2d(channels[i + 1])] if batch_norm and i < 4 else []
             layers += [nn.ReLU() if i < 4 else nn.Tanh()]
         self.trunk = nn.Sequential(*layers)
 
+    @property
+    def latent(self) -> int:
+        """Length of the noise that :meth:`forward` takes, all layers together."""
+        return self.seeds + sum(m.size**2 for m in self.trunk if isinstance(m, LocalNoise))
+
     def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Noise (N, latent) and class (N,) of 0 or 1 -> patches (N, 3, 50, 50) in [-1, 1]."""
+        z, local = z[:, : self.seeds], z[:, self.seeds :]
         condition = torch.stack([1 - y, y], 1).to(z)
-        h = self.project(torch.cat([z, condition], 1))
-        drawn: torch.Tensor = self.trunk(h.view(-1, self.start, SIZES[5], SIZES[5]))
-        return drawn
+        h = self.project(torch.cat([z, condition], 1)).view(-1, self.start, SIZES[5], SIZES[5])
+        for module in self.trunk:
+            if isinstance(module, LocalNoise):
+                h, local = module(h, local)
+            else:
+                h = module(h)
+        return h
+
+
+class LocalNoise(nn.Module):
+    """Adds one map of noise to all channels, each by a strength that it learns.
+
+    Parameters
+    ----------
+    channels, size
+        Of the features: (N, channels, size, size).
+    """
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.strength = nn.Parameter(torch.full((channels, 1, 1), 0.1))
+
+    def forward(self, h: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features and noise (N, at least size**2) -> features, and the noise that is left."""
+        own = z[:, : self.size**2].view(-1, 1, self.size, self.size)
+        return h + self.strength * own, z[:, self.size**2 :]
 
 
 def to_bytes(drawn: torch.Tensor) -> np.ndarray:

@@ -47,6 +47,8 @@ class TrainConfig:
     batch_norm
         Batch normalisation in the generator: in a short training it keeps patches from all
         looking alike. The paper names none.
+    local_noise
+        Noise at every layer of the generator, which makes fine texture; not in the paper.
     augment
         How patches are varied; the paper's is flips alone.
     patience
@@ -76,6 +78,7 @@ class TrainConfig:
     generated: float = 1.0
     generator_every: int = 1
     batch_norm: bool = False
+    local_noise: bool = False
     augment: Augment = field(default_factory=Augment)
     patience: int = 0
     preview_every: int = 10

@@ -64,7 +64,7 @@ class Trainer:
         self.steps = max(1, len(patches) // config.batch)
         self.d = Discriminator(config.width, config.dropout)
         self.g = self._generator() if config.method == "cgan" else None
-        self.fixed_z = torch.randn(2 * _SAMPLES, 100)
+        self.fixed_z = torch.randn(2 * _SAMPLES, self.g.latent if self.g else 0)
         self.ema = EMA(self.d.to(device.torch), config.ema)
         self.optimisers = {"d": self._adam(self.d)}
         self.g_ema: EMA | None = None
@@ -74,7 +74,8 @@ class Trainer:
 
     def _generator(self, *, spectral: bool = True) -> Generator:
         c = self.config
-        return Generator(c.width, batch_norm=c.batch_norm, spectral=spectral)
+        options = {"local_noise": c.local_noise, "batch_norm": c.batch_norm}
+        return Generator(c.width, **options, spectral=spectral)
 
     def _adam(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         c = self.config
