@@ -129,7 +129,8 @@ class Generator(nn.Module):
                 h, local = module(h, local)
             else:
                 h = module(h)
-        return h
+        drawn: torch.Tensor = h
+        return drawn
 
 
 class LocalNoise(nn.Module):
