@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -172,6 +173,25 @@ def test_patches_from_slides_lie_on_tissue_at_the_scale_asked_for(sources, tmp_p
     assert len({key.truth[name].origin for name in patches}) == 11
     for name in patches:
         assert study.image(name).mean() < 235  # glass is 243
+
+
+def test_slides_that_dont_say_their_scale(sources, tmp_path):
+    slide = np.full((200, 300, 3), 243, np.uint8)
+    slide[20:180, 20:280] = (215, 140, 185)
+    slide = slide - np.random.default_rng(0).integers(0, 40, slide.shape).astype(np.uint8)
+    Image.fromarray(slide).save(tmp_path / "slide.png")
+    real = {"slides": tmp_path / "slide.png"}
+    settings = small(sources, images={"mpp": 4.0, "size_px": 16})
+    refused(
+        {**settings, "real": [real]}, tmp_path / "study", "does not say how large its pixels are"
+    )
+    real["slide_mpp"] = 2.0
+    study = made({**settings, "real": [real]}, tmp_path / "study")
+    key = read_key(study.folder, None, study.manifest)
+    origins = [x.origin for x in key.truth.values() if x.source == "slide.png"]
+    assert len(origins) == 11
+    corners = {tuple(map(int, re.findall(r"[xy] (\d+)", x))) for x in origins}
+    assert all(x % 32 == y % 32 == 0 for x, y in corners)  # 16 px of 4 um are 32 px of 2 um
 
 
 def test_images_are_levelled_alike():

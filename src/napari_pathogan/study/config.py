@@ -35,6 +35,7 @@ folder = "real/IDC"        # images; folders inside it count too
 label = "IDC"              # free text; the report counts each source and label apart
 # [[real]]                 # several sources share n_real evenly
 # slides = "slides"        # a slide or a folder of slides: patches on tissue, at mpp and size_px
+# slide_mpp = 0.25         # um per px of slides that don't say it themselves
 
 [[generated]]
 generator = "idc-generator"
@@ -78,12 +79,15 @@ class Source(_Settings):
         Name of a generator, or its folder.
     label
         What the images are ("IDC"); a generator is asked for it.
+    slide_mpp
+        um per px of the slides, where they don't say it themselves.
     """
 
     folder: Path | None = None
     slides: Path | None = None
     generator: str | None = None
     label: str | None = None
+    slide_mpp: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_pathogan.study.record import Study, Trial
 
 _SIDE = 64
+_CHANGES_MIND = 0.15  # chance of another answer to an image shown again
 _PINK, _PURPLE = np.array([0.08, 0.55, 0.25]), np.array([0.65, 0.75, 0.35])
 
 
@@ -61,7 +62,7 @@ def example(folder: Path, *, right: int = 70, readers: int = 3) -> Iterator[Even
     key = read_key(folder, None, study.manifest)
     for number in range(readers):
         yield Progress(number, readers, f"reader {number + 1} answers")
-        _let_answer(study, key, f"Reader {number + 1}", right, np.random.default_rng(number))
+        _let_answer(study, key, f"Reader {number + 1}", right, number)
     yield Finished(study, {**made.summary, "readers": readers})
 
 
@@ -76,24 +77,31 @@ def draw(n: int, sigma: float, seed: int) -> np.ndarray:
     return np.clip(245 * np.exp(-density), 0, 255).astype(np.uint8)
 
 
-def _let_answer(study: Study, key: Key, name: str, right: int, rng: np.random.Generator) -> None:
-    """Answer all trials: of both kinds alike, so many of the images that count are right."""
+def _let_answer(study: Study, key: Key, name: str, right: int, seed: int) -> None:
+    """Answer all trials: so many of the images that count are right, of both kinds alike.
+
+    Everything hangs on where an image came from, not on its secret id, so that it comes out the
+    same in every study.
+    """
+    counted = {x.images[0] for x in study.manifest.items if x.kind == "study"}
+    rng = np.random.default_rng(seed)
     known: dict[str, bool] = {}
     for real in (True, False):
-        images = [
-            item.images[0]
-            for item in study.manifest.items
-            if item.kind == "study" and key.truth[item.images[0]].real is real
-        ]
+        origins = sorted(key.truth[x].origin for x in counted if key.truth[x].real is real)
         share = (right + real) // 2  # an odd one goes to the real images
-        known |= dict.fromkeys(rng.permutation(images).tolist(), False)
-        known |= dict.fromkeys([x for x in known if key.truth[x].real is real][:share], True)
+        sees = np.arange(len(origins)) < share
+        known |= dict(zip(rng.permutation(origins).tolist(), sees.tolist(), strict=True))
 
-    def judge(images: tuple[str, ...], _: Trial) -> tuple[str, int, float]:
-        sees = known.get(images[0], True)
-        said_real = key.truth[images[0]].real is sees
-        sure = int(np.clip(round(rng.normal(3.6 if sees else 2.4, 1.1)), 1, 5))
-        return "real" if said_real else "generated", sure, float(rng.lognormal(1.6, 0.5))
+    def judge(images: tuple[str, ...], trial: Trial) -> tuple[str, int, float]:
+        truth = key.truth[images[0]]
+        again = trial.id.endswith(".2")
+        own = np.random.default_rng([seed, again, *Path(truth.origin).stem.encode(), truth.real])
+        sees = known.get(truth.origin, True)
+        if again and own.random() < _CHANGES_MIND:
+            sees = not sees
+        sure = int(np.clip(round(own.normal(3.6 if sees else 2.4, 1.1)), 1, 5))
+        choice = "real" if truth.real is sees else "generated"
+        return choice, sure, float(own.lognormal(1.6, 0.5))
 
     play(study, name, judge)
 

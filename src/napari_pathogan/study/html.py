@@ -73,8 +73,8 @@ def render(report: StudyReport) -> str:
         manifest=manifest,
         pairs=pairs,
         figures=figures,
-        pooled=_rows([report.pooled]),
-        readers=_rows(list(report.readers.values())),
+        pooled=rows([report.pooled]),
+        readers=rows(list(report.readers.values())),
         names=list(report.readers),
         confusions=[reader_confusion(reader) for reader in report.judged],
         colours=[colour(i) for i in range(len(report.readers))],
@@ -91,8 +91,13 @@ def _template() -> Template:
     return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
 
 
-def _rows(reports: list[Report]) -> list[dict[str, Any]]:
-    """One row a metric: its title, and its text for each report."""
+def rows(reports: list[Report]) -> list[dict[str, Any]]:
+    """One row a metric that any of the reports has.
+
+    Returns
+    -------
+    ``title`` in words, and ``cells``: for each report the figure and its interval, as text.
+    """
     names = list(dict.fromkeys(name for report in reports for name in report.metrics))
     return [
         {

@@ -7,6 +7,7 @@ to one image. Real and generated images are drawn apart, so that their numbers s
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,9 @@ def pooled_figures(
     accuracy, sensitivity, specificity, d_prime, criterion and auc -> the figure, and what it was
     in each resample (rounds,). Left out where undefined.
     """
-    items = sorted({x.item.id for reader in readers for x in reader.judgements})
+    # by where they came from: their ids are random, and would draw other resamples in every copy
+    origins = {x.item.id: x.truth.origin for reader in readers for x in reader.judgements}
+    items = sorted(origins, key=lambda item: (Path(origins[item]).name, item))
     place = {item: i for i, item in enumerate(items)}
     # in a pair the side, and so the signal, differs between readers: there is one kind of trial
     kind = np.zeros(len(items), int)

@@ -127,6 +127,8 @@ def _from_slides(
             yield Progress(done, len(files), f"finding tissue on {file.name}")
             try:
                 slide = stack.enter_context(Slide.open(file))
+                if slide.mpp is None and source.slide_mpp is not None:
+                    slide = slide.with_mpp(source.slide_mpp)
                 places.append(_places(slide, settings, rng))
             except (SlideFormatError, UnknownScaleError) as error:
                 yield Picture(source, str(file), None, str(error))
@@ -164,7 +166,7 @@ def _slide_files(path: Path) -> list[Path]:
 def _step(slide: Slide, settings: ImageSettings) -> tuple[float, float]:
     """Level-0 pixels per pixel of a patch (y, x)."""
     if slide.mpp is None:
-        msg = f"{slide.name} does not say how large its pixels are; patches need a known scale"
+        msg = f"{slide.name} does not say how large its pixels are; give it as slide_mpp"
         raise UnknownScaleError(msg)
     mpp = settings.mpp or 0.0
     return mpp / slide.mpp[0], mpp / slide.mpp[1]
