@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_pathogan.errors import NoTissueError, PathoganError
-from napari_pathogan.stain.colour import to_lab, to_rgb
+from napari_pathogan.stain.colour import GLASS, STAINED, optical_density, to_lab, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LIGHT = 240.0  # intensity of bare glass, as in the common implementations
-_DENSE = 0.15  # optical density (natural log) below which a pixel says nothing about stains
 _EXTREME = 1.0  # percentile of the angles that counts as pure stain
 _FULL = 99.0  # percentile of a concentration that counts as full
 _ENOUGH = 100  # pixels of tissue: fewer say nothing
@@ -58,7 +56,7 @@ class Macenko:
             If they hold no two stains: a grey image, or one dye alone.
         """
         density = optical_density(_sample(pixels))
-        stained = density[(density >= _DENSE).all(1)]
+        stained = density[(density >= STAINED).all(1)]
         if len(stained) < _ENOUGH:
             raise NoTissueError(_NO_TISSUE)
         _, axes = np.linalg.eigh(np.cov(stained.T))
@@ -76,7 +74,7 @@ class Macenko:
         vectors = ends[np.argsort(-ends[:, 0])]  # haematoxylin absorbs more red
         found = cls(vectors, np.ones(2))
         amount = found.concentrations_of(density)
-        full = np.percentile(amount[(density >= _DENSE).all(1)], _FULL, axis=0)
+        full = np.percentile(amount[(density >= STAINED).all(1)], _FULL, axis=0)
         return cls(vectors, np.maximum(full, 1e-3))
 
     @classmethod
@@ -90,7 +88,7 @@ class Macenko:
 
     def concentrations(self, image: np.ndarray) -> np.ndarray:
         """Haematoxylin and eosin of uint8 RGB (..., 3) -> float32 (..., 2), 1 where it is full."""
-        amount = self.concentrations_of(_DENSITY[image]) / self.full
+        amount = self.concentrations_of(optical_density(image)) / self.full
         return np.asarray(amount, np.float32)
 
     def concentrations_of(self, density: np.ndarray) -> np.ndarray:
@@ -103,7 +101,7 @@ class Macenko:
         matrix = gain.astype(np.float32)
 
         def recolour(image: np.ndarray) -> np.ndarray:
-            light = _LIGHT * np.exp(-(_DENSITY[image] @ matrix))
+            light = GLASS * np.exp(-(optical_density(image) @ matrix))
             return np.asarray(np.clip(light, 0, 255), np.uint8)
 
         return recolour
@@ -126,7 +124,7 @@ class Reinhard:
             If under 100 pixels are stained.
         """
         flat = _sample(pixels)
-        stained = flat[optical_density(flat).max(1) >= _DENSE]
+        stained = flat[optical_density(flat).max(1) >= STAINED]
         if len(stained) < _ENOUGH:
             raise NoTissueError(_NO_TISSUE)
         lab = to_lab(stained)
@@ -155,15 +153,10 @@ class Reinhard:
         def recolour(image: np.ndarray) -> np.ndarray:
             lab = to_lab(image)
             moved = (lab - self.mean) * gain + target.mean
-            stained = np.clip(_DENSITY[image].max(-1, keepdims=True) / _DENSE, 0, 1)
+            stained = np.clip(optical_density(image).max(-1, keepdims=True) / STAINED, 0, 1)
             return to_rgb(lab + stained * (moved - lab))
 
         return recolour
-
-
-def optical_density(rgb: np.ndarray) -> np.ndarray:
-    """Natural optical density of uint8 RGB against glass of intensity 240; float32, same shape."""
-    return np.asarray(_DENSITY[rgb])
 
 
 def _sample(pixels: np.ndarray) -> np.ndarray:
@@ -171,5 +164,4 @@ def _sample(pixels: np.ndarray) -> np.ndarray:
     return flat[:: max(1, len(flat) // _MOST)]
 
 
-_DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / _LIGHT)
 _NO_TISSUE = "no tissue there, so its stains can't be measured; choose a region with tissue"

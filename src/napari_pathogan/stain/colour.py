@@ -9,6 +9,9 @@ from skimage import color
 
 AB_SCALE = 100.0  # a and b of H&E lie within this; networks see them divided by it
 
+GLASS = 240.0  # intensity of bare glass, as in the common implementations
+STAINED = 0.15  # optical density (natural log) from which a pixel says something about stains
+
 _LUMINANCE = np.array([0.2126729, 0.7151522, 0.0721750], np.float32)  # Y of sRGB, D65
 
 
@@ -36,6 +39,19 @@ def to_rgb(lab: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(rgb * 255), np.uint8)
 
 
+def optical_density(rgb: np.ndarray) -> np.ndarray:
+    """Natural optical density of uint8 RGB against glass of intensity 240; float32, same shape."""
+    return np.asarray(_DENSITY[rgb])
+
+
+def joined(light: np.ndarray, colour: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Lightness and colours to uint8 RGB; glass keeps its own colour."""
+    made = to_rgb(np.concatenate([light[..., None], colour], -1))
+    glass = 1 - np.clip(optical_density(image).max(-1, keepdims=True) / (STAINED / 2), 0, 1)
+    mixed = made + glass * (image.astype(np.float32) - made)
+    return np.asarray(np.rint(mixed), np.uint8)
+
+
 def _linear_of_bytes() -> np.ndarray:
     value = np.arange(256) / 255
     linear = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
@@ -43,3 +59,4 @@ def _linear_of_bytes() -> np.ndarray:
 
 
 _LINEAR = _linear_of_bytes()
+_DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(GLASS))

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.stain.baselines import optical_density
+from napari_pathogan.stain.colour import STAINED, optical_density
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ class StylePool:
         parts = []
         for image in self.images:
             flat = image.reshape(-1, 3)
-            stained = flat[optical_density(flat).max(1) >= 0.15]
+            stained = flat[optical_density(flat).max(1) >= STAINED]
             parts.append(stained[:: max(1, len(stained) // each)])
         return np.concatenate(parts)
 
@@ -135,7 +135,7 @@ def _image(path: Path) -> np.ndarray:
     if min(image.shape[:2]) < _LEAST_PX:
         msg = f"it is smaller than {_LEAST_PX} px"
         raise ValueError(msg)
-    if (optical_density(image).max(-1) >= 0.15).mean() < 0.05:
+    if (optical_density(image).max(-1) >= STAINED).mean() < 0.05:
         msg = "there is hardly any tissue on it"
         raise ValueError(msg)
     return image

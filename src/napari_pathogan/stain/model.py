@@ -11,8 +11,8 @@ import torch
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
 from napari_pathogan.errors import ModelError, NoTissueError
-from napari_pathogan.stain.baselines import Macenko, Reinhard, optical_density
-from napari_pathogan.stain.colour import AB_SCALE, lightness, to_rgb
+from napari_pathogan.stain.baselines import Macenko, Reinhard
+from napari_pathogan.stain.colour import AB_SCALE, STAINED, joined, lightness, optical_density
 from napari_pathogan.stain.lut import Lut
 from napari_pathogan.stain.network import STRIDE, Colouriser
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TASK = "stain"
 ARCHITECTURE = "colouriser"
-_GLASS = 0.15  # optical density from which a pixel is stained
 
 
 @dataclass(eq=False)
@@ -127,21 +126,13 @@ class StyleModel:
         NoTissueError
             If there is hardly any tissue on it.
         """
-        if (optical_density(image).max(-1) >= _GLASS).mean() < 0.05:
+        if (optical_density(image).max(-1) >= STAINED).mean() < 0.05:
             msg = "there is hardly any tissue on the reference; choose a region with tissue"
             raise NoTissueError(msg)
         height, width = (n // STRIDE * STRIDE for n in image.shape[:2])
         light = torch.from_numpy(lightness(image[:height, :width]))[None, None] / 100
         vector: torch.Tensor = self.network.encode(light.to(self.device.torch))[1][0]
         return vector
-
-
-def joined(light: np.ndarray, colour: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Lightness and colours to uint8 RGB; glass keeps its own colour."""
-    made = to_rgb(np.concatenate([light[..., None], colour], -1))
-    glass = 1 - np.clip(optical_density(image).max(-1, keepdims=True) / (_GLASS / 2), 0, 1)
-    mixed = made + glass * (image.astype(np.float32) - made)
-    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def save(

@@ -14,9 +14,8 @@ from napari_pathogan.errors import NoTissueError, PathoganError, SlideFormatErro
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.stain.baselines import Macenko, Reinhard
-from napari_pathogan.stain.colour import lightness
+from napari_pathogan.stain.colour import joined, lightness
 from napari_pathogan.stain.lut import Lut
-from napari_pathogan.stain.model import StyleModel, joined
 from napari_pathogan.stain.network import STRIDE, Colouriser
 from napari_pathogan.stain.student import distil
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
+
+    from napari_pathogan.stain.model import StyleModel
 
 
 _SAMPLES, _SAMPLE_PX = 16, 256  # tiles that a slide's colours are measured on
@@ -181,8 +182,8 @@ def stains(slide: Slide) -> tuple[Slide, Slide]:
     return amount_of(0), amount_of(1)
 
 
-def tissue_tiles(slide: Slide, mpp: float | None) -> list[np.ndarray]:
-    """Up to 16 tiles of 256 px spread over the tissue, uint8 (256, 256, 3); the same each time.
+def tissue_tiles(slide: Slide, mpp: float | None, side: int = _SAMPLE_PX) -> list[np.ndarray]:
+    """Up to 16 square tiles spread over the tissue, uint8 (side, side, 3); the same each time.
 
     Raises
     ------
@@ -197,7 +198,7 @@ def tissue_tiles(slide: Slide, mpp: float | None) -> list[np.ndarray]:
     step = (1.0, 1.0)
     if mpp is not None and slide.mpp is not None:
         step = mpp / slide.mpp[0], mpp / slide.mpp[1]
-    size = _SAMPLE_PX * step[0], _SAMPLE_PX * step[1]
+    size = side * step[0], side * step[1]
     shape = tuple(max(1, int(n // s)) for n, s in zip(slide.shape, size, strict=True))
     covered = tissue_mask(slide).coverage((0, 0), size, (shape[0], shape[1])).ravel()
     full = np.flatnonzero(covered > 0.5 * covered.max())
@@ -206,9 +207,7 @@ def tissue_tiles(slide: Slide, mpp: float | None) -> list[np.ndarray]:
         raise NoTissueError(msg)
     chosen = full[np.linspace(0, len(full) - 1, min(_SAMPLES, len(full))).round().astype(int)]
     return [
-        slide.resampled(
-            (cell // shape[1] * size[0], cell % shape[1] * size[1]), step, (_SAMPLE_PX, _SAMPLE_PX)
-        )
+        slide.resampled((cell // shape[1] * size[0], cell % shape[1] * size[1]), step, (side, side))
         for cell in chosen
     ]
 

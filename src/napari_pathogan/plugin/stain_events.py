@@ -1,0 +1,98 @@
+"""What the Stain transfer dock runs in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as Picture
+
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.jobs import Job
+from napari_pathogan.files import written
+from napari_pathogan.plugin.beside_opengl import ready_for_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_pathogan.slides.geometry import Region
+    from napari_pathogan.slides.slide import Slide
+
+_MOST_PX = 4_000_000  # of a reference: more say nothing new about its colours
+_POOL_PX = 512
+
+
+def transfer_events(
+    slide: Slide, style: Path, method: str, reference: tuple[Slide, Region] | None
+) -> Iterator[Event]:
+    """Measure a slide, and the reference; finishes with the transferred slide and the transfer."""
+    yield Progress(0, 0, "loading the style")
+    ready_for_torch()
+    from napari_pathogan.plugin.settings import settings  # noqa: PLC0415
+    from napari_pathogan.stain.model import StyleModel  # noqa: PLC0415
+    from napari_pathogan.stain.predict import Method, fit, transferred  # noqa: PLC0415
+
+    model = StyleModel.load(style, settings().device)
+    pixels = None
+    if reference is not None:
+        yield Progress(0, 0, "reading the reference")
+        pixels = read_reference(*reference)
+    yield Progress(0, 0, "measuring the slide's colours")
+    transfer = fit(slide, model, Method(method), reference=pixels)
+    for note in transfer.notes:
+        yield Warn(note)
+    view = transferred(slide, transfer)
+    yield Finished((view, transfer), {"style": transfer.style, "method": method})
+
+
+def stains_events(slide: Slide) -> Iterator[Event]:
+    """Find the stains of a slide; finishes with haematoxylin and eosin as slides."""
+    yield Progress(0, 0, "finding the stains")
+    from napari_pathogan.stain.predict import stains  # noqa: PLC0415
+
+    yield Finished(stains(slide))
+
+
+def learn_events(slide: Slide, region: Region | None, name: str, models: Path) -> Iterator[Event]:
+    """Learn a style from a slide, or a part of it, in a child process of the command line.
+
+    The tiles that it learns from stay in ``models/.runs/<name>/pool``, the run beside them (a
+    cancelled one is gone on from by learning again under the same name); the model is then put
+    into ``models/<name>``. Finishes with its name.
+    """
+    yield Progress(0, 0, "cutting tiles of tissue")
+    from napari_pathogan.engine.models import read_card, save_model  # noqa: PLC0415
+    from napari_pathogan.stain.predict import tissue_tiles  # noqa: PLC0415
+
+    home = models / ".runs" / name
+    pool, run = home / "pool", home / "run"
+    if not pool.is_dir():
+        parts = [slide.read(region)] if region is not None else tissue_tiles(slide, None, _POOL_PX)
+        with written(pool) as beside:
+            beside.mkdir()
+            for number, part in enumerate(parts):
+                Picture.fromarray(part).save(beside / f"slide_{number:03d}.png")
+    arguments = ["stain", "train", str(pool), "-o", str(run), "--recipe", "quick", "--holdout", "0"]
+    arguments += ["--name", name, "--source", f"tiles of {slide.name}"]
+    if slide.mpp is not None:
+        arguments += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
+    if run.is_dir():
+        arguments.append("--resume")
+    with Job.start(arguments) as job:
+        for event in job.events():
+            if not isinstance(event, Finished):
+                yield event
+    ready_for_torch()
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    card = read_card(run / "model")
+    save_model(models / name, card, load_file(run / "model" / "weights.safetensors"))
+    yield Finished(name)
+
+
+def read_reference(slide: Slide, region: Region) -> np.ndarray:
+    """Read a region finely enough to measure its colours: uint8 (Y, X, 3)."""
+    shrink = max(1.0, (region.height * region.width / _MOST_PX) ** 0.5)
+    size = max(1, round(region.height / shrink)), max(1, round(region.width / shrink))
+    return slide.read(region, size=size)
