@@ -9,16 +9,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Progress, Warn
+from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import CARD, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
 from napari_pathogan.nuclei import crossval
 from napari_pathogan.nuclei.augment import Augment
-from napari_pathogan.nuclei.crossval import best_threshold, learn
+from napari_pathogan.nuclei.crossval import THRESHOLDS, best_threshold, learn
 from napari_pathogan.nuclei.evaluate import evaluate
 from napari_pathogan.nuclei.model import NucleiModel
 from napari_pathogan.nuclei.recipe import RECIPES, TrainConfig, learning_rate
@@ -52,7 +54,7 @@ def test_an_epoch_shows_as_many_pixels_as_there_are(folder):
     assert trainer.steps == round(6 * 96**2 / (8 * 32**2))
     batches = torch.stack(list(trainer.batches()))
     assert batches.shape == (trainer.steps, 8)
-    assert np.ptp(torch.bincount(batches.flatten(), minlength=6)) <= 1
+    assert np.ptp(np.bincount(batches.flatten().numpy(), minlength=6)) <= 1
 
 
 def test_crops_lie_on_nuclei_as_often_as_asked(folder):
@@ -176,20 +178,33 @@ def test_one_patient_can_not_be_cross_validated_but_learnt(tmp_path, folder):
 
 
 def test_crops_must_halve_four_times(tmp_path, folder):
-    with pytest.raises(SettingError, match="crop=100 is no multiple of 16"):
+    with pytest.raises(SettingError, match="crop=100 is no multiple of 32"):
         list(learn(folder, replace(TINY, crop=100), start(tmp_path)))
 
 
 def test_the_best_threshold_is_between_too_little_and_too_much():
-    mask = np.zeros((8, 8), np.int32)
-    mask[:4] = 1
-    planes = np.zeros((3, 8, 8), np.uint8)
-    planes[0] = 255
-    planes[0, :4], planes[0, 4:6] = 102, 153  # foreground .6 on the nucleus, .4 below it
-    table = crossval._counts(mask, planes)
-    assert table[0].tolist() == [32, 16, 0, 16]  # from .20 on
-    assert table[-1].tolist() == [0, 0, 32, 32]  # from .80 on
-    assert best_threshold(table[None]) == pytest.approx(0.41)
+    right, more, less = [40, 0, 0, 60], [40, 20, 0, 40], [10, 0, 30, 60]
+    rows = [more] * 4 + [right] + [less] * (len(THRESHOLDS) - 5)
+    assert best_threshold(np.array([rows, rows])) == THRESHOLDS[4]
+
+
+def test_each_fold_is_cut_where_the_others_say(tmp_path, folder):
+    """Patient p2 is found from .55 on at the best, the others from .35 on."""
+    best = {"p0": 0.35, "p1": 0.35, "p2": 0.55}
+    found = {}
+    for image in folder.images:
+        nucleus = ndimage.binary_dilation(image.mask > 0, iterations=3)  # too much below the best
+        foreground = np.where(nucleus, best[image.patient] - 0.02, 0.0)
+        foreground[image.mask > 0] = best[image.patient] + 0.02  # nothing above it
+        planes = np.stack([1 - foreground, foreground, 0 * foreground])
+        found[image.name] = (planes * 255).round().astype(np.uint8)
+    fold = patient_folds(folder.patients, 3)
+    threshold, report = crossval._calibrated(folder, fold, found, start(tmp_path))
+    assert threshold == 0.35
+    rows = {r["patient"]: r for r in csv.DictReader((tmp_path / "patients.csv").open())}
+    assert float(rows["p0"]["dice"]) == 1  # cut at .35, by p1 and p2 together
+    assert float(rows["p2"]["dice"]) < 0.9  # cut at .35 too: its own optimum is not looked at
+    assert report.metrics["dice"].value < 1
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_pathogan.nuclei.recipe import TrainConfig
 
 DEFAULT_THRESHOLD = 0.5
-_THRESHOLDS = np.arange(20, 81) / 100
+THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 _LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights
 _STEPS = 255  # probabilities are kept as bytes
 
@@ -205,30 +205,22 @@ def _calibrated(
     folder: NucleiFolder, fold: np.ndarray, found: dict[str, np.ndarray], run: RunFolder
 ) -> tuple[float, Report]:
     """Choose the threshold, and report fold by fold at the one chosen on the other folds."""
-    tables = np.stack([_counts(image.mask, found[image.name]) for image in folder.images])
+    tried = [
+        [
+            score(image, found[image.name] / _STEPS, threshold, instances_known=folder.instances)
+            for threshold in THRESHOLDS
+        ]
+        for image in folder.images
+    ]
+    counts = np.array([[one.pixels for one in row] for row in tried])
     scored = []
-    for k in range(int(fold.max()) + 1):
-        threshold = best_threshold(tables[fold != k])
-        for image in folder.take(fold == k).images:
-            planes = found[image.name].astype(np.float32) / _STEPS
-            scored.append(score(image, planes, threshold, instances_known=folder.instances))
+    for k, row in zip(fold, tried, strict=True):
+        threshold = best_threshold(counts[fold != k])
+        scored.append(row[THRESHOLDS.index(threshold)])
     done = report(scored, title="out of fold, by patient", skipped=folder.skipped)
     write_text(run.path / "report.json", done.to_json())
     write_text(run.path / "patients.csv", patient_table(scored))
-    return best_threshold(tables), done
-
-
-def _counts(mask: np.ndarray, planes: np.ndarray) -> np.ndarray:
-    """Counts of an image's pixels (T, 4) at each of the thresholds."""
-    known = mask >= 0
-    foreground = (_STEPS - planes[0])[known]
-    truth = (mask > 0)[known]
-    nuclei, rest = (
-        np.bincount(foreground[truth == kind], minlength=_STEPS + 1) for kind in (True, False)
-    )
-    from_on = np.ceil(_THRESHOLDS * _STEPS - 1e-6).astype(int)
-    tp, fp = (part[::-1].cumsum()[::-1][from_on] for part in (nuclei, rest))
-    return np.stack([tp, fp, nuclei.sum() - tp, rest.sum() - fp], 1)
+    return best_threshold(counts), done
 
 
 def best_threshold(tables: np.ndarray) -> float:
@@ -237,14 +229,14 @@ def best_threshold(tables: np.ndarray) -> float:
     Parameters
     ----------
     tables
-        (N, T, 4): pixel counts of N images at T thresholds from 0.20 to 0.80.
+        (N, T, 4): pixel counts of N images at each of the T ``THRESHOLDS``.
     """
     weights = np.ones(len(tables))
     both = []
     for t in range(tables.shape[1]):
         figures = pixel_table(tables[:, t], weights)
         both.append((figures["dice"] or 0.0) + (figures["dice_mean"] or 0.0))
-    return float(_THRESHOLDS[int(np.argmax(both))])
+    return THRESHOLDS[int(np.argmax(both))]
 
 
 def patient_table(scored: Sequence[Scored]) -> str:

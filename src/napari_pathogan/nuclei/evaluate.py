@@ -106,19 +106,21 @@ def score(
 ) -> Scored:
     """Count an image's pixels, and instances where its mask numbers them.
 
+    What counts is the segmentation that a user gets, the pixels of all nuclei found: their holes
+    are filled, and specks are dropped.
+
     Parameters
     ----------
     probability
         (3, H, W) of :func:`foretell`.
     """
     known = image.mask >= 0
-    truth = image.mask > 0
-    found = 1 - probability[0] >= threshold
+    found = instances(probability, mpp=image.mpp, threshold=threshold)
     matched = None
     if instances_known:
-        labels = instances(probability, mpp=image.mpp, threshold=threshold)
-        matched = match(np.where(known, image.mask, 0), np.where(known, labels, 0))
-    return Scored(image.name, image.patient, pixel_counts(truth, found, known), matched)
+        matched = match(np.where(known, image.mask, 0), np.where(known, found, 0))
+    counts = pixel_counts(image.mask > 0, found > 0, known)
+    return Scored(image.name, image.patient, counts, matched)
 
 
 def report(
