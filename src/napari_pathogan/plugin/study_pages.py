@@ -187,6 +187,7 @@ class TrialPage(Page):
         degrees.setSpacing(6)
         for n, button in enumerate(self.confidences, 1):
             button.setCheckable(True)
+            button.setMinimumWidth(30)
             button.setToolTip(f"{SURE[n - 1].capitalize()}: press {n}")
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.clicked.connect(partial(self.choose_confidence, n))

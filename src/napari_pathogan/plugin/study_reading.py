@@ -230,6 +230,7 @@ class Reading(QStackedWidget):
         self.stage = Stage(self.viewer, self.dock)
         self.stage.on_screen.connect(self._on_screen)
         self.stage.looked.connect(self._looked)
+        self.stage.framed.connect(self._framed)
         self.stage.interrupted.connect(self.leave)
         self.stage.enter()
         self.keys.listen((self.stage.main, self.stage.frame))
@@ -288,6 +289,11 @@ class Reading(QStackedWidget):
             self._views[-1] = entry
         else:
             self._views.append(entry)
+
+    def _framed(self, view: View) -> None:
+        """The window has changed, not the reader: what was seen last is seen like this now."""
+        if self._views:
+            self._views[-1] |= view._asdict()
 
     @contextmanager
     def _or_leave(self) -> Iterator[None]:

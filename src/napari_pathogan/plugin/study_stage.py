@@ -50,6 +50,7 @@ class Stage(QObject):
 
     on_screen = Signal()  # the image that was shown last has been drawn
     looked = Signal(object)  # the view was zoomed or moved: a View
+    framed = Signal(object)  # the canvas has another size, and the image was framed anew: a View
     interrupted = Signal()  # the window is closing, or someone has removed the image
 
     def __init__(self, viewer: napari.Viewer, dock: QWidget) -> None:
@@ -58,7 +59,7 @@ class Stage(QObject):
         self.main, self.frame = frames(dock)
         self.layers: list[Image] = []
         self._undo: list[Callable[[], object]] = []
-        self._waiting = self._painted = False
+        self._waiting = self._painted = self._framing = False
         self._size: tuple[int, int] = (1, 1)  # of all that is shown, in image pixels
         self._side = 1  # of one image
 
@@ -96,14 +97,13 @@ class Stage(QObject):
             Interpolate linearly; otherwise pixels stay squares.
         """
         self._waiting, self._painted = True, False
-        if len(images) != len(self.layers):
+        if [image.shape for image in images] != [layer.data.shape for layer in self.layers]:
             self._make_layers(images)
-        height, width = images[0].shape[:2]
-        for index, (layer, image) in enumerate(zip(self.layers, images, strict=True)):
+        for layer, image in zip(self.layers, images, strict=True):
             layer.data = image
-            layer.translate = (0, index * (width + gap_px(width)))
             layer.interpolation2d = "linear" if smooth else "nearest"
             layer.visible = True
+        height, width = images[0].shape[:2]
         self._side = max(height, width)
         self._size = height, width if len(images) == 1 else 2 * width + gap_px(width)
         self._frame_images()
@@ -137,7 +137,7 @@ class Stage(QObject):
         if event.type() == QEvent.Type.Paint and watched is not self.main and self._waiting:
             self._painted = all(layer.loaded for layer in self.layers)
         elif event.type() == QEvent.Type.Resize and watched is not self.main:
-            QTimer.singleShot(0, self._frame_images)  # napari takes the new size first
+            QTimer.singleShot(0, self._frame_anew)  # napari takes the new size first
         elif event.type() == QEvent.Type.Close and watched is self.main:
             self.interrupted.emit()  # napari remembers which docks are hidden at its end
         return False
@@ -157,6 +157,9 @@ class Stage(QObject):
         for bar in (bar for bar in bars if bar is not None):
             self._undo.append(partial(bar.setHidden, bar.isHidden()))
             bar.hide()
+        layout = main.layout()
+        if layout is not None:
+            layout.activate()  # the canvas takes its new size now, not with the first image
 
     def _clear_canvas(self) -> None:
         """Hide layers and overlays; a grey background, two dimensions, no grid."""
@@ -199,9 +202,14 @@ class Stage(QObject):
     def _make_layers(self, images: Sequence[np.ndarray]) -> None:
         self._remove_layers()
         units = self.viewer.layers.extent.units
-        for name, image in zip(NAMES[len(images)], images, strict=True):
+        width = images[0].shape[1]
+        for index, (name, image) in enumerate(zip(NAMES[len(images)], images, strict=True)):
             layer = self.viewer.add_image(
-                image, name=name, rgb=True, units=None if units is None else units[-2:]
+                image,
+                name=name,
+                rgb=True,
+                translate=(0, index * (width + gap_px(width))),
+                units=None if units is None else units[-2:],
             )
             self.layers.append(layer)
 
@@ -213,8 +221,6 @@ class Stage(QObject):
 
     def _frame_images(self) -> None:
         """Put the image in the middle, each of its pixels on whole pixels of the screen."""
-        if not self.layers:
-            return  # the canvas was resized on the way in or out
         ratio = self.canvas.devicePixelRatioF()
         room = self.canvas.height() * ratio, self.canvas.width() * ratio
         scale = magnification(room, self._size, int(LARGEST_PX * ratio) // self._side)
@@ -225,6 +231,13 @@ class Stage(QObject):
         )
         camera.zoom = scale / ratio
 
+    def _frame_anew(self) -> None:
+        if self.layers:
+            self._framing = True
+            self._frame_images()
+            self._framing = False
+            self.framed.emit(self.view)
+
     def _focus_canvas(self) -> None:
         self.canvas.setFocus()
 
@@ -234,7 +247,7 @@ class Stage(QObject):
             self.on_screen.emit()
 
     def _looked(self, _event: object) -> None:
-        if self.layers and not self._waiting:
+        if self.layers and not self._waiting and not self._framing:
             self.looked.emit(self.view)
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401  (a napari event)

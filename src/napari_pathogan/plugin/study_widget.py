@@ -70,7 +70,8 @@ class StudyDock(QWidget):
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
         """A dock that was hidden can't be answered in; a minimised window comes back."""
         stage = self.reading.stage
-        if stage is not None and isalive(stage.main) and event and not event.spontaneous():
+        gone = stage is None or not isalive(stage.main)  # type: ignore[no-untyped-call]
+        if not gone and event is not None and not event.spontaneous():
             self.reading.leave()
         super().hideEvent(event)
 

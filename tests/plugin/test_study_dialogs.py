@@ -1,0 +1,180 @@
+"""Making a study and seeing its results, in the dock."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from simulated_reader import wait
+from study_makers import make_images, make_study
+
+from napari_pathogan.engine.events import Finished
+from napari_pathogan.plugin import study_making, study_new
+from napari_pathogan.plugin.study_making import Generators
+from napari_pathogan.plugin.study_widget import StudyDock
+from napari_pathogan.study.layout import key_path, read_key
+from napari_pathogan.study.record import Session, Study
+
+pytestmark = pytest.mark.gui
+
+INFO = SimpleNamespace(
+    card=SimpleNamespace(title="Stand-in generator"), labels=("IDC", "healthy"), size_px=24, mpp=4.0
+)
+
+
+@pytest.fixture
+def dock(viewer):
+    made = StudyDock(viewer)
+    viewer.window.add_dock_widget(made, name="Reader study")
+    return made
+
+
+@pytest.fixture
+def dialog(dock, monkeypatch):
+    """The dialog, with a stand-in for generators."""
+
+    def find(folders):
+        yield Generators({"stand-in": INFO})
+        yield Finished()
+
+    def draw(name, n, *, label, seed):
+        assert (name, label) == ("stand-in", "IDC")
+        return np.random.default_rng(seed).integers(0, 255, (n, 24, 24, 3), np.uint8)
+
+    monkeypatch.setattr(study_new, "find_generators", find)
+    monkeypatch.setattr(study_making, "_draw", lambda settings: draw)
+    made = dock.new_study()
+    wait(lambda: "Stand-in generator" in [x.text() for x in made.generated.menu.actions()])
+    return made
+
+
+def make(dialog):
+    dialog.make.click()
+    wait(lambda: dialog.run is None)
+
+
+def test_a_study_from_a_folder_and_a_generator(dialog, dock, tmp_path, told):
+    dialog.name.setText("Noise")
+    make(dialog)
+    assert "where to save the study" in told.pop()
+    dialog.target.setText(str(tmp_path / "study"))
+    make(dialog)
+    assert told.pop().startswith("settings of the study: real:")
+    dialog.real.put_folder(make_images(tmp_path / "real", 8, 0, size=32))
+    (tmp_path / "real" / "broken.png").write_text("no picture")
+    dialog.generated.put_generator("stand-in", INFO, "IDC")
+    dialog.generated.put_generator("stand-in", INFO, "IDC")
+    assert dialog.generated.sources == [{"generator": "stand-in", "label": "IDC"}]
+    assert (dialog.side.value(), dialog.mpp.value()) == (24, 4.0)
+    make(dialog)
+    assert "53 images are needed, 8 are there" in told.pop()
+    assert "Nothing was made" in dialog.said.text()
+    assert not (tmp_path / "study").exists()
+    dialog.real.number.setValue(5)
+    dialog.generated.number.setValue(5)
+    dialog.practice.setValue(2)
+    make(dialog)
+    said = dialog.said.text()
+    assert "Keep it apart" in said
+    assert str(key_path(tmp_path / "study")) in said
+    assert "broken.png" in said
+    study = Study.open(tmp_path / "study")
+    key = read_key(study.folder, None, study.manifest)
+    assert study.manifest.size_px == 24
+    assert {x.source for x in key.truth.values() if not x.real} >= {"stand-in, IDC"}
+    assert dock.reading.start.study.currentData() == study.folder
+    make(dialog)
+    assert "is there already" in told.pop()
+
+
+def test_a_real_image_among_the_generated_pairs_and_cancel(dialog, tmp_path, told):
+    real, fakes = (make_images(tmp_path / kind, 60, i) for i, kind in enumerate(("real", "fakes")))
+    shutil.copy(real / "3.png", fakes / "copy.png")
+    dialog.target.setText(str(tmp_path / "study"))
+    dialog.real.put_folder(real)
+    dialog.generated.put_folder(fakes)
+    make(dialog)
+    assert "copy.png" in told.pop()
+    (fakes / "copy.png").unlink()
+    dialog.mode.setCurrentIndex(1)
+    dialog.real.number.setValue(7)
+    assert dialog.generated.number.value() == 7
+    assert not dialog.generated.number.isEnabled()
+    dialog.make.click()
+    assert dialog.make.text() == "Cancel"
+    dialog.make.click()
+    assert dialog.run is None
+    assert "Stopped" in dialog.said.text()
+    wait(lambda: not list(tmp_path.glob("*study*")))
+
+
+def test_open_slides_are_offered(dialog, viewer, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64)).save(path)
+    viewer.add_image(np.zeros((9, 9, 3), np.uint8), name="no file", rgb=True)
+    viewer.add_image(np.zeros((9, 9, 3), np.uint8), name="photo", rgb=True, metadata={"path": path})
+    dialog.real.offer_open()
+    assert [x.text() for x in dialog.real._open.actions()] == ["photo"]
+    dialog.real._open.actions()[0].trigger()
+    assert dialog.real.sources == [{"slides": str(path)}]
+    dialog.real.list.selectAll()
+    dialog.real.remove.click()
+    assert dialog.real.sources == []
+
+
+def test_results(dock, tmp_path, told):
+    study = make_study(tmp_path, 8, practice=0, controls=0, repeats=0.2)
+    key = read_key(study.folder, None, study.manifest)
+    results = dock.results
+    dock.reading.open(study.folder)
+    dock.tabs.setCurrentIndex(1)
+    assert results.key == key_path(study.folder)
+    run(results)
+    assert "no answers to report" in told.pop()
+    for reader, wrong in (("A", 0), ("B", 4)):
+        with Session.open(study, reader) as session:
+            while (trial := session.trial) is not None:
+                real = key.truth[name_of(study, trial.image)].real
+                session.answer("real" if real == (session.answered >= wrong) else "generated", 3, 2)
+    run(results)
+    assert "<b>28 of 32 right" in results.verdict.text()
+    assert [results.reader.itemText(i) for i in range(3)] == ["All readers", "A", "B"]
+    results.reader.setCurrentText("A")
+    assert "<b>16 of 16 right" in results.verdict.text()
+    assert "<b>100.0 %</b>" in results.table.text()
+    assert "<b>8</b>" in results.confusion.text()
+    assert len(results.galleries[0].pictures) + len(results.galleries[1].pictures) == 4
+    assert dock.minimumSizeHint().width() <= 320
+    results.figures["roc"].mousePressEvent(None)
+    results.save(tmp_path / "report")
+    wait(lambda: results.run is None)
+    assert results.status.text() == "Saved report.html"
+    assert (
+        "<svg" in (tmp_path / "report.html").read_text()
+        or "svg+xml" in (tmp_path / "report.html").read_text()
+    )
+
+    results.use_key(make_study(tmp_path / "other", 2, practice=0, controls=0).folder.parent / "x")
+    run(results)
+    assert "can't be read" in told.pop()
+    results.use_key(key_path(tmp_path / "other" / "study"))
+    run(results)
+    assert "is not the answer key" in told.pop()
+    results.use_key(key_path(study.folder))
+    record = next((study.folder / "readers").glob("*.jsonl"))
+    record.write_text(record.read_text().replace('"confidence": 3', '"confidence": 5', 1))
+    run(results)
+    assert "tampered" in results.problems.text()
+    assert not results.problems.isHidden()
+
+
+def run(results):
+    results.show_button.click()
+    wait(lambda: results.run is None)
+
+
+def name_of(study, image):
+    return next(n for n in study.manifest.images if np.array_equal(study.image(n), image))
