@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-ALIGN = 16  # tiles begin at multiples of this, so that pooling sees the same pixels in every tile
+ALIGN = 32  # tiles begin at multiples of this, so that pooling sees the same pixels in every tile
 CELL = 64  # pixels per side of the cells that say where to look
 _POINTS = 4  # per side of a cell, to see what share of it a region covers
 
@@ -49,7 +49,7 @@ class LabelGrid:
     slide
         Rows and columns of the whole grid.
     corner
-        First row and column of the window; multiples of 16.
+        First row and column of the window; multiples of 32.
     shape
         Rows and columns of the window.
     downsample

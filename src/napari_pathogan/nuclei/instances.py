@@ -15,7 +15,7 @@ HOLE_UM2 = 12.0  # larger gaps between touching nuclei are no holes
 APART_UM = 1.5  # peaks are at least so far from each other
 SMOOTH_UM = 0.5  # how far heights are smoothed before peaks are looked for
 BOUNDARY_UM = 2.0  # how much lower a sure boundary lies than a sure inside
-NECK = 0.1  # a saddle less than this share lower than the lower peak does not part two nuclei
+NECK, NECK_UM = 0.1, 0.25  # a saddle less than this below the lower peak parts no nuclei
 
 
 def instances(
@@ -45,8 +45,7 @@ def instances(
     Returns
     -------
     np.ndarray
-        int32 (H, W): 0 where there is no nucleus, else 1 to n, in the order of their first
-        pixels. Each is one piece, without holes.
+        int32 (H, W): 0 where there is no nucleus, else 1 to n; each is one piece.
     """
     pixel = mpp * mpp
     foreground = _filled(probability[0] <= 1 - threshold, HOLE_UM2 / pixel)
@@ -95,7 +94,7 @@ def _merged(basins: np.ndarray, height: np.ndarray, peaks: np.ndarray) -> np.nda
 
     for a, b, saddle in _saddles(basins, height):
         low, high = sorted((root(a), root(b)), key=lambda basin: (top[basin], -basin))
-        if low != high and top[low] - saddle < NECK * top[low]:
+        if low != high and top[low] - saddle < max(NECK * top[low], NECK_UM):
             owner[low] = high
     merged: np.ndarray = np.array([root(basin) for basin in range(len(top))])[basins]
     return merged
@@ -126,7 +125,7 @@ def _saddles(basins: np.ndarray, height: np.ndarray) -> list[tuple[int, int, flo
 
 
 def _numbered(labels: np.ndarray, smallest: float) -> np.ndarray:
-    """Without small ones, without holes, numbered in the order of their first pixels."""
+    """Without small ones, numbered without gaps."""
     count = np.bincount(labels.ravel())
     kept = count >= smallest
     kept[0] = False

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-LARGE_PX, SMALL_PX = 1024, 512  # side of a tile's core, and where there are few tiles
-FEW = 8  # tiles, so that all cores have work and something shows soon
+LARGE_PX, SMALL_PX = 1536, 768  # side of a tile's core, and where there are few tiles
+FEW = 6  # tiles, so that all cores have work and something shows soon
 REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbours
 MASK_UM, MASK_CELLS = 16.0, 1e6  # the tissue mask: this fine, but no more cells than that
 FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is looked at

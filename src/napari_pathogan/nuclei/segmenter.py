@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.devices import Device
     from napari_pathogan.nuclei.model import NucleiModel
 
-SEEN_PX = 64  # how far the U-Net sees to each side: 107 px, of which the outer ones hardly count
+SEEN_PX = 48  # how far the U-Net sees to each side: 107 px, of which the outer ones hardly count
 
 
 class Segmenter(Protocol):
@@ -64,13 +64,12 @@ class UNetSegmenter:
         Foreground from this probability on; the model's operating point by default.
     """
 
-    margin_px = SEEN_PX
-
     def __init__(self, model: NucleiModel, threshold: float | None = None) -> None:
         card = model.card
         self.name, self.sha256 = card.name, card.sha256
         self.line = f"{card.title}, weights {card.sha256[:12]}. {card.intended_use}"
         self.mpp, self.device = model.mpp, model.device
+        self.margin_px = SEEN_PX * model.network.squares
         self.model = model
         self.threshold = model.threshold if threshold is None else threshold
 

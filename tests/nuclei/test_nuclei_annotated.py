@@ -1,0 +1,193 @@
+"""Nuclei kept beside a slide: read back as they were, and cut out to train on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint
+
+from napari_pathogan.errors import DataFolderError, UnknownScaleError
+from napari_pathogan.nuclei import annotated
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+
+REGION = Region(60, 80, 240, 320)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A slide on disk that does not say its scale."""
+    path = tmp_path / "case.tif"
+    tifffile.imwrite(path, paint((400, 500), 90, radius=(4, 7)), photometric="rgb")
+    return path
+
+
+def corrected(path, **kwargs):
+    """Nuclei of a region with one class corrected."""
+    with Slide.open(path, mpp=0.5) as slide:
+        result = found(slide, DarkIsNucleus(), classifier=ByQuadrant(), **kwargs)
+    nucleus = int(result.table["id"].iloc[3])
+    other = {"dense": "pale", "pale": "dense"}[result.nucleus(nucleus)["class"]]
+    return result.with_class(nucleus, other), nucleus, other
+
+
+def test_kept_beside_the_slide_and_read_back_pixel_by_pixel(path):
+    kept, nucleus, name = corrected(path, region=REGION)
+    file = annotated.beside(path)
+    assert file.name == "case.tif.nuclei.geojson"
+    annotated.write(file, kept)
+    with Slide.open(path) as slide:
+        back = annotated.read(file, slide)
+    np.testing.assert_array_equal(back.labels, kept.labels)
+    np.testing.assert_array_equal(back.boxes, kept.boxes)
+    pd.testing.assert_frame_equal(back.table, kept.table, check_exact=False, atol=1e-4, rtol=0)
+    assert back.nucleus(nucleus)["class"] == name
+    assert back.table["corrected"].sum() == 1
+    assert (back.region, back.polygons) == (REGION, None)
+    assert back.area_mm2 == pytest.approx(kept.area_mm2)
+    assert (back.class_names, back.class_colours) == (kept.class_names, kept.class_colours)
+    assert back.mpp == (0.5, 0.5)
+    assert back.model == "dark"
+
+
+def test_polygons_are_kept(path):
+    triangle = np.array([[20, 20], [20, 380], [300, 20]], float)
+    kept, _, _ = corrected(path, polygons=[triangle])
+    annotated.write(annotated.beside(path), kept)
+    with Slide.open(path) as slide:
+        back = annotated.read(annotated.beside(path), slide)
+    np.testing.assert_allclose(back.polygons[0], triangle)
+    np.testing.assert_array_equal(back.labels, kept.labels)
+
+
+def feature(coordinates, own=None, kind="Polygon", **more) -> dict:
+    properties = {"objectType": "annotation", **more}
+    if own:
+        properties["classification"] = {"name": own, "color": [1, 2, 3]}
+    geometry = {"type": kind, "coordinates": coordinates}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def square(y, x, side) -> list:
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+
+
+def test_what_was_drawn_in_qupath_is_measured(path):
+    drawn = [
+        feature([square(100, 120, 20)], "Tumor"),
+        feature([square(50, 60, 10)]),
+        feature([[square(200, 200, 12)], [square(220, 200, 12)]], "Tumor", kind="MultiPolygon"),
+        feature([square(300, 300, 20), square(305, 305, 8)], "Stroma", name="7"),
+        feature([10, 20], "Tumor", kind="Point"),
+    ]
+    file = annotated.beside(path)
+    file.write_text(json.dumps(drawn))  # older QuPath: the features alone
+    with Slide.open(path, mpp=0.25) as slide:
+        back = annotated.read(file, slide)
+    assert len(back) == 4
+    assert set(back.class_names) == {"Tumor", "nucleus", "Stroma"}
+    assert back.class_colours[back.class_names.index("Tumor")] == "#010203"
+    assert back.labels.shape == (400, 500)
+    holed = back.nucleus(7)
+    assert holed["class"] == "Stroma"
+    assert holed["area_um2"] == pytest.approx((400 - 64) / 16)
+    assert back.at(308, 308) is None
+    assert back.at(301, 301) == 7
+    assert back.table["haematoxylin_mean"].gt(0).all()
+    assert sorted(back.table["area_um2"]) == pytest.approx([100 / 16, 288 / 16, 336 / 16, 25])
+    assert back.region is None
+    first = back.nucleus(back.at(110, 130))
+    assert (first["y_px"], first["x_px"]) == (109.5, 129.5)
+
+
+def test_regions_are_cut_out_to_train_on(path):
+    kept, nucleus, name = corrected(path, region=REGION)
+    annotated.write(annotated.beside(path), kept)
+    (region,), skipped = annotated.annotated_regions(path.parent)
+    assert skipped == []
+    assert region.slide == "case.tif"
+    assert region.mpp == pytest.approx(0.25)
+    assert region.image.shape == (480, 640, 3)
+    assert region.mask.shape == (480, 640)
+    with Slide.open(path, mpp=0.5) as slide:
+        np.testing.assert_array_equal(region.image, slide.read(REGION, size=(480, 640)))
+    numbers = np.unique(region.mask[region.mask > 0])
+    assert numbers.tolist() == list(range(1, len(region.classes) + 1))
+    inside = region.mask[100:-100, 100:-100]
+    assert inside.min() == 0
+    row, col = kept.table.loc[kept.row(nucleus), ["y_px", "x_px"]]
+    number = region.mask[round((row + 0.5 - 60) * 2), round((col + 0.5 - 80) * 2)]
+    assert region.classes[number - 1] == name
+    # what lies across the border may be half a nucleus that nobody marked
+    rim = np.concatenate([region.mask[:15].ravel(), region.mask[:, -15:].ravel()])
+    assert 0 not in rim
+    assert -1 in rim
+
+
+def test_an_outline_beyond_a_rectangle_is_not_known(path):
+    triangle = np.array([[20, 20], [20, 380], [300, 20]], float)
+    kept, _, _ = corrected(path, polygons=[triangle])
+    annotated.write(annotated.beside(path), kept)
+    (region,), _ = annotated.annotated_regions(path.parent)
+    assert region.mask[-50:, -50:].max() == -1
+    assert (region.mask == 0).mean() > 0.2
+
+
+def test_of_a_whole_slide_only_what_is_near_corrections_counts(path):
+    kept, nucleus, _ = corrected(path)
+    annotated.write(annotated.beside(path), kept)
+    (region,), _ = annotated.annotated_regions(path.parent)
+    assert max(region.mask.shape) <= 2 * 32 / 0.25 + 2
+    assert kept.region is None
+    y, x = kept.nucleus(nucleus)[["y_px", "x_px"]]
+    with Slide.open(path, mpp=0.5) as slide:
+        whole = slide.read(Region(0, 0, 400, 500), size=(800, 1000))
+    top, left = max(0, int(y - 64) * 2), max(0, int(x - 64) * 2)
+    height, width = region.mask.shape
+    np.testing.assert_array_equal(region.image, whole[top : top + height, left : left + width])
+
+
+def test_at_the_slides_edge_there_is_no_rim(path):
+    with Slide.open(path, mpp=0.5) as slide:
+        result = found(slide, DarkIsNucleus(), Region(0, 0, 400, 500))
+    annotated.write(annotated.beside(path), result)
+    (region,), _ = annotated.annotated_regions(path.parent)
+    assert region.mask.shape == (800, 1000)
+    assert region.mask.min() == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1, 2]",
+        '{"features": [{"geometry": null}]}',
+        '{"features": 3}',
+        json.dumps([feature([[[0, 0], [1, float("inf")]]], "x")]),
+    ],
+)
+def test_files_that_are_none(path, text):
+    annotated.beside(path).write_text(text)
+    with Slide.open(path, mpp=0.5) as slide, pytest.raises(DataFolderError, match="not GeoJSON"):
+        annotated.read(annotated.beside(path), slide)
+    regions, (reason,) = annotated.annotated_regions(path.parent)
+    assert regions == []
+    assert "case.tif.nuclei.geojson" in reason
+
+
+def test_a_scale_that_nobody_knows(path):
+    annotated.beside(path).write_text(json.dumps([feature([square(9, 9, 9)])]))
+    with Slide.open(path) as slide, pytest.raises(UnknownScaleError, match=r"case\.tif"):
+        annotated.read(annotated.beside(path), slide)
+
+
+def test_a_file_without_its_slide_is_skipped(tmp_path):
+    (tmp_path / "gone.svs.nuclei.geojson").write_text("[]")
+    regions, (reason,) = annotated.annotated_regions(tmp_path)
+    assert regions == []
+    assert "gone.svs" in reason
