@@ -73,7 +73,7 @@ RECIPES = {
     "quick": TrainConfig(
         squares=2,
         crop=128,
-        epochs=6,
+        epochs=30,
         batch=4,
         lr=3e-3,
         betas=(0.9, 0.99),

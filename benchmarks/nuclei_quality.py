@@ -1,0 +1,107 @@
+"""What the nucleus models are worth beyond their training's own report.
+
+``folds RUN DIR``: a cross-validated run again, each patient by the network that never saw them, in
+as many views as asked for. ``points DIR``: on images with annotated points only (``images/`` and
+``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.runs import load_state
+from napari_pathogan.nuclei.crossval import THRESHOLDS, best_threshold
+from napari_pathogan.nuclei.data import NucleiImage, read_folder
+from napari_pathogan.nuclei.evaluate import Scored, foretell, report, score
+from napari_pathogan.nuclei.instances import instances
+from napari_pathogan.nuclei.model import NucleiModel, probability
+from napari_pathogan.nuclei.network import UNet, folded_state
+
+
+def fold_network(checkpoint: Path, width: int, squares: int) -> UNet:
+    """Load what a fold's training ended with."""
+    average = UNet(width, squares)
+    average.load_state_dict(load_state(checkpoint)["average"])
+    network = UNet(width, squares, normalised=False)
+    network.load_state_dict(folded_state(average))
+    return network
+
+
+def folds(run: Path, data: Path, views: int) -> None:
+    """Report out of fold, thresholds from the other folds."""
+    config = json.loads((run / "config.json").read_text())
+    folder = read_folder(data, mpp=config["mpp"])
+    fold = patient_folds(folder.patients, config["folds"])
+    tried: list[list[Scored]] = []
+    device = choose_device("auto")
+    for image, k in zip(folder.images, fold, strict=True):
+        checkpoint = run / "folds" / str(k) / "checkpoint.safetensors"
+        network = fold_network(checkpoint, config["width"], config["squares"])
+        planes = foretell(image, lambda x, n=network: probability(n, x, device, views=views))
+        tried.append(
+            [score(image, planes, t, instances_known=folder.instances) for t in THRESHOLDS]
+        )
+    counts = np.array([[one.pixels for one in row] for row in tried])
+    chosen = [best_threshold(counts[fold != k]) for k in fold]
+    scored = [row[THRESHOLDS.index(t)] for row, t in zip(tried, chosen, strict=True)]
+    print(report(scored, title=f"{views} views").to_json())
+
+
+def points(data: Path, model: NucleiModel, mpp: float) -> None:
+    """Report the share of points in nuclei, by class, and of the found area without a point."""
+    hits: dict[str, list[bool]] = {}
+    area, alone = [], []
+    for file in sorted((data / "images").glob("*.png")):
+        with Image.open(file) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        image = NucleiImage(file.stem, file.stem, pixels, np.zeros(pixels.shape[:2], np.int32), mpp)
+        planes = foretell(image, model.probability)
+        labels = instances(planes, mpp=mpp, threshold=model.threshold)
+        with (data / "points" / f"{file.stem}.csv").open() as stream:
+            rows = list(csv.DictReader(stream))
+        y, x = (
+            np.clip([int(float(row[axis])) for row in rows], 0, side - 1).astype(int)
+            for axis, side in zip("yx", labels.shape, strict=True)
+        )
+        for row, found in zip(rows, labels[y, x] > 0, strict=True):
+            hits.setdefault(row["class"], []).append(bool(found))
+        known = np.isin(labels, labels[y, x])
+        area.append((labels > 0).mean())
+        alone.append(((labels > 0) & ~known).sum() / max(1, (labels > 0).sum()))
+    for name, found in sorted(hits.items()):
+        print(f"{name}: {np.mean(found):.3f} of {len(found)}")
+    every = [found for own in hits.values() for found in own]
+    print(f"all: {np.mean(every):.3f} of {len(every)}")
+    print(f"found area: {np.mean(area):.3f}, of which without a point: {np.mean(alone):.3f}")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = parser.add_subparsers(dest="what", required=True)
+    of_folds = what.add_parser("folds")
+    of_folds.add_argument("run", type=Path)
+    of_folds.add_argument("data", type=Path)
+    of_folds.add_argument("--views", type=int, default=1)
+    of_points = what.add_parser("points")
+    of_points.add_argument("data", type=Path)
+    of_points.add_argument("--model", default="nuclei-unet")
+    of_points.add_argument("--mpp", type=float, default=0.55)
+    of_points.add_argument("--views", type=int, default=1)
+    asked = parser.parse_args()
+    if asked.what == "folds":
+        folds(asked.run, asked.data, asked.views)
+    else:
+        points(asked.data, NucleiModel.load(asked.model, views=asked.views), asked.mpp)
+
+
+if __name__ == "__main__":
+    main()
