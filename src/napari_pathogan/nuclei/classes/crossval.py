@@ -155,7 +155,9 @@ def _try_seeds(
     for i in range(seeds):
         unseen = fold == i % FOLDS
         part = RunFolder(run.path / "seeds" / str(i))
-        own = replace(config, seed=config.seed + 1 + i)
+        # the game leaves a fitted class head alone, so what it would draw need not be drawn
+        epochs = 0 if config.rounds else config.epochs
+        own = replace(config, seed=config.seed + 1 + i, epochs=epochs)
         part.start(own.to_json(), resume=True)
         kept = part.path / "logits.safetensors"
         if not kept.exists():  # what a stopped run has tried is not tried again
@@ -248,7 +250,7 @@ def assemble(
         title="InfoGAN of nuclei",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
-        arguments={"critic": {**sizes, "pooled": config.pooled}, "generator": sizes},
+        arguments={"critic": {**sizes, "head": config.head}, "generator": sizes},
         mpp=mpp,
         patch_px=CROP_PX,
         classes=tuple(f"class {i + 1}" for i in range(config.classes)),

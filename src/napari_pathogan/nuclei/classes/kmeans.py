@@ -27,7 +27,7 @@ _BATCH = 256
 
 def cluster(features: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
     """k-means: features (N, F) -> int (N,) number of each nucleus's cluster."""
-    means = KMeans(classes, n_init=3, random_state=seed)
+    means = KMeans(classes, n_init=1, random_state=seed)
     found: np.ndarray = means.fit_predict(features)
     return found
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
+_ROUNDS = 10  # of making classes as common as they shall be; what is left is under 1 %
+
 
 def critic_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     """Minus the Wasserstein distance as the critic sees it: of (N,) and (N,) values."""
@@ -40,8 +42,12 @@ def anchor_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return -(target * logits.log_softmax(1)).sum(1).mean()
 
 
-def agreed(own: torch.Tensor, near: torch.Tensor, weight: float) -> torch.Tensor:
+def agreed(
+    own: torch.Tensor, near: torch.Tensor, weight: float, prior: torch.Tensor
+) -> torch.Tensor:
     """What a nucleus should be, given what it and its neighbours look like.
+
+    Classes stay as common as they were, so that none dies out.
 
     Parameters
     ----------
@@ -51,10 +57,16 @@ def agreed(own: torch.Tensor, near: torch.Tensor, weight: float) -> torch.Tensor
         (N, K, classes) of its neighbours in the tissue.
     weight
         How much the neighbours count: 0 not at all.
+    prior
+        (classes,): how common each class shall be.
 
     Returns
     -------
-    (N, classes), proportional to ``own * mean(near) ** weight``.
+    (N, classes), proportional to ``own * mean(near) ** weight`` and to one factor a class.
     """
     logs = (own + 1e-3).log() + weight * (near.mean(1) + 1e-3).log()
-    return logs.softmax(1)
+    target = logs.softmax(1)
+    for _ in range(_ROUNDS):
+        target = target * (prior / target.mean(0))
+        target = target / target.sum(1, keepdim=True)
+    return target

@@ -139,16 +139,15 @@ class ClassModel:
         """Class logits before any temperature, the mean over 4 quarter turns: float32 (N, C)."""
         found = [np.empty((0, len(self.names)), np.float32)]
         for x in self._batches(crops, stain):
-            turned = [self.critic(x.rot90(turn, (2, 3)))[1] for turn in range(_TURNS)]
+            turned = [self.critic.classes(x.rot90(turn, (2, 3))) for turn in range(_TURNS)]
             found.append(torch.stack(turned).mean(0).float().cpu().numpy())
         return np.concatenate(found)
 
     def features(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
-        """What the class head looks at, averaged over each crop: float32 (N, F)."""
-        width = self.critic.real.in_features // (CROP_PX // 8) ** 2
-        found = [np.empty((0, width), np.float32)]
+        """What the class head looks at: float32 (N, F)."""
+        found = [np.empty((0, self.critic.n_features), np.float32)]
         for x in self._batches(crops, stain):
-            found.append(self.critic.trunk(x).mean((2, 3)).float().cpu().numpy())  # noqa: PERF401
+            found.append(self.critic.features(x).float().cpu().numpy())  # noqa: PERF401
         return np.concatenate(found)
 
     def _batches(self, crops: np.ndarray, stain: SlideColours | None) -> Iterator[torch.Tensor]:

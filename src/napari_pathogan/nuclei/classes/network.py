@@ -6,13 +6,20 @@ nuclei of a batch, as the gradient penalty asks.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import nn
 
 from napari_pathogan.nuclei.classes.crops import CROP_PX
+from napari_pathogan.nuclei.classes.figures import N_FIGURES, Figures
 
 LATENT = 16
 _SMALLEST = CROP_PX // 8
+_HIDDEN = 32  # of the class head that sees figures
+_CLIP = 4.0  # standard deviations: a blot of ink says no more than a dark nucleus
+
+Head = Literal["flat", "pooled", "figures"]
 
 
 class Generator(nn.Module):
@@ -34,8 +41,11 @@ class Generator(nn.Module):
         self.project = nn.Linear(latent + classes, self.start * _SMALLEST**2)
         channels = [4 * width, 2 * width, width, 3]
         layers: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU()]
-        for i in range(3):
-            layers.append(nn.ConvTranspose2d(channels[i], channels[i + 1], 4, 2, 1))
+        for i in range(3):  # transposed convolutions would leave a checkerboard
+            layers += [
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(channels[i], channels[i + 1], 3, 1, 1),
+            ]
             layers += [nn.BatchNorm2d(channels[i + 1]), nn.ReLU()] if i < 2 else [nn.Tanh()]
         self.trunk = nn.Sequential(*layers)
 
@@ -56,13 +66,18 @@ class Critic(nn.Module):
         As for the generator.
     width
         Filters of the first layer; the next have twice and four times as many.
-    pooled
-        Whether the class head sees features averaged over the picture (the paper's outlook: a
-        weaker, higher-level class head) instead of every feature at every place.
+    head
+        What the class head looks at. ``flat``: every feature of the trunk at every place, as in
+        the paper. ``pooled``: features averaged over the picture. ``figures``: the 40 of
+        :class:`.figures.Figures` and nothing else. The last two are the weaker, higher-level
+        class heads of the paper's outlook.
     """
 
+    shift: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(
-        self, classes: int = 3, width: int = 32, latent: int = LATENT, *, pooled: bool = False
+        self, classes: int = 3, width: int = 32, latent: int = LATENT, head: Head = "flat"
     ) -> None:
         super().__init__()
         channels = [3, width, 2 * width, 4 * width]
@@ -70,18 +85,47 @@ class Critic(nn.Module):
         for i in range(3):
             layers += [nn.Conv2d(channels[i], channels[i + 1], 4, 2, 1), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
-        self.pooled = pooled
+        self.head = head
         flat = channels[3] * _SMALLEST**2
         self.real = nn.Linear(flat, 1)
         self.noise = nn.Linear(flat, latent)
-        self.classify = nn.Linear(channels[3] if pooled else flat, classes)
+        self.n_features = {"flat": flat, "pooled": channels[3], "figures": _HIDDEN}[head]
+        if head == "figures":
+            self.figures = Figures()
+            self.hidden = nn.Linear(N_FIGURES, _HIDDEN)
+            self.register_buffer("shift", torch.zeros(N_FIGURES))
+            self.register_buffer("scale", torch.ones(N_FIGURES))
+        self.classify = nn.Linear(self.n_features, classes)
 
-    def features(self, h: torch.Tensor) -> torch.Tensor:
-        """What the class head looks at: trunk (N, C, 5, 5) -> (N, F)."""
-        return h.mean((2, 3)) if self.pooled else h.flatten(1)
+    def standardise(self, figures: torch.Tensor) -> None:
+        """Measure the mean and spread of real nuclei's figures (N, 40), to divide by."""
+        self.shift.copy_(figures.mean(0))
+        self.scale.copy_(figures.std(0, correction=0).clamp(min=1e-3))
+
+    def scaled(self, figures: torch.Tensor) -> torch.Tensor:
+        """Figures (..., 40) in spreads from the mean, at most 4."""
+        return ((figures - self.shift) / self.scale).clamp(-_CLIP, _CLIP)
+
+    def value(self, x: torch.Tensor) -> torch.Tensor:
+        """How real: (N, 3, 40, 40) in [-1, 1] -> (N,)."""
+        return self.real(self.trunk(x).flatten(1))[:, 0]  # type: ignore[no-any-return]
+
+    def features(self, x: torch.Tensor, h: torch.Tensor | None = None) -> torch.Tensor:
+        """What the class head looks at: (N, 3, 40, 40) -> (N, ``n_features``).
+
+        ``h`` is the trunk's output, where it is known already.
+        """
+        if self.head == "figures":
+            return self.hidden(self.scaled(self.figures(x))).relu()  # type: ignore[no-any-return]
+        h = self.trunk(x) if h is None else h
+        return h.mean((2, 3)) if self.head == "pooled" else h.flatten(1)
+
+    def classes(self, x: torch.Tensor) -> torch.Tensor:
+        """Class logits: (N, 3, 40, 40) in [-1, 1] -> (N, classes)."""
+        return self.classify(self.features(x))  # type: ignore[no-any-return]
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(N, 3, 40, 40) in [-1, 1] -> critic (N,), class logits (N, classes), noise (N, latent)."""
+        """(N, 3, 40, 40) in [-1, 1] -> value (N,), class logits (N, classes), noise (N, latent)."""
         h = self.trunk(x)
         flat = h.flatten(1)
-        return self.real(flat)[:, 0], self.classify(self.features(h)), self.noise(flat)
+        return self.real(flat)[:, 0], self.classify(self.features(x, h)), self.noise(flat)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_pathogan.nuclei.classes.network import Head
 
 
 @dataclass(frozen=True)
@@ -34,20 +37,20 @@ class TrainConfig:
         Weight of the mutual information between c and what is drawn.
     noise
         Weight of estimating z from the picture (the paper's outlook); 0 leaves it out.
-    pooled
-        A weaker class head that sees features averaged over the picture (the paper's outlook).
+    head
+        What the class head looks at: ``flat``, every feature at every place, as in the paper;
+        ``pooled`` or ``figures``, the weaker, higher-level ones of its outlook
+        (see :class:`.network.Critic`).
     normalise
         Whether nuclei are first carried to the same colours, image by image.
     jitter
         Strength of random shifts of brightness, hue and contrast; 1 is strong.
-    anchor
-        Weight of the class head's loss on real nuclei; 0 is the paper's InfoGAN, whose class head
-        learns from generated nuclei alone.
-    suggested
-        Share of the training in which real nuclei are told what three simple figures suggest (see
-        :mod:`.describe`); after that, what the class head itself says of them and their neighbours.
+    rounds
+        Rounds of fitting the class head to real nuclei before the game begins, in which it then
+        stays as it is; needs ``head=figures``. 0 is the paper's InfoGAN, whose class head learns
+        in the game, from generated nuclei alone.
     neighbours
-        How much the nearest nuclei count in what a nucleus should be.
+        How much the nearest nuclei count in what a nucleus should be, from the second round on.
     preview_every
         Epochs between pictures of generated nuclei.
     """
@@ -69,12 +72,11 @@ class TrainConfig:
     penalty_every: int = 1
     information: float = 1.0
     noise: float = 0.0
-    pooled: bool = False
+    head: Head = "flat"
     normalise: bool = False
     jitter: float = 0.0
-    anchor: float = 0.0
-    suggested: float = 0.3
-    neighbours: float = 0.6
+    rounds: int = 0
+    neighbours: float = 0.8
     preview_every: int = 10
 
     def to_json(self) -> dict[str, Any]:
@@ -85,20 +87,19 @@ class TrainConfig:
 RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
-        width=24,
-        epochs=20,
+        width=16,
+        epochs=16,
         batch=32,
         lr_g=5e-4,
         lr_d=5e-4,
-        lr_q=1e-3,
         decay=True,
         ema=0.99,
         critic_steps=2,
-        penalty_every=2,
+        penalty_every=4,
         noise=0.1,
-        pooled=True,
+        head="figures",
         normalise=True,
         jitter=0.3,
-        anchor=2.0,
+        rounds=5,
     ),
 }

@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import Event, Finished, Metrics, Preview
+from napari_pathogan.engine.events import Event, Finished, Metrics, Preview, Progress
 from napari_pathogan.engine.penalty import gradient_penalty
 from napari_pathogan.engine.runs import EMA
+from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
+from napari_pathogan.nuclei.classes import anchor
 from napari_pathogan.nuclei.classes.augment import Palette, middle, vary
 from napari_pathogan.nuclei.classes.describe import describe, suggest
 from napari_pathogan.nuclei.classes.gallery import grid_picture
 from napari_pathogan.nuclei.classes.losses import (
-    agreed,
-    anchor_loss,
     critic_loss,
     information_loss,
     noise_loss,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide_colours import SlideColours
 
 _ROWS = 8  # of the preview
+_VIEWS = 3  # restained ones, for the class head
 _NEAREST = 4  # neighbours in the tissue
 _SCORED = 512  # nuclei in one pass of the class head
 _FEWEST = 8  # nuclei a class: fewer can't be learnt
@@ -62,19 +63,18 @@ class Trainer:
         self.palette = Palette(nuclei, normalise=config.normalise)
         self.pictures = torch.from_numpy(nuclei.pictures)
         self.image = torch.from_numpy(np.unique(nuclei.images, return_inverse=True)[1])
-        self.near = torch.from_numpy(nuclei.neighbours(_NEAREST))
         self.steps = max(1, len(nuclei) // (config.batch * config.critic_steps))
         c = config
         self.generator = Generator(c.classes, c.width, c.latent).to(device.torch)
-        self.critic = Critic(c.classes, c.width, c.latent, pooled=c.pooled).to(device.torch)
+        self.critic = Critic(c.classes, c.width, c.latent, head=c.head).to(device.torch)
         self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.target = torch.full((len(nuclei), c.classes), 1 / c.classes)
-        if c.anchor:
-            self.target = torch.from_numpy(self._suggested(nuclei))
+        self.prior = torch.full((c.classes,), 1 / c.classes)
         self.fixed_z = torch.randn(_ROWS, c.latent)
         self.averages = [EMA(self.generator, c.ema), EMA(self.critic, c.ema)]
-        heads = [*self.critic.classify.parameters(), *self.critic.noise.parameters()]
         trunk = [*self.critic.trunk.parameters(), *self.critic.real.parameters()]
+        known = {id(parameter) for parameter in trunk}
+        heads = [p for p in self.critic.parameters() if id(p) not in known]
+        self.anchored = c.rounds > 0
         self.optimiser_g = torch.optim.Adam(self.generator.parameters(), c.lr_g, c.betas)
         self.optimiser_d = torch.optim.Adam(
             [{"params": trunk, "lr": c.lr_d}, {"params": heads, "lr": c.lr_q}], betas=c.betas
@@ -82,9 +82,38 @@ class Trainer:
         for group in (*self.optimiser_g.param_groups, *self.optimiser_d.param_groups):
             group["initial_lr"] = group["lr"]
 
-    def _suggested(self, nuclei: Nuclei) -> np.ndarray:
+    def anchor(self, nuclei: Nuclei) -> Iterator[anchor.Round]:
+        """Fit the class head to the real nuclei (see :mod:`.anchor`); the game leaves it alone."""
+        c = self.config
+        torch.manual_seed(c.seed)
         wide = self.palette.recolour(torch.from_numpy(nuclei.wide), self.image)
-        return suggest(describe(as_bytes(wide * 2 - 1)), self.config.classes, self.config.seed)
+        suggested = suggest(describe(as_bytes(wide * 2 - 1)), c.classes, c.seed)
+        target = torch.from_numpy(suggested)
+        self.prior = target.mean(0)
+        figures = self.critic.figures.cpu()
+        views = [
+            torch.cat([figures(x) for x in self._real(restained=view > 0)])
+            for view in range(1 + _VIEWS * (c.jitter > 0))
+        ]
+        self.critic.cpu().standardise(views[0])
+        near = torch.from_numpy(nuclei.neighbours(_NEAREST))
+        yield from anchor.fit(
+            self.critic,
+            torch.stack(views),
+            target,
+            near,
+            rounds=c.rounds,
+            neighbours=c.neighbours,
+        )
+        self.critic.to(self.device.torch)
+        self.averages[1] = EMA(self.critic, c.ema)
+
+    def _real(self, *, restained: bool = False) -> Iterator[torch.Tensor]:
+        """All real nuclei as they are, or restained: some at a time, (n, 3, 40, 40) in [-1, 1]."""
+        for start in range(0, len(self.pictures), _SCORED):
+            some = slice(start, start + _SCORED)
+            x = self.palette.recolour(self.pictures[some], self.image[some])
+            yield vary(x, self.config.jitter) if restained else middle(x) * 2 - 1
 
     def batches(self) -> torch.Tensor:
         """Draw the nuclei of an epoch: int64 (steps, critic steps, batch)."""
@@ -107,20 +136,17 @@ class Trainer:
             fake, z, asked = self._draw(len(real))
         value, logits, noise = self.critic(torch.cat([real, fake]))
         n = len(real)
-        losses = {
-            "d": critic_loss(value[:n], value[n:]),
-            "information": information_loss(logits[n:], asked),
-        }
-        total = losses["d"] + c.information * losses["information"]
+        losses = {"d": critic_loss(value[:n], value[n:])}
+        total = losses["d"]
+        if not self.anchored:
+            losses["information"] = information_loss(logits[n:], asked)
+            total = total + c.information * losses["information"]
         if c.noise:
             losses["noise"] = noise_loss(noise[n:], z)
             total = total + c.noise * losses["noise"]
-        if c.anchor:
-            losses["anchor"] = anchor_loss(logits[:n], self.target[index].to(to))
-            total = total + c.anchor * losses["anchor"]
         if number % c.penalty_every == 0:
             mix = torch.rand(n, device=to)
-            losses["penalty"] = gradient_penalty(lambda p: self.critic(p)[0], real, fake, mix)
+            losses["penalty"] = gradient_penalty(self.critic.value, real, fake, mix)
             total = total + c.penalty * c.penalty_every * losses["penalty"]
         self._update(self.optimiser_d, total)
         self.averages[1].update(self.critic)
@@ -131,18 +157,19 @@ class Trainer:
         self.critic.requires_grad_(requires_grad=False)
         fake, z, asked = self._draw(n)
         value, logits, noise = self.critic(fake)
-        loss = -value.mean() + c.information * information_loss(logits, asked)
+        information = information_loss(logits, asked)
+        loss = -value.mean() + c.information * information
         if c.noise:
             loss = loss + c.noise * noise_loss(noise, z)
         self._update(self.optimiser_g, loss)
         self.averages[0].update(self.generator)
         self.critic.requires_grad_(requires_grad=True)
-        return {"g": loss.detach()}
+        return {"g": loss.detach(), "information": information.detach()}
 
     def _draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Nuclei of classes as common as they are among the real ones."""
         z = torch.randn(n, self.config.latent).to(self.device.torch)
-        asked = torch.multinomial(self.target.mean(0), n, replacement=True).to(self.device.torch)
+        asked = torch.multinomial(self.prior, n, replacement=True).to(self.device.torch)
         fake = self.generator(z, asked)
         return fake.contiguous(memory_format=torch.channels_last), z, asked
 
@@ -158,31 +185,12 @@ class Trainer:
             group["lr"] = group["initial_lr"] * factor
         return self.config.lr_g * factor
 
-    @torch.no_grad()
-    def listen(self) -> float:
-        """Ask the class head what the real nuclei are, and agree that with their neighbours.
-
-        Returns
-        -------
-        Share of nuclei that changed their class.
-        """
-        critic = self.network(1).to(self.device.torch)
-        parts = []
-        for start in range(0, len(self.pictures), _SCORED):
-            some = slice(start, start + _SCORED)
-            x = middle(self.palette.recolour(self.pictures[some], self.image[some]))
-            parts.append(critic((x * 2 - 1).to(self.device.torch))[1].softmax(1).cpu())
-        own = torch.cat(parts)
-        before = self.target.argmax(1)
-        self.target = agreed(own, own[self.near], self.config.neighbours)
-        return float((self.target.argmax(1) != before).float().mean())
-
     def network(self, which: int) -> Any:  # noqa: ANN401
         """The averaged generator (0) or critic (1), on the CPU and ready for use."""
         c = self.config
         network: Generator | Critic = Generator(c.classes, c.width, c.latent)
         if which:
-            network = Critic(c.classes, c.width, c.latent, pooled=c.pooled)
+            network = Critic(c.classes, c.width, c.latent, head=c.head)
         present = (self.generator, self.critic)[which]
         network.load_state_dict(self.averages[which].shadow if c.ema else present.state_dict())
         return network.cpu().eval().requires_grad_(requires_grad=False)
@@ -199,7 +207,7 @@ class Trainer:
         """Everything that a resumed run needs."""
         return {
             "epoch": self.epoch,
-            "target": self.target,
+            "prior": self.prior,
             "averages": [average.state_dict() for average in self.averages],
             "generator": dict(self.generator.state_dict()),
             "critic": dict(self.critic.state_dict()),
@@ -208,7 +216,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.epoch, self.target = state["epoch"], state["target"]
+        self.epoch, self.prior = state["epoch"], state["prior"]
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         for average, saved in zip(self.averages, state["averages"], strict=True):
@@ -249,17 +257,25 @@ def train(
     ------
     DataFolderError
         If there are too few nuclei.
+    SettingError
+        If a class head that does not see figures shall be fitted to real nuclei.
     TrainingDivergedError
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     need_nuclei(nuclei, config.classes)
+    if config.rounds and config.head != "figures":
+        msg = f"rounds={config.rounds} needs head=figures; set rounds=0 for head={config.head}"
+        raise SettingError(msg)
     trainer = Trainer(nuclei, config, choose_device(device, "float32"))
     yield from resumed(trainer, run)
+    if config.rounds and not run.checkpoint.exists():
+        for number, done in enumerate(trainer.anchor(nuclei), 1):
+            yield Progress(number, config.rounds, f"class head, round {number} of {config.rounds}")
+            yield Metrics(0, {"head_loss": done.loss, "head_changed": done.changed})
+        yield kept(trainer, run)
     pace = Pace(trainer)
     while trainer.epoch < config.epochs:
         values = yield from one_epoch(trainer, pace)
-        if config.anchor and trainer.epoch >= config.suggested * config.epochs:
-            values["changed"] = trainer.listen()
         metrics = Metrics(trainer.epoch, values)
         run.log(metrics)
         yield metrics
