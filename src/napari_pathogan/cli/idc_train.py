@@ -9,6 +9,20 @@ from typing import Annotated
 
 import typer
 
+from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+    Device,
+    Epochs,
+    Events,
+    Json,
+    Name,
+    Output,
+    Resume,
+    Seed,
+    Settings,
+    Source,
+    Terms,
+)
+
 
 class Method(StrEnum):
     """What to train."""
@@ -29,7 +43,7 @@ def train(  # noqa: PLR0917
         Path,
         typer.Argument(help="Patches (<patient>/<0, 1 or unlabelled>/*.png), or annotated slides."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    output: Output,
     method: Annotated[
         Method, typer.Option(help="Conditional GAN, or its CNN alone.")
     ] = Method.cgan,
@@ -42,26 +56,19 @@ def train(  # noqa: PLR0917
     holdout: Annotated[
         float, typer.Option(help="Without folds: share of the patients held out.", min=0, max=0.5)
     ] = 0.2,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
-    ] = None,
+    epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Patches a step.", min=2)] = None,
     patience: Annotated[
         int, typer.Option(help="Stop after so many epochs without a better held-out AUC; 0: never.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other setting of the recipe: augment.mix=0, lr=0.001."),
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name of the model; the run's by default.")] = "",
-    source: Annotated[str, typer.Option(help="What the patches are, for the model card.")] = "",
-    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that stopped.")
-    ] = False,
-    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+    seed: Seed = 0,
+    settings: Settings = None,
+    name: Name = "",
+    source: Source = "",
+    terms: Terms = "",
+    device: Device = "auto",
+    resume: Resume = False,
+    events: Events = False,
 ) -> None:
     """Train an IDC model on patches, split by patient."""
     from napari_pathogan.cli.progress import follow
@@ -116,8 +123,8 @@ def evaluate(  # noqa: PLR0917
     views: Annotated[
         int, typer.Option(help="Flips and turns each patch is seen in.", min=1, max=8)
     ] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Evaluate an IDC model on labelled patches: the paper's Table 1 and more, with intervals."""
     from napari_pathogan.idc.annotated import read_training_folder

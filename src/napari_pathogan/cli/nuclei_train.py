@@ -9,6 +9,20 @@ from typing import Annotated
 
 import typer
 
+from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+    Device,
+    Epochs,
+    Events,
+    Json,
+    Name,
+    Output,
+    Resume,
+    Seed,
+    Settings,
+    Source,
+    Terms,
+)
+
 _MPP = typer.Option(help="um per pixel of the images.", min=0.05, max=4)
 _PATIENT = typer.Option(
     help="Regular expression; its group is the patient in a file's name.", metavar="REGEX"
@@ -26,7 +40,7 @@ def train(  # noqa: PLR0917
     folder: Annotated[
         Path, typer.Argument(help="images/ and masks/ of the same names, or annotated slides.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    output: Output,
     recipe: Annotated[
         Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
     ] = Recipe.paper,
@@ -40,25 +54,18 @@ def train(  # noqa: PLR0917
             metavar="N|patients",
         ),
     ] = "0",
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
-    ] = None,
+    epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Crops a step.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     mpp: Annotated[float, _MPP] = 0.25,
     patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other setting of the recipe: augment.mix=0, lr=0.001."),
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name of the model; the run's by default.")] = "",
-    source: Annotated[str, typer.Option(help="What the images are, for the model card.")] = "",
-    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that stopped.")
-    ] = False,
-    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+    settings: Settings = None,
+    name: Name = "",
+    source: Source = "",
+    terms: Terms = "",
+    device: Device = "auto",
+    resume: Resume = False,
+    events: Events = False,
 ) -> None:
     """Train a U-Net on images with nucleus masks, split by patient."""
     from napari_pathogan.cli.progress import follow
@@ -76,7 +83,13 @@ def train(  # noqa: PLR0917
     number = _folds(folds, len(read.names))
     check(read, config, number)
     run = RunFolder(output)
-    asked = {**config.to_json(), "folds": number, "mpp": mpp, "data": str(folder)}
+    asked = {
+        **config.to_json(),
+        "folds": number,
+        "mpp": mpp,
+        "patient": patient,
+        "data": str(folder),
+    }
     run.start(asked, resume=resume)
     data = TrainingData(name=source or folder.name, terms=terms or "not stated")
     learning = learn(read, config, run, folds=number, device=device, name=name, data=data)
@@ -112,8 +125,8 @@ def evaluate(  # noqa: PLR0917
     views: Annotated[
         int, typer.Option(help="Flips and turns each image is seen in.", min=1, max=8)
     ] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Evaluate a nucleus model on images with masks: the paper's figures and more, with intervals."""
     from napari_pathogan.nuclei.data import read_training_folder
