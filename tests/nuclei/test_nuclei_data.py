@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from slides_of_nuclei import DarkIsNucleus, found, paint
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei, read_folder
+from napari_pathogan.nuclei import annotated
+from napari_pathogan.nuclei.data import (
+    NucleiFolder,
+    need_nuclei,
+    read_folder,
+    read_training_folder,
+)
 from napari_pathogan.nuclei.labels import split, three_labels
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
 
 
 def test_what_is_written_is_read(tmp_path, folder, write):
@@ -142,3 +151,27 @@ def test_touching_nuclei_of_a_binary_mask_are_told_apart():
 def test_an_oblong_nucleus_stays_one():
     y, x = np.mgrid[:40, :60]
     assert split((((y - 20) / 7) ** 2 + ((x - 30) / 20) ** 2 <= 1).astype(int)).max() == 1
+
+
+def test_slides_with_corrected_nuclei_are_read(tmp_path):
+    """A region of a slide at 0.5 um/px, kept as the plugin keeps it: known there and only there."""
+    path = tmp_path / "case_1.tif"
+    tifffile.imwrite(path, paint((300, 400), 40, radius=(4, 7)), photometric="rgb")
+    with Slide.open(path, mpp=0.5) as slide:
+        kept = found(slide, DarkIsNucleus(mpp=0.5), Region(40, 60, 200, 240))
+    annotated.write(annotated.beside(path), kept)
+    (tmp_path / "other.tif.nuclei.geojson").write_text("{")
+    folder = read_training_folder(tmp_path)
+    (image,) = folder.images
+    assert image.patient == "case"
+    assert image.mpp == pytest.approx(0.5)
+    assert image.pixels.shape[:2] == image.mask.shape
+    assert folder.instances
+    assert image.mask.max() == len(kept.table)
+    assert (image.pixels[image.mask > 0].mean(1) < 150).mean() > 0.9
+    assert image.learnt[1].shape == tuple(2 * side for side in image.mask.shape)
+    assert len(folder.skipped) == 1
+    assert "other.tif" in folder.skipped[0]
+    annotated.beside(path).unlink()
+    with pytest.raises(DataFolderError, match=r"no slide in .* could be used; the first: .*other"):
+        read_training_folder(tmp_path)

@@ -12,6 +12,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,7 +130,9 @@ def read_training_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIE
         msg = f"no slide in {folder} could be used; the first: {skipped[0]}"
         raise DataFolderError(msg)
     images = (
-        NucleiImage(f"{r.slide} {number}", _whose(r.slide, names), r.image, r.mask, r.mpp)
+        NucleiImage(
+            f"{r.slide} {number}", _whose(PurePath(r.slide).stem, names), r.image, r.mask, r.mpp
+        )
         for number, r in enumerate(regions, 1)
     )
     return NucleiFolder(tuple(images), tuple(skipped))
