@@ -102,6 +102,7 @@ def test_a_real_image_among_the_generated_pairs_and_cancel(dialog, tmp_path, tol
     dialog.mode.setCurrentIndex(1)
     dialog.real.number.setValue(7)
     assert dialog.generated.number.value() == 7
+    wait(lambda: "0% by three" in dialog.power.text())
     assert not dialog.generated.number.isEnabled()
     dialog.make.click()
     assert dialog.make.text() == "Cancel"

@@ -148,11 +148,14 @@ def test_zoom_removal_and_closing_are_noticed(viewer, dock, qtbot):
     viewer.scene.camera.center = (10, 12)
     assert looked[0].zoom == 20
     assert looked[-1] == (20, 10, 12)
+    late = viewer.add_image(np.ones((30, 30)), name="a heat map that is ready now")
+    assert not late.visible
     viewer.layers.remove("Image")
     assert len(interrupted) == 1
     stage.eventFilter(stage.main, QCloseEvent())
     assert len(interrupted) == 2
     stage.leave()
+    assert late.visible
 
 
 @pytest.mark.gui

@@ -52,6 +52,17 @@ def make_study(settings: dict[str, Any], folder: Path, chosen: Settings) -> Iter
     yield from new_study(config, folder, _draw(chosen) if asked else None)
 
 
+def power_text(n: int, margin: float) -> str:
+    """What ``n`` images could show, in words: for one reader and for three."""
+    from napari_pathogan.study.plan import plan  # noqa: PLC0415  (scipy is slow to import)
+
+    one, three = (plan(n * readers, 0.5, margin) for readers in (1, 3))
+    return (
+        f"If readers can only guess, this can be shown (accuracy within 50 % ± {100 * margin:.0f} "
+        f"points) with a chance of {one.equivalent:.0%} by one reader, {three.equivalent:.0%} by three."
+    )
+
+
 def _draw(chosen: Settings) -> Draw:
     ready_for_torch()
     from napari_pathogan.generators import generate  # noqa: PLC0415  (imports torch)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QDialog,
     QDoubleSpinBox,
@@ -28,7 +28,12 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.plugin.form import beside, combo, label
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
-from napari_pathogan.plugin.study_making import Generators, find_generators, make_study
+from napari_pathogan.plugin.study_making import (
+    Generators,
+    find_generators,
+    make_study,
+    power_text,
+)
 from napari_pathogan.plugin.study_sources import GeneratedList, RealList
 from napari_pathogan.study.config import CONSENT
 from napari_pathogan.study.layout import key_path
@@ -42,6 +47,8 @@ MODES = {
     "yes-no": "One image at a time: real or generated?",
     "pairs": "Pairs: which of the two is real?",
 }
+PLAN_MS = 200  # the sentence about power follows the numbers after this
+MOST_PLANNED = 600  # images; beyond, working it out is slow, and the answer nearly certain
 LOOKS = {"nearest": "as squares", "linear": "smoothly"}
 
 
@@ -161,6 +168,11 @@ class NewStudyDialog(QDialog):
 
     def _images(self) -> QWidget:
         page, form = QWidget(), QFormLayout()
+        self.power = label("")
+        self._planning = QTimer(self)
+        self._planning.setSingleShot(True)
+        self._planning.setInterval(PLAN_MS)
+        self._planning.timeout.connect(self._plan)
         self.side = spin(
             0, 4096, 0, " px", "Side of all images; images of other sizes are resampled"
         )
@@ -189,6 +201,7 @@ class NewStudyDialog(QDialog):
         column.addWidget(self.real, 1)
         column.addWidget(self.generated, 1)
         column.addLayout(form)
+        column.addWidget(self.power)
         return page
 
     def _session(self) -> QWidget:
@@ -230,6 +243,10 @@ class NewStudyDialog(QDialog):
         self.generated.taken.connect(self._generator_taken)
         self.mode.currentIndexChanged.connect(self._mode_chosen)
         self.real.number.valueChanged.connect(self._mode_chosen)
+        for box in (self.real.number, self.generated.number, self.margin):
+            box.valueChanged.connect(self._plan_soon)
+        self.mode.currentIndexChanged.connect(self._plan_soon)
+        self._planning.start()
 
     def _ask_target(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Folder of the new study", "reader-study")
@@ -242,6 +259,15 @@ class NewStudyDialog(QDialog):
         self.generated.number.setEnabled(not pairs)
         if pairs:
             self.generated.number.setValue(self.real.number.value())
+
+    def _plan_soon(self, _value: object = None) -> None:
+        self._planning.start()
+
+    def _plan(self) -> None:
+        """Say what so many images could show."""
+        pairs = self.mode.currentData() == "pairs"
+        n = self.real.number.value() + (0 if pairs else self.generated.number.value())
+        self.power.setText(power_text(n, self.margin.value() / 100) if n <= MOST_PLANNED else "")
 
     def _generator_taken(self, info: GeneratorInfo) -> None:
         """Suggest the generator's size and scale for the real patches."""

@@ -151,7 +151,8 @@ class GeneratedList(SourceList):
 
     def offer(self, known: Mapping[str, GeneratorInfo]) -> None:
         """Offer generators, each with its classes."""
-        self.menu.removeAction(self._looking)
+        self._looking.setText("No generator found")
+        self._looking.setVisible(not known)
         for name, info in known.items():
             below = self.menu.addMenu(info.card.title)
             assert below is not None

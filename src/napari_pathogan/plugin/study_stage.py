@@ -59,7 +59,8 @@ class Stage(QObject):
         self.main, self.frame = frames(dock)
         self.layers: list[Image] = []
         self._undo: list[Callable[[], object]] = []
-        self._waiting = self._painted = self._framing = False
+        self._shown: dict[Layer, bool] = {}  # layers of others, and whether they were visible
+        self._waiting = self._painted = self._framing = self._making = False
         self._size: tuple[int, int] = (1, 1)  # of all that is shown, in image pixels
         self._side = 1  # of one image
 
@@ -165,7 +166,7 @@ class Stage(QObject):
         """Hide layers and overlays; a grey background, two dimensions, no grid."""
         viewer = self.viewer
         selected = set(viewer.layers.selection)
-        shown: dict[Layer, bool] = {layer: layer.visible for layer in viewer.layers}
+        self._shown = shown = {layer: layer.visible for layer in viewer.layers}
         self._undo.append(lambda: _show_again(viewer, shown, selected))
         camera = viewer.scene.camera
         for name in ("zoom", "center", "angles"):
@@ -194,6 +195,7 @@ class Stage(QObject):
         for emitter, callback in (
             (camera.events.zoom, self._looked),
             (camera.events.center, self._looked),
+            (self.viewer.layers.events.inserted, self._inserted),
             (self.viewer.layers.events.removed, self._removed),
         ):
             emitter.connect(callback)
@@ -201,6 +203,7 @@ class Stage(QObject):
 
     def _make_layers(self, images: Sequence[np.ndarray]) -> None:
         self._remove_layers()
+        self._making = True
         units = self.viewer.layers.extent.units
         width = images[0].shape[1]
         for index, (name, image) in enumerate(zip(NAMES[len(images)], images, strict=True)):
@@ -212,6 +215,7 @@ class Stage(QObject):
                 units=None if units is None else units[-2:],
             )
             self.layers.append(layer)
+        self._making = False
 
     def _remove_layers(self) -> None:
         gone, self.layers = self.layers, []
@@ -249,6 +253,12 @@ class Stage(QObject):
     def _looked(self, _event: object) -> None:
         if self.layers and not self._waiting and not self._framing:
             self.looked.emit(self.view)
+
+    def _inserted(self, event: Any) -> None:  # noqa: ANN401  (a napari event)
+        """Keep the result of another dock out of sight until the end."""
+        if not self._making:
+            self._shown[event.value] = event.value.visible
+            event.value.visible = False
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401  (a napari event)
         if event.value in self.layers:
@@ -310,7 +320,7 @@ def _arrange(
 
 def _show_again(viewer: napari.Viewer, shown: dict[Layer, bool], selected: set[Layer]) -> None:
     for layer, visible in shown.items():
-        layer.visible = visible
+        layer.visible = visible  # also of one that was removed meanwhile: it may come back
     viewer.layers.selection = selected & set(viewer.layers)
 
 

@@ -27,7 +27,8 @@ def intro_text(session: Session) -> tuple[str, str]:
     parts = [_HOW[session.study.manifest.mode], _FREEDOM]
     practice = practice_of(session)
     if session.answered >= practice:
-        where = f"image {session.answered - practice + 1} of {session.total - practice}"
+        place = session.answered - practice + 1
+        where = f"{_things(session)[:-1]} {place} of {session.total - practice}"
         if session.answered:
             return f"Welcome back, {escape(session.reader)}", _text(
                 *parts, f"You go on at {where}."
@@ -42,10 +43,12 @@ def break_text(session: Session, after: Trial) -> tuple[str, str]:
     """After a block, and after the practice."""
     if after.kind == "practice":
         total = session.total - practice_of(session)
-        return "That was the practice", _text(f"Now the study starts: {total} images that count.")
+        return "That was the practice", _text(
+            f"Now the study starts: {total} {_things(session)} that count."
+        )
     done, total = (n - practice_of(session) for n in (session.answered, session.total))
     return "Time for a break", _text(
-        f"{done} of {total} images are done. The break does not count; you may also leave and "
+        f"{done} of {total} {_things(session)} are done. The break does not count; you may also leave and "
         "go on another day."
     )
 
@@ -53,8 +56,8 @@ def break_text(session: Session, after: Trial) -> tuple[str, str]:
 def pause_text(session: Session) -> tuple[str, str]:
     """While the image is hidden."""
     return "Paused", _text(
-        f"{session.answered} of {session.total} answers are on the disk. The time does not count. "
-        "If you leave, you go on at this image the next time."
+        "All answers so far are on the disk, and the time does not count. If you leave, you go on "
+        f"at this {_things(session)[:-1]} the next time."
     )
 
 
@@ -70,6 +73,10 @@ def end_text(session: Session) -> tuple[str, str]:
 def practice_of(session: Session) -> int:
     """How many images are for practice."""
     return sum(item.kind == "practice" for item in session.study.manifest.items)
+
+
+def _things(session: Session) -> str:
+    return "pairs" if session.study.manifest.mode == "pairs" else "images"
 
 
 def _text(*paragraphs: str) -> str:
