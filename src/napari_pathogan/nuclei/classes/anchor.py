@@ -70,7 +70,7 @@ def fit(
 
 
 def _round(head: nn.Module, seen: torch.Tensor, target: torch.Tensor) -> float:
-    """Learn one set of targets from random weights' successors; returns the last losses' mean."""
+    """Learn one set of targets; returns the mean of the last losses."""
     optimiser = torch.optim.AdamW(head.parameters(), _LR, weight_decay=_DECAY)
     losses = []
     for _ in range(_STEPS):
@@ -78,7 +78,7 @@ def _round(head: nn.Module, seen: torch.Tensor, target: torch.Tensor) -> float:
         view = torch.randint(len(seen), (_BATCH,))
         loss = anchor_loss(head(seen[view, index]), target[index])
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(loss.detach())
     return float(torch.stack(losses[-50:]).mean())
