@@ -114,6 +114,9 @@ class Dock(QWidget):
     def stopped(self) -> None:
         """Remove what an unfinished run has shown."""
 
+    def busy(self, *, running: bool) -> None:
+        """Let the task's own widgets rest while something runs."""
+
     def slide_changed(self) -> None:
         """Another slide was chosen."""
 
@@ -206,6 +209,7 @@ class Dock(QWidget):
             on_stopped=stopped,
         )
         self._ties.add(self.run.cancel)
+        self.busy(running=True)
 
     def shortcut(self, keys: str, action: Callable[[], object]) -> None:
         """Call ``action`` on a key sequence while the dock has the focus."""
@@ -240,6 +244,7 @@ class Dock(QWidget):
             self._ties.remove(self.run.cancel)
         self.run = None
         self.form.end(line)
+        self.busy(running=False)
         self._list_slides()
 
     def _list_slides(self) -> None:

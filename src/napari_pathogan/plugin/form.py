@@ -115,6 +115,7 @@ class Form(QWidget):
         self._build_scale()
         self.add_row("Model", beside(self.model, self.info))
         self.add_row("Region", self.region)
+        self.region_row = self.grid.rowCount() - 1
 
         self.run = QPushButton("Run")
         self.bar = QProgressBar()
@@ -131,6 +132,25 @@ class Form(QWidget):
         row = self.grid.rowCount()
         self.grid.addWidget(QLabel(name), row, 0)
         self.grid.addWidget(widget, row, 1)
+
+    def add_row_before_region(self, name: str, widget: QWidget) -> None:
+        """Add a row that belongs to the model: above the region."""
+        moved = [
+            item.widget() for c in (0, 1) if (item := self.grid.itemAtPosition(self.region_row, c))
+        ]
+        row = self.grid.rowCount()
+        for column, region in enumerate(moved):
+            self.grid.addWidget(region, row, column)
+        self.grid.addWidget(QLabel(name), self.region_row, 0)
+        self.grid.addWidget(widget, self.region_row, 1)
+        self.region_row = row
+
+    def hide_region(self) -> None:
+        """Take the region's row away, for a task that works on what is in view by itself."""
+        for column in (0, 1):
+            item = self.grid.itemAtPosition(self.region_row, column)
+            if item is not None and (widget := item.widget()) is not None:
+                widget.hide()
 
     def add_line(self, widget: QWidget) -> None:
         """Add a row that takes the whole width."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 PLUGIN = "napari-pathogan"
 
 
@@ -17,6 +19,16 @@ class Settings:
     models_folders: tuple[Path, ...]
     cache_mb: int
 
+    @property
+    def own_models(self) -> Path:
+        """Where models that the user makes are kept: the models folder, else the data folder."""
+        return self.models_folders[-1] if self.models_folders else data_folder() / "models"
+
+
+def data_folder() -> Path:
+    """The user's data folder."""
+    return Path(platformdirs.user_data_dir(PLUGIN, appauthor=False))
+
 
 def settings() -> Settings:
     """Read the plugin's configuration."""
@@ -24,9 +36,11 @@ def settings() -> Settings:
 
     chosen = get_plugin_settings(PLUGIN)
     folder = chosen.storage.models_folder.strip()
+    own = data_folder() / "models"
+    folders = ([own] if own.is_dir() else []) + ([Path(folder).expanduser()] if folder else [])
     return Settings(
         device=chosen.compute.device,
         precision=chosen.compute.precision,
-        models_folders=(Path(folder).expanduser(),) if folder else (),
+        models_folders=tuple(folders),
         cache_mb=chosen.storage.cache_mb,
     )

@@ -1,0 +1,57 @@
+"""The page of numbers: classes with their counts, and a plot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from napari_pathogan.plugin.form import combo
+from napari_pathogan.plugin.nuclei_colours import FOUND_COLOUR
+from napari_pathogan.plugin.nuclei_plot import COUNTS, FEATURES, Plot
+from napari_pathogan.plugin.nuclei_table import ClassTable
+
+if TYPE_CHECKING:
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.nuclei.segmentation import Segmentation
+
+
+class Numbers(QWidget):
+    """Class table, histogram, and the door to the nuclei that the class model draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._segmentation: Segmentation | None = None
+        self.table = ClassTable()
+        self.renamed, self.hidden_changed = self.table.renamed, self.table.hidden_changed
+        self.feature = combo("What to plot")
+        self.feature.addItems([COUNTS, *FEATURES])
+        self.feature.currentTextChanged.connect(self._plot)
+        self.plot = Plot()
+        self.drawn = QPushButton("Synthetic nuclei…")
+        self.drawn.setToolTip("Nuclei that the class model draws: what it takes for typical")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.table, self.feature, self.plot, self.drawn):
+            column.addWidget(widget)
+
+    def show_nuclei(self, segmentation: Segmentation, *, editable: bool) -> None:
+        """Show what was found; ``editable`` where a class model can keep the names."""
+        names, colours = segmentation.class_names, segmentation.class_colours
+        self.table.show_classes(names, colours, editable=editable)
+        counts, densities = segmentation.counts(), segmentation.densities()
+        self.table.show_counts(list(counts.values()), list(densities.values()))
+        self._segmentation = segmentation
+        self._plot()
+
+    def show_model(self, card: ModelCard | None) -> None:
+        """Show the classes that a class model knows, while nothing has been found."""
+        names = card.classes if card else ("nucleus",)
+        colours = card.settings["colours"] if card else (FOUND_COLOUR,)
+        self.table.show_classes(names, colours, editable=card is not None)
+        self.table.show_counts(None, None)
+        self._segmentation = None
+        self._plot()
+
+    def _plot(self) -> None:
+        self.plot.show_nuclei(self._segmentation, self.feature.currentText())

@@ -1,0 +1,73 @@
+"""Choosing a nucleus by a click on the slide, and its class by a key."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import napari
+    from napari.utils.events import Event as MouseEvent
+
+    from napari_pathogan.plugin.form import Ties
+    from napari_pathogan.plugin.nuclei_widget import NucleiDock
+
+MOST_KEYS = 9
+CLICK_PX = 4  # on the screen: a press that moves further is a drag
+
+
+class Picker:
+    """Listens to clicks for a dock, and to digits while a nucleus is chosen."""
+
+    def __init__(self, dock: NucleiDock, ties: Ties) -> None:
+        self.dock = dock
+        callbacks = dock.viewer.mouse_drag_callbacks
+        callbacks.append(self._pressed)
+        ties.add(partial(callbacks.remove, self._pressed))
+        self.keys = [self._key(number) for number in range(MOST_KEYS + 1)]
+        self.enable_keys()
+
+    def enable_keys(self) -> None:
+        """Let digits choose classes while a nucleus is chosen; else they are napari's own."""
+        for key in self.keys:
+            key.setEnabled(self.dock.nucleus is not None)
+
+    def pick(self, y: float, x: float) -> None:
+        """Choose the nucleus at a level-0 centre coordinate, or none."""
+        if self.dock.segmentation is not None:
+            self.dock.select(self.dock.segmentation.at(y, x))
+
+    def _pressed(self, viewer: napari.Viewer, event: MouseEvent) -> Iterator[None]:
+        """Tell a click from a drag; while something is painted, a click is part of that."""
+        active = viewer.layers.selection.active
+        painting = active is not None and str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
+        start = event.pos
+        yield
+        while event.type == "mouse_move":
+            yield
+        moved = max(abs(a - b) for a, b in zip(event.pos, start, strict=True))
+        layer = self.dock.layer
+        if moved <= CLICK_PX and event.button == 1 and not painting and layer is not None:
+            y, x = layer.world_to_data(event.position[-2:])
+            self.pick(float(y), float(x))
+
+    def _key(self, number: int) -> QShortcut:
+        """0 takes the chosen nucleus away, other digits give it that class."""
+        key = QShortcut(QKeySequence(str(number)), self.dock)
+        key.setContext(Qt.ShortcutContext.WindowShortcut)
+        key.activated.connect(partial(self._typed, number))
+        return key
+
+    def _typed(self, number: int) -> None:
+        seg = self.dock.segmentation
+        if seg is None or number > len(seg.class_names):
+            return
+        if number == 0:
+            self.dock.corrections.remove()
+        else:
+            self.dock.corrections.set_class(seg.class_names[number - 1])

@@ -1,0 +1,372 @@
+"""The Nuclei dock: where the nuclei are, what classes they form, and how many of each."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.utils.notifications import show_error
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QTabWidget
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin import samples
+from napari_pathogan.plugin.card import CardDialog
+from napari_pathogan.plugin.dock import VIEW, Dock
+from napari_pathogan.plugin.form import beside, combo
+from napari_pathogan.plugin.nuclei_corrections import Corrections
+from napari_pathogan.plugin.nuclei_details import Details
+from napari_pathogan.plugin.nuclei_events import NucleiLaid, draw_grid, keep_names, nuclei_events
+from napari_pathogan.plugin.nuclei_exports import NucleiExport, saving
+from napari_pathogan.plugin.nuclei_gallery import Gallery, GridDialog, fill_shelf
+from napari_pathogan.plugin.nuclei_layers import NucleiLayers
+from napari_pathogan.plugin.nuclei_numbers import Numbers
+from napari_pathogan.plugin.nuclei_picking import Picker
+from napari_pathogan.plugin.running import Run, run_in_viewer
+from napari_pathogan.plugin.settings import settings
+from napari_pathogan.slides.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import napari
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Event, Finished, Tile
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.nuclei.segmentation import Segmentation
+
+CLASSES_TASK = "nuclei-classes"
+NONE = "None"
+CLOSE_UM = 60.0  # of the slide is in view around a nucleus that the dock goes to
+
+
+class NucleiDock(Dock):
+    """Nuclei of an H&E slide: instances, classes, counts, a look at each, corrections, export."""
+
+    title: ClassVar[str] = "Nuclei"
+    task: ClassVar[str] = "nuclei"
+    helpers: ClassVar[tuple[str, ...]] = (CLASSES_TASK,)
+    sample: ClassVar[str] = samples.PHANTOM_40X
+    about_sample: ClassVar[str] = "A small drawn slide with nuclei of three kinds"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        self.shown_on: dict[Image, NucleiLayers] = {}
+        self.class_models: dict[str, tuple[Path, ModelCard]] = {}
+        self.nucleus: int | None = None
+        self._running: NucleiLayers | None = None
+        self._class_model_chosen = False  # by the user, who then keeps it
+        super().__init__(napari_viewer)
+
+    def build(self) -> None:
+        """Add the task's own rows: the class model, pages of results, corrections, export."""
+        self._build_class_model()
+        self.form.region.setCurrentText(VIEW)
+        self.form.add_run()
+        self.pages = QTabWidget()
+        self.pages.setDocumentMode(True)
+        self.pages.tabBar().setDrawBase(False)  # type: ignore[union-attr]
+        self.numbers, self.details, self.gallery = Numbers(), Details(), Gallery()
+        self.pages.addTab(self.numbers, "Classes")
+        self.pages.addTab(self.details, "Nucleus")
+        self.pages.addTab(self.gallery, "Gallery")
+        self.form.add_line(self.pages)
+        self.corrections = Corrections(self)
+        self.export = QPushButton("Export")
+        self.export.setToolTip("Save the nuclei: labels, a table, or outlines for QuPath")
+        menu = QMenu(self.export)
+        for kind in NucleiExport:
+            action = QAction(kind.title, menu)
+            action.triggered.connect(partial(self._ask_export, kind))
+            menu.addAction(action)
+        self.export.setMenu(menu)
+        self.form.add_line(
+            beside(self.corrections.undo_button, self.corrections.keep_button, wide=1)
+        )
+        self.form.add_line(beside(self.export))
+        self.numbers.renamed.connect(self.rename)
+        self.numbers.hidden_changed.connect(self._hide)
+        self.numbers.drawn.clicked.connect(self.show_grid)
+        self.details.class_chosen.connect(self.corrections.set_class)
+        self.details.removed.connect(self.corrections.remove)
+        self.gallery.chosen.connect(self.go_to)
+        self.gallery.asked.connect(self._fill_gallery)
+        self._ties.add(self._release_layers)
+        self.picker = Picker(self, self._ties)
+        self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
+        self._show_result()
+
+    def _build_class_model(self) -> None:
+        self.classes = combo("The model that sorts nuclei into classes which it found by itself")
+        self.classes.addItem(NONE)
+        self.classes.currentIndexChanged.connect(self._class_model_changed)
+        self.classes.activated.connect(self._class_model_picked)
+        self.classes_info = QPushButton("i")
+        self.classes_info.setFixedWidth(28)
+        self.classes_info.setToolTip("What this class model was trained on, and its limits")
+        self.classes_info.clicked.connect(self.show_classes_card)
+        self.form.add_row_before_region("Classes", beside(self.classes, self.classes_info))
+
+    # running
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import the networks and what comes with them."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+        from napari_pathogan.nuclei import model, predict  # noqa: F401, PLC0415
+        from napari_pathogan.nuclei.classes import model as classes  # noqa: F401, PLC0415
+
+        check_torchvision()
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Load the models and find nuclei, nearest the middle of the view first."""
+        region, polygons = self.region(layer)
+        near = between.view_centre(self.viewer, layer)
+        slide = between.slide_of(layer)
+        folder, _ = self.class_models.get(self.classes.currentText(), (None, None))
+        return nuclei_events(
+            slide, self.model_folder, folder, region=region, polygons=polygons, near=near
+        )
+
+    def event_came(self, event: Event) -> None:
+        """Lay the empty picture once the models are loaded."""
+        if isinstance(event, NucleiLaid) and self.layer is not None:
+            layers = self.shown_on.setdefault(self.layer, NucleiLayers(self.viewer, self.layer))
+            self._running = layers
+            layers.begin(event.place, event.colours)
+
+    def tile_came(self, tile: Tile) -> None:
+        """Paint its classes."""
+        if self._running is not None and tile.layer == "classes":
+            self._running.paint(tile)
+
+    def finished(self, event: Finished) -> None:
+        """Show the nuclei, their classes, their counts."""
+        assert self._running is not None
+        layers, self._running = self._running, None
+        self.nucleus = None
+        self.corrections.begin(layers, event.result)
+        layers.finish(self.corrections.segmentation(layers))
+        self._show_result()
+
+    def stopped(self) -> None:
+        """Take the unfinished picture away; earlier nuclei are shown as before."""
+        if self._running is not None:
+            self._running.take_back(at_once=self._ties.released)
+        self._running = None
+        self._show_result()
+
+    def busy(self, *, running: bool) -> None:
+        """Let pages and choices rest while something runs."""
+        for widget in (self.pages, self.classes):
+            widget.setEnabled(not running)
+        self.export.setEnabled(not running and self.segmentation is not None)
+        self.corrections.enable()
+
+    def slide_changed(self) -> None:
+        """Show the result of the slide that was chosen, or what was kept with it."""
+        for gone in [slide for slide in self.shown_on if slide not in self.viewer.layers]:
+            self.shown_on.pop(gone).release()
+        self.nucleus = None
+        if not self._class_model_chosen:
+            self._suggest_class_model()
+        self._show_result()
+        if self.layer is not None and self.layer not in self.shown_on:
+            self.corrections.look_for_kept(self.layer)
+
+    def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:
+        """List the class models."""
+        del task  # there is but one
+        self.class_models = models
+        self.classes.blockSignals(True)
+        self.classes.clear()
+        self.classes.addItems([NONE, *models])
+        self.classes.blockSignals(False)
+        self._suggest_class_model()
+
+    # the result
+
+    @property
+    def shown(self) -> NucleiLayers | None:
+        """The layers of the chosen slide's nuclei."""
+        found = self.shown_on.get(self.layer) if self.layer is not None else None
+        return found if found is not None and found.segmentation is not None else None
+
+    @property
+    def segmentation(self) -> Segmentation | None:
+        """The nuclei of the chosen slide, as corrected so far."""
+        return self.shown.segmentation if self.shown is not None else None
+
+    def show_kept(self, layer: Image, segmentation: Segmentation) -> None:
+        """Show nuclei that were kept with a slide, as if they had just been found."""
+        layers = self.shown_on.setdefault(layer, NucleiLayers(self.viewer, layer))
+        self.corrections.begin(layers, segmentation)
+        layers.show(self.corrections.segmentation(layers))
+        self._show_result()
+
+    def select(self, nucleus: int | None) -> None:
+        """Show a nucleus in detail, and a ring around it on the slide."""
+        if self.shown is None or self.layer is None:
+            return
+        self.nucleus = nucleus
+        self.shown.select(nucleus)
+        self.details.show_nucleus(self.segmentation, between.slide_of(self.layer), nucleus)
+        if nucleus is not None:
+            self.pages.setCurrentWidget(self.details)
+        self.picker.enable_keys()
+
+    def go_to(self, nucleus: int) -> None:
+        """Move the camera to a nucleus and show it in detail; the page stays."""
+        if self.segmentation is None or self.layer is None:
+            return
+        page = self.pages.currentWidget()
+        try:
+            one = self.segmentation.nucleus(nucleus)
+        except PathoganError as error:  # it was deleted meanwhile
+            show_error(str(error))
+            return
+        half = [round(CLOSE_UM / 2 / mpp) for mpp in self.segmentation.mpp]
+        y, x = round(one["y_px"] - half[0] + 0.5), round(one["x_px"] - half[1] + 0.5)
+        region = Region(y, x, 2 * half[0], 2 * half[1])
+        between.go_to(self.viewer, self.layer, region, fill=1.0)
+        self.select(nucleus)
+        self.pages.setCurrentWidget(page)
+
+    def corrected(self) -> None:
+        """Show the nuclei after a correction."""
+        assert self.shown is not None
+        self.shown.recolour(self.corrections.segmentation(self.shown))
+        self._show_numbers()
+        known = self.segmentation is not None and self.nucleus in set(self.segmentation.table["id"])
+        if self.nucleus is not None:
+            self.select(self.nucleus if known else None)
+
+    def rename(self, names: tuple[str, ...], colours: tuple[str, ...]) -> None:
+        """Give the classes other names or colours, and keep them with the class model."""
+        name = self.classes.currentText()
+        if name not in self.class_models:
+            return
+        target = settings().own_models / name
+        events = keep_names(self.class_models[name][0], names, colours, target)
+        self.aside(events, partial(self._renamed, name), self._show_result)
+
+    def show_grid(self) -> None:
+        """Open the picture of nuclei that the class model draws."""
+        if (chosen := self.class_models.get(self.classes.currentText())) is not None:
+            self.aside(draw_grid(chosen[0]), self._grid_drawn)
+
+    def show_classes_card(self) -> None:
+        """Open the card of the class model."""
+        if (chosen := self.class_models.get(self.classes.currentText())) is not None:
+            CardDialog(chosen[1], chosen[0], self).show()
+
+    def save(self, kind: NucleiExport, path: Path) -> None:
+        """Save the nuclei, in the background."""
+        if self.segmentation is not None:
+            self.start(saving(kind, self.segmentation, path), "Saving", self._saved, _nothing)
+
+    def aside(
+        self,
+        events: Iterator[Event],
+        then: Callable[[Finished], None],
+        if_stopped: Callable[[], None] | None = None,
+    ) -> Run:
+        """Run something small in the background, beside what Run has started."""
+        run = run_in_viewer(events, title=self.title, on_finished=then, on_stopped=if_stopped)
+        self._ties.add(run.cancel)
+        return run
+
+    # how
+
+    def _show_result(self) -> None:
+        """Fill all pages anew."""
+        shown = self.segmentation
+        self.select(None)
+        if shown is None:
+            self.details.show_nucleus(None, None, None)
+        self._show_numbers()
+        self.gallery.clear()
+        if shown is not None and shown.class_model:
+            self.gallery.offer(shown.class_names)
+
+    def _show_numbers(self) -> None:
+        shown = self.segmentation
+        self.export.setEnabled(shown is not None and self.run is None)
+        self.corrections.enable()
+        if shown is None:
+            _, card = self.class_models.get(self.classes.currentText(), (None, None))
+            self.numbers.show_model(card)
+            self.form.result.setText("")
+            return
+        self.numbers.show_nuclei(shown, editable=shown.class_model in self.class_models)
+        what = "nucleus" if len(shown) == 1 else "nuclei"
+        density = "" if math.isnan(shown.density) else f", {shown.density:,.0f} per mm²"
+        self.form.result.setText(f"<b>{len(shown):,} {what}{density}</b>")
+
+    def _hide(self, hidden: frozenset[str]) -> None:
+        if self.shown is not None and self.segmentation is not None:
+            self.shown.recolour(self.segmentation, hidden)
+
+    def _fill_gallery(self, name: str) -> None:
+        if self.segmentation is not None and self.layer is not None:
+            events = fill_shelf(between.slide_of(self.layer), self.segmentation, name)
+            self.aside(events, lambda event: self.gallery.show_shelf(event.result))
+
+    def _renamed(self, name: str, event: Finished) -> None:
+        folder, card = event.result
+        self.class_models[name] = (folder, card)
+        for layers in self.shown_on.values():
+            if layers.segmentation is not None and layers.segmentation.class_model == name:
+                self.corrections.rename(layers, card.classes, card.settings["colours"])
+        self._show_result()
+        self.form.status.setText(f"Names kept with {name}")
+
+    def _grid_drawn(self, event: Finished) -> None:
+        picture, names, title = event.result
+        GridDialog(picture, names, title, self).show()
+
+    def _suggest_class_model(self) -> None:
+        """Choose the class model whose scale is the slide's, as far as anyone can tell."""
+        mpp = between.slide_of(self.layer).mpp if self.layer is not None else None
+        scales = {name: card.mpp for name, (_, card) in self.class_models.items() if card.mpp}
+        if scales:
+            own = mpp[0] if mpp else 0.25
+            best = min(scales, key=lambda name: abs(math.log(scales[name] / own)))
+            self.classes.setCurrentText(best)
+
+    def _class_model_picked(self) -> None:
+        self._class_model_chosen = True
+
+    def _class_model_changed(self) -> None:
+        chosen = self.class_models.get(self.classes.currentText())
+        self.classes_info.setEnabled(chosen is not None)
+        self.numbers.drawn.setEnabled(chosen is not None)
+        self.classes.setToolTip(chosen[1].title if chosen else "Nuclei are not sorted into classes")
+        if self.segmentation is None:
+            self._show_numbers()
+
+    def _ask_export(self, kind: NucleiExport, _checked: object = None) -> None:
+        assert self.segmentation is not None
+        suggested = f"{Path(self.segmentation.slide).stem}-nuclei{kind.suffix}"
+        path, _ = QFileDialog.getSaveFileName(self, kind.title, suggested, f"*{kind.suffix}")
+        if path:
+            self.save(kind, Path(path))
+
+    def _saved(self, event: Finished) -> None:
+        self.form.status.setText(f"Saved {event.result.name}")
+        self.form.status.setToolTip(str(event.result))
+
+    def _camera_moved(self) -> None:
+        for layers in self.shown_on.values():
+            layers.camera_moved()
+
+    def _release_layers(self) -> None:
+        for layers in self.shown_on.values():
+            layers.release()
+
+
+def _nothing() -> None:
+    """A stopped export leaves nothing behind, so there is nothing to take back."""

@@ -1,0 +1,119 @@
+"""Known nuclei instead of a network: ellipses of three classes, as if they had been found."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+
+from napari_pathogan.engine.events import Finished, Progress, Tile
+from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.nuclei.features import BOX, MEASURES, measure
+from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation
+from napari_pathogan.plugin.nuclei_events import NucleiLaid
+from napari_pathogan.slides.geometry import Overlay
+
+NAMES = ("epithelial", "inflammatory", "fibroblast")
+COLOURS = ("#ff3b30", "#00d5ff", "#7dff3a")
+MPP = 0.25
+CARD = ModelCard(
+    name="stand-in",
+    title="Stand-in U-Net",
+    task="nuclei",
+    architecture="unet",
+    mpp=MPP,
+    patch_px=144,
+)
+CLASS_CARDS = {
+    name: ModelCard(
+        name=name,
+        title=f"Stand-in classes at {mpp} um/px",
+        task="nuclei-classes",
+        architecture="infogan",
+        mpp=mpp,
+        classes=NAMES,
+        settings={"colours": list(COLOURS)},
+    )
+    for name, mpp in (("classes-coarse", 0.55), ("classes-fine", 0.25))
+}
+Ellipse = tuple[float, float, float, float, float, str]  # y, x, long, short (px), angle, class
+
+
+def drawn(shape, ellipses):
+    """Labels of ellipses, 1 to n."""
+    labels = np.zeros(shape, np.int32)
+    for number, (y, x, long, short, angle, _) in enumerate(ellipses, 1):
+        half = int(long) + 2
+        box = np.s_[max(int(y) - half, 0) : int(y) + half, max(int(x) - half, 0) : int(x) + half]
+        dy = np.arange(box[0].start, box[0].start + labels[box].shape[0])[:, None] - y
+        dx = np.arange(box[1].start, box[1].start + labels[box].shape[1])[None] - x
+        u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+        inside = (u / (long / 2)) ** 2 + (v / (short / 2)) ** 2 <= 1
+        labels[box][inside & (labels[box] == 0)] = number
+    return labels
+
+
+def segmentation(slide, ellipses, *, names=NAMES, colours=COLOURS, class_model="classes-fine"):
+    """A segmentation of a slide at 0.25 um/px; the surer of its class, the lower its number."""
+    labels = drawn(slide.shape, ellipses)
+    image = slide.resampled((0, 0), (1, 1), slide.shape)
+    found = measure(labels, image, MPP**2)
+    kinds = [ellipses[i - 1][5] for i in found["id"]]
+    table = pd.DataFrame({"id": found["id"].astype(np.int32)})
+    for axis in "xy":
+        table[f"{axis}_px"] = found[axis]
+        table[f"{axis}_um"] = (found[axis] + 0.5) * MPP
+    table[list(MEASURES)] = found[list(MEASURES)]
+    table["class"] = pd.Categorical(kinds, categories=names)
+    table["class_probability"] = np.linspace(0.95, 0.4, len(table)).astype(np.float32)
+    table["corrected"] = False
+    table = table[list(COLUMNS)]
+    for name in names:
+        rest = (1 - table["class_probability"]) / (len(names) - 1)
+        table[f"p_{name}"] = np.where(table["class"] == name, table["class_probability"], rest)
+    return Segmentation(
+        slide=slide.name,
+        overlay=Overlay(labels, (0.0, 0.0), (1.0, 1.0)),
+        table=table,
+        boxes=found[list(BOX)].to_numpy(),
+        mpp=slide.mpp,
+        area_mm2=slide.shape[0] * slide.shape[1] * MPP**2 * 1e-6,
+        class_names=tuple(names),
+        class_colours=tuple(colours),
+        class_model=class_model,
+        model="stand-in",
+    )
+
+
+class NucleiStandin:
+    """A run whose speed, end and nuclei a test decides; remembers what it was asked."""
+
+    def __init__(self, ellipses):
+        self.ellipses = ellipses
+        self.pause_s = 0.0
+        self.error = None
+        self.asked = []
+        self.closed = 0
+
+    def events(self, slide, model, class_model, *, region, polygons, near):
+        self.asked.append((class_model, region, polygons, near))
+        try:
+            yield Progress(0, 0, "loading the models")
+            found = segmentation(slide, self.ellipses)
+            yield NucleiLaid(found.overlay, found.class_colours)
+            if isinstance(self.error, Exception):
+                raise self.error
+            codes = found.class_image()
+            places = [
+                (r, c) for r in range(0, codes.shape[0], 128) for c in range(0, codes.shape[1], 128)
+            ]
+            for done, (r, c) in enumerate(places, 1):
+                part = np.s_[r : r + 128, c : c + 128]
+                yield Tile("nuclei", r, c, found.labels[part])
+                yield Tile("classes", r, c, codes[part])
+                yield Progress(done, len(places), "finding nuclei", 1.0)
+                time.sleep(self.pause_s)
+            yield Finished(found, found.summary())
+        finally:
+            self.closed += 1

@@ -1,0 +1,395 @@
+"""The Nuclei dock from end to end, with known nuclei instead of a network."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Labels, Points
+from nuclei_standin import CARD, CLASS_CARDS, COLOURS, NAMES, NucleiStandin
+from PIL import Image as Picture
+
+from napari_pathogan.engine.events import Finished
+from napari_pathogan.errors import ModelError, OutputError
+from napari_pathogan.nuclei import annotated
+from napari_pathogan.plugin import dock as docks
+from napari_pathogan.plugin import nuclei_colours, nuclei_widget
+from napari_pathogan.plugin.dock import WHOLE
+from napari_pathogan.plugin.layers import slide_layer
+from napari_pathogan.plugin.nuclei_exports import NucleiExport
+from napari_pathogan.plugin.nuclei_kept import reading
+from napari_pathogan.plugin.nuclei_widget import NONE, NucleiDock
+from napari_pathogan.slides.slide import Slide
+
+pytestmark = pytest.mark.gui
+
+ELLIPSES = [
+    (60.0, 60.0, 44.0, 32.0, 0.3, "epithelial"),
+    (60.0, 160.0, 40.0, 34.0, 1.2, "epithelial"),
+    (150.0, 80.0, 26.0, 24.0, 0.0, "inflammatory"),
+    (150.0, 150.0, 25.0, 24.0, 0.0, "inflammatory"),
+    (210.0, 200.0, 60.0, 14.0, 0.5, "fibroblast"),
+    (220.0, 90.0, 62.0, 13.0, 0.1, "fibroblast"),
+    (120.0, 230.0, 42.0, 33.0, 2.0, "epithelial"),
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """257 x 301 px at 0.25 um/px: purple nuclei on pink."""
+    from nuclei_standin import drawn
+
+    pixels = np.full((257, 301, 3), (226, 160, 196), np.uint8)
+    pixels[drawn(pixels.shape[:2], ELLIPSES) > 0] = (110, 70, 140)
+    Picture.fromarray(pixels).save(tmp_path / "case 3.png")
+    return tmp_path / "case 3.png"
+
+
+@pytest.fixture
+def standin(monkeypatch, tmp_path):
+    """Put known nuclei for the models and their prediction."""
+    made = NucleiStandin(ELLIPSES)
+    monkeypatch.setattr(nuclei_widget, "nuclei_events", made.events)
+
+    def find(tasks, folders, warm_up):
+        assert tasks == ("nuclei-classes", "nuclei")
+        yield docks.Found({n: (tmp_path / n, c) for n, c in CLASS_CARDS.items()}, tasks[0])
+        yield docks.Found({CARD.name: (tmp_path, CARD)}, tasks[1])
+        yield Finished()
+
+    monkeypatch.setattr(docks, "_find", find)
+    return made
+
+
+@pytest.fixture
+def open_nuclei(viewer, path, standin, qtbot):
+    """The slide and the dock, with the models found."""
+    data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
+    layer = viewer.add_image(data, **kwargs)
+    viewer.reset_view()
+    made = NucleiDock(viewer)
+    viewer.window.add_dock_widget(made, name="Nuclei")
+    qtbot.waitUntil(lambda: made.card is not None and made.form.run.isEnabled())
+    return made, layer
+
+
+def run(dock, qtbot):
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+    qtbot.waitUntil(lambda: all("found" not in x.name for x in dock.viewer.layers), timeout=5000)
+
+
+@pytest.fixture
+def done(open_nuclei, qtbot):
+    """A dock that has finished its first run."""
+    dock, layer = open_nuclei
+    run(dock, qtbot)
+    return dock, layer
+
+
+def texts(dock):
+    return [(row.name.text(), row.count.text()) for row in dock.numbers.table.rows]
+
+
+def colour_of(dock, nucleus):
+    return dock.shown.labels.colormap.map(nucleus)
+
+
+def test_a_run_shows_labels_in_the_colours_of_their_classes(open_nuclei, standin, qtbot, viewer):
+    dock, layer = open_nuclei
+    assert dock.classes.currentText() == "classes-fine"  # the scale of the slide
+    assert dock.form.region.currentText() == "In view"
+    assert dock.minimumSizeHint().width() <= 320
+    assert texts(dock) == [(name, "\N{EN DASH}") for name in NAMES]
+    selected = set(viewer.layers.selection)
+    run(dock, qtbot)
+    class_model, region, _, near = standin.asked[0]
+    assert class_model.name == "classes-fine"
+    assert near == pytest.approx((128, 150), abs=1)
+    assert region.height == 257
+    labels = dock.shown.labels
+    assert isinstance(labels, Labels)
+    assert set(viewer.layers) == {layer, labels}
+    assert set(viewer.layers.selection) == selected
+    corner = labels.data_to_world((0, 0))
+    assert corner == pytest.approx(layer.data_to_world((0, 0)))
+    for nucleus, (*_, name) in enumerate(ELLIPSES, 1):
+        wanted = nuclei_colours.rgba(COLOURS[NAMES.index(name)])
+        assert colour_of(dock, nucleus) == pytest.approx(wanted, abs=0.01)
+    assert texts(dock) == [("epithelial", "3"), ("inflammatory", "2"), ("fibroblast", "2")]
+    area = 257 * 301 * 0.0625e-6
+    assert dock.form.result.text() == f"<b>7 nuclei, {7 / area:,.0f} per mm²</b>"
+    dock.numbers.table.rows[1].shown.setChecked(False)
+    assert colour_of(dock, 3)[3] == 0
+    assert colour_of(dock, 1)[3] == 1
+
+
+def test_cancel_and_errors_leave_the_viewer_as_it_was(open_nuclei, standin, qtbot, viewer, told):
+    dock, layer = open_nuclei
+    standin.pause_s = 0.5
+    dock.run_or_cancel()
+    assert not dock.pages.isEnabled()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=10_000)
+    start = time.process_time()
+    dock.run_or_cancel()
+    assert time.process_time() - start < 0.2
+    assert dock.pages.isEnabled()
+    qtbot.waitUntil(lambda: list(viewer.layers) == [layer], timeout=5000)
+    qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)
+    standin.pause_s, standin.error = 0.0, ModelError("broken model")
+    run(dock, qtbot)
+    assert told == ["broken model"]
+    qtbot.waitUntil(lambda: list(viewer.layers) == [layer], timeout=5000)
+    standin.error = None
+    run(dock, qtbot)
+    before, shown = list(viewer.layers), dock.segmentation
+    opacity = dock.shown.labels.opacity
+    run(dock, qtbot)
+    assert set(viewer.layers) == set(before)
+    assert dock.segmentation is not shown
+    shown = dock.segmentation
+    standin.error = ModelError("broken model")
+    run(dock, qtbot)
+    assert set(viewer.layers) == set(before)
+    assert dock.segmentation is shown
+    assert dock.shown.labels.opacity == opacity
+
+
+def click(viewer, dock, layer, y, x, *, drag_px=0):
+    """Press and release the mouse over a level-0 pixel, as napari passes it on."""
+
+    class Mouse:
+        type, button, pos = "mouse_press", 1, (100, 100)
+        position = layer.data_to_world((y, x))
+
+    mouse = Mouse()
+    callback = dock.picker._pressed(viewer, mouse)
+    next(callback)
+    if drag_px:
+        mouse.type, mouse.pos = "mouse_move", (100 + drag_px, 100)
+        next(callback)
+    mouse.type = "mouse_release"
+    with pytest.raises(StopIteration):
+        next(callback)
+
+
+def test_a_click_shows_the_nucleus(done, viewer):
+    dock, layer = done
+    click(viewer, dock, layer, 150, 80, drag_px=30)
+    assert dock.nucleus is None
+    click(viewer, dock, layer, 150, 80)
+    assert dock.nucleus == 3
+    assert dock.pages.currentWidget() is dock.details
+    row = dock.segmentation.nucleus(3)
+    assert f"{row['area_um2']:.0f} µm²" in dock.details.facts.text()
+    assert [name for name, _, _ in dock.details.bars.rows] == list(NAMES)
+    assert sum(p for *_, p in dock.details.bars.rows) == pytest.approx(1)
+    assert dock.details.choice.currentText() == "inflammatory"
+    ring = dock.shown.mark
+    assert isinstance(ring, Points)
+    assert ring.data[0] == pytest.approx((150, 80), abs=0.5)
+    picture = dock.details.picture.pixmap().toImage()
+    assert picture.pixelColor(56, 56).name() == "#6e468c"  # the middle of a nucleus
+    click(viewer, dock, layer, 5, 5)
+    assert dock.nucleus is None
+    assert len(ring.data) == 0
+    dock.shown.labels.mode = "paint"
+    viewer.layers.selection.active = dock.shown.labels
+    click(viewer, dock, layer, 150, 80)
+    assert dock.nucleus is None  # a click of the brush is no choice
+
+
+def test_correcting_a_class_by_key_and_undoing_it(done, viewer):
+    dock, layer = done
+    found = dock.segmentation
+    assert not any(key.isEnabled() for key in dock.picker.keys)
+    click(viewer, dock, layer, 60, 60)
+    dock.picker.keys[3].activated.emit()
+    assert dock.segmentation.nucleus(1)["class"] == "fibroblast"
+    assert dock.segmentation.nucleus(1)["corrected"]
+    assert colour_of(dock, 1) == pytest.approx(nuclei_colours.rgba(COLOURS[2]), abs=0.01)
+    assert texts(dock) == [("epithelial", "2"), ("inflammatory", "2"), ("fibroblast", "3")]
+    dock.details.class_chosen.emit("inflammatory")
+    assert dock.segmentation.nucleus(1)["class"] == "inflammatory"
+    dock.corrections.undo_button.click()
+    dock.corrections.undo_button.click()
+    assert dock.segmentation is found
+    assert not dock.corrections.undo_button.isEnabled()
+    assert texts(dock)[0] == ("epithelial", "3")
+
+
+def test_deleting_and_painting_nuclei(done, viewer, qtbot):
+    dock, layer = done
+    labels = dock.shown.labels
+    pixels = labels.data.copy()
+    click(viewer, dock, layer, 60, 60)
+    dock.details.delete.click()
+    assert dock.nucleus is None
+    assert 1 not in labels.data
+    assert texts(dock)[0] == ("epithelial", "2")
+    labels.selected_label, labels.brush_size = 20, 12
+    labels.paint((128, 40), 20)
+    qtbot.waitUntil(lambda: dock.form.result.text().startswith("<b>7 nuclei"), timeout=5000)
+    new = dock.segmentation.nucleus(20)
+    assert new["corrected"]
+    assert new["area_um2"] == pytest.approx((labels.data == 20).sum() * 0.0625)
+    assert (new["y_px"], new["x_px"]) == pytest.approx((128, 40), abs=0.5)
+    assert colour_of(dock, 20)[3] == 1
+    labels.undo()  # napari's own
+    qtbot.waitUntil(lambda: dock.form.result.text().startswith("<b>6 nuclei"), timeout=5000)
+    for _ in range(3):
+        dock.corrections.undo()
+    np.testing.assert_array_equal(labels.data, pixels)
+    assert len(dock.segmentation) == 7
+
+
+def test_the_gallery_goes_to_a_nucleus(done, viewer, qtbot):
+    dock, layer = done
+    first = dock.gallery.buttons["Most typical"][0]
+    qtbot.waitUntil(lambda: first.property("nucleus") == 1, timeout=5000)
+    doubtful = dock.gallery.buttons["Most doubtful"][0]
+    assert doubtful.property("nucleus") == 7
+    assert dock.gallery.buttons["Most typical"][2].isHidden()  # two typical ones, one doubtful
+    dock.pages.setCurrentWidget(dock.gallery)
+    doubtful.click()
+    assert dock.nucleus == 7
+    assert dock.pages.currentWidget() is dock.gallery
+    centre = layer.world_to_data(viewer.scene.camera.center[-2:])
+    assert centre == pytest.approx((120, 230), abs=1)
+
+
+def test_many_nuclei_are_points_and_a_class_image(open_nuclei, qtbot, viewer, monkeypatch):
+    dock, layer = open_nuclei
+    monkeypatch.setattr(nuclei_colours, "MAX_EDITABLE", 5)
+    dock.form.region.setCurrentText(WHOLE)
+    qtbot.wait(100)  # the canvas takes its size
+    viewer.reset_view()
+    run(dock, qtbot)
+    shown = dock.shown
+    assert shown.labels is None
+    assert isinstance(shown.points, Points)
+    table = dock.segmentation.table
+    np.testing.assert_allclose(shown.points.data, table[["y_px", "x_px"]])
+    assert shown.classes.visible
+    assert not shown.points.visible  # close by
+    np.testing.assert_array_equal(shown.classes.data, dock.segmentation.class_image())
+    assert tuple(shown.classes.contrast_limits) == (0, 3)
+    viewer.scene.camera.zoom *= 4
+    viewer.scene.camera.center = layer.data_to_world((60, 60))
+    qtbot.waitUntil(lambda: shown.classes.data.shape[0] < 200, timeout=5000)
+    y, x = (round(v) for v in shown.classes.world_to_data(layer.data_to_world((60, 60))))
+    assert shown.classes.data[y, x] == 1
+    dock.numbers.table.rows[0].shown.setChecked(False)
+    assert shown.points.shown.tolist() == (table["class"] != "epithelial").tolist()
+    assert shown.classes.colormap.colors[1, 3] == 0
+    click(viewer, dock, layer, 150, 80)
+    dock.corrections.set_class("epithelial")
+    assert dock.segmentation.nucleus(3)["class"] == "epithelial"
+    assert not shown.points.shown[2]
+
+
+def test_names_and_colours_stay_with_the_class_model(done, qtbot, monkeypatch):
+    dock, _ = done
+    kept = []
+
+    def keep(folder, names, colours, target):
+        kept.append((folder, names, colours, target))
+        card = CLASS_CARDS["classes-fine"].model_copy(
+            update={"classes": names, "settings": {"colours": list(colours)}}
+        )
+        yield Finished((target, card))
+
+    monkeypatch.setattr(nuclei_widget, "keep_names", keep)
+    name = dock.numbers.table.rows[0].name
+    name.setText("tumour")
+    name.editingFinished.emit()
+    qtbot.waitUntil(lambda: dock.segmentation.class_names[0] == "tumour", timeout=5000)
+    dock.numbers.table.recolour(1, "#123456")
+    qtbot.waitUntil(lambda: dock.segmentation.class_colours[1] == "#123456", timeout=5000)
+    assert dock.segmentation.counts()["tumour"] == 3
+    assert "p_tumour" in dock.segmentation.table
+    assert colour_of(dock, 3)[:3] == pytest.approx((0x12 / 255, 0x34 / 255, 0x56 / 255), abs=0.01)
+    assert kept[1][1] == ("tumour", "inflammatory", "fibroblast")
+    assert kept[0][3] == kept[1][0]  # the second goes on from what the first has kept
+    assert dock.gallery.choice.itemText(0) == "tumour"
+    dock.corrections.set_class("tumour")
+
+
+def test_without_a_class_model(open_nuclei, standin, qtbot):
+    dock, _ = open_nuclei
+    dock.classes.setCurrentText(NONE)
+    assert not dock.classes_info.isEnabled()
+    assert not dock.numbers.drawn.isEnabled()
+    assert texts(dock) == [("nucleus", "\N{EN DASH}")]
+    run(dock, qtbot)
+    assert standin.asked[0][0] is None
+
+
+def test_exports(done, qtbot, tmp_path):
+    dock, _ = done
+    for kind in NucleiExport:
+        dock.save(kind, tmp_path / "out")
+        qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+        assert dock.form.status.text() == f"Saved out{kind.suffix}"
+        assert (tmp_path / f"out{kind.suffix}").exists()
+
+
+def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told):
+    dock, layer = done
+    viewer = dock.viewer
+    click(viewer, dock, layer, 60, 60)
+    dock.corrections.set_class("fibroblast")
+    click(viewer, dock, layer, 150, 80)
+    dock.corrections.remove()
+    kept = dock.segmentation
+    dock.corrections.keep_button.click()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+    assert dock.form.status.text() == "Kept in case 3.png.nuclei.geojson"
+    assert (path.parent / "case 3.png.nuclei.geojson").is_file()
+    viewer.layers.clear()
+    data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
+    viewer.add_image(data, **kwargs)
+    qtbot.waitUntil(lambda: dock.segmentation is not None, timeout=30_000)
+    assert dock.form.status.text() == "Nuclei that were kept with this slide"
+    back = dock.segmentation
+    np.testing.assert_array_equal(dock.shown.labels.data, kept.labels)
+    assert back.table["class"].tolist() == kept.table["class"].tolist()
+    assert back.table["corrected"].tolist() == kept.table["corrected"].tolist()
+    assert back.class_colours == COLOURS
+    assert not told
+
+    def refuse(target, segmentation):
+        raise OutputError("no")
+
+    write = annotated.write
+    monkeypatch.setattr(
+        annotated, "write", lambda p, s: (refuse if p.parent == path.parent else write)(p, s)
+    )
+    dock.corrections.keep()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+    assert "can't be written" in told[0]
+    *_, last = reading(Slide.open(path, mpp=0.25))
+    assert last.result is not None
+    (path.parent / "case 3.png.nuclei.geojson").write_text("{}")
+    os.utime(path.parent / "case 3.png.nuclei.geojson", (0, 0))
+    *_, last = reading(Slide.open(path, mpp=0.25))  # the newer one, in the data folder
+    assert len(last.result) == 6
+
+
+@pytest.mark.parametrize("how", ["slide", "dock", "viewer"])
+def test_closing_in_the_middle_of_a_run(open_nuclei, standin, qtbot, viewer, how):
+    dock, layer = open_nuclei
+    standin.pause_s = 0.5
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=10_000)
+    if how == "slide":
+        viewer.layers.remove(layer)
+    elif how == "dock":
+        viewer.window.remove_dock_widget(dock)
+    else:
+        viewer.close()
+    qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)
+    if how != "viewer":
+        qtbot.waitUntil(lambda: not any("Nuclei" in x.name for x in viewer.layers), timeout=5000)
