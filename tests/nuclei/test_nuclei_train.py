@@ -18,7 +18,7 @@ from napari_pathogan.engine.models import CARD, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
-from napari_pathogan.nuclei import crossval
+from napari_pathogan.nuclei import crossval, starts
 from napari_pathogan.nuclei.augment import Augment
 from napari_pathogan.nuclei.crossval import THRESHOLDS, best_threshold, learn
 from napari_pathogan.nuclei.evaluate import evaluate
@@ -145,7 +145,8 @@ def test_no_fold_learns_from_its_own_patients(tmp_path, folder, monkeypatch):
         run.checkpoint.touch()
         yield Finished(Trainer(part, config, CPU).trained())
 
-    monkeypatch.setattr(crossval, "train", lambda *a, start=None, **k: spy(*a, start=start, **k))
+    for module in (crossval, starts):
+        monkeypatch.setattr(module, "train", lambda *a, start=None, **k: spy(*a, start=start, **k))
     config = replace(TINY, common_epochs=1)
     list(learn(folder, config, start(tmp_path / "run"), folds=3))
     common = {name: names for kind, name, names, _ in learnt if kind == "common"}
@@ -157,6 +158,45 @@ def test_no_fold_learns_from_its_own_patients(tmp_path, folder, monkeypatch):
         (tested,) = everyone - names
         assert tested not in common[begin.parent.name]
     assert learnt[-1][2] == everyone
+
+
+def test_an_earlier_run_is_gone_on_from_fold_by_fold(tmp_path, folder, monkeypatch):
+    first = start(tmp_path / "first")
+    list(learn(folder, replace(TINY, epochs=1), first, folds=3))
+    begun = []
+    real = crossval.train
+
+    def spy(part, *arguments, start=None, **options):
+        begun.append((set(part.names), start))
+        return real(part, *arguments, start=start, **options)
+
+    monkeypatch.setattr(crossval, "train", spy)
+    second = start(tmp_path / "second")
+    list(learn(folder, replace(TINY, epochs=1), second, folds=3, start=first.path))
+    tested = json.loads((first.path / "folds.json").read_text())
+    for names, checkpoint in begun[:3]:
+        (out,) = set(folder.names) - names
+        assert checkpoint == first.path / "folds" / str(tested[out]) / "checkpoint.safetensors"
+    assert begun[3] == (set(folder.names), first.checkpoint)
+
+
+def test_only_a_finished_run_of_the_same_folds_can_be_gone_on_from(tmp_path, folder):
+    first = start(tmp_path / "first")
+    run = start(tmp_path / "run")
+
+    def learn_on(config=TINY, part=folder, folds=3):
+        list(learn(part, config, run, folds=folds, start=first.path))
+
+    with pytest.raises(DataFolderError, match=r"folds\.json"):
+        learn_on()
+    list(learn(folder, replace(TINY, epochs=1), first, folds=3))
+    with pytest.raises(SettingError, match="U-Net of width 2, not 4"):
+        learn_on(replace(TINY, width=4))
+    with pytest.raises(DataFolderError, match="other patient folds"):
+        learn_on(part=folder.take(folder.patients != "p1"), folds=2)
+    first.checkpoint.unlink()
+    with pytest.raises(DataFolderError, match=r"checkpoint\.safetensors is missing"):
+        learn_on()
 
 
 def test_a_stopped_cross_validation_is_not_tested_again(tmp_path, folder, monkeypatch):

@@ -60,6 +60,9 @@ def train(  # noqa: PLR0917
     mpp: Annotated[float, _MPP] = 0.25,
     patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
     settings: Settings = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the networks of an earlier run, same folds.")
+    ] = None,
     name: Name = "",
     source: Source = "",
     terms: Terms = "",
@@ -89,10 +92,13 @@ def train(  # noqa: PLR0917
         "mpp": mpp,
         "patient": patient,
         "data": str(folder),
+        "start": str(start or ""),
     }
     run.start(asked, resume=resume)
     data = TrainingData(name=source or folder.name, terms=terms or "not stated")
-    learning = learn(read, config, run, folds=number, device=device, name=name, data=data)
+    learning = learn(
+        read, config, run, folds=number, start=start, device=device, name=name, data=data
+    )
     finished = follow(learning, as_json=events)
     if not events:
         from rich.console import Console

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +27,7 @@ from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.nuclei.evaluate import Scored, foretell, report, score
 from napari_pathogan.nuclei.metrics import pixel_table
 from napari_pathogan.nuclei.network import MULTIPLE
+from napari_pathogan.nuclei.starts import Starts, earlier, going_on, in_common, keep_folds
 from napari_pathogan.nuclei.train import train
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 DEFAULT_THRESHOLD = 0.5
 THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
-_LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights
 _STEPS = 255  # probabilities are kept as bytes
 
 
@@ -50,6 +49,7 @@ def learn(
     run: RunFolder,
     *,
     folds: int = 0,
+    start: Path | None = None,
     device: str = "auto",
     name: str = "",
     data: TrainingData | None = None,
@@ -61,6 +61,8 @@ def learn(
     folds
         First cross-validate over so many patient folds, which gives the model its operating
         point and the figures on its card. 0: neither.
+    start
+        Folder of an earlier run of the same folds whose networks to begin with.
     name
         Of the model; the run's folder name by default.
     data
@@ -74,15 +76,17 @@ def learn(
     check(folder, config, folds)
     for line in folder.skipped:
         yield Warn(f"left out {line}")
-    done, threshold, start = None, DEFAULT_THRESHOLD, None
-    if folds:
-        fold = patient_folds(folder.patients, folds)
-        starts = yield from _in_common(folder, fold, config, run, device)
+    done, threshold, starts = None, DEFAULT_THRESHOLD, Starts()
+    fold = patient_folds(folder.patients, folds) if folds else None
+    if start is not None:
+        starts = earlier(start, folder, fold, config)
+    if fold is not None:
+        if start is None:
+            starts = yield from in_common(folder, fold, config, run, device)
         found = yield from _cross_validate(folder, fold, config, run, starts, device)
         threshold, done = _calibrated(folder, fold, found, run)
-        start = starts.get(0)
-    whole = _going_on(config, start, config.final_epochs)
-    learning = train(folder, whole, run, device=device, start=start)
+    whole = going_on(config, starts.whole, config.final_epochs)
+    learning = train(folder, whole, run, device=device, start=starts.whole)
     finished = yield from one_part(learning, folds, folds + 1)
     data = data or TrainingData(name="images with masks", terms="not stated")
     data = data.model_copy(update={"patients": folder.names, "n_images": len(folder)})
@@ -138,53 +142,26 @@ def check(folder: NucleiFolder, config: TrainConfig, folds: int) -> None:
         patient_folds(folder.patients, folds)
 
 
-def _in_common(
-    folder: NucleiFolder, fold: np.ndarray, config: TrainConfig, run: RunFolder, device: str
-) -> Generator[Event, None, dict[int, Path]]:
-    """Train a network on each half of the folds.
-
-    Returns
-    -------
-    The checkpoint each fold begins with: of the network that saw nothing of its half.
-    """
-    starts: dict[int, Path] = {}
-    folds = int(fold.max()) + 1
-    if not config.common_epochs:
-        return starts
-    common = replace(config, epochs=config.common_epochs)
-    for half in (0, 1):
-        part = RunFolder(run.path / "common" / str(half))
-        part.start(common.to_json(), resume=True)
-        training = train(folder.take(fold % 2 != half), common, part, device=device)
-        yield from one_part(training, 0, folds + 1, f"in common {half + 1} of 2")
-        starts |= dict.fromkeys(range(half, folds, 2), part.checkpoint)
-    return starts
-
-
-def _going_on(config: TrainConfig, start: Path | None, epochs: int = 0) -> TrainConfig:
-    """How a network learns that does, or does not, begin with another's weights."""
-    lr = config.lr if start is None else config.lr * _LR_GOING_ON
-    return replace(config, lr=lr, epochs=epochs or config.epochs)
-
-
 def _cross_validate(  # noqa: PLR0917
     folder: NucleiFolder,
     fold: np.ndarray,
     config: TrainConfig,
     run: RunFolder,
-    starts: dict[int, Path],
+    starts: Starts,
     device: str,
 ) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Train a network a fold; returns each image's probabilities, uint8 (3, H, W)."""
     found: dict[str, np.ndarray] = {}
     folds = int(fold.max()) + 1
+    keep_folds(run, folder, fold)
     for k in range(folds):
         part = RunFolder(run.path / "folds" / str(k))
         part.start(config.to_json(), resume=True)
         kept = part.path / "out_of_fold.safetensors"
         if not kept.exists():  # what a stopped run has tested is not tested again
-            own = _going_on(config, starts.get(k))
-            training = train(folder.take(fold != k), own, part, device=device, start=starts.get(k))
+            start = starts.folds.get(k)
+            own = going_on(config, start)
+            training = train(folder.take(fold != k), own, part, device=device, start=start)
             finished = yield from one_part(training, k, folds + 1)
             _test(folder.take(fold == k), finished.result, kept, device)
         found |= {name: plane.numpy() for name, plane in load_file(kept).items()}
