@@ -112,6 +112,7 @@ def learn(
         finished.result.state_dict(),
         width=config.width,
         squares=config.squares,
+        crop=config.crop,
         threshold=threshold,
     )
     summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}

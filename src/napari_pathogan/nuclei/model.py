@@ -156,6 +156,7 @@ def save(
     *,
     width: int,
     squares: int,
+    crop: int,
     threshold: float,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
@@ -168,7 +169,7 @@ def save(
             "architecture": ARCHITECTURE,
             "arguments": {"width": width, "squares": squares},
             "mpp": MPP,
-            "patch_px": CROP_PX,
+            "patch_px": crop,
             "classes": CLASSES,
             "input_range": (-1.0, 1.0),
             "operating_point": threshold,
