@@ -35,10 +35,11 @@ class Simulated:
     criterion: float
     seed: int
 
-    def judge(self, generated, trial):
-        """Choice and confidence; the same for the same trial, whoever asks and when."""
-        rng = np.random.default_rng([self.seed, trial])
-        evidence = rng.normal() + self.d_prime * (0.5 if generated else -0.5) - self.criterion
+    def judge(self, truth):
+        """Choice and confidence; always the same for the same image, as orders are random."""
+        number = int(Path(truth.origin).stem)
+        noise = np.random.default_rng([self.seed, truth.real, number]).normal()
+        evidence = noise + self.d_prime * (-0.5 if truth.real else 0.5) - self.criterion
         confidence = 1 + int(np.searchsorted((0.25, 0.6, 1.0, 1.6), abs(evidence)))
         return ("generated" if evidence > 0 else "real"), confidence
 
@@ -47,8 +48,8 @@ READERS = {
     reader.name: reader
     for reader in (
         Simulated("guesser", 0.0, 0.0, 1),
-        Simulated("good", 2.0, 0.0, 2),
-        Simulated("says real", 1.0, 0.6, 3),
+        Simulated("good", 2.0, 0.0, 6),
+        Simulated("says real", 1.0, 0.6, 4),
     )
 }
 
@@ -101,9 +102,10 @@ def play(dock, reader, truths, stop_after=None):
             press(window, Qt.Key.Key_Return)
         wait(lambda: reading.on_screen)
         truth = truths.of(viewer.layers["Image"].data)
-        choice, confidence = reader.judge(not truth.real, reading.session.answered)
         if truth.source == CONTROL:
-            choice = "real" if truth.real else "generated"
+            choice, confidence = ("real" if truth.real else "generated"), 5
+        else:
+            choice, confidence = reader.judge(truth)
         press(window, Qt.Key.Key_R if choice == "real" else Qt.Key.Key_G)
         press(window, getattr(Qt.Key, f"Key_{confidence}"))
         press(window, Qt.Key.Key_Return)

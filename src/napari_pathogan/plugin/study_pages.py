@@ -97,12 +97,14 @@ class StartPage(Page):
         self.offer(())
 
     def offer(self, folders: Sequence[Path]) -> None:
-        """Offer studies, the latest first."""
+        """Offer studies, the latest first; the chosen one stays chosen."""
+        chosen = self.study.currentData()
         self.study.blockSignals(True)
         self.study.clear()
         for index, folder in enumerate(folders):
             self.study.addItem(shortened(folder.name), folder)
             self.study.setItemData(index, str(folder), Qt.ItemDataRole.ToolTipRole)
+        self.study.setCurrentIndex(folders.index(chosen) if chosen in folders else 0)
         self.study.blockSignals(False)
         for widget in (*self.rows, self.about, self.begin):
             widget.setVisible(bool(folders))

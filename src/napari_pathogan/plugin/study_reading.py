@@ -111,6 +111,7 @@ class Reading(QStackedWidget):
             show_error(str(error))
             return
         self.offer()
+        self.start.study.setCurrentIndex(0)
 
     def begin(self) -> None:
         """Ask for consent."""

@@ -154,7 +154,8 @@ class Stage(QObject):
         self._undo.append(lambda: _arrange(main, arrangement, hidden, front))
         for dock in hidden:
             dock.setHidden(dock is not self.frame)
-        bars = main.menuBar(), main.statusBar(), *_sliders(main)
+        title = self.frame.titleBarWidget()  # its buttons would end the session unasked
+        bars = main.menuBar(), main.statusBar(), title, *_sliders(main)
         for bar in (bar for bar in bars if bar is not None):
             self._undo.append(partial(bar.setHidden, bar.isHidden()))
             bar.hide()
@@ -271,13 +272,14 @@ class Stage(QObject):
         setattr(thing, name, value)
 
 
-def frames(dock: QWidget) -> tuple[QMainWindow, QWidget]:
+def frames(dock: QWidget) -> tuple[QMainWindow, QDockWidget]:
     """The main window that a dock belongs to (also when it floats), and the dock's own frame."""
     frame: QWidget = dock
     above = dock.parentWidget()
     while above is not None and not isinstance(above, QMainWindow):
         frame, above = above, above.parentWidget()
     assert above is not None, "the dock is in no window"
+    assert isinstance(frame, QDockWidget)
     return above, frame
 
 
