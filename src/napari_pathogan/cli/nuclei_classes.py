@@ -156,7 +156,7 @@ def grid(  # noqa: PLR0917
 
 
 @app.command()
-def rename(
+def rename(  # noqa: PLR0917
     model: _Model,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the renamed model.")],
     name: Annotated[
@@ -165,11 +165,27 @@ def rename(
     colour: Annotated[
         list[str] | None, typer.Option(help="Number, from 0, and colour: 0=#d62728.")
     ] = None,
+    like: Annotated[
+        str, typer.Option(help="First take the names that this model gives the nuclei of --on.")
+    ] = "",
+    on: Annotated[
+        Path | None, typer.Option(help="Folder of nuclei, as for train, for --like.")
+    ] = None,
+    mpp: _ImageMpp = None,
 ) -> None:
     """Give the classes of a model your own names and colours; they stay with the model."""
+    from napari_pathogan.nuclei.classes.crossval import named_like
+    from napari_pathogan.nuclei.classes.data import read_nuclei
     from napari_pathogan.nuclei.classes.model import ClassModel
 
+    if bool(like) != (on is not None):
+        raise typer.BadParameter("--like and --on go together")
     loaded = ClassModel.load(model, device="cpu")
+    if on is not None:
+        other = ClassModel.load(like, device="cpu")
+        pair = read_nuclei(on, loaded.mpp, mpp), read_nuclei(on, other.mpp, mpp)
+        loaded, agreement = named_like(loaded, pair[0], other, pair[1])
+        typer.echo(f"{agreement:.1%} of {len(pair[0])} nuclei are called the same by {like}")
     renamed = loaded.renamed(
         _changed(loaded.names, name or []), _changed(loaded.colours, colour or [])
     )

@@ -36,7 +36,9 @@ def test_beyond_the_border_the_image_is_mirrored():
 
 def test_no_nucleus_is_no_crop():
     assert cut(np.zeros((50, 50, 3), np.uint8), np.empty((0, 2))).shape == (0, 40, 40, 3)
-    assert cut(np.full((1, 1, 3), 7, np.uint8), np.array([[0, 0]])).tolist() == [[[[7] * 3] * 40] * 40]
+    assert cut(np.full((1, 1, 3), 7, np.uint8), np.array([[0, 0]])).tolist() == [
+        [[[7] * 3] * 40] * 40
+    ]
 
 
 def test_cut_from_a_slide_is_cut_from_its_image():

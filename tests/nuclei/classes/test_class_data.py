@@ -106,7 +106,7 @@ def test_folders_that_are_none(tmp_path, points):
     with pytest.raises(DataFolderError, match="is not a folder"):
         read_nuclei(tmp_path / "nowhere", 0.55)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataFolderError, match="no nucleus in .*expected images/ with points/"):
+    with pytest.raises(DataFolderError, match=r"no nucleus in .*expected images/ with points/"):
         read_nuclei(tmp_path / "empty", 0.55)
     (points / "images" / "im3.png").unlink()
     with pytest.raises(DataFolderError, match=r"holds no image for im3\.csv"):

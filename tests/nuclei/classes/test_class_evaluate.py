@@ -48,7 +48,11 @@ def test_figures_are_those_of_scikit_learn():
     called[:200] = truth[:200]
     table = tally(truth, called, np.zeros(300, int), (1, 3, 3))
     got = {name: float(value[0]) for name, value in figures(table, NAMES).items()}
-    for kind, score in (("f1", f1_score), ("precision", precision_score), ("sensitivity", recall_score)):
+    for kind, score in (
+        ("f1", f1_score),
+        ("precision", precision_score),
+        ("sensitivity", recall_score),
+    ):
         wanted = score(truth, called, average=None)
         assert [got[f"{kind}_{name}"] for name in NAMES] == pytest.approx(wanted)
     assert got["accuracy"] == pytest.approx((truth == called).mean())
@@ -114,7 +118,9 @@ class Oracle:
     def probability(self, crops, stain=None):
         around = crops[:, 5:12, 5:12].mean((1, 2, 3))
         kind = np.digitize(around, [170, 212])
-        order = np.array([0, 2, 1])[kind]  # dark: epithelial; middle: fibroblast; pale: inflammatory
+        order = np.array([0, 2, 1])[
+            kind
+        ]  # dark: epithelial; middle: fibroblast; pale: inflammatory
         return np.eye(3, dtype=np.float32)[order] * 0.8 + 0.2 / 3
 
 
@@ -128,7 +134,9 @@ def test_a_model_is_taken_by_its_names(nuclei, raw_model):
     assert found["accuracy_matched"]["value"] == pytest.approx(right.mean())
     assert found["confidence"]["value"] == pytest.approx(0.8 + 0.2 / 3, abs=1e-5)
     assert found["ece"]["value"] == pytest.approx(abs(right.mean() - 0.8 - 0.2 / 3), abs=1e-5)
-    assert {"f1_epithelial", "precision_fibroblast", "sensitivity_inflammatory", "nmi"} <= set(found)
+    assert {"f1_epithelial", "precision_fibroblast", "sensitivity_inflammatory", "nmi"} <= set(
+        found
+    )
     assert {"kmeans_pixels_accuracy", "kmeans_pixels_f1_epithelial"} <= set(found)
     confusion = sum(v for k, v in found.items() if k.startswith("confusion_"))
     assert confusion == found["n_nuclei"] == 180
@@ -162,7 +170,9 @@ def test_one_image_gets_no_intervals(nuclei, raw_model):
 
 def test_nuclei_without_classes_can_not_be_scored(nuclei, raw_model):
     part = type(nuclei)(**{**vars(nuclei), "classes": np.full(len(nuclei), "")})
-    with pytest.raises(DataFolderError, match="no nucleus of the classes .*the classes here: none"):
+    with pytest.raises(
+        DataFolderError, match=r"no nucleus of the classes .*the classes here: none"
+    ):
         evaluate(part, Oracle(raw_model))
 
 

@@ -51,7 +51,9 @@ def test_a_slides_colours_are_carried_to_the_models(raw_model):
     settings = {**raw_model.card.settings, "normalise": True}
     raw_model.card = raw_model.card.model_copy(update={"settings": settings})
     own = raw_model.reference
-    assert raw_model.probability(crops, own) == pytest.approx(raw_model.probability(crops), abs=1e-4)
+    assert raw_model.probability(crops, own) == pytest.approx(
+        raw_model.probability(crops), abs=1e-4
+    )
     pale = SlideColours(own.mean + 0.2, own.covariance / 4)
     assert not np.allclose(raw_model.probability(crops, pale), raw_model.probability(crops))
     settings["normalise"] = False
@@ -138,9 +140,13 @@ def test_the_grid_has_classes_across_and_z_down(raw_model):
 
 
 def test_a_grid_of_given_nuclei():
-    crops = np.arange(2 * 3, dtype=np.uint8).reshape(2, 3, 1, 1, 1) * np.ones((1, 1, 5, 5, 3), np.uint8)
+    crops = np.arange(2 * 3, dtype=np.uint8).reshape(2, 3, 1, 1, 1) * np.ones(
+        (1, 1, 5, 5, 3), np.uint8
+    )
     picture = grid_picture(crops, ["#000000"] * 3)
-    assert [int(picture[8 + 7 * r, 4 + 7 * c, 0]) for r in (0, 1) for c in (0, 1, 2)] == list(range(6))
+    assert [int(picture[8 + 7 * r, 4 + 7 * c, 0]) for r in (0, 1) for c in (0, 1, 2)] == list(
+        range(6)
+    )
 
 
 def test_typical_and_doubtful_nuclei():

@@ -79,7 +79,11 @@ def test_the_gradient_penalty_passes_gradcheck():
     critic = torch.nn.Sequential(
         torch.nn.Conv2d(3, 2, 3, 2), torch.nn.Softplus(), torch.nn.Flatten(), torch.nn.LazyLinear(1)
     ).double()
-    real, fake, mix = torch.rand(2, 3, 5, 5).double(), torch.rand(2, 3, 5, 5).double(), torch.rand(2)
+    real, fake, mix = (
+        torch.rand(2, 3, 5, 5).double(),
+        torch.rand(2, 3, 5, 5).double(),
+        torch.rand(2),
+    )
     critic(real)
     names = [name for name, _ in critic.named_parameters()]
 
@@ -98,7 +102,9 @@ def test_a_critic_of_slope_one_has_no_penalty():
     real, fake = torch.rand(4, 3, 40, 40), torch.rand(4, 3, 40, 40)
     pixels = real[0].numel()
     flat = gradient_penalty(lambda p: p.sum((1, 2, 3)) / pixels**0.5, real, fake, torch.rand(4))
-    steep = gradient_penalty(lambda p: 3 * p.sum((1, 2, 3)) / pixels**0.5, real, fake, torch.rand(4))
+    steep = gradient_penalty(
+        lambda p: 3 * p.sum((1, 2, 3)) / pixels**0.5, real, fake, torch.rand(4)
+    )
     assert flat.item() == pytest.approx(0, abs=1e-8)
     assert steep.item() == pytest.approx(4, rel=1e-4)
 

@@ -231,7 +231,37 @@ def named(trained: model.ClassModel, nuclei: Nuclei, names: Sequence[str]) -> mo
     """Name a model's clusters after the labels that its own training images have."""
     known = labelled(nuclei, names)
     found = logits_of(nuclei.take(known.which), trained).argmax(1)
-    table = contingency(found, known.classes, (len(trained.names), len(names)))
+    return _called(
+        trained, contingency(found, known.classes, (len(trained.names), len(names))), names
+    )
+
+
+def named_like(
+    trained: model.ClassModel, nuclei: Nuclei, other: model.ClassModel, same: Nuclei
+) -> tuple[model.ClassModel, float]:
+    """Name a model's clusters after what another model calls the same nuclei.
+
+    Parameters
+    ----------
+    nuclei, same
+        The same nuclei in the same order, at the scale of ``trained`` and of ``other``.
+
+    Returns
+    -------
+    model, agreement
+        With the names and colours of ``other``; share of nuclei that both call the same.
+    """
+    found, wanted = logits_of(nuclei, trained).argmax(1), logits_of(same, other).argmax(1)
+    table = contingency(found, wanted, (len(trained.names), len(other.names)))
+    done = _called(trained, table, other.names)
+    colour = dict(zip(other.names, other.colours, strict=True))
+    colours = [colour.get(n, c) for n, c in zip(done.names, done.colours, strict=True)]
+    classes = hungarian(table)
+    return done.renamed(done.names, colours), float((classes[found] == wanted).mean())
+
+
+def _called(trained: model.ClassModel, table: np.ndarray, names: Sequence[str]) -> model.ClassModel:
+    """Name clusters by a table of (clusters, names) counts; names given twice are numbered."""
     called: list[str] = []
     for cluster, label in enumerate(hungarian(table)):
         title = names[label] if label >= 0 else f"class {cluster + 1}"

@@ -237,13 +237,12 @@ def _from_masks(
     found = read_folder(folder, mpp=image_mpp or mpp)
     parts = []
     for image in found.images:
-        pixels, mask = image.at(mpp)
-        mask = np.maximum(mask, 0)
+        mask = np.maximum(image.mask, 0)
         numbered = split(mask) if is_binary(mask) else mask
         ids, counts = np.unique(numbered[numbered > 0], return_counts=True)
         ids = ids[counts >= _MIN_PX]
         centres = np.array(center_of_mass(numbered > 0, numbered, ids)).reshape(-1, 2)
-        slide = Slide.from_arrays([pixels], name=image.name, mpp=mpp)
+        slide = Slide.from_arrays([image.pixels], name=image.name, mpp=image.mpp)
         parts.append(nuclei_of(slide, centres, [UNKNOWN] * len(ids), mpp))
     return parts, list(found.skipped)
 

@@ -1,0 +1,205 @@
+"""Training: the paper's recipe and ours, resumed, previewed; what goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from kinds import NAMES
+
+from napari_pathogan.engine.events import Finished, Metrics, Preview, Progress, Warn
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.settings import SettingError, adjusted
+from napari_pathogan.errors import DataFolderError, NoTissueError, TrainingDivergedError
+from napari_pathogan.nuclei.classes.augment import Palette, middle, vary
+from napari_pathogan.nuclei.classes.crossval import learn
+from napari_pathogan.nuclei.classes.describe import describe, suggest
+from napari_pathogan.nuclei.classes.evaluate import evaluate
+from napari_pathogan.nuclei.classes.losses import information_loss
+from napari_pathogan.nuclei.classes.model import ClassModel
+from napari_pathogan.nuclei.classes.recipe import RECIPES, TrainConfig
+from napari_pathogan.nuclei.classes.train import Trainer, train
+
+PAPER = replace(
+    TrainConfig(), width=4, batch=12, epochs=2, critic_steps=2, lr_g=2e-3, lr_d=2e-3, lr_q=4e-3
+)
+QUICK = replace(RECIPES["quick"], width=4, epochs=2, batch=20)
+
+
+def start(folder, config):
+    run = RunFolder(folder)
+    run.start(config.to_json(), resume=True)
+    return run
+
+
+def test_the_defaults_are_the_papers():
+    c = TrainConfig()
+    assert (c.lr_g, c.lr_d, c.lr_q, c.betas) == (1e-4, 1e-4, 2e-4, (0.5, 0.9))
+    assert (c.latent, c.classes, c.critic_steps, c.penalty) == (16, 3, 5, 10)
+    assert (c.head, c.rounds, c.noise, c.penalty_every) == ("flat", 0, 0, 1)
+    assert adjusted(c, ["head=pooled", "lr_q=0.01"]) == replace(c, head="pooled", lr_q=0.01)
+
+
+def test_figures_suggest_the_kinds(nuclei):
+    suggested = suggest(describe(nuclei.wide), 3)
+    assert suggested.sum(1) == pytest.approx(np.ones(len(nuclei)), abs=1e-5)
+    found = suggested.argmax(1)
+    for kind in NAMES:
+        own = found[nuclei.classes == kind]
+        assert np.bincount(own, minlength=3).max() > 0.9 * len(own)
+    crowded = [describe(nuclei.wide[found == i])[:, 0].mean() for i in range(3)]
+    assert crowded == sorted(crowded, reverse=True)
+
+
+@pytest.mark.parametrize("config", [PAPER, QUICK], ids=["paper", "quick"])
+def test_events_of_a_run(tmp_path, nuclei, config):
+    run = start(tmp_path, replace(config, preview_every=2))
+    events = list(train(nuclei, config, run))
+    assert isinstance(events[-1], Finished)
+    epochs = [e for e in events if isinstance(e, Metrics) and e.step]
+    assert [e.step for e in epochs] == [1, 2]
+    assert {"d", "g", "penalty", "information"} <= set(epochs[0].values)
+    (preview,) = (e for e in events if isinstance(e, Preview))
+    assert preview.path.is_file()
+    assert preview.image.shape == (6 + 42 * 8, 2 + 42 * 3, 3)
+    progress = [e for e in events if isinstance(e, Progress)]
+    assert progress[-1].done == progress[-1].total
+    assert len(run.metrics.read_text().splitlines()) == 2
+
+
+def test_mutual_information_rises(nuclei, cpu):
+    """A short game: what is drawn comes to show its class."""
+    torch.manual_seed(0)
+    trainer = Trainer(nuclei, replace(PAPER, information=3.0), cpu)
+
+    def information():
+        with torch.no_grad():
+            fake, _, asked = trainer._draw(300)
+            return information_loss(trainer.critic(fake)[1], asked).item()
+
+    before = information()
+    for i in range(100):
+        trainer.step(torch.randint(len(nuclei), (2, 12)), i)
+    assert before > 1.0
+    assert information() < 0.6
+
+
+def test_the_game_leaves_a_fitted_class_head_alone(nuclei, cpu):
+    trainer = Trainer(nuclei, QUICK, cpu)
+    list(trainer.anchor(nuclei))
+    names = ("hidden", "classify", "shift", "scale")
+    before = {k: v.clone() for k, v in trainer.critic.state_dict().items() if k.startswith(names)}
+    trainer.step(trainer.batches()[0], 0)
+    after = trainer.critic.state_dict()
+    assert len(before) == 6
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+    assert not torch.equal(after["trunk.0.weight"], trainer.averages[1].shadow["trunk.0.weight"])
+
+
+def test_each_network_learns_only_in_its_own_step(nuclei, cpu):
+    trainer = Trainer(nuclei, PAPER, cpu)
+    g = {k: v.clone() for k, v in trainer.generator.named_parameters()}
+    trainer._criticise(torch.arange(12), 0)
+    assert all(torch.equal(v, g[k]) for k, v in trainer.generator.named_parameters())
+    d = {k: v.clone() for k, v in trainer.critic.named_parameters()}
+    trainer._generate(12)
+    assert all(torch.equal(v, d[k]) for k, v in trainer.critic.named_parameters())
+    assert not all(torch.equal(v, g[k]) for k, v in trainer.generator.named_parameters())
+
+
+@pytest.mark.parametrize("config", [PAPER, QUICK], ids=["paper", "quick"])
+def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path, nuclei, config):
+    config = replace(config, ema=0.9)
+    whole = list(train(nuclei, config, start(tmp_path / "whole", config)))[-1].result
+    run = start(tmp_path / "halves", config)
+    for event in train(nuclei, config, run):
+        if isinstance(event, Metrics) and event.step == 2:
+            break  # the second epoch is lost
+    torch.rand(100)  # whatever else happens to draw
+    events = list(train(nuclei, config, run))
+    assert isinstance(events[0], Warn)
+    again = events[-1].result
+    for one, other in ((whole.critic, again.critic), (whole.generator, again.generator)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_five_classes(tmp_path, nuclei):
+    config = replace(QUICK, classes=5, epochs=1)
+    done = list(train(nuclei, config, start(tmp_path, config)))[-1].result
+    assert done.critic.classify.out_features == done.generator.classes == 5
+
+
+def test_another_view_is_the_same_nucleus(nuclei):
+    torch.manual_seed(0)
+    pictures, image = torch.from_numpy(nuclei.pictures[:8]), torch.zeros(8, dtype=torch.long)
+    x = Palette(nuclei, normalise=False).recolour(pictures, image)
+    assert torch.equal(
+        (middle(x) * 255).round().byte(), torch.from_numpy(nuclei.crops[:8]).permute(0, 3, 1, 2)
+    )
+    plain = vary(x, 0.0)
+    assert plain.shape == (8, 3, 40, 40)
+    spread = (plain.std((1, 2, 3)) / 2 - x.std((1, 2, 3))).abs()
+    assert spread.max() < 0.05
+    assert not torch.equal(vary(x, 1.0), plain)
+
+
+def test_each_image_is_carried_from_its_own_colours_to_the_average(nuclei):
+    palette = Palette(nuclei, normalise=True)
+    for i, name in enumerate(nuclei.names):
+        moved = palette.matrix[i].numpy() @ nuclei.stains[name].mean + palette.offset[i].numpy()
+        assert moved == pytest.approx(palette.reference.mean, abs=1e-5)
+    plain = Palette(nuclei, normalise=False)
+    assert torch.equal(plain.matrix, torch.eye(3).expand(6, 3, 3))
+    assert not plain.offset.any()
+
+
+def test_too_few_nuclei(tmp_path, nuclei):
+    for n in (0, 1, 23):
+        with pytest.raises(DataFolderError, match=f"{n} nuclei are too few to find 3 classes"):
+            list(train(nuclei.take(np.arange(n)), QUICK, start(tmp_path, QUICK)))
+
+
+def test_settings_that_do_not_go_together(tmp_path, nuclei):
+    with pytest.raises(SettingError, match="needs head=figures"):
+        list(train(nuclei, replace(QUICK, head="flat"), start(tmp_path, QUICK)))
+
+
+def test_white_images_have_no_nuclei_to_learn(tmp_path, nuclei):
+    blank = type(nuclei)(**{**vars(nuclei), "stains": dict.fromkeys(nuclei.names)})
+    with pytest.raises(NoTissueError, match="no tissue around any nucleus"):
+        list(train(blank, QUICK, start(tmp_path, QUICK)))
+
+
+def test_a_nan_loss_stops(tmp_path, nuclei):
+    broken = replace(PAPER, penalty=float("nan"))
+    with pytest.raises(TrainingDivergedError, match="epoch 1: the"):
+        list(train(nuclei, replace(broken, lr_d=float("nan")), start(tmp_path, PAPER)))
+
+
+def test_learning_ends_with_a_named_model(tmp_path, nuclei):
+    run = start(tmp_path / "run", QUICK)
+    config = replace(QUICK, epochs=1)
+    events = list(learn(nuclei, config, run, seeds=2, name="made up", device="cpu"))
+    report = events[-1].result
+    assert report.metrics["accuracy"].value > 0.9
+    assert report.counts["n_seeds"] == 2
+    assert report.counts["n_nuclei"] == 180
+    scored = sum(v for k, v in report.counts.items() if k.startswith("confusion_"))
+    assert scored == 90  # of six images in five folds, two are in the first and one in the second
+    model = ClassModel.load(run.path, device="cpu")
+    assert model.card.name == "made up"
+    assert sorted(model.names) == sorted(NAMES)
+    assert model.card.metrics["accuracy"].value == report.metrics["accuracy"].value
+    assert evaluate(nuclei, model, seeds=1, rounds=0).metrics["accuracy"].value > 0.9
+
+
+def test_nuclei_without_labels_are_numbered(tmp_path, nuclei):
+    plain = type(nuclei)(**{**vars(nuclei), "classes": np.full(len(nuclei), "")})
+    config = replace(QUICK, epochs=0)
+    list(learn(plain, config, start(tmp_path, config), device="cpu"))
+    assert ClassModel.load(tmp_path, device="cpu").names == ("class 1", "class 2", "class 3")
+    with pytest.raises(DataFolderError, match="no nucleus of the classes"):
+        list(learn(plain, config, start(tmp_path / "b", config), seeds=1))
