@@ -13,7 +13,6 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_pathogan.errors import StudyError
@@ -188,33 +187,36 @@ def order(manifest: Manifest, reader: str) -> tuple[Showing, ...]:
     away from the first. Which side of a pair is real is balanced within a block, and whole blocks
     are mirrored.
     """
-    seed = hashlib.sha256(f"{manifest.order_seed}:{reader_code(reader)}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(seed))
-    practice = [item for item in manifest.items if item.kind == "practice"]
-    first = [_shown(practice[i], 1, -1, mirrored=False) for i in rng.permutation(len(practice))]
-    tries = (_shuffled(manifest, rng) for _ in range(_TRIES))
+    seed = f"{manifest.order_seed}:{reader_code(reader)}"
+    practice = sorted(
+        (item for item in manifest.items if item.kind == "practice"),
+        key=lambda item: _rank(seed, "practice", item.id),
+    )
+    first = (_shown(item, 1, -1, mirrored=False) for item in practice)
+    tries = (_shuffled(manifest, f"{seed}:{number}") for number in range(_TRIES))
     return (*first, *max(tries, key=_least_distance))
 
 
-def _shuffled(manifest: Manifest, rng: np.random.Generator) -> list[Showing]:
+def _rank(*what: object) -> int:
+    """A random-looking number that no version of any library changes: orders must stay."""
+    return int.from_bytes(hashlib.sha256(":".join(map(str, what)).encode()).digest())
+
+
+def _shuffled(manifest: Manifest, seed: str) -> list[Showing]:
     items = [item for item in manifest.items if item.kind != "practice"]
-    names = sorted({item.block for item in items})
-    places = {
-        name: int(place) for name, place in zip(names, rng.permutation(len(names)), strict=True)
-    }
-    mirrored = {name: bool(rng.integers(2)) for name in names}
+    names = sorted({item.block for item in items}, key=lambda name: _rank(seed, "block", name))
     blocks: list[list[tuple[Item, bool]]] = [[] for _ in names]
     for item in items:
-        place = places[item.block]
-        blocks[place].append((item, mirrored[item.block]))
+        place = names.index(item.block)
+        mirror = bool(_rank(seed, "side", item.block) % 2)
+        blocks[place].append((item, mirror))
         if item.repeated:
             far = (place + (len(names) + 1) // 2) % len(names)
-            blocks[far].append((item, not mirrored[item.block]))
+            blocks[far].append((item, not mirror))
     shown: list[Showing] = []
     seen: set[str] = set()
     for place, block in enumerate(blocks):
-        for i in rng.permutation(len(block)):
-            item, mirror = block[i]
+        for item, mirror in sorted(block, key=lambda x: _rank(seed, x[0].id, x[1])):
             shown.append(_shown(item, 1 + (item.id in seen), place, mirrored=mirror))
             seen.add(item.id)
     return shown

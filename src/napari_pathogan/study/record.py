@@ -215,7 +215,7 @@ class Session:
         """
         code = reader_code(reader)
         path = study.folder / READERS / f"{_stem(code)}.{machine()}.jsonl"
-        lock = _locked(path, reader)
+        lock = _locked(path.parent / f"{_stem(code)}.lock", reader)
         try:
             return cls._start(study, " ".join(reader.split()), path, lock)
         except BaseException:
@@ -373,13 +373,13 @@ class Session:
 
 
 def _locked(path: Path, reader: str) -> FileLock:
-    """Lock a record; the system lets go of it when the process ends, however it ends."""
-    lock = FileLock(path.with_suffix(".lock"), timeout=0, thread_local=False)
+    """Lock a reader; the system lets go of it when the process ends, however it ends."""
+    lock = FileLock(path, timeout=0, thread_local=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        msg = f"{reader} has a session open already on this computer; close that one first"
+        msg = f"{reader} has a session open already; close that one first"
         raise SessionError(msg) from None
     except OSError as error:
         raise output_error(path, error) from error
