@@ -19,7 +19,11 @@ from napari_pathogan.study.design import make_config, new_study
 from napari_pathogan.study.record import Session, Study
 from napari_pathogan.study.report import report
 
-pytestmark = [pytest.mark.gui, pytest.mark.skipif(os.name != "posix", reason="kill -9")]
+pytestmark = [
+    pytest.mark.gui,
+    pytest.mark.timeout(600),  # some 270 images are drawn, also on a busy machine
+    pytest.mark.skipif(os.name != "posix", reason="kill -9"),
+]
 
 KILLED_AFTER = 17
 

@@ -16,7 +16,13 @@ from napari_pathogan.plugin import study_recent as recent
 from napari_pathogan.plugin.study_keys import Keys
 from napari_pathogan.plugin.study_pages import ConsentPage, RestPage, StartPage, TrialPage
 from napari_pathogan.plugin.study_stage import Stage, View
-from napari_pathogan.plugin.study_words import break_text, end_text, intro_text, pause_text
+from napari_pathogan.plugin.study_words import (
+    break_text,
+    end_text,
+    intro_text,
+    pause_text,
+    practice_of,
+)
 from napari_pathogan.study.record import Session, Study
 
 if TYPE_CHECKING:
@@ -143,7 +149,6 @@ class Reading(QStackedWidget):
         with self._or_leave():
             assert self.session is not None
             assert self.stage is not None
-            assert self.study is not None
             trial = self.session.trial
             assert trial is not None
             if trial is not self._trial:  # not after a pause
@@ -152,7 +157,7 @@ class Reading(QStackedWidget):
                 self.page.clear()
             self._show_place(trial)
             self.setCurrentWidget(self.page)
-            smooth = self.study.manifest.interpolation == "linear"
+            smooth = self.session.study.manifest.interpolation == "linear"
             self.stage.show(trial.images, smooth=smooth)
 
     def confirm(self) -> None:
@@ -259,8 +264,8 @@ class Reading(QStackedWidget):
         self.setCurrentWidget(self.rest)
 
     def _show_place(self, trial: Trial) -> None:
-        assert self.study is not None
-        practice = sum(item.kind == "practice" for item in self.study.manifest.items)
+        assert self.session is not None
+        practice = practice_of(self.session)
         if trial.kind == "practice":
             self.page.show_place("Practice", trial.index, practice)
         else:
