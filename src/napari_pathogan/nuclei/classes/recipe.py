@@ -37,6 +37,11 @@ class TrainConfig:
         Weight of the mutual information between c and what is drawn.
     noise
         Weight of estimating z from the picture (the paper's outlook); 0 leaves it out.
+    reconstruction
+        Weight of drawing real nuclei anew from their estimated z and class, which teaches the
+        generator what nuclei look like long before the game alone would; needs ``noise``.
+    redrawn
+        Share of the epochs, at the beginning, in which nuclei are drawn anew and nothing else.
     head
         What the class head looks at: ``flat``, every feature at every place, as in the paper;
         ``pooled`` or ``figures``, the weaker, higher-level ones of its outlook
@@ -72,6 +77,8 @@ class TrainConfig:
     penalty_every: int = 1
     information: float = 1.0
     noise: float = 0.0
+    reconstruction: float = 0.0
+    redrawn: float = 0.0
     head: Head = "flat"
     normalise: bool = False
     jitter: float = 0.0
@@ -88,15 +95,18 @@ RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
         width=16,
-        epochs=16,
+        epochs=12,
         batch=32,
-        lr_g=5e-4,
+        lr_g=1e-3,
         lr_d=5e-4,
+        lr_q=1e-3,
         decay=True,
         ema=0.99,
         critic_steps=2,
         penalty_every=4,
         noise=0.1,
+        reconstruction=20.0,
+        redrawn=0.6,
         head="figures",
         normalise=True,
         jitter=0.3,

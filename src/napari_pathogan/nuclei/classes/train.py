@@ -25,6 +25,7 @@ from napari_pathogan.nuclei.classes.losses import (
     critic_loss,
     information_loss,
     noise_loss,
+    reconstruction_loss,
 )
 from napari_pathogan.nuclei.classes.model import PALETTE, as_bytes
 from napari_pathogan.nuclei.classes.network import Critic, Generator
@@ -124,14 +125,18 @@ class Trainer:
     def step(self, batch: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
         """Some critic steps, the generator's one; returns its losses."""
         losses: dict[str, torch.Tensor] = {}
+        if self.epoch < self.config.redrawn * self.config.epochs:
+            for index in batch:
+                losses = self._redraw(index)
+            return losses
         for i, index in enumerate(batch):
             losses |= self._criticise(index, number * self.config.critic_steps + i)
-        return losses | self._generate(batch.shape[1])
+        losses |= self._generate(batch.shape[1])
+        return losses | (self._redraw(batch[0]) if self.config.reconstruction else {})
 
     def _criticise(self, index: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
         c, to = self.config, self.device.torch
-        x = self.palette.recolour(self.pictures[index], self.image[index])
-        real = vary(x, c.jitter).to(to)
+        real = self._view(index)
         with torch.no_grad():
             fake, z, asked = self._draw(len(real))
         value, logits, noise = self.critic(torch.cat([real, fake]))
@@ -165,6 +170,22 @@ class Trainer:
         self.averages[0].update(self.generator)
         self.critic.requires_grad_(requires_grad=True)
         return {"g": loss.detach(), "information": information.detach()}
+
+    def _redraw(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Draw real nuclei anew from what the critic says of them; both learn."""
+        x = self._view(index)
+        _, logits, z = self.critic(x)
+        drawn = self.generator(z, logits.argmax(1))
+        loss = reconstruction_loss(drawn, x, z)
+        self.optimiser_d.zero_grad(set_to_none=True)
+        self._update(self.optimiser_g, self.config.reconstruction * loss)
+        self.optimiser_d.step()
+        return {"reconstruction": loss.detach()}
+
+    def _view(self, index: torch.Tensor) -> torch.Tensor:
+        """Real nuclei, varied: (N, 3, 40, 40) in [-1, 1]."""
+        x = self.palette.recolour(self.pictures[index], self.image[index])
+        return vary(x, self.config.jitter).to(self.device.torch)
 
     def _draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Nuclei of classes as common as they are among the real ones."""
