@@ -7,7 +7,7 @@ checkpoint ends with the same weights as one that was not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.idc.colour import SlideColours
 
+Network = TypeVar("Network", Discriminator, Generator)
 _SAMPLES = 16  # generated patches of each class in a preview
 
 
@@ -62,14 +63,14 @@ class Trainer:
         self.labels = torch.from_numpy(patches.labels.astype(np.float32))
         self.patient = torch.from_numpy(np.unique(patches.patients, return_inverse=True)[1])
         self.steps = max(1, len(patches) // config.batch)
-        self.d = Discriminator(config.width, config.dropout)
-        self.g = self._generator() if config.method == "cgan" else None
+        self.d = _placed(Discriminator(config.width, config.dropout), device)
+        self.g = _placed(self._generator(), device) if config.method == "cgan" else None
         self.fixed_z = torch.randn(2 * _SAMPLES, self.g.latent if self.g else 0)
-        self.ema = EMA(self.d.to(device.torch), config.ema)
+        self.ema = EMA(self.d, config.ema)
         self.optimisers = {"d": self._adam(self.d)}
         self.g_ema: EMA | None = None
         if self.g is not None:
-            self.g_ema = EMA(self.g.to(device.torch), config.ema)
+            self.g_ema = EMA(self.g, config.ema)
             self.optimisers["g"] = self._adam(self.g)
 
     def _generator(self, *, spectral: bool = True) -> Generator:
@@ -223,6 +224,12 @@ class Trainer:
             self.g_ema.load_state_dict(state["g_ema"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+
+
+def _placed(network: Network, device: Device) -> Network:
+    """On the device, channels last: a fifth faster on a CPU."""
+    network.to(device.torch)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def train(
