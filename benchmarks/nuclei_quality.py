@@ -11,46 +11,64 @@ import argparse
 import csv
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.engine.runs import load_state
-from napari_pathogan.nuclei.crossval import THRESHOLDS, best_threshold
+from napari_pathogan.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
 from napari_pathogan.nuclei.data import NucleiImage, read_folder
-from napari_pathogan.nuclei.evaluate import Scored, foretell, report, score
+from napari_pathogan.nuclei.evaluate import foretell, foretold, report, score
 from napari_pathogan.nuclei.instances import instances
-from napari_pathogan.nuclei.model import NucleiModel, probability
+from napari_pathogan.nuclei.model import ARCHITECTURE, TASK, NucleiModel
 from napari_pathogan.nuclei.network import UNet, folded_state
 
+if TYPE_CHECKING:
+    from napari_pathogan.nuclei.data import NucleiFolder
+    from napari_pathogan.nuclei.evaluate import Scored
 
-def fold_network(checkpoint: Path, width: int, squares: int) -> UNet:
+
+def fold_model(
+    checkpoint: Path, learnt: NucleiFolder, config: dict[str, Any], views: int
+) -> NucleiModel:
     """Load what a fold's training ended with."""
-    average = UNet(width, squares)
+    shape = (config["width"], config["squares"])
+    average = UNet(*shape)
     average.load_state_dict(load_state(checkpoint)["average"])
-    network = UNet(width, squares, normalised=False)
+    network = UNet(*shape, normalised=False)
     network.load_state_dict(folded_state(average))
-    return network
+    return NucleiModel(
+        ModelCard(name="fold", title="fold", task=TASK, architecture=ARCHITECTURE),
+        network,
+        choose_device("auto"),
+        DEFAULT_THRESHOLD,
+        views,
+        learnt.reference(),
+        config["normalise"],
+    )
 
 
-def folds(run: Path, data: Path, views: int) -> None:
+def folds(run: Path, data: Path, views: int, normalise: float | None) -> None:
     """Report out of fold, thresholds from the other folds."""
     config = json.loads((run / "config.json").read_text())
+    config["normalise"] = config["normalise"] if normalise is None else normalise
     folder = read_folder(data, mpp=config["mpp"])
     fold = patient_folds(folder.patients, config["folds"])
     tried: list[list[Scored]] = []
-    device = choose_device("auto")
-    for image, k in zip(folder.images, fold, strict=True):
+    fold_of: list[int] = []
+    for k in range(config["folds"]):
         checkpoint = run / "folds" / str(k) / "checkpoint.safetensors"
-        network = fold_network(checkpoint, config["width"], config["squares"])
-        planes = foretell(image, lambda x, n=network: probability(n, x, device, views=views))
-        tried.append(
-            [score(image, planes, t, instances_known=folder.instances) for t in THRESHOLDS]
-        )
+        model = fold_model(checkpoint, folder.take(fold != k), config, views)
+        for image, planes in foretold(folder.take(fold == k), model):
+            known = folder.instances
+            tried.append([score(image, planes, t, instances_known=known) for t in THRESHOLDS])
+            fold_of.append(k)
     counts = np.array([[one.pixels for one in row] for row in tried])
-    chosen = [best_threshold(counts[fold != k]) for k in fold]
+    chosen = [best_threshold(counts[np.array(fold_of) != k]) for k in fold_of]
     scored = [row[THRESHOLDS.index(t)] for row, t in zip(tried, chosen, strict=True)]
     print(report(scored, title=f"{views} views").to_json())
 
@@ -63,7 +81,7 @@ def points(data: Path, model: NucleiModel, mpp: float) -> None:
         with Image.open(file) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         image = NucleiImage(file.stem, file.stem, pixels, np.zeros(pixels.shape[:2], np.int32), mpp)
-        planes = foretell(image, model.probability)
+        planes = foretell(image, model.in_colours_of(pixels).probability)
         labels = instances(planes, mpp=mpp, threshold=model.threshold)
         with (data / "points" / f"{file.stem}.csv").open() as stream:
             rows = list(csv.DictReader(stream))
@@ -91,6 +109,7 @@ def main() -> None:
     of_folds.add_argument("run", type=Path)
     of_folds.add_argument("data", type=Path)
     of_folds.add_argument("--views", type=int, default=1)
+    of_folds.add_argument("--normalise", type=float)
     of_points = what.add_parser("points")
     of_points.add_argument("data", type=Path)
     of_points.add_argument("--model", default="nuclei-unet")
@@ -98,7 +117,7 @@ def main() -> None:
     of_points.add_argument("--views", type=int, default=1)
     asked = parser.parse_args()
     if asked.what == "folds":
-        folds(asked.run, asked.data, asked.views)
+        folds(asked.run, asked.data, asked.views, asked.normalise)
     else:
         points(asked.data, NucleiModel.load(asked.model, views=asked.views), asked.mpp)
 

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from napari_pathogan.engine.devices import Device
+from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.nuclei import model
 from napari_pathogan.nuclei.augment import Augment
-from napari_pathogan.nuclei.model import probability, view, view_back
+from napari_pathogan.nuclei.model import NucleiModel, probability, view, view_back
 from napari_pathogan.nuclei.network import UNet, folded_state
 from napari_pathogan.nuclei.recipe import TrainConfig
 from napari_pathogan.nuclei.train import Trainer
+from napari_pathogan.slides.slide_colours import SlideColours
 
 CPU = Device("cpu", torch.float32)
 
@@ -89,6 +91,25 @@ def test_many_images_are_the_same_as_one_by_one(monkeypatch):
     whole = probability(network, images, CPU)
     monkeypatch.setitem(model._MOST_PX, "cpu", 1)
     assert np.allclose(probability(network, images, CPU), whole, atol=1e-6)
+
+
+def test_a_slides_colours_are_carried_to_the_reference():
+    """A model in a pale slide's colours sees that slide as it would see the reference itself."""
+    rng = np.random.default_rng(0)
+    strong = rng.integers(60, 200, (1, 32, 32, 3), np.uint8)
+    pale = (strong * 0.5 + 120).astype(np.uint8)
+    card = ModelCard(name="x", title="x", task="nuclei", architecture="unet")
+    torch.manual_seed(0)
+    plain = NucleiModel(
+        card, UNet(2, normalised=False), CPU, 0.5, reference=SlideColours.measure(strong), share=1.0
+    )
+    expected = plain.probability(strong)
+    own = plain.in_colours_of(pale)
+    off, without = (np.abs(m.probability(pale) - expected).max() for m in (own, plain))
+    assert off < without / 5
+    white = np.full((1, 32, 32, 3), 255, np.uint8)
+    bare = plain.in_colours_of(white)  # no tissue: taken as it is
+    assert np.array_equal(bare.probability(pale), plain.probability(pale))
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -24,7 +24,7 @@ from napari_pathogan.engine.training import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.nuclei import model
 from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei
-from napari_pathogan.nuclei.evaluate import Scored, foretell, report, score
+from napari_pathogan.nuclei.evaluate import Scored, foretold, report, score
 from napari_pathogan.nuclei.metrics import pixel_table
 from napari_pathogan.nuclei.network import MULTIPLE
 from napari_pathogan.nuclei.starts import Starts, earlier, going_on, in_common, keep_folds
@@ -114,6 +114,8 @@ def learn(
         squares=config.squares,
         crop=config.crop,
         threshold=threshold,
+        reference=folder.reference() if config.normalise else None,
+        share=config.normalise,
     )
     summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}
     yield Finished(done, summary)
@@ -164,17 +166,34 @@ def _cross_validate(  # noqa: PLR0917
             own = going_on(config, start)
             training = train(folder.take(fold != k), own, part, device=device, start=start)
             finished = yield from one_part(training, k, folds + 1)
-            _test(folder.take(fold == k), finished.result, kept, device)
+            tried = _fold_model(finished.result, folder.take(fold != k), config, device)
+            _test(folder.take(fold == k), tried, kept)
         found |= {name: plane.numpy() for name, plane in load_file(kept).items()}
     return found
 
 
-def _test(folder: NucleiFolder, network: UNet, kept: Path, device: str) -> None:
+def _fold_model(
+    network: UNet, learnt: NucleiFolder, config: TrainConfig, device: str
+) -> model.NucleiModel:
+    """The model of one fold: the reference colours are of the patients that it learned from."""
+    card = ModelCard(name="fold", title="fold", task=model.TASK, architecture=model.ARCHITECTURE)
+    reference = learnt.reference() if config.normalise else None
+    return model.NucleiModel(
+        card,
+        network,
+        choose_device(device),
+        DEFAULT_THRESHOLD,
+        reference=reference,
+        share=config.normalise,
+    )
+
+
+def _test(folder: NucleiFolder, tried: model.NucleiModel, kept: Path) -> None:
     """Segment the images of a fold and keep the probabilities on disk."""
-    where, planes = choose_device(device), {}
-    for image in folder.images:
-        found = foretell(image, lambda pixels: model.probability(network, pixels, where))
-        planes[image.name] = torch.from_numpy((found * _STEPS).round().astype(np.uint8))
+    planes = {
+        image.name: torch.from_numpy((found * _STEPS).round().astype(np.uint8))
+        for image, found in foretold(folder, tried)
+    }
     with written(kept) as beside:
         save_file(planes, beside)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -19,10 +20,11 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from napari_pathogan.errors import DataFolderError
+from napari_pathogan.errors import DataFolderError, NoTissueError
 from napari_pathogan.nuclei.annotated import SUFFIX, annotated_regions
 from napari_pathogan.nuclei.labels import is_binary, three_labels
 from napari_pathogan.nuclei.model import MPP
+from napari_pathogan.slides.slide_colours import SlideColours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +113,15 @@ class NucleiFolder:
     def instances(self) -> bool:
         """Whether the masks number the nuclei: some mask has more than one number."""
         return not all(is_binary(np.maximum(image.mask, 0)) for image in self.images)
+
+    def reference(self) -> SlideColours | None:
+        """The average of the patients' colours; None where no image shows tissue."""
+        known = []
+        for name in self.names:
+            own = [i.pixels.reshape(-1, 3) for i in self.images if i.patient == name]
+            with suppress(NoTissueError):
+                known.append(SlideColours.measure(np.concatenate(own)))
+        return SlideColours.average(known) if known else None
 
     def take(self, which: np.ndarray) -> NucleiFolder:
         """The images that a mask or index picks."""

@@ -23,7 +23,7 @@ from napari_pathogan.nuclei.model import MPP
 from napari_pathogan.nuclei.network import MULTIPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_pathogan.nuclei.data import NucleiFolder, NucleiImage
     from napari_pathogan.nuclei.model import NucleiModel
@@ -58,13 +58,8 @@ def evaluate(folder: NucleiFolder, model: NucleiModel, *, rounds: int = ROUNDS) 
     """
     need_nuclei(folder)
     scored = [
-        score(
-            image,
-            foretell(image, model.probability),
-            model.threshold,
-            instances_known=folder.instances,
-        )
-        for image in folder.images
+        score(image, planes, model.threshold, instances_known=folder.instances)
+        for image, planes in foretold(folder, model)
     ]
     trained_on = {name for data in model.card.training_data for name in data.patients}
     return report(
@@ -74,6 +69,22 @@ def evaluate(folder: NucleiFolder, model: NucleiModel, *, rounds: int = ROUNDS) 
         trained_on=trained_on,
         skipped=folder.skipped,
     )
+
+
+def foretold(folder: NucleiFolder, model: NucleiModel) -> Iterator[tuple[NucleiImage, np.ndarray]]:
+    """Each image with its label probabilities, in the colours of its patient's images.
+
+    Yields
+    ------
+    image, probability
+        As :func:`foretell`.
+    """
+    for name in folder.names:
+        own = folder.take(folder.patients == name).images
+        pixels = np.concatenate([image.pixels.reshape(-1, 3) for image in own])
+        coloured = model.in_colours_of(pixels)
+        for image in own:
+            yield image, foretell(image, coloured.probability)
 
 
 def foretell(image: NucleiImage, probability: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
-from napari_pathogan.errors import ModelError
+from napari_pathogan.errors import ModelError, NoTissueError
 from napari_pathogan.nuclei.network import CLASSES, MULTIPLE, UNet
+from napari_pathogan.slides.slide_colours import SlideColours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,10 @@ class NucleiModel:
         a band inside a nucleus's outline.
     views
         In how many of the 8 flips and quarter turns an image is seen; 1 is the fastest.
+    reference, share
+        The colours that images are carried towards, and how far: 0 not at all, 1 all the way.
+    colours
+        The slide's own; see :meth:`in_colours_of`. None takes images as they are.
     """
 
     card: ModelCard
@@ -50,6 +55,9 @@ class NucleiModel:
     device: Device
     threshold: float
     views: int = 1
+    reference: SlideColours | None = None
+    share: float = 0.0
+    colours: SlideColours | None = None
 
     @classmethod
     def load(
@@ -70,15 +78,33 @@ class NucleiModel:
             network = UNet(**card.arguments, normalised=False)
             network.load_state_dict(weights)
             threshold = float(card.settings["threshold"])
+            share = float(card.settings.get("share", 0.0))
+            known = card.settings.get("reference")
+            reference = None if known is None else SlideColours.from_json(known)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
             raise ModelError(msg) from error
-        return cls(card, network.eval(), choose_device(device), threshold, views)
+        where = choose_device(device)
+        return cls(card, network.eval(), where, threshold, views, reference, share)
 
     @property
     def mpp(self) -> float:
         """Micrometres per pixel of the images it reads."""
         return MPP
+
+    def in_colours_of(self, pixels: np.ndarray) -> NucleiModel:
+        """Return the same model for images of one slide, whose colours it first carries over.
+
+        Parameters
+        ----------
+        pixels
+            uint8 (..., 3), RGB of the slide's tissue; background among them is left out. Where
+            hardly any of them is tissue, images are taken as they are.
+        """
+        try:
+            return replace(self, colours=SlideColours.measure(pixels))
+        except NoTissueError:
+            return replace(self, colours=None)
 
     def probability(self, images: np.ndarray) -> np.ndarray:
         """Probability of each label at each pixel.
@@ -97,12 +123,27 @@ class NucleiModel:
         ValueError
             If the shape is another.
         """
-        return probability(self.network, images, self.device, views=self.views)
+        recolour = None
+        if self.colours is not None and self.reference is not None:
+            recolour = self.colours.map_to(self.reference, self.share)
+        return probability(self.network, images, self.device, recolour=recolour, views=self.views)
 
 
 @torch.inference_mode()
-def probability(network: UNet, images: np.ndarray, device: Device, *, views: int = 1) -> np.ndarray:
+def probability(
+    network: UNet,
+    images: np.ndarray,
+    device: Device,
+    *,
+    recolour: tuple[np.ndarray, np.ndarray] | None = None,
+    views: int = 1,
+) -> np.ndarray:
     """Label probabilities of images; see :meth:`NucleiModel.probability`.
+
+    Parameters
+    ----------
+    recolour
+        Matrix (3, 3) and offset (3,) applied to RGB in [0, 1] first.
 
     Raises
     ------
@@ -114,13 +155,19 @@ def probability(network: UNet, images: np.ndarray, device: Device, *, views: int
         raise ValueError(msg)
     to = device.torch
     network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    matrix, offset = recolour or (np.eye(3), np.zeros(3))
+    # bytes -> [-1, 1] and the change of colours in one step
+    scale = torch.tensor(matrix.T * (2 / 255), dtype=torch.float32, device=to)
+    shift = torch.tensor(offset * 2 - 1, dtype=torch.float32, device=to)
     height, width = images.shape[1:3]
     found = np.empty((len(images), len(CLASSES), height, width), np.float32)
     most = _MOST_PX.get(to.type, 2**22)
     batch = max(1, most // (height * width))
     for start in range(0, len(images), batch):
         part = torch.tensor(images[start : start + batch]).to(to)
-        x = part.permute(0, 3, 1, 2).float() * (2 / 255) - 1  # a view: bytes come channels last
+        x = part.float()
+        x = x * (2 / 255) - 1 if recolour is None else (x @ scale + shift).clamp_(-1, 1)
+        x = x.permute(0, 3, 1, 2)  # a view: bytes come channels last
         x = F.pad(x, (0, -width % network.multiple, 0, -height % network.multiple), "replicate")
         total = torch.zeros((), device=to)
         for number in range(views):
@@ -158,11 +205,16 @@ def save(
     squares: int,
     crop: int,
     threshold: float,
+    reference: SlideColours | None,
+    share: float,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
     Weights are stored in float16: half the size, and probabilities move by under 0.01.
     """
+    settings: dict[str, Any] = {"threshold": threshold, "share": share}
+    if reference is not None:
+        settings["reference"] = reference.to_json()
     full = card.model_copy(
         update={
             "task": TASK,
@@ -173,7 +225,7 @@ def save(
             "classes": CLASSES,
             "input_range": (-1.0, 1.0),
             "operating_point": threshold,
-            "settings": {"threshold": threshold},
+            "settings": settings,
         }
     )
     return save_model(folder, full, {name: value.half() for name, value in weights.items()})

@@ -41,6 +41,9 @@ class TrainConfig:
         Weight of boundary pixels in the cross entropy.
     on_nuclei
         Share of the crops whose middle is on a nucleus; the others lie anywhere.
+    normalise
+        How far images are carried to the average colours of the training patients before the
+        trained network sees them: 0 not at all, 1 all the way.
     augment
         How crops are varied; the paper's are rotations and inversions.
     """
@@ -61,6 +64,7 @@ class TrainConfig:
     dice: float = 0.0
     boundary: float = 1.0
     on_nuclei: float = 0.0
+    normalise: float = 0.0
     augment: Augment = field(default_factory=Augment)
 
     def to_json(self) -> dict[str, Any]:
@@ -82,6 +86,7 @@ RECIPES = {
         ema=0.99,
         dice=1.0,
         on_nuclei=0.5,
+        normalise=0.6,
         augment=Augment(mix=0.5, stain=0.15, colour=0.06, scale=1.5, degrade=0.3),
     ),
 }
