@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from simulated_reader import wait
-from study_makers import make_images, make_study
+from small_studies import make_images, make_study
 
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.plugin import study_making, study_new

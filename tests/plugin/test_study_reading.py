@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 from simulated_reader import begin, press, wait
-from study_makers import answers, make_study
+from small_studies import answers, make_study
 
 from napari_pathogan.plugin.study_widget import StudyDock
 from napari_pathogan.study.chain import ChainWriter
