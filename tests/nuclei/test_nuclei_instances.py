@@ -89,7 +89,7 @@ def test_holes_are_filled_and_gaps_between_nuclei_are_not():
 
 
 def test_small_ones_are_dropped():
-    known = discs((40, 40, 5, 5, 0), (40, 120, 12, 12, 0))
+    known = discs((40, 40, 4, 4, 0), (40, 120, 12, 12, 0))
     p = probabilities(known)
     assert instances(p, mpp=MPP).max() == 1
     assert instances(p, mpp=MPP, smallest_um2=1).max() == 2

@@ -202,11 +202,11 @@ def save(
     weights: Mapping[str, torch.Tensor],
     *,
     width: int,
-    squares: int,
-    crop: int,
     threshold: float,
-    reference: SlideColours | None,
-    share: float,
+    squares: int = 1,
+    crop: int = CROP_PX,
+    reference: SlideColours | None = None,
+    share: float = 0.0,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 

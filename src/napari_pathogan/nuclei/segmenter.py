@@ -74,9 +74,8 @@ class UNetSegmenter:
         self.threshold = model.threshold if threshold is None else threshold
 
     def tuned(self, sample: Callable[[], np.ndarray]) -> UNetSegmenter:
-        """Itself: the U-Net has learned to live with all stains."""
-        del sample
-        return self
+        """The U-Net with the slide's colours carried towards those that it has learned from."""
+        return UNetSegmenter(self.model.in_colours_of(sample()), self.threshold)
 
     def labels(self, image: np.ndarray) -> np.ndarray:
         """uint8 (H, W, 3) of any size -> int32 (H, W)."""
