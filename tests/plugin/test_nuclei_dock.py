@@ -348,9 +348,10 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert dock.form.status.text() == "Kept in case 3.png.nuclei.geojson"
     assert (path.parent / "case 3.png.nuclei.geojson").is_file()
-    viewer.layers.clear()
     data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
     viewer.add_image(data, **kwargs)
+    dock.form.slide.setCurrentIndex(0)
+    assert dock.segmentation is None
     qtbot.waitUntil(lambda: dock.segmentation is not None, timeout=30_000)
     assert dock.form.status.text() == "Nuclei that were kept with this slide"
     back = dock.segmentation

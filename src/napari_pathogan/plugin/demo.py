@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import napari
+    from qtpy.QtWidgets import QWidget
 
     from napari_pathogan.plugin.idc_widget import IdcDock
 
@@ -58,13 +59,13 @@ def show(viewer: napari.Viewer) -> str:
     opened = time.monotonic() - opening
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "IDC heat map")
     viewer.window.resize(*SIZE)
-    _widen(viewer)
-    _rest()  # the canvas takes its size
+    widen(dock)
+    rest()  # the canvas takes its size
     viewer.reset_view()
-    _wait(dock.form.run.isEnabled)
+    wait_until(dock.form.run.isEnabled)
     start = time.monotonic()
     dock.run_or_cancel()
-    _wait(lambda: dock.run is None)
+    wait_until(lambda: dock.run is None)
     seconds = time.monotonic() - start
     if dock.heat is None:
         raise SystemExit("the heat map failed; the notification says why")
@@ -87,7 +88,7 @@ def take_pictures(viewer: napari.Viewer, target: Path) -> list[Path]:
         viewer.theme = "light" if place is places[1] else "dark"
         if place is places[2]:
             dock.next_uncertain()
-        _rest()
+        rest()
         viewer.screenshot(path=str(place), canvas_only=False, flash=False)
     return places
 
@@ -98,27 +99,26 @@ def _dock(viewer: napari.Viewer) -> IdcDock:
     return next(w for w in viewer.window.dock_widgets.values() if isinstance(w, IdcDock))
 
 
-def _widen(viewer: napari.Viewer) -> None:
-    """Give the dock the width it is drawn for."""
+def widen(dock: QWidget) -> None:
+    """Give a dock the width it is drawn for."""
     from qtpy.QtCore import Qt  # noqa: PLC0415
     from qtpy.QtWidgets import QDockWidget, QMainWindow  # noqa: PLC0415
 
-    frame = _dock(viewer).parent()
-    window = _dock(viewer).window()
+    frame, window = dock.parent(), dock.window()
     if isinstance(frame, QDockWidget) and isinstance(window, QMainWindow):
         window.resizeDocks([frame], [DOCK_PX], Qt.Orientation.Horizontal)
 
 
-def _wait(done: Callable[[], bool]) -> None:
+def wait_until(done: Callable[[], bool]) -> None:
     """Keep the window alive until something is done."""
     end = time.monotonic() + PATIENCE_S
     while not done():
-        _rest(0.02)
+        rest(0.02)
         if time.monotonic() > end:
             raise SystemExit(f"nothing came within {PATIENCE_S:.0f} s")
 
 
-def _rest(seconds: float = 0.6) -> None:
+def rest(seconds: float = 0.6) -> None:
     """Let Qt draw for a while."""
     from qtpy.QtWidgets import QApplication  # noqa: PLC0415
 

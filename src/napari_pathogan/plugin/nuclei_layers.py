@@ -197,7 +197,7 @@ class NucleiLayers:
             size=size,
             face_color="transparent",
             border_color=MARK_COLOUR,
-            border_width=0.04,
+            border_width=0.025,
             **place_level0(self.slide),
         )
 

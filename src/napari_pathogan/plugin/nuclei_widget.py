@@ -186,6 +186,7 @@ class NucleiDock(Dock):
         self.classes.addItems([NONE, *models])
         self.classes.blockSignals(False)
         self._suggest_class_model()
+        self._class_model_changed()
 
     # the result
 
