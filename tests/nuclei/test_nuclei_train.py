@@ -172,7 +172,7 @@ def test_an_earlier_run_is_gone_on_from_fold_by_fold(tmp_path, folder, monkeypat
 
     monkeypatch.setattr(crossval, "train", spy)
     second = start(tmp_path / "second")
-    list(learn(folder, replace(TINY, epochs=1), second, folds=3, start=first.path))
+    list(learn(folder, replace(TINY, epochs=1), second, folds=3, start=str(first.path)))
     tested = json.loads((first.path / "folds.json").read_text())
     for names, checkpoint in begun[:3]:
         (out,) = set(folder.names) - names
@@ -185,18 +185,39 @@ def test_only_a_finished_run_of_the_same_folds_can_be_gone_on_from(tmp_path, fol
     run = start(tmp_path / "run")
 
     def learn_on(config=TINY, part=folder, folds=3):
-        list(learn(part, config, run, folds=folds, start=first.path))
+        list(learn(part, config, run, folds=folds, start=str(first.path)))
 
-    with pytest.raises(DataFolderError, match=r"folds\.json"):
-        learn_on()
+    with pytest.raises(DataFolderError, match="other patient folds"):
+        learn_on()  # it has none
     list(learn(folder, replace(TINY, epochs=1), first, folds=3))
-    with pytest.raises(SettingError, match="U-Net of width 2, not 4"):
+    with pytest.raises(SettingError, match="U-Net of width 2, squares 2"):
         learn_on(replace(TINY, width=4))
     with pytest.raises(DataFolderError, match="other patient folds"):
         learn_on(part=folder.take(folder.patients != "p1"), folds=2)
     first.checkpoint.unlink()
     with pytest.raises(DataFolderError, match=r"checkpoint\.safetensors is missing"):
         learn_on()
+
+
+def test_a_model_is_gone_on_from_with_new_images(tmp_path, folder):
+    first = start(tmp_path / "first")
+    old, new = folder.take(folder.patients != "p2"), folder.take(folder.patients == "p2")
+    list(learn(old, replace(TINY, normalise=0.6), first))
+    before = NucleiModel.load(first.model, device="cpu")
+    still = replace(TINY, lr=0.0, weight_decay=0.0)
+    list(learn(new, still, start(tmp_path / "still"), start=str(first.model)))
+    same = NucleiModel.load(tmp_path / "still", device="cpu")
+    assert torch.allclose(same.network.head.weight, before.network.head.weight)
+    assert same.threshold == before.threshold
+    assert same.share == before.share == 0.6
+    assert np.allclose(same.reference.mean, old.reference().mean, atol=1e-5)
+    assert [d.patients for d in same.card.training_data] == [("p0", "p1"), ("p2",)]
+    assert "3 patients" in same.card.title
+    list(learn(new, TINY, start(tmp_path / "on"), start=str(first.model)))
+    on = NucleiModel.load(tmp_path / "on", device="cpu")
+    assert not torch.allclose(on.network.head.weight, before.network.head.weight)
+    with pytest.raises(DataFolderError, match="may know patients of these folds"):
+        list(learn(folder, TINY, start(tmp_path / "folds"), folds=3, start=str(first.model)))
 
 
 def test_a_stopped_cross_validation_is_not_tested_again(tmp_path, folder, monkeypatch):

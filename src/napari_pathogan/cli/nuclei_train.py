@@ -61,8 +61,13 @@ def train(  # noqa: PLR0917
     patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
     settings: Settings = None,
     start: Annotated[
-        Path | None, typer.Option(help="Begin with the networks of an earlier run, same folds.")
-    ] = None,
+        str,
+        typer.Option(
+            help="Begin with an earlier run of the same folds, or (without folds) with a model; "
+            "the width is theirs.",
+            metavar="RUN|MODEL",
+        ),
+    ] = "",
     name: Name = "",
     source: Source = "",
     terms: Terms = "",
@@ -78,10 +83,12 @@ def train(  # noqa: PLR0917
     from napari_pathogan.nuclei.crossval import check, learn
     from napari_pathogan.nuclei.data import read_training_folder
     from napari_pathogan.nuclei.recipe import RECIPES
+    from napari_pathogan.nuclei.starts import shaped
 
     config = replace(RECIPES[recipe.value], width=width, seed=seed)
     config = replace(config, epochs=epochs or config.epochs, batch=batch or config.batch)
     config = adjusted(config, settings or ())
+    config = shaped(config, start) if start else config
     read = read_training_folder(folder, mpp=mpp, patient=patient)
     number = _folds(folds, len(read.names))
     check(read, config, number)
@@ -92,7 +99,7 @@ def train(  # noqa: PLR0917
         "mpp": mpp,
         "patient": patient,
         "data": str(folder),
-        "start": str(start or ""),
+        "start": start,
     }
     run.start(asked, resume=resume)
     data = TrainingData(name=source or folder.name, terms=terms or "not stated")

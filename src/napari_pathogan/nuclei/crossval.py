@@ -49,7 +49,7 @@ def learn(
     run: RunFolder,
     *,
     folds: int = 0,
-    start: Path | None = None,
+    start: str = "",
     device: str = "auto",
     name: str = "",
     data: TrainingData | None = None,
@@ -62,7 +62,8 @@ def learn(
         First cross-validate over so many patient folds, which gives the model its operating
         point and the figures on its card. 0: neither.
     start
-        Folder of an earlier run of the same folds whose networks to begin with.
+        Folder of an earlier run of the same folds whose networks to begin with, or, without
+        folds, a model's name or folder: its card then says what came before.
     name
         Of the model; the run's folder name by default.
     data
@@ -78,10 +79,10 @@ def learn(
         yield Warn(f"left out {line}")
     done, threshold, starts = None, DEFAULT_THRESHOLD, Starts()
     fold = patient_folds(folder.patients, folds) if folds else None
-    if start is not None:
+    if start:
         starts = earlier(start, folder, fold, config)
     if fold is not None:
-        if start is None:
+        if not start:
             starts = yield from in_common(folder, fold, config, run, device)
         found = yield from _cross_validate(folder, fold, config, run, starts, device)
         threshold, done = _calibrated(folder, fold, found, run)
@@ -90,13 +91,37 @@ def learn(
     finished = yield from one_part(learning, folds, folds + 1)
     data = data or TrainingData(name="images with masks", terms="not stated")
     data = data.model_copy(update={"patients": folder.names, "n_images": len(folder)})
+    before: tuple[TrainingData, ...] = ()
+    reference, share = folder.reference() if config.normalise else None, config.normalise
+    if starts.model is not None:  # what it was used to stays
+        before, threshold = starts.model.card.training_data, starts.model.threshold
+        reference, share = starts.model.reference, starts.model.share
+    model.save(
+        run.model,
+        _card(name or run.path.name, config, (*before, data), done, folds),
+        finished.result.state_dict(),
+        width=config.width,
+        squares=config.squares,
+        crop=config.crop,
+        threshold=threshold,
+        reference=reference,
+        share=share,
+    )
+    summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}
+    yield Finished(done, summary)
+
+
+def _card(
+    name: str, config: TrainConfig, data: tuple[TrainingData, ...], done: Report | None, folds: int
+) -> ModelCard:
+    patients = sum(len(part.patients) for part in data)
     metrics = done.metrics if done else {}
-    card = ModelCard(
-        name=name or run.path.name,
-        title=f"Nuclei U-Net, width {config.width}, {len(folder.names)} patients",
+    return ModelCard(
+        name=name,
+        title=f"Nuclei U-Net, width {config.width}, {patients} patient{'s' * (patients != 1)}",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
-        training_data=(data,),
+        training_data=data,
         recipe=config.to_json(),
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
         measured_by=_how(config, folds) if folds else "",
@@ -106,19 +131,6 @@ def learn(
             "scales far from 0.25 um/px",
         ),
     )
-    model.save(
-        run.model,
-        card,
-        finished.result.state_dict(),
-        width=config.width,
-        squares=config.squares,
-        crop=config.crop,
-        threshold=threshold,
-        reference=folder.reference() if config.normalise else None,
-        share=config.normalise,
-    )
-    summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}
-    yield Finished(done, summary)
 
 
 def _how(config: TrainConfig, folds: int) -> str:

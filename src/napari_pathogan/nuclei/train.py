@@ -9,11 +9,13 @@ import torch
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Metrics
+from napari_pathogan.engine.models import load_model
 from napari_pathogan.engine.runs import EMA, load_state
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.nuclei.augment import Palette, crop, degrade, recolour
 from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.nuclei.losses import dice_loss, label_loss
+from napari_pathogan.nuclei.model import TASK
 from napari_pathogan.nuclei.network import UNet, folded_state
 from napari_pathogan.nuclei.recipe import TrainConfig, learning_rate
 
@@ -51,7 +53,9 @@ class Trainer:
         )
         area = sum(label.numel() for label in self.labels)
         self.steps = max(1, round(area / (config.crop**2 * config.batch)))
-        self.network = UNet(config.width, config.squares)
+        # a model's norms are folded: it goes on without
+        self.normalised = start is None or any(".norm" in name for name in start)
+        self.network = self._unet()
         if start is not None:
             self.network.load_state_dict(start)
         self.network.to(device.torch)
@@ -123,11 +127,14 @@ class Trainer:
 
     def trained(self) -> UNet:
         """The averaged network with batch normalisation folded in."""
-        average = UNet(self.config.width, self.config.squares)
+        average = self._unet()
         average.load_state_dict(self.average())
         network = UNet(self.config.width, self.config.squares, normalised=False)
         network.load_state_dict(folded_state(average.cpu()))
         return network.eval()
+
+    def _unet(self) -> UNet:
+        return UNet(self.config.width, self.config.squares, normalised=self.normalised)
 
     def average(self) -> dict[str, torch.Tensor]:
         """The averaged weights, batch normalisation apart."""
@@ -166,7 +173,7 @@ def train(
     Parameters
     ----------
     start
-        Checkpoint of another run: begin with its averaged weights instead of random ones.
+        Checkpoint of another run, or folder of a model: begin with its (averaged) weights.
 
     Yields
     ------
@@ -180,7 +187,9 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     need_nuclei(folder)
-    weights = None if start is None else load_state(start)["average"]
+    weights = None
+    if start is not None:
+        weights = load_model(start, TASK)[1] if start.is_dir() else load_state(start)["average"]
     trainer = Trainer(folder, config, choose_device(device), weights)
     yield from resumed(trainer, run)
     pace = Pace(trainer)
