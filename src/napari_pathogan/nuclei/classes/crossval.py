@@ -22,6 +22,7 @@ from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.training import one_part
+from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
 from napari_pathogan.nuclei.classes import model
 from napari_pathogan.nuclei.classes.crops import CROP_PX
@@ -130,7 +131,9 @@ def check(nuclei: Nuclei, config: TrainConfig, seeds: int) -> None:
     need_nuclei(nuclei, config.classes)
     if seeds:
         labelled(nuclei, most_frequent(nuclei, config.classes))
-        patient_folds(nuclei.images, FOLDS)
+        if len(nuclei.names) < FOLDS:
+            msg = f"to try seeds a fifth of the images is held out; {len(nuclei.names)} are too few"
+            raise DataFolderError(msg)
 
 
 def most_frequent(nuclei: Nuclei, n: int) -> tuple[str, ...]:
