@@ -8,12 +8,14 @@ so that none is 0 or 1 (Hautus 1995, Behavior Research Methods 27, 46-51).
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
 
-Z = 1.959963984540054  # of 95 % both sides
+_NORMAL = NormalDist()
+Z = _NORMAL.inv_cdf(0.975)
 
 
 class Detection(NamedTuple):
@@ -56,7 +58,7 @@ def detection(
     if not signals or not noises:
         return None
     hit, false = (hits + 0.5) / (signals + 1), (false_alarms + 0.5) / (noises + 1)
-    z_hit, z_false = float(stats.norm.ppf(hit)), float(stats.norm.ppf(false))
+    z_hit, z_false = _NORMAL.inv_cdf(hit), _NORMAL.inv_cdf(false)
     variance = _z_variance(hit, signals) + _z_variance(false, noises)
     root = math.sqrt(2) if pairs else 1.0
     d_prime, half = (z_hit - z_false) / root, Z * math.sqrt(variance) / root
@@ -67,7 +69,7 @@ def detection(
 
 
 def _z_variance(rate: float, n: float) -> float:
-    return rate * (1 - rate) / ((n + 1) * float(stats.norm.pdf(stats.norm.ppf(rate))) ** 2)
+    return rate * (1 - rate) / ((n + 1) * _NORMAL.pdf(_NORMAL.inv_cdf(rate)) ** 2)
 
 
 def roc(ratings: np.ndarray, signal: np.ndarray) -> np.ndarray:
