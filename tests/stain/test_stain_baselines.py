@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from skimage import color
+from skimage.metrics import structural_similarity
 from stain_phantoms import EOSIN, HAEMATOXYLIN, two_stains
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.stain.baselines import Macenko, Reinhard, StainFitError
 from napari_pathogan.stain.colour import lightness, optical_density, to_lab, to_rgb
+from napari_pathogan.stain.light import LightCurve, tissue_quantiles
 from napari_pathogan.stain.lut import Lut, grid
 
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.8)}
@@ -128,3 +130,27 @@ def test_reinhard_as_a_table_is_within_three_grey_levels():
     apart = np.abs(Lut.tabulate(recolour)(image).astype(int) - recolour(image))
     assert apart.max() <= 3
     assert apart.mean() < 0.5
+
+
+def test_a_light_curve_goes_as_far_as_structure_allows():
+    dark, pale = two_stains(seed=1, amount=(2.2, 1.5)), two_stains(seed=2, amount=(1.2, 0.7))
+    target = tissue_quantiles([pale])
+    curve = LightCurve.fit([dark], target)
+    assert 0 < curve.share < 1
+    after = curve(dark)
+    assert structural_similarity(lightness(dark), after, data_range=100) >= 0.992
+    own = lightness(dark)
+    assert abs(np.median(after) - np.median(lightness(pale))) < abs(
+        np.median(own) - np.median(lightness(pale))
+    )
+    order = np.argsort(own, axis=None)
+    assert (np.diff(after.ravel()[order]) > -2).all()
+
+
+def test_a_light_curve_onto_itself_and_on_glass_changes_nothing():
+    image = two_stains()
+    curve = LightCurve.fit([image], tissue_quantiles([image]))
+    assert np.abs(curve(image) - lightness(image)).max() < 0.5
+    white = np.full((5, 5, 3), 245, np.uint8)
+    away = LightCurve(curve.own, curve.target - 20, 1.0)
+    assert np.abs(away(white) - lightness(white)).max() < 0.01

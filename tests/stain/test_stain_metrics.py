@@ -10,7 +10,7 @@ from napari_pathogan.stain.metrics import correlation, euclidean, hellinger, his
 def test_a_histogram_sums_to_one_a_channel():
     image = np.zeros((4, 4, 3), np.uint8)
     image[:2, :, 0] = 255
-    found = histogram([image])
+    found = histogram([image], tissue=False)
     assert found.shape == (3, 64)
     assert found.sum(1) == pytest.approx([1, 1, 1])
     assert found[0, [0, 63]] == pytest.approx([0.5, 0.5])
@@ -18,7 +18,7 @@ def test_a_histogram_sums_to_one_a_channel():
 
 def test_images_count_alike_whatever_their_size():
     dark, bright = np.zeros((2, 2, 3), np.uint8), np.full((20, 20, 3), 255, np.uint8)
-    assert histogram([dark, bright])[0, 0] == pytest.approx(0.5)
+    assert histogram([dark, bright], tissue=False)[0, 0] == pytest.approx(0.5)
 
 
 def test_the_ideal_is_0_1_0():

@@ -14,7 +14,7 @@ from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScale
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.stain.baselines import Reinhard
-from napari_pathogan.stain.evaluate import evaluate
+from napari_pathogan.stain.evaluate import METHODS, evaluate
 from napari_pathogan.stain.export import write_slide
 from napari_pathogan.stain.learn import learn
 from napari_pathogan.stain.model import StyleModel
@@ -196,7 +196,7 @@ def test_the_papers_table(style):
     )
     report = evaluate(source, pool, style)
     figures = report.to_dict()
-    for method in ("none", "macenko", "reinhard", "lut", "cnn"):
+    for method in METHODS:
         assert 0 <= figures[f"{method}_hellinger"]["value"] <= 1
         assert figures[f"{method}_euclidean"]["low"] <= figures[f"{method}_euclidean"]["value"]
     assert figures["none_ssim"]["value"] == pytest.approx(1)

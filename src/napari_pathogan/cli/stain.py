@@ -111,6 +111,9 @@ def apply(  # noqa: PLR0917
         Path | None, typer.Option(help="An image in the wanted colours, in place of a style.")
     ] = None,
     method: Annotated[Method, typer.Option(help="How.")] = Method.cnn,
+    keep_lightness: Annotated[
+        bool, typer.Option("--keep-lightness", help="Network: colours alone, as in the paper.")
+    ] = False,
     mpp: Annotated[
         float | None, typer.Option(help="um per pixel, where the slide does not say.")
     ] = None,
@@ -126,7 +129,9 @@ def apply(  # noqa: PLR0917
         msg = "give either a style or a reference image"
         raise typer.BadParameter(msg, param_hint="--style, --reference")
     with Slide.open(slide, mpp=mpp) as opened:
-        transfer = _transfer(opened, style, reference, method, device)
+        transfer = _transfer(
+            opened, style, reference, method, device=device, keep_lightness=keep_lightness
+        )
         summary = follow(_written(opened, transfer, output), as_json=events).summary
     for note in transfer.notes:
         typer.echo(f"pathogan: {note}", err=True)
@@ -160,7 +165,13 @@ def evaluate(
 
 
 def _transfer(
-    slide: Slide, style: str, reference: Path | None, method: Method, device: str
+    slide: Slide,
+    style: str,
+    reference: Path | None,
+    method: Method,
+    *,
+    device: str,
+    keep_lightness: bool,
 ) -> Transfer:
     from napari_pathogan.slides.slide import Slide as Opened
     from napari_pathogan.stain import predict as task
@@ -168,7 +179,8 @@ def _transfer(
 
     how = task.Method(method.value)
     if style:
-        return task.fit(slide, StyleModel.load(style, device), how)
+        model = StyleModel.load(style, device)
+        return task.fit(slide, model, how, keep_lightness=keep_lightness)
     assert reference is not None
     if how in {task.Method.cnn, task.Method.lut}:
         msg = "a reference image serves Macenko and Reinhard; the network needs a style"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from napari_pathogan.stain.colour import lightness
+from napari_pathogan.stain.colour import STAINED, lightness, optical_density
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 BINS = 64
 
 
-def histogram(images: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean colour histogram of uint8 RGB images, each counting the same: (3, 64), rows sum to 1."""
-    each = [
-        [
-            np.bincount(image[..., c].ravel() >> 2, minlength=BINS) / (image.size / 3)
-            for c in range(3)
-        ]
-        for image in images
-    ]
+def histogram(images: Iterable[np.ndarray], *, tissue: bool = True) -> np.ndarray:
+    """Mean colour histogram of uint8 RGB images, each counting the same: (3, 64), rows sum to 1.
+
+    Of their ``tissue`` alone, since how much glass there is says nothing about a stain; or of all
+    their pixels.
+    """
+    each = []
+    for image in images:
+        flat = image.reshape(-1, 3)
+        stained = optical_density(flat).max(1) >= STAINED
+        flat = flat[stained] if tissue and stained.any() else flat
+        each.append([np.bincount(flat[:, c] >> 2, minlength=BINS) / len(flat) for c in range(3)])
     return np.asarray(np.mean(each, 0))
 
 

@@ -13,10 +13,12 @@ from napari_pathogan.engine.models import ModelCard, load_model, save_model
 from napari_pathogan.errors import ModelError, NoTissueError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
 from napari_pathogan.stain.colour import AB_SCALE, STAINED, joined, lightness, optical_density
+from napari_pathogan.stain.light import tissue_quantiles
 from napari_pathogan.stain.lut import Lut
 from napari_pathogan.stain.network import STRIDE, Colouriser
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_pathogan.stain.data import StylePool
@@ -39,6 +41,8 @@ class StyleModel:
         (V,) the pool's mean global vector.
     macenko, reinhard
         The pool's stains and Lab statistics: targets of the baselines.
+    light
+        (51,) quantiles of the lightness of the pool's tissue.
     lut
         The student: the network's colours as one table, for H&E of the pool's own colours.
     reach
@@ -51,6 +55,7 @@ class StyleModel:
     style: torch.Tensor
     macenko: Macenko
     reinhard: Reinhard
+    light: np.ndarray
     lut: Lut
     reach: float
 
@@ -80,6 +85,7 @@ class StyleModel:
                 style.to(chosen.torch),
                 Macenko.from_json(settings["macenko"]),
                 Reinhard.from_json(settings["reinhard"]),
+                np.array(settings["lightness"]),
                 Lut(table.numpy()),
                 float(settings["reach"]),
             )
@@ -107,15 +113,23 @@ class StyleModel:
         colour: np.ndarray = made[0].float().permute(1, 2, 0).cpu().numpy() * AB_SCALE
         return colour
 
-    def __call__(self, image: np.ndarray, style: torch.Tensor | None = None) -> np.ndarray:
-        """Recolour uint8 RGB (H, W, 3) of any size, at the style's mpp; its lightness is kept."""
+    def __call__(
+        self,
+        image: np.ndarray,
+        style: torch.Tensor | None = None,
+        light: Callable[[np.ndarray], np.ndarray] = lightness,
+    ) -> np.ndarray:
+        """Recolour uint8 RGB (H, W, 3) of any size, at the style's mpp.
+
+        Its lightness is kept, unless ``light`` says what becomes of it.
+        """
         if not image.size:
             return image
-        light = lightness(image)
-        short = [-n % STRIDE for n in light.shape]
-        padded = np.pad(light, ((0, short[0]), (0, short[1])), mode="edge")
-        colour = self.colour(padded, style)[: light.shape[0], : light.shape[1]]
-        return joined(light, colour, image)
+        seen = lightness(image)
+        short = [-n % STRIDE for n in seen.shape]
+        padded = np.pad(seen, ((0, short[0]), (0, short[1])), mode="edge")
+        colour = self.colour(padded, style)[: seen.shape[0], : seen.shape[1]]
+        return joined(light(image), colour, image)
 
     @torch.no_grad()
     def vector(self, image: np.ndarray) -> torch.Tensor:
@@ -159,6 +173,7 @@ def save(
     settings: dict[str, Any] = {
         "macenko": Macenko.fit(pixels).to_json(),
         "reinhard": target.to_json(),
+        "lightness": tissue_quantiles(pool.images).round(3).tolist(),
         "reach": max(own.distance(target) for own in each),
         "student_error_lab": student_error,
     }

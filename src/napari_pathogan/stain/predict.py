@@ -15,6 +15,7 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.stain.baselines import Macenko, Reinhard
 from napari_pathogan.stain.colour import joined, lightness
+from napari_pathogan.stain.light import LightCurve
 from napari_pathogan.stain.lut import Lut
 from napari_pathogan.stain.network import STRIDE, Colouriser
 from napari_pathogan.stain.student import distil
@@ -59,6 +60,8 @@ class Transfer:
         and lut; for cnn its student, for levels far coarser than the style.
     model, vector
         For cnn: the style, and the global vector if not the pool's.
+    light
+        For cnn: the lightness that pixels get, their own or a curve's.
     student_error
         Mean distance of the student from the network on tiles of this slide, in Lab units.
     notes
@@ -70,6 +73,7 @@ class Transfer:
     pixelwise: Callable[[np.ndarray], np.ndarray]
     model: StyleModel | None = None
     vector: torch.Tensor | None = None
+    light: Callable[[np.ndarray], np.ndarray] = lightness
     student_error: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -80,6 +84,7 @@ def fit(
     method: Method = Method.cnn,
     *,
     reference: np.ndarray | None = None,
+    keep_lightness: bool = False,
 ) -> Transfer:
     """Measure a slide once and make its way to a style.
 
@@ -88,6 +93,9 @@ def fit(
     reference
         uint8 RGB of an image in the wanted colours: the target of macenko and reinhard in place of
         the style's pool; for cnn and lut the global features come from it (the paper's Figure 6).
+    keep_lightness
+        For cnn and lut: pass lightness through untouched, as the paper does, rather than bring it
+        towards the style's (:class:`~napari_pathogan.stain.light.LightCurve`).
 
     Raises
     ------
@@ -110,9 +118,11 @@ def fit(
             target = type(target).fit(reference)
         return Transfer(method, style.card.name, _pixelwise(tiles, target), notes=notes)
     vector = None if reference is None else style.vector(reference)
-    lut, error = distil(tiles, [style.colour(lightness(tile), vector) for tile in tiles])
+    light = lightness if keep_lightness else LightCurve.fit(tiles, style.light)
+    colours = [style.colour(lightness(tile), vector) for tile in tiles]
+    lut, error = distil(tiles, colours, light)
     model = style if method == Method.cnn else None
-    return Transfer(method, style.card.name, lut, model, vector, error, notes)
+    return Transfer(method, style.card.name, lut, model, vector, light, error, notes)
 
 
 def fit_reference(slide: Slide, reference: np.ndarray, method: Method, name: str) -> Transfer:
@@ -260,14 +270,14 @@ class _NetworkLevel(_Level):
     ) -> None:
         super().__init__(slide, step, shape, transfer.pixelwise)
         assert transfer.model is not None
-        self.model, self.vector = transfer.model, transfer.vector
+        self.model, self.vector, self.light = transfer.model, transfer.vector, transfer.light
         near = all(1 / _SAME <= r <= _SAME for r in ratio)
         self.ratio = (1.0, 1.0) if near else ratio  # style pixels to one of this level
 
     def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """Colour a part of the level."""
         image = self.seen(start, shape)
-        return joined(lightness(image), self._colour(start, shape), image)
+        return joined(self.light(image), self._colour(start, shape), image)
 
     def _colour(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         first, count = [], []

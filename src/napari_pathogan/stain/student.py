@@ -15,7 +15,7 @@ from napari_pathogan.stain.colour import joined, lightness
 from napari_pathogan.stain.lut import SIDE, Lut, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Each colour takes what the network said of pixels about as far away as these (cells of the
 # table), near ones far more than distant ones: colours that no pixel has borrow from neighbours.
@@ -23,7 +23,11 @@ _REACH = (0.7, 1.5, 3.0, 6.0, 12.0)
 _TRUST = 0.02  # weight of a reach against the one before it, per pixel that it sees
 
 
-def distil(before: Sequence[np.ndarray], colour: Sequence[np.ndarray]) -> tuple[Lut, float]:
+def distil(
+    before: Sequence[np.ndarray],
+    colour: Sequence[np.ndarray],
+    light: Callable[[np.ndarray], np.ndarray] = lightness,
+) -> tuple[Lut, float]:
     """Teach a student what the network did to some tiles; a fraction of a second.
 
     Parameters
@@ -32,6 +36,8 @@ def distil(before: Sequence[np.ndarray], colour: Sequence[np.ndarray]) -> tuple[
         Tiles as they are: uint8 (H, W, 3).
     colour
         What the network made of each: a and b of Lab, float32 (H, W, 2), in Lab units.
+    light
+        The lightness that pixels get, uint8 (..., 3) -> (...): their own, or a curve's.
 
     Returns
     -------
@@ -47,7 +53,7 @@ def distil(before: Sequence[np.ndarray], colour: Sequence[np.ndarray]) -> tuple[
     means = _means(before, colour)
 
     def recolour(rgb: np.ndarray) -> np.ndarray:
-        return joined(lightness(rgb), means.reshape(-1, 2), rgb)
+        return joined(light(rgb), means.reshape(-1, 2), rgb)
 
     return Lut(recolour(grid()).reshape(SIDE, SIDE, SIDE, 3)), float(np.mean(apart))
 
