@@ -19,7 +19,13 @@ from napari_pathogan.errors import OutputError, StudyError
 from napari_pathogan.study.config import EXAMPLE, make_config, read_config
 from napari_pathogan.study.design import new_study
 from napari_pathogan.study.layout import key_path, read_key
-from napari_pathogan.study.pictures import Fingerprint, control_image, read_image, uniform
+from napari_pathogan.study.pictures import (
+    Album,
+    Fingerprint,
+    control_image,
+    read_image,
+    uniform,
+)
 from napari_pathogan.study.record import Study
 
 ROOT = Path(__file__).parents[2]
@@ -305,6 +311,17 @@ def test_perceptual_hashes_tell_strangers_apart():
     for i, one in enumerate(marks):
         apart = [np.bitwise_count(one.hashes[0] ^ x.hashes).min() for x in marks[:i]]
         assert min(apart, default=63) > 8
+
+
+@pytest.mark.parametrize(("folder", "n"), [("idc/patches", 600), ("glomeruli_pas", 72)])
+def test_strangers_are_no_copies(data, folder, n):
+    files = sorted(x for x in (data / folder).rglob("*") if x.suffix in (".png", ".jpg"))
+    album = Album()
+    for index in np.random.default_rng(0).permutation(len(files))[:n]:
+        mark = Fingerprint.of(read_image(files[index]))
+        assert album.same(mark) is None
+        assert album.near(mark) is None
+        album.add(files[index].name, mark)
 
 
 def test_folders_that_hold_nothing(sources, tmp_path):
