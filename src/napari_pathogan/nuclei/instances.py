@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+COARSE_UM = 0.5  # touching nuclei are told apart on pixels of this size: a quarter of the work
 SMALLEST_UM2 = 4.0  # area of the smallest nucleus, cut or thin: a disc of 2.3 um
 HOLE_UM2 = 12.0  # larger gaps between touching nuclei are no holes
 APART_UM = 1.5  # peaks are at least so far from each other
