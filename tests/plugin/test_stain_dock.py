@@ -1,0 +1,219 @@
+"""The Stain transfer dock from end to end, with a stand-in for the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_pathogan.engine.events import Finished, Progress, Warn
+from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.errors import NoTissueError
+from napari_pathogan.plugin import dock as docks
+from napari_pathogan.plugin import stain_widget
+from napari_pathogan.plugin.layers import slide_layer, slide_of
+from napari_pathogan.plugin.stain_events import learn_events, read_reference, stains_events
+from napari_pathogan.plugin.stain_widget import IN_VIEW, StainDock
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+
+pytestmark = pytest.mark.gui
+
+CARD = ModelCard(name="stand-in", title="Stand-in style", task="stain", architecture="none")
+
+
+class Standin:
+    """A transfer to green that remembers what it was asked."""
+
+    def __init__(self):
+        self.asked, self.error = [], None
+
+    def events(self, slide, style, method, reference):
+        from napari_pathogan.stain.predict import Method, Transfer, transferred
+
+        self.asked.append((slide, style, method, reference))
+        yield Progress(0, 0, "measuring")
+        if self.error:
+            raise self.error
+        transfer = Transfer(
+            Method(method), "stand-in", lambda image: image[..., [1, 0, 2]], student_error=1.25
+        )
+        yield Finished((transferred(slide, transfer), transfer))
+
+
+@pytest.fixture
+def standin(monkeypatch, tmp_path):
+    def find(tasks, folders, warm_up):
+        yield docks.Found({"stand-in": (tmp_path, CARD)}, tasks[-1])
+        yield Finished()
+
+    made = Standin()
+    monkeypatch.setattr(docks, "_find", find)
+    monkeypatch.setattr(stain_widget, "transfer_events", made.events)
+    return made
+
+
+@pytest.fixture
+def opened(viewer, slide, standin, qtbot):
+    data, kwargs, _ = slide_layer(slide)
+    layer = viewer.add_image(data, **kwargs)
+    dock = StainDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.form.run.isEnabled)
+    return dock, layer
+
+
+def run(dock, qtbot):
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+
+
+def test_a_view_lies_on_its_slide_and_says_that_it_is_synthetic(opened, qtbot, viewer, standin):
+    dock, layer = opened
+    run(dock, qtbot)
+    view = dock.view
+    assert list(viewer.layers) == [layer, view]
+    assert "[synthetic]" in view.name
+    assert view.metadata["synthetic"] is True
+    assert tuple(view.scale) == tuple(layer.scale)
+    assert tuple(view.translate) == tuple(layer.translate)
+    before, after = np.asarray(layer.data[0][300:310, 400:410]), view.data[0][300:310, 400:410]
+    assert (np.asarray(after) == before[..., [1, 0, 2]]).all()
+    assert len(view.data) == len(layer.data)
+    assert "1.2" in dock.note.text()
+    assert standin.asked[0][2:] == ("cnn", None)
+
+
+def test_a_second_run_takes_the_place_of_the_first(opened, qtbot, viewer):
+    dock, _layer = opened
+    run(dock, qtbot)
+    first = dock.view
+    dock.method.setCurrentText("Reinhard")
+    run(dock, qtbot)
+    assert first not in viewer.layers
+    assert dock.view in viewer.layers
+    assert dock.view.name.endswith("reinhard [synthetic]")
+    viewer.layers.remove(dock.view)
+    dock.slide_changed()
+    assert dock.view is None
+    assert not dock.fade.isEnabled()
+
+
+def test_the_view_is_a_slide_that_other_docks_can_look_at(opened, qtbot):
+    dock, _ = opened
+    run(dock, qtbot)
+    assert slide_of(dock.view).metadata["stain_method"] == "cnn"
+    assert slide_of(dock.view).mpp == slide_of(dock.layer).mpp
+
+
+def test_fading_and_side_by_side(opened, qtbot, viewer):
+    dock, layer = opened
+    run(dock, qtbot)
+    points = viewer.add_points(np.zeros((1, 2)))
+    dock.fade.setValue(30)
+    assert dock.view.opacity == pytest.approx(0.3)
+    dock.sides.setChecked(True)
+    assert viewer.canvas.grid.enabled
+    assert viewer.canvas.grid.actual_shape(viewer.layers) == (1, 2)
+    places = [
+        viewer.canvas.grid.position(viewer.layers.index(x), viewer.layers)
+        for x in (layer, dock.view)
+    ]
+    assert places[0] != places[1]
+    assert not points.visible
+    assert dock.view.opacity == 1
+    dock.sides.setChecked(False)
+    assert not viewer.canvas.grid.enabled
+    assert points.visible
+    assert dock.view.opacity == pytest.approx(0.3)
+
+
+def test_a_region_or_another_slide_as_reference(opened, qtbot, viewer, standin):
+    dock, layer = opened
+    viewer.reset_view()
+    dock.reference.setCurrentText(IN_VIEW)
+    run(dock, qtbot)
+    slide, region = standin.asked[-1][3]
+    assert slide is slide_of(layer)
+    assert not region.empty
+    other = viewer.add_image(
+        np.full((64, 64, 3), 99, np.uint8), rgb=True, name="other", scale=(2, 2)
+    )
+    dock.form.slide.setCurrentIndex(dock.form.slide.findData(layer))
+    dock.slide_changed()
+    dock.reference.setCurrentText("other")
+    run(dock, qtbot)
+    slide, region = standin.asked[-1][3]
+    assert slide is slide_of(other)
+    assert region == Region(0, 0, 64, 64)
+
+
+def test_an_error_is_shown_and_leaves_the_viewer_as_it_was(opened, qtbot, viewer, standin, told):
+    dock, layer = opened
+    standin.error = NoTissueError("no tissue was found")
+    run(dock, qtbot)
+    assert list(viewer.layers) == [layer]
+    assert any("no tissue" in line for line in told)
+
+
+def test_stains_are_two_layers(viewer, standin, qtbot):
+    pixels = np.full((600, 600, 3), 240, np.uint8)
+    pixels[100:500, 100:300] = (150, 90, 170)
+    pixels[100:500, 300:500] = (220, 130, 180)
+    noise = np.random.default_rng(0).integers(-9, 9, pixels.shape)
+    pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    with Slide.from_arrays([pixels], name="case", mpp=1.0) as slide:
+        data, kwargs, _ = slide_layer(slide)
+        viewer.add_image(data, **kwargs)
+        dock = StainDock(viewer)
+        viewer.window.add_dock_widget(dock)
+        qtbot.waitUntil(dock.form.run.isEnabled)
+        dock.show_stains.click()
+        qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+        names = [layer.name for layer in viewer.layers]
+        assert names == ["case", "case, haematoxylin", "case, eosin"]
+        haematoxylin = np.asarray(viewer.layers[1].data[0])
+        assert haematoxylin[200:400, 150:250].mean() > 2 * haematoxylin[200:400, 350:450].mean()
+
+
+def test_a_reference_is_read_no_finer_than_needed(slide):
+    whole = read_reference(slide, Region(0, 0, 1501, 2003))
+    assert whole.shape[0] * whole.shape[1] <= 4_000_000
+    part = read_reference(slide, Region(300, 400, 50, 60))
+    assert part.shape == (50, 60, 3)
+
+
+def test_no_stains_on_one_colour(slide):
+    with pytest.raises(ValueError, match="only one stain"):
+        list(stains_events(slide))
+
+
+def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
+    asked = []
+
+    class Job:
+        def __init__(self, arguments):
+            asked.append(arguments)
+
+        start = classmethod(lambda cls, arguments: cls(arguments))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def events(self):
+            yield Progress(1, 2, "epoch 1")
+            yield Warn("said")
+            raise NoTissueError("stopped")
+
+    monkeypatch.setattr("napari_pathogan.plugin.stain_events.Job", Job)
+    events = learn_events(slide, Region(300, 400, 300, 300), "mine", tmp_path)
+    seen = []
+    with pytest.raises(NoTissueError):
+        seen.extend(events)
+    (arguments,) = asked
+    assert arguments[:2] == ["stain", "train"]
+    assert arguments[arguments.index("--mpp") + 1] == "2"
+    assert len(list((tmp_path / ".runs/mine/pool").glob("*.png"))) == 1
+    assert not (tmp_path / "mine").exists()
