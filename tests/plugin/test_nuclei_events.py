@@ -58,8 +58,8 @@ def test_no_scale_and_no_tissue():
     blank = np.full((300, 400, 3), 243, np.uint8)
     with pytest.raises(UnknownScaleError, match="blank"):
         list(nuclei_events(Slide.from_arrays([blank], name="blank"), MODEL, None, **EVERYWHERE))
+    slide = Slide.from_arrays([blank], name="blank", mpp=0.25)
     with pytest.raises(NoTissueError, match="blank"):
-        slide = Slide.from_arrays([blank], name="blank", mpp=0.25)
         list(nuclei_events(slide, MODEL, None, **EVERYWHERE))
 
 

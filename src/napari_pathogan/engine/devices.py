@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -14,6 +15,9 @@ from napari_pathogan.errors import DeviceError, EnvironmentMismatchError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from torch.nn import Module
+
+_moving = threading.Lock()
 _RELEASES_AHEAD = 15  # torchvision's minor version is that of torch and this
 
 
@@ -130,3 +134,20 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "missing"
+
+
+def moved(network: Module, to: torch.device) -> Module:
+    """Put a network on a device, channels last, ready to predict; from any thread.
+
+    Moving one that is in place already is not harmless: it swaps the weights' memory for itself,
+    under the hands of the threads that compute with them.
+    """
+    with _moving:
+        weights = next(network.parameters())
+        own = torch.channels_last
+        spread = (w for w in network.parameters() if w.ndim == 4)
+        if weights.device != to or not all(w.is_contiguous(memory_format=own) for w in spread):
+            network.to(to).to(memory_format=own)  # type: ignore[call-overload]
+        if network.training:
+            network.eval()
+    return network

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
-from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
 from napari_pathogan.errors import ModelError, NoTissueError
 from napari_pathogan.nuclei.network import CLASSES, MULTIPLE, UNet
@@ -154,7 +154,7 @@ def probability(
         msg = f"images are {images.shape}; the U-Net reads (N, H, W, 3), H and W multiples of 16"
         raise ValueError(msg)
     to = device.torch
-    network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    moved(network, to)
     matrix, offset = recolour or (np.eye(3), np.zeros(3))
     # bytes -> [-1, 1] and the change of colours in one step
     scale = torch.tensor(matrix.T * (2 / 255), dtype=torch.float32, device=to)

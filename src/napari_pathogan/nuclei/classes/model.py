@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
 from napari_pathogan.errors import ModelError, PathoganError
 from napari_pathogan.nuclei.classes.crops import CROP_PX
@@ -156,7 +156,7 @@ class ClassModel:
             msg = f"crops are {crops.shape}; the class model reads (N, {CROP_PX}, {CROP_PX}, 3)"
             raise ValueError(msg)
         to = self.device.torch
-        self.critic.to(to)
+        moved(self.critic, to)
         batch = _BATCH.get(to.type, 512)
         for start in range(0, len(crops), batch):
             part = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).to(to)
@@ -211,7 +211,7 @@ class ClassModel:
     @torch.inference_mode()
     def _draw(self, z: torch.Tensor, c: torch.Tensor) -> np.ndarray:
         to = self.device.torch
-        self.generator.to(to)
+        moved(self.generator, to)
         batch = _BATCH.get(to.type, 512)
         parts = [np.empty((0, CROP_PX, CROP_PX, 3), np.uint8)]
         for start in range(0, len(z), batch):
