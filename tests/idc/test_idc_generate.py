@@ -16,6 +16,8 @@ from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.idc.crossval import learn
 from napari_pathogan.idc.generate import IdcGenerator, save
+from napari_pathogan.idc.metrics import auc
+from napari_pathogan.idc.model import IdcModel
 from napari_pathogan.idc.network import Generator, folded_state, to_bytes
 from napari_pathogan.idc.recipe import RECIPES
 from napari_pathogan.idc.train import Trainer
@@ -175,3 +177,18 @@ def test_the_card_says_what_it_is_not_for(tmp_path, generator):
     card = read_card(tmp_path / "g")
     assert "synthetic" in card.intended_use
     assert any("real" in line for line in card.not_for)
+
+
+def test_the_embedded_generator_draws_both_classes():
+    generator = IdcGenerator.load(device="cpu")
+    judge = IdcModel.load(device="cpu")
+    healthy, idc = (generator.generate(32, label, seed=9) for label in ("healthy", "IDC"))
+    scores = [judge.logits(images)[:, 0] for images in (healthy, idc)]
+    assert auc(np.repeat([0, 1], 32), np.concatenate(scores)) > 0.95
+    for images in (healthy, idc):
+        pixels = images.reshape(32, -1).astype(float)
+        apart = np.abs(pixels[:, None] - pixels).mean(2)[np.triu_indices(32, 1)]
+        assert np.median(apart) > 8  # of 255: not one patch drawn over and over
+    red, green, blue = np.concatenate([healthy, idc]).mean((0, 1, 2))
+    assert green < min(red, blue)  # pink and purple
+    assert {"frechet_distance", "auc_real_or_generated"} <= set(generator.card.metrics)
