@@ -1,0 +1,72 @@
+"""The embedded class models: their cards, and real nuclei."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from kinds import NAMES
+
+from napari_pathogan.engine.models import read_card, zoo
+from napari_pathogan.nuclei.classes.data import read_nuclei
+from napari_pathogan.nuclei.classes.evaluate import evaluate
+from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
+from napari_pathogan.nuclei.classes.model import ClassModel
+
+MODELS = {"nuclei-classes-crc": 0.55, "nuclei-classes-tnbc": 0.25}
+
+
+@pytest.mark.parametrize(("name", "mpp"), MODELS.items())
+def test_the_card_says_what_a_user_must_know(name, mpp):
+    card = read_card(zoo() / name)
+    assert card.mpp == mpp
+    assert sorted(card.classes) == sorted(NAMES)
+    assert "2016" in card.training_data[0].citation or "2018" in card.training_data[0].citation
+    assert card.training_data[0].terms
+    assert card.not_for
+    assert "without labels" in card.intended_use
+    assert (zoo() / name / "weights.safetensors").stat().st_size < 5e6
+
+
+def test_the_crc_model_was_measured_on_images_it_had_not_seen():
+    card = read_card(zoo() / "nuclei-classes-crc")
+    accuracy = card.metrics["accuracy"]
+    assert accuracy.low < accuracy.value < accuracy.high
+    assert accuracy.value >= 0.6
+    for baseline in ("kmeans_pixels_accuracy", "kmeans_resnet_accuracy"):
+        assert accuracy.value >= card.metrics[baseline].value + 0.1
+    assert "--seeds 10" in card.measured_by
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_draws_and_doubts(name):
+    model = ClassModel.load(name, device="cpu")
+    drawn = model.generate(12, 0, seed=1)
+    assert drawn.std() > 10  # not one grey
+    assert np.abs(drawn[0].astype(int) - drawn[1]).mean() > 2  # nor always the same
+    asked = np.repeat(np.arange(3), 20)
+    crops = np.concatenate([model.generate(20, label, seed=2) for label in range(3)])
+    probability = model.probability(crops, model.reference)
+    assert (probability.argmax(1) == asked).mean() > 0.8  # what is drawn shows its class
+    noise = np.random.default_rng(0).integers(0, 255, (20, 40, 40, 3), np.uint8)
+    assert model.probability(noise).max() < 1
+
+
+def test_real_nuclei_are_told_apart_better_than_by_kmeans(data, tmp_path):
+    """A quarter of the images: at least 10 points above both, as an experiment would find."""
+    source = data / "crc_nuclei"
+    if not source.is_dir():
+        pytest.skip("no colon nuclei here (set PATHOGAN_DATA)")
+    for sub, ending in (("images", "png"), ("points", "csv")):
+        (tmp_path / sub).mkdir()
+        for number in range(1, 11):
+            shutil.copy(source / sub / f"img{number}.{ending}", tmp_path / sub)
+    model = ClassModel.load("nuclei-classes-crc", device="cpu")
+    report = evaluate(
+        read_nuclei(tmp_path, model.mpp), model, resnet=ResNetFeatures(), seeds=3, rounds=0
+    )
+    accuracy = report.metrics["accuracy"].value
+    assert accuracy >= 0.6
+    assert accuracy >= report.metrics["kmeans_pixels_accuracy"].value + 0.1
+    assert accuracy >= report.metrics["kmeans_resnet_accuracy"].value + 0.1
