@@ -95,7 +95,7 @@ RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
         width=16,
-        epochs=12,
+        epochs=30,
         batch=32,
         lr_g=1e-3,
         lr_d=5e-4,
@@ -104,6 +104,7 @@ RECIPES = {
         ema=0.99,
         critic_steps=2,
         penalty_every=4,
+        information=0.2,
         noise=0.1,
         reconstruction=20.0,
         redrawn=0.6,
