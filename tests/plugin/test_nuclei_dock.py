@@ -344,10 +344,12 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     click(viewer, dock, layer, 150, 80)
     dock.corrections.remove()
     kept = dock.segmentation
+    assert not dock.corrections.train_button.isEnabled()
     dock.corrections.keep_button.click()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert dock.form.status.text() == "Kept in case 3.png.nuclei.geojson"
     assert (path.parent / "case 3.png.nuclei.geojson").is_file()
+    assert dock.corrections.train_button.isEnabled()
     data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
     viewer.add_image(data, **kwargs)
     dock.form.slide.setCurrentIndex(0)

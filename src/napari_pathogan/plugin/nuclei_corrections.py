@@ -6,15 +6,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QInputDialog, QPushButton
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin.nuclei_colours import can_edit
 from napari_pathogan.plugin.nuclei_kept import keeping, reading
+from napari_pathogan.plugin.nuclei_training import training
+from napari_pathogan.plugin.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari.layers import Image
 
@@ -40,6 +43,13 @@ class Corrections:
             "is opened again, and models can learn from them"
         )
         self.keep_button.clicked.connect(self.keep)
+        self.train_button = QPushButton("Train on corrections…")
+        self.train_button.setToolTip(
+            "Let the chosen model learn from all slides of this folder that have kept nuclei; "
+            "the new model has a name of its own, and the old one stays"
+        )
+        self.train_button.clicked.connect(self.ask_training)
+        self._folders: set[Path] = set()  # of slides with nuclei kept beside them
 
     @property
     def editor(self) -> Editor | None:
@@ -99,6 +109,36 @@ class Corrections:
         idle = self.dock.run is None
         self.undo_button.setEnabled(idle and bool(self.editor))
         self.keep_button.setEnabled(idle and self.editor is not None)
+        self.train_button.setEnabled(idle and self._folder() in self._folders)
+
+    def ask_training(self) -> None:
+        """Ask for the new model's name, and train."""
+        card = self.dock.card
+        if card is None:
+            return
+        text = "Name of the new model (the old one stays):"
+        name, said_yes = QInputDialog.getText(
+            self.dock, "Train on corrections", text, text=f"{card.name}-corrected"
+        )
+        if said_yes and name.strip():
+            self.train(name.strip())
+
+    def train(self, name: str) -> None:
+        """Go on with the chosen model on all corrected slides of this slide's folder."""
+        folder = self._folder()
+        if folder is not None:
+            run = settings().own_models / name
+            events = training(folder, self.dock.model_folder, run, name)
+            self.dock.start(events, "Training on corrections", self._trained, _nothing)
+
+    def _trained(self, event: Finished) -> None:
+        name = self.dock.model_trained(event.result)
+        self.dock.form.status.setText(f"{name} is trained: choose it above to use it")
+
+    def _folder(self) -> Path | None:
+        """The folder of the chosen slide."""
+        path = between.slide_of(self.dock.layer).path if self.dock.layer is not None else None
+        return None if path is None else path.parent
 
     def _painted(self, layers: NucleiLayers) -> None:
         """Measure what was painted with napari's tools; a new nucleus has the class shown last."""
@@ -123,13 +163,17 @@ class Corrections:
         path, elsewhere = event.result
         self.dock.form.status.setText(f"Kept in {path.name}")
         self.dock.form.status.setToolTip(str(path))
-        if elsewhere:
+        if not elsewhere:
+            self._folders.add(path.parent)
+        else:
             show_info(f"The slide's folder can't be written: the corrections are kept in {path}")
         self.enable()
 
     def _read(self, layer: Image, event: Finished) -> None:
         in_time = layer in self.dock.viewer.layers and layer not in self.dock.shown_on
-        if event.result is not None and in_time:
+        path = between.slide_of(layer).path
+        if event.result is not None and in_time and path is not None:
+            self._folders.add(path.parent)
             self.dock.show_kept(layer, event.result)
             self.dock.form.status.setText("Nuclei that were kept with this slide")
 

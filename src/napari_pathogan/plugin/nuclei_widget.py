@@ -86,7 +86,7 @@ class NucleiDock(Dock):
         self.form.add_line(
             beside(self.corrections.undo_button, self.corrections.keep_button, wide=1)
         )
-        self.form.add_line(beside(self.export))
+        self.form.add_line(beside(self.corrections.train_button, self.export))
         self.numbers.renamed.connect(self.rename)
         self.numbers.hidden_changed.connect(self._hide)
         self.numbers.drawn.clicked.connect(self.show_grid)
@@ -253,6 +253,16 @@ class NucleiDock(Dock):
         target = settings().own_models / name
         events = keep_names(self.class_models[name][0], names, colours, target)
         self.aside(events, partial(self._renamed, name), self._show_result)
+
+    def model_trained(self, folder: Path) -> str:
+        """Offer a new model beside the old ones; returns its name."""
+        from napari_pathogan.engine.models import read_card  # noqa: PLC0415
+
+        card = read_card(folder)
+        if card.name not in self._models:
+            self.form.model.addItem(card.name)
+        self._models[card.name] = (folder, card)
+        return card.name
 
     def show_grid(self) -> None:
         """Open the picture of nuclei that the class model draws."""
