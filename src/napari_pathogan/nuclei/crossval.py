@@ -75,8 +75,7 @@ def learn(
     report, or None, as its result.
     """
     check(folder, config, folds)
-    for line in folder.skipped:
-        yield Warn(f"left out {line}")
+    yield from (Warn(f"left out {line}") for line in folder.skipped)
     done, threshold, starts = None, DEFAULT_THRESHOLD, Starts()
     fold = patient_folds(folder.patients, folds) if folds else None
     if start:
@@ -89,8 +88,6 @@ def learn(
     whole = going_on(config, starts.whole, config.final_epochs)
     learning = train(folder, whole, run, device=device, start=starts.whole)
     finished = yield from one_part(learning, folds, folds + 1)
-    data = data or TrainingData(name="images with masks", terms="not stated")
-    data = data.model_copy(update={"patients": folder.names, "n_images": len(folder)})
     before: tuple[TrainingData, ...] = ()
     reference, share = folder.reference() if config.normalise else None, config.normalise
     if starts.model is not None:  # what it was used to stays
@@ -98,7 +95,7 @@ def learn(
         reference, share = starts.model.reference, starts.model.share
     model.save(
         run.model,
-        _card(name or run.path.name, config, (*before, data), done, folds),
+        _card(name or run.path.name, config, (*before, _described(folder, data)), done, folds),
         finished.result.state_dict(),
         width=config.width,
         squares=config.squares,
@@ -109,6 +106,11 @@ def learn(
     )
     summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}
     yield Finished(done, summary)
+
+
+def _described(folder: NucleiFolder, data: TrainingData | None) -> TrainingData:
+    data = data or TrainingData(name="images with masks", terms="not stated")
+    return data.model_copy(update={"patients": folder.names, "n_images": len(folder)})
 
 
 def _card(
