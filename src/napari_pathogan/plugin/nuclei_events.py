@@ -71,7 +71,7 @@ def load_classes(folder: Path) -> ClassModel:
     return model
 
 
-def draw_grid(folder: Path, rows: int = 8) -> Iterator[Event]:
+def draw_grid(folder: Path, rows: int = 6) -> Iterator[Event]:
     """Let a class model draw its grid of nuclei; finishes with (picture, names, title)."""
     yield Progress(0, 0, "drawing nuclei")
     ready_for_torch()

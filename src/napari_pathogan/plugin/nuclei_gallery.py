@@ -163,7 +163,7 @@ def ranked(segmentation: Segmentation, name: str, n: int) -> dict[str, list[int]
 class GridDialog(QDialog):
     """Nuclei that a class model has drawn: classes across, the same random start along a row."""
 
-    SCALE = 1.4
+    SCALE = 2.2  # names of classes fit above their columns
 
     def __init__(
         self, picture: np.ndarray, names: Sequence[str], title: str, parent: QWidget | None = None
@@ -177,7 +177,9 @@ class GridDialog(QDialog):
         )
         shown = QLabel()
         shown.setPixmap(pixmap(picture, round(self.SCALE * picture.shape[1])))
-        heads = QGridLayout()
+        above = QWidget()
+        above.setFixedWidth(round(self.SCALE * picture.shape[1]))
+        heads = QGridLayout(above)
         heads.setContentsMargins(0, 0, 0, 0)
         for index, name in enumerate(names):
             heads.addWidget(QLabel(name), 0, index, Qt.AlignmentFlag.AlignHCenter)
@@ -186,6 +188,6 @@ class GridDialog(QDialog):
         buttons.rejected.connect(self.close)
         column = QVBoxLayout(self)
         column.addWidget(text)
-        column.addLayout(heads)
+        column.addWidget(above, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addWidget(shown, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addWidget(buttons)
