@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.nuclei.model import NucleiModel
-from napari_pathogan.nuclei.network import UNet
 from napari_pathogan.nuclei.predict import segment
 from napari_pathogan.slides.slide import Slide
 
@@ -95,15 +92,3 @@ def slide(image: np.ndarray, mpp: float | tuple[float, float] | None = 0.25) -> 
 
 def found(*args, **kwargs) -> Segmentation:
     return list(segment(*args, **kwargs))[-1].result
-
-
-def random_unet(width: int = 4) -> NucleiModel:
-    """A U-Net that has learned nothing but says a lot: it sees as far as one that has."""
-    torch.manual_seed(0)
-    network = UNet(width, normalised=False)
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
-            torch.nn.init.kaiming_normal_(layer.weight)
-    torch.nn.init.zeros_(network.head.bias)
-    network.eval().requires_grad_(requires_grad=False)
-    return NucleiModel(CARD, network, choose_device("cpu", "float32"), 0.5)
