@@ -34,6 +34,7 @@ class Numbers(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self.table, self.feature, self.plot, self.drawn):
             column.addWidget(widget)
+        column.addStretch(1)
 
     def show_nuclei(self, segmentation: Segmentation, *, editable: bool) -> None:
         """Show what was found; ``editable`` where a class model can keep the names."""
