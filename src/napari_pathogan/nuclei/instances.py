@@ -67,7 +67,7 @@ def _blocks(image: np.ndarray, step: int) -> np.ndarray:
         return image
     padded = np.pad(image, [(0, -length % step) for length in image.shape], mode="edge")
     total = sum(padded[row::step, col::step] for row in range(step) for col in range(step))
-    means: np.ndarray = total / np.float32(step * step)
+    means: np.ndarray = np.asarray(total) / np.float32(step * step)
     return means
 
 
