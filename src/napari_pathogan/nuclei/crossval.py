@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.report import Report
     from napari_pathogan.nuclei.network import UNet
     from napari_pathogan.nuclei.recipe import TrainConfig
+    from napari_pathogan.slides.slide_colours import SlideColours
 
 DEFAULT_THRESHOLD = 0.5
 THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
@@ -71,8 +72,7 @@ def learn(
 
     Yields
     ------
-    Those of :func:`~napari_pathogan.nuclei.train.train`; ``Finished`` with the out-of-fold
-    report, or None, as its result.
+    Those of :func:`~.train.train`; ``Finished`` with the out-of-fold report or None as its result.
     """
     check(folder, config, folds)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
@@ -86,13 +86,11 @@ def learn(
         found = yield from _cross_validate(folder, fold, config, run, starts, device)
         threshold, done = _calibrated(folder, fold, found, run)
     whole = going_on(config, starts.whole, config.final_epochs)
-    learning = train(folder, whole, run, device=device, start=starts.whole)
-    finished = yield from one_part(learning, folds, folds + 1)
-    before: tuple[TrainingData, ...] = ()
-    reference, share = folder.reference() if config.normalise else None, config.normalise
-    if starts.model is not None:  # what it was used to stays
-        before, threshold = starts.model.card.training_data, starts.model.threshold
-        reference, share = starts.model.reference, starts.model.share
+    training = train(folder, whole, run, device=device, start=starts.whole)
+    finished = yield from one_part(training, folds, folds + 1)
+    old = starts.model  # what it was used to stays
+    before = old.card.training_data if old else ()
+    reference, share = (old.reference, old.share) if old else _colours(folder, config)
     model.save(
         run.model,
         _card(name or run.path.name, config, (*before, _described(folder, data)), done, folds),
@@ -100,12 +98,12 @@ def learn(
         width=config.width,
         squares=config.squares,
         crop=config.crop,
-        threshold=threshold,
+        threshold=old.threshold if old else threshold,
         reference=reference,
         share=share,
     )
-    summary = {"model": str(run.model), **({"out_of_fold": done.to_dict()} if done else {})}
-    yield Finished(done, summary)
+    out_of_fold = {"out_of_fold": done.to_dict()} if done else {}
+    yield Finished(done, {"model": str(run.model), **out_of_fold})
 
 
 def _described(folder: NucleiFolder, data: TrainingData | None) -> TrainingData:
@@ -191,15 +189,16 @@ def _fold_model(
 ) -> model.NucleiModel:
     """The model of one fold: the reference colours are of the patients that it learned from."""
     card = ModelCard(name="fold", title="fold", task=model.TASK, architecture=model.ARCHITECTURE)
-    reference = learnt.reference() if config.normalise else None
+    reference, share = _colours(learnt, config)
+    where = choose_device(device)
     return model.NucleiModel(
-        card,
-        network,
-        choose_device(device),
-        DEFAULT_THRESHOLD,
-        reference=reference,
-        share=config.normalise,
+        card, network, where, DEFAULT_THRESHOLD, reference=reference, share=share
     )
+
+
+def _colours(learnt: NucleiFolder, config: TrainConfig) -> tuple[SlideColours | None, float]:
+    """The colours that images are carried to, and how far."""
+    return learnt.reference() if config.normalise else None, config.normalise
 
 
 def _test(folder: NucleiFolder, tried: model.NucleiModel, kept: Path) -> None:
