@@ -292,7 +292,7 @@ def _notes(
     named: bool,
 ) -> tuple[str, ...]:
     if named:
-        how = "classes by the model's own names; nothing of these images was used to name them"
+        how = "classes by the model's own names"
     else:
         how = "clusters matched to the labels on half of the images, scored on the other half"
     means = "k-means: fitted to these nuclei, matched on half of the images, scored on the other"
@@ -306,7 +306,8 @@ def _notes(
     seen = names & {image for data in model.card.training_data for image in data.patients}
     if seen:
         notes.append(
-            f"the model was trained on {len(seen)} of these {len(names)} images, without labels"
+            f"the model was trained on {len(seen)} of these {len(names)} images, without labels, but "
+            "may be named by those they have: these figures are too good"
         )
     if len(names) == 1:
         notes.append("one image: no intervals, and nuclei of it are matched and scored")
