@@ -1,0 +1,34 @@
+"""The embedded styles on real images of the other laboratory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_pathogan.stain.data import StylePool
+from napari_pathogan.stain.evaluate import evaluate
+from napari_pathogan.stain.model import StyleModel
+
+
+@pytest.mark.parametrize("name", ["stain-tnbc", "stain-crc"])
+def test_the_styles_are_there_and_say_what_they_are(name):
+    card = StyleModel.load(name, "cpu").card
+    assert card.mpp in {0.25, 0.55}
+    assert card.metrics["ssim_lightness"].value > 0.99
+    assert card.training_data[0].terms
+    assert card.settings["student_error_lab"] < 5
+
+
+def test_the_network_comes_closer_and_keeps_structure(data):
+    style = StyleModel.load("stain-tnbc", "cpu")
+    source = StylePool.read(data / "crc_nuclei/images")
+    source = source.select(np.arange(len(source)) % 4 == 0)
+    target = StylePool.read(data / "tnbc/images")
+    target = target.select([p in {"04", "06"} for p in target.patients])
+    figures = evaluate(source, target, style).to_dict()
+    for measure in ("euclidean", "hellinger"):
+        assert figures[f"cnn_{measure}"]["value"] < 0.8 * figures[f"none_{measure}"]["value"]
+    assert figures["cnn_euclidean"]["value"] < figures["macenko_euclidean"]["value"]
+    assert figures["cnn_correlation"]["value"] > figures["macenko_correlation"]["value"]
+    assert figures["cnn_ssim"]["value"] >= 0.99
+    assert figures["reinhard_ssim"]["value"] < 0.97
