@@ -35,3 +35,5 @@ lint: env
 
 bench: env
 	$(PYTHON) benchmarks/idc.py
+	$(PYTHON) benchmarks/nuclei.py
+	$(PYTHON) benchmarks/stain.py
