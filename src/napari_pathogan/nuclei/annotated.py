@@ -34,7 +34,7 @@ MPP = 0.25  # of the labels, where a file does not say
 RIM_UM = 4.0  # so far into a region may nuclei reach, unmarked, whose middle lies outside
 AROUND_UM = 32.0  # around a corrected nucleus of a whole slide: this counts as looked at
 _REGION_COLOUR = "#b4b4b4"
-_COLOURS = (NUCLEUS_COLOUR, "#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
+_COLOURS = (NUCLEUS_COLOUR, "#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500")
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _STAIN = export.MEASUREMENTS["haematoxylin_mean"]
 

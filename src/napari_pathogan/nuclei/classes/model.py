@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TASK = "nuclei-classes"
 ARCHITECTURE = "infogan"
-PALETTE = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
+PALETTE = ("#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500", "#b48cff", "#ffffff")
 _BATCH = {"cuda": 4096, "cpu": 256}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 _TURNS = 4
