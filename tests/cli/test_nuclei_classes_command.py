@@ -12,7 +12,7 @@ from PIL import Image
 from napari_pathogan.cli.app import main
 from napari_pathogan.engine.models import read_card
 
-QUICK = ["--epochs", "1", "--set", "width=4", "--set", "batch=20"]
+QUICK = ["--epochs", "1", "--set", "width=4", "--set", "batch=20", "--set", "rounds=1"]
 
 
 def draw(path, kinds):
