@@ -57,6 +57,28 @@ class Generator(nn.Module):
         return drawn
 
 
+@torch.no_grad()
+def settle(generator: Generator, prior: torch.Tensor, batches: int = 10, batch: int = 128) -> None:
+    """Measure a generator's batch statistics anew, in place.
+
+    Those that it gathered while learning fit weights that it no longer has, the less so where the
+    weights are averages. ``prior`` (classes,) says how often each class is drawn.
+    """
+    rng = torch.Generator().manual_seed(0)
+    norms = [part for part in generator.modules() if isinstance(part, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches to come
+    generator.train()
+    for _ in range(batches):
+        z = torch.randn(batch, generator.latent, generator=rng)
+        generator(z, torch.multinomial(prior, batch, replacement=True, generator=rng))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    generator.eval()
+
+
 class Critic(nn.Module):
     """The trunk D with its heads: D_D (how real), D_Q (which class), and one that estimates z.
 

@@ -28,7 +28,7 @@ from napari_pathogan.nuclei.classes.losses import (
     reconstruction_loss,
 )
 from napari_pathogan.nuclei.classes.model import PALETTE, as_bytes
-from napari_pathogan.nuclei.classes.network import Critic, Generator
+from napari_pathogan.nuclei.classes.network import Critic, Generator, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,7 +214,10 @@ class Trainer:
             network = Critic(c.classes, c.width, c.latent, head=c.head)
         present = (self.generator, self.critic)[which]
         network.load_state_dict(self.averages[which].shadow if c.ema else present.state_dict())
-        return network.cpu().eval().requires_grad_(requires_grad=False)
+        network.eval().requires_grad_(requires_grad=False)
+        if isinstance(network, Generator):
+            settle(network, self.prior)
+        return network
 
     def samples(self) -> np.ndarray:
         """The paper's Figure 7 as it is now: uint8 (Y, X, 3)."""
