@@ -10,6 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+    Device,
+    Epochs,
+    Events,
+    Json,
+    Name,
+    Output,
+    Resume,
+    Seed,
+    Settings,
+    Source,
+    Terms,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -41,7 +55,7 @@ def train(  # noqa: PLR0917
     folder: Annotated[
         Path, typer.Argument(help="Images of one style; sub-folders are tissue classes.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    output: Output,
     mpp: Annotated[float | None, typer.Option(help="um per pixel of the images.", min=0.01)] = None,
     recipe: Annotated[
         Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
@@ -53,21 +67,15 @@ def train(  # noqa: PLR0917
     holdout: Annotated[
         float, typer.Option(help="Share of the patients to measure on first.", min=0, max=0.5)
     ] = 0.25,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other setting: batch=8, lr=0.5.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name of the style; the run's by default.")] = "",
-    source: Annotated[str, typer.Option(help="What the images are, for the model card.")] = "",
-    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that stopped.")
-    ] = False,
-    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    name: Name = "",
+    source: Source = "",
+    terms: Terms = "",
+    device: Device = "auto",
+    resume: Resume = False,
+    events: Events = False,
 ) -> None:
     """Learn a stain style from a pool of images."""
     from napari_pathogan.cli.progress import follow
@@ -117,9 +125,9 @@ def apply(  # noqa: PLR0917
     mpp: Annotated[
         float | None, typer.Option(help="um per pixel, where the slide does not say.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+    events: Events = False,
 ) -> None:
     """Carry a slide to a style, or to the colours of a reference image."""
     from napari_pathogan.cli.progress import follow
@@ -146,8 +154,8 @@ def evaluate(
     source: Annotated[Path, typer.Argument(help="Images to carry over.")],
     target: Annotated[Path, typer.Argument(help="Images of the style, best of other patients.")],
     style: Annotated[str, typer.Option(help="Name of a style, or its folder.")] = "stain-tnbc",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Compare all methods as the paper's table does, on images of SOURCE carried to a style."""
     from napari_pathogan.stain.data import StylePool
