@@ -7,6 +7,9 @@ import warnings
 import numpy as np
 from skimage import color
 
+# Said of each colour that is clipped. For good, since turning it off and on is not safe in threads.
+warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)
+
 AB_SCALE = 100.0  # a and b of H&E lie within this; networks see them divided by it
 
 GLASS = 240.0  # intensity of bare glass, as in the common implementations
@@ -33,9 +36,7 @@ def to_lab(rgb: np.ndarray) -> np.ndarray:
 
 def to_rgb(lab: np.ndarray) -> np.ndarray:
     """Take CIE Lab (..., 3) to uint8 RGB; colours that sRGB lacks are clipped."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)
-        rgb = np.clip(color.lab2rgb(np.asarray(lab, np.float32)), 0, 1)
+    rgb = np.clip(color.lab2rgb(np.asarray(lab, np.float32)), 0, 1)
     return np.asarray(np.rint(rgb * 255), np.uint8)
 
 

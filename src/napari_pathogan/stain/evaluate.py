@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
-from napari_pathogan.errors import DataFolderError
+from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
 from napari_pathogan.stain.colour import lightness
 from napari_pathogan.stain.light import LightCurve
 from napari_pathogan.stain.metrics import correlation, euclidean, hellinger, histogram, structure
+from napari_pathogan.stain.network import whole
 from napari_pathogan.stain.student import distil
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def evaluate(source: StylePool, target: StylePool, style: StyleModel) -> Report:
     Raises
     ------
     DataFolderError
-        If the target's images were the style's own training patients alone and there are none left.
+        If the target is empty, or no image of the source can be carried over; says why.
     """
     if not len(target):
         raise DataFolderError("the target pool is empty; give images of the style")
@@ -63,7 +65,7 @@ def evaluate(source: StylePool, target: StylePool, style: StyleModel) -> Report:
         images = source.select([p == patient for p in source.patients]).images
         try:
             methods = dict(_methods(images, style))
-        except ValueError as error:
+        except PathoganError as error:
             notes.append(f"patient {patient} was left out: {error}")
             continue
         for image in images:
@@ -87,7 +89,7 @@ def _methods(
     yield "none", lambda image: image
     yield "macenko", Macenko.fit(pixels).map_to(style.macenko)
     yield "reinhard", Reinhard.fit(pixels).map_to(style.reinhard)
-    parts = [image[: len(image) // 8 * 8, : image.shape[1] // 8 * 8] for image in images]
+    parts = [whole(image) for image in images]
     light = LightCurve.fit(images, style.light)
     yield "lut", distil(parts, [style.colour(lightness(part)) for part in parts], light)[0]
     yield "cnn", lambda image: style(image, light=light)
@@ -108,17 +110,15 @@ def _compare(
 
 
 def _metrics(rows: dict[str, list[tuple[float, ...]]], patients: list[str]) -> dict[str, Value]:
-    names, index = np.unique(patients, return_inverse=True)
-    rng = np.random.default_rng(0)
-    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), _ROUNDS)
-    weights = draws[:, index]
+    weights = np.stack(list(patient_resamples(np.array(patients), _ROUNDS)))
+    several = len(set(patients)) > 1
     metrics: dict[str, Value] = {}
     for method in METHODS:
         values = np.array(rows[method])
         spread = weights @ values / weights.sum(1, keepdims=True)
         low, high = np.quantile(spread, [0.025, 0.975], axis=0)
         for k, what in enumerate(MEASURES):
-            bounds = (float(low[k]), float(high[k])) if len(names) > 1 else (None, None)
+            bounds = (float(low[k]), float(high[k])) if several else (None, None)
             metrics[f"{method}_{what}"] = Value(float(values[:, k].mean()), *bounds)
     return metrics
 

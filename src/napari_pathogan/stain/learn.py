@@ -10,11 +10,11 @@ import numpy as np
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.errors import DataFolderError
 from napari_pathogan.stain import model
-from napari_pathogan.stain.colour import AB_SCALE, lightness, to_lab
+from napari_pathogan.stain.colour import lightness, to_lab
 from napari_pathogan.stain.metrics import structure
 from napari_pathogan.stain.model import StyleModel
+from napari_pathogan.stain.network import colours, whole
 from napari_pathogan.stain.student import distil
 from napari_pathogan.stain.train import train
 
@@ -88,43 +88,24 @@ def _trained(
 def _save(
     run: RunFolder, card: ModelCard, network: Colouriser, pool: StylePool, *, device: str
 ) -> StyleModel:
-    """Teach the student on the pool, write the model, and read it back."""
-    parts = [_part(image) for image in pool.images[:: max(1, len(pool) // 16)]]
-    light = [lightness(part) for part in parts]
-    lut, error = distil(parts, [_colour(network, x) for x in light])
-    model.save(
-        run.model, card, network, pool, width=card.recipe["width"], lut=lut, student_error=error
-    )
+    """Measure how well a student can follow, on the pool; write the model and read it back."""
+    parts = [whole(image) for image in pool.images[:: max(1, len(pool) // 16)]]
+    _, error = distil(parts, [colours(network, lightness(part)) for part in parts])
+    model.save(run.model, card, network, pool, width=card.recipe["width"], student_error=error)
     return StyleModel.load(run.model, device)
-
-
-def _colour(network: Colouriser, light: np.ndarray) -> np.ndarray:
-    import torch  # noqa: PLC0415
-
-    with torch.no_grad():
-        made = network(torch.from_numpy(light)[None, None] / 100)[0][0]
-    colour: np.ndarray = made.permute(1, 2, 0).numpy() * AB_SCALE
-    return colour
 
 
 def _measure(style: StyleModel, out: StylePool) -> dict[str, Metric]:
     """Of patients the network never saw: their colours from their lightness, in Lab units."""
     apart, kept = [], []
     for image in out.images:
-        part = _part(image)
-        made = style(part)
-        apart.append(float(np.linalg.norm((to_lab(made) - to_lab(part))[..., 1:], axis=-1).mean()))
-        kept.append(structure(part, made))
-    if not apart:
-        raise DataFolderError("no image was held out")
+        made = style(image)
+        apart.append(float(np.linalg.norm((to_lab(made) - to_lab(image))[..., 1:], axis=-1).mean()))
+        kept.append(structure(image, made))
     return {
         "colour_error_lab": Metric(value=float(np.mean(apart))),
         "ssim_lightness": Metric(value=float(np.mean(kept))),
     }
-
-
-def _part(image: np.ndarray) -> np.ndarray:
-    return image[: len(image) // 8 * 8, : image.shape[1] // 8 * 8]
 
 
 def _card(

@@ -1,4 +1,4 @@
-"""A learned style: its card, its network, its pool's colours, and its student."""
+"""A learned style: its card, its network, and its pool's colours."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, load_model, save_model
 from napari_pathogan.errors import ModelError, NoTissueError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
-from napari_pathogan.stain.colour import AB_SCALE, STAINED, joined, lightness, optical_density
+from napari_pathogan.stain.colour import STAINED, joined, lightness, optical_density
 from napari_pathogan.stain.light import tissue_quantiles
-from napari_pathogan.stain.lut import Lut
-from napari_pathogan.stain.network import STRIDE, Colouriser
+from napari_pathogan.stain.network import STRIDE, Colouriser, colours, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +42,6 @@ class StyleModel:
         The pool's stains and Lab statistics: targets of the baselines.
     light
         (51,) quantiles of the lightness of the pool's tissue.
-    lut
-        The student: the network's colours as one table, for H&E of the pool's own colours.
     reach
         The largest Lab distance of one of the pool's patients from the rest.
     """
@@ -56,7 +53,6 @@ class StyleModel:
     macenko: Macenko
     reinhard: Reinhard
     light: np.ndarray
-    lut: Lut
     reach: float
 
     @classmethod
@@ -73,7 +69,7 @@ class StyleModel:
             msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
             raise ModelError(msg)
         try:
-            style, table = weights.pop("pool.style"), weights.pop("pool.lut")
+            style = weights.pop("pool.style")
             network = Colouriser(**card.arguments)
             network.load_state_dict(weights)
             chosen = choose_device(device)
@@ -86,7 +82,6 @@ class StyleModel:
                 Macenko.from_json(settings["macenko"]),
                 Reinhard.from_json(settings["reinhard"]),
                 np.array(settings["lightness"]),
-                Lut(table.numpy()),
                 float(settings["reach"]),
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -98,20 +93,14 @@ class StyleModel:
         """Micrometres per pixel of the pool; None where nobody said."""
         return self.card.mpp
 
-    @torch.no_grad()
     def colour(self, light: np.ndarray, style: torch.Tensor | None = None) -> np.ndarray:
         """The network's colours: lightness (H, W), 0 to 100 -> a, b of Lab, float32 (H, W, 2).
 
         H and W are multiples of 8. ``style`` is a global vector of :meth:`vector`; the pool's own
         by default, so that all tiles of a slide share one.
         """
-        seen = torch.from_numpy(np.ascontiguousarray(light, np.float32))[None, None] / 100
         with self.device.autocast:
-            made, _ = self.network(
-                seen.to(self.device.torch), self.style if style is None else style
-            )
-        colour: np.ndarray = made[0].float().permute(1, 2, 0).cpu().numpy() * AB_SCALE
-        return colour
+            return colours(self.network, light, self.style if style is None else style)
 
     def __call__(
         self,
@@ -143,8 +132,7 @@ class StyleModel:
         if (optical_density(image).max(-1) >= STAINED).mean() < 0.05:
             msg = "there is hardly any tissue on the reference; choose a region with tissue"
             raise NoTissueError(msg)
-        height, width = (n // STRIDE * STRIDE for n in image.shape[:2])
-        light = torch.from_numpy(lightness(image[:height, :width]))[None, None] / 100
+        light = torch.from_numpy(lightness(whole(image)))[None, None] / 100
         vector: torch.Tensor = self.network.encode(light.to(self.device.torch))[1][0]
         return vector
 
@@ -156,14 +144,13 @@ def save(
     pool: StylePool,
     *,
     width: float,
-    lut: Lut,
     student_error: float,
 ) -> ModelCard:
     """Write a style's folder; ``card`` says the rest (name, title, mpp, data, recipe, metrics)."""
     pixels = pool.tissue()
     target = Reinhard.fit(pixels)
     vectors = [
-        network.encode(torch.from_numpy(_cropped(lightness(image)))[None, None] / 100)[1][0]
+        network.encode(torch.from_numpy(lightness(whole(image)))[None, None] / 100)[1][0]
         for image in pool.images
     ]
     each = [
@@ -192,10 +179,4 @@ def save(
         for name, value in network.state_dict().items()
     }
     weights["pool.style"] = torch.stack(vectors).mean(0)
-    weights["pool.lut"] = torch.from_numpy(lut.table)
     return save_model(folder, full, weights)
-
-
-def _cropped(light: np.ndarray) -> np.ndarray:
-    height, width = (n // STRIDE * STRIDE for n in light.shape)
-    return np.asarray(light[:height, :width])

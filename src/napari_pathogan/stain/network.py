@@ -8,9 +8,12 @@ colour channels of CIE Lab. Every layer has batch normalisation and ReLU.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 from torch import nn
+
+from napari_pathogan.stain.colour import AB_SCALE
 
 STRIDE = 8  # input pixels to one pixel of the encoder's features
 _ENCODER = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1))
@@ -80,6 +83,27 @@ class Colouriser(nn.Module):
         local, own = self.encode(lightness)
         logits = None if self.classify is None else self.classify(own)
         return self.decode(local, own if style is None else style), logits
+
+
+@torch.no_grad()
+def colours(
+    network: Colouriser, light: np.ndarray, style: torch.Tensor | None = None
+) -> np.ndarray:
+    """The network's a and b of Lab, float32 (H, W, 2), for lightness (H, W), 0 to 100.
+
+    H and W are multiples of 8 (:func:`whole`); ``style`` as in :meth:`Colouriser.forward`.
+    """
+    device = network.colour.weight.device
+    seen = torch.from_numpy(np.ascontiguousarray(light, np.float32))[None, None] / 100
+    made, _ = network(seen.to(device), style)
+    found: np.ndarray = made[0].float().permute(1, 2, 0).cpu().numpy() * AB_SCALE
+    return found
+
+
+def whole(image: np.ndarray) -> np.ndarray:
+    """The part of an image (H, W, ...) whose sides are multiples of 8, from the upper left."""
+    height, width = (n // STRIDE * STRIDE for n in image.shape[:2])
+    return image[:height, :width]
 
 
 def _layers(channels: int, wanted: list[tuple[int, int]]) -> tuple[nn.Sequential, int]:

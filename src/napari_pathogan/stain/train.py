@@ -15,7 +15,7 @@ from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed
 from napari_pathogan.files import written
 from napari_pathogan.stain.colour import AB_SCALE, lightness, to_lab, to_rgb
-from napari_pathogan.stain.network import Colouriser
+from napari_pathogan.stain.network import Colouriser, colours, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,14 +129,10 @@ def _preview(trainer: Trainer, pool: StylePool, run: RunFolder) -> Preview:
     """Images of the pool above, the same coloured from their lightness below."""
     network, pairs = trainer.trained(), []
     for image in pool.images[:: max(1, len(pool) // _PREVIEWS)][:_PREVIEWS]:
-        side = min(_PREVIEW_PX, min(image.shape[:2]) // 8 * 8)
-        part = image[:side, :side]
+        part = whole(image[:_PREVIEW_PX, :_PREVIEW_PX])
         light = lightness(part)
-        with torch.no_grad():
-            made = network(torch.from_numpy(light)[None, None] / 100)[0][0]
-        colour = made.permute(1, 2, 0).numpy() * AB_SCALE
-        rest = ((0, _PREVIEW_PX - side), (0, _PREVIEW_PX - side), (0, 0))
-        both = (part, to_rgb(np.dstack([light, colour])))
+        rest = (*((0, _PREVIEW_PX - n) for n in part.shape[:2]), (0, 0))
+        both = (part, to_rgb(np.dstack([light, colours(network, light)])))
         pairs.append(np.concatenate([np.pad(x, rest, constant_values=255) for x in both]))
     picture = np.concatenate(pairs, 1)
     path = run.previews / f"epoch_{trainer.epoch:04d}.png"
