@@ -34,7 +34,7 @@ IMAGE_COLUMNS = ("file", "patient", "laterality", "view", "synthetic")
 BOX_COLUMNS = ("file", "type", "xmin", "ymin", "xmax", "ymax")
 _CORNERS = BOX_COLUMNS[2:]
 _OVER = 0.05  # of a side: boxes drawn by hand may reach so far over the edge; they are cut there
-_YES = {"1", "true", "yes"}
+_YES = ["1", "true", "yes"]
 _UNREADABLE = (OSError, ValueError, SyntaxError, UnidentifiedImageError)
 
 
@@ -189,14 +189,16 @@ def read_mass_folder(folder: Path | str) -> MassFolder:
         )
         raise DataFolderError(msg)
     masks = [folder / "masks" / f"{file.stem}.png" for file in files]
+    patients, laterality, view, synthetic = (
+        np.array([row[key] for row in rows.values()]) for key in IMAGE_COLUMNS[1:]
+    )
     return MassFolder(
         files,
-        *(
-            np.array([row[key] for row in rows.values()])
-            for key in ("patient", "laterality", "view")
-        ),
+        patients,
+        laterality,
+        view,
         tuple(_inside(file, boxes[name]) for file, name in zip(files, rows, strict=True)),
-        np.array([row["synthetic"].lower() in _YES for row in rows.values()]),
+        np.isin(np.char.lower(synthetic), _YES),
         tuple(mask if mask.is_file() else None for mask in masks),
         tuple(skipped),
     )
@@ -345,7 +347,8 @@ def _inside(file: Path, boxes: np.ndarray) -> np.ndarray:
     if shape is None:
         return boxes
     _check_inside(file, boxes, shape)
-    return np.clip(boxes, 0, np.array(shape[::-1] * 2, np.float32))
+    cut: np.ndarray = np.clip(boxes, 0, np.array(shape[::-1] * 2, np.float32))
+    return cut
 
 
 def _check_inside(file: Path, boxes: np.ndarray, shape: tuple[int, int]) -> None:
