@@ -174,7 +174,8 @@ def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     common = np.clip(sides, 0, None).prod(-1)
     areas = [(part[..., 2:] - part[..., :2]).prod(-1) for part in (first, second)]
     union = areas[0] + areas[1] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    ratio: np.ndarray = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return ratio
 
 
 def _greedy(overlap: np.ndarray, iou: float) -> np.ndarray:
