@@ -15,6 +15,14 @@ class SlideFormatError(PathoganError, ValueError):
     """A file is not a slide that can be opened: wrong format, empty, truncated, a directory."""
 
 
+class MammogramFormatError(SlideFormatError):
+    """A file is not a mammogram that can be opened: no pixels, another modality, colour, damaged."""
+
+
+class CodecMissingError(MammogramFormatError):
+    """A file's pixels are compressed in a way that nothing installed can decode."""
+
+
 class SlideReadError(PathoganError, OSError):
     """Part of an open slide can't be read (a damaged tile, a lost network drive)."""
 

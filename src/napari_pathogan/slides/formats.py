@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WITH_PARTS = (".mrxs", ".vms")  # they begin like a JPEG, or name one, but are more than that
-_IMAGE = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
+_IMAGE = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"P2", b"P5")  # the last two: PGM
 
 
 def open_source(path: Path) -> Source:
