@@ -13,10 +13,10 @@ from PIL import Image as Picture
 from qtpy.QtWidgets import QTextBrowser
 
 from napari_pathogan.errors import DeviceError, ModelError, NoTissueError
-from napari_pathogan.plugin.dock import SHAPES, VIEW
 from napari_pathogan.plugin.exports import Export
 from napari_pathogan.plugin.idc_widget import IdcDock
 from napari_pathogan.plugin.layers import slide_layer, slide_of
+from napari_pathogan.plugin.subject import SHAPES, VIEW
 from napari_pathogan.plugin.writer import write_heat_map
 from napari_pathogan.slides.slide import Slide
 

@@ -16,11 +16,11 @@ from napari_pathogan.errors import ModelError, OutputError
 from napari_pathogan.nuclei import annotated
 from napari_pathogan.plugin import dock as docks
 from napari_pathogan.plugin import nuclei_colours, nuclei_widget
-from napari_pathogan.plugin.dock import WHOLE
 from napari_pathogan.plugin.layers import slide_layer
 from napari_pathogan.plugin.nuclei_exports import NucleiExport
 from napari_pathogan.plugin.nuclei_kept import reading
 from napari_pathogan.plugin.nuclei_widget import NONE, NucleiDock
+from napari_pathogan.plugin.subject import WHOLE
 from napari_pathogan.slides.slide import Slide
 
 pytestmark = pytest.mark.gui

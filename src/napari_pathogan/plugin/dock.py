@@ -24,6 +24,7 @@ from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.form import Form, Ties, Welcome
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
+from napari_pathogan.plugin.subject import SHAPES, SLIDE, VIEW, Subject
 from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.slides.geometry import Region
 
-WHOLE, VIEW, SHAPES = "Whole slide", "In view", "Selected shapes"
-
 
 class Dock(QWidget):
     """Base of all docks.
@@ -51,6 +50,7 @@ class Dock(QWidget):
 
     title: ClassVar[str]
     task: ClassVar[str]
+    subject: ClassVar[Subject] = SLIDE
     helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
     sample: ClassVar[str] = samples.PHANTOM
     about_sample: ClassVar[str] = "A small drawn slide with tumour-like and healthy regions"
@@ -66,8 +66,8 @@ class Dock(QWidget):
         self.setWindowTitle(self.title)
         set_cache_mb(settings().cache_mb)
 
-        self.welcome = Welcome(self.viewer, self.sample, self.about_sample)
-        self.form = Form(regions=(WHOLE, VIEW, SHAPES))
+        self.welcome = Welcome(self.viewer, self.subject, self.sample, self.about_sample)
+        self.form = Form(self.subject)
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 9, 9, 9)
         column.addWidget(self.welcome)
@@ -171,7 +171,7 @@ class Dock(QWidget):
         if layer is None:
             return
         try:
-            if between.slide_of(layer).mpp is None:
+            if self._lacks_scale(layer):
                 self.form.ask_scale(focus=True)
                 msg = f"{layer.name} has no scale: fill in the row 'Scale' (µm per pixel) and run again"
                 raise UnknownScaleError(msg)
@@ -254,7 +254,7 @@ class Dock(QWidget):
             if chosen is not None and chosen not in self.viewer.layers:
                 self.run.cancel()
             return
-        slides = [layer for layer in reversed(self.viewer.layers) if between.is_slide(layer)]
+        slides = [layer for layer in reversed(self.viewer.layers) if self.subject.offers(layer)]
         self.form.offer_slides(slides)
         for slide in slides:
             self._ties.connect_once(slide.events.name, self._list_slides)
@@ -266,9 +266,12 @@ class Dock(QWidget):
     def _slide_chosen(self) -> None:
         self._chosen = layer = self.layer
         self.form.status.setText("")  # it spoke of another slide
-        unknown = layer is not None and between.slide_of(layer).mpp is None
-        self.form.ask_scale() if unknown else self.form.scale_known()
+        lacking = layer is not None and self._lacks_scale(layer)
+        self.form.ask_scale() if lacking else self.form.scale_known()
         self.slide_changed()
+
+    def _lacks_scale(self, layer: Image) -> bool:
+        return self.subject.needs_scale and between.slide_of(layer).mpp is None
 
     def _scale_given(self, mpp: float) -> None:
         if self.layer is None:

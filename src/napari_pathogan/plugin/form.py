@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathogan.plugin import commands, samples
+from napari_pathogan.plugin import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Progress
+    from napari_pathogan.plugin.subject import Subject
 
 
 class Ties:
@@ -65,22 +66,24 @@ class Ties:
 
 
 class Welcome(QWidget):
-    """What a dock shows before any slide is open.
+    """What a dock shows before any image of its kind is open.
 
     Parameters
     ----------
+    subject
+        The kind of image.
     sample, about
         The sample data to try, a file of :data:`samples.FOLDER`, and what is on it.
     """
 
-    def __init__(self, viewer: napari.Viewer, sample: str, about: str) -> None:
+    def __init__(self, viewer: napari.Viewer, subject: Subject, sample: str, about: str) -> None:
         super().__init__()
-        text = label("<b>Start with a slide</b><br>Aperio, Hamamatsu, Leica, TIFF, OME-Zarr, PNG…")
-        self.open = QPushButton("Open a slide…")
+        text = label(subject.start)
+        self.open = QPushButton(subject.open)
         self.sample = QPushButton("Try the sample")
-        self.open.clicked.connect(partial(commands.open_slide, viewer))
-        self.sample.clicked.connect(partial(commands.show_slide, viewer, samples.FOLDER / sample))
-        self.open.setToolTip("Choose a slide file on this computer")
+        self.open.clicked.connect(partial(subject.ask, viewer))
+        self.sample.clicked.connect(partial(subject.show, viewer, samples.FOLDER / sample))
+        self.open.setToolTip(subject.open_tip)
         self.sample.setToolTip(about)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -90,11 +93,11 @@ class Welcome(QWidget):
 
 
 class Form(QWidget):
-    """The rows of a dock; knows nothing of slides and models but their names."""
+    """The rows of a dock; knows nothing of images and models but their names."""
 
     scale_asked = Signal(float)  # µm per pixel, when the user has set it
 
-    def __init__(self, regions: Sequence[str]) -> None:
+    def __init__(self, subject: Subject) -> None:
         super().__init__()
         self.grid = QGridLayout(self)
         self.grid.setContentsMargins(0, 0, 0, 0)
@@ -102,19 +105,19 @@ class Form(QWidget):
         self.grid.setVerticalSpacing(8)
         self.grid.setColumnStretch(1, 1)
 
-        self.slide = combo("The slide to look at: any colour image that is open")
-        self.model = combo("The model that looks at the slide")
+        self.slide = combo(subject.tip)
+        self.model = combo(f"The model that looks at the {subject.name.lower()}")
         self.model.addItem("Looking for models…")
         self.info = QPushButton("i")
         self.info.setFixedWidth(28)
         self.info.setEnabled(False)
         self.info.setToolTip("What this model was trained on, how well it does, and its limits")
-        self.region = combo("Which part of the slide to look at")
-        self.region.addItems(list(regions))
-        self.add_row("Slide", self.slide)
+        self.region = combo(subject.part_tip)
+        self.region.addItems(list(subject.parts))
+        self.add_row(subject.name, self.slide)
         self._build_scale()
         self.add_row("Model", beside(self.model, self.info))
-        self.add_row("Region", self.region)
+        self.add_row(subject.part, self.region)
         self.region_row = self.grid.rowCount() - 1
 
         self.run = QPushButton("Run")

@@ -15,7 +15,7 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.card import CardDialog
-from napari_pathogan.plugin.dock import VIEW, Dock
+from napari_pathogan.plugin.dock import Dock
 from napari_pathogan.plugin.form import beside, combo
 from napari_pathogan.plugin.nuclei_corrections import Corrections
 from napari_pathogan.plugin.nuclei_details import Details
@@ -27,6 +27,7 @@ from napari_pathogan.plugin.nuclei_numbers import Numbers
 from napari_pathogan.plugin.nuclei_picking import Picker
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
+from napari_pathogan.plugin.subject import VIEW
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
