@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari  # noqa: TC002  (napari resolves the annotations to pass its viewer)
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtWidgets import QFileDialog
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.layers import is_slide, place_level0
+from napari_pathogan.plugin.mammogram_layers import prepare_mammograms, study_layers
 from napari_pathogan.plugin.reader import SUFFIXES, read
+from napari_pathogan.slides.mammogram import open_study
 
 if TYPE_CHECKING:
     from napari.layers import Image, Shapes
@@ -37,6 +39,33 @@ def show_slide(viewer: napari.Viewer, path: Path) -> None:
         show_error(str(error))
         return
     for data, kwargs, _ in layers:
+        viewer.add_image(data, **kwargs)
+    viewer.reset_view()
+
+
+def open_mammograms(viewer: napari.Viewer) -> None:
+    """Ask for the mammograms of a study, one file or several, and hang them."""
+    paths, _ = QFileDialog.getOpenFileNames(
+        viewer.window.qt_window(),
+        "Open mammograms",
+        "",
+        "Mammograms (*.dcm *.dicom *.png *.pgm *.tif *.tiff);;All files (*)",
+    )
+    if paths:
+        show_mammograms(viewer, *map(Path, paths))
+
+
+def show_mammograms(viewer: napari.Viewer, *paths: Path) -> None:
+    """Hang mammograms, or the folder of a study; an error becomes a notification."""
+    try:
+        study = open_study(paths[0] if len(paths) == 1 else paths)
+    except PathoganError as error:
+        show_error(str(error))
+        return
+    for line in study.skipped:
+        show_warning(line)
+    prepare_mammograms(viewer, study.views)
+    for data, kwargs, _ in study_layers(study):
         viewer.add_image(data, **kwargs)
     viewer.reset_view()
 

@@ -9,6 +9,7 @@ from typing import Any
 FOLDER = Path(str(resources.files("napari_pathogan.plugin") / "sample_data"))
 PHANTOM = "he_phantom.ome.tif"
 PHANTOM_40X = "he_phantom_40x.ome.tif"
+PHANTOM_STUDY = "mammogram_phantom"
 
 
 def he_phantom() -> list[tuple[Any, dict[str, Any], str]]:
@@ -19,6 +20,11 @@ def he_phantom() -> list[tuple[Any, dict[str, Any], str]]:
 def he_phantom_40x() -> list[tuple[Any, dict[str, Any], str]]:
     """An H&E-like field at 40x drawn by a program, with nuclei of three kinds."""
     return _open(PHANTOM_40X)
+
+
+def mammogram_phantom() -> list[tuple[Any, dict[str, Any], str]]:
+    """Four mammograms drawn by a program, with masses in both breasts, as DICOM files."""
+    return _open(PHANTOM_STUDY)
 
 
 def ihc() -> list[tuple[Any, dict[str, Any], str]]:

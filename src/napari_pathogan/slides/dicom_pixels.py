@@ -12,12 +12,10 @@ from pydicom.encaps import get_frame
 
 from napari_pathogan.errors import CodecMissingError, MammogramFormatError
 from napari_pathogan.slides.dicom_header import values, whole
+from napari_pathogan.slides.views import MAX_PIXELS
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
-
-MAX_PIXELS = 100_000_000
-"""A mammogram has up to 40 million pixels; what claims to have more than this is damaged."""
 
 # transfer syntax -> codec of imagecodecs
 _CODECS: dict[uid.UID, str] = {

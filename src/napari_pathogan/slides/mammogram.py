@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from napari_pathogan.errors import MammogramFormatError, SlideFormatError, Unkno
 from napari_pathogan.slides import resolution, scales
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.slides.views import IMAGE_SUFFIXES, MAX_PIXELS, is_dicom, named_view
 from napari_pathogan.slides.voi import Shape, Voi, Window
 
 if TYPE_CHECKING:
@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 AT_DETECTOR, CALIBRATED, USER = "at detector", "calibrated", "user"
 """What lengths mean: on the detector, in the breast (a calibrated file), or as a user said."""
 
-IMAGE_SUFFIXES = (".png", ".pgm", ".tif", ".tiff")
 MOST_VIEWS = 24
 """Images without headers that a folder may hold and still be opened as one study."""
 
 _CHEST = {"R": "right", "L": "left"}  # in a hanging: the right breast is on the left
-_PREAMBLE = 128
-_VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCCL", "XCCM", "XCC", "SIO", "ISO", "FB", "AT", "CV")
 _ROWS = {"CC": 0, "MLO": 1}
 _COLUMNS = {"R": 0, "L": 1}
-_SIDES = {"R": "R", "RIGHT": "R", "L": "L", "LEFT": "L"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,27 +231,18 @@ def open_study(folder_or_files: str | Path | Sequence[str | Path]) -> MammogramS
     return MammogramStudy(sorted(views, key=_rank), tuple(skipped))
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as a DICOM file; False where it can't be read."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(_PREAMBLE + 4)[_PREAMBLE:] == b"DICM"
-    except OSError:
-        return False
-
-
-def named_view(stem: str) -> tuple[str | None, str | None]:
-    """Laterality and view that a file's name says: ("R", "CC") for ``case7_R_CC`` or ``rcc``."""
-    words = re.split(r"[^A-Z0-9]+", stem.upper())
-    for word in words:
-        if word[:1] in _SIDES and word[1:] in _VIEWS:
-            return word[0], word[1:]
-    laterality = next((_SIDES[word] for word in words if word in _SIDES), None)
-    return laterality, next((word for word in words if word in _VIEWS), None)
+def can_be_mammogram(slide: Slide) -> bool:
+    """Whether an image is grey and of a size that a mammogram can have."""
+    return not slide.is_rgb and slide.shape[0] * slide.shape[1] <= MAX_PIXELS
 
 
 def _read_image(path: Path) -> Mammogram:
     with Slide.open(path) as slide:
+        if slide.shape[0] * slide.shape[1] > MAX_PIXELS:
+            raise MammogramFormatError(
+                f"{path.name} has {slide.shape[1]} x {slide.shape[0]} px, more than a mammogram can "
+                "have; open it as a slide"
+            )
         pixels = slide.read(Region(0, 0, *slide.shape))
         if slide.damaged:
             raise MammogramFormatError(

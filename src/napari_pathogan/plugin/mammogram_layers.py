@@ -1,0 +1,176 @@
+"""Between mammograms and napari layers: window, inversion, mm, and the hanging of four views.
+
+All views share one world with its origin in the middle of the hanging: right breasts lie left of
+it, left ones right of it, CC above, MLO below. So a view takes its place whichever is opened first,
+and chest walls face each other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_info
+
+from napari_pathogan.plugin.layers import AXES
+from napari_pathogan.slides import scales
+from napari_pathogan.slides.mammogram import Mammogram, data_range
+from napari_pathogan.slides.views import named_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import napari
+
+    from napari_pathogan.slides.mammogram import MammogramStudy
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+_GAP = 0.02  # between views, of a view's width
+
+
+def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -> LayerData:
+    """Image layer of a view: its intensities as stored, in mm where their size is known.
+
+    MONOCHROME1 is shown by an inverse colour map, and the header's window by contrast limits.
+    """
+    kwargs: dict[str, Any] = {
+        "name": mammogram.name,
+        "rgb": False,
+        "multiscale": False,
+        "axis_labels": AXES,
+        "contrast_limits": mammogram.window,
+        "colormap": "gray_r" if mammogram.inverted else "gray",
+        "metadata": _metadata(mammogram),
+        **(_place(mammogram) if place is None else place),
+    }
+    return mammogram.pixels, kwargs, "image"
+
+
+def study_layers(study: MammogramStudy) -> list[LayerData]:
+    """Image layers of all views in their places: RCC LCC over RMLO LMLO, others below.
+
+    The views are in mm if the size of a pixel is known for all of them, else all are in pixels.
+    """
+    hung = study.hanging()
+    in_mm = all(one.mm_per_px is not None for one in study.views)
+    layers, below = [], 0.0
+    for row in sorted({row for row, _ in hung}):
+        views = {column: one for (at, column), one in hung.items() if at == row}
+        for column, one in views.items():
+            place = _place(one, (row, column), in_mm=in_mm, below=below)
+            layers.append(mammogram_layer(one, place))
+        if row > 0:
+            below += max((1 + _GAP) * _size(one, in_mm=in_mm)[0] for one in views.values())
+    return layers
+
+
+def is_mammogram(layer: object) -> bool:
+    """Whether a layer is a mammogram: one that was opened as such, or any grey image of integers."""
+    if not isinstance(layer, Image) or layer.rgb or layer.ndim != 2 or layer.multiscale:
+        return False
+    return "mammogram" in layer.metadata or layer.dtype in (np.uint8, np.uint16, np.int16)
+
+
+def mammogram_of(layer: Image) -> Mammogram:
+    """The mammogram that a layer shows; an image from elsewhere becomes one, with its scale."""
+    known = layer.metadata.get("mammogram")
+    if isinstance(known, Mammogram):
+        return known
+    pixels = np.asarray(layer.data)
+    laterality, view = named_view(layer.name)
+    mammogram = Mammogram(
+        layer.name,
+        pixels,
+        window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
+        laterality=laterality,
+        view=view,
+        path=None if layer.source.path is None else Path(layer.source.path),
+    )
+    if all(unit.is_compatible_with("mm") for unit in layer.units):
+        y, x = (
+            abs(float(scale * (1 * unit).to("mm").magnitude))
+            for scale, unit in zip(layer.scale, layer.units, strict=True)
+        )
+        mammogram = mammogram.with_spacing((y, x))
+    layer.metadata = {**layer.metadata, **_metadata(mammogram)}
+    return mammogram
+
+
+def set_mammogram_scale(layer: Image, mm_per_px: float) -> Mammogram:
+    """Give a mammogram without a scale the user's: shown at once, remembered for its file.
+
+    Raises
+    ------
+    UnknownScaleError
+        If it is not above 0.
+    """
+    mammogram = mammogram_of(layer).with_spacing(mm_per_px)
+    if mammogram.path is not None:
+        scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
+    layer.metadata = {**layer.metadata, **_metadata(mammogram)}
+    for name, given in _place(mammogram).items():
+        setattr(layer, name, given)
+    return mammogram
+
+
+def prepare_mammograms(viewer: napari.Viewer, mammograms: Iterable[Mammogram]) -> None:
+    """Switch the scale bar on, say beside it what its mm are, and which views have no scale."""
+    mammograms = list(mammograms)
+    overlays = viewer.canvas.overlays
+    overlays.scale_bar.visible = True
+    overlays.text.text = "\n".join(sorted({_meaning(one) for one in mammograms} - {""}))
+    overlays.text.position, overlays.text.visible = "bottom_left", True
+    for one in mammograms:
+        if one.mm_per_px is None:
+            show_info(
+                f"{one.name} does not say how many mm a pixel spans, so it is shown in pixels"
+            )
+
+
+def _meaning(mammogram: Mammogram) -> str:
+    return "" if mammogram.spacing is None else f"mm {mammogram.spacing}"
+
+
+def _metadata(mammogram: Mammogram) -> dict[str, Any]:
+    return {
+        "mammogram": mammogram,
+        "path": mammogram.path,
+        "mm_per_px": mammogram.mm_per_px,
+        "spacing": mammogram.spacing,
+    }
+
+
+def _size(mammogram: Mammogram, *, in_mm: bool) -> tuple[float, float]:
+    y, x = _pixel(mammogram, in_mm=in_mm)
+    return mammogram.shape[0] * y, mammogram.shape[1] * x
+
+
+def _pixel(mammogram: Mammogram, *, in_mm: bool) -> tuple[float, float]:
+    return mammogram.mm_per_px if in_mm and mammogram.mm_per_px is not None else (1.0, 1.0)
+
+
+def _place(
+    mammogram: Mammogram,
+    position: tuple[int, int] | None = None,
+    *,
+    in_mm: bool = True,
+    below: float = 0.0,
+) -> dict[str, Any]:
+    """Scale, translation and units that lay a view in its place (row, column) of the hanging.
+
+    ``below`` is how far under the origin its row begins, for rows under the first. A mirrored view
+    has a negative scale, so that coordinates in its pixels stay those of the file.
+    """
+    in_mm = in_mm and mammogram.mm_per_px is not None
+    unit = "mm" if in_mm else "pixel"
+    y, x = _pixel(mammogram, in_mm=in_mm)
+    height, width = _size(mammogram, in_mm=in_mm)
+    row, column = position or (0 if mammogram.view == "CC" else 1, int(mammogram.laterality != "R"))
+    gap = _GAP * width / 2
+    top = -gap - height if row == 0 else gap + below
+    left = -gap - width if column == 0 else gap
+    scale, first = ((y, -x), left + width - x / 2) if mammogram.mirrored else ((y, x), left + x / 2)
+    return {"scale": scale, "translate": (top + y / 2, first), "units": (unit, unit)}
