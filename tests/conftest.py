@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+# One core a process, also in those that tests start: the suite runs in several, and where more
+# threads than cores share a small network, each waits for the slowest at every layer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def data() -> Path:
