@@ -23,6 +23,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.errors import DataFolderError, OutputError
 from napari_pathogan.files import written
+from napari_pathogan.slides.mammogram import open_mammogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,20 +86,14 @@ class MassFolder:
         DataFolderError
             If a box lies outside of it.
         """
-        from napari_pathogan.slides.mammogram import open_mammogram  # noqa: PLC0415
-
         found = open_mammogram(self.files[index])
-        height, width = found.pixels.shape
+        height, width = found.shape
         _check_inside(self.files[index], self.boxes[index], (height, width))
         return found
 
     def image(self, index: int) -> np.ndarray:
         """float32 (H, W) in [0, 1] as it is shown: dense tissue bright; errors as `mammogram`."""
-        try:
-            return self.mammogram(index).shown()
-        except ImportError:
-            with Image.open(self.files[index]) as image:
-                return np.asarray(image.convert("L"), np.float32) / 255
+        return self.mammogram(index).shown()
 
     def mask(self, index: int) -> np.ndarray:
         """Outlines of an image's masses, bool (n, H, W).
@@ -113,9 +108,9 @@ class MassFolder:
             number of masses than the image has boxes.
         """
         boxes, file = self.boxes[index], self.masks[index]
-        shape = _shape(self.files[index]) or self.mammogram(index).pixels.shape
+        shape = _shape(self.files[index]) or self.mammogram(index).shape
         if file is None:
-            return ellipses(boxes, (shape[0], shape[1]))
+            return ellipses(boxes, shape)
         try:
             with Image.open(file) as image:
                 labels = np.asarray(image)
@@ -128,7 +123,8 @@ class MassFolder:
                 f"image has {len(boxes)} boxes on {_size(shape)}; the first box's mass is 1, and so on"
             )
             raise DataFolderError(msg)
-        return labels == np.arange(1, len(boxes) + 1)[:, None, None]
+        outlines: np.ndarray = labels == np.arange(1, len(boxes) + 1)[:, None, None]
+        return outlines
 
     def subset(self, indices: np.ndarray | Sequence[int]) -> MassFolder:
         """The images that a mask or index picks, in its order."""

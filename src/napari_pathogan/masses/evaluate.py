@@ -153,11 +153,11 @@ def _bootstrap(
 def _notes(folder: MassFolder, curve: Froc, trained_on: set[str]) -> tuple[str, ...]:
     notes = []
     names = set(folder.patients.tolist())
-    seen = sorted(names & trained_on)
+    seen = names & trained_on
     if seen:
         notes.append(
-            f"the model was trained on {len(seen)} of these {len(names)} patients "
-            f"({', '.join(seen)}): these figures are too good"
+            f"the model was trained on {len(seen)} of these {len(names)} patients: "
+            "these figures are too good"
         )
     if len(names) == 1:
         notes.append("one patient: no intervals over patients can be given")
