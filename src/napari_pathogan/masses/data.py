@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -76,7 +76,7 @@ class MassFolder:
         """Int (N,): the number of masses of each image."""
         return np.array([len(own) for own in self.boxes], int)
 
-    def mammogram(self, index: int) -> Mammogram:
+    def mammogram(self, index: SupportsIndex) -> Mammogram:
         """Open an image with all that its header says.
 
         Raises
@@ -91,11 +91,11 @@ class MassFolder:
         _check_inside(self.files[index], self.boxes[index], (height, width))
         return found
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index: SupportsIndex) -> np.ndarray:
         """float32 (H, W) in [0, 1] as it is shown: dense tissue bright; errors as `mammogram`."""
         return self.mammogram(index).shown()
 
-    def mask(self, index: int) -> np.ndarray:
+    def mask(self, index: SupportsIndex) -> np.ndarray:
         """Outlines of an image's masses, bool (n, H, W).
 
         Those of ``masks/`` where there are any, else the ellipses that touch the sides of the

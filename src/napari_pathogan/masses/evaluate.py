@@ -15,10 +15,12 @@ from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.masses.breast import NoBreastError
 from napari_pathogan.masses.data import need_masses
 from napari_pathogan.masses.detections import Detections
+from napari_pathogan.masses.model import NOTHING
 from napari_pathogan.masses.scored import Scored
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
 
     from napari_pathogan.masses.data import MassFolder
     from napari_pathogan.masses.froc import Froc
@@ -29,13 +31,17 @@ ROUNDS = 1000
 _NOTED = (0.5, 1.0)  # operating points whose Wilson interval is noted
 
 
-def evaluate(folder: MassFolder, model: MassModel, *, rounds: int = ROUNDS) -> Iterator[Event]:
+def evaluate(
+    folder: MassFolder, model: MassModel, *, rounds: int = ROUNDS, keep: Path | None = None
+) -> Iterator[Event]:
     """Detect in every image of a folder and report; an event an image.
 
     Parameters
     ----------
     rounds
         Bootstrap resamples of the patients for the 95 % intervals.
+    keep
+        Where to write what was found (:class:`Scored`), if anywhere.
 
     Yields
     ------
@@ -47,8 +53,8 @@ def evaluate(folder: MassFolder, model: MassModel, *, rounds: int = ROUNDS) -> I
     ------
     DataFolderError
         If no image has a mass.
-    MammogramFormatError, SlideFormatError
-        If an image can't be read.
+    SlideFormatError, OutputError
+        If an image can't be read, or the file not written.
     """
     need_masses(folder)
     found, seconds = [], []
@@ -58,13 +64,15 @@ def evaluate(folder: MassFolder, model: MassModel, *, rounds: int = ROUNDS) -> I
         image = mammogram.shown()
         start = time.perf_counter()
         try:
-            boxes, scores, contours = model.detect(image)
+            own = model.detect(image)
         except NoBreastError as error:
             yield Warn(f"{file.name}: {error}")
-            boxes, scores, contours = np.zeros((0, 4)), np.zeros(0), []
+            own = NOTHING
         seconds.append(time.perf_counter() - start)
-        found.append(Detections.on(mammogram, boxes, scores, contours))
+        found.append(Detections.on(mammogram, *own))
     yield Progress(len(folder), len(folder), "working out intervals")
+    if keep is not None:
+        Scored.of(folder, found).write(keep)
     done = report(
         folder,
         found,
@@ -171,7 +179,9 @@ def _notes(folder: MassFolder, curve: Froc, trained_on: set[str]) -> tuple[str, 
     if folder.synthetic.any():
         notes.append(f"{folder.synthetic.sum()} of the images are synthetic")
     if folder.skipped:
-        notes.append(f"{len(folder.skipped)} boxes were left out, the first: {folder.skipped[0]}")
+        notes.append(
+            f"{len(folder.skipped)} lines or files were left out, the first: {folder.skipped[0]}"
+        )
     return tuple(notes)
 
 
