@@ -23,6 +23,7 @@ def over_slides(
     *,
     as_json: bool,
     events: bool,
+    kind: str = "slides",
 ) -> None:
     """Work on slides one by one; one that fails does not stop the others.
 
@@ -36,6 +37,8 @@ def over_slides(
         the summary.
     as_json, events
         Print one JSON object a slide, or events as JSON lines, instead of the text.
+    kind
+        What they are called where some of them fail.
     """
     from napari_pathogan.cli.app import fail
     from napari_pathogan.cli.progress import follow
@@ -57,13 +60,13 @@ def over_slides(
         elif not events:
             typer.echo(f"{path.name}: {summary['text']}")
     if failed:
-        fail(f"{failed} of {len(slides)} slides failed, the others are done")
+        fail(f"{failed} of {len(slides)} {kind} failed, the others are done")
 
 
-def names_differ(slides: Sequence[Path]) -> None:
+def names_differ(slides: Sequence[Path], kind: str = "slides") -> None:
     """Refuse slides whose results would have the same name."""
     if len({path.stem for path in slides}) < len(slides):
-        msg = "two of the slides have the same name, and so would their results"
+        msg = f"two of the {kind} have the same name, and so would their results"
         raise typer.BadParameter(msg)
 
 

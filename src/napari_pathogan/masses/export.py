@@ -1,0 +1,78 @@
+"""Detections in the formats that others read: CSV, and DICOM SR beside the image they belong to.
+
+JSON is in :mod:`napari_pathogan.masses.detections`. Each file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from napari_pathogan.errors import EnvironmentMismatchError
+from napari_pathogan.files import written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pathogan.masses.detections import Detections
+
+COLUMNS = (
+    "image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "longest_mm", "across_mm", "mm",
+    "synthetic",
+)  # fmt: skip
+
+
+def write_csv(path: Path, found: Detections) -> None:
+    """Write a row a mass: box in pixels, longest diameter and the width across it in mm.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    sizes = found.sizes_mm()
+    with written(path) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(COLUMNS)
+        for i, (score, box) in enumerate(zip(found.scores, found.boxes, strict=True)):
+            mm = ("", "", "") if sizes is None else (*sizes[i].round(2), found.spacing)
+            corners = box.astype(float).round(2)
+            rows.writerow(
+                (found.name, i + 1, round(float(score), 4), *corners, *mm, int(found.synthetic))
+            )
+
+
+def write_sr(path: Path, found: Detections, image: Path, *, identifiers: bool = False) -> None:
+    """Write a DICOM SR (Comprehensive SR, TID 1500) that refers to the image by its UIDs.
+
+    Each mass is a planar region with its outline, the certainty of the finding in percent and its
+    long and short axes in mm, with how these mm are to be read.
+
+    Parameters
+    ----------
+    image
+        The DICOM file that the masses were found in.
+    identifiers
+        Copy name, number, birth date, sex and the study's dates and numbers from the image, so
+        that an archive files the report with the patient. By default they stay empty.
+
+    Raises
+    ------
+    StructuredReportError
+        If the image is no DICOM file, or lacks the UIDs that the report needs.
+    EnvironmentMismatchError
+        If highdicom is not installed.
+    OutputError
+        If it can't be written.
+    """
+    try:
+        from napari_pathogan.masses import dicom_sr  # noqa: PLC0415  (needs highdicom)
+    except ImportError as error:
+        msg = (
+            "a DICOM SR needs highdicom, which can't be loaded: uv pip install "
+            "'napari-pathogan[sr]', or write JSON"
+        )
+        raise EnvironmentMismatchError(msg) from error
+    report = dicom_sr.structured_report(found, image, identifiers=identifiers)
+    with written(path) as beside:
+        report.save_as(beside)
