@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from napari_pathogan import __version__
-from napari_pathogan.cli import idc, info, nuclei, stain, study
+from napari_pathogan.cli import idc, info, masses, nuclei, stain, study
 from napari_pathogan.errors import PathoganError
 
 _INTERRUPTED = 130  # what newer typer makes of Ctrl-C, instead of raising Abort
@@ -44,6 +44,7 @@ def options(
 
 app.command("info")(info.info)
 app.add_typer(idc.app, name="idc")
+app.add_typer(masses.app, name="masses")
 app.add_typer(nuclei.app, name="nuclei")
 app.add_typer(stain.app, name="stain")
 app.add_typer(study.app, name="study")

@@ -1,0 +1,135 @@
+"""``pathogan masses detect``: the masses of mammograms, and what they are saved as."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+    Device,
+    Events,
+    Json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_pathogan.engine.events import Event
+    from napari_pathogan.masses.detections import Detections
+    from napari_pathogan.masses.model import MassModel
+
+
+class Request(NamedTuple):
+    """What is asked for of each mammogram."""
+
+    model: MassModel
+    threshold: float
+    mm: float | None
+    identifiers: bool
+
+
+def detect(  # noqa: PLR0917
+    images: Annotated[
+        list[Path], typer.Argument(help="DICOM files, grey images, or folders of a study.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="JSON to write; a folder for several images."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Table, a row a mass.")] = None,
+    sr: Annotated[
+        Path | None, typer.Option(help="DICOM structured report, for DICOM images.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "masses-inbreast",
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="A mass from this score on; the model's own. 0: all.", min=0, max=1),
+    ] = None,
+    mm: Annotated[
+        float | None, typer.Option(help="mm per pixel, where the image does not say.", min=1e-4)
+    ] = None,
+    identifiers: Annotated[
+        bool,
+        typer.Option("--identifiers", help="Copy who the patient is into the structured report."),
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+    events: Events = False,
+) -> None:
+    """Find masses in mammograms: boxes, outlines, scores and sizes in mm."""
+    from napari_pathogan.cli.outputs import names_differ, over_slides
+    from napari_pathogan.masses.model import MassModel
+
+    files = _files(images)
+    names_differ(files, "mammograms")
+    outputs = {"output": (output, ".json"), "csv": (csv, ".csv"), "sr": (sr, ".sr.dcm")}
+    loaded = MassModel.load(model, device)
+    limit = loaded.threshold if threshold is None else threshold
+    ask = Request(loaded, limit, mm, identifiers)
+
+    def work(path: Path, targets: dict[str, Path]) -> Iterator[Event]:
+        return _detected(path, targets, ask)
+
+    over_slides(files, outputs, work, as_json=as_json, events=events, kind="mammograms")
+
+
+def _files(images: list[Path]) -> list[Path]:
+    """The images, with folders opened as studies, in the order of their hanging."""
+    from napari_pathogan.slides.mammogram import open_study
+
+    files = []
+    for path in images:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        study = open_study(path)
+        for line in study.skipped:
+            typer.echo(f"pathogan: left out {line}", err=True)
+        files += [view.path for view in study.views if view.path is not None]
+    return files
+
+
+def _detected(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Event]:
+    """Open, detect and save; the last event comes when all files are there."""
+    import time
+
+    from napari_pathogan.engine.events import Finished, Progress
+    from napari_pathogan.masses import predict as task
+    from napari_pathogan.slides.mammogram import open_mammogram
+
+    mammogram = open_mammogram(path)
+    if ask.mm is not None and mammogram.mm_per_px is None:
+        mammogram = mammogram.with_spacing(ask.mm)
+    start = time.perf_counter()
+    last: Event | None = None
+    for last in task.detect([mammogram], ask.model):
+        if not isinstance(last, Finished):
+            yield last
+    seconds = time.perf_counter() - start
+    assert isinstance(last, Finished)
+    found: Detections = last.result[0].at(ask.threshold)
+    for kind, target in files.items():
+        yield Progress(1, 1, f"writing {target.name}")
+        _save(kind, target, found, path, ask)
+    extra = {
+        "seconds": seconds,
+        "device": str(ask.model.device),
+        "files": [str(target) for target in files.values()],
+        "text": str(found),
+    }
+    yield Finished(found, found.to_dict() | extra)
+
+
+def _save(kind: str, target: Path, found: Detections, image: Path, ask: Request) -> None:
+    from napari_pathogan.masses import export
+    from napari_pathogan.masses.detections import write_json
+
+    match kind:
+        case "output":
+            write_json(target, found)
+        case "csv":
+            export.write_csv(target, found)
+        case _:
+            export.write_sr(target, found, image, identifiers=ask.identifiers)

@@ -1,0 +1,78 @@
+"""``pathogan masses evaluate`` and ``pathogan masses froc``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+    Device,
+    Events,
+    Json,
+)
+
+
+def evaluate(  # noqa: PLR0917
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="images/, images.csv and boxes.csv, or images with reviewed masses beside them."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "masses-inbreast",
+    keep: Annotated[
+        Path | None, typer.Option(help="JSON to write with all that was found, for `froc`.")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+    events: Events = False,
+) -> None:
+    """Evaluate a mass detector: the share found at given false positives an image, with intervals."""
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.masses.annotated import read_training_folder
+    from napari_pathogan.masses.evaluate import evaluate as measure
+    from napari_pathogan.masses.model import MassModel
+
+    read = read_training_folder(folder)
+    loaded = MassModel.load(model, device)
+    report = follow(measure(read, loaded, keep=keep), as_json=events).result
+    if json:
+        typer.echo(report.to_json())
+    elif not events:
+        from rich.console import Console
+
+        Console().print(report.table())
+
+
+def froc(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Runs with folds, or files that `evaluate --keep` wrote; NAME=RUN names one.",
+            metavar="RUN...",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Plot of the curves, PNG.")
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="Resamples of the patients for intervals; 0: none.", min=0)
+    ] = 1000,
+) -> None:
+    """Compare arms: their FROC curves, and tables as Markdown beside the published figures."""
+    from napari_pathogan.masses.compare import Arm, differences, table
+
+    arms = []
+    for run in runs:
+        name, _, path = run.rpartition("=")
+        arms.append(Arm.read(Path(path), name))
+    typer.echo(table(arms, rounds))
+    if len(arms) > 1 and rounds:
+        typer.echo(f"\n{differences(arms, rounds)}")
+    if output is not None:
+        from napari_pathogan.masses.plots import froc_plot
+
+        froc_plot(output, arms, rounds=rounds)
+        typer.echo(f"\nplot: {output}")
