@@ -1,0 +1,84 @@
+"""The networks of paper 2 (section 2.1): a U-Net that blends, and a judge of 16 px patches.
+
+Neither normalises its features: what is made of a pixel depends on its surroundings alone, and
+not on how large a crop is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+STRIDE = 16  # sides of what the generator sees are multiples of it
+PATCH_PX = 16  # receptive field of the discriminator
+_DEPTH = 4
+
+
+def _conv(before: int, after: int, size: int = 3) -> nn.Sequential:
+    conv = nn.Conv2d(before, after, size, padding=size // 2, padding_mode="replicate")
+    return nn.Sequential(conv, nn.LeakyReLU(0.1))
+
+
+class Generator(nn.Module):
+    """U-Net: healthy image X, lesion pasted into X, and mask of the region -> the blended image.
+
+    It predicts what is to be added to the pasted image, so that the background begins as it shall
+    stay.
+
+    Parameters
+    ----------
+    width
+        Channels at full size; twice as many at each of the first two halvings, then no more.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        channels = [width * min(2**i, 4) for i in range(_DEPTH + 1)]
+        self.down = nn.ModuleList(map(_conv, [3, *channels[:-1]], channels))
+        self.bottom = nn.Sequential(*(_conv(channels[-1], channels[-1]) for _ in range(2)))
+        levels = list(reversed(range(_DEPTH)))
+        self.narrow = nn.ModuleList(_conv(channels[i + 1], channels[i], 1) for i in levels)
+        self.up = nn.ModuleList(_conv(2 * channels[i], channels[i]) for i in levels)
+        self.last = nn.Conv2d(width, 1, 1)
+        for start in self.last.parameters():
+            nn.init.zeros_(start)
+        self.smaller = nn.AvgPool2d(2)
+        self.larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+
+    def forward(self, x: torch.Tensor, pasted: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """(N, 1, H, W) each, images in 0..1, H and W multiples of 16 -> (N, 1, H, W)."""
+        h = torch.cat([2 * x - 1, 2 * pasted - 1, w], 1)
+        skips: list[torch.Tensor] = []
+        for conv in self.down:
+            h = conv(self.smaller(h) if skips else h)
+            skips.append(h)
+        h = self.bottom(h)
+        for narrow, up, skip in zip(self.narrow, self.up, reversed(skips[:-1]), strict=True):
+            h = up(torch.cat([self.larger(narrow(h)), skip], 1))
+        return pasted + self.last(h)  # type: ignore[no-any-return]
+
+
+class Discriminator(nn.Module):
+    """Judges every patch of 16 x 16 px: four convolutions, one of stride 2; no padding.
+
+    Parameters
+    ----------
+    width
+        Filters of the first layer; the next have twice and four times as many.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, width, 4, 2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 3),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 4 * width, 3),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * width, 1, 3),
+        )
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(N, 1, H, W) in 0..1 -> logits of 'real', (N, 1, (H - 14) // 2, (W - 14) // 2)."""
+        return self.layers(2 * image - 1)  # type: ignore[no-any-return]

@@ -1,0 +1,135 @@
+"""Synthetic mammograms: lesions of a folder grown in its healthy images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.masses.blending.blend import Method, blend
+from napari_pathogan.masses.blending.lesions import lesions, normals
+from napari_pathogan.masses.blending.placing import PlacingError, places
+from napari_pathogan.masses.breast import NoBreastError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_pathogan.masses.blending.lesions import Lesion
+    from napari_pathogan.masses.blending.model import BlendModel
+    from napari_pathogan.masses.data import MassFolder
+
+_TRIES = 8  # lesions tried in one image
+_SCALES = (0.75, 1.33)
+
+
+@dataclass(frozen=True, eq=False)
+class Synthetic:
+    """A mammogram with a mass that was never there.
+
+    Attributes
+    ----------
+    image
+        float32 (H, W) in 0..1.
+    boxes
+        float32 (1, 4): x0, y0, x1, y1 in px.
+    mask
+        bool (1, H, W): the lesion, one plane a box.
+    source
+        Index of the healthy image in the folder.
+    lesion, scale, angle
+        Which lesion was grown (its name), how much resized, how far turned (degrees).
+    method
+        How it was blended.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    mask: np.ndarray
+    source: int
+    lesion: str
+    scale: float
+    angle: float
+    method: Method
+
+
+def synthesise(
+    folder: MassFolder,
+    n: int,
+    *,
+    method: Method,
+    seed: int,
+    model: BlendModel | None = None,
+) -> Iterator[Synthetic]:
+    """Grow lesions of a folder in healthy images of the same folder, one an image.
+
+    Every healthy image is used as often as any other (give or take one), lesions and places are
+    drawn at random; the same seed draws the same for every method.
+
+    Parameters
+    ----------
+    n
+        How many.
+    model
+        Of the method; the embedded one by default.
+
+    Yields
+    ------
+    :class:`Synthetic`, ``n`` of them.
+
+    Raises
+    ------
+    DataFolderError
+        If the folder has no mass, or no healthy image.
+    PlacingError
+        If none of its healthy images has room for a lesion.
+    ModelError
+        If the model was trained for another method.
+    """
+    found, healthy = lesions(folder), normals(folder)
+    rng = np.random.default_rng(seed)
+    order: list[int] = []
+    done, without_room = 0, 0
+    while done < n:
+        order = order or rng.permutation(healthy).tolist()
+        source = order.pop()
+        image = folder.image(source)
+        plan = _planned(image, str(folder.view[source]), found, rng)
+        if plan is None:
+            without_room += 1
+            if without_room >= len(healthy) and not done:
+                msg = f"none of the {len(healthy)} healthy images has room for a lesion"
+                raise PlacingError(msg)
+            continue
+        lesion, centre, scale, angle = plan
+        made = blend(
+            image,
+            lesion,
+            centre,
+            scale=scale,
+            angle=angle,
+            method=method,
+            model=model,
+            seed=seed + done,
+        )
+        boxes, mask = made.box[None], made.mask[None]
+        yield Synthetic(made.image, boxes, mask, source, lesion.name, scale, angle, method)
+        done += 1
+
+
+def _planned(
+    image: np.ndarray, view: str, found: list[Lesion], rng: np.random.Generator
+) -> tuple[Lesion, tuple[float, float], float, float] | None:
+    """Draw a lesion, and its centre, scale and angle; None where there is no room for any."""
+    try:
+        free = places(image, view)
+    except NoBreastError:
+        return None
+    for _ in range(_TRIES):
+        lesion = found[rng.integers(len(found))]
+        scale = float(np.exp(rng.uniform(*np.log(_SCALES))))
+        angle = float(rng.uniform(0, 360))
+        centre = free.draw(lesion.radius * lesion.scale_in(image.shape) * scale, rng)
+        if centre is not None:
+            return lesion, centre, scale, angle
+    return None
