@@ -1,0 +1,97 @@
+"""``pathogan masses train``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from typing import Annotated
+
+import typer
+
+from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+    Device,
+    Epochs,
+    Events,
+    Name,
+    Output,
+    Resume,
+    Seed,
+    Settings,
+    Source,
+    Terms,
+)
+
+
+class Arm(StrEnum):
+    """What is learnt from beside real mammograms."""
+
+    real = "real"
+    poisson = "poisson"
+    adversarial = "adversarial"
+    blending = "blending"
+
+
+class Recipe(StrEnum):
+    """With which settings."""
+
+    paper = "paper"
+    quick = "quick"
+
+
+def train(  # noqa: PLR0917
+    folder: Annotated[Path, typer.Argument(help="images/, images.csv and boxes.csv.")],
+    output: Output,
+    arm: Annotated[
+        Arm, typer.Option(help="Real mammograms alone, or lesions blended into healthy ones too.")
+    ] = Arm.blending,
+    recipe: Annotated[
+        Recipe,
+        typer.Option(help="The paper's ResNet-50, or a slim one that learns on a CPU."),
+    ] = Recipe.paper,
+    weights: Annotated[
+        str, typer.Option(help="COCO weights as safetensors to begin with.", metavar="FILE")
+    ] = "",
+    folds: Annotated[
+        int, typer.Option(help="Patient folds to cross-validate; 0: none.", min=0)
+    ] = 0,
+    start: Annotated[
+        str, typer.Option(help="Begin with an earlier run of the same folds.", metavar="RUN")
+    ] = "",
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    name: Name = "",
+    source: Source = "",
+    terms: Terms = "",
+    device: Device = "auto",
+    resume: Resume = False,
+    events: Events = False,
+) -> None:
+    """Train a Mask R-CNN on mammograms with boxes of masses, split by patient."""
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.engine.models import TrainingData
+    from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.masses.crossval import check, learn
+    from napari_pathogan.masses.data import read_mass_folder
+    from napari_pathogan.masses.recipe import RECIPES
+
+    config = replace(RECIPES[recipe.value], arm=arm.value, weights=weights, seed=seed)
+    config = adjusted(replace(config, epochs=epochs or config.epochs), settings or ())
+    read = read_mass_folder(folder)
+    check(read, config, folds, start)
+    run = RunFolder(output)
+    asked = {**config.to_json(), "folds": folds, "data": str(folder), "start": start}
+    run.start(asked, resume=resume)
+    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    learning = learn(
+        read, config, run, folds=folds, start=start, device=device, name=name, data=data
+    )
+    finished = follow(learning, as_json=events)
+    if not events:
+        from rich.console import Console
+
+        if finished.result is not None:
+            Console().print(finished.result.table())
+        typer.echo(f"model: {run.model}")

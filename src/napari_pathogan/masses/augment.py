@@ -1,0 +1,102 @@
+"""Crops of mammograms for training: turned, scaled, flipped, and varied in brightness."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
+
+_FIRMLY = 0.5  # of a mass must be inside of a crop for it to count as one
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """How strongly crops are varied; 0 (1 for factors) is not at all.
+
+    Attributes
+    ----------
+    rotate
+        Degrees to either side.
+    scale
+        Factor up or down, for both axes; ``shear`` varies each axis and their angle.
+    flip
+        Chance of a crop being turned upside down.
+    gamma
+        Exponent up or down.
+    contrast, noise
+        Of grey values in [0, 1]: spread of contrast and brightness, deviation of noise.
+    """
+
+    rotate: float = 15.0
+    scale: float = 1.2
+    shear: float = 0.0
+    flip: float = 0.5
+    gamma: float = 1.0
+    contrast: float = 0.0
+    noise: float = 0.0
+
+
+def crop(
+    image: torch.Tensor,
+    masks: torch.Tensor,
+    middle: tuple[float, float],
+    size: tuple[int, int],
+    augment: Augment,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut a varied crop out of an image, with the masks of its masses.
+
+    Parameters
+    ----------
+    image, masks
+        float32 (H, W) in [0, 1] and (n, H, W), 0 or 1.
+    middle
+        Of the crop, y and x in pixels of the image.
+    size
+        Height and width of the crop; outside of the image is air.
+
+    Returns
+    -------
+    float32 (1, h, w), and bool (m, h, w) of the masses of which at least half is inside.
+    """
+    there = _transform(middle, size, image.shape, augment)
+    grid = F.affine_grid(there[None, :2], [1, 1, *size], align_corners=False)
+    planes = torch.cat([image[None], masks])[None]
+    seen = F.grid_sample(planes, grid, align_corners=False)[0]
+    shown = seen[1:] > 0.5
+    # how many pixels a mask would have if the crop were larger
+    shrinks = torch.linalg.det(there[:2, :2]).abs() * image.numel() / math.prod(size)
+    inside = shown.sum((1, 2)) * shrinks / masks.sum((1, 2)).clamp(min=1)
+    return _vary(seen[:1], augment), shown[inside >= _FIRMLY]
+
+
+def _transform(
+    middle: tuple[float, float], size: tuple[int, int], shape: torch.Size, augment: Augment
+) -> torch.Tensor:
+    """From the crop's coordinates in [-1, 1] to the image's, a matrix (3, 3) over (x, y, 1)."""
+    a = augment
+    u = torch.rand(6) * 2 - 1
+    angle, factor = math.radians(a.rotate) * float(u[0]), a.scale ** float(u[1])
+    cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
+    turn = torch.tensor([[cos, -sin], [sin, cos]])
+    lean = torch.tensor([[1 + a.shear * u[2], a.shear * u[3]], [a.shear * u[4], 1.0]])
+    up = -1.0 if float(torch.rand(())) < a.flip else 1.0
+    pixels = turn @ lean @ torch.tensor([[1.0, 0.0], [0.0, up]])
+    half = torch.tensor([size[1] / 2, size[0] / 2])
+    whole = torch.tensor([shape[1] / 2, shape[0] / 2])
+    there = torch.eye(3)
+    there[:2, :2] = pixels * half / whole[:, None]
+    there[:2, 2] = (torch.tensor([middle[1], middle[0]]) - whole) / whole
+    return there
+
+
+def _vary(image: torch.Tensor, augment: Augment) -> torch.Tensor:
+    """Vary gamma, contrast and brightness, and add noise; air stays dark."""
+    a = augment
+    u = (torch.rand(3) * 2 - 1).tolist()
+    varied: torch.Tensor = image.clamp(0, 1) ** (a.gamma ** u[0])
+    varied = varied * (1 + a.contrast * u[1]) + a.contrast / 4 * u[2] * (varied > 0.02)
+    if a.noise:
+        varied = varied + torch.randn_like(varied) * (a.noise * float(torch.rand(())))
+    return varied.clamp(0, 1)

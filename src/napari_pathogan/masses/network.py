@@ -1,0 +1,180 @@
+"""The mass detector: torchvision's Mask R-CNN, on the paper's ResNet-50 or on a slimmer one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import resnet50
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, _resnet_fpn_extractor
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.resnet import BasicBlock
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+
+from napari_pathogan.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLASSES = ("background", "mass")
+_MEAN, _STD = 0.35, 0.25  # of a mammogram with its breast filling half of it
+_RATIOS = (0.7, 1.0, 1.4)  # masses are about as wide as high
+_COCO = "MaskRCNN_ResNet50_FPN_Weights.COCO_V1"
+
+
+class SlimResNet(nn.Sequential):
+    """A ResNet-18 of ``width`` instead of 64 channels, for one grey channel.
+
+    (N, 1, H, W) -> stages of width, 2, 4 and 8 times width channels at strides 4, 8, 16, 32.
+    Its stem is two 3x3 convolutions: at half the resolution a mass has few pixels to lose.
+    """
+
+    def __init__(self, width: int = 24) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_unit(1, width), _unit(width, width))
+        inside = width
+        for number, stride in enumerate((1, 2, 2, 2)):
+            channels = width << number
+            self.add_module(f"layer{number + 1}", _stage(inside, channels, stride))
+            inside = channels
+
+
+def _unit(inside: int, outside: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inside, outside, 3, 2, 1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outside), nn.ReLU(inplace=True))
+
+
+def _stage(inside: int, outside: int, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1 or inside != outside:
+        convolution = nn.Conv2d(inside, outside, 1, stride, bias=False)
+        shortcut = nn.Sequential(convolution, nn.BatchNorm2d(outside))
+    return nn.Sequential(
+        BasicBlock(inside, outside, stride, shortcut), BasicBlock(outside, outside)
+    )
+
+
+def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256) -> MaskRCNN:
+    """Mask R-CNN that starts from scratch and suits a CPU.
+
+    Parameters
+    ----------
+    width
+        Channels of the first stage of its :class:`SlimResNet`.
+    smallest
+        Side of the smallest anchor in pixels; the largest is 11 times as large.
+    fpn
+        Channels of the feature pyramid (strides 8, 16, 32) and of the mask branch.
+    head
+        Units of the two layers that classify a box.
+    """
+    layers = {f"layer{i}": str(i - 2) for i in (2, 3, 4)}
+    backbone = BackboneWithFPN(SlimResNet(width), layers, [width << i for i in (1, 2, 3)], fpn)
+    # the pool level that torchvision adds sees 1/64 of the resolution: the largest masses
+    sizes = tuple((smallest * 2**i, smallest * 2 ** (i + 0.5)) for i in range(4))
+    anchors = AnchorGenerator(sizes, (_RATIOS,) * len(sizes))
+    levels = ["0", "1", "2"]  # a sample a bin suffices: a mass has about as few features as bins
+    return MaskRCNN(
+        backbone,
+        rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(fpn, anchors.num_anchors_per_location()[0]),
+        rpn_pre_nms_top_n_train=500,
+        rpn_post_nms_top_n_train=200,
+        rpn_pre_nms_top_n_test=300,
+        rpn_post_nms_top_n_test=100,
+        rpn_batch_size_per_image=128,
+        box_roi_pool=MultiScaleRoIAlign(levels, 7, 1),
+        box_head=TwoMLPHead(fpn * 49, head),
+        box_predictor=FastRCNNPredictor(head, len(CLASSES)),
+        box_batch_size_per_image=32,
+        mask_roi_pool=MultiScaleRoIAlign(levels, 14, 1),
+        mask_head=MaskRCNNHeads(fpn, (fpn, fpn), 1),
+        mask_predictor=MaskRCNNPredictor(fpn, fpn, len(CLASSES)),
+        **_TRANSFORM,
+        **_FINDINGS,
+    )
+
+
+_TRANSFORM: dict[str, Any] = {
+    "_skip_resize": True,  # images come at the scale that they are searched at
+    "image_mean": [_MEAN],
+    "image_std": [_STD],
+}
+_FINDINGS: dict[str, Any] = {
+    "box_score_thresh": 0.01,  # the whole FROC curve is wanted, down to doubtful findings
+    "box_nms_thresh": 0.3,
+    "box_detections_per_img": 20,
+}
+
+
+def resnet50_fpn(weights: str | Path = "") -> MaskRCNN:
+    """The paper's detector: Mask R-CNN, ResNet-50 FPN (section 3, from COCO weights).
+
+    Parameters
+    ----------
+    weights
+        A file of torchvision's ``MaskRCNN_ResNet50_FPN_Weights.COCO_V1`` as safetensors; what
+        belongs to COCO's classes is left out. Without it the network starts at random.
+
+    Raises
+    ------
+    ModelError
+        If the file can't be read or holds another network.
+    """
+    # frozen statistics serve weights that were learnt; from scratch they would stay at (0, 1)
+    norm: Callable[..., nn.Module] = FrozenBatchNorm2d if weights else nn.BatchNorm2d
+    backbone = _resnet_fpn_extractor(resnet50(weights=None, norm_layer=norm), 5)
+    network = MaskRCNN(
+        backbone,
+        len(CLASSES),
+        _skip_resize=True,
+        image_mean=[_MEAN] * 3,
+        image_std=[_STD] * 3,
+        **_FINDINGS,
+    )
+    if weights:
+        _begin(network, Path(weights))
+    return network
+
+
+def _begin(network: MaskRCNN, path: Path) -> None:
+    """Load COCO weights, all but the layers that count classes."""
+    try:
+        loaded = load_file(path)
+    except (OSError, SafetensorError) as error:
+        msg = (
+            f"{path} can't be read as safetensors ({error}); make it from torchvision's {_COCO}: "
+            'python -c "import torch, safetensors.torch as s; '
+            "s.save_file(torch.load('FILE.pth', weights_only=True), 'FILE.safetensors')\""
+        )
+        raise ModelError(msg) from error
+    own = network.state_dict()
+    fitting = {k: v for k, v in loaded.items() if k in own and own[k].shape == v.shape}
+    missing = sorted(k for k in own.keys() - fitting.keys() if not _counts_classes(k))
+    if missing:
+        msg = f"{path} is not {_COCO}: {missing[0]} is missing or of another shape"
+        raise ModelError(msg)
+    network.load_state_dict(fitting, strict=False)
+
+
+def _counts_classes(name: str) -> bool:
+    return name.startswith(("roi_heads.box_predictor", "roi_heads.mask_predictor.mask_fcn_logits"))
+
+
+BUILDERS: dict[str, Callable[..., MaskRCNN]] = {
+    "maskrcnn-slim": slim,
+    "maskrcnn-resnet50-fpn": resnet50_fpn,
+}
+
+
+def inputs(network: MaskRCNN, images: torch.Tensor) -> list[torch.Tensor]:
+    """Images (N, 1, H, W) in [0, 1] as the network takes them: a list of (channels, H, W)."""
+    return list(images.expand(-1, len(network.transform.image_mean), -1, -1))

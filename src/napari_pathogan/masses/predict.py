@@ -1,0 +1,52 @@
+"""Masses of mammograms, image by image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.masses.breast import NoBreastError
+from napari_pathogan.masses.detections import Detections
+from napari_pathogan.masses.model import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_pathogan.masses.model import MassModel
+    from napari_pathogan.slides.mammogram import Mammogram
+
+
+def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]:
+    """Look for masses in one or more views.
+
+    Findings below the model's threshold are kept: it is the reader who moves it.
+
+    Yields
+    ------
+    Progress after each image; Warn where an image shows no breast, which then has no findings;
+    Finished with a list of :class:`Detections`, one an image.
+
+    Raises
+    ------
+    NoBreastError
+        If the only image shows no breast.
+    """
+    done = []
+    for number, mammogram in enumerate(mammograms):
+        yield Progress(number, len(mammograms), f"looking at {mammogram.name}")
+        try:
+            found = model.detect(mammogram.shown())
+        except NoBreastError as error:
+            if len(mammograms) == 1:
+                raise
+            yield Warn(f"{mammogram.name}: {error}")
+            found = NOTHING
+        card = model.card
+        done.append(
+            Detections.on(
+                mammogram, *found, threshold=model.threshold, model=card.name, sha256=card.sha256
+            )
+        )
+    yield Progress(len(mammograms), len(mammograms), "done")
+    counts = {found.name: len(found.at(model.threshold)) for found in done}
+    yield Finished(done, {"masses": counts})

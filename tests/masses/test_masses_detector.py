@@ -1,0 +1,210 @@
+"""The detector: what it is built of, how it learns, and what it makes of a mammogram."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.events import Checkpoint, Finished, Metrics
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.errors import ModelError
+from napari_pathogan.masses.augment import Augment, crop
+from napari_pathogan.masses.frame import Frame
+from napari_pathogan.masses.model import calibrated, looked
+from napari_pathogan.masses.network import SlimResNet, inputs, resnet50_fpn, slim
+from napari_pathogan.masses.procedural import pictures
+from napari_pathogan.masses.recipe import RECIPES
+from napari_pathogan.masses.train import Example, Trainer, train
+
+TINY = replace(RECIPES["quick"], width=8, long_side=96, crop=(64, 64), epochs=2, batch=2, steps=2)
+STILL = Augment(rotate=0, scale=1, flip=0)
+
+
+def examples():
+    """Two breasts with a mass, one without, and one that was made."""
+    y, x = np.mgrid[:80, :60]
+    breast = np.where(((y - 40) / 38) ** 2 + (x / 50) ** 2 < 1, 0.4, 0)
+    mass = (y - 35) ** 2 + (x - 20) ** 2 < 81
+    image = torch.from_numpy((breast + 0.4 * mass).astype(np.float32))
+    masks = torch.from_numpy(mass[None])
+    healthy = Example(torch.from_numpy(breast.astype(np.float32)), masks[:0])
+    return [
+        Example(image, masks), Example(image.flip(0), masks.flip(1)), healthy,
+        Example(image, masks, synthetic=True),
+    ]  # fmt: skip
+
+
+def test_features_are_at_strides_4_to_32():
+    network = SlimResNet(4).eval()
+    x = torch.rand(1, 1, 64, 96)
+
+    shapes = []
+    for name, layer in network.named_children():
+        x = layer(x)
+        shapes.append((name, tuple(x.shape[1:])))
+
+    assert shapes == [
+        ("stem", (4, 16, 24)), ("layer1", (4, 16, 24)), ("layer2", (8, 8, 12)),
+        ("layer3", (16, 4, 6)), ("layer4", (32, 2, 3)),
+    ]  # fmt: skip
+
+
+def test_anchors_are_as_large_as_masses():
+    """From 20 px of a long side of 1024 on; the largest covers the 95th percentile, 230 px."""
+    sizes = slim(2, 9.0).rpn.anchor_generator.sizes
+    flat = [side * 1024 / 384 for level in sizes for side in level]
+    assert min(flat) == pytest.approx(24)
+    assert max(flat) > 230
+
+
+def test_coco_weights_come_from_a_local_file(tmp_path):
+    torch.manual_seed(0)
+    coco = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in coco.state_dict().items()}
+    save_file(weights, tmp_path / "coco.safetensors")
+
+    network = resnet50_fpn(tmp_path / "coco.safetensors").state_dict()
+
+    name = "backbone.body.layer3.2.conv2.weight"
+    torch.testing.assert_close(network[name], weights[name].float())
+    assert len(network["roi_heads.box_predictor.cls_score.weight"]) == 2
+    save_file({name: weights[name]}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match=r"is not MaskRCNN_ResNet50_FPN_Weights.COCO_V1"):
+        resnet50_fpn(tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="weights_only=True"):
+        resnet50_fpn(tmp_path / "absent.safetensors")
+
+
+def test_a_crop_shows_what_is_around_its_middle():
+    image = torch.rand(50, 40)
+    masks = torch.zeros(2, 50, 40)
+    masks[0, 20:26, 10:18] = 1
+    masks[1, 0:6, 30:40] = 1
+
+    seen, shown = crop(image, masks, (22.0, 16.0), (20, 20), STILL)
+
+    torch.testing.assert_close(seen[0], image[12:32, 6:26], atol=1e-5, rtol=0)
+    assert len(shown) == 1  # the other mass is outside
+    torch.testing.assert_close(shown[0].float(), masks[0, 12:32, 6:26])
+
+
+def test_masks_move_with_the_image():
+    y, x = np.mgrid[:80, :60]
+    blob = torch.from_numpy(((y - 30) ** 2 + 2 * (x - 25) ** 2 < 150).astype(np.float32))
+    strong = Augment(rotate=180, scale=1.5, shear=0.2, flip=0.5)
+
+    for seed in range(5):
+        torch.manual_seed(seed)
+        seen, shown = crop(blob, blob[None], (30.0, 25.0), (64, 64), strong)
+        assert shown.sum() > 40
+        assert ((seen[0] > 0.5) == shown[0]).all()
+
+
+def test_half_a_mass_is_not_one():
+    masks = torch.zeros(1, 40, 40)
+    masks[0, 10:20, 10:20] = 1
+    seen = [
+        len(crop(masks[0], masks, (15.0, x), (20, 20), STILL)[1]) for x in (15.0, 22.0, 26.0, 29.0)
+    ]
+    assert seen == [1, 1, 0, 0]
+
+
+def test_batches_hold_masses_and_synthetic_ones_in_their_shares():
+    config = replace(TINY, steps=50, batch=4, with_mass=0.8, synthetic_share=0.5)
+    trainer = Trainer(examples(), config, choose_device("cpu"))
+
+    drawn = trainer.batches().flatten().bincount(minlength=4).tolist()
+
+    assert drawn == [40, 40, 40, 80]
+    alone = Trainer(examples()[:2], config, choose_device("cpu"))
+    assert alone.batches().flatten().bincount().tolist() == [100, 100]
+
+
+def test_the_papers_steps_free_the_backbone_from_above():
+    trainer = Trainer(
+        examples(), replace(TINY, heads_epochs=1, upper_epochs=1), choose_device("cpu")
+    )
+    body = trainer.network.backbone.body
+
+    free = []
+    for epoch in range(3):
+        trainer._learn_from(epoch)
+        free.append([name for name, part in body.named_children()
+                     if all(w.requires_grad for w in part.parameters())])  # fmt: skip
+
+    assert free == [[], ["layer3", "layer4"], ["stem", "layer1", "layer2", "layer3", "layer4"]]
+
+
+def test_a_stopped_training_ends_as_one_that_was_not(tmp_path):
+    whole, stopped = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
+    for run in (whole, stopped):
+        run.start(TINY.to_json())
+    *_, finished = train(examples(), TINY, whole, device="cpu")
+    for event in train(examples(), TINY, stopped, device="cpu"):
+        if isinstance(event, Checkpoint):
+            break  # as if killed after the first epoch
+    events = list(train(examples(), TINY, stopped, device="cpu"))
+
+    assert isinstance(events[-1], Finished)
+    assert [e.step for e in events if isinstance(e, Metrics)] == [2]
+    resumed = events[-1].result.state_dict()
+    for name, weight in finished.result.state_dict().items():
+        torch.testing.assert_close(resumed[name], weight, atol=0, rtol=0)
+    assert {"classifier", "box_reg", "mask", "objectness", "rpn_box_reg", "lr", "step"} == set(
+        next(iter(whole.history()))
+    )
+
+
+def test_upside_down_it_finds_the_same():
+    """With two views, what is found in a breast and in the breast upside down is the same."""
+    torch.manual_seed(1)
+    network, device = slim(2).eval(), choose_device("cpu")
+    pixels = examples()[0].image[:64, :32].numpy()  # of no padding, which would be at the bottom
+    frames = [Frame(p, (0, 0, 64, 32), mirrored=False) for p in (pixels, pixels[::-1].copy())]
+
+    upright, turned = (looked(network, frame, device, 2) for frame in frames)
+
+    assert len(upright.scores) > 0
+    np.testing.assert_allclose(upright.scores, turned.scores, rtol=1e-4)
+    back = (turned.boxes * [1, -1, 1, -1] + [0, 64, 0, 64])[:, [0, 3, 2, 1]]
+    both = [boxes[np.lexsort(boxes.round(1).T)] for boxes in (upright.boxes, back)]  # of one score
+    np.testing.assert_allclose(*both, atol=1e-2)
+    assert len(upright.contours) == len(upright.boxes)
+    assert (np.diff(upright.scores) <= 0).all()
+
+
+def test_calibration_keeps_the_order():
+    scores = np.array([1.0, 0.9, 0.5, 0.1, 0.0])
+    chances = calibrated(scores, (0.5, -1.0))
+    assert (np.diff(chances) < 0).all()
+    assert chances[2] == pytest.approx(1 / (1 + np.e))
+
+
+def test_grey_images_fill_the_channels_of_a_colour_network():
+    network = resnet50_fpn()
+    (image,) = inputs(network, torch.rand(1, 1, 32, 32))
+    assert image.shape == (3, 32, 32)
+
+
+def test_procedural_pictures_hold_the_masses_they_say():
+    drawn = pictures(12, (96, 64), 3, 192)
+    again = pictures(12, (96, 64), 3, 192)
+
+    assert {len(masks) for _, masks in drawn} >= {0, 1}
+    for (image, masks), (same, _) in zip(drawn, again, strict=True):
+        torch.testing.assert_close(image, same)
+        assert image.shape == (96, 64)
+        assert masks.shape[1:] == (96, 64)
+        assert image.min() >= 0
+        assert image.max() <= 1
+        assert all(mask.any() for mask in masks)
+    contrast = [
+        float(image[mask].mean() - image[~mask & (image > 0)].mean())
+        for image, masks in drawn
+        for mask in masks
+    ]
+    assert np.mean(contrast) > 0.05
