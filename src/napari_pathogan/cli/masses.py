@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from napari_pathogan.cli.masses_blend import blend, blend_train
 from napari_pathogan.cli.masses_detect import detect
 from napari_pathogan.cli.masses_evaluate import evaluate, froc
 from napari_pathogan.cli.masses_train import train
@@ -13,3 +14,5 @@ app.command()(detect)
 app.command()(train)
 app.command()(evaluate)
 app.command()(froc)
+app.command()(blend)
+app.command("blend-train")(blend_train)

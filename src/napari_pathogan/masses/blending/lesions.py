@@ -125,6 +125,7 @@ def cut(image: np.ndarray, mask: np.ndarray, *, name: str = "") -> Lesion:
     own = windowed(mask, window, outside=False)
     near = ndimage.distance_transform_edt(~own) <= rim
     inside = windowed(_well_inside(image), window, outside=False)
+    own = own & inside if (own & inside).any() else own
     return Lesion(windowed(image, window), own, own | (near & inside), max(image.shape), name)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 STRIDE = 16  # sides of what the generator sees are multiples of it
 PATCH_PX = 16  # receptive field of the discriminator
 _DEPTH = 4
+_GAIN = 4.0  # tissue differs by far less than 0..1
 
 
 def _conv(before: int, after: int, size: int = 3) -> nn.Sequential:
@@ -22,8 +23,9 @@ def _conv(before: int, after: int, size: int = 3) -> nn.Sequential:
 class Generator(nn.Module):
     """U-Net: healthy image X, lesion pasted into X, and mask of the region -> the blended image.
 
-    It predicts what is to be added to the pasted image, so that the background begins as it shall
-    stay.
+    At every size it predicts two maps of what is to be added to the pasted image: one that counts
+    in the region alone, so that levels are met without blurring the border, and one that counts
+    everywhere. Both begin as 0: the background begins as it shall stay.
 
     Parameters
     ----------
@@ -39,23 +41,27 @@ class Generator(nn.Module):
         levels = list(reversed(range(_DEPTH)))
         self.narrow = nn.ModuleList(_conv(channels[i + 1], channels[i], 1) for i in levels)
         self.up = nn.ModuleList(_conv(2 * channels[i], channels[i]) for i in levels)
-        self.last = nn.Conv2d(width, 1, 1)
-        for start in self.last.parameters():
+        self.adds = nn.ModuleList(nn.Conv2d(n, 2, 1) for n in reversed(channels))
+        for start in self.adds.parameters():
             nn.init.zeros_(start)
         self.smaller = nn.AvgPool2d(2)
         self.larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
 
     def forward(self, x: torch.Tensor, pasted: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """(N, 1, H, W) each, images in 0..1, H and W multiples of 16 -> (N, 1, H, W)."""
-        h = torch.cat([2 * x - 1, 2 * pasted - 1, w], 1)
+        h = torch.cat([_GAIN * (x - 0.5), _GAIN * (pasted - 0.5), w], 1)
         skips: list[torch.Tensor] = []
         for conv in self.down:
             h = conv(self.smaller(h) if skips else h)
             skips.append(h)
         h = self.bottom(h)
-        for narrow, up, skip in zip(self.narrow, self.up, reversed(skips[:-1]), strict=True):
+        added = self.adds[0](h)
+        ups = zip(self.narrow, self.up, self.adds[1:], reversed(skips[:-1]), strict=True)
+        for narrow, up, adds, skip in ups:
             h = up(torch.cat([self.larger(narrow(h)), skip], 1))
-        return pasted + self.last(h)  # type: ignore[no-any-return]
+            added = self.larger(added) + adds(h)
+        inside, everywhere = added.split(1, 1)
+        return pasted + w * inside + everywhere  # type: ignore[no-any-return]
 
 
 class Discriminator(nn.Module):
@@ -81,4 +87,4 @@ class Discriminator(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 1, H, W) in 0..1 -> logits of 'real', (N, 1, (H - 14) // 2, (W - 14) // 2)."""
-        return self.layers(2 * image - 1)  # type: ignore[no-any-return]
+        return self.layers(_GAIN * (image - 0.5))  # type: ignore[no-any-return]

@@ -44,8 +44,8 @@ class TrainConfig:
     steps: int = 40
     batch: int = 4
     crop: int = 128
-    lr: float = 2e-3
-    lr_judge: float = 5e-4
+    lr: float = 4e-3
+    lr_judge: float = 1e-3
     betas: tuple[float, float] = (0.5, 0.999)
     prior: float = 10.0
     unit: float = 16.0
