@@ -1,4 +1,4 @@
-"""``pathogan info``: what a slide is."""
+"""``pathogan info``: what a slide or a mammogram is."""
 
 from __future__ import annotations
 
@@ -8,23 +8,55 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_pathogan.cli.options import Json  # noqa: TC001 - typer reads the annotation
+
 if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 
 def info(
-    slide: Annotated[Path, typer.Argument(help="Slide or image: SVS, TIFF, OME-Zarr, PNG, ...")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="Slide (SVS, TIFF, OME-Zarr, PNG, ...), mammogram (DICOM, grey PNG, PGM, TIFF), or "
+            "the folder of a study."
+        ),
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Show what a slide is: format, size, levels, scale and its source, colours, tissue."""
-    from napari_pathogan.slides.slide import Slide
+    """Show what an image is: format, size, scale and its source; levels and tissue, or the view.
 
-    with Slide.open(slide) as opened:
-        facts = describe(opened)
+    Of a mammogram nothing is shown that says whose it is.
+    """
+    from napari_pathogan.cli import info_mammogram as mammograms
+    from napari_pathogan.slides.mammogram import open_mammogram, open_study
+    from napari_pathogan.slides.views import is_dicom, is_ome_zarr
+
+    facts: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+    if image.is_dir() and not is_ome_zarr(image) and image.suffix != ".zarr":
+        study = open_study(image)
+        views = [mammograms.describe(one) for one in study.views]
+        facts = {"views": views, "skipped": list(study.skipped)}
+        tables, notes = [mammograms.rows(one) for one in views], study.skipped
+    elif is_dicom(image) or (facts := _of_slide(image)) is None:
+        facts = mammograms.describe(open_mammogram(image))
+        tables = [mammograms.rows(facts)]
+    else:
+        tables, notes = [_rows(facts)], tuple(facts["damaged"])
     if as_json:
         print(json.dumps(facts, indent=2))  # noqa: T201
     else:
-        _show(facts)
+        _show(tables, notes)
+
+
+def _of_slide(path: Path) -> dict[str, Any] | None:
+    """Facts of a slide; None for a grey image of the size of a mammogram."""
+    from napari_pathogan.slides.mammogram import can_be_mammogram
+    from napari_pathogan.slides.slide import Slide
+
+    with Slide.open(path) as slide:
+        return None if can_be_mammogram(slide) else describe(slide)
 
 
 def describe(slide: Slide) -> dict[str, Any]:
@@ -66,18 +98,19 @@ def describe(slide: Slide) -> dict[str, Any]:
     }
 
 
-def _show(facts: dict[str, Any]) -> None:
+def _show(tables: list[list[tuple[str, str]]], notes: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in _rows(facts):
-        table.add_row(name, value)
     console = Console(highlight=False, markup=False)
-    console.print(table)
-    for sentence in facts["damaged"]:
+    for number, rows in enumerate(tables):
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, value in rows:
+            table.add_row(name, value)
+        console.print(*([""] if number else []), table, sep="\n")
+    for sentence in notes:
         console.print(f"note: {sentence}")
 
 

@@ -37,7 +37,7 @@ def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -
     MONOCHROME1 is shown by an inverse colour map, and the header's window by contrast limits.
     """
     kwargs: dict[str, Any] = {
-        "name": mammogram.name,
+        "name": f"{mammogram.name} [synthetic]" if mammogram.synthetic else mammogram.name,
         "rgb": False,
         "multiscale": False,
         "axis_labels": AXES,

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_pathogan.slides.views import IMAGE_SUFFIXES, is_dicom, named_view
+from napari_pathogan.slides.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
         If a file can't be opened; says why.
     """
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
-    if all(is_dicom(p) or (p.is_dir() and not _is_ome_zarr(p)) for p in paths):
+    if all(is_dicom(p) or (p.is_dir() and not is_ome_zarr(p)) for p in paths):
         return _read_study(paths)
     return [_read_one(p) for p in paths]
 
@@ -96,7 +96,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
 
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
-        return _is_ome_zarr(path) or _is_study(path)
+        return is_ome_zarr(path) or _is_study(path)
     if is_dicom(path):
         return True
     starts = _HEADERS.get(path.suffix.lower())
@@ -104,15 +104,6 @@ def _is_ours(path: Path) -> bool:
         return False
     with path.open("rb") as stream:
         return stream.read(32).startswith(starts)
-
-
-def _is_ome_zarr(path: Path) -> bool:
-    """Whether a folder's metadata name a multiscale image (OME-Zarr 0.4 or 0.5)."""
-    for name in (".zattrs", "zarr.json"):
-        meta = path / name
-        if meta.is_file() and '"multiscales"' in meta.read_text(encoding="utf-8", errors="replace"):
-            return True
-    return False
 
 
 def _is_study(path: Path) -> bool:

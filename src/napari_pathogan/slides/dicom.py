@@ -18,13 +18,8 @@ from napari_pathogan.errors import MammogramFormatError, SlideFormatError
 from napari_pathogan.slides import dicom_pixels, resolution
 from napari_pathogan.slides.dicom_header import numbers, text, value, values, whole
 from napari_pathogan.slides.dicom_luts import modality, voi_of
-from napari_pathogan.slides.mammogram import (
-    AT_DETECTOR,
-    CALIBRATED,
-    Mammogram,
-    data_range,
-    named_view,
-)
+from napari_pathogan.slides.mammogram import AT_DETECTOR, CALIBRATED, Mammogram, data_range
+from napari_pathogan.slides.views import named_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What can be told of a mammogram's file at a glance: whether it is DICOM, the view in its name."""
+"""What can be told of a file at a glance: DICOM, OME-Zarr, the view that its name says."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def named_view(stem: str) -> tuple[str | None, str | None]:
             return word[0], word[1:]
     laterality = next((_SIDES[word] for word in words if word in _SIDES), None)
     return laterality, next((word for word in words if word in _VIEWS), None)
+
+
+def is_ome_zarr(path: Path) -> bool:
+    """Whether a folder's metadata name a multiscale image (OME-Zarr 0.4 or 0.5)."""
+    for name in (".zattrs", "zarr.json"):
+        meta = path / name
+        if meta.is_file() and '"multiscales"' in meta.read_text(encoding="utf-8", errors="replace"):
+            return True
+    return False

@@ -1,0 +1,60 @@
+"""What ``pathogan info`` says of a mammogram: nothing that tells whose it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_pathogan.slides.mammogram import Mammogram
+
+
+def describe(mammogram: Mammogram) -> dict[str, Any]:
+    """All facts of a view, ready for JSON; lengths in px and mm."""
+    height, width = mammogram.shape
+    mm = mammogram.mm_per_px
+    return {
+        "name": mammogram.name,
+        "kind": "mammogram",
+        "laterality": mammogram.laterality,
+        "view": mammogram.view,
+        "width_px": width,
+        "height_px": height,
+        "width_mm": width * mm[1] if mm else None,
+        "height_mm": height * mm[0] if mm else None,
+        "mm_per_px_y": mm[0] if mm else None,
+        "mm_per_px_x": mm[1] if mm else None,
+        "spacing": mammogram.spacing,
+        "pixels": str(mammogram.pixels.dtype),
+        "least": mammogram.pixels.min().item(),
+        "greatest": mammogram.pixels.max().item(),
+        "window": list(mammogram.window),
+        "inverted": mammogram.inverted,
+        "chest_wall": mammogram.chest_side,
+        "synthetic": mammogram.synthetic,
+        **{key: known for key, known in mammogram.metadata.items() if key != "synthetic"},
+    }
+
+
+def rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """The facts as a table."""
+    size = f"{facts['width_px']} x {facts['height_px']} px"
+    scale = "unknown (nothing in the file says; give it in the viewer)"
+    if facts["spacing"]:
+        size += f", {facts['width_mm']:.1f} x {facts['height_mm']:.1f} mm"
+        sides = dict.fromkeys(f"{facts[key]:.4g}" for key in ("mm_per_px_x", "mm_per_px_y"))
+        scale = f"{' x '.join(sides)} mm per pixel ({facts['spacing']})"
+    low, high = facts["window"]
+    shown = "high values dark (MONOCHROME1)" if facts["inverted"] else "high values bright"
+    by = [facts["format"], facts.get("manufacturer")]
+    return [
+        ("Name", facts["name"] + (" [synthetic]" if facts["synthetic"] else "")),
+        ("Format", " by ".join(str(part) for part in by if part)),
+        ("Breast", {"R": "right", "L": "left"}.get(facts["laterality"], "unknown side")),
+        ("View", facts["view"] or "unknown"),
+        ("Size", size),
+        ("Scale", scale),
+        ("Pixels", f"grey {facts['pixels']}, {facts['least']:g} to {facts['greatest']:g}"),
+        ("Window", f"{low:g} to {high:g}, {shown}"),
+        ("Compression", str(facts.get("compression") or facts["format"])),
+        ("Chest wall", facts["chest_wall"]),
+    ]
