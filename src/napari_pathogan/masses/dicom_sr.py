@@ -86,7 +86,6 @@ def _content(found: Detections, source: Dataset) -> sr.MeasurementReport:
         procedure_reported=codes.SCT.Mammography,
         imaging_measurements=[_group(found, i, source) for i in range(len(found))],
         title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=[source],
     )
 
 

@@ -1,0 +1,133 @@
+"""What is written for others: CSV and DICOM SR, without a name in it unless asked for."""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as Mammography
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from napari_pathogan.errors import EnvironmentMismatchError
+from napari_pathogan.masses.detections import Detections
+from napari_pathogan.masses.dicom_sr import StructuredReportError
+from napari_pathogan.masses.export import COLUMNS, write_csv, write_sr
+from napari_pathogan.slides.mammogram import open_mammogram
+
+NAME = "Somebody^Known"
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A mammogram of a person, 60 x 40 px."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = Mammography, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    header.SOPClassUID, header.SOPInstanceUID = Mammography, meta.MediaStorageSOPInstanceUID
+    header.StudyInstanceUID, header.SeriesInstanceUID = generate_uid(), generate_uid()
+    header.PatientName, header.PatientID, header.Modality = NAME, "4711", "MG"
+    header.ImageLaterality, header.ViewPosition = "L", "CC"
+    header.ImagerPixelSpacing = [0.1, 0.1]
+    header.Rows, header.Columns, header.SamplesPerPixel = 60, 40, 1
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.BitsAllocated, header.BitsStored, header.HighBit = 16, 12, 11
+    header.PixelRepresentation = 0
+    header.PixelData = np.arange(2400, dtype=np.uint16).tobytes()
+    path = tmp_path / "image.dcm"
+    header.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.fixture
+def found(image):
+    outline = np.array([[10, 10], [10, 30], [20, 30], [20, 10]], float)
+    return Detections.on(
+        open_mammogram(image), np.array([[10, 10, 30, 20], [1, 1, 9, 5]]), np.array([0.75, 0.5]),
+        [outline, np.zeros((0, 2))], threshold=0.4, model="masses-x", sha256="12ab",
+    )  # fmt: skip
+
+
+def test_a_row_a_mass(found, tmp_path):
+    write_csv(tmp_path / "out.csv", found)
+    with (tmp_path / "out.csv").open() as stream:
+        first, second = csv.DictReader(stream)
+    assert tuple(first) == COLUMNS
+    assert (first["image"], first["mass"], first["score"]) == ("LCC", "1", "0.75")
+    assert [float(first[c]) for c in ("xmin", "ymin", "xmax", "ymax")] == [10, 10, 30, 20]
+    assert (float(second["longest_mm"]), float(second["across_mm"])) == (0.8, 0.4)
+    assert second["mm"] == "at detector"
+
+
+def groups(report):
+    """The measurement groups of a report: what it says, by the meaning of its codes."""
+    (container,) = [
+        item for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Imaging Measurements"
+    ]  # fmt: skip
+    return [
+        {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in group.ContentSequence}
+        for group in container.ContentSequence
+    ]
+
+
+def test_a_report_refers_to_its_image(found, image, tmp_path):
+    write_sr(tmp_path / "out.dcm", found, image)
+    report, header = pydicom.dcmread(tmp_path / "out.dcm"), pydicom.dcmread(image)
+    assert report.Modality == "SR"
+    assert report.StudyInstanceUID == header.StudyInstanceUID
+    assert report.SOPInstanceUID != header.SOPInstanceUID
+    first, second = groups(report)
+    assert first["Finding"].ConceptCodeSequence[0].CodeMeaning == "Mass"
+    region = first["Image Region"]
+    assert region.GraphicType == "POLYLINE"
+    assert np.reshape(region.GraphicData, (-1, 2)).tolist() == [
+        [10, 10], [30, 10], [30, 20], [10, 20], [10, 10],
+    ]  # fmt: skip
+    (reference,) = region.ContentSequence
+    assert reference.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
+    assert first["Certainty of Finding"].MeasuredValueSequence[0].NumericValue == 75
+    axis = second["Long axis"]
+    assert axis.MeasuredValueSequence[0].NumericValue == pytest.approx(0.8)
+    method = axis.ContentSequence[0].ConceptCodeSequence[0]
+    assert method.CodeMeaning == "mm at detector"
+    assert first["Algorithm Name"].TextValue == "masses-x"
+
+
+def test_nobody_is_named_unless_asked_for(found, image, tmp_path):
+    write_sr(tmp_path / "out.dcm", found, image)
+    assert NAME.encode() not in (tmp_path / "out.dcm").read_bytes()
+    assert b"4711" not in (tmp_path / "out.dcm").read_bytes()
+    write_sr(tmp_path / "named.dcm", found, image, identifiers=True)
+    report = pydicom.dcmread(tmp_path / "named.dcm")
+    assert (report.PatientName, report.PatientID) == (NAME, "4711")
+
+
+def test_nothing_found_is_a_report_too(found, image, tmp_path):
+    write_sr(tmp_path / "out.dcm", found.at(1), image)
+    assert pydicom.dcmread(tmp_path / "out.dcm").Modality == "SR"
+
+
+def test_images_that_have_no_report(found, image, tmp_path):
+    png = tmp_path / "image.png"
+    png.write_bytes(b"\x89PNG")
+    with pytest.raises(StructuredReportError, match=r"image\.png is no DICOM file"):
+        write_sr(tmp_path / "out.dcm", found, png)
+    header = pydicom.dcmread(image)
+    del header.StudyInstanceUID
+    header.save_as(image)
+    with pytest.raises(StructuredReportError, match="has no StudyInstanceUID"):
+        write_sr(tmp_path / "out.dcm", found, image)
+    assert not (tmp_path / "out.dcm").exists()
+
+
+def test_without_highdicom(found, image, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "napari_pathogan.masses.dicom_sr")
+    monkeypatch.delattr("napari_pathogan.masses.dicom_sr")
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(EnvironmentMismatchError, match="needs highdicom"):
+        write_sr(tmp_path / "out.dcm", found, image)

@@ -1,0 +1,161 @@
+"""``pathogan masses`` as it is typed: detect, evaluate, froc, and one line for every error."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mass_folders import IMAGES, BrightDiscs, draw, write
+from PIL import Image
+
+from napari_pathogan.cli.app import main
+from napari_pathogan.engine.events import Finished, from_json
+from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.masses import model as models
+from napari_pathogan.masses.froc import Froc
+from napari_pathogan.masses.network import BUILDERS
+
+
+@pytest.fixture
+def pathogan(monkeypatch, capsys):
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pathogan", "masses", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return left.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def discs(monkeypatch):
+    """A model that finds bright discs, whatever is asked for."""
+    monkeypatch.setattr(models.MassModel, "load", lambda *_: BrightDiscs(threshold=0.5))
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "case_L_CC.png"
+    Image.fromarray(draw([(30, 50, 9), (20, 25, 5)])).save(path)
+    return path
+
+
+def test_detect_writes_all_that_is_asked_for(pathogan, discs, image, tmp_path):
+    out, table = tmp_path / "out.json", tmp_path / "out.csv"
+    code, said, err = pathogan("detect", image, "-o", out, "--csv", table, "--mm", 0.5, "--json")
+    assert (code, err.strip()) == (0, "")
+    summary, record = json.loads(said), json.loads(out.read_text())
+    assert record["masses"] == summary["masses"]
+    (mass,) = record["masses"]
+    assert mass["box"] == [21, 41, 39, 59]
+    assert mass["size_mm"] == pytest.approx([9, 9], rel=0.02)
+    assert (record["image"], record["spacing"]) == ("case_L_CC", "user")
+    assert (record["model"], record["threshold"], record["synthetic"]) == ("discs", 0.5, False)
+    assert summary["files"] == [str(out), str(table)]
+    assert summary["seconds"] > 0
+    assert table.read_text().count("\n") == 2
+
+
+def test_detect_in_plain_words_at_another_threshold(pathogan, discs, image):
+    code, said, _ = pathogan("detect", image, "--threshold", 0)
+    assert code == 0
+    assert said.strip() == "case_L_CC.png: 2 masses: score 0.72; score 0.40"
+
+
+def test_detect_in_a_study_and_in_spite_of_a_broken_file(pathogan, discs, image, tmp_path):
+    study = tmp_path / "study"
+    study.mkdir()
+    for name in ("RCC", "LCC"):
+        Image.fromarray(draw([(30, 50, 9)])).save(study / f"{name}.png")
+    (tmp_path / "broken.png").write_bytes(b"none")
+    out = tmp_path / "found"
+    code, said, err = pathogan("detect", study, tmp_path / "broken.png", "-o", out)
+    assert code == 2
+    assert [line.split(":")[0] for line in said.splitlines()] == ["RCC.png", "LCC.png"]
+    assert "broken.png" in err
+    assert "1 of 3 mammograms failed" in err
+    assert sorted(path.name for path in out.iterdir()) == ["LCC.json", "RCC.json"]
+
+
+def test_detect_in_events(pathogan, discs, image):
+    code, said, _ = pathogan("detect", image, "--events")
+    events = [from_json(line) for line in said.splitlines()]
+    assert code == 0
+    assert isinstance(events[-1], Finished)
+    assert len(events[-1].summary["masses"]) == 1
+
+
+def test_errors_of_detect_are_one_line(pathogan, discs, image, tmp_path):
+    black = tmp_path / "black.png"
+    Image.fromarray(np.zeros((96, 72), np.uint8)).save(black)
+    colour = tmp_path / "colour.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 72, 3), np.uint8)).save(colour)
+    for arguments, message in (
+        ((black,), "shows no breast"),
+        ((colour,), "colour.png is a colour image"),
+        ((tmp_path / "none.dcm",), "none.dcm"),
+        ((image, "--sr", tmp_path / "out.dcm"), "case_L_CC.png is no DICOM file"),
+        ((image, image), "two of the mammograms have the same name"),
+    ):
+        code, said, err = pathogan("detect", *arguments)
+        assert (code, said) == (2, "")
+        assert message in err
+        assert err.strip().count("\n") == 0
+
+
+def test_evaluate_keeps_what_froc_draws(pathogan, discs, tmp_path):
+    folder, kept, plot = write(tmp_path / "set"), tmp_path / "kept.json", tmp_path / "froc.png"
+    code, said, _ = pathogan("evaluate", folder, "--json", "--keep", kept)
+    report = json.loads(said)
+    assert code == 0
+    assert report["tpr_at_1"]["value"] == 1
+    assert report["n_images"] == len(IMAGES)
+    assert set(report["tpr_at_0.25"]) == {"value", "low", "high"}
+    code, said, _ = pathogan("froc", f"real={kept}", f"again={kept}", "-o", plot, "--rounds", 20)
+    assert code == 0
+    assert "| real | 1.000 (1.000 to 1.000) |" in said
+    assert "| again | +0.000 (+0.000 to +0.000) |" in said
+    assert plot.stat().st_size > 5000
+    code, said, _ = pathogan("evaluate", folder)
+    assert "tpr_at_0.5" in said
+
+
+def test_errors_of_evaluate_and_froc(pathogan, discs, tmp_path):
+    code, _, err = pathogan("evaluate", tmp_path / "nowhere")
+    assert code == 2
+    assert "nowhere is not a folder with images/" in err
+    code, _, err = pathogan("froc", tmp_path / "nowhere")
+    assert code == 2
+    assert "nowhere can't be read" in err
+
+
+def test_with_a_network_of_its_own(pathogan, image, tmp_path):
+    """A tiny random Mask R-CNN, saved and loaded like any other: what it finds means nothing."""
+    torch.manual_seed(0)
+    sizes = {"width": 8, "smallest": 9.0}
+    network = BUILDERS["maskrcnn-slim"](**sizes)
+    card = ModelCard(
+        name="tiny", title="Tiny", task="masses", architecture="maskrcnn-slim", arguments=sizes
+    )
+    models.save(
+        tmp_path / "tiny", card, network, froc=Froc(*np.zeros((3, 1))), threshold=0.0,
+        long_side=96, calibration=(1.0, 0.0), views=1,
+    )  # fmt: skip
+    code, said, _ = pathogan("detect", image, "--model", tmp_path / "tiny", "--json")
+    record = json.loads(said)
+    assert code == 0
+    assert (record["model"], record["shape"]) == ("tiny", [96, 72])
+    assert len(record["sha256"]) == 64
+    for mass in record["masses"]:
+        x0, y0, x1, y1 = mass["box"]
+        assert 0 <= x0 < x1 <= 72
+        assert 0 <= y0 < y1 <= 96
+    code, _, err = pathogan("detect", image, "--model", "none")
+    assert code == 2
+    assert "no masses model 'none'" in err
