@@ -184,6 +184,18 @@ def test_calibration_keeps_the_order():
     assert chances[2] == pytest.approx(1 / (1 + np.e))
 
 
+@pytest.mark.parametrize("build", [lambda: slim(8), resnet50_fpn])
+def test_images_are_seen_at_their_own_scale_in_training_and_after(build):
+    """Torchvision enlarges what it predicts on to 800 px: a mass would be of another size."""
+    network = build()
+    for training in (True, False):
+        network.train(training)
+        targets = [{"boxes": torch.zeros(0, 4), "masks": torch.zeros(0, 64, 40)}]
+        seen, _ = network.transform(inputs(network, torch.rand(1, 1, 64, 40)), targets)
+        assert seen.image_sizes == [(64, 40)]
+        assert seen.tensors.shape[2:] == (64, 64)  # padded to the stride
+
+
 def test_grey_images_fill_the_channels_of_a_colour_network():
     network = resnet50_fpn()
     (image,) = inputs(network, torch.rand(1, 1, 32, 32))

@@ -16,6 +16,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN, _resnet
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
@@ -62,6 +63,21 @@ def _stage(inside: int, outside: int, stride: int) -> nn.Sequential:
     )
 
 
+class _AtScale(GeneralizedRCNNTransform):  # type: ignore[misc]
+    """Normalises and pads, but leaves images at the scale that masses are looked for at.
+
+    (torchvision's own ``_skip_resize`` holds in training alone.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(0, 0, [_MEAN] * channels, [_STD] * channels)
+
+    def resize(
+        self, image: torch.Tensor, target: dict[str, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        return image, target
+
+
 def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256) -> MaskRCNN:
     """Mask R-CNN that starts from scratch and suits a CPU.
 
@@ -82,7 +98,7 @@ def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256)
     sizes = tuple((smallest * 2**i, smallest * 2 ** (i + 0.5)) for i in range(4))
     anchors = AnchorGenerator(sizes, (_RATIOS,) * len(sizes))
     levels = ["0", "1", "2"]  # a sample a bin suffices: a mass has about as few features as bins
-    return MaskRCNN(
+    network = MaskRCNN(
         backbone,
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(fpn, anchors.num_anchors_per_location()[0]),
@@ -98,16 +114,12 @@ def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256)
         mask_roi_pool=MultiScaleRoIAlign(levels, 14, 1),
         mask_head=MaskRCNNHeads(fpn, (fpn, fpn), 1),
         mask_predictor=MaskRCNNPredictor(fpn, fpn, len(CLASSES)),
-        **_TRANSFORM,
         **_FINDINGS,
     )
+    network.transform = _AtScale(1)
+    return network
 
 
-_TRANSFORM: dict[str, Any] = {
-    "_skip_resize": True,  # images come at the scale that they are searched at
-    "image_mean": [_MEAN],
-    "image_std": [_STD],
-}
 _FINDINGS: dict[str, Any] = {
     "box_score_thresh": 0.01,  # the whole FROC curve is wanted, down to doubtful findings
     "box_nms_thresh": 0.3,
@@ -135,11 +147,9 @@ def resnet50_fpn(weights: str | Path = "") -> MaskRCNN:
     network = MaskRCNN(
         backbone,
         len(CLASSES),
-        _skip_resize=True,
-        image_mean=[_MEAN] * 3,
-        image_std=[_STD] * 3,
         **_FINDINGS,
     )
+    network.transform = _AtScale(3)
     if weights:
         _begin(network, Path(weights))
     return network
