@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _RIM, _LEAST_RIM = 0.25, 3.0  # of the lesion's radius; px: tissue around it that comes with it
 _SKIN = 0.012  # of the image's long side: so near to the air, the skin line would come with it
+_DARKEST = 0.4  # of the lesion's own brightness; what is darker is air, or a black border
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +125,11 @@ def cut(image: np.ndarray, mask: np.ndarray, *, name: str = "") -> Lesion:
     window = tuple((int(ends[0]) - margin, int(ends[-1]) + 1 + margin) for ends in (rows, columns))
     own = windowed(mask, window, outside=False)
     near = ndimage.distance_transform_edt(~own) <= rim
+    patch = windowed(image, window)
     inside = windowed(_well_inside(image), window, outside=False)
+    inside &= patch > _DARKEST * np.median(patch[own])
     own = own & inside if (own & inside).any() else own
-    return Lesion(windowed(image, window), own, own | (near & inside), max(image.shape), name)
+    return Lesion(patch, own, own | (near & inside), max(image.shape), name)
 
 
 def _well_inside(image: np.ndarray) -> np.ndarray:

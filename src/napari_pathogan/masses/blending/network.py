@@ -13,6 +13,7 @@ STRIDE = 16  # sides of what the generator sees are multiples of it
 PATCH_PX = 16  # receptive field of the discriminator
 _DEPTH = 4
 _GAIN = 4.0  # tissue differs by far less than 0..1
+_FINE_GAIN = 16.0  # and its texture by less still
 
 
 def _conv(before: int, after: int, size: int = 3) -> nn.Sequential:
@@ -84,7 +85,10 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(4 * width, 1, 3),
         )
+        with torch.no_grad():  # begin with texture: how bright a patch is says little
+            first = self.layers[0].weight
+            first -= first.mean((2, 3), keepdim=True)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 1, H, W) in 0..1 -> logits of 'real', (N, 1, (H - 14) // 2, (W - 14) // 2)."""
-        return self.layers(_GAIN * (image - 0.5))  # type: ignore[no-any-return]
+        return self.layers(_FINE_GAIN * (image - 0.5))  # type: ignore[no-any-return]

@@ -30,6 +30,9 @@ class TrainConfig:
     unit
         The prior losses see intensities (0 to 1) times this, so that a squared gradient and an
         absolute difference weigh alike; with 255 they are in the paper's grey levels.
+    levels
+        Sizes at which the seamless loss is taken, each half the one before; 1 is the paper's
+        (see :func:`.losses.seamless_pyramid`).
     smallest, largest
         Range of the random resizing of lesions.
     ema
@@ -41,14 +44,15 @@ class TrainConfig:
     judge: int = 12
     seed: int = 0
     epochs: int = 6
-    steps: int = 40
-    batch: int = 4
+    steps: int = 60
+    batch: int = 3
     crop: int = 128
     lr: float = 4e-3
     lr_judge: float = 1e-3
     betas: tuple[float, float] = (0.5, 0.999)
     prior: float = 10.0
     unit: float = 16.0
+    levels: int = 4
     smallest: float = 0.75
     largest: float = 1.33
     ema: float = 0.98

@@ -18,8 +18,7 @@ from napari_pathogan.masses.blending.data import Material, noisy
 from napari_pathogan.masses.blending.losses import (
     adversarial_loss,
     background_loss,
-    guidance,
-    seamless_loss,
+    seamless_pyramid,
 )
 from napari_pathogan.masses.blending.network import Discriminator, Generator
 from napari_pathogan.masses.blending.poisson import poisson
@@ -88,7 +87,7 @@ class Trainer:
         total = losses["adversarial"]
         if self.config.method == "blending":
             made, x, e = (self.config.unit * part.float() for part in (made, x, e))
-            losses["seamless"] = seamless_loss(made, guidance(x, e), w)
+            losses["seamless"] = seamless_pyramid(made, x, e, w, self.config.levels)
             losses["background"] = background_loss(made, x, w)
             total = total + self.config.prior * (losses["seamless"] + losses["background"])
         self._update("g", total)
