@@ -81,7 +81,8 @@ def test_a_report_refers_to_its_image(found, image, tmp_path):
     assert report.Modality == "SR"
     assert report.StudyInstanceUID == header.StudyInstanceUID
     assert report.SOPInstanceUID != header.SOPInstanceUID
-    first, second = groups(report)
+    total, first, second = groups(report)
+    assert total["Quantity"].MeasuredValueSequence[0].NumericValue == 2
     assert first["Finding"].ConceptCodeSequence[0].CodeMeaning == "Mass"
     region = first["Image Region"]
     assert region.GraphicType == "POLYLINE"
@@ -109,7 +110,8 @@ def test_nobody_is_named_unless_asked_for(found, image, tmp_path):
 
 def test_nothing_found_is_a_report_too(found, image, tmp_path):
     write_sr(tmp_path / "out.dcm", found.at(1), image)
-    assert pydicom.dcmread(tmp_path / "out.dcm").Modality == "SR"
+    (total,) = groups(pydicom.dcmread(tmp_path / "out.dcm"))
+    assert total["Quantity"].MeasuredValueSequence[0].NumericValue == 0
 
 
 def test_images_that_have_no_report(found, image, tmp_path):

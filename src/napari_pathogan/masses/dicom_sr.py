@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.detections import Detections
 
 _SCHEME = "99PATHOGAN"  # of codes that DICOM has none for
+_QUANTITY = sr.CodedConcept("246205007", "SCT", "Quantity")
 _SIDES = {"R": codes.SCT.Right, "L": codes.SCT.Left}
 _REFERENCE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _IDENTITY = (
@@ -84,8 +85,23 @@ def _content(found: Detections, source: Dataset) -> sr.MeasurementReport:
     return sr.MeasurementReport(
         sr.ObservationContext(observer_device_context=device),
         procedure_reported=codes.SCT.Mammography,
-        imaging_measurements=[_group(found, i, source) for i in range(len(found))],
+        imaging_measurements=[
+            _total(found, source),
+            *(_group(found, i, source) for i in range(len(found))),
+        ],
         title=codes.DCM.ImagingMeasurementReport,
+    )
+
+
+def _total(found: Detections, source: Dataset) -> sr.MeasurementsAndQualitativeEvaluations:
+    """How many masses: a report must say something where there are none, too."""
+    image = sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)
+    return sr.MeasurementsAndQualitativeEvaluations(
+        sr.TrackingIdentifier(identifier="masses"),
+        finding_type=codes.SCT.Mass,
+        algorithm_id=_algorithm(found),
+        measurements=[sr.Measurement(_QUANTITY, len(found), codes.UCUM.NoUnits)],
+        source_images=[image],
     )
 
 
@@ -93,21 +109,24 @@ def _group(
     found: Detections, index: int, source: Dataset
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     """One mass."""
-    settings = [f"threshold {found.threshold:.4f}"]
-    if found.sha256:
-        settings.append(f"weights sha256 {found.sha256}")
-    if found.synthetic:
-        settings.append("the image is synthetic")
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         sr.TrackingIdentifier(identifier=f"mass {index + 1}"),
         referenced_region=_region(found, index, source),
         finding_type=codes.SCT.Mass,
         finding_sites=[sr.FindingSite(codes.SCT.Breast, _SIDES.get(source.ImageLaterality))],
-        algorithm_id=sr.AlgorithmIdentification(
-            found.model or "not stated", metadata.version("napari-pathogan"), settings
-        ),
+        algorithm_id=_algorithm(found),
         measurements=_measurements(found, index),
     )
+
+
+def _algorithm(found: Detections) -> sr.AlgorithmIdentification:
+    settings = [f"threshold {found.threshold:.4f}"]
+    if found.sha256:
+        settings.append(f"weights sha256 {found.sha256}")
+    if found.synthetic:
+        settings.append("the image is synthetic")
+    name = found.model or "not stated"
+    return sr.AlgorithmIdentification(name, metadata.version("napari-pathogan"), settings)
 
 
 def _region(found: Detections, index: int, source: Dataset) -> sr.ImageRegion:
