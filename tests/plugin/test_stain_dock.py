@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QPoint, Qt
 
 from napari_pathogan.engine.events import Finished, Progress, Warn
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin import stain_widget
+from napari_pathogan.plugin import stain_events, stain_widget
 from napari_pathogan.plugin.layers import slide_layer, slide_of
 from napari_pathogan.plugin.stain_events import learn_events, read_reference, stains_events
 from napari_pathogan.plugin.stain_widget import IN_VIEW, StainDock
@@ -127,6 +128,62 @@ def test_fading_and_side_by_side(opened, qtbot, viewer):
     assert dock.view.opacity == pytest.approx(0.3)
 
 
+def changed_from(viewer, qtbot):
+    """Pixels from the canvas's left edge to the first that is in new colours, in its middle."""
+    qtbot.wait(150)
+    shot = viewer.screenshot(canvas_only=True, flash=False).astype(int)
+    row = shot[shot.shape[0] // 2]
+    new = row[:, 1] > row[:, 0]  # the slide is pink, and the stand-in swaps red and green
+    assert new.any()
+    assert not (row[new.argmax() + 20 :, 0] > row[new.argmax() + 20 :, 1]).any()
+    return int(new.argmax())
+
+
+def test_swiping(opened, qtbot, viewer):
+    dock, _layer = opened
+    assert not dock.swipe.isEnabled()
+    run(dock, qtbot)
+    viewer.scene.camera.zoom *= 3
+    dock.swipe.setChecked(True)
+    width = viewer.canvas.size[1]
+    assert dock.divider.isVisible()
+    assert changed_from(viewer, qtbot) == pytest.approx(width / 2, abs=12)
+    grip = dock.divider.rect().center()
+    qtbot.mousePress(dock.divider, Qt.MouseButton.LeftButton, pos=grip)
+    qtbot.mouseMove(dock.divider, grip + QPoint(100, 0))
+    qtbot.mouseRelease(dock.divider, Qt.MouseButton.LeftButton)
+    at = dock.divider.at_px
+    assert at == pytest.approx(width / 2 + 100, abs=2)
+    assert changed_from(viewer, qtbot) == pytest.approx(at, abs=12)
+    viewer.scene.camera.zoom *= 2
+    viewer.scene.camera.center = (1300, 2300)  # panned, too: the divider stays where it is
+    assert changed_from(viewer, qtbot) == pytest.approx(at, abs=12)
+    run(dock, qtbot)  # a new view is divided as the one before
+    assert changed_from(viewer, qtbot) == pytest.approx(at, abs=12)
+    dock.swipe.setChecked(False)
+    assert changed_from(viewer, qtbot) == 0
+    assert not dock.divider.isVisible()
+
+
+def test_a_divider_parts_one_flat_picture(opened, qtbot, viewer):
+    dock, _layer = opened
+    run(dock, qtbot)
+    dock.swipe.setChecked(True)
+    dock.sides.setChecked(True)
+    assert not dock.swipe.isChecked()
+    dock.swipe.setChecked(True)
+    assert not dock.sides.isChecked()
+    assert not viewer.canvas.grid.enabled
+    viewer.dims.ndisplay = 3
+    assert not dock.swipe.isChecked()
+    dock.swipe.setChecked(True)
+    assert viewer.dims.ndisplay == 2
+    viewer.layers.remove(dock.view)
+    dock.slide_changed()
+    assert not dock.swipe.isChecked()
+    assert not dock.divider.isVisible()
+
+
 def test_a_region_or_another_slide_as_reference(opened, qtbot, viewer, standin):
     dock, layer = opened
     viewer.reset_view()
@@ -217,3 +274,29 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
     assert arguments[arguments.index("--mpp") + 1] == "2"
     assert len(list((tmp_path / ".runs/mine/pool").glob("*.png"))) == 1
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot, monkeypatch):
+    """Nothing is stood in for: tiles, the child process, the model, the list of styles, a view."""
+    brief = ["--epochs=1", "--width=0.1", "--set=steps=2", "--set=batch=1", "--set=crop=64"]
+    monkeypatch.setattr(stain_events, "LEARNING", (*stain_events.LEARNING, *brief))
+    pixels = np.full((800, 800, 3), 240, np.uint8)
+    pixels[100:700, 100:700] = (200, 120, 180)
+    pixels[100:700:6, 100:700] = (110, 70, 150)
+    with Slide.from_arrays([pixels], name="case-17", mpp=1.0) as slide:
+        data, kwargs, _ = slide_layer(slide)
+        viewer.add_image(data, **kwargs)
+        dock = StainDock(viewer)
+        viewer.window.add_dock_widget(dock)
+        qtbot.waitUntil(dock.form.run.isEnabled, timeout=60_000)
+        dock.learn_style("stain-mine")
+        qtbot.waitUntil(lambda: dock.run is None, timeout=180_000)
+        qtbot.waitUntil(lambda: dock.form.model.findText("stain-mine") >= 0, timeout=60_000)
+        dock.form.model.setCurrentText("stain-mine")
+        assert dock.card.recipe["steps"] == 2
+        assert dock.card.mpp == pytest.approx(1.0)
+        run(dock, qtbot)
+        assert dock.view.metadata["stain_style"] == "stain-mine"
+        made = np.asarray(dock.view.data[0][:, :])
+        assert np.abs(made[:90].astype(int) - 240).max() <= 1  # glass
+        assert (made[200:600, 200:600] != pixels[200:600, 200:600]).mean() > 0.5

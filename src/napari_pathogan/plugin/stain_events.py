@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_PX = 4_000_000  # of a reference: more say nothing new about its colours
 _POOL_PX = 512
+LEARNING = ("--recipe", "quick", "--holdout", "0")  # one slide has no second patient
 
 
 def transfer_events(
@@ -73,7 +74,7 @@ def learn_events(slide: Slide, region: Region | None, name: str, models: Path) -
             beside.mkdir()
             for number, part in enumerate(parts):
                 Picture.fromarray(part).save(beside / f"slide_{number:03d}.png")
-    arguments = ["stain", "train", str(pool), "-o", str(run), "--recipe", "quick", "--holdout", "0"]
+    arguments = ["stain", "train", str(pool), "-o", str(run), *LEARNING]
     arguments += ["--name", name, "--source", f"tiles of {slide.name}"]
     if slide.mpp is not None:
         arguments += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]

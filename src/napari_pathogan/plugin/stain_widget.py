@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
@@ -15,6 +16,7 @@ from napari_pathogan.plugin.dock import Dock
 from napari_pathogan.plugin.form import beside, combo, label
 from napari_pathogan.plugin.settings import settings
 from napari_pathogan.plugin.stain_events import learn_events, stains_events, transfer_events
+from napari_pathogan.plugin.stain_swipe import Swipe
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ _COLOURMAPS = {"haematoxylin": ("#ffffff", "#3b1f77"), "eosin": ("#ffffff", "#c2
 
 
 class StainDock(Dock):
-    """A slide in other colours: a lazy layer over it, compared side by side or by fading."""
+    """A slide in other colours: a lazy layer over it, compared by swiping, fading, side by side."""
 
     title: ClassVar[str] = "Stain transfer"
     task: ClassVar[str] = "stain"
@@ -65,13 +67,23 @@ class StainDock(Dock):
         self.fade.setToolTip("Fade between the slide as it is (left) and in its new colours")
         self.fade.valueChanged.connect(self._faded)
         self.form.add_row("Compare", self.fade)
+        self.divider = Swipe(self.viewer)
+        self._ties.add(self.divider.remove)
+        # a viewer that is closed takes its canvas away before its docks
+        self.divider.destroyed.connect(partial(self._ties.remove, self.divider.remove))
+        self.swipe = QCheckBox("Swipe")
+        self.swipe.setToolTip(
+            "A divider on the picture: drag it between the slide and its new colours"
+        )
+        self.swipe.toggled.connect(self._swiped)
         self.sides = QCheckBox("Side by side")
         self.sides.setToolTip("The slide and its new colours in two linked views")
         self.sides.toggled.connect(self._side_by_side)
         self.show_stains = QPushButton("Show stains")
         self.show_stains.setToolTip("Haematoxylin and eosin of the slide as two layers (Macenko)")
         self.show_stains.clicked.connect(self._find_stains)
-        self.form.add_line(beside(self.sides, self.show_stains))
+        self.form.add_line(beside(self.swipe, self.sides, wide=1))
+        self.form.add_line(self.show_stains)
         self.learn = QPushButton("Learn a style from this slide…")
         self.learn.setToolTip(
             "Train a network on this slide's colours in the background (minutes to hours)"
@@ -80,6 +92,8 @@ class StainDock(Dock):
         self.form.add_line(self.learn)
         self.note = label("")
         self.form.add_line(self.note)
+        for emitter in (self.viewer.canvas.grid.events.enabled, self.viewer.dims.events.ndisplay):
+            self._ties.connect(emitter, self._flat_alone)
         self._offer_references()
         self._show_result()
 
@@ -168,14 +182,27 @@ class StainDock(Dock):
     def _show_result(self) -> None:
         known = self.view is not None
         self.fade.setEnabled(known)
-        self.sides.setEnabled(known)
-        if not known and self.sides.isChecked():
-            self.sides.setChecked(False)
+        for box in (self.swipe, self.sides):
+            box.setEnabled(known)
+            box.setChecked(known and box.isChecked())
+        self.divider.divide(self.view if self.swipe.isChecked() else None)
         self.form.result.setText(f"<b>{self.view.name}</b>" if self.view is not None else "")
 
     def _faded(self, percent: int) -> None:
         if self.view is not None:
             self.view.opacity = percent / 100
+
+    def _swiped(self, shown: bool) -> None:  # noqa: FBT001  (Qt passes it)
+        """A divider between the slide and its new colours."""
+        if shown:
+            self.sides.setChecked(False)
+            self.viewer.dims.ndisplay = 2
+        self.divider.divide(self.view if shown else None)
+
+    def _flat_alone(self) -> None:
+        """A divider parts one flat picture: take it away from a grid of pictures, and from 3-D."""
+        if self.viewer.canvas.grid.enabled or self.viewer.dims.ndisplay > 2:
+            self.swipe.setChecked(False)
 
     def _side_by_side(self, shown: bool) -> None:  # noqa: FBT001  (Qt passes it)
         """Two linked views of the slide and its new colours; other layers are hidden meanwhile."""
