@@ -165,7 +165,7 @@ def click(viewer, dock, layer, y, x, *, drag_px=0):
         position = layer.data_to_world((y, x))
 
     mouse = Mouse()
-    callback = dock.picker._pressed(viewer, mouse)
+    callback = dock.picker.clicks.pressed(viewer, mouse)
     next(callback)
     if drag_px:
         mouse.type, mouse.pos = "mouse_move", (100 + drag_px, 100)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from skimage.draw import polygon2mask
@@ -19,7 +19,7 @@ from napari_pathogan.files import write_text
 from napari_pathogan.masses.data import MassFolder, read_mass_folder
 from napari_pathogan.masses.detections import Detections
 from napari_pathogan.masses.review import Decision, Review
-from napari_pathogan.slides.mammogram import named_view
+from napari_pathogan.slides.views import named_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,18 +60,20 @@ def write(path: Path, review: Review, *, laterality: str = "", view: str = "") -
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def read(path: Path, name: str = "") -> Review:
+def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) -> Review:
     """Read what was kept.
 
     Parameters
     ----------
     name
         What the image is called; its file's name where nothing is given.
+    shape
+        (H, W) of the image, to make sure that it is the one.
 
     Raises
     ------
     DataFolderError
-        If the file can't be read, or is something else.
+        If the file can't be read, is something else, or of an image of another size.
     """
     about, features = _content(path)
     try:
@@ -93,6 +95,8 @@ def read(path: Path, name: str = "") -> Review:
         )
     except _WRONG as error:
         raise _not_kept(path, error) from error
+    if shape not in (None, found.shape):
+        raise _not_kept(path, f"its image had {width} x {height} px, this one has other sides")
     return Review(found, tuple(decision for *_, decision in findings), tuple(range(len(findings))))
 
 
@@ -108,10 +112,10 @@ class AnnotatedFolder(MassFolder):
 
     outlines: tuple[tuple[np.ndarray, ...], ...] = ()
 
-    def mask(self, index: int) -> np.ndarray:
+    def mask(self, index: SupportsIndex) -> np.ndarray:
         """The outlines as pixels, bool (n, H, W); errors as of :meth:`MassFolder.mammogram`."""
         shape = self.mammogram(index).shape
-        masks = [polygon2mask(shape, outline - 0.5) for outline in self.outlines[index]]
+        masks = [_pixels(outline, shape) for outline in self.outlines[index]]
         return np.array(masks, bool).reshape(-1, *shape)
 
     def subset(self, indices: np.ndarray | Sequence[int]) -> AnnotatedFolder:
@@ -207,6 +211,11 @@ def _side_and_view(kept: Path, image: Path) -> tuple[str, str]:
     about, _ = _content(kept)
     named = named_view(image.stem)
     return str(about.get("laterality") or named[0] or ""), str(about.get("view") or named[1] or "")
+
+
+def _pixels(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bool (H, W): pixels whose middle lies inside."""
+    return polygon2mask(shape, outline - 0.5)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _patient(image: Path, folder: Path) -> str:

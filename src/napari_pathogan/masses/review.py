@@ -91,8 +91,8 @@ class Review:
         A new finding that overlaps a decided one (IoU > 0.5) is that one.
         """
         decided = self._take(np.array([d is not Decision.OPEN for d in self.decisions], bool))
-        same = overlaps(found.boxes, decided.found.boxes) > IOU
-        fresh = found.take(~same.any(1))
+        same = (overlaps(found.boxes, decided.found.boxes) > IOU).any(1)
+        fresh = found.take(np.flatnonzero(~same))
         first = max(self.ids, default=-1) + 1
         return _joined(
             replace(

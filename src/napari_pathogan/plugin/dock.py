@@ -120,6 +120,9 @@ class Dock(QWidget):
     def slide_changed(self) -> None:
         """Another slide was chosen."""
 
+    def slides_listed(self, slides: list[Image]) -> None:
+        """These slides are open now, the topmost first."""
+
     def model_changed(self, card: ModelCard) -> None:
         """Another model was chosen."""
 
@@ -211,6 +214,17 @@ class Dock(QWidget):
         self._ties.add(self.run.cancel)
         self.busy(running=True)
 
+    def aside(
+        self,
+        events: Iterator[Event],
+        then: Callable[[Finished], None],
+        if_stopped: Callable[[], None] | None = None,
+    ) -> Run:
+        """Run something small in the background, beside what Run has started."""
+        run = run_in_viewer(events, title=self.title, on_finished=then, on_stopped=if_stopped)
+        self._ties.add(run.cancel)
+        return run
+
     def shortcut(self, keys: str, action: Callable[[], object]) -> None:
         """Call ``action`` on a key sequence while the dock has the focus."""
         made = QShortcut(QKeySequence(keys), self)
@@ -260,6 +274,7 @@ class Dock(QWidget):
             self._ties.connect_once(slide.events.name, self._list_slides)
         self.welcome.setVisible(not slides)
         self.form.setVisible(bool(slides))
+        self.slides_listed(slides)
         if self.layer is not self._chosen:
             self._slide_chosen()
 

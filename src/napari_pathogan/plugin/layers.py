@@ -135,7 +135,7 @@ def view_centre(viewer: napari.Viewer, layer: Image) -> tuple[float, float]:
 def go_to(viewer: napari.Viewer, layer: Image, region: Region, *, fill: float = 0.4) -> None:
     """Move the camera so that a region lies in the middle and takes ``fill`` of the canvas."""
     middle = (region.y + region.height / 2 - 0.5, region.x + region.width / 2 - 0.5)
-    size = np.asarray((region.height, region.width)) * layer.scale
+    size = np.abs(np.asarray((region.height, region.width)) * layer.scale)  # < 0: mirrored
     viewer.scene.camera.center = tuple(layer.data_to_world(middle))
     viewer.scene.camera.zoom = float(np.min(np.asarray(viewer.canvas.size) * fill / size))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import OutputError
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
-from napari_pathogan.plugin.settings import data_folder
+from napari_pathogan.plugin.settings import kept_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,5 +67,4 @@ def places(slide: Path) -> tuple[Path, Path]:
     from napari_pathogan.nuclei.annotated import beside  # noqa: PLC0415
 
     name = beside(slide)
-    digest = hashlib.sha256(str(slide.resolve()).encode()).hexdigest()[:16]
-    return name, data_folder() / "corrections" / digest / name.name
+    return name, kept_elsewhere(slide) / name.name

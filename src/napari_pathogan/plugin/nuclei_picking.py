@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from napari_pathogan.plugin.clicks import Clicks
 
-    import napari
-    from napari.utils.events import Event as MouseEvent
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
     from napari_pathogan.plugin.form import Ties
     from napari_pathogan.plugin.nuclei_widget import NucleiDock
 
 MOST_KEYS = 9
-CLICK_PX = 4  # on the screen: a press that moves further is a drag
 
 
 class Picker:
@@ -26,9 +24,7 @@ class Picker:
 
     def __init__(self, dock: NucleiDock, ties: Ties) -> None:
         self.dock = dock
-        callbacks = dock.viewer.mouse_drag_callbacks
-        callbacks.append(self._pressed)
-        ties.add(partial(callbacks.remove, self._pressed))
+        self.clicks = Clicks(dock.viewer, ties, self._clicked)
         self.keys = [self._key(number) for number in range(MOST_KEYS + 1)]
         self.enable_keys()
 
@@ -42,18 +38,9 @@ class Picker:
         if self.dock.segmentation is not None:
             self.dock.select(self.dock.segmentation.at(y, x))
 
-    def _pressed(self, viewer: napari.Viewer, event: MouseEvent) -> Iterator[None]:
-        """Tell a click from a drag; while something is painted, a click is part of that."""
-        active = viewer.layers.selection.active
-        painting = active is not None and str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
-        start = event.pos
-        yield
-        while event.type == "mouse_move":
-            yield
-        moved = max(abs(a - b) for a, b in zip(event.pos, start, strict=True))
-        layer = self.dock.layer
-        if moved <= CLICK_PX and event.button == 1 and not painting and layer is not None:
-            y, x = layer.world_to_data(event.position[-2:])
+    def _clicked(self, position: Sequence[float]) -> None:
+        if self.dock.layer is not None:
+            y, x = self.dock.layer.world_to_data(position)
             self.pick(float(y), float(x))
 
     def _key(self, number: int) -> QShortcut:

@@ -25,13 +25,12 @@ from napari_pathogan.plugin.nuclei_gallery import Gallery, GridDialog, fill_shel
 from napari_pathogan.plugin.nuclei_layers import NucleiLayers
 from napari_pathogan.plugin.nuclei_numbers import Numbers
 from napari_pathogan.plugin.nuclei_picking import Picker
-from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
 from napari_pathogan.plugin.subject import VIEW
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import napari
     from napari.layers import Image
@@ -279,17 +278,6 @@ class NucleiDock(Dock):
         """Save the nuclei, in the background."""
         if self.segmentation is not None:
             self.start(saving(kind, self.segmentation, path), "Saving", self._saved, _nothing)
-
-    def aside(
-        self,
-        events: Iterator[Event],
-        then: Callable[[Finished], None],
-        if_stopped: Callable[[], None] | None = None,
-    ) -> Run:
-        """Run something small in the background, beside what Run has started."""
-        run = run_in_viewer(events, title=self.title, on_finished=then, on_stopped=if_stopped)
-        self._ties.add(run.cancel)
-        return run
 
     # how
 

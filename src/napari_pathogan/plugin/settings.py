@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,12 @@ class Settings:
 def data_folder() -> Path:
     """The user's data folder."""
     return Path(platformdirs.user_data_dir(PLUGIN, appauthor=False))
+
+
+def kept_elsewhere(image: Path) -> Path:
+    """Where corrections of an image are kept whose own folder can't be written."""
+    digest = hashlib.sha256(str(image.resolve()).encode()).hexdigest()[:16]
+    return data_folder() / "corrections" / digest
 
 
 def settings() -> Settings:

@@ -1,0 +1,133 @@
+"""The layers of a blended lesion: three ways and their loss maps, over the image or side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathogan.plugin.blending_events import WAYS
+from napari_pathogan.plugin.layers import place
+from napari_pathogan.slides.geometry import Overlay
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Layer
+
+    from napari_pathogan.plugin.blending_events import Grown
+
+LOSS_COLOURS = "magma"
+_TOP = 99.5  # percentile of a loss that is shown brightest
+
+
+class BlendLayers:
+    """Shows what was grown; the next lesion is shown in the same layers.
+
+    From the topmost: pasted, Poisson, blended, then the loss of each; so they fill a grid of two
+    rows by three columns.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self.viewer = viewer
+        self.images: dict[str, Image] = {}
+        self.losses: dict[str, Image] = {}
+        self._grown: Grown | None = None
+        self._hidden: list[tuple[Layer, bool]] = []
+
+    @property
+    def all(self) -> list[Image]:
+        """Those of the layers that are in the viewer, the topmost first."""
+        return [
+            layers[way]
+            for layers in (self.images, self.losses)
+            for way in WAYS
+            if way in layers and layers[way] in self.viewer.layers
+        ]
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether the ways are shown beside each other."""
+        return bool(self._hidden)
+
+    def show(self, image: Image, grown: Grown, loss: str, about: dict[str, Any]) -> None:
+        """Lay a grown lesion where it was grown; ``about`` goes into the layers' metadata."""
+        beside = self.side_by_side
+        self.show_beside(False)
+        self._grown = grown
+        selected = set(self.viewer.layers.selection)
+        origin = float(grown.origin[0]), float(grown.origin[1])
+        for layers, name, parts in (
+            (self.losses, "Loss, {} [synthetic]", grown.losses[loss]),
+            (self.images, "{} [synthetic]", grown.images),
+        ):
+            for way in reversed(WAYS):
+                where = place(Overlay(parts[way], origin, (1.0, 1.0)), image)
+                metadata = about | {"synthetic": True, "way": way}
+                if way not in layers or layers[way] not in self.viewer.layers:
+                    layers[way] = self._add(name.format(way), parts[way])
+                _lay(layers[way], parts[way], where | {"metadata": metadata})
+        for way in WAYS:
+            self.images[way].contrast_limits = (0, 1)
+            self.losses[way].colormap = LOSS_COLOURS
+        self.viewer.layers.selection = selected
+        self.show_loss(loss)
+        self._overlay()
+        self.show_beside(beside)
+
+    def show_loss(self, loss: str) -> None:
+        """Show another loss, on one scale for all three ways."""
+        if self._grown is None:
+            return
+        maps = self._grown.losses[loss]
+        top = max(float(np.percentile(maps[way], _TOP)) for way in WAYS)
+        for way, layer in self.losses.items():
+            layer.data = maps[way]
+            layer.contrast_limits = (0, max(top, 1e-9))
+
+    def show_beside(self, shown: bool) -> None:  # noqa: FBT001
+        """Show the three ways over their losses in linked views, or blended over the image."""
+        grid = self.viewer.canvas.grid
+        mine = self.all
+        if shown and mine and not self._hidden:
+            self._hidden = [(x, x.visible) for x in self.viewer.layers]
+            for layer in reversed(mine):  # the topmost fill the grid from its upper left
+                self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+            for layer in self.viewer.layers:
+                layer.visible = layer in mine
+            for layer in mine:
+                layer.name_overlay.visible = True
+            grid.stride, grid.shape, grid.enabled = 1, (2, len(WAYS)), True
+            self.viewer.fit_to_view(layers=[mine[0]])
+        elif not shown and self._hidden:
+            grid.enabled = False
+            for layer, visible in self._hidden:
+                if layer in self.viewer.layers:
+                    layer.visible = visible
+            for layer in mine:
+                layer.name_overlay.visible = False
+            self._hidden = []
+            self._overlay()
+
+    def remove(self) -> None:
+        """Take the layers out of the viewer, which is then as it was."""
+        self.show_beside(False)
+        for layer in self.all:
+            self.viewer.layers.remove(layer)
+        self._grown = None
+
+    # how
+
+    def _overlay(self) -> None:
+        """Over the image, show the blended one alone."""
+        for layer in self.all:
+            layer.visible = layer is self.images[WAYS[-1]]
+
+    def _add(self, name: str, data: np.ndarray) -> Image:
+        return self.viewer.add_image(data, name=name, interpolation2d="nearest")
+
+
+def _lay(layer: Image, data: np.ndarray, about: dict[str, Any]) -> None:
+    """Show a part of an image in a layer, at its place."""
+    layer.data = data
+    for name, value in about.items():
+        setattr(layer, name, value)

@@ -1,0 +1,78 @@
+"""What findings can be saved as, and saving them in the background."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.errors import OutputError
+from napari_pathogan.masses import export
+from napari_pathogan.masses.detections import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from napari_pathogan.masses.detections import Detections
+    from napari_pathogan.slides.mammogram import Mammogram
+
+
+class MassExport(Enum):
+    """Formats: suffix, and what the menu says."""
+
+    JSON = (".json", "Boxes, outlines, scores (JSON)…")
+    CSV = (".csv", "Table (CSV)…")
+    SR = (".dcm", "Report for an archive (DICOM SR)…")
+
+    def __init__(self, suffix: str, title: str) -> None:
+        self.suffix = suffix
+        self.title = title
+
+
+def saving(
+    kind: MassExport, found: Sequence[tuple[Mammogram, Detections]], path: Path
+) -> Iterator[Event]:
+    """Save findings, a file a view: ``masses.json``, or ``masses-RCC.json`` and so on for several.
+
+    The suffix is added where it is missing. Finishes with the paths.
+    """
+    stem = path.name.removesuffix(kind.suffix)
+    names = [stem] if len(found) == 1 else _names(stem, [one.name for one, _ in found])
+    paths = [path.with_name(name + kind.suffix) for name in names]
+    for done, (target, (mammogram, findings)) in enumerate(zip(paths, found, strict=True)):
+        yield Progress(done, len(paths), f"saving {target.name}")
+        match kind:
+            case MassExport.JSON:
+                write_json(target, findings)
+            case MassExport.CSV:
+                export.write_csv(target, findings)
+            case MassExport.SR:
+                export.write_sr(target, findings, image_file(mammogram))
+    yield Finished(paths)
+
+
+def image_file(mammogram: Mammogram) -> Path:
+    """The file of a mammogram.
+
+    Raises
+    ------
+    OutputError
+        If it is none.
+    """
+    if mammogram.path is None:
+        msg = f"{mammogram.name} is no file, which a DICOM SR refers to; save JSON"
+        raise OutputError(msg)
+    return mammogram.path
+
+
+def _names(stem: str, views: Sequence[str]) -> list[str]:
+    """A name a view; the second of one name is numbered."""
+    names: list[str] = []
+    for view in views:
+        name, count = f"{stem}-{view}", 1
+        while name in names:
+            count += 1
+            name = f"{stem}-{view}-{count}"
+        names.append(name)
+    return names

@@ -1,0 +1,370 @@
+"""The Mammogram masses dock: where masses are, how sure that is, and what the reader says."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.masses.review import Decision
+from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin import samples
+from napari_pathogan.plugin.clicks import Clicks
+from napari_pathogan.plugin.dock import Dock
+from napari_pathogan.plugin.form import beside, label
+from napari_pathogan.plugin.mammogram_layers import mammogram_of
+from napari_pathogan.plugin.mammogram_subject import ALL_VIEWS, MAMMOGRAM
+from napari_pathogan.plugin.masses_events import masses_events
+from napari_pathogan.plugin.masses_exports import MassExport, saving
+from napari_pathogan.plugin.masses_layers import MassLayers
+from napari_pathogan.plugin.masses_reviews import Reviews
+from napari_pathogan.plugin.masses_table import FindingsTable, Row
+from napari_pathogan.plugin.masses_words import (
+    meaning,
+    score_text,
+    size_text,
+    summary,
+    usual_threshold,
+)
+from napari_pathogan.slides.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import napari
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Event, Finished
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.masses.review import Review
+    from napari_pathogan.plugin.masses_layers import Edit
+    from napari_pathogan.plugin.subject import Subject
+
+LIVE_MS = 15  # slider moves that come closer together are shown at once
+FILL = 0.25  # of the canvas that a finding takes when the dock goes to it
+
+
+class MassesDock(Dock):
+    """Masses of one view or a study: boxes, outlines, sizes; accepted, rejected or drawn; kept."""
+
+    title: ClassVar[str] = "Mammogram masses"
+    task: ClassVar[str] = "masses"
+    subject: ClassVar[Subject] = MAMMOGRAM
+    sample: ClassVar[str] = samples.PHANTOM_STUDY
+    about_sample: ClassVar[str] = "A drawn study of four views with masses"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        self.reviews = Reviews()
+        self.shown_on: dict[Image, MassLayers] = {}
+        self.finding: tuple[Image, int] | None = None
+        self._asked: list[Image] = []
+        self._known: dict[Image, str] = {}
+        self._orphans: list[MassLayers] = []  # of images that are gone
+        self._came_back = False  # something that was kept is about to be shown
+        self._threshold_chosen = False  # by the user, who then keeps it
+        super().__init__(napari_viewer)
+
+    def build(self) -> None:
+        """Add the task's own rows: threshold, list, decisions, export."""
+        self.threshold = QSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(1, 99)
+        self.threshold.setToolTip("Findings that score at least this much are shown")
+        self.threshold.valueChanged.connect(self._threshold_moved)
+        self.value = QLabel("50 %")
+        self.meaning = label("")
+        self.meaning.setToolTip("Measured on patients that the model had not seen")
+        self.form.add_row("Threshold", beside(self.threshold, self.value))
+        self.form.add_line(self.meaning)
+        self.form.add_run()
+        self.table = FindingsTable()
+        self.form.add_line(self.table)
+        self._build_decisions()
+        self._live = QTimer(self)
+        self._live.setSingleShot(True)
+        self._live.setInterval(LIVE_MS)
+        self._live.timeout.connect(self.show_findings)
+        self.table.chosen.connect(lambda row: self.go_to(row.image, row.number))
+        self.clicks = Clicks(self.viewer, self._ties, self.pick)
+        self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
+        self._ties.add(self._release_layers)
+        self._ties.add(self._live.stop)
+        self._set_threshold(0.5)
+
+    def _build_decisions(self) -> None:
+        self.accept = _button("Accept", "This finding is a mass (A)")
+        self.reject = _button("Reject", "This finding is no mass, or a drawing is wrong (R)")
+        self.draw = _button(
+            "Draw",
+            "Outline a mass in the chosen image: drag an ellipse, or take another of napari's tools",
+        )
+        self.draw.setCheckable(True)
+        self.undo = _button("Undo", "Take the last decision back (Ctrl+Z)")
+        self.accept.clicked.connect(partial(self.decide, Decision.ACCEPTED))
+        self.reject.clicked.connect(partial(self.decide, Decision.REJECTED))
+        self.draw.toggled.connect(self._draw_toggled)
+        self.undo.clicked.connect(self.take_back)
+        for keys, action in (
+            ("A", partial(self.decide, Decision.ACCEPTED)),
+            ("R", partial(self.decide, Decision.REJECTED)),
+            ("Del", partial(self.decide, Decision.REJECTED)),
+            ("Ctrl+Z", self.take_back),
+        ):
+            self.shortcut(keys, action)
+        self.form.add_line(beside(self.accept, self.reject, self.draw, self.undo))
+        self.export = QPushButton("Export")
+        self.export.setToolTip(
+            "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'"
+        )
+        menu = QMenu(self.export)
+        for kind in MassExport:
+            action = QAction(kind.title, menu)
+            action.triggered.connect(partial(self._ask_export, kind))
+            menu.addAction(action)
+        self.export.setMenu(menu)
+        self.form.add_line(self.export)
+
+    # running
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import the network and what comes with it."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+        from napari_pathogan.masses import model, predict  # noqa: F401, PLC0415
+
+        check_torchvision()
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Load the model and look at this view, or at all of them."""
+        everything = self.form.region.currentText() == ALL_VIEWS
+        self._asked = self.images if everything else [layer]
+        return masses_events([mammogram_of(image) for image in self._asked], self.model_folder)
+
+    def finished(self, event: Finished) -> None:
+        """Show what was found."""
+        for image, found in zip(self._asked, event.result, strict=True):
+            if image in self.viewer.layers:
+                self.reviews.found(image, found)
+        if not self._threshold_chosen and self.card is not None:
+            self._set_threshold(usual_threshold(self.card))
+        self.show_findings()
+
+    def busy(self, *, running: bool) -> None:
+        """Let decisions rest while something runs."""
+        self.table.setEnabled(not running)
+        self._enable()
+
+    def slides_listed(self, slides: list[Image]) -> None:
+        """Show what was kept with images that were just opened; forget those that are gone."""
+        names = {image: image.name for image in reversed(slides)}
+        if names == self._known:
+            return
+        for gone in self._known.keys() - names.keys():
+            self.reviews.forget(gone)
+            if (layers := self.shown_on.pop(gone, None)) is not None:
+                self._orphans.append(layers)
+        for image in names.keys() - self._known.keys():
+            try:
+                if self.reviews.look_for_kept(image):
+                    self._came_back = True
+            except PathoganError as error:
+                show_error(str(error))
+        self._known = names
+        self._live.start()  # layers come and go once napari has done with this one
+
+    def slide_changed(self) -> None:
+        """Draw in the image that is chosen now."""
+        self.draw.setChecked(False)
+        self._enable()
+
+    # the result
+
+    @property
+    def images(self) -> list[Image]:
+        """All mammograms that are open, in the order of the layers."""
+        return [image for image in self.viewer.layers if self.subject.offers(image)]
+
+    def show_findings(self) -> None:
+        """Show what the threshold lets through: in the images, in the list, in words."""
+        if self.card is not None:
+            self.meaning.setText(meaning(self.card, self.reviews.threshold))
+        while self._orphans:
+            self._orphans.pop().remove()
+        if self._came_back:
+            self.form.status.setText("Findings that were kept with these images")
+            self._came_back = False
+        shown = self._shown()
+        rows = [row for image, review in shown.items() for row in _rows(image, review)]
+        order = sorted(rows, key=lambda row: -self._score(row))
+        if self.finding is not None and not any(
+            (row.image, row.number) == self.finding for row in rows
+        ):
+            self.finding = None
+        for image, review in shown.items():
+            chosen = self.finding[1] if self.finding and self.finding[0] is image else None
+            self._layers(image).show(review, chosen)
+        self.table.show_findings(order, self.finding)
+        self.form.result.setText(summary(list(shown.values())) if shown else "")
+        self._enable()
+
+    def go_to(self, image: Image, number: int) -> None:
+        """Move the camera to a finding and choose it."""
+        review = self.reviews.of(image)
+        at = None if review is None else review.index(number)
+        if review is None or at is None:
+            return
+        x0, y0, x1, y1 = review.found.boxes[at].tolist()
+        region = Region(int(y0), int(x0), max(1, round(y1 - y0)), max(1, round(x1 - x0)))
+        between.go_to(self.viewer, image, region, fill=FILL)
+        self.select(image, number)
+
+    def select(self, image: Image, number: int) -> None:
+        """Choose a finding, and its image."""
+        self.finding = image, number
+        if image is not self.layer:
+            self.form.slide.setCurrentIndex(self.form.slide.findData(image))
+        self.show_findings()
+
+    def pick(self, position: Sequence[float]) -> None:
+        """Choose the smallest finding at a place in the world; nothing changes where there is none."""
+        for image, review in self._shown().items():
+            y, x = np.asarray(image.world_to_data(position)) + 0.5
+            boxes = review.found.boxes
+            inside = (boxes[:, :2] <= (x, y)).all(1) & (boxes[:, 2:] >= (x, y)).all(1)
+            if inside.any():
+                area = np.prod(boxes[:, 2:] - boxes[:, :2], 1)
+                self.select(image, review.ids[int(np.where(inside, area, np.inf).argmin())])
+                return
+
+    def decide(self, decision: Decision, _checked: object = None) -> None:
+        """Say of the chosen finding what it is; kept at once."""
+        if self.finding is not None and self.run is None:
+            image, number = self.finding
+            self._keep(lambda: self.reviews.decide(image, number, decision))
+
+    def take_back(self) -> None:
+        """Take the last decision back."""
+        if self.reviews.can_undo and self.run is None:
+            self._keep(lambda: self.reviews.undo()[1])
+
+    def save(self, kind: MassExport, path: Path) -> None:
+        """Save what is shown and not rejected, a file a view, in the background."""
+        everything = self.form.region.currentText() == ALL_VIEWS
+        pairs = [
+            (mammogram_of(image), review.masses())
+            for image, review in self._shown().items()
+            if everything or image is self.layer
+        ]
+        self.start(saving(kind, pairs, path), "Saving", self._saved, _nothing)
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Start from the new model's operating point."""
+        self._threshold_chosen = False
+        self._set_threshold(usual_threshold(card))
+        self.show_findings()
+
+    # how
+
+    def _shown(self) -> dict[Image, Review]:
+        shown = {image: self.reviews.shown(image) for image in self.images}
+        return {image: review for image, review in shown.items() if review is not None}
+
+    def _score(self, row: Row) -> float:
+        review = self.reviews.of(row.image)
+        assert review is not None
+        return float(review.found.scores[review.ids.index(row.number)])
+
+    def _layers(self, image: Image) -> MassLayers:
+        if image not in self.shown_on:
+            self.shown_on[image] = MassLayers(self.viewer, image, partial(self._edited, image))
+        return self.shown_on[image]
+
+    def _edited(self, image: Image, edit: Edit) -> None:
+        """Take over what was drawn with napari's tools."""
+        self._keep(lambda: self.reviews.edit(image, edit))
+        self.draw.setChecked(False)
+
+    def _keep(self, change: Callable[[], Path]) -> None:
+        try:
+            path = change()
+        except PathoganError as error:
+            show_error(str(error))
+        else:
+            self.form.status.setText("Kept with the image")
+            self.form.status.setToolTip(str(path))
+        self.show_findings()
+
+    def _draw_toggled(self, drawing: bool) -> None:  # noqa: FBT001  (Qt passes it)
+        if self.layer is None:
+            return
+        if drawing:
+            self.reviews.begin(self.layer)
+            self._layers(self.layer).begin_drawing()
+            self.form.status.setText("Drag an ellipse around the mass")
+        else:
+            for layers in self.shown_on.values():
+                if layers.drawing:
+                    layers.end_drawing()
+
+    def _enable(self) -> None:
+        idle = self.run is None
+        for widget in (self.accept, self.reject):
+            widget.setEnabled(idle and self.finding is not None)
+        self.draw.setEnabled(idle and self.layer is not None)
+        self.undo.setEnabled(idle and self.reviews.can_undo)
+        self.export.setEnabled(idle and bool(self._shown()))
+
+    def _set_threshold(self, threshold: float) -> None:
+        self.threshold.blockSignals(True)
+        self.threshold.setValue(round(100 * threshold))
+        self.threshold.blockSignals(False)
+        self._say_threshold()
+
+    def _say_threshold(self) -> None:
+        self.reviews.threshold = self.threshold.value() / 100
+        self.value.setText(f"{self.threshold.value()} %")
+
+    def _threshold_moved(self) -> None:
+        self._threshold_chosen = True
+        self._say_threshold()
+        self._live.start()
+
+    def _ask_export(self, kind: MassExport, _checked: object = None) -> None:
+        name = f"masses{kind.suffix}"
+        path, _ = QFileDialog.getSaveFileName(self, kind.title, name, f"*{kind.suffix}")
+        if path:
+            self.save(kind, Path(path))
+
+    def _saved(self, event: Finished) -> None:
+        self.form.status.setText(f"Saved {', '.join(path.name for path in event.result)}")
+        self.form.status.setToolTip(str(event.result[0].parent))
+
+    def _camera_moved(self) -> None:
+        for layers in self.shown_on.values():
+            layers.camera_moved()
+
+    def _release_layers(self) -> None:
+        for layers in self.shown_on.values():
+            layers.release()
+
+
+def _rows(image: Image, review: Review) -> Iterator[Row]:
+    for i, number in enumerate(review.ids):
+        about = score_text(review, i), size_text(review.found, i), review.decisions[i]
+        yield Row(image, number, image.name, *about)
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    return made
+
+
+def _nothing() -> None:
+    """A stopped export leaves nothing behind, so there is nothing to take back."""

@@ -1,0 +1,69 @@
+"""Sentences of the mass docks: what a threshold means, how large a mass is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_pathogan.masses.froc import Froc
+from napari_pathogan.masses.review import Decision
+
+if TYPE_CHECKING:
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.masses.detections import Detections
+    from napari_pathogan.masses.review import Review
+
+DEFAULT_THRESHOLD = 0.5
+
+
+def usual_threshold(card: ModelCard) -> float:
+    """The operating point of a model."""
+    return DEFAULT_THRESHOLD if card.operating_point is None else card.operating_point
+
+
+def meaning(card: ModelCard, threshold: float) -> str:
+    """What a threshold means on patients that the model had not seen, by its card's FROC curve."""
+    try:
+        curve = Froc.from_json(card.settings["froc"])
+    except (KeyError, TypeError, ValueError):
+        return "The card of this model does not say what its thresholds mean."
+    found, false = curve.at(threshold)
+    return f"Finds {100 * found:.0f} % of masses, with {false:.2f} false marks per image"
+
+
+def size_text(found: Detections, index: int) -> str:
+    """``14 x 11 mm``; in pixels where nobody knows how large one is."""
+    sizes = found.sizes_mm()
+    if sizes is None:
+        x0, y0, x1, y1 = found.boxes[index]
+        return f"{max(x1 - x0, y1 - y0):.0f} x {min(x1 - x0, y1 - y0):.0f} px"
+    return f"{sizes[index, 0]:.0f} x {sizes[index, 1]:.0f} mm"
+
+
+def score_text(review: Review, index: int) -> str:
+    """``87 %``; ``drawn`` where a reader has outlined it."""
+    if review.decisions[index] is Decision.DRAWN:
+        return "drawn"
+    return f"{100 * review.found.scores[index]:.0f} %"
+
+
+def label_text(review: Review, index: int) -> str:
+    """What stands beside a mass in the image."""
+    if review.decisions[index] is Decision.REJECTED:
+        return ""
+    return f"{score_text(review, index)}, {size_text(review.found, index)}"
+
+
+def summary(reviews: list[Review]) -> str:
+    """How many masses there are in the views that were looked at, and what sizes mean."""
+    masses = [review.masses() for review in reviews]
+    count = sum(len(found) for found in masses)
+    what = "mass" if count == 1 else "masses"
+    views = "1 view" if len(reviews) == 1 else f"{len(reviews)} views"
+    text = f"<b>{count or 'No'} {what} in {views}</b>"
+    meanings = sorted({found.spacing for found in masses if len(found) and found.spacing})
+    if meanings:
+        text += f"<br>Sizes in mm {' and '.join(meanings)}"
+    left = sum(review.decisions.count(Decision.OPEN) for review in reviews)
+    if left:
+        text += f"{';' if meanings else '<br>'} {left} not decided yet"
+    return text

@@ -1,0 +1,295 @@
+"""The Mammogram masses dock from end to end, with known masses instead of a network."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from masses_standin import CARD, MM, SHAPE, MassesStandin, disc, view
+from PIL import Image as Picture
+
+from napari_pathogan.engine.events import Finished
+from napari_pathogan.errors import ModelError
+from napari_pathogan.masses.annotated import beside, read, read_annotated_folder
+from napari_pathogan.masses.detections import read_json
+from napari_pathogan.masses.review import Decision
+from napari_pathogan.plugin import dock as docks
+from napari_pathogan.plugin import masses_widget
+from napari_pathogan.plugin.mammogram_layers import study_layers
+from napari_pathogan.plugin.mammogram_subject import THIS_VIEW
+from napari_pathogan.plugin.masses_exports import MassExport
+from napari_pathogan.plugin.masses_widget import MassesDock
+from napari_pathogan.slides.mammogram import MammogramStudy, open_mammogram
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def standin(monkeypatch, tmp_path):
+    """Put known masses for the model and its detections."""
+    made = MassesStandin()
+    monkeypatch.setattr(masses_widget, "masses_events", made.events)
+
+    def find(tasks, folders, warm_up):
+        yield docks.Found({CARD.name: (tmp_path, CARD)}, tasks[-1])
+        yield Finished()
+
+    monkeypatch.setattr(docks, "_find", find)
+    return made
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A folder of three views; their pixels measure 0.2 mm."""
+    for name in ("RCC", "LCC", "RMLO"):
+        Picture.fromarray(view(name)).save(tmp_path / f"{name}.png")
+    return [tmp_path / f"{name}.png" for name in ("RCC", "LCC", "RMLO")]
+
+
+def hang(viewer, paths):
+    views = [open_mammogram(path).with_spacing(MM) for path in paths]
+    for data, kwargs, _ in study_layers(MammogramStudy(views)):
+        viewer.add_image(data, **kwargs)
+    viewer.reset_view()
+
+
+@pytest.fixture
+def opened(viewer, study, standin, qtbot):
+    hang(viewer, study)
+    dock = MassesDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.form.run.isEnabled)
+    return dock
+
+
+def run(dock, qtbot):
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+
+
+@pytest.fixture
+def done(opened, qtbot):
+    run(opened, qtbot)
+    return opened
+
+
+def texts(dock):
+    return [(row.view, row.score, row.size, str(row.decision)) for row in dock.table.rows]
+
+
+def names(viewer):
+    return [layer.name for layer in viewer.layers]
+
+
+def test_first_use_offers_a_mammogram_and_the_sample(viewer, standin, qtbot):
+    dock = MassesDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.welcome.isVisible)
+    assert dock.welcome.open.text() == "Open a mammogram…"
+    assert dock.welcome.sample.text() == "Try the sample"
+    assert not dock.form.isVisible()
+    viewer.add_image(np.zeros((30, 30, 3), np.uint8), rgb=True, name="slide")
+    assert not dock.form.isVisible()
+    viewer.add_image(np.zeros((30, 30), np.uint8), name="RCC")
+    assert dock.form.isVisible()
+    assert not dock.welcome.isVisible()
+
+
+def test_a_study_shows_masses_with_scores_and_sizes(opened, qtbot, viewer, standin):
+    dock = opened
+    assert dock.minimumSizeHint().width() <= 320
+    assert "Finds 70 % of masses, with 0.50 false marks per image" in dock.meaning.text()
+    selected, views = set(viewer.layers.selection), names(viewer)
+    run(dock, qtbot)
+    assert standin.asked[0][0] == ["RCC", "LCC", "RMLO"]
+    assert set(viewer.layers.selection) == selected
+    made = ["Mass boxes (RCC)", "Masses (RCC)", "Mass boxes (RMLO)", "Masses (RMLO)"]
+    assert names(viewer) == [*views, *made]
+    assert texts(dock) == [
+        ("RCC", "90 %", "8 x 8 mm", "open"),
+        ("RMLO", "80 %", "7 x 7 mm", "open"),
+    ]
+    for what in ("2 masses in 3 views", "mm user", "2 not decided yet"):
+        assert what in dock.form.result.text()
+    image, outlines = viewer.layers["RCC"], viewer.layers["Masses (RCC)"]
+    here = outlines.data_to_world(outlines.data[0].mean(0))
+    assert here == pytest.approx(image.data_to_world((99.5, 59.5)), abs=0.01)
+    assert outlines.units == image.units
+    boxes = viewer.layers["Mass boxes (RCC)"]
+    assert boxes.data[0].min(0) == pytest.approx([79.5, 39.5])
+    assert boxes.text.values.tolist() == ["90 %, 8 x 8 mm"]
+
+
+def test_the_threshold_says_what_it_means_and_moves_what_is_shown(done, qtbot, viewer):
+    dock = done
+    dock.threshold.setValue(20)
+    qtbot.waitUntil(lambda: len(dock.table.rows) == 3, timeout=3000)
+    assert dock.value.text() == "20 %"
+    assert len(viewer.layers["Masses (RCC)"].data) == 2
+    dock.threshold.setValue(10)
+    qtbot.waitUntil(lambda: "90 %" in dock.meaning.text(), timeout=3000)
+    assert "2.00 false marks" in dock.meaning.text()
+    dock.threshold.setValue(95)
+    qtbot.waitUntil(lambda: not dock.table.rows, timeout=3000)
+    assert len(viewer.layers["Masses (RCC)"].data) == 0
+    assert "Finds 0 % of masses" in dock.meaning.text()
+    assert "No masses in 3 views" in dock.form.result.text()
+    assert not dock.accept.isEnabled()
+
+
+def test_this_view_alone(opened, qtbot, viewer, standin):
+    dock = opened
+    dock.form.slide.setCurrentIndex(dock.form.slide.findText("RMLO"))
+    dock.form.region.setCurrentText(THIS_VIEW)
+    run(dock, qtbot)
+    assert standin.asked[0][0] == ["RMLO"]
+    assert [row.view for row in dock.table.rows] == ["RMLO"]
+    assert "1 mass in 1 view" in dock.form.result.text()
+
+
+def test_choosing_in_the_list_goes_there_and_a_click_chooses(done, viewer):
+    dock = done
+    dock.table.selectRow(1)
+    image = viewer.layers["RMLO"]
+    middle = image.data_to_world((119.5, 69.5))
+    assert viewer.scene.camera.center[-2:] == pytest.approx(middle, abs=0.3)
+    assert viewer.scene.camera.zoom > 0
+    assert dock.layer is image
+    assert dock.finding == (image, 0)
+    outlines = viewer.layers["Masses (RMLO)"]
+    assert outlines.edge_width[0] > 1.5 * viewer.layers["Masses (RCC)"].edge_width[0]
+    dock.pick(viewer.layers["RCC"].data_to_world((100, 60)))
+    assert dock.finding == (viewer.layers["RCC"], 0)
+    assert dock.table.current.view == "RCC"
+    assert viewer.scene.camera.center[-2:] == pytest.approx(middle, abs=0.3)  # a click stays
+    dock.pick(viewer.layers["RCC"].data_to_world((1, 1)))
+    assert dock.finding == (viewer.layers["RCC"], 0)
+
+
+def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, study):
+    dock = done
+    dock.table.selectRow(0)
+    dock.accept.click()
+    assert texts(dock)[0][3] == "accepted"
+    kept = read(beside(study[0]))
+    assert kept.decisions == (Decision.ACCEPTED,)  # what the threshold hides is not kept
+    assert dock.form.status.text() == "Kept with the image"
+    dock.table.selectRow(1)
+    dock.reject.click()
+    assert read(beside(study[2])).decisions == (Decision.REJECTED,)
+    assert viewer.layers["Mass boxes (RMLO)"].text.values.tolist() == [""]
+    folder = read_annotated_folder(study[0].parent)
+    assert folder.n_masses.tolist() == [1, 0]
+    assert folder.view.tolist() == ["CC", "MLO"]
+    assert folder.boxes[0][0].tolist() == pytest.approx([40, 80, 80, 120], abs=0.1)
+    assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 20**2, rel=0.02)
+    dock.undo.click()
+    assert read(beside(study[2])).decisions == (Decision.OPEN,)
+    run(dock, qtbot)  # another run leaves what is decided
+    assert [row[3] for row in texts(dock)] == ["accepted", "open"]
+
+
+def test_what_was_kept_comes_back_with_the_image(done, viewer, study, qtbot):
+    dock = done
+    dock.table.selectRow(0)
+    dock.accept.click()
+    viewer.layers.clear()
+    qtbot.waitUntil(dock.welcome.isVisible)
+    qtbot.waitUntil(lambda: dock.table.rows == [], timeout=5000)
+    hang(viewer, study)
+    qtbot.waitUntil(lambda: len(dock.table.rows) > 0, timeout=5000)
+    assert [(row.view, str(row.decision)) for row in dock.table.rows] == [("RCC", "accepted")]
+    assert "Masses (RCC)" in names(viewer)
+    assert "kept with these images" in dock.form.status.text()
+
+
+def test_a_mass_is_drawn_changed_and_deleted(opened, viewer, study, qtbot):
+    dock = opened
+    image = viewer.layers["LCC"]
+    dock.form.slide.setCurrentIndex(dock.form.slide.findData(image))
+    dock.draw.click()
+    outlines = viewer.layers["Masses (LCC)"]
+    assert viewer.layers.selection.active is outlines
+    assert str(outlines.mode) == "add_ellipse"
+    y, x = 100, 50
+    corners = [[y - 12, x - 8], [y - 12, x + 8], [y + 12, x + 8], [y + 12, x - 8]]
+    outlines.add(np.array(corners, float) - 0.5, shape_type="ellipse")
+    qtbot.waitUntil(lambda: len(dock.table.rows) == 1, timeout=5000)
+    assert texts(dock) == [("LCC", "drawn", "5 x 3 mm", "drawn")]
+    assert not dock.draw.isChecked()
+    assert str(outlines.mode) == "pan_zoom"
+    folder = read_annotated_folder(study[0].parent)
+    assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 12 * 8, rel=0.03)
+    outlines.data = [(disc(60, 40, 10) - 0.5, "polygon")]
+    qtbot.waitUntil(lambda: texts(dock)[0][2] == "4 x 4 mm", timeout=5000)
+    assert read(beside(study[1])).found.boxes[0].tolist() == pytest.approx(
+        [30, 50, 50, 70], abs=0.1
+    )
+    outlines.selected_data = {0}
+    outlines.remove_selected()
+    qtbot.waitUntil(lambda: dock.table.rows == [], timeout=5000)
+    assert len(read(beside(study[1]))) == 0
+    dock.undo.click()
+    assert texts(dock)[0][2] == "4 x 4 mm"
+
+
+def test_what_cannot_be_kept_is_not_decided(viewer, standin, qtbot, told):
+    viewer.add_image(view("RCC"), name="RCC")
+    dock = MassesDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.form.run.isEnabled)
+    run(dock, qtbot)
+    dock.table.selectRow(0)
+    dock.accept.click()
+    assert "is no file" in told[0]
+    assert texts(dock)[0][2:] == ("40 x 40 px", "open")
+
+
+def test_cancel_and_errors_leave_the_viewer_as_it_was(opened, qtbot, viewer, standin, told):
+    dock, before = opened, names(viewer)
+    standin.pause_s = 0.3
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: "Looking at" in dock.form.status.text(), timeout=10_000)
+    start = time.process_time()
+    dock.run_or_cancel()
+    assert time.process_time() - start < 0.2
+    assert dock.form.run.text() == "Run"
+    qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)
+    assert names(viewer) == before
+    standin.pause_s, standin.error = 0.0, ModelError("broken model")
+    run(dock, qtbot)
+    assert told == ["broken model"]
+    assert names(viewer) == before
+    assert dock.table.rows == []
+
+
+def test_exports_leave_out_what_was_rejected(done, qtbot, viewer, tmp_path, told):
+    dock = done
+    dock.threshold.setValue(20)
+    qtbot.waitUntil(lambda: len(dock.table.rows) == 3, timeout=3000)
+    dock.table.selectRow(0)
+    dock.decide(Decision.REJECTED)
+    assert dock.layer is viewer.layers["RCC"]
+    dock.save(MassExport.CSV, tmp_path / "out")
+    qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
+    assert dock.form.status.text() == "Saved out-RCC.csv, out-LCC.csv, out-RMLO.csv"
+    assert len((tmp_path / "out-RMLO.csv").read_text().splitlines()) == 2
+    dock.form.region.setCurrentText(THIS_VIEW)
+    dock.save(MassExport.SR, tmp_path / "out.dcm")
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+    assert "no DICOM file" in told[0]
+    dock.save(MassExport.JSON, tmp_path / "out")
+    qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
+    assert dock.form.status.text() == "Saved out.json"
+    saved = read_json(tmp_path / "out.json")
+    assert saved.shape == SHAPE
+    assert saved.scores.tolist() == pytest.approx([0.3])
+    assert saved.spacing == "user"
+
+
+def test_an_image_that_is_closed_takes_its_layers_along(done, viewer, qtbot):
+    viewer.layers.remove(viewer.layers["RCC"])
+    qtbot.waitUntil(lambda: "Masses (RCC)" not in names(viewer), timeout=5000)
+    assert names(viewer) == ["LCC", "RMLO", "Mass boxes (RMLO)", "Masses (RMLO)"]
+    assert [row.view for row in done.table.rows] == ["RMLO"]
