@@ -33,6 +33,7 @@ def test_contributions(manifest):
         "he_phantom",
         "he_phantom_40x",
         "ihc",
+        "mammogram_phantom",
     }
     patterns = {p for reader in offered.readers for p in reader.filename_patterns}
     assert {"*.svs", "*.ndpi", "*.scn", "*.mrxs", "*.tif", "*.zarr"} <= patterns

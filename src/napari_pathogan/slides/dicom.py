@@ -100,13 +100,17 @@ def _dataset(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
     MammogramFormatError
         If it is damaged.
     """
+    damaged = MammogramFormatError(
+        f"{path.name} is not a DICOM file that can be read: it is truncated or damaged; copy it "
+        "again from where it came from"
+    )
     try:
-        return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
+        header = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
     except Exception as error:  # pydicom raises errors of many kinds on damaged files
-        raise MammogramFormatError(
-            f"{path.name} is not a DICOM file that can be read: it is truncated or damaged; copy it "
-            "again from where it came from"
-        ) from error
+        raise damaged from error
+    if not header:  # so pydicom gives files that end amid their compressed pixels
+        raise damaged
+    return header
 
 
 @contextmanager
@@ -205,20 +209,19 @@ def _padded(stored: np.ndarray, header: FileDataset) -> np.ndarray | None:
 
 def _metadata(header: FileDataset) -> dict[str, Any]:
     """What is worth knowing of a mammogram, and says nothing about a person, a place or a date."""
-    syntax = header.file_meta.get("TransferSyntaxUID")
+    intent = text(header, "PresentationIntentType").lower()
+    magnification = numbers(header, "EstimatedRadiographicMagnificationFactor")
     found: dict[str, Any] = {
         "format": "DICOM",
         "manufacturer": value(header, "Manufacturer"),
-        "intent": text(header, "PresentationIntentType").lower() or None,
+        "intent": intent or None,
         "photometric": text(header, "PhotometricInterpretation"),
         "bits": whole(header, "BitsStored"),
-        "compression": None if syntax is None else syntax.name,
+        "compression": dicom_pixels.syntax_of(header).name,
         "lossy": text(header, "LossyImageCompression") == "01",
         "imager_mm_per_px": numbers(header, "ImagerPixelSpacing", 2),
         "pixel_spacing_mm": numbers(header, "PixelSpacing", 2),
-        "magnification": (numbers(header, "EstimatedRadiographicMagnificationFactor") or (None,))[
-            0
-        ],
+        "magnification": magnification[0] if magnification else None,
     }
     if text(header, "SyntheticData") == "YES":
         found["synthetic"] = True

@@ -11,7 +11,7 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 
 from napari_pathogan.errors import CodecMissingError, MammogramFormatError
-from napari_pathogan.slides.dicom_header import values, whole
+from napari_pathogan.slides.dicom_header import value, whole
 from napari_pathogan.slides.views import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ _CODECS: dict[uid.UID, str] = {
     **dict.fromkeys((uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K), "htj2k"),
     uid.RLELossless: "dicomrle",
 }
+_VERBATIM = (  # all but the last are not compressed
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.RLELossless,
+)
 _SOF = {0xC0, 0xC1, 0xC2, 0xC3, 0xF7}  # baseline, extended, progressive, lossless, JPEG-LS
 _MARKER, _SOC_SIZ = 0xFF, b"\xff\x4f\xff\x51"
 
@@ -61,16 +68,20 @@ def decode(header: FileDataset, name: str) -> np.ndarray:
         If they are compressed in a way that can't be decoded here.
     """
     layout = _layout(header, name)
-    syntax = header.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
-    data = next(iter(values(header, "PixelData")), b"")
+    syntax = syntax_of(header)
+    data = value(header, "PixelData")
     if not isinstance(data, bytes) or not data:
         raise MammogramFormatError(f"{name} holds no pixels; export the image itself again")
-    if syntax.is_private or syntax.is_encapsulated:
+    if syntax not in _VERBATIM[:-1]:
         words = _decompress(data, syntax, layout, name)
     else:
-        words = _uncompressed(data, layout, big=not syntax.is_little_endian, name=name)
-    verbatim = syntax == uid.RLELossless or not syntax.is_encapsulated
-    return _meaning(words, layout, verbatim=verbatim)
+        words = _uncompressed(data, layout, big=syntax == uid.ExplicitVRBigEndian, name=name)
+    return _meaning(words, layout, verbatim=syntax in _VERBATIM)
+
+
+def syntax_of(header: FileDataset) -> uid.UID:
+    """The transfer syntax; implicit little endian, DICOM's default, where it is not said."""
+    return uid.UID(str(value(header.file_meta, "TransferSyntaxUID") or uid.ImplicitVRLittleEndian))
 
 
 def _layout(header: FileDataset, name: str) -> Layout:

@@ -1,0 +1,166 @@
+"""Mammograms in napari: window, inversion, mm, the hanging of a study, and no name of a person."""
+
+from __future__ import annotations
+
+import npe2
+import numpy as np
+import pytest
+from mammogram_files import breast, write_view
+from napari.layers import Image
+from PIL import Image as Pillow
+
+from napari_pathogan.plugin import commands, mammogram_layers
+from napari_pathogan.plugin.layers import is_slide
+from napari_pathogan.plugin.mammogram_layers import is_mammogram, mammogram_of
+from napari_pathogan.plugin.reader import get_reader, read
+from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
+from napari_pathogan.slides import scales
+
+CHEST = {"R": "right", "L": "left"}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Four views; the left CC comes mirrored."""
+    for side, view in (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO")):
+        edge = "right" if (side, view) == ("L", "CC") else CHEST[side]
+        shape = (60, 50) if view == "CC" else (90, 70)
+        write_view(tmp_path / f"{side}{view}", breast(edge, shape), side, view)
+    return tmp_path
+
+
+def layers_of(*paths):
+    return [Image(data, **kwargs) for data, kwargs, _ in read([str(path) for path in paths])]
+
+
+def test_a_view_is_shown_as_its_header_says(tmp_path):
+    pixels = breast("right")
+    path = write_view(
+        tmp_path / "quackenbush.dcm", pixels, "R", "CC", PhotometricInterpretation="MONOCHROME1"
+    )
+    assert get_reader(str(path)) is read
+    ((data, kwargs, kind),) = npe2.read([str(path)], stack=False, plugin_name="napari-pathogan")
+    assert kind == "image"
+    assert np.array_equal(data, pixels)
+    assert data.dtype == np.uint16
+    assert kwargs["contrast_limits"] == (599.5, 1399.5)
+    assert kwargs["colormap"] == "gray_r"
+    assert kwargs["scale"] == (0.1, 0.2)
+    assert kwargs["units"] == ("mm", "mm")
+    assert kwargs["metadata"]["spacing"] == "at detector"
+    assert kwargs["name"] == "RCC"
+    layer = Image(data, **kwargs)
+    assert is_mammogram(layer)
+    assert not is_slide(layer)
+    assert mammogram_of(layer) is kwargs["metadata"]["mammogram"]
+
+
+def test_a_study_hangs_with_the_chest_walls_face_to_face(study):
+    layers = {layer.name: layer for layer in layers_of(study)}
+    assert list(layers) == ["RCC", "LCC", "RMLO", "LMLO"]
+    for name, layer in layers.items():
+        (top, left), (bottom, right) = layer.extent.world[:, -2:]
+        assert (right < 0) if name[0] == "R" else (left > 0)
+        assert (bottom < 0) if name.endswith("CC") else (top > 0)
+        bright = mammogram_of(layer).shown()
+        rows, columns = np.nonzero(bright > bright.max() / 2)
+        middle = layer.data_to_world((rows.mean(), columns.mean()))
+        assert abs(middle[1]) < (right - left) / 2  # the breast is at the inner edge
+    assert layers["LCC"].scale[1] < 0
+    assert layers["RCC"].scale[1] > 0
+
+
+def test_views_opened_one_by_one_take_the_same_places(study):
+    together = {layer.name: layer for layer in layers_of(study)}
+    for name, layer in together.items():
+        (alone,) = layers_of(study / name)
+        assert np.allclose(alone.extent.world, layer.extent.world)
+
+
+def test_a_study_with_one_view_without_scale_is_in_pixels(study):
+    write_view(study / "RCC", breast("right"), "R", "CC", ImagerPixelSpacing=[])
+    for layer in layers_of(study):
+        assert tuple(np.abs(layer.scale)) == (1, 1)
+        assert {str(unit) for unit in layer.units} == {"pixel"}
+
+
+def test_views_beyond_the_four_lie_below_and_overlap_nothing(study):
+    write_view(study / "more", breast("left"), "L", "CC")
+    write_view(study / "spot", breast("right"), "R", "ML")
+    boxes = [layer.extent.world[:, -2:] for layer in layers_of(study)]
+    assert len(boxes) == 6
+    for number, one in enumerate(boxes):
+        for other in boxes[:number]:
+            assert ((one[1] < other[0]) | (other[1] < one[0])).any()
+
+
+def test_which_files_are_ours(tmp_path, study):
+    assert get_reader(str(study)) is read
+    assert get_reader(str(study / "RCC")) is read
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Pillow.fromarray(breast("left").astype(np.uint8)).save(photos / "beach.png")
+    assert get_reader(str(photos)) is None
+    (photos / "beach.png").rename(photos / "case_R_CC.png")
+    assert get_reader(str(photos)) is read
+    Pillow.fromarray(breast("left").astype(np.uint8)).save(tmp_path / "a.pgm")
+    assert get_reader(str(tmp_path / "a.pgm")) is read
+    (layer,) = layers_of(tmp_path / "a.pgm")
+    assert is_mammogram(layer)
+    assert mammogram_of(layer).mm_per_px is None
+
+
+def test_a_grey_image_of_naparis_own_becomes_a_mammogram(tmp_path, monkeypatch):
+    monkeypatch.setattr(scales, "_store", lambda: tmp_path / "scales.json")
+    layer = Image(breast("left"), name="scan_L_CC", scale=(70, 70), units=("um", "um"))
+    found = mammogram_of(layer)
+    assert (found.laterality, found.view) == ("L", "CC")
+    assert found.mm_per_px == pytest.approx((0.07, 0.07))
+    assert mammogram_of(layer) is found
+    mammogram_layers.set_mammogram_scale(layer, 0.1)
+    assert tuple(layer.scale) == (0.1, 0.1)
+    assert mammogram_of(layer).spacing == "user"
+    assert not is_mammogram(Image(np.zeros((4, 4, 3), np.uint8), rgb=True))
+    assert not is_mammogram(Image(np.zeros((4, 4), np.float32)))  # a heat map, say
+
+
+def test_the_sample_is_offered_and_marked_synthetic():
+    offered = dict(npe2.PluginManager.instance().iter_sample_data())["napari-pathogan"]
+    sample = next(one for one in offered if one.key == PHANTOM_STUDY)
+    made = sample.open()
+    assert [kwargs["name"] for _, kwargs, _ in made] == [
+        f"{view} [synthetic]" for view in ("RCC", "LCC", "RMLO", "LMLO")
+    ]
+
+
+@pytest.mark.gui
+def test_the_hanging_on_the_screen(viewer, study, told):
+    write_view(study / "ct", breast("left"), "L", "CC", Modality="CT", SOPClassUID="1.2.840.1")
+    commands.show_mammograms(viewer, study)
+    assert [layer.name for layer in viewer.layers] == ["RCC", "LCC", "RMLO", "LMLO"]
+    assert viewer.canvas.overlays.scale_bar.visible
+    assert viewer.canvas.overlays.text.text == "mm at detector"
+    assert ["modality CT" in line for line in told] == [True]
+    shot = viewer.screenshot(canvas_only=True, flash=False)[..., 0].astype(float)
+    middle = shot.shape[1] // 2
+    near, far = (
+        shot[:, middle // 2 : -middle // 2],
+        shot[:, [*range(middle // 4), *range(-middle // 4, 0)]],
+    )
+    assert near.mean() > 3 * max(far.mean(), 1)  # breasts meet in the middle
+
+
+@pytest.mark.gui
+def test_a_study_that_cannot_be_opened_is_one_notification(viewer, tmp_path, told):
+    write_view(tmp_path / "ct", breast("left"), "L", "CC", Modality="CT", SOPClassUID="1.2.840.1")
+    commands.show_mammograms(viewer, tmp_path / "ct")
+    assert len(viewer.layers) == 0
+    assert "not a mammogram" in told[0]
+    assert "Quackenbush" not in " ".join(told)
+
+
+@pytest.mark.gui
+def test_the_sample_folder_opens_in_naparis_own_way(viewer):
+    layers = viewer.open(FOLDER / PHANTOM_STUDY, plugin="napari-pathogan")
+    assert len(layers) == 4
+    assert {str(layer.units[0]) for layer in layers} == {"millimeter"}

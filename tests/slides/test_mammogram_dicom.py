@@ -1,0 +1,221 @@
+"""DICOM mammograms: every codec, the tables and windows against pydicom, sizes, views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+from mammogram_makers import ENCODERS, breast, coded, lut, write_dicom
+from pydicom import uid
+from pydicom.data import get_testdata_file
+from pydicom.pixels import apply_voi, apply_windowing
+
+from napari_pathogan.slides import dicom_pixels
+from napari_pathogan.slides.mammogram import open_mammogram
+
+IMAGE = breast()
+PLAIN = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+)
+LOSSLESS = (
+    *PLAIN,
+    uid.RLELossless,
+    *(s for s in ENCODERS if "Lossless" in s.name and "Near" not in s.name),
+)
+
+
+def opened(path, pixels=IMAGE, **tags):
+    return open_mammogram(write_dicom(path / "a.dcm", pixels, **tags))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.keyword)
+def test_lossless_codecs_give_the_stored_values(tmp_path, syntax, bits):
+    pixels = breast(bits)
+    found = opened(tmp_path, pixels, bits=bits, syntax=syntax)
+    assert found.pixels.dtype == pixels.dtype
+    assert np.array_equal(found.pixels, pixels)
+    assert found.metadata["compression"] == syntax.name
+
+
+@pytest.mark.parametrize(
+    ("syntax", "bits", "most"),
+    [
+        (uid.JPEGBaseline8Bit, 8, 6),
+        (uid.JPEGExtended12Bit, 12, 40),
+        (uid.JPEGLSNearLossless, 12, 1),
+        (uid.JPEG2000, 12, 40),
+    ],
+    ids=lambda value: getattr(value, "keyword", str(value)),
+)
+def test_lossy_codecs_come_close(tmp_path, syntax, bits, most):
+    pixels = breast(bits)
+    found = opened(tmp_path, pixels, bits=bits, syntax=syntax)
+    assert np.abs(found.pixels.astype(int) - pixels).max() <= most
+
+
+@pytest.mark.parametrize(
+    "syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLSLossless]
+)
+def test_signed_values(tmp_path, syntax):
+    pixels = (IMAGE.astype(int) - 2048).astype(np.int16)
+    stored = pixels
+    if syntax == uid.JPEGLSLossless:  # knows no sign: 12 bits of two's complement
+        stored = (pixels.view(np.uint16) & 0xFFF).astype(np.uint16)
+    found = opened(tmp_path, stored, syntax=syntax, PixelRepresentation=1)
+    assert found.pixels.dtype == np.int16
+    assert np.array_equal(found.pixels, pixels)
+
+
+def test_bits_above_the_stored_ones_are_cleared(tmp_path):
+    overlay = IMAGE | np.uint16(0xA000)
+    assert np.array_equal(opened(tmp_path, overlay).pixels, IMAGE)
+    shifted = opened(tmp_path, IMAGE << 4, HighBit=15)
+    assert np.array_equal(shifted.pixels, IMAGE)
+
+
+@pytest.mark.parametrize(
+    "name", ["JPGExtended.dcm", "MR_small_jpeg_ls_lossless.dcm", "693_J2KI.dcm", "MR_small_RLE.dcm"]
+)
+def test_files_of_other_makers_decode_as_the_reference_does(name):
+    header = pydicom.dcmread(get_testdata_file(name))
+    found = dicom_pixels.decode(header, name)
+    assert found.shape == (header.Rows, header.Columns)
+    if header.file_meta.TransferSyntaxUID == uid.RLELossless:
+        assert np.array_equal(found, header.pixel_array)
+    elif name.startswith("MR_small"):
+        plain = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
+        assert np.array_equal(found, plain.pixel_array)
+    assert np.ptp(found) > 100
+
+
+@pytest.mark.parametrize("shape", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (1500, 900), (700.5, 1)])
+def test_windows_are_those_of_the_standard(tmp_path, shape, centre, width):
+    found = opened(tmp_path, WindowCenter=centre, WindowWidth=width, VOILUTFunction=shape)
+    header = pydicom.dcmread(tmp_path / "a.dcm")
+    with np.errstate(over="ignore"):
+        wanted = apply_windowing(IMAGE, header) / (2**12 - 1)
+    assert np.allclose(found.shown(), wanted, atol=1e-5)
+    low, high = found.window
+    assert low < high
+    assert (low + high) / 2 == pytest.approx(centre, abs=0.6)
+
+
+def test_a_table_goes_before_a_window(tmp_path):
+    entries = np.rint(4095 * np.linspace(0, 1, 2000) ** 2).astype(int)
+    found = opened(
+        tmp_path, VOILUTSequence=[lut(500, 12, entries)], WindowCenter=2048, WindowWidth=4096
+    )
+    wanted = apply_voi(IMAGE, pydicom.dcmread(tmp_path / "a.dcm")) / 4095
+    assert np.allclose(found.shown(), wanted, atol=1e-6)
+    low, high = found.window
+    assert 500 <= low < 600
+    assert high == 2499
+
+
+def test_a_modality_table_and_a_rescale(tmp_path):
+    entries = 65535 - 16 * np.arange(4096)
+    found = opened(tmp_path, ModalityLUTSequence=[lut(0, 16, entries)], RescaleSlope=3)
+    assert np.array_equal(found.pixels, entries[IMAGE])
+    assert found.pixels.dtype == np.uint16
+    scaled = opened(tmp_path, RescaleSlope=0.5, RescaleIntercept=-100)
+    assert np.allclose(scaled.pixels, IMAGE * 0.5 - 100)
+    assert scaled.pixels.dtype == np.float32
+    same = opened(tmp_path, RescaleSlope=1, RescaleIntercept=0)
+    assert same.pixels.dtype == np.uint16
+
+
+@pytest.mark.parametrize("damaged", [{"WindowWidth": 0}, {"WindowWidth": -5}, {}])
+def test_without_a_window_the_data_say(tmp_path, damaged):
+    found = opened(tmp_path, IMAGE // 2 + 100, WindowCenter=50, **damaged)
+    assert found.window == (100, 2147)
+    assert found.shown().min() == 0
+    assert found.shown().max() == 1
+
+
+def test_monochrome1_is_turned_but_its_values_stay(tmp_path):
+    normal = opened(tmp_path, WindowCenter=2047.5, WindowWidth=4095, VOILUTFunction="LINEAR_EXACT")
+    turned = opened(
+        tmp_path, 4095 - IMAGE, PhotometricInterpretation="MONOCHROME1",
+        WindowCenter=2047.5, WindowWidth=4095, VOILUTFunction="LINEAR_EXACT",
+    )  # fmt: skip
+    assert turned.inverted
+    assert not normal.inverted
+    assert np.array_equal(turned.pixels, 4095 - IMAGE)
+    assert np.allclose(turned.shown(), normal.shown(), atol=1e-6)
+
+
+def test_padding_is_air(tmp_path):
+    pixels = IMAGE.copy()
+    pixels[:, 30:] = 0
+    found = opened(tmp_path, pixels, PixelPaddingValue=0, PhotometricInterpretation="MONOCHROME1")
+    assert (found.shown()[:, 30:] == 0).all()
+    assert found.window[0] == pixels[pixels > 0].min()
+
+
+@pytest.mark.parametrize(
+    ("tags", "mm", "meaning"),
+    [
+        ({"ImagerPixelSpacing": [0.07, 0.08]}, (0.07, 0.08), "at detector"),
+        ({"ImagerPixelSpacing": [0.1, 0.1], "PixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "at detector"),
+        (
+            {"ImagerPixelSpacing": [0.1, 0.1], "PixelSpacing": [0.09, 0.09]},
+            (0.1, 0.1),
+            "at detector",
+        ),
+        (
+            {
+                "ImagerPixelSpacing": [0.1, 0.1],
+                "PixelSpacing": [0.09, 0.09],
+                "PixelSpacingCalibrationType": "GEOMETRY",
+            },
+            (0.09, 0.09),
+            "calibrated",
+        ),
+        ({"PixelSpacing": [0.05, 0.05]}, (0.05, 0.05), "at detector"),
+        ({"ImagerPixelSpacing": [0, 0.1]}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_what_a_pixel_measures(tmp_path, tags, mm, meaning):
+    found = opened(tmp_path, **tags)
+    assert found.mm_per_px == mm
+    assert found.spacing == meaning
+
+
+@pytest.mark.parametrize(
+    ("tags", "name"),
+    [
+        ({}, "RMLO"),
+        ({"ImageLaterality": "L", "ViewPosition": "CC"}, "LCC"),
+        ({"ViewPosition": "L-MLO", "ImageLaterality": "L"}, "LMLO"),
+        ({"ViewCodeSequence": [coded("399162004")]}, "RCC"),
+        ({"ViewCodeSequence": [coded("R-10224")], "ViewPosition": ""}, "RML"),
+        ({"ImageLaterality": "", "Laterality": "L"}, "LMLO"),
+        ({"ImageLaterality": "B", "ViewPosition": "?"}, "mammogram"),
+    ],
+)
+def test_which_view_it_is(tmp_path, tags, name):
+    assert opened(tmp_path, **tags).name == name
+
+
+def test_the_chest_wall_is_where_the_header_or_the_breast_says(tmp_path):
+    assert opened(tmp_path).chest_side == "left"
+    assert opened(tmp_path).mirrored  # a right breast whose chest wall is on the left
+    assert not opened(tmp_path, ImageLaterality="L").mirrored
+    assert opened(tmp_path, IMAGE[:, ::-1]).chest_side == "right"
+    assert opened(tmp_path, PatientOrientation=["P", "L"]).chest_side == "right"
+
+
+def test_real_files(data):
+    pattern = open_mammogram(data / "dicom" / "MG_Explicit_Little.dcm")
+    assert (pattern.name, pattern.mm_per_px, pattern.spacing) == ("RCC", (0.25, 0.25), "calibrated")
+    assert pattern.metadata["imager_mm_per_px"] == (0.5, 0.5)
+    turned = open_mammogram(data / "dicom" / "derived_mono1_12bit_rle_50996352.dcm")
+    assert (turned.name, turned.inverted, turned.spacing) == ("RMLO", True, "at detector")
+    assert turned.shown()[:, 0].mean() < 0.1 < turned.shown()[:, -1].mean()
+    assert turned.chest_side == "right"
