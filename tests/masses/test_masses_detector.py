@@ -14,7 +14,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import ModelError
 from napari_pathogan.masses.augment import Augment, crop
 from napari_pathogan.masses.frame import Frame
-from napari_pathogan.masses.model import calibrated, looked
+from napari_pathogan.masses.model import Views, calibrated, looked
 from napari_pathogan.masses.network import SlimResNet, inputs, resnet50_fpn, slim
 from napari_pathogan.masses.procedural import pictures
 from napari_pathogan.masses.recipe import RECIPES
@@ -166,7 +166,7 @@ def test_upside_down_it_finds_the_same():
     pixels = examples()[0].image[:64, :32].numpy()  # of no padding, which would be at the bottom
     frames = [Frame(p, (0, 0, 64, 32), mirrored=False) for p in (pixels, pixels[::-1].copy())]
 
-    upright, turned = (looked(network, frame, device, 2) for frame in frames)
+    upright, turned = (looked(network, frame, device, Views(2, (1.0,))) for frame in frames)
 
     assert len(upright.scores) > 0
     np.testing.assert_allclose(upright.scores, turned.scores, rtol=1e-4)
@@ -175,6 +175,56 @@ def test_upside_down_it_finds_the_same():
     np.testing.assert_allclose(*both, atol=1e-2)
     assert len(upright.contours) == len(upright.boxes)
     assert (np.diff(upright.scores) <= 0).all()
+
+
+def test_what_several_scales_show_is_laid_on_one():
+    """A stand-in finds the bright square at every scale; joined it is where it is in the frame."""
+
+    def finds(images):
+        (image,) = images
+        rows, columns = (torch.nonzero(image[0].amax(axis) > 0.5).flatten() for axis in (1, 0))
+        ends = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        boxes = torch.tensor([[float(end) for end in ends]])
+        return [
+            {"boxes": boxes, "scores": torch.tensor([0.8]), "masks": (image > 0.5).float()[None]}
+        ]
+
+    network = slim(8)
+    network.forward = finds
+    pixels = np.zeros((96, 80), np.float32)
+    pixels[30:54, 20:40] = 1
+    frame = Frame(pixels, (0, 0, 96, 80), mirrored=False)
+
+    found = looked(network, frame, choose_device("cpu"), Views(2, (0.75, 1.0, 1.25)))
+
+    np.testing.assert_allclose(found.boxes, [[20, 30, 40, 54]], atol=1)
+    np.testing.assert_allclose(found.scores, [0.8], rtol=1e-5)
+    (contour,) = found.contours
+    np.testing.assert_allclose([contour.min(0), contour.max(0)], [[30, 20], [54, 40]], atol=1)
+
+
+def test_what_is_found_in_the_padding_alone_is_nothing():
+    """The detector sees whole strides; a narrow breast is padded with air."""
+
+    def finds(images):
+        (image,) = images
+        assert image.shape == (1, 64, 64)
+        boxes = torch.tensor([[5.0, 5, 15, 15], [41, 5, 60, 15], [30, 20, 50, 30]])
+        masks = torch.zeros(3, 1, 64, 64)
+        masks[0, 0, 5:15, 5:15] = 1
+        return [{"boxes": boxes, "scores": torch.tensor([0.5, 0.9, 0.7]), "masks": masks}]
+
+    network = slim(8)
+    network.forward = finds
+    frame = Frame(np.zeros((64, 40), np.float32), (0, 0, 64, 40), mirrored=False)
+
+    found = looked(network, frame, choose_device("cpu"), Views(1, (1.0,)))
+
+    np.testing.assert_allclose(found.boxes, [[30, 20, 40, 30], [5, 5, 15, 15]])
+    np.testing.assert_allclose(found.scores, [0.7, 0.5])
+    np.testing.assert_allclose(found.contours[0].min(0), [20, 30])  # the box, where no mask is
+    np.testing.assert_allclose(found.contours[1].min(0), [5, 5], atol=0.5)
+    np.testing.assert_allclose(found.contours[1].max(0), [15, 15], atol=0.5)
 
 
 def test_calibration_keeps_the_order():

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.recipe import TrainConfig
 
 DEFAULT_FPPI = 0.5  # the operating point that the paper reports
-VIEWS = 2  # upright and upside down
 _FOLDS = "folds.json"
 _PICTURES, _ROOM_PX = 1000, 64  # procedural pictures, and how much larger than crops they are
 _STRIDE = 32  # of the detector's coarsest features
@@ -121,7 +120,7 @@ def learn(
         threshold=known.threshold,
         long_side=config.long_side,
         calibration=known.calibration,
-        views=VIEWS,
+        views=model.Views(),
     )
     out_of_fold = {"out_of_fold": known.report.to_dict()} if known.report else {}
     yield Finished(known.report, {"model": str(run.model), **out_of_fold})
@@ -231,7 +230,7 @@ def _test(
         yield Progress(number, len(frames), "looking at patients not learnt from")
         found = model.NOTHING
         if one is not None:
-            found = model.looked(network, one.frame, device, VIEWS)
+            found = model.looked(network, one.frame, device, model.Views())
             found = found._replace(boxes=one.frame.boxes_back(found.boxes))
         done.append(_detections("", found.boxes, found.scores))
     return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,6 +46,14 @@ class Found(NamedTuple):
     contours: list[np.ndarray]
 
 
+class Views(NamedTuple):
+    """How often a breast is looked at: upright and (with 2 flips) upside down, at each scale."""
+
+    flips: int = 2
+    scales: tuple[float, ...] = (0.83, 1.0, 1.17)
+
+
+ALL = Views()
 NOTHING = Found(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), [])
 
 
@@ -67,7 +76,7 @@ class MassModel:
     calibration
         Slope and offset that turn the logit of the network's score into that of a chance.
     views
-        1, or 2 to look at every breast upside down as well.
+        How often every breast is looked at; one view is the fastest.
     """
 
     card: ModelCard
@@ -77,7 +86,7 @@ class MassModel:
     froc: Froc
     long_side: int
     calibration: tuple[float, float] = (1.0, 0.0)
-    views: int = 2
+    views: Views = ALL
 
     @classmethod
     def load(cls, name: str | Path = "masses-inbreast", device: str = "auto") -> MassModel:
@@ -105,7 +114,7 @@ class MassModel:
                 Froc.from_json(settings["froc"]),
                 int(settings["long_side"]),
                 (float(slope), float(offset)),
-                int(settings["views"]),
+                Views(int(settings["flips"]), tuple(settings["scales"])),
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
@@ -145,30 +154,36 @@ def logits(scores: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def looked(network: MaskRCNN, frame: Frame, device: Device, views: int) -> Found:
-    """Look at a breast, upright and (with 2 views) upside down, and join what was found.
+def looked(network: MaskRCNN, frame: Frame, device: Device, views: Views) -> Found:
+    """Look at a breast in several views and join what was found.
 
     Boxes and contours are in pixels of the frame, scores are the network's.
     """
     moved(network, device.torch)
-    image = torch.from_numpy(frame.pixels)[None, None].to(device.torch)
+    image = torch.from_numpy(frame.pixels)[None, None]
     height, width = frame.pixels.shape
-    seen = []
-    for view in range(views):
-        shown = image.flip(2) if view else image
-        padded = F.pad(shown, (0, -width % _STRIDE, 0, -height % _STRIDE))
+    parts = []
+    for scale, flip in itertools.product(views.scales, range(views.flips)):
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        shown = F.interpolate(image, size, mode="bilinear", antialias=True)
+        shown = shown.flip(2) if flip else shown
+        padded = F.pad(shown, (0, -size[1] % _STRIDE, 0, -size[0] % _STRIDE))
         with device.autocast:
-            (found,) = network(inputs(network, padded))
-        boxes, scores = found["boxes"].float().cpu(), found["scores"].float().cpu()
-        masks = found["masks"][:, 0, :height, :width].float().cpu()
-        if view:
-            boxes[:, [1, 3]] = height - boxes[:, [3, 1]]
-            masks = masks.flip(1)
-        seen.append((boxes, scores, masks))
-    boxes, scores, masks = (torch.cat(parts) for parts in zip(*seen, strict=True))
+            (found,) = network(inputs(network, padded.to(device.torch)))
+        boxes, masks = found["boxes"].float().cpu(), found["masks"].float().cpu()
+        masks = masks[:, :, : size[0], : size[1]]
+        if flip:
+            boxes[:, [1, 3]] = size[0] - boxes[:, [3, 1]]
+            masks = masks.flip(2)
+        boxes *= torch.tensor([width / size[1], height / size[0]]).repeat(2)
+        if len(masks) and scale != 1:
+            masks = F.interpolate(masks, (height, width), mode="bilinear")
+        parts.append((boxes, found["scores"].float().cpu(), masks[:, 0]))
+    boxes, scores, masks = (torch.cat(each) for each in zip(*parts, strict=True))
     boxes[:, 0::2].clamp_(0, width)
     boxes[:, 1::2].clamp_(0, height)
-    return _joined(boxes, scores, masks, views)
+    there = (boxes[:, 2:] > boxes[:, :2]).all(1)  # not in the padding alone
+    return _joined(boxes[there], scores[there], masks[there], len(parts))
 
 
 def _joined(boxes: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, views: int) -> Found:
@@ -184,7 +199,6 @@ def _joined(boxes: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, view
         if left[i]:
             same = overlap[i] & left
             left &= ~same
-            left[i] = False
             weight = scores[same] / scores[same].sum()
             mask = (masks[same] * weight[:, None, None]).sum(0).numpy()
             box = (boxes[same] * weight[:, None]).sum(0).numpy()
@@ -223,14 +237,15 @@ def save(
     threshold: float,
     long_side: int,
     calibration: tuple[float, float],
-    views: int,
+    views: Views,
 ) -> ModelCard:
     """Write a model's folder; its weights are stored as float16, which changes no finding."""
     settings = {
         "threshold": threshold,
         "long_side": long_side,
         "calibration": list(calibration),
-        "views": views,
+        "flips": views.flips,
+        "scales": list(views.scales),
         "froc": froc.thinned().to_json(),
     }
     done = card.model_copy(
