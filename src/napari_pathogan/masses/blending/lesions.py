@@ -127,7 +127,8 @@ def cut(image: np.ndarray, mask: np.ndarray, *, name: str = "") -> Lesion:
     near = ndimage.distance_transform_edt(~own) <= rim
     patch = windowed(image, window)
     inside = windowed(_well_inside(image), window, outside=False)
-    inside &= patch > _DARKEST * np.median(patch[own])
+    dark = patch < _DARKEST * np.median(patch[own])
+    inside &= ~ndimage.binary_dilation(dark, iterations=3)  # nor may its gradient come along
     own = own & inside if (own & inside).any() else own
     return Lesion(patch, own, own | (near & inside), max(image.shape), name)
 
@@ -150,16 +151,13 @@ def windowed(
 
     What is beyond repeats the border, or is ``outside``.
     """
-    before = [max(0, -first) for first, _ in window]
-    after = [max(0, end - n) for (_, end), n in zip(window, image.shape, strict=True)]
-    inner = tuple(
-        slice(min(max(0, first), n - 1), max(1, min(end, n)))
-        for (first, end), n in zip(window, image.shape, strict=True)
-    )
-    pads = tuple(zip(before, after, strict=True))
-    if outside is None:
-        return np.pad(image[inner], pads, mode="edge")
-    return np.pad(image[inner], pads, constant_values=outside)
+    wanted = [np.arange(*ends) for ends in window]
+    inside = [np.clip(index, 0, n - 1) for index, n in zip(wanted, image.shape, strict=True)]
+    part: np.ndarray = image[np.ix_(*inside)]
+    if outside is not None:
+        beyond = [index != seen for index, seen in zip(wanted, inside, strict=True)]
+        part[beyond[0][:, None] | beyond[1]] = outside
+    return part
 
 
 def lesions(folder: MassFolder) -> list[Lesion]:
@@ -223,7 +221,7 @@ def staged(
         Degrees, counter-clockwise as seen on the screen.
     """
     turn = np.deg2rad(angle)
-    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     matrix = rotation.T / scale  # from the crop to the patch
     middle = (np.array(lesion.patch.shape) - 1) / 2
     where = {"offset": middle - matrix @ np.array(centre, float), "output_shape": x.shape}

@@ -49,6 +49,25 @@ class Places:
         y, x = (self.factor * (np.array([rows[chosen], columns[chosen]]) + 0.5 + within)) - 0.5
         return float(y), float(x)
 
+    def check(self, centre: tuple[float, float], radius: float) -> None:
+        """Make sure that ``radius`` px around a centre (y, x) are free.
+
+        Raises
+        ------
+        PlacingError
+            If they are not; says what is in the way.
+        """
+        row, column = (int((c + 0.5) // self.factor) for c in centre)
+        inside = 0 <= row < self.room.shape[0] and 0 <= column < self.room.shape[1]
+        free = float(self.room[row, column]) if inside else 0.0
+        if free < radius:
+            msg = (
+                f"a mass with its surroundings, {2 * radius:.0f} px across, does not fit at row "
+                f"{centre[0]:.0f}, column {centre[1]:.0f}: it would reach beyond the breast or onto "
+                "the pectoral muscle; choose a place further inside, or a smaller mass"
+            )
+            raise PlacingError(msg)
+
 
 def places(image: np.ndarray, view: str | None) -> Places:
     """Find where masses may be placed.
