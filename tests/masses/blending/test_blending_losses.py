@@ -144,7 +144,9 @@ def test_poisson_has_the_least_seamless_loss(parts):
     best.backward()
     inside = g.grad[w > 0].abs().max()
     assert float(inside) < 1e-6  # float32 pixels
-    np.testing.assert_array_equal(made[~(as_arrays(w)[0] > 0)], as_arrays(x.float())[0][~(as_arrays(w)[0] > 0)])
+    np.testing.assert_array_equal(
+        made[~(as_arrays(w)[0] > 0)], as_arrays(x.float())[0][~(as_arrays(w)[0] > 0)]
+    )
     for seed in range(5):
         other = g.detach() + 0.01 * w * torch.from_numpy(texture(SIZE, seed).astype(float))
         assert float(seamless_loss(other, v, w)) > float(best)
