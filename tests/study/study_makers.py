@@ -7,8 +7,11 @@ import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from napari_pathogan.engine.events import Warn
+from napari_pathogan.errors import StudyError
 from napari_pathogan.study.config import make_config
 from napari_pathogan.study.design import new_study
 from napari_pathogan.study.example import play
@@ -18,7 +21,7 @@ from napari_pathogan.study.record import Study
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_pathogan.study.record import Trial
+    from napari_pathogan.study.record import Session, Trial
 
 
 def noise_images(folder: Path, n: int, seed: int, side: int = 16) -> Path:
@@ -35,11 +38,46 @@ def made(settings: dict, folder: Path) -> Study:
     return finished.result
 
 
+def events(settings: dict, folder, draw=None) -> list:
+    return list(new_study(make_config(settings), folder, draw))
+
+
+def warnings(settings: dict, folder, draw=None) -> list[str]:
+    return [x.message for x in events(settings, folder, draw) if isinstance(x, Warn)]
+
+
+def small(sources: dict, **changed) -> dict:
+    return {**sources, "n_real": 8, "n_generated": 8, **changed}
+
+
+def refused(settings: dict, folder, said: str, draw=None) -> None:
+    with pytest.raises(StudyError, match=said):
+        events(settings, folder, draw)
+    assert not folder.exists()
+    assert not key_path(folder).exists()
+
+
 def copied(template: Path, folder: Path) -> Study:
     """A copy of a study with its key, as a user would copy it."""
     shutil.copytree(template, folder)
     shutil.copy(key_path(template), key_path(folder))
     return Study.open(folder)
+
+
+def answer(session: Session, times: int = 1, choice: str | None = None) -> list[str]:
+    """Answer some trials; their ids."""
+    done = []
+    for _ in range(times):
+        trial = session.trial
+        assert trial is not None
+        done.append(trial.id)
+        session.answer(choice or session.study.choices[0], 3, 1.5, trial=trial.id)
+    return done
+
+
+def lines(study: Study) -> list[str]:
+    (path,) = (study.folder / "readers").glob("*.jsonl")
+    return path.read_text("utf-8").splitlines()
 
 
 def simulate(study: Study, name: str, d_prime: float, criterion: float, seed: int) -> None:
