@@ -14,7 +14,6 @@ import torch
 import zarr
 from PIL import Image
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Finished, Progress, from_json
 from napari_pathogan.engine.models import CARD, WEIGHTS, ModelCard
 from napari_pathogan.idc import model as models
@@ -56,20 +55,6 @@ def section(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("slides") / "section.png"
     Image.fromarray((image + noise).clip(0, 254).astype(np.uint8)).save(path)
     return path
-
-
-@pytest.fixture
-def pathogan(monkeypatch, capsys):
-    """Run a command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
 
 
 def test_all_that_can_be_asked_for(pathogan, model, section, tmp_path):

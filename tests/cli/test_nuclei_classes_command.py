@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.models import read_card
 
+COMMAND = ("nuclei", "classes")
 QUICK = ["--epochs", "1", "--set", "width=4", "--set", "batch=20", "--set", "rounds=1"]
 
 
@@ -33,20 +32,6 @@ def draw(path, kinds):
     image += rng.normal(0, 6, image.shape)
     Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path)
     return rows
-
-
-@pytest.fixture
-def pathogan(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pathogan", "nuclei", "classes", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathogan.cli.app import main
-
+COMMAND = ("nuclei",)
 QUICK = ["--recipe", "quick", "--width", "2", "--epochs", "1", "--set", "crop=32"]
-
-
-@pytest.fixture
-def pathogan(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pathogan", "nuclei", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Finished, from_json
 
 
 @pytest.fixture
-def pathogan(monkeypatch, capsys, tmp_path):
-    """Run a command line in this process: exit code, stdout, stderr."""
+def pathogan(pathogan, monkeypatch, tmp_path):
+    """Run a command line, for a user whose data folder is the test's own."""
     monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "user" / name)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+    return pathogan
 
 
 @pytest.fixture

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+from napari_pathogan.cli.options import (
     Device,
     Epochs,
     Events,
     Json,
     Name,
     Output,
+    Recipe,
+    RecipeName,
     Resume,
     Seed,
     Settings,
     Source,
     Terms,
 )
+from napari_pathogan.cli.show import show
+
+_Folder = Annotated[
+    Path,
+    typer.Argument(help="Patches (<patient>/<0, 1 or unlabelled>/*.png), or annotated slides."),
+]
+
+_Patience = Annotated[
+    int, typer.Option(help="Stop after so many epochs without a better held-out AUC; 0: never.")
+]
 
 
 class Method(StrEnum):
@@ -31,25 +43,13 @@ class Method(StrEnum):
     cnn = "cnn"
 
 
-class Recipe(StrEnum):
-    """With which settings."""
-
-    paper = "paper"
-    quick = "quick"
-
-
 def train(  # noqa: PLR0917
-    folder: Annotated[
-        Path,
-        typer.Argument(help="Patches (<patient>/<0, 1 or unlabelled>/*.png), or annotated slides."),
-    ],
+    folder: _Folder,
     output: Output,
     method: Annotated[
         Method, typer.Option(help="Conditional GAN, or its CNN alone.")
     ] = Method.cgan,
-    recipe: Annotated[
-        Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
-    ] = Recipe.paper,
+    recipe: Recipe = RecipeName.paper,
     width: Annotated[float, typer.Option(help="Width multiplier: 1, 2 or 4.", min=0.01)] = 1.0,
     labelled: Annotated[float, typer.Option(help="Share of the labels to use.")] = 1.0,
     folds: Annotated[int, typer.Option(help="Patient folds to cross-validate; 0: none.")] = 0,
@@ -58,9 +58,7 @@ def train(  # noqa: PLR0917
     ] = 0.2,
     epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Patches a step.", min=2)] = None,
-    patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better held-out AUC; 0: never.")
-    ] = 0,
+    patience: _Patience = 0,
     seed: Seed = 0,
     settings: Settings = None,
     name: Name = "",
@@ -101,10 +99,8 @@ def train(  # noqa: PLR0917
     )
     finished = follow(learning, as_json=events)
     if not events:
-        from rich.console import Console
-
         for report in finished.result:
-            Console().print(report.table())
+            show(report)
         typer.echo(f"model: {run.model}")
 
 
@@ -133,9 +129,4 @@ def evaluate(  # noqa: PLR0917
 
     loaded = IdcModel.load(model, device=device, views=views)
     report = measure(read_training_folder(folder), loaded, context=context, prevalence=prevalence)
-    if json:
-        typer.echo(report.to_json())
-    else:
-        from rich.console import Console
-
-        Console().print(report.table())
+    show(report, as_json=json)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_pathogan.cli.options import (
+    Device,
+    Epochs,
+    Events,
+    Json,
+    Name,
+    Output,
+    RecipeName,
+    Resume,
+    Seed,
+    Settings,
+    Source,
+    Terms,
+)
+from napari_pathogan.cli.show import show
+
 if TYPE_CHECKING:
     from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
 
 app = typer.Typer(help="Classes of nuclei, found without labels.", no_args_is_help=True)
-
-
-class Recipe(StrEnum):
-    """With which settings."""
-
-    quick = "quick"
-    paper = "paper"
 
 
 _Folder = Annotated[
@@ -41,11 +49,11 @@ _Weights = Annotated[
 @app.command()
 def train(  # noqa: PLR0917
     folder: _Folder,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    output: Output,
     classes: Annotated[int, typer.Option(help="Classes to find: 3, 5, ...", min=2, max=8)] = 3,
     recipe: Annotated[
-        Recipe, typer.Option(help="Quick settings that find biology, or the paper's.")
-    ] = Recipe.quick,
+        RecipeName, typer.Option(help="Quick settings that find biology, or the paper's.")
+    ] = RecipeName.quick,
     at: Annotated[
         float, typer.Option("--at", help="um per pixel that the model shall see.", min=0.05)
     ] = 0.55,
@@ -53,24 +61,17 @@ def train(  # noqa: PLR0917
     seeds: Annotated[
         int, typer.Option(help="Seeds to try on held-out images, where there are labels.", min=0)
     ] = 0,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other setting of the recipe: anchor=0, width=32."),
-    ] = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    settings: Settings = None,
     resnet: _ResNet = "resnet18",
     resnet_weights: _Weights = None,
-    name: Annotated[str, typer.Option(help="Name of the model; the run's by default.")] = "",
-    source: Annotated[str, typer.Option(help="What the nuclei are, for the model card.")] = "",
-    terms: Annotated[str, typer.Option(help="Their terms of use, for the model card.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that stopped.")
-    ] = False,
-    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+    name: Name = "",
+    source: Source = "",
+    terms: Terms = "",
+    device: Device = "auto",
+    resume: Resume = False,
+    events: Events = False,
 ) -> None:
     """Find classes among nuclei with an InfoGAN; labels only name and score what was found."""
     from dataclasses import replace
@@ -98,9 +99,7 @@ def train(  # noqa: PLR0917
     finished = follow(learning, as_json=events)
     if not events:
         if finished.result is not None:
-            from rich.console import Console
-
-            Console().print(finished.result.table())
+            show(finished.result)
         typer.echo(f"model: {run.model}, classes: {', '.join(finished.summary['classes'])}")
 
 
@@ -113,8 +112,8 @@ def evaluate(  # noqa: PLR0917
     mpp: _ImageMpp = None,
     resnet: _ResNet = "resnet18",
     resnet_weights: _Weights = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Evaluate a class model on labelled nuclei, beside k-means on pixels and on a ResNet."""
     from napari_pathogan.nuclei.classes.data import read_nuclei
@@ -124,12 +123,7 @@ def evaluate(  # noqa: PLR0917
     loaded = ClassModel.load(model, device=device)
     network = _resnet(resnet, resnet_weights)
     report = measure(read_nuclei(folder, loaded.mpp, mpp), loaded, resnet=network)
-    if json:
-        typer.echo(report.to_json())
-    else:
-        from rich.console import Console
-
-        Console().print(report.table())
+    show(report, as_json=json)
 
 
 @app.command()
@@ -139,7 +133,7 @@ def grid(  # noqa: PLR0917
     rows: Annotated[int, typer.Option(help="Nuclei of each class.", min=1, max=100)] = 8,
     zoom: Annotated[int, typer.Option(help="Pixels of the picture a pixel.", min=1, max=16)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Draw nuclei that do not exist: classes across, the same noise along a row."""
     from PIL import Image

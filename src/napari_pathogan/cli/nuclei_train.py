@@ -3,71 +3,67 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
-from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+from napari_pathogan.cli.options import (
     Device,
     Epochs,
     Events,
     Json,
     Name,
     Output,
+    Recipe,
+    RecipeName,
     Resume,
     Seed,
     Settings,
     Source,
     Terms,
 )
+from napari_pathogan.cli.show import show
 
+_Folder = Annotated[
+    Path, typer.Argument(help="images/ and masks/ of the same names, or annotated slides.")
+]
+_Folds = Annotated[
+    str,
+    typer.Option(
+        help="Patient folds to cross-validate, 'patients' for one a patient; 0: none.",
+        metavar="N|patients",
+    ),
+]
+_Start = Annotated[
+    str,
+    typer.Option(
+        help="Begin with an earlier run of the same folds, or (without folds) with a model; "
+        "the width is theirs.",
+        metavar="RUN|MODEL",
+    ),
+]
 _MPP = typer.Option(help="um per pixel of the images.", min=0.05, max=4)
 _PATIENT = typer.Option(
     help="Regular expression; its group is the patient in a file's name.", metavar="REGEX"
 )
 
 
-class Recipe(StrEnum):
-    """With which settings."""
-
-    paper = "paper"
-    quick = "quick"
-
-
 def train(  # noqa: PLR0917
-    folder: Annotated[
-        Path, typer.Argument(help="images/ and masks/ of the same names, or annotated slides.")
-    ],
+    folder: _Folder,
     output: Output,
-    recipe: Annotated[
-        Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
-    ] = Recipe.paper,
+    recipe: Recipe = RecipeName.paper,
     width: Annotated[
         int, typer.Option(help="Channels of the first stage; the paper's are 32.", min=1)
     ] = 32,
-    folds: Annotated[
-        str,
-        typer.Option(
-            help="Patient folds to cross-validate, 'patients' for one a patient; 0: none.",
-            metavar="N|patients",
-        ),
-    ] = "0",
+    folds: _Folds = "0",
     epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Crops a step.", min=1)] = None,
     seed: Seed = 0,
     mpp: Annotated[float, _MPP] = 0.25,
     patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
     settings: Settings = None,
-    start: Annotated[
-        str,
-        typer.Option(
-            help="Begin with an earlier run of the same folds, or (without folds) with a model; "
-            "the width is theirs.",
-            metavar="RUN|MODEL",
-        ),
-    ] = "",
+    start: _Start = "",
     name: Name = "",
     source: Source = "",
     terms: Terms = "",
@@ -93,25 +89,16 @@ def train(  # noqa: PLR0917
     number = _folds(folds, len(read.names))
     check(read, config, number)
     run = RunFolder(output)
-    asked = {
-        **config.to_json(),
-        "folds": number,
-        "mpp": mpp,
-        "patient": patient,
-        "data": str(folder),
-        "start": start,
-    }
-    run.start(asked, resume=resume)
+    asked = {"folds": number, "mpp": mpp, "patient": patient, "data": str(folder), "start": start}
+    run.start({**config.to_json(), **asked}, resume=resume)
     data = TrainingData(name=source or folder.name, terms=terms or "not stated")
     learning = learn(
         read, config, run, folds=number, start=start, device=device, name=name, data=data
     )
     finished = follow(learning, as_json=events)
     if not events:
-        from rich.console import Console
-
         if finished.result is not None:
-            Console().print(finished.result.table())
+            show(finished.result)
         typer.echo(f"model: {run.model}")
 
 
@@ -125,9 +112,7 @@ def _folds(text: str, patients: int) -> int:
 
 
 def evaluate(  # noqa: PLR0917
-    folder: Annotated[
-        Path, typer.Argument(help="images/ and masks/ of the same names, or annotated slides.")
-    ],
+    folder: _Folder,
     model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "nuclei-unet",
     mpp: Annotated[float, _MPP] = 0.25,
     patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
@@ -150,9 +135,4 @@ def evaluate(  # noqa: PLR0917
     if threshold is not None:
         loaded.threshold = threshold
     report = measure(read_training_folder(folder, mpp=mpp, patient=patient), loaded)
-    if json:
-        typer.echo(report.to_json())
-    else:
-        from rich.console import Console
-
-        Console().print(report.table())
+    show(report, as_json=json)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")]
+
+
+class RecipeName(StrEnum):
+    """With which settings to train."""
+
+    paper = "paper"
+    quick = "quick"
+
+
+Recipe = Annotated[
+    RecipeName, typer.Option(help="The paper's settings, or quick ones for small data.")
+]
 Epochs = Annotated[int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any other setting of the recipe: lr=0.001, augment.mix=0."),
+    typer.Option(
+        "--set", help="Any other setting of the recipe, as in a run's config.json: ema=0.99."
+    ),
 ]
 Name = Annotated[str, typer.Option(help="Name of the model; the run's by default.")]
 Source = Annotated[str, typer.Option(help="What the images are, for the model card.")]

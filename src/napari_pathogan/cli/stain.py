@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+from napari_pathogan.cli.options import (
     Device,
     Epochs,
     Events,
     Json,
     Name,
     Output,
+    Recipe,
+    RecipeName,
     Resume,
     Seed,
     Settings,
     Source,
     Terms,
 )
+from napari_pathogan.cli.show import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +35,6 @@ if TYPE_CHECKING:
     from napari_pathogan.stain.predict import Transfer
 
 app = typer.Typer(help="Slides in the colours of another laboratory.", no_args_is_help=True)
-
-
-class Recipe(StrEnum):
-    """With which settings."""
-
-    paper = "paper"
-    quick = "quick"
 
 
 class Method(StrEnum):
@@ -57,9 +53,7 @@ def train(  # noqa: PLR0917
     ],
     output: Output,
     mpp: Annotated[float | None, typer.Option(help="um per pixel of the images.", min=0.01)] = None,
-    recipe: Annotated[
-        Recipe, typer.Option(help="The paper's settings, or quick ones for small data.")
-    ] = Recipe.paper,
+    recipe: Recipe = RecipeName.paper,
     width: Annotated[float | None, typer.Option(help="Width multiplier.", min=0.05)] = None,
     class_loss: Annotated[
         float | None, typer.Option(help="Weight of the class loss: 1/30 to 1/300; 0: without.")
@@ -164,12 +158,7 @@ def evaluate(
 
     loaded = StyleModel.load(style, device)
     report = measure(StylePool.read(source), StylePool.read(target), loaded)
-    if json:
-        typer.echo(report.to_json())
-    else:
-        from rich.console import Console
-
-        Console().print(report.table())
+    show(report, as_json=json)
 
 
 def _transfer(
