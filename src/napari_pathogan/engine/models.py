@@ -6,6 +6,7 @@ on what terms, how well it did on patients it had not seen, and what it is not f
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.files import sha256, write_text, written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import torch
 
@@ -189,6 +190,25 @@ def load_model(
         msg = f"{path} is damaged: {error}; copy the model anew"
         raise ModelError(msg) from error
     return card, {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+
+
+@contextmanager
+def fitting(card: ModelCard, *architectures: str) -> Iterator[None]:
+    """Build in this block what a card describes; what this version can't build is an error.
+
+    Raises
+    ------
+    ModelError
+        If the card names another architecture, lacks a setting, or the weights don't fit it.
+    """
+    if card.architecture not in architectures:
+        msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
+        raise ModelError(msg)
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
+        raise ModelError(msg) from error
 
 
 def save_model(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor]) -> ModelCard:

@@ -11,9 +11,8 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.models import ModelCard, load_model, save_model
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.engine.settings import SettingError
-from napari_pathogan.errors import ModelError
 from napari_pathogan.idc.data import CLASSES, MPP, PATCH_PX
 from napari_pathogan.idc.network import Generator, to_bytes
 
@@ -64,16 +63,10 @@ class IdcGenerator:
         """
         inside = Path(name) / FOLDER
         card, weights = load_model(inside if inside.is_dir() else name, TASK)
-        if card.architecture != ARCHITECTURE:
-            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
-            raise ModelError(msg)
         where = choose_device(device)
-        try:
+        with fitting(card, ARCHITECTURE):
             network = Generator(**card.arguments, spectral=False)
             network.load_state_dict(weights)
-        except (TypeError, RuntimeError) as error:
-            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
         network.eval().requires_grad_(requires_grad=False).to(where.torch)
         return cls(card, network, where)
 

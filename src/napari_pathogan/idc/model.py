@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.models import ModelCard, load_model, save_model
-from napari_pathogan.errors import ModelError
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.idc.calibrate import Calibration
 from napari_pathogan.idc.colour import SlideColours
 from napari_pathogan.idc.context import Context
@@ -70,26 +69,21 @@ class IdcModel:
             If there is none, or its files don't fit together or are for another task.
         """
         card, weights = load_model(name, TASK)
-        if card.architecture != ARCHITECTURE:
-            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
-            raise ModelError(msg)
-        try:
+        where = choose_device(device)
+        with fitting(card, ARCHITECTURE):
             network = Discriminator(**card.arguments, spectral=False)
             network.load_state_dict(weights)
             settings = card.settings
             return cls(
                 card,
                 network.eval().requires_grad_(requires_grad=False),
-                choose_device(device),
+                where,
                 Calibration.from_json(settings["calibration"]),
                 Context.from_json(settings["context"]),
                 SlideColours.from_json(settings["reference"]),
                 float(settings["share"]),
                 views,
             )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
 
     @property
     def patch_px(self) -> int:

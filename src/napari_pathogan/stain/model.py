@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.models import ModelCard, load_model, save_model
-from napari_pathogan.errors import ModelError, NoTissueError
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.errors import NoTissueError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
 from napari_pathogan.stain.colour import STAINED, joined, lightness, optical_density
 from napari_pathogan.stain.light import tissue_quantiles
@@ -65,28 +65,22 @@ class StyleModel:
             If there is none, or its files don't fit together or are for another task.
         """
         card, weights = load_model(name, TASK)
-        if card.architecture != ARCHITECTURE:
-            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
-            raise ModelError(msg)
-        try:
+        where = choose_device(device)
+        with fitting(card, ARCHITECTURE):
             style = weights.pop("pool.style")
             network = Colouriser(**card.arguments)
             network.load_state_dict(weights)
-            chosen = choose_device(device)
             settings = card.settings
             return cls(
                 card,
-                network.eval().requires_grad_(requires_grad=False).to(chosen.torch),
-                chosen,
-                style.to(chosen.torch),
+                network.eval().requires_grad_(requires_grad=False).to(where.torch),
+                where,
+                style.to(where.torch),
                 Macenko.from_json(settings["macenko"]),
                 Reinhard.from_json(settings["reinhard"]),
                 np.array(settings["lightness"]),
                 float(settings["reach"]),
             )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
 
     @property
     def mpp(self) -> float | None:
