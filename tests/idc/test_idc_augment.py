@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_pathogan.errors import NoTissueError
-from napari_pathogan.idc.augment import Augment, Palette, augment, view
+from napari_pathogan.idc.augment import Augment, Palette, augment
 from napari_pathogan.idc.colour import SlideColours
 
 CPU = torch.device("cpu")
@@ -89,10 +89,3 @@ def test_a_white_patient_does_not_stop_the_palette(patches):
     patches.images[:] = 255
     with pytest.raises(NoTissueError):
         Palette(patches, CPU)
-
-
-def test_the_eight_views_differ_and_the_first_is_the_patch():
-    x = torch.arange(9.0).view(1, 1, 3, 3)
-    views = [view(x, number) for number in range(8)]
-    assert torch.equal(views[0], x)
-    assert len({tuple(v.flatten().tolist()) for v in views}) == 8

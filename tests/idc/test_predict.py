@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from napari_pathogan.idc.heatmap import HeatMap
 
 
+@pytest.fixture(autouse=True)
+def _two_threads():
+    """Tiles are worked on by two threads, on any machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def heat_map(*args, **kwargs) -> HeatMap:
     return list(predict(*args, **kwargs))[-1].result
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from skimage.measure import points_in_poly
 from stand_ins import paint, slide
 
 from napari_pathogan.errors import ModelError
-from napari_pathogan.idc.grid import Block, CellGrid, _within
+from napari_pathogan.idc.grid import Block, CellGrid
 from napari_pathogan.slides.geometry import Region
 
 MPP = (0.2527, 0.2531)
@@ -81,12 +78,3 @@ def test_a_region_takes_cells_by_their_centres():
     inside = cells.inside(Region(20, 0, 110, 1000))
     assert np.flatnonzero(inside.any(1)).tolist() == [0, 1, 2]  # centres 25, 75, 125
     assert cells.inside(None).all()
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=3, max_size=7, unique=True)
-)
-def test_within_is_the_even_odd_rule(corners):
-    polygon = np.array(corners, float)
-    points = np.random.default_rng(0).uniform(-2, 42, (200, 2))
-    np.testing.assert_array_equal(_within(points, polygon), points_in_poly(points, polygon))

@@ -12,7 +12,7 @@ from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.nuclei import model
 from napari_pathogan.nuclei.augment import Augment
-from napari_pathogan.nuclei.model import NucleiModel, probability, view, view_back
+from napari_pathogan.nuclei.model import NucleiModel, probability
 from napari_pathogan.nuclei.network import UNet, folded_state
 from napari_pathogan.nuclei.recipe import TrainConfig
 from napari_pathogan.nuclei.train import Trainer
@@ -110,12 +110,6 @@ def test_a_slides_colours_are_carried_to_the_reference():
     white = np.full((1, 32, 32, 3), 255, np.uint8)
     bare = plain.in_colours_of(white)  # no tissue: taken as it is
     assert np.array_equal(bare.probability(pale), plain.probability(pale))
-
-
-@pytest.mark.parametrize("number", range(8))
-def test_views_are_undone(number):
-    x = torch.arange(2 * 3 * 4 * 6).view(2, 3, 4, 6)
-    assert torch.equal(view_back(view(x, number), number), x)
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (1, 30, 32, 3), (1, 32, 32, 4)])

@@ -39,6 +39,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.fixture(autouse=True)
+def _two_threads():
+    """Tiles are worked on by two threads, on any machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def overlap(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """The best intersection over union of each of their nuclei with one of ours."""
     many = int(theirs.max()) + 1

@@ -150,12 +150,3 @@ def _flip(x: torch.Tensor, *, turns: bool) -> torch.Tensor:
     x = torch.where(chance[0], x.flip(2), x)
     x = torch.where(chance[1], x.flip(3), x)
     return torch.where(chance[2], x.transpose(2, 3), x) if turns else x
-
-
-def view(x: torch.Tensor, number: int) -> torch.Tensor:
-    """One of the 8 ways to lay a square patch down; 0 is as it is. ``x``: (N, C, S, S)."""
-    if number & 1:
-        x = x.flip(2)
-    if number & 2:
-        x = x.flip(3)
-    return x.transpose(2, 3) if number & 4 else x

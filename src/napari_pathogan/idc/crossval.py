@@ -103,15 +103,12 @@ def learn(
     check(patches, folds)
     for line in patches.skipped:
         yield Warn(f"left out {line}")
+    learning, rest, total = patches, None, folds + 1
     if folds:
         tested = yield from _cross_validate(patches, config, run, folds, device)
-        learning, rest, total = patches, None, folds + 1
         config = replace(config, patience=0)  # nobody is left to watch
     elif holdout and len(patches.names) > 1:
         learning, rest = hold_out(patches, holdout)
-        total = 1
-    else:
-        learning, rest, total = patches, None, 1
     finished = yield from one_part(
         train(learning, config, run, held_out=rest, device=device), total - 1, total
     )
@@ -125,13 +122,9 @@ def learn(
     name = name or run.path.name
     reports = _finish(patches, config, run, tested, trained, name=name, data=data)
     if trained.generator is not None:
-        generate.save(
-            run.path / generate.FOLDER,
-            trained.generator,
-            name=f"{name}-generator",
-            data=_of(data, learning),
-            recipe=config.to_json(),
-        )
+        to, own = run.path / generate.FOLDER, _of(data, learning)
+        recipe = config.to_json()
+        generate.save(to, trained.generator, name=f"{name}-generator", data=own, recipe=recipe)
     summary = {
         "model": str(run.model),
         **{key: r.to_dict() for key, r in zip(("patch", "heat_map"), reports, strict=False)},

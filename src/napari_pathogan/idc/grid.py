@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_pathogan.errors import ModelError
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.polygons import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,18 +120,11 @@ class CellGrid:
         Polygons are (N, 2) corners (y, x) in level-0 centre coordinates.
         """
         y, x = (
-            o + (np.arange(n) + 0.5) * s
+            o + (np.arange(n) + 0.5) * s - 0.5
             for n, o, s in zip(self.shape, self.origin, self.step, strict=True)
         )
-        found = np.ones(self.shape, bool)
-        if region is not None:
-            rows = (y >= region.y) & (y < region.bottom)
-            found = rows[:, None] & ((x >= region.x) & (x < region.right))
-        if polygons is not None:
-            centres = np.stack(np.meshgrid(y, x, indexing="ij"), -1).reshape(-1, 2) - 0.5
-            drawn = [_within(centres, polygon).reshape(self.shape) for polygon in polygons]
-            found = found & np.any(drawn, 0)
-        return found
+        centres = np.stack(np.meshgrid(y, x, indexing="ij"), -1).reshape(-1, 2)
+        return inside(centres, region, polygons).reshape(self.shape)
 
     def blocks(self, cells: Cells, size: int, near: tuple[float, float]) -> list[Block]:
         """Group cells into blocks of ``size`` x ``size``, those nearest a level-0 point first."""
@@ -161,14 +155,3 @@ class CellGrid:
         for y in range(self.phases):
             for x in range(self.phases):
                 yield slice(y, None, self.phases), slice(x, None, self.phases)
-
-
-def _within(points: np.ndarray, polygon: np.ndarray) -> Cells:
-    """(N,) bool: points (N, 2) inside a polygon (M, 2), by the even-odd rule."""
-    y, x = points.T
-    corners = np.asarray(polygon, float)
-    inside = np.zeros(len(points), bool)
-    for (y0, x0), (y1, x1) in zip(corners, np.roll(corners, -1, 0), strict=True):
-        if y0 != y1:
-            inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-    return inside

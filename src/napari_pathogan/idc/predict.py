@@ -10,44 +10,42 @@ import math
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from scipy import ndimage
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
-from napari_pathogan.engine.tiles import work_ahead
-from napari_pathogan.errors import (
-    NoTissueError,
-    SlideFormatError,
-    SlideReadError,
-    UnknownScaleError,
-)
+from napari_pathogan.engine.tiles import waiting_for, work_ahead
+from napari_pathogan.errors import SlideReadError
 from napari_pathogan.idc.grid import Block, CellGrid
 from napari_pathogan.idc.heatmap import HeatMap
-from napari_pathogan.slides.geometry import Region
-from napari_pathogan.slides.tissue import tissue_mask
+from napari_pathogan.slides.polygons import asked_for
+from napari_pathogan.slides.stained import (
+    BLANK,
+    no_tissue,
+    stained_mpp,
+    what_was_lost,
+    whole_tissue,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     import numpy.typing as npt
 
     from napari_pathogan.idc.colour import SlideColours
     from napari_pathogan.idc.model import IdcModel
+    from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
 
     Cells = npt.NDArray[np.bool_]
 
-Result = TypeVar("Result")
-
 MIN_TISSUE = 0.1  # cells with a smaller share of tissue are not scored
-MASK_UM, MASK_CELLS = 16.0, 1e6  # the tissue mask: this fine, but no more cells than that
 BLOCK = 8  # cells per side of what is read and scored at once (fewer with several views)
 GPU_READERS = 6  # threads that read for a GPU
 COLOUR_SAMPLE = 64  # patches whose pixels stand for the slide's colours
-BLANK = 255  # what a slide puts where a tile can't be read
 COARSER = 1.25  # a slide this much coarser than the model's scale is warned of
 LAYERS = ("probability", "uncertainty")
 
@@ -104,17 +102,9 @@ def heat_map_grid(slide: Slide, model: IdcModel, step_um: float | None = None) -
     SlideFormatError
         If the slide is grey.
     """
-    if slide.mpp is None:
-        msg = (
-            f"{slide.name} does not say how many micrometres a pixel measures; "
-            "pass it (--mpp 0.25, or the field in the widget)"
-        )
-        raise UnknownScaleError(msg)
-    if not slide.is_rgb:
-        msg = f"{slide.name} is grey; the IDC model needs a colour slide stained with H&E"
-        raise SlideFormatError(msg)
+    mpp = stained_mpp(slide)
     return CellGrid.over(
-        slide.shape[:2], slide.mpp, patch_px=model.patch_px, mpp=model.mpp, step_um=step_um
+        slide.shape[:2], mpp, patch_px=model.patch_px, mpp=model.mpp, step_um=step_um
     )
 
 
@@ -164,28 +154,37 @@ def predict(
     """
     start = time.perf_counter()
     grid = heat_map_grid(slide, model, step_um)
-    plan = yield from _waiting(
+    plan = yield from waiting_for(
         lambda: _plan(slide, model, grid, region, polygons), "looking for tissue"
     )
-    yield Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
     colours = yield from _colours(slide, model, plan)
     notes = _scale_note(slide, model)
     yield from (Warn(note) for note in notes)
-
-    scores = np.full((*grid.shape, model.views), np.nan, np.float32)
-    yield from _score(slide, model, colours, plan, scores, near=near or plan.middle)
-    damage = _notes(slide)
+    scores = yield from _score(slide, model, colours, plan, near or plan.middle)
+    damage = what_was_lost(slide)
     yield from (Warn(note) for note in damage[1:])
+    layers = _with_context(model, plan, scores)
+    yield from (Tile(name, 0, 0, cells) for name, cells in zip(LAYERS, layers, strict=True))
+    asked = asked_for(region, polygons)
+    result = _heat_map(slide, model, plan, layers, region=asked, notes=(*notes, *damage))
+    yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
 
-    probability, uncertainty = _with_context(model, plan, scores)
-    yield Tile("probability", 0, 0, probability)
-    yield Tile("uncertainty", 0, 0, uncertainty)
+
+def _heat_map(
+    slide: Slide,
+    model: IdcModel,
+    plan: Plan,
+    layers: tuple[np.ndarray, np.ndarray],
+    *,
+    region: Region | None,
+    notes: tuple[str, ...],
+) -> HeatMap:
     assert slide.mpp is not None
-    card = model.card
-    result = HeatMap(
-        probability=grid.overlay(probability),
-        uncertainty=grid.overlay(uncertainty),
-        tissue=grid.overlay(plan.tissue),
+    card, (probability, uncertainty) = model.card, layers
+    return HeatMap(
+        probability=plan.grid.overlay(probability),
+        uncertainty=plan.grid.overlay(uncertainty),
+        tissue=plan.grid.overlay(plan.tissue),
         mpp=slide.mpp,
         mpp_source=slide.mpp_source,
         threshold=model.context_threshold,
@@ -193,29 +192,9 @@ def predict(
         model_line=f"{card.title}, weights {card.sha256[:12]}. {card.intended_use}",
         model_sha256=card.sha256,
         slide=slide.name,
-        region=region or _around(polygons),
-        notes=(*notes, *damage),
+        region=region,
+        notes=notes,
     )
-    yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
-
-
-def _around(polygons: Sequence[np.ndarray] | None) -> Region | None:
-    """The rectangle around polygons (N, 2) in level-0 centre coordinates."""
-    if polygons is None:
-        return None
-    corners = np.concatenate([np.asarray(polygon) for polygon in polygons]) + 0.5
-    (y, x), (bottom, right) = np.floor(corners.min(0)), np.ceil(corners.max(0))
-    return Region(int(y), int(x), int(bottom - y), int(right - x))
-
-
-def _waiting(function: Callable[[], Result], what: str) -> Generator[Event, None, Result]:
-    """Call something that takes a while; ``Progress`` in between, so that it can be cancelled."""
-    results: list[Result] = []
-    with closing(work_ahead(lambda _: function(), [None], threads=1)) as work:
-        for done in work:
-            yield Progress(0, 0, what)
-            results += [] if done is None else [done[1]]
-    return results[0]
 
 
 def _plan(
@@ -226,18 +205,13 @@ def _plan(
     polygons: Sequence[np.ndarray] | None,
 ) -> Plan:
     """Find the tissue and choose what to score."""
-    assert slide.mpp is not None
-    area_um2 = math.prod(slide.shape) * math.prod(slide.mpp)
-    mask = tissue_mask(slide, mpp=max(MASK_UM, math.sqrt(area_um2 / MASK_CELLS)))
-    tissue = mask.coverage(grid.origin, grid.step, grid.shape)
+    tissue = whole_tissue(slide).coverage(grid.origin, grid.step, grid.shape)
     enough = tissue >= MIN_TISSUE
     if not enough.any():
-        msg = f"no tissue found on {slide.name}; is it a stained slide, and is its scale right?"
-        raise NoTissueError(msg)
+        raise no_tissue(slide, in_region=False)
     wanted = enough & grid.inside(region, polygons)
     if not wanted.any():
-        msg = f"no tissue in this region of {slide.name}; choose another region"
-        raise NoTissueError(msg)
+        raise no_tissue(slide, in_region=True)
     reach = 2 * model.context_cells * grid.phases + 1
     near = ndimage.binary_dilation(wanted, np.ones((reach, 1), bool))
     near = ndimage.binary_dilation(near, np.ones((1, reach), bool))
@@ -264,13 +238,15 @@ def _colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None
     """Learn the slide's colours from patches all over its tissue."""
     cells = np.argwhere(_spread(plan.all_tissue, COLOUR_SAMPLE))
     pixels = []
+    progress = Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
+    yield progress
 
     def read(cell: np.ndarray) -> np.ndarray:
         return _patches(slide, plan.grid, Block(cell[None])).reshape(-1, 3)
 
     with closing(work_ahead(read, cells, threads=_threads(model))) as reads:
         for done in reads:
-            yield Progress(0, int(plan.wanted.sum()), "reading the slide's colours")
+            yield progress
             if done is not None:
                 pixels.append(done[1])
     return model.colours(np.concatenate(pixels))
@@ -281,11 +257,10 @@ def _score(
     model: IdcModel,
     colours: SlideColours,
     plan: Plan,
-    scores: np.ndarray,
-    *,
     near: tuple[float, float],
-) -> Generator[Event, None, None]:
-    """Score what the plan asks for into ``scores`` (H, W, V), a block after another."""
+) -> Generator[Event, None, np.ndarray]:
+    """Score what the plan asks for, a block after another: float32 (H, W, V), NaN elsewhere."""
+    scores = np.full((*plan.grid.shape, model.views), np.nan, np.float32)
     grid, side = plan.grid, max(2, round(BLOCK / math.sqrt(model.views)))
     blocks = grid.blocks(plan.wanted, side, near) + grid.blocks(plan.context, side, near)
 
@@ -311,6 +286,7 @@ def _score(
                 eta = (time.perf_counter() - start) / done * (total - done)
                 progress = Progress(done, total, "scoring the tissue", eta)
             yield progress
+    return scores
 
 
 def _threads(model: IdcModel) -> int:
@@ -359,10 +335,3 @@ def _scale_note(slide: Slide, model: IdcModel) -> list[str]:
         f"{model.mpp:.3g}: details it looks for are lost, so don't rely on this map"
     )
     return [note]
-
-
-def _notes(slide: Slide) -> list[str]:
-    """What could not be read, in at most two sentences."""
-    damage: list[str] = slide.damaged
-    more = [f"{len(damage) - 1} more tiles can't be read and are left blank"]
-    return damage[:1] + more * (len(damage) > 1)

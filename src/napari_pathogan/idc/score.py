@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_pathogan.engine.pixels import as_input, view
 from napari_pathogan.errors import NoTissueError
-from napari_pathogan.idc.augment import view
 from napari_pathogan.idc.colour import SlideColours
 
 if TYPE_CHECKING:
@@ -47,17 +47,11 @@ def score(
     """
     to = device.torch
     network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    matrix, offset = recolour or (np.eye(3), np.zeros(3))
-    # bytes -> [-1, 1] and the change of colours in one step
-    scale = torch.tensor(matrix.T * (2 / 255), dtype=torch.float32, device=to)
-    shift = torch.tensor(offset * 2 - 1, dtype=torch.float32, device=to)
     batch = _BATCH.get(to.type, 512)
     logits = np.empty((len(images), views), np.float32)
     for start in range(0, len(images), batch):
         part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(to)
-        x = part.float()
-        x = x * (2 / 255) - 1 if recolour is None else (x @ scale + shift).clamp_(-1, 1)
-        x = x.permute(0, 3, 1, 2)  # a view: bytes come channels last
+        x = as_input(part, recolour)
         with device.autocast:
             columns = [network.idc(network.features(view(x, v)))[:, 0] for v in range(views)]
         logits[start : start + batch] = torch.stack(columns, 1).float().cpu().numpy()

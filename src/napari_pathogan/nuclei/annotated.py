@@ -18,10 +18,11 @@ from scipy import ndimage
 from napari_pathogan.errors import DataFolderError, PathoganError, UnknownScaleError
 from napari_pathogan.nuclei import drawn, export, features
 from napari_pathogan.nuclei.canvas import Canvas
-from napari_pathogan.nuclei.grid import LabelGrid, inside, rectangle_around
+from napari_pathogan.nuclei.grid import LabelGrid
 from napari_pathogan.nuclei.outlines import signed_area
 from napari_pathogan.nuclei.segmentation import COLUMNS, NUCLEUS, NUCLEUS_COLOUR, Segmentation
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.polygons import inside, rectangle_around
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:

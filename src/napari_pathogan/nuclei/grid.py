@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.path import Path as Outline
 
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.polygons import inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,25 +197,3 @@ class LabelGrid:
             min(core.bottom + margin, height),
             min(core.right + margin, width),
         )
-
-
-def inside(
-    points: np.ndarray, region: Region | None, polygons: Sequence[np.ndarray] | None
-) -> Mask:
-    """(N,) bool: which points (N, 2), level-0 centre coordinates, lie in the region and a polygon."""
-    held = np.ones(len(points), bool)
-    if region is not None:
-        y, x = points.T + 0.5
-        held &= (y >= region.y) & (y < region.bottom) & (x >= region.x) & (x < region.right)
-    if polygons is not None:
-        held &= np.logical_or.reduce(
-            [Outline(np.asarray(p)).contains_points(points) for p in polygons]
-        )
-    return held
-
-
-def rectangle_around(polygons: Sequence[np.ndarray]) -> Region:
-    """The smallest rectangle of whole level-0 pixels around polygons in centre coordinates."""
-    corners = np.concatenate([np.asarray(polygon) for polygon in polygons]) + 0.5
-    (y, x), (bottom, right) = np.floor(corners.min(0)), np.ceil(corners.max(0))
-    return Region(int(y), int(x), int(bottom - y), int(right - x))

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 from napari_pathogan.engine.devices import Device, choose_device, moved
-from napari_pathogan.engine.models import ModelCard, load_model, save_model
-from napari_pathogan.errors import ModelError, NoTissueError
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.engine.pixels import as_input, view, view_back
+from napari_pathogan.errors import NoTissueError
 from napari_pathogan.nuclei.network import CLASSES, MULTIPLE, UNet
 from napari_pathogan.slides.slide_colours import SlideColours
 
@@ -71,20 +72,14 @@ class NucleiModel:
             If there is none, or its files don't fit together or are for another task.
         """
         card, weights = load_model(name, TASK)
-        if card.architecture != ARCHITECTURE:
-            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
-            raise ModelError(msg)
-        try:
+        where = choose_device(device)
+        with fitting(card, ARCHITECTURE):
             network = UNet(**card.arguments, normalised=False)
             network.load_state_dict(weights)
             threshold = float(card.settings["threshold"])
             share = float(card.settings.get("share", 0.0))
             known = card.settings.get("reference")
             reference = None if known is None else SlideColours.from_json(known)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
-        where = choose_device(device)
         return cls(card, network.eval(), where, threshold, views, reference, share)
 
     @property
@@ -155,19 +150,13 @@ def probability(
         raise ValueError(msg)
     to = device.torch
     moved(network, to)
-    matrix, offset = recolour or (np.eye(3), np.zeros(3))
-    # bytes -> [-1, 1] and the change of colours in one step
-    scale = torch.tensor(matrix.T * (2 / 255), dtype=torch.float32, device=to)
-    shift = torch.tensor(offset * 2 - 1, dtype=torch.float32, device=to)
     height, width = images.shape[1:3]
     found = np.empty((len(images), len(CLASSES), height, width), np.float32)
     most = _MOST_PX.get(to.type, 2**22)
     batch = max(1, most // (height * width))
     for start in range(0, len(images), batch):
         part = torch.tensor(images[start : start + batch]).to(to)
-        x = part.float()
-        x = x * (2 / 255) - 1 if recolour is None else (x @ scale + shift).clamp_(-1, 1)
-        x = x.permute(0, 3, 1, 2)  # a view: bytes come channels last
+        x = as_input(part, recolour)
         x = F.pad(x, (0, -width % network.multiple, 0, -height % network.multiple), "replicate")
         total = torch.zeros((), device=to)
         for number in range(views):
@@ -176,24 +165,6 @@ def probability(
             total = total + view_back(logits.float().softmax(1), number)
         found[start : start + batch] = (total / views)[..., :height, :width].cpu().numpy()
     return found
-
-
-def view(x: torch.Tensor, number: int) -> torch.Tensor:
-    """One of the 8 ways to lay an image down; 0 is as it is. (N, C, H, W), sides may swap."""
-    if number & 1:
-        x = x.flip(2)
-    if number & 2:
-        x = x.flip(3)
-    return x.transpose(2, 3) if number & 4 else x
-
-
-def view_back(x: torch.Tensor, number: int) -> torch.Tensor:
-    """Undo :func:`view`."""
-    if number & 4:
-        x = x.transpose(2, 3)
-    if number & 2:
-        x = x.flip(3)
-    return x.flip(2) if number & 1 else x
 
 
 def save(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScaleError
-from napari_pathogan.nuclei.grid import CELL, Box, LabelGrid, inside, rectangle_around
+from napari_pathogan.errors import NoTissueError
+from napari_pathogan.nuclei.grid import CELL, Box, LabelGrid
 from napari_pathogan.slides.geometry import Overlay, Region
-from napari_pathogan.slides.tissue import TissueMask, tissue_mask
+from napari_pathogan.slides.polygons import asked_for, inside
+from napari_pathogan.slides.stained import area_um2, no_tissue, stained_mpp, whole_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from napari_pathogan.nuclei.segmenter import Segmenter
     from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.slides.tissue import TissueMask
 
     Mask = npt.NDArray[np.bool_]
 
 LARGE_PX, SMALL_PX = 1536, 768  # side of a tile's core, and where there are few tiles
 FEW = 6  # tiles, so that all cores have work and something shows soon
 REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbours
-MASK_UM, MASK_CELLS = 16.0, 1e6  # the tissue mask: this fine, but no more cells than that
 FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is looked at
 _FIELD_PX = 512  # long side of the overview of such an image
 _STAINED, _STAINED_SHARE = 215, 0.01  # it is tissue if so many pixels are darker than this
@@ -121,15 +121,7 @@ def label_grid(
     NoTissueError
         If the region does not touch the slide.
     """
-    if slide.mpp is None:
-        msg = (
-            f"{slide.name} does not say how many micrometres a pixel measures; "
-            "pass it (--mpp 0.25, or the field in the widget)"
-        )
-        raise UnknownScaleError(msg)
-    if not slide.is_rgb:
-        msg = f"{slide.name} is grey; nuclei are looked for in colour slides stained with H&E"
-        raise SlideFormatError(msg)
+    mpp = stained_mpp(slide)
     asked = asked_for(region, polygons)
     if asked is not None:
         asked = asked.clip(slide.shape)
@@ -141,12 +133,7 @@ def label_grid(
             )
             raise NoTissueError(msg)
     reach = round(REACH_UM / segmenter.mpp)
-    return LabelGrid.over(slide.shape, slide.mpp, segmenter.mpp, asked, reach=reach)
-
-
-def asked_for(region: Region | None, polygons: Sequence[np.ndarray] | None) -> Region | None:
-    """The rectangle that is asked for; None for the whole slide."""
-    return rectangle_around(polygons) if region is None and polygons is not None else region
+    return LabelGrid.over(slide.shape, mpp, segmenter.mpp, asked, reach=reach)
 
 
 def make_plan(
@@ -163,27 +150,24 @@ def make_plan(
         If there is no tissue on the slide or in the region.
     """
     assert slide.mpp is not None
-    tissue = _tissue(slide, slide.mpp)
+    tissue = _tissue(slide)
     if not tissue.overlay.data.any():
-        msg = f"no tissue found on {slide.name}; is it a stained slide, and is its scale right?"
-        raise NoTissueError(msg)
+        raise no_tissue(slide, in_region=False)
     covered = grid.covered(region, polygons)
     cell_mm2 = CELL * CELL * grid.pixel_um2(slide.mpp) * 1e-6
     share = tissue.coverage(grid.origin, grid.cell_step, grid.cells)
     looked = covered * share * cell_mm2
     if not looked.any():
-        msg = f"no tissue in this region of {slide.name}; choose another region"
-        raise NoTissueError(msg)
+        raise no_tissue(slide, in_region=True)
     rim = _with_rim(tissue)
     wanted = rim.coverage(grid.origin, grid.cell_step, grid.cells) > 0
     wanted &= ndimage.binary_dilation(covered > 0, np.ones((3, 3)))
     return Plan(grid, slide.mpp, rim, wanted, looked, region, polygons)
 
 
-def _tissue(slide: Slide, mpp: tuple[float, float]) -> TissueMask:
-    area_um2 = math.prod(slide.shape) * math.prod(mpp)
-    mask = tissue_mask(slide, mpp=max(MASK_UM, math.sqrt(area_um2 / MASK_CELLS)))
-    if area_um2 > FIELD_MM2 * 1e6:
+def _tissue(slide: Slide) -> TissueMask:
+    mask = whole_tissue(slide)
+    if area_um2(slide) > FIELD_MM2 * 1e6:
         return mask
     shrink = max(1.0, max(slide.shape) / _FIELD_PX)
     size = [max(1, round(length / shrink)) for length in slide.shape]

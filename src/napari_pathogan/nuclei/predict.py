@@ -22,9 +22,11 @@ from napari_pathogan.nuclei import features
 from napari_pathogan.nuclei.classes.crops import cut_from_slide, stain_around
 from napari_pathogan.nuclei.grid import ALIGN, CELL, Box
 from napari_pathogan.nuclei.harvest import Found, Harvest
-from napari_pathogan.nuclei.plan import REACH_UM, Plan, asked_for, label_grid, make_plan
+from napari_pathogan.nuclei.plan import REACH_UM, Plan, label_grid, make_plan
 from napari_pathogan.nuclei.segmentation import NUCLEUS, NUCLEUS_COLOUR, Segmentation
 from napari_pathogan.nuclei.segmenter import Segmenter, UNetSegmenter
+from napari_pathogan.slides.polygons import asked_for
+from napari_pathogan.slides.stained import BLANK, what_was_lost
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -41,7 +43,6 @@ __all__ = ["Segmenter", "UNetSegmenter", "label_grid", "segment"]
 GPU_READERS = 4  # threads that read for a GPU
 SLACK_PX = 2  # a nucleus this near to a core's edge is claimed from both sides, and kept once
 SAMPLE, SAMPLE_PX = 64, 128  # places whose pixels stand for the slide's colours
-BLANK = 255  # what a slide puts where a tile can't be read
 COARSER = 1.25  # a slide this much coarser than the model's scale is warned of
 
 
@@ -98,7 +99,7 @@ def segment(
     harvest = Harvest(grid, look.mpp, look.class_names)
     try:
         yield from _fill(look, harvest, near or plan.middle)
-        damage = _damage(slide)
+        damage = what_was_lost(slide)
         yield from (Warn(note) for note in damage[1:])
         result = _segmentation(look, harvest, segmenter, (*notes, *damage))
     except BaseException:
@@ -259,10 +260,3 @@ def _scale_note(slide: Slide, segmenter: Segmenter) -> list[str]:
         f"{segmenter.mpp:.3g}: small nuclei may be missed, and outlines are less exact"
     )
     return [note]
-
-
-def _damage(slide: Slide) -> list[str]:
-    """What could not be read, in at most two sentences."""
-    damage = slide.damaged
-    more = [f"{len(damage) - 1} more tiles can't be read and are left blank"]
-    return damage[:1] + more * (len(damage) > 1)

@@ -95,24 +95,22 @@ def learn(
     names = tuple(scored) or most_frequent(nuclei, config.classes)
     report, temperature = None, 1.0
     if seeds:
-        known = labelled(nuclei, names)
         tried = yield from _try_seeds(nuclei, config, run, seeds, device)
-        report, temperature = _reported(nuclei, known, tried, config, resnet)
+        report, temperature = _reported(nuclei, labelled(nuclei, names), tried, config, resnet)
     learning = train(nuclei, config, run, device=device)
     finished = yield from one_part(learning, seeds, seeds + 1, "all images" if seeds else "")
     done = assemble(finished.result, config, nuclei.mpp, device, temperature)
     data = data or TrainingData(name="nuclei", terms="not stated")
     data = data.model_copy(update={"patients": nuclei.names, "n_images": len(nuclei.names)})
-    metrics = report.metrics if report else {}
-    done.card = done.card.model_copy(
-        update={
-            "name": name or run.path.name,
-            "title": f"InfoGAN of {config.classes} classes of nuclei, {data.n_images} images",
-            "training_data": (data,),
-            "metrics": {key: Metric(**value._asdict()) for key, value in metrics.items()},
-            "measured_by": _how(config, seeds) if seeds else "",
-        }
-    )
+    update = {
+        "name": name or run.path.name,
+        "title": f"InfoGAN of {config.classes} classes of nuclei, {data.n_images} images",
+        "training_data": (data,),
+    }
+    if report:
+        figures = {key: Metric(**value._asdict()) for key, value in report.metrics.items()}
+        update |= {"metrics": figures, "measured_by": _how(config, seeds)}
+    done.card = done.card.model_copy(update=update)
     if names:
         done = named(done, nuclei, names)
     model.save(run.model, done)

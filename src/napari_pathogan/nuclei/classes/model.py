@@ -11,8 +11,9 @@ import torch
 from scipy.special import softmax
 
 from napari_pathogan.engine.devices import Device, choose_device, moved
-from napari_pathogan.engine.models import ModelCard, load_model, save_model
-from napari_pathogan.errors import ModelError, PathoganError
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.engine.pixels import as_input
+from napari_pathogan.errors import PathoganError
 from napari_pathogan.nuclei.classes.crops import CROP_PX
 from napari_pathogan.nuclei.classes.gallery import grid_picture
 from napari_pathogan.nuclei.classes.network import Critic, Generator
@@ -70,10 +71,8 @@ class ClassModel:
             If there is none, or its files don't fit together or are for another task.
         """
         card, weights = load_model(name, TASK)
-        if card.architecture != ARCHITECTURE:
-            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
-            raise ModelError(msg)
-        try:
+        where = choose_device(device)
+        with fitting(card, ARCHITECTURE):
             critic = Critic(**card.arguments["critic"])
             generator = Generator(**card.arguments["generator"])
             critic.load_state_dict(_part(weights, "critic."))
@@ -83,13 +82,10 @@ class ClassModel:
                 card,
                 critic.eval().requires_grad_(requires_grad=False),
                 generator.eval().requires_grad_(requires_grad=False),
-                choose_device(device),
+                where,
                 SlideColours.from_json(card.settings["reference"]),
                 float(card.settings["temperature"]),
             )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
 
     @property
     def mpp(self) -> float:
@@ -161,7 +157,7 @@ class ClassModel:
         for start in range(0, len(crops), batch):
             part = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).to(to)
             recolour = stain.map_to(self.reference) if stain and self.normalises else None
-            yield prepared(part, recolour)
+            yield as_input(part, recolour)
 
     def generate(self, n: int, label: int | None = None, seed: int = 0) -> np.ndarray:
         """Draw nuclei.
@@ -237,20 +233,6 @@ class ClassModel:
     def save(self, folder: Path) -> ModelCard:
         """Write the model, with the names it has, to a folder of its own."""
         return save(folder, self)
-
-
-def prepared(crops: torch.Tensor, recolour: tuple[np.ndarray, np.ndarray] | None) -> torch.Tensor:
-    """Crops as the networks see them: uint8 (N, S, S, 3) -> float32 (N, 3, S, S) in [-1, 1].
-
-    ``recolour`` is a matrix (3, 3) and an offset (3,) applied to RGB in [0, 1] first.
-    """
-    x = crops.float()
-    if recolour is None:
-        x = x * (2 / 255) - 1
-    else:
-        matrix, offset = (torch.tensor(a, dtype=torch.float32, device=x.device) for a in recolour)
-        x = ((x @ (matrix.T * (2 / 255))) + (offset * 2 - 1)).clamp_(-1, 1)
-    return x.permute(0, 3, 1, 2)  # a view: bytes come channels last
 
 
 def as_bytes(x: torch.Tensor) -> np.ndarray:
