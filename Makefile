@@ -23,8 +23,10 @@ display:
 demo: env display
 	$(WINDOW) $(PYTHON) -m napari_pathogan.plugin.demo $(SHOT)
 
+# In two processes, each with a display of its own (pytest-xvfb). Compiled modules are kept: tests
+# start some sixty Pythons, and to compile torch takes each of them longer than the test.
 test: env display
-	$(WINDOW) $(PYTHON) -m pytest $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: env
 	.venv/bin/ruff check .
@@ -37,3 +39,4 @@ bench: env
 	$(PYTHON) benchmarks/idc.py
 	$(PYTHON) benchmarks/nuclei.py
 	$(PYTHON) benchmarks/stain.py
+	$(PYTHON) benchmarks/masses.py
