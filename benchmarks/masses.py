@@ -22,7 +22,7 @@ import torch
 
 from napari_pathogan.files import write_text
 from napari_pathogan.masses.data import read_mass_folder
-from napari_pathogan.masses.model import MassModel
+from napari_pathogan.masses.model import MassModel, Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ def measure(
     chosen = np.linspace(0, len(read) - 1, min(images, len(read))).round().astype(int).tolist()
     shown = [read.image(i) for i in chosen]
     device = model.device.torch
-    single = replace(model, views=1)
+    single = replace(model, views=Views(1, (1.0,)))
 
     def looking(with_model: MassModel, cores: int) -> Callable[[], object]:
         def look() -> None:
@@ -90,7 +90,7 @@ def heading(found: dict[str, Any]) -> str:
     """On what machine, and how busy it was with other work."""
     return (
         f"{time.strftime('%Y-%m-%d %H:%M')}: torch {found['torch']}, {found['device']}, model "
-        f"{found['model']}, views {found['views']}; load of other work before the start: "
+        f"{found['model']}, {found['views']} views; load of other work before the start: "
         f"{found['load']:.1f}"
     )
 
@@ -116,7 +116,7 @@ def main() -> None:
         "torch": torch.__version__,
         "device": str(model.device),
         "model": model.card.name,
-        "views": model.views,
+        "views": model.views.flips * len(model.views.scales),
         "load": load,
         "shape": f"{width} x {height}",
         "aim": AIMS.get(model.device.torch.type, AIMS["cpu"]),

@@ -145,7 +145,7 @@ def test_with_a_network_of_its_own(pathogan, image, tmp_path):
     )
     models.save(
         tmp_path / "tiny", card, network, froc=Froc(*np.zeros((3, 1))), threshold=0.0,
-        long_side=96, calibration=(1.0, 0.0), views=1,
+        long_side=96, calibration=(1.0, 0.0), views=models.Views(1, (1.0,)),
     )  # fmt: skip
     code, said, _ = pathogan("detect", image, "--model", tmp_path / "tiny", "--json")
     record = json.loads(said)

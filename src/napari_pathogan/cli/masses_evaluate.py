@@ -12,6 +12,7 @@ from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annot
     Events,
     Json,
 )
+from napari_pathogan.cli.show import show
 
 
 def evaluate(  # noqa: PLR0917
@@ -37,13 +38,9 @@ def evaluate(  # noqa: PLR0917
 
     read = read_training_folder(folder)
     loaded = MassModel.load(model, device)
-    report = follow(measure(read, loaded, keep=keep), as_json=events).result
-    if json:
-        typer.echo(report.to_json())
-    elif not events:
-        from rich.console import Console
-
-        Console().print(report.table())
+    finished = follow(measure(read, loaded, keep=keep), as_json=events)
+    if not events:
+        show(finished.result, as_json=json)
 
 
 def froc(
