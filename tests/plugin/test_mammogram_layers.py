@@ -34,7 +34,7 @@ def layers_of(*paths):
 
 
 def test_a_view_is_shown_as_its_header_says(tmp_path):
-    pixels = breast("right")
+    pixels = 4095 - breast("right")
     path = write_view(
         tmp_path / "quackenbush.dcm", pixels, "R", "CC", PhotometricInterpretation="MONOCHROME1"
     )
@@ -163,4 +163,8 @@ def test_a_study_that_cannot_be_opened_is_one_notification(viewer, tmp_path, tol
 def test_the_sample_folder_opens_in_naparis_own_way(viewer):
     layers = viewer.open(FOLDER / PHANTOM_STUDY, plugin="napari-pathogan")
     assert len(layers) == 4
+    (top, left), (bottom, right) = viewer.layers.extent.world[:, -2:]
+    camera = viewer.scene.camera
+    assert camera.center[-2:] == pytest.approx(((top + bottom) / 2, (left + right) / 2), abs=1)
+    assert camera.zoom * max(bottom - top, right - left) <= max(viewer.canvas.size)
     assert {str(layer.units[0]) for layer in layers} == {"millimeter"}

@@ -67,7 +67,6 @@ def show_mammograms(viewer: napari.Viewer, *paths: Path) -> None:
     prepare_mammograms(viewer, study.views)
     for data, kwargs, _ in study_layers(study):
         viewer.add_image(data, **kwargs)
-    viewer.reset_view()
 
 
 def new_regions(viewer: napari.Viewer) -> Shapes | None:

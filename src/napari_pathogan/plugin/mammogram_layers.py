@@ -20,7 +20,7 @@ from napari_pathogan.slides.mammogram import Mammogram, data_range
 from napari_pathogan.slides.views import named_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     import napari
 
@@ -116,9 +116,13 @@ def set_mammogram_scale(layer: Image, mm_per_px: float) -> Mammogram:
     return mammogram
 
 
-def prepare_mammograms(viewer: napari.Viewer, mammograms: Iterable[Mammogram]) -> None:
-    """Switch the scale bar on, say beside it what its mm are, and which views have no scale."""
-    mammograms = list(mammograms)
+def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -> None:
+    """Get a viewer ready for views that are about to be added.
+
+    The scale bar is switched on, with what its mm are beside it; views without a scale are named;
+    and once all views are there the camera shows them all (napari shows the first layer alone).
+    """
+    _fit_after(viewer, len(mammograms))
     overlays = viewer.canvas.overlays
     overlays.scale_bar.visible = True
     overlays.text.text = "\n".join(sorted({_meaning(one) for one in mammograms} - {""}))
@@ -128,6 +132,19 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Iterable[Mammogram]) -
             show_info(
                 f"{one.name} does not say how many mm a pixel spans, so it is shown in pixels"
             )
+
+
+def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
+    """Show everything when so many more layers have been added."""
+
+    def added(_: object) -> None:
+        nonlocal awaited
+        awaited -= 1
+        if awaited == 0:
+            viewer.layers.events.inserted.disconnect(added)
+            viewer.reset_view()
+
+    viewer.layers.events.inserted.connect(added)
 
 
 def _meaning(mammogram: Mammogram) -> str:
