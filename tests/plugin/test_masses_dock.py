@@ -118,7 +118,7 @@ def test_a_study_shows_masses_with_scores_and_sizes(opened, qtbot, viewer, stand
     assert outlines.units == image.units
     boxes = viewer.layers["Mass boxes (RCC)"]
     assert boxes.data[0].min(0) == pytest.approx([79.5, 39.5])
-    assert boxes.text.values.tolist() == ["90 %, 8 x 8 mm"]
+    assert boxes.text.values.tolist() == ["90 %, 8 mm"]
 
 
 def test_the_threshold_says_what_it_means_and_moves_what_is_shown(done, qtbot, viewer):

@@ -62,10 +62,13 @@ class BlendLayers:
         ):
             for way in reversed(WAYS):
                 where = place(Overlay(parts[way], origin, (1.0, 1.0)), image)
-                metadata = about | {"synthetic": True, "way": way}
-                if way not in layers or layers[way] not in self.viewer.layers:
-                    layers[way] = self._add(name.format(way), parts[way])
-                _lay(layers[way], parts[way], where | {"metadata": metadata})
+                where["metadata"] = about | {"synthetic": True, "way": way}
+                if way in layers and layers[way] in self.viewer.layers:
+                    _lay(layers[way], parts[way], where)
+                else:
+                    layers[way] = self.viewer.add_image(
+                        parts[way], name=name.format(way), interpolation2d="nearest", **where
+                    )
         for way in WAYS:
             self.images[way].contrast_limits = (0, 1)
             self.losses[way].colormap = LOSS_COLOURS
@@ -96,7 +99,7 @@ class BlendLayers:
                 layer.visible = layer in mine
             for layer in mine:
                 layer.name_overlay.visible = True
-            grid.stride, grid.shape, grid.enabled = 1, (2, len(WAYS)), True
+            grid.stride, grid.shape, grid.enabled = -1, (2, len(WAYS)), True
             self.viewer.fit_to_view(layers=[mine[0]])
         elif not shown and self._hidden:
             grid.enabled = False
@@ -121,9 +124,6 @@ class BlendLayers:
         """Over the image, show the blended one alone."""
         for layer in self.all:
             layer.visible = layer is self.images[WAYS[-1]]
-
-    def _add(self, name: str, data: np.ndarray) -> Image:
-        return self.viewer.add_image(data, name=name, interpolation2d="nearest")
 
 
 def _lay(layer: Image, data: np.ndarray, about: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ class LesionShelf(QListWidget):
         self.setMovement(QListView.Movement.Static)
         self.setIconSize(QSize(ICON_PX, ICON_PX))
         self.setSpacing(2)
-        self.setFixedHeight(ICON_PX + SCROLL_PX + 14)
+        self.setFixedHeight(ICON_PX + SCROLL_PX + 10)
         self.setToolTip("The lesion to blend, with the tissue around it")
         self.itemSelectionChanged.connect(self.chosen)
 
@@ -52,6 +52,7 @@ class LesionShelf(QListWidget):
             item = QListWidgetItem(_picture(lesion.patch), "")
             height, width = lesion.mask.any(1).sum(), lesion.mask.any(0).sum()
             item.setToolTip(f"{lesion.name}: {width} x {height} px")
+            item.setSizeHint(QSize(ICON_PX + 4, ICON_PX + 4))
             self.addItem(item)
         if lesions:
             self.setCurrentRow(0)

@@ -243,8 +243,8 @@ class BlendingDock(Dock):
             self.form.result.setText(HINT if self.place is None else "")
             return
         means = self.grown.means[LOSSES[self.loss.currentText()]]
-        losses = ", ".join(f"{way.lower()} {means[way]:.2g}" for way in WAYS)
-        self.form.result.setText(f"<b>Synthetic mass</b><br>Loss per pixel: {losses}")
+        losses = ", ".join(f"{way} {1000 * means[way]:.2f}" for way in WAYS)
+        self.form.result.setText(f"<b>Synthetic mass</b><br>Loss per 1,000 pixels: {losses}")
 
     def _ask_export(self) -> None:
         assert self._image is not None

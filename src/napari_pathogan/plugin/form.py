@@ -81,8 +81,9 @@ class Welcome(QWidget):
         text = label(subject.start)
         self.open = QPushButton(subject.open)
         self.sample = QPushButton("Try the sample")
-        self.open.clicked.connect(partial(subject.ask, viewer))
-        self.sample.clicked.connect(partial(subject.show, viewer, samples.FOLDER / sample))
+        # not partial: it would pass on the "checked" that comes with the click
+        self.open.clicked.connect(lambda: subject.ask(viewer))
+        self.sample.clicked.connect(lambda: subject.show(viewer, samples.FOLDER / sample))
         self.open.setToolTip(subject.open_tip)
         self.sample.setToolTip(about)
         column = QVBoxLayout(self)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.review import Review
 
 OUTLINE_PX, BOX_PX, CHOSEN_PX = 2.0, 1.0, 4.0  # widths on the screen
-LABEL_PX = 20.0  # on the screen: how far above its box a label begins
-LABEL_SIZE = 11
+LABEL_SIZE = 9
 DRAWN_MS = 120  # a shape has rested for as long: take it over
 NEW = -1  # the number of a shape that was just drawn
 CIRCLE = 64  # corners of an ellipse that was drawn
@@ -150,7 +149,7 @@ class MassLayers:
         self._rest.stop()
 
     def camera_moved(self) -> None:
-        """Keep lines as wide, and labels as far from their boxes, as they are on the screen."""
+        """Keep lines as wide as they are on the screen."""
         zoom = self.viewer.scene.camera.zoom
         if self.all and not 0.8 < self._zoom / zoom < 1.25:
             self._showing = True
@@ -187,6 +186,7 @@ class MassLayers:
             ndim=2,
             face_color="transparent",
             edge_color=COLOURS[Decision.DRAWN],
+            opacity=1.0,
             metadata={"mammogram": mammogram_of(self.image)},
             **place_level0(self.image),
             **kwargs,
@@ -197,7 +197,7 @@ class MassLayers:
         return float(self.image.scale[1]) < 0
 
     def _fit(self) -> None:
-        """Give lines and labels their size on the screen."""
+        """Give lines their width on the screen."""
         assert self.outlines is not None
         assert self.boxes is not None
         self._zoom = self.viewer.scene.camera.zoom
@@ -210,7 +210,6 @@ class MassLayers:
                     for number in numbers[: layer.nshapes]
                 ]
             layer.current_edge_width = pixel * usual
-        self.boxes.text.translation = np.array([-LABEL_PX * pixel, 0.0])
 
     def _touched(self) -> None:
         if not self._showing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from napari_pathogan.masses.review import Decision
 
-HEADS = ("View", "Score", "Size", "")
-SHOWN_ROWS = 6
+HEADS = ("View", "Score", "Size", "Decision")
+ROWS, FEWEST_ROWS = 6, 3  # that are shown, as the dock's height allows
 _DOT_PX = 10
 
 
@@ -58,9 +58,15 @@ class FindingsTable(QTableWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         row = self.verticalHeader().defaultSectionSize()  # type: ignore[union-attr]
-        self.setFixedHeight((SHOWN_ROWS + 1) * row)
+        self._row_px = row
+        self.setMinimumHeight((FEWEST_ROWS + 1) * row)
+        self.setMaximumHeight((ROWS + 1) * row)
         self.setToolTip("All findings, the surest first: choose one to go there")
         self.itemSelectionChanged.connect(self._selected)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As many rows as are shown where there is room."""
+        return QSize(super().sizeHint().width(), (ROWS + 1) * self._row_px)
 
     @property
     def current(self) -> Row | None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButton, QSlider, QWidget
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.masses.review import Decision
@@ -117,7 +117,7 @@ class MassesDock(Dock):
             ("Ctrl+Z", self.take_back),
         ):
             self.shortcut(keys, action)
-        self.form.add_line(beside(self.accept, self.reject, self.draw, self.undo))
+        self.form.add_line(_equally(self.accept, self.reject, self.draw, self.undo))
         self.export = QPushButton("Export")
         self.export.setToolTip(
             "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'"
@@ -364,6 +364,17 @@ def _button(text: str, tip: str) -> QPushButton:
     made = QPushButton(text)
     made.setToolTip(tip)
     return made
+
+
+def _equally(*buttons: QPushButton) -> QWidget:
+    """Put buttons in a line, all as wide."""
+    box = beside(*buttons)
+    line = box.layout()
+    assert isinstance(line, QHBoxLayout)
+    for index, button in enumerate(buttons):
+        line.setStretch(index, 1)
+        button.setMinimumWidth(40)
+    return box
 
 
 def _nothing() -> None:

@@ -31,12 +31,17 @@ def meaning(card: ModelCard, threshold: float) -> str:
 
 
 def size_text(found: Detections, index: int) -> str:
-    """``14 x 11 mm``; in pixels where nobody knows how large one is."""
+    """Longest diameter and the width across: ``14 x 11 mm``; px where nobody knows their size."""
+    longest, across, unit = _size(found, index)
+    return f"{longest:.0f} x {across:.0f} {unit}"
+
+
+def _size(found: Detections, index: int) -> tuple[float, float, str]:
     sizes = found.sizes_mm()
-    if sizes is None:
-        x0, y0, x1, y1 = found.boxes[index]
-        return f"{max(x1 - x0, y1 - y0):.0f} x {min(x1 - x0, y1 - y0):.0f} px"
-    return f"{sizes[index, 0]:.0f} x {sizes[index, 1]:.0f} mm"
+    if sizes is not None:
+        return float(sizes[index, 0]), float(sizes[index, 1]), "mm"
+    x0, y0, x1, y1 = found.boxes[index].tolist()
+    return max(x1 - x0, y1 - y0), min(x1 - x0, y1 - y0), "px"
 
 
 def score_text(review: Review, index: int) -> str:
@@ -47,10 +52,11 @@ def score_text(review: Review, index: int) -> str:
 
 
 def label_text(review: Review, index: int) -> str:
-    """What stands beside a mass in the image."""
+    """What stands above a mass in the image: ``87 %, 14 mm``."""
     if review.decisions[index] is Decision.REJECTED:
         return ""
-    return f"{score_text(review, index)}, {size_text(review.found, index)}"
+    longest, _, unit = _size(review.found, index)
+    return f"{score_text(review, index)}, {longest:.0f} {unit}"
 
 
 def summary(reviews: list[Review]) -> str:
