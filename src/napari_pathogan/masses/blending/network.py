@@ -76,8 +76,11 @@ class Discriminator(nn.Module):
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
+        first = nn.Conv2d(1, width, 4, 2)
+        with torch.no_grad():  # begin with texture: how bright a patch is says little
+            first.weight -= first.weight.mean((2, 3), keepdim=True)
         self.layers = nn.Sequential(
-            nn.Conv2d(1, width, 4, 2),
+            first,
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 3),
             nn.LeakyReLU(0.2),
@@ -85,9 +88,6 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(4 * width, 1, 3),
         )
-        with torch.no_grad():  # begin with texture: how bright a patch is says little
-            first = self.layers[0].weight
-            first -= first.mean((2, 3), keepdim=True)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 1, H, W) in 0..1 -> logits of 'real', (N, 1, (H - 14) // 2, (W - 14) // 2)."""

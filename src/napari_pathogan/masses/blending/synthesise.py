@@ -24,6 +24,18 @@ _SCALES = (0.75, 1.33)
 
 
 @dataclass(frozen=True, eq=False)
+class Plan:
+    """What shall grow where: a healthy image (its index is ``source``), a lesion and its pose."""
+
+    image: np.ndarray
+    source: int
+    lesion: Lesion
+    centre: tuple[float, float]
+    scale: float
+    angle: float
+
+
+@dataclass(frozen=True, eq=False)
 class Synthetic:
     """A mammogram with a mass that was never there.
 
@@ -86,6 +98,36 @@ def synthesise(
     ModelError
         If the model was trained for another method.
     """
+    for number, plan in enumerate(plans(folder, n, seed=seed)):
+        made = blend(
+            plan.image,
+            plan.lesion,
+            plan.centre,
+            scale=plan.scale,
+            angle=plan.angle,
+            method=method,
+            model=model,
+            seed=seed + number,
+        )
+        yield Synthetic(
+            made.image,
+            made.box[None],
+            made.mask[None],
+            plan.source,
+            plan.lesion.name,
+            plan.scale,
+            plan.angle,
+            method,
+        )
+
+
+def plans(folder: MassFolder, n: int, *, seed: int) -> Iterator[Plan]:
+    """Draw what shall grow where; parameters and errors as in :func:`synthesise`.
+
+    Yields
+    ------
+    :class:`Plan`, ``n`` of them.
+    """
     found, healthy = lesions(folder), normals(folder)
     rng = np.random.default_rng(seed)
     order: list[int] = []
@@ -93,36 +135,24 @@ def synthesise(
     while done < n:
         order = order or rng.permutation(healthy).tolist()
         source = order.pop()
-        image = folder.image(source)
-        plan = _planned(image, str(folder.view[source]), found, rng)
-        if plan is None:
-            without_room += 1
-            if without_room >= len(healthy) and not done:
-                msg = f"none of the {len(healthy)} healthy images has room for a lesion"
-                raise PlacingError(msg)
+        plan = _planned(folder, source, found, rng)
+        if plan is not None:
+            yield plan
+            done += 1
             continue
-        lesion, centre, scale, angle = plan
-        made = blend(
-            image,
-            lesion,
-            centre,
-            scale=scale,
-            angle=angle,
-            method=method,
-            model=model,
-            seed=seed + done,
-        )
-        boxes, mask = made.box[None], made.mask[None]
-        yield Synthetic(made.image, boxes, mask, source, lesion.name, scale, angle, method)
-        done += 1
+        without_room += 1
+        if without_room >= len(healthy) and not done:
+            msg = f"none of the {len(healthy)} healthy images has room for a lesion"
+            raise PlacingError(msg)
 
 
 def _planned(
-    image: np.ndarray, view: str, found: list[Lesion], rng: np.random.Generator
-) -> tuple[Lesion, tuple[float, float], float, float] | None:
-    """Draw a lesion, and its centre, scale and angle; None where there is no room for any."""
+    folder: MassFolder, source: int, found: list[Lesion], rng: np.random.Generator
+) -> Plan | None:
+    """A lesion for an image; None where there is no room for any of several."""
+    image = folder.image(source)
     try:
-        free = places(image, view)
+        free = places(image, str(folder.view[source]))
     except NoBreastError:
         return None
     for _ in range(_TRIES):
@@ -131,5 +161,5 @@ def _planned(
         angle = float(rng.uniform(0, 360))
         centre = free.draw(lesion.radius * lesion.scale_in(image.shape) * scale, rng)
         if centre is not None:
-            return lesion, centre, scale, angle
+            return Plan(image, source, lesion, centre, scale, angle)
     return None
