@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 import numpy as np
 import pytest
 from mass_folders import IMAGES, SHAPE, box, draw, write
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from napari_pathogan.errors import DataFolderError, OutputError, SlideFormatError
 from napari_pathogan.masses.data import (
@@ -179,6 +182,19 @@ def test_nothing_half_written_and_nothing_overwritten(folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
     with pytest.raises(OutputError, match="is there already"), write_mass_folder(folder):
         pass
+
+
+def test_the_phantom_study_is_such_a_folder():
+    phantom = resources.files("napari_pathogan.plugin") / "sample_data" / "mammogram_phantom"
+    read = read_mass_folder(str(phantom))
+    assert read.synthetic.all()
+    assert read.n_masses.tolist() == [1, 1, 1, 1]
+    mammogram, (mask,) = read.mammogram(0), read.mask(0)
+    assert (mammogram.laterality, mammogram.view) == (read.laterality[0], read.view[0])
+    assert mask.shape == mammogram.shape
+    around = binary_dilation(mask, iterations=25) & ~mask
+    shown = mammogram.shown()
+    assert shown[mask].mean() > shown[around].mean()  # a mass is brighter than what is around it
 
 
 def test_the_real_folder(data):

@@ -12,7 +12,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.sr.codedict import codes
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.slides.mammogram import is_dicom
+from napari_pathogan.slides.views import is_dicom
 
 if TYPE_CHECKING:
     from pathlib import Path
