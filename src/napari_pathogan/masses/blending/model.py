@@ -11,8 +11,7 @@ import torch
 
 from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.events import Event, Finished
-from napari_pathogan.engine.models import ModelCard, TrainingData, load_model, save_model
-from napari_pathogan.errors import ModelError
+from napari_pathogan.engine.models import ModelCard, TrainingData, fitting, load_model, save_model
 from napari_pathogan.masses.blending.data import WORKING_PX
 from napari_pathogan.masses.blending.network import STRIDE, Generator
 from napari_pathogan.masses.blending.train import train
@@ -66,16 +65,10 @@ class BlendModel:
             If there is none, or its files don't fit together or are for another task.
         """
         card, weights = load_model(name, TASK)
-        if card.architecture != ARCHITECTURE:
-            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
-            raise ModelError(msg)
         where = choose_device(device)
-        try:
+        with fitting(card, ARCHITECTURE):
             network = Generator(**card.arguments)
             network.load_state_dict(weights)
-        except (TypeError, RuntimeError) as error:
-            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
         return cls(card, network.requires_grad_(requires_grad=False), where)
 
     @property

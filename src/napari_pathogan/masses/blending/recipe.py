@@ -25,6 +25,8 @@ class TrainConfig:
         Side of the crops, px of the working scale (:data:`.blend.WORKING_PX`); a multiple of 16.
     lr, lr_judge, betas
         Of Adam, for both networks; the rates follow one cycle.
+    clip
+        Longest gradient of a network that a step is taken along; a longer one is cut.
     prior
         lambda_p, the weight of the prior losses against the adversarial one.
     unit
@@ -47,9 +49,10 @@ class TrainConfig:
     steps: int = 60
     batch: int = 3
     crop: int = 128
-    lr: float = 4e-3
+    lr: float = 3e-3
     lr_judge: float = 1e-3
     betas: tuple[float, float] = (0.5, 0.999)
+    clip: float = 1.0
     prior: float = 10.0
     unit: float = 16.0
     levels: int = 4

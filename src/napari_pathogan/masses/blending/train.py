@@ -95,9 +95,11 @@ class Trainer:
         return {name: loss.detach() for name, loss in {"d": d, **losses}.items()}
 
     def _update(self, which: str, loss: torch.Tensor) -> None:
-        optimiser = self.optimisers[which]
+        network, optimiser = getattr(self, which), self.optimisers[which]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        # one odd crop must not throw a network off that does not normalise
+        torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.clip)
         optimiser.step()
 
     def set_lr(self, progress: float) -> float:
