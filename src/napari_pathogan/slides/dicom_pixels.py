@@ -22,7 +22,8 @@ _CODECS: dict[uid.UID, str] = {
     **dict.fromkeys(uid.JPEGTransferSyntaxes, "jpeg"),
     **dict.fromkeys(uid.JPEGLSTransferSyntaxes, "jpegls"),
     **dict.fromkeys((uid.JPEG2000Lossless, uid.JPEG2000), "jpeg2k"),
-    **dict.fromkeys((uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K), "htj2k"),
+    # OpenJPEG reads these too; imagecodecs' own htj2k returns garbage for damaged streams
+    **dict.fromkeys((uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K), "jpeg2k"),
     uid.RLELossless: "dicomrle",
 }
 _VERBATIM = (  # all but the last are not compressed
