@@ -190,6 +190,15 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     assert [row[3] for row in texts(dock)] == ["accepted", "open"]
 
 
+def test_a_view_without_masses_is_kept_as_normal(done, viewer, study):
+    done.form.slide.setCurrentIndex(done.form.slide.findText("LCC"))
+    done.keep.click()
+    folder = read_annotated_folder(study[0].parent)
+    assert [file.name for file in folder.files] == ["LCC.png"]
+    assert folder.n_masses.tolist() == [0]
+    assert "Masses (LCC)" not in names(viewer)
+
+
 def test_what_was_kept_comes_back_with_the_image(done, viewer, study, qtbot):
     dock = done
     dock.table.selectRow(0)

@@ -103,7 +103,7 @@ def lesions_of_folder(folder: Path) -> Iterator[Event]:
     found: list[Lesion] = []
     for done, index in enumerate(real):
         yield Progress(done, len(real), "cutting out masses")
-        found += lesions(read.subset([index]))
+        found += lesions(read.subset([int(index)]))
         if len(found) >= MOST_LESIONS:
             break
     yield Finished(found[:MOST_LESIONS])

@@ -71,14 +71,14 @@ class BlendingDock(Dock):
         self.shelf.chosen.connect(self.again)
         self.form.add_row("Lesions", self.source)
         self.form.add_line(self.shelf)
-        self.size, self.size_text = _slider(25, 300, 100, "How much the lesion is resized")
-        self.turn, self.turn_text = _slider(0, 359, 0, "How far the lesion is turned")
-        self.size.valueChanged.connect(lambda value: self.size_text.setText(f"{value} %"))
-        self.turn.valueChanged.connect(lambda value: self.turn_text.setText(f"{value}°"))
-        for slider in (self.size, self.turn):
+        self.percent, self.percent_text = _slider(25, 300, 100, "How much the lesion is resized")
+        self.degrees, self.degrees_text = _slider(0, 359, 0, "How far the lesion is turned")
+        self.percent.valueChanged.connect(lambda value: self.percent_text.setText(f"{value} %"))
+        self.degrees.valueChanged.connect(lambda value: self.degrees_text.setText(f"{value}°"))
+        for slider in (self.percent, self.degrees):
             slider.sliderReleased.connect(self.again)
-        self.form.add_row("Size", beside(self.size, self.size_text))
-        self.form.add_row("Turn", beside(self.turn, self.turn_text))
+        self.form.add_row("Size", beside(self.percent, self.percent_text))
+        self.form.add_row("Turn", beside(self.degrees, self.degrees_text))
         self.form.add_run()
         self.loss = combo("Where the prior losses of the network are large (bright)")
         self.loss.addItems(list(LOSSES))
@@ -125,8 +125,8 @@ class BlendingDock(Dock):
             self.shelf.lesion,
             self.place,
             self.model_folder,
-            scale=self.size.value() / 100,
-            angle=float(self.turn.value()),
+            scale=self.percent.value() / 100,
+            angle=float(self.degrees.value()),
         )
 
     def finished(self, event: Finished) -> None:
@@ -142,7 +142,7 @@ class BlendingDock(Dock):
 
     def busy(self, *, running: bool) -> None:
         """Let choices rest while something runs."""
-        for widget in (self.source, self.shelf, self.size, self.turn):
+        for widget in (self.source, self.shelf, self.percent, self.degrees):
             widget.setEnabled(not running)
         self._show_result()
 
@@ -167,8 +167,7 @@ class BlendingDock(Dock):
 
     def click(self, position: Sequence[float]) -> None:
         """Grow the lesion at a place in the world, in the image that is there."""
-        images = [image for image in reversed(self.viewer.layers) if self.subject.offers(image)]
-        for image in sorted(images, key=lambda one: one is not self.layer):
+        for image in sorted(self.images, key=lambda one: one is not self.layer):
             y, x = image.world_to_data(position)
             height, width = image.data.shape
             if -0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5:

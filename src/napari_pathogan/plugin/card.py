@@ -21,6 +21,12 @@ _NAMES = {
     "brier": "Brier score",
     "ece": "calibration error",
     "recall": "recall (sensitivity)",
+    "tpr_at_0.25": "sensitivity at 0.25 false marks per image",
+    "tpr_at_0.5": "sensitivity at 0.5 false marks per image",
+    "tpr_at_0.8": "sensitivity at 0.8 false marks per image",
+    "tpr_at_1": "sensitivity at 1 false mark per image",
+    "tpr_at_2": "sensitivity at 2 false marks per image",
+    "tpr_at_4": "sensitivity at 4 false marks per image",
 }
 
 

@@ -137,6 +137,11 @@ class Dock(QWidget):
         return self.form.slide.currentData()
 
     @property
+    def images(self) -> list[Image]:
+        """All images of the subject that are open, in the order of the layers."""
+        return [image for image in self.viewer.layers if self.subject.offers(image)]
+
+    @property
     def model_folder(self) -> Path:
         """The folder of the chosen model.
 
@@ -268,7 +273,7 @@ class Dock(QWidget):
             if chosen is not None and chosen not in self.viewer.layers:
                 self.run.cancel()
             return
-        slides = [layer for layer in reversed(self.viewer.layers) if self.subject.offers(layer)]
+        slides = self.images[::-1]
         self.form.offer_slides(slides)
         for slide in slides:
             self._ties.connect_once(slide.events.name, self._list_slides)

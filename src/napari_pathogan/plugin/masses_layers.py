@@ -29,7 +29,7 @@ CIRCLE = 64  # corners of an ellipse that was drawn
 COLOURS = {
     Decision.OPEN: "#ffd60a",
     Decision.ACCEPTED: "#32d74b",
-    Decision.REJECTED: "#8e8e93",
+    Decision.REJECTED: "#ff6b6b",
     Decision.DRAWN: "#64d2ff",
 }
 

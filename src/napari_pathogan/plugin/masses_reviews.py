@@ -81,6 +81,17 @@ class Reviews:
         """
         return self._change(image, self._current[image].decided(number, decision))
 
+    def keep(self, image: Image) -> Path:
+        """Keep what is shown in an image, also if that is nothing; returns where.
+
+        Raises
+        ------
+        OutputError
+            If it can't be kept.
+        """
+        self.begin(image)
+        return keep(mammogram_of(image), self._current[image].at(self.threshold))
+
     def edit(self, image: Image, edit: Edit) -> Path:
         """Take over what was drawn, changed or deleted in an image; returns where it is kept.
 

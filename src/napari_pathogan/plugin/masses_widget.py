@@ -128,7 +128,13 @@ class MassesDock(Dock):
             action.triggered.connect(partial(self._ask_export, kind))
             menu.addAction(action)
         self.export.setMenu(menu)
-        self.form.add_line(self.export)
+        self.keep = _button(
+            "Keep view",
+            "Keep the chosen view as it is reviewed now: one without any mass, too, which models "
+            "learn from as a normal one",
+        )
+        self.keep.clicked.connect(self.keep_view)
+        self.form.add_line(_equally(self.keep, self.export))
 
     # running
 
@@ -184,11 +190,6 @@ class MassesDock(Dock):
         self._enable()
 
     # the result
-
-    @property
-    def images(self) -> list[Image]:
-        """All mammograms that are open, in the order of the layers."""
-        return [image for image in self.viewer.layers if self.subject.offers(image)]
 
     def show_findings(self) -> None:
         """Show what the threshold lets through: in the images, in the list, in words."""
@@ -247,6 +248,12 @@ class MassesDock(Dock):
         if self.finding is not None and self.run is None:
             image, number = self.finding
             self._keep(lambda: self.reviews.decide(image, number, decision))
+
+    def keep_view(self) -> None:
+        """Keep the chosen view as reviewed, also if it has no mass."""
+        image = self.layer
+        if image is not None and self.run is None:
+            self._keep(lambda: self.reviews.keep(image))
 
     def take_back(self) -> None:
         """Take the last decision back."""
@@ -316,7 +323,8 @@ class MassesDock(Dock):
         idle = self.run is None
         for widget in (self.accept, self.reject):
             widget.setEnabled(idle and self.finding is not None)
-        self.draw.setEnabled(idle and self.layer is not None)
+        for widget in (self.draw, self.keep):
+            widget.setEnabled(idle and self.layer is not None)
         self.undo.setEnabled(idle and self.reviews.can_undo)
         self.export.setEnabled(idle and bool(self._shown()))
 
