@@ -74,12 +74,12 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
     from napari_pathogan.masses.crossval import check, learn
-    from napari_pathogan.masses.data import read_mass_folder
+    from napari_pathogan.masses.annotated import read_training_folder
     from napari_pathogan.masses.recipe import RECIPES
 
     config = replace(RECIPES[recipe.value], arm=arm.value, weights=weights, seed=seed)
     config = adjusted(replace(config, epochs=epochs or config.epochs), settings or ())
-    read = read_mass_folder(folder)
+    read = read_training_folder(folder)
     check(read, config, folds, start)
     run = RunFolder(output)
     asked = {**config.to_json(), "folds": folds, "data": str(folder), "start": start}

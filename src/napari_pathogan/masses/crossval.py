@@ -106,11 +106,7 @@ def learn(
         begin = yield from _procedural(config, run, device)
     known = Known()
     if folds:
-        scored = yield from _cross_validate(training, fold, begin)
-        known = _known(folder, scored)
-        scored.write(run.path / SCORED)
-        assert known.report is not None
-        write_text(run.path / "report.json", known.report.to_json())
+        known = yield from _cross_validate(training, fold, begin)
     network = yield from training.one(run, np.arange(len(folder)), begin, folds)
     model.save(
         run.model,
@@ -204,8 +200,8 @@ class _Training(NamedTuple):
 
 def _cross_validate(
     training: _Training, fold: np.ndarray, begin: _Begin
-) -> Generator[Event, None, Scored]:
-    """Train a detector a fold; returns what each found in the patients that it had not seen."""
+) -> Generator[Event, None, Known]:
+    """Train a detector a fold; what each finds in patients it has not seen is what is known."""
     found: list[Detections | None] = [None] * len(fold)
     for k in range(training.folds):
         part = RunFolder(training.run.path / "folds" / str(k))
@@ -219,7 +215,12 @@ def _cross_validate(
         kept = Scored.read(part.path / SCORED)
         for i, boxes, scores in zip(tested, kept.boxes, kept.scores, strict=True):
             found[i] = _detections(training.folder.files[i].name, boxes, scores)
-    return Scored.of(training.folder, [one for one in found if one is not None])
+    scored = Scored.of(training.folder, [one for one in found if one is not None])
+    scored.write(training.run.path / SCORED)
+    known = _known(training.folder, scored)
+    assert known.report is not None
+    write_text(training.run.path / "report.json", known.report.to_json())
+    return known
 
 
 def _test(
