@@ -73,8 +73,8 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
-    from napari_pathogan.masses.crossval import check, learn
     from napari_pathogan.masses.annotated import read_training_folder
+    from napari_pathogan.masses.crossval import check, learn
     from napari_pathogan.masses.recipe import RECIPES
 
     config = replace(RECIPES[recipe.value], arm=arm.value, weights=weights, seed=seed)
