@@ -136,11 +136,15 @@ def test_the_sample_is_offered_and_marked_synthetic():
 @pytest.mark.gui
 def test_the_hanging_on_the_screen(viewer, study, told):
     write_view(study / "ct", breast("left"), "L", "CC", Modality="CT", SOPClassUID="1.2.840.1")
+    raw = {"PresentationIntentType": "FOR PROCESSING"}
+    write_view(study / "RMLO", breast("right", (90, 70)), "R", "MLO", **raw)
     commands.show_mammograms(viewer, study)
     assert [layer.name for layer in viewer.layers] == ["RCC", "LCC", "RMLO", "LMLO"]
     assert viewer.canvas.overlays.scale_bar.visible
     assert viewer.canvas.overlays.text.text == "mm at detector"
-    assert ["modality CT" in line for line in told] == [True]
+    assert len(told) == 2
+    assert "modality CT" in told[0]
+    assert "RMLO is raw data" in told[1]
     shot = viewer.screenshot(canvas_only=True, flash=False)[..., 0].astype(float)
     middle = shot.shape[1] // 2
     near, far = (

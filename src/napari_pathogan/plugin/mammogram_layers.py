@@ -132,6 +132,11 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
             show_info(
                 f"{one.name} does not say how many mm a pixel spans, so it is shown in pixels"
             )
+        if one.metadata.get("intent") == "for processing":
+            show_info(
+                f"{one.name} is raw data of the detector (FOR PROCESSING), on which models see "
+                "little: choose the view FOR PRESENTATION if there is one"
+            )
 
 
 def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
