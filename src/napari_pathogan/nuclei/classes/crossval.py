@@ -7,7 +7,7 @@ images it was fitted to), and score them (on the others).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ def learn(
     done = assemble(finished.result, config, nuclei.mpp, device, temperature)
     data = data or TrainingData(name="nuclei", terms="not stated")
     data = data.model_copy(update={"patients": nuclei.names, "n_images": len(nuclei.names)})
-    update = {
+    update: dict[str, Any] = {
         "name": name or run.path.name,
         "title": f"InfoGAN of {config.classes} classes of nuclei, {data.n_images} images",
         "training_data": (data,),
