@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_pathogan.masses.blending.network import PATCH_PX, STRIDE, Discriminator, Generator
+from napari_pathogan.masses.blending.network import (
+    PATCH_PX,
+    STRIDE,
+    Discriminator,
+    Generator,
+    membrane,
+)
 
 
 @pytest.fixture
@@ -47,6 +53,24 @@ def test_the_judge_is_as_the_paper_has_it():
 def test_the_generator_begins_with_the_pasted_image(inputs):
     x, pasted, w = inputs
     torch.testing.assert_close(Generator(4)(x, pasted, w), pasted)
+
+
+def test_levels_are_met_around_the_border(inputs):
+    """A lesion from another level, and a slope across it, come out as the tissue around."""
+    x, _, w = inputs
+    slope = torch.linspace(0, 0.2, 48).expand_as(x)
+    x = 0.4 + slope
+    e = torch.full_like(x, 0.7)
+    e[..., 27:33, 21:27] += 0.1
+    pasted = torch.where(w > 0, e, x)
+    made = Generator(4, membrane=True)(x, pasted, w)
+    torch.testing.assert_close(made[w == 0], x[w == 0])
+    rim = (w > 0) & (torch.nn.functional.avg_pool2d(w, 3, 1, 1) < 1)
+    assert (made - x)[rim].abs().max() < 0.03
+    lifted = (made - x)[..., 27:33, 21:27]
+    assert 0.08 < lifted.mean().item() < 0.12
+    same = membrane(x, torch.where(w > 0, x - 0.3, x), w)
+    torch.testing.assert_close(same[w > 0], torch.full_like(same[w > 0], 0.3))
 
 
 def test_each_input_counts(inputs):

@@ -88,7 +88,7 @@ def test_one_level_is_the_papers_loss_and_more_see_what_is_wide(material):
 
 def test_a_few_stages_are_learned(material, tiny):
     """The seamless loss falls towards Poisson's, which is the least; the background stays."""
-    trainer = Trainer(material, replace(tiny, width=8, lr=5e-3, levels=1), CPU)
+    trainer = Trainer(material, replace(tiny, width=8, lr=5e-3, levels=1, membrane=False), CPU)
     rng = np.random.default_rng(1)
     stages = [material.stage(rng, 64, 0.75, 1.33) for _ in range(2)]
     real = np.stack([material.real(rng, 64) for _ in stages])
@@ -99,7 +99,7 @@ def test_a_few_stages_are_learned(material, tiny):
     best = seamless_loss(trainer.config.unit * torch.from_numpy(least)[:, None], guidance(x, e), w)
     losses = [trainer.step(batch, 0) for _ in range(40)]
     first, end = (float(one["seamless"] - best) for one in (losses[0], losses[-1]))
-    assert 0 < end < 0.3 * first
+    assert 0 < end < 0.5 * first
     assert float(losses[-1]["background"]) < 0.1
 
 

@@ -159,7 +159,7 @@ def save(
         title=f"Masses grown in healthy breasts ({what}), {len(data.patients)} patients: synthetic",
         task=TASK,
         architecture=ARCHITECTURE,
-        arguments={"width": config.width},
+        arguments={"width": config.width, "membrane": config.membrane},
         patch_px=config.crop,
         training_data=(data,),
         recipe=config.to_json(),

@@ -7,11 +7,13 @@ not on how large a crop is.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 from torch import nn
 
 STRIDE = 16  # sides of what the generator sees are multiples of it
 PATCH_PX = 16  # receptive field of the discriminator
 _DEPTH = 4
+_CELL_PX = 4  # of the grid on which levels are carried inwards
 _GAIN = 4.0  # tissue differs by far less than 0..1
 _FINE_GAIN = 16.0  # and its texture by less still
 
@@ -32,10 +34,14 @@ class Generator(nn.Module):
     ----------
     width
         Channels at full size; twice as many at each of the first two halvings, then no more.
+    membrane
+        Whether it begins with the pasted image after its level was met around the border
+        (:func:`membrane`), so that what is left to learn is near and not far.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, *, membrane: bool = False) -> None:
         super().__init__()
+        self.membrane = membrane
         channels = [width * min(2**i, 4) for i in range(_DEPTH + 1)]
         self.down = nn.ModuleList(map(_conv, [3, *channels[:-1]], channels))
         self.bottom = nn.Sequential(*(_conv(channels[-1], channels[-1]) for _ in range(2)))
@@ -62,7 +68,27 @@ class Generator(nn.Module):
             h = up(torch.cat([self.larger(narrow(h)), skip], 1))
             added = self.larger(added) + adds(h)
         inside, everywhere = added.split(1, 1)
+        if self.membrane:
+            inside = inside + membrane(x, pasted, w)
         return pasted + w * inside + everywhere  # type: ignore[no-any-return]
+
+
+def membrane(x: torch.Tensor, pasted: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """How far X lies above the pasted image along the region's border, carried inwards smoothly.
+
+    Inverse distances weigh what the border says. (N, 1, H, W) each, H and W multiples of 4.
+    """
+    border = w - (1 - F.max_pool2d(1 - w, 3, 1, 1))
+    known, apart = (F.avg_pool2d(part, _CELL_PX) for part in (border, border * (x - pasted)))
+    height, width = known.shape[2:]
+    y = torch.arange(1 - height, height, device=x.device, dtype=x.dtype)[:, None]
+    z = torch.arange(1 - width, width, device=x.device, dtype=x.dtype)
+    nearness = ((y.square() + z.square() + 1) ** -1.5)[None, None]
+    around = (height - 1, width - 1)
+    known, apart = (F.conv2d(part, nearness, padding=around) for part in (known, apart))
+    return F.interpolate(
+        apart / known.clamp(min=1e-6), scale_factor=_CELL_PX, mode="bilinear", align_corners=False
+    )
 
 
 class Discriminator(nn.Module):

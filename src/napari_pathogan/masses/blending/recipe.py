@@ -19,6 +19,8 @@ class TrainConfig:
         takes the lesion's place and the prior loss is left out.
     width, judge
         Channels of the generator and of the discriminator at full size.
+    membrane
+        Whether the generator begins with levels met (see :class:`.network.Generator`).
     seed, epochs, steps, batch
         As usual; an epoch is so many steps.
     crop
@@ -44,12 +46,13 @@ class TrainConfig:
     method: Arm = "blending"
     width: int = 16
     judge: int = 12
+    membrane: bool = True
     seed: int = 0
     epochs: int = 6
     steps: int = 60
     batch: int = 3
     crop: int = 128
-    lr: float = 3e-3
+    lr: float = 2e-3
     lr_judge: float = 1e-3
     betas: tuple[float, float] = (0.5, 0.999)
     clip: float = 1.0

@@ -43,7 +43,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.device, self.material = config, device, material
         self.epoch, self.steps = 0, config.steps
-        self.g = Generator(config.width).to(device.torch)
+        self.g = Generator(config.width, membrane=config.membrane).to(device.torch)
         self.d = Discriminator(config.judge).to(device.torch)
         for network in (self.g, self.d):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -113,7 +113,7 @@ class Trainer:
 
     def trained(self) -> Generator:
         """The (averaged) generator, on the CPU, ready to apply."""
-        network = Generator(self.config.width)
+        network = Generator(self.config.width, membrane=self.config.membrane)
         network.load_state_dict(self.ema.shadow if self.config.ema else self.g.state_dict())
         return network.eval().requires_grad_(requires_grad=False)
 
