@@ -17,7 +17,14 @@ from napari_pathogan.masses.data import MassImage, write_mass_folder
 from napari_pathogan.plugin import dock as docks
 from napari_pathogan.plugin import masses_widget
 from napari_pathogan.plugin.blending_events import WAYS
-from napari_pathogan.plugin.blending_widget import FOLDER, HINT, LOSSES, MARKED, BlendingDock
+from napari_pathogan.plugin.blending_widget import (
+    FOLDER,
+    HINT,
+    LOSSES,
+    MARKED,
+    SAMPLE,
+    BlendingDock,
+)
 from napari_pathogan.plugin.mammogram_layers import study_layers
 from napari_pathogan.plugin.masses_widget import MassesDock
 from napari_pathogan.slides.mammogram import MammogramStudy, open_mammogram
@@ -171,6 +178,13 @@ def test_masses_that_the_other_dock_shows_can_be_grown(opened, hung, viewer, qtb
     assert lesion.name == "RCC, mass 1"
     assert lesion.mask.sum() == pytest.approx(np.pi * 20**2, rel=0.03)
     masses.release()
+
+
+def test_the_sample_has_lesions_too(opened, qtbot):
+    assert opened.source.currentText() == FOLDER
+    opened.offer_lesions(SAMPLE)
+    qtbot.waitUntil(lambda: len(opened.shelf.lesions) == 4, timeout=30_000)
+    assert opened.source.currentText() == SAMPLE
 
 
 def test_what_is_saved_is_synthetic_and_ready_to_train_on(opened, hung, qtbot, tmp_path):

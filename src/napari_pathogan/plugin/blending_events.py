@@ -91,19 +91,25 @@ def blend_events(
 
 
 def lesions_of_folder(folder: Path) -> Iterator[Event]:
-    """Cut out the masses of a folder, of boxes or of reviewed images; finishes with a list."""
+    """Cut out the masses of a folder, of boxes or of reviewed images; finishes with a list.
+
+    Those of real images, unless all are synthetic, as in the sample study.
+    """
     yield Progress(0, 0, "reading the folder")
     from napari_pathogan.masses.annotated import read_training_folder  # noqa: PLC0415
-    from napari_pathogan.masses.blending.lesions import lesions  # noqa: PLC0415
+    from napari_pathogan.masses.blending.lesions import cut  # noqa: PLC0415
+    from napari_pathogan.masses.data import need_masses  # noqa: PLC0415
 
     read = read_training_folder(folder)
-    real = np.flatnonzero((read.n_masses > 0) & ~read.synthetic)
-    if not len(real):
-        lesions(read)  # says what is missing
+    need_masses(read)
     found: list[Lesion] = []
-    for done, index in enumerate(real):
-        yield Progress(done, len(real), "cutting out masses")
-        found += lesions(read.subset([int(index)]))
+    real = np.flatnonzero((read.n_masses > 0) & ~read.synthetic)
+    chosen = (real if len(real) else np.flatnonzero(read.n_masses)).tolist()
+    for done, index in enumerate(chosen):
+        yield Progress(done, len(chosen), "cutting out masses")
+        image, name = read.image(index), read.files[index].stem
+        for number, mask in enumerate(read.mask(index), 1):
+            found.append(cut(image, mask, name=f"{name}, mass {number}"))
         if len(found) >= MOST_LESIONS:
             break
     yield Finished(found[:MOST_LESIONS])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
 from napari_pathogan.plugin.blending_events import WAYS
 from napari_pathogan.plugin.layers import place
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.blending_events import Grown
 
 LOSS_COLOURS = "magma"
+DRAWN_MS = 200  # the canvas has been drawn by then
 _TOP = 99.5  # percentile of a loss that is shown brightest
 
 
@@ -112,13 +115,24 @@ class BlendLayers:
             self._overlay()
 
     def remove(self) -> None:
-        """Take the layers out of the viewer, which is then as it was."""
+        """Take the layers out of the viewer, which is then as it was.
+
+        They are drawn once more before, unseen: vispy 0.17 with Mesa may crash when a hidden image
+        is removed.
+        """
         self.show_beside(False)
-        for layer in self.all:
-            self.viewer.layers.remove(layer)
         self._grown = None
+        for layer in self.all:
+            layer.opacity, layer.visible = 0, True
+        QTimer.singleShot(DRAWN_MS, partial(self._take_out, self.all))
+        self.images, self.losses = {}, {}
 
     # how
+
+    def _take_out(self, layers: list[Image]) -> None:
+        for layer in layers:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
 
     def _overlay(self) -> None:
         """Over the image, show the blended one alone."""

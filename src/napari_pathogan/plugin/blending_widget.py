@@ -23,7 +23,7 @@ from napari_pathogan.plugin.blending_layers import BlendLayers
 from napari_pathogan.plugin.blending_lesions import LesionShelf
 from napari_pathogan.plugin.clicks import Clicks
 from napari_pathogan.plugin.dock import Dock
-from napari_pathogan.plugin.form import beside, combo
+from napari_pathogan.plugin.form import beside, combo, keep_lines
 from napari_pathogan.plugin.mammogram_layers import mammogram_of
 from napari_pathogan.plugin.mammogram_subject import MAMMOGRAM
 
@@ -80,6 +80,7 @@ class BlendingDock(Dock):
         self.form.add_row("Size", beside(self.percent, self.percent_text))
         self.form.add_row("Turn", beside(self.degrees, self.degrees_text))
         self.form.add_run()
+        keep_lines(self.form.result, 3)
         self.loss = combo("Where the prior losses of the network are large (bright)")
         self.loss.addItems(list(LOSSES))
         self.loss.currentTextChanged.connect(self._loss_chosen)

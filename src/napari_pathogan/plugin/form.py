@@ -279,6 +279,12 @@ def beside(*widgets: QWidget, wide: int = 0) -> QWidget:
     return box
 
 
+def keep_lines(text: QLabel, lines: int) -> None:
+    """Keep the room of some lines, so that nothing moves or is squeezed when they come."""
+    text.setMinimumHeight(lines * text.fontMetrics().lineSpacing())
+    text.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+
 def keep_place(widget: QWidget) -> None:
     """Keep a widget's room while it is hidden, so that nothing jumps."""
     policy = widget.sizePolicy()

@@ -18,7 +18,7 @@ from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.clicks import Clicks
 from napari_pathogan.plugin.dock import Dock
-from napari_pathogan.plugin.form import beside, label
+from napari_pathogan.plugin.form import beside, keep_lines, label
 from napari_pathogan.plugin.mammogram_layers import mammogram_of
 from napari_pathogan.plugin.mammogram_subject import ALL_VIEWS, MAMMOGRAM
 from napari_pathogan.plugin.masses_events import masses_events
@@ -83,6 +83,8 @@ class MassesDock(Dock):
         self.form.add_row("Threshold", beside(self.threshold, self.value))
         self.form.add_line(self.meaning)
         self.form.add_run()
+        keep_lines(self.meaning, 2)
+        keep_lines(self.form.result, 2)
         self.table = FindingsTable()
         self.form.add_line(self.table)
         self._build_decisions()
