@@ -178,10 +178,18 @@ def test_upside_down_it_finds_the_same():
 
 
 def test_what_several_scales_show_is_laid_on_one():
-    """A stand-in finds the bright square at every scale; joined it is where it is in the frame."""
+    """A stand-in finds the bright square at two scales of three; joined it is where it is."""
 
     def finds(images):
         (image,) = images
+        if image.shape[1] > 96:
+            return [
+                {
+                    "boxes": torch.zeros(0, 4),
+                    "scores": torch.zeros(0),
+                    "masks": torch.zeros(0, 1, *image.shape[1:]),
+                }
+            ]
         rows, columns = (torch.nonzero(image[0].amax(axis) > 0.5).flatten() for axis in (1, 0))
         ends = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
         boxes = torch.tensor([[float(end) for end in ends]])
@@ -198,9 +206,25 @@ def test_what_several_scales_show_is_laid_on_one():
     found = looked(network, frame, choose_device("cpu"), Views(2, (0.75, 1.0, 1.25)))
 
     np.testing.assert_allclose(found.boxes, [[20, 30, 40, 54]], atol=1)
-    np.testing.assert_allclose(found.scores, [0.8], rtol=1e-5)
+    np.testing.assert_allclose(found.scores, [0.8 * 2 / 3], rtol=1e-5)
     (contour,) = found.contours
     np.testing.assert_allclose([contour.min(0), contour.max(0)], [[30, 20], [54, 40]], atol=1)
+
+
+def test_nothing_is_found_where_nothing_is():
+    network = slim(8)
+    nothing = {
+        "boxes": torch.zeros(0, 4),
+        "scores": torch.zeros(0),
+        "masks": torch.zeros(0, 1, 1, 1),
+    }
+    network.forward = lambda images: [nothing]
+    frame = Frame(np.zeros((64, 40), np.float32), (0, 0, 64, 40), mirrored=False)
+
+    found = looked(network, frame, choose_device("cpu"), Views())
+
+    assert [len(part) for part in found] == [0, 0, 0]
+    assert found.boxes.shape == (0, 4)
 
 
 def test_what_is_found_in_the_padding_alone_is_nothing():

@@ -176,14 +176,17 @@ def looked(network: MaskRCNN, frame: Frame, device: Device, views: Views) -> Fou
             boxes[:, [1, 3]] = size[0] - boxes[:, [3, 1]]
             masks = masks.flip(2)
         boxes *= torch.tensor([width / size[1], height / size[0]]).repeat(2)
-        if len(masks) and scale != 1:
-            masks = F.interpolate(masks, (height, width), mode="bilinear")
+        if not len(masks):  # nothing found, so there is nothing to resize
+            continue
+        masks = F.interpolate(masks, (height, width), mode="bilinear")
         parts.append((boxes, found["scores"].float().cpu(), masks[:, 0]))
+    if not parts:
+        return NOTHING
     boxes, scores, masks = (torch.cat(each) for each in zip(*parts, strict=True))
     boxes[:, 0::2].clamp_(0, width)
     boxes[:, 1::2].clamp_(0, height)
     there = (boxes[:, 2:] > boxes[:, :2]).all(1)  # not in the padding alone
-    return _joined(boxes[there], scores[there], masks[there], len(parts))
+    return _joined(boxes[there], scores[there], masks[there], views.flips * len(views.scales))
 
 
 def _joined(boxes: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, views: int) -> Found:
