@@ -62,7 +62,7 @@ class View:
 STUDY = (
     View("R", "CC", 11, Mass(322, 236, 39, 22)),
     View("L", "CC", 12, Mass(520, 250, 32, 0)),
-    View("R", "MLO", 13, Mass(390, 232, 39, 22)),
+    View("R", "MLO", 19, Mass(390, 232, 39, 22)),
     View("L", "MLO", 14, Mass(536, 214, 32, 0)),
 )
 
