@@ -174,7 +174,7 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     assert texts(dock)[0][3] == "accepted"
     kept = read(beside(study[0]))
     assert kept.decisions == (Decision.ACCEPTED,)  # what the threshold hides is not kept
-    assert dock.form.status.text() == "Kept with the image"
+    assert dock.form.status.text() == "Kept beside the image"
     dock.table.selectRow(1)
     dock.reject.click()
     assert read(beside(study[2])).decisions == (Decision.REJECTED,)

@@ -33,6 +33,7 @@ from napari_pathogan.plugin.masses_words import (
     summary,
     usual_threshold,
 )
+from napari_pathogan.plugin.settings import data_folder
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -305,7 +306,10 @@ class MassesDock(Dock):
         except PathoganError as error:
             show_error(str(error))
         else:
-            self.form.status.setText("Kept with the image")
+            elsewhere = data_folder() in path.parents
+            self.form.status.setText(
+                "Kept in PathoGAN's data folder" if elsewhere else "Kept beside the image"
+            )
             self.form.status.setToolTip(str(path))
         self.show_findings()
 

@@ -1,0 +1,46 @@
+"""What the Mammogram masses dock runs, with a small network that has learned nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from masses_standin import FROC, MM, SHAPE, view
+
+from napari_pathogan.engine.events import Finished, Progress
+from napari_pathogan.engine.models import ModelCard, read_card
+from napari_pathogan.masses.froc import Froc
+from napari_pathogan.masses.model import Views, save
+from napari_pathogan.masses.network import slim
+from napari_pathogan.plugin.masses_events import masses_events
+from napari_pathogan.plugin.masses_words import meaning, usual_threshold
+from napari_pathogan.slides.mammogram import Mammogram
+
+
+def test_a_saved_model_looks_at_each_view(tmp_path):
+    torch.manual_seed(0)
+    small = {"width": 4, "fpn": 8, "head": 8}
+    card = ModelCard(
+        name="small", title="", task="masses", architecture="maskrcnn-slim", arguments=small
+    )
+    save(
+        tmp_path / "small", card, slim(**small), froc=Froc.from_json(FROC), threshold=0.25,
+        long_side=96, calibration=(1.0, 0.0), views=Views(1, (1.0,)),
+    )  # fmt: skip
+    views = [Mammogram(name, view(name)).with_spacing(MM) for name in ("RCC", "LCC")]
+    *events, last = masses_events(views, tmp_path / "small")
+    assert isinstance(last, Finished)
+    assert [found.name for found in last.result] == ["RCC", "LCC"]
+    for found in last.result:
+        assert found.shape == SHAPE
+        assert found.threshold == 0.25
+        assert found.model == "small"
+        assert (found.boxes >= 0).all()
+        assert (found.boxes[:, 2:] <= np.array(SHAPE[::-1])).all()
+        assert found.spacing == "user"
+    said = [event.what for event in events if isinstance(event, Progress)]
+    assert said[0] == "loading the model"
+    assert "looking at RCC" in said
+    kept = read_card(tmp_path / "small")
+    assert usual_threshold(kept) == 0.25
+    assert meaning(kept, 0.25) == "Finds 70 % of masses, with 0.50 false marks per image"
+    assert "does not say" in meaning(card, 0.25)
