@@ -18,7 +18,7 @@ from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
-from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.runs import RunFolder, load_state
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.errors import DataFolderError
@@ -167,6 +167,8 @@ def _procedural(config: TrainConfig, run: RunFolder, device: str) -> Generator[E
     own = replace(config, arm="real", epochs=config.procedural_epochs, procedural_epochs=0)
     part = RunFolder(run.path / "procedural")
     part.start(own.to_json(), resume=True)
+    if part.checkpoint.exists() and load_state(part.checkpoint)["epoch"] == own.epochs:
+        return _Begin(common=part.path)
     height, width = config.crop
     size = height + _ROOM_PX, width + _ROOM_PX
     yield Progress(0, config.procedural_epochs, "drawing breasts made of noise")
