@@ -23,10 +23,10 @@ display:
 demo: env display
 	$(WINDOW) $(PYTHON) -m napari_pathogan.plugin.demo $(SHOT)
 
-# In two processes, each with a display of its own (pytest-xvfb). Compiled modules are kept: tests
-# start some sixty Pythons, and to compile torch takes each of them longer than the test.
+# WORKERS=2: in two processes. Each has a display of its own (pytest-xvfb). Compiled modules are
+# kept: tests start some sixty Pythons, and compiling torch takes each of them longer than the test.
 test: env display
-	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile) $(ARGS)
 
 lint: env
 	.venv/bin/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 # One core a process, also in those that tests start: the suite runs in several, and where more
 # threads than cores share a small network, each waits for the slowest at every layer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Windows and training share a process here, in any order: see plugin/beside_opengl.py.
+sys.modules.setdefault("triton", None)
 
 
 @pytest.fixture(scope="session")
