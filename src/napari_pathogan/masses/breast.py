@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.measure import block_reduce, label
-from skimage.transform import resize
+from skimage.measure import block_reduce
 
 from napari_pathogan.errors import PathoganError
 
@@ -59,23 +58,22 @@ def breast(image: np.ndarray) -> Breast:
         msg = f"a mammogram is one grey image, got an array of shape {image.shape}"
         raise NoBreastError(msg)
     factor = max(1, round(max(image.shape) / _SIDE_PX))
-    small = np.sqrt(np.clip(block_reduce(image, factor, np.mean), 0, 1))
+    coarse = block_reduce(image, factor, np.mean)  # type: ignore[no-untyped-call]
+    small = np.sqrt(np.clip(coarse, 0, 1))
     small = ndimage.gaussian_filter(small, 1)
     if np.ptp(small) < _DARKEST:
         msg = "the image shows no breast: it is of one grey"
         raise NoBreastError(msg)
     # the skin line is far darker than what lies behind it, so half of Otsu's threshold
     air = float(np.percentile(small, 1))
-    bright = small > air + (threshold_otsu(small) - air) / 2
-    pieces = label(bright, connectivity=1)
+    between = float(threshold_otsu(small))  # type: ignore[no-untyped-call]
+    pieces, _ = ndimage.label(small > air + (between - air) / 2)
     sizes = np.bincount(pieces.ravel())[1:]
     if not len(sizes) or sizes.max() < _SMALLEST * small.size:
         msg = "the image shows no breast: nothing bright in it is large enough"
         raise NoBreastError(msg)
-    coarse = ndimage.binary_fill_holes(pieces == 1 + sizes.argmax())
-    mask = resize(coarse, np.multiply(coarse.shape, factor), order=0)[
-        : image.shape[0], : image.shape[1]
-    ]
+    filled = ndimage.binary_fill_holes(pieces == 1 + sizes.argmax())
+    mask = filled.repeat(factor, 0).repeat(factor, 1)[: image.shape[0], : image.shape[1]]
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     margin = round(_MARGIN * max(image.shape))
     box = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TASK = "masses"
 _STRIDE = 32  # of the coarsest level; images are padded to its multiples
-_SAME = 0.3  # IoU from which findings of two views are one
+_SAME = 0.4  # IoU from which findings of two views are one
 _SURE = 1e-6  # scores are kept off 0 and 1, where a logit ends
 _AROUND = 3  # px around a box in which its outline is looked for
 _SMOOTH_PX = 0.25  # how far an outline's corners may lie off the mask's
@@ -50,7 +50,7 @@ class Views(NamedTuple):
     """How often a breast is looked at: upright and (with 2 flips) upside down, at each scale."""
 
     flips: int = 2
-    scales: tuple[float, ...] = (0.83, 1.0, 1.17)
+    scales: tuple[float, ...] = (0.75, 1.0, 1.33)
 
 
 ALL = Views()
