@@ -20,6 +20,7 @@ from napari_pathogan.plugin.mammogram_layers import study_layers
 from napari_pathogan.plugin.mammogram_subject import THIS_VIEW
 from napari_pathogan.plugin.masses_exports import MassExport
 from napari_pathogan.plugin.masses_widget import MassesDock
+from napari_pathogan.plugin.masses_words import to_slider
 from napari_pathogan.slides.mammogram import MammogramStudy, open_mammogram
 
 pytestmark = pytest.mark.gui
@@ -123,14 +124,14 @@ def test_a_study_shows_masses_with_scores_and_sizes(opened, qtbot, viewer, stand
 
 def test_the_threshold_says_what_it_means_and_moves_what_is_shown(done, qtbot, viewer):
     dock = done
-    dock.threshold.setValue(20)
+    dock.threshold.setValue(to_slider(0.2))
     qtbot.waitUntil(lambda: len(dock.table.rows) == 3, timeout=3000)
     assert dock.value.text() == "20 %"
     assert len(viewer.layers["Masses (RCC)"].data) == 2
-    dock.threshold.setValue(10)
+    dock.threshold.setValue(to_slider(0.09))
     qtbot.waitUntil(lambda: "90 %" in dock.meaning.text(), timeout=3000)
     assert "2.00 false marks" in dock.meaning.text()
-    dock.threshold.setValue(95)
+    dock.threshold.setValue(to_slider(0.95))
     qtbot.waitUntil(lambda: not dock.table.rows, timeout=3000)
     assert len(viewer.layers["Masses (RCC)"].data) == 0
     assert "Finds 0 % of masses" in dock.meaning.text()
@@ -275,7 +276,7 @@ def test_cancel_and_errors_leave_the_viewer_as_it_was(opened, qtbot, viewer, sta
 
 def test_exports_leave_out_what_was_rejected(done, qtbot, viewer, tmp_path, told):
     dock = done
-    dock.threshold.setValue(20)
+    dock.threshold.setValue(to_slider(0.2))
     qtbot.waitUntil(lambda: len(dock.table.rows) == 3, timeout=3000)
     dock.table.selectRow(0)
     dock.decide(Decision.REJECTED)

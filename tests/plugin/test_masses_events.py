@@ -12,7 +12,14 @@ from napari_pathogan.masses.froc import Froc
 from napari_pathogan.masses.model import Views, save
 from napari_pathogan.masses.network import slim
 from napari_pathogan.plugin.masses_events import masses_events
-from napari_pathogan.plugin.masses_words import meaning, usual_threshold
+from napari_pathogan.plugin.masses_words import (
+    POSITIONS,
+    from_slider,
+    meaning,
+    percent,
+    to_slider,
+    usual_threshold,
+)
 from napari_pathogan.slides.mammogram import Mammogram
 
 
@@ -44,3 +51,15 @@ def test_a_saved_model_looks_at_each_view(tmp_path):
     assert usual_threshold(kept) == 0.25
     assert meaning(kept, 0.25) == "Finds 70 % of masses, with 0.50 false marks per image"
     assert "does not say" in meaning(card, 0.25)
+
+
+def test_the_slider_is_fine_where_scores_are_low():
+    thresholds = [from_slider(position) for position in range(POSITIONS + 1)]
+    assert thresholds[0] < 0.0011
+    assert thresholds[-1] > 0.998
+    assert np.diff(thresholds).min() > 0
+    assert np.diff([t for t in thresholds if t < 0.06]).max() < 0.002
+    assert [to_slider(threshold) for threshold in thresholds] == list(range(POSITIONS + 1))
+    assert (to_slider(0), to_slider(1)) == (0, POSITIONS)
+    texts = [percent(share) for share in (1, 0.874, 0.0996, 0.0576, 0.0035)]
+    assert texts == ["100 %", "87 %", "10 %", "5.8 %", "0.35 %"]

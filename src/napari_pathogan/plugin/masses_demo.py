@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.blending_widget import BlendingDock
     from napari_pathogan.plugin.masses_widget import MassesDock
 
-PLACE = (0.62, 0.42)  # in the right CC view, of its height and width: tissue without a mass
+PLACE = (0.6, 0.72)  # in the right CC view, of its height and width: tissue without a mass
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,10 +27,14 @@ from napari_pathogan.plugin.masses_layers import MassLayers
 from napari_pathogan.plugin.masses_reviews import Reviews
 from napari_pathogan.plugin.masses_table import FindingsTable, Row
 from napari_pathogan.plugin.masses_words import (
+    POSITIONS,
+    from_slider,
     meaning,
+    percent,
     score_text,
     size_text,
     summary,
+    to_slider,
     usual_threshold,
 )
 from napari_pathogan.plugin.settings import data_folder
@@ -75,10 +79,11 @@ class MassesDock(Dock):
     def build(self) -> None:
         """Add the task's own rows: threshold, list, decisions, export."""
         self.threshold = QSlider(Qt.Orientation.Horizontal)
-        self.threshold.setRange(1, 99)
+        self.threshold.setRange(0, POSITIONS)
         self.threshold.setToolTip("Findings that score at least this much are shown")
         self.threshold.valueChanged.connect(self._threshold_moved)
-        self.value = QLabel("50 %")
+        self.value = QLabel()
+        self.value.setMinimumWidth(44)
         self.meaning = label("")
         self.meaning.setToolTip("Measured on patients that the model had not seen")
         self.form.add_row("Threshold", beside(self.threshold, self.value))
@@ -336,17 +341,17 @@ class MassesDock(Dock):
 
     def _set_threshold(self, threshold: float) -> None:
         self.threshold.blockSignals(True)
-        self.threshold.setValue(round(100 * threshold))
+        self.threshold.setValue(to_slider(threshold))
         self.threshold.blockSignals(False)
-        self._say_threshold()
+        self._say_threshold(threshold)
 
-    def _say_threshold(self) -> None:
-        self.reviews.threshold = self.threshold.value() / 100
-        self.value.setText(f"{self.threshold.value()} %")
+    def _say_threshold(self, threshold: float) -> None:
+        self.reviews.threshold = threshold
+        self.value.setText(percent(threshold))
 
-    def _threshold_moved(self) -> None:
+    def _threshold_moved(self, position: int) -> None:
         self._threshold_chosen = True
-        self._say_threshold()
+        self._say_threshold(from_slider(position))
         self._live.start()
 
     def _ask_export(self, kind: MassExport, _checked: object = None) -> None:

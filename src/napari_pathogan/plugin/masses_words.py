@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from napari_pathogan.masses.froc import Froc
@@ -13,6 +14,25 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.review import Review
 
 DEFAULT_THRESHOLD = 0.5
+POSITIONS = 400  # of the threshold's slider
+_LOGIT = 6.9  # of 0.999: where the slider ends, and of 0.001, where it begins
+
+
+def from_slider(position: int) -> float:
+    """The threshold of a slider's position: even steps of its logit, finer where scores are low."""
+    return 1 / (1 + math.exp(-_LOGIT * (2 * position / POSITIONS - 1)))
+
+
+def to_slider(threshold: float) -> int:
+    """The position nearest to a threshold."""
+    inside = min(max(threshold, from_slider(0)), from_slider(POSITIONS))
+    return round(POSITIONS * (math.log(inside / (1 - inside)) / _LOGIT + 1) / 2)
+
+
+def percent(share: float) -> str:
+    """``87 %``, ``5.8 %``, ``0.35 %``."""
+    digits = 0 if share >= 0.0995 else 1 if share >= 0.00995 else 2
+    return f"{100 * share:.{digits}f} %"
 
 
 def usual_threshold(card: ModelCard) -> float:
@@ -48,7 +68,7 @@ def score_text(review: Review, index: int) -> str:
     """``87 %``; ``drawn`` where a reader has outlined it."""
     if review.decisions[index] is Decision.DRAWN:
         return "drawn"
-    return f"{100 * review.found.scores[index]:.0f} %"
+    return percent(float(review.found.scores[index]))
 
 
 def label_text(review: Review, index: int) -> str:
