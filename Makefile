@@ -23,8 +23,9 @@ display:
 demo: env display
 	$(WINDOW) $(PYTHON) -m napari_pathogan.plugin.demo $(SHOT)
 
-# WORKERS=2: in two processes. Each has a display of its own (pytest-xvfb). Compiled modules are
-# kept: tests start some sixty Pythons, and compiling torch takes each of them longer than the test.
+# In two processes, each with a display of its own (pytest-xvfb); WORKERS= runs it in one. Compiled
+# modules are kept: tests start some sixty Pythons, and compiling torch takes each of them longer than the test.
+WORKERS := 2
 test: env display
 	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile) $(ARGS)
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from masses_standin import SHAPE, MassesStandin, view
 from PIL import Image as Picture
 
-from napari_pathogan.engine.events import Finished
+from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import TrainingData, read_card
 from napari_pathogan.masses.annotated import read_training_folder
 from napari_pathogan.masses.blending.model import save
 from napari_pathogan.masses.blending.network import Generator
 from napari_pathogan.masses.blending.recipe import TrainConfig
 from napari_pathogan.masses.data import MassImage, write_mass_folder
+from napari_pathogan.plugin import blending_widget, masses_widget
 from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin import masses_widget
 from napari_pathogan.plugin.blending_events import WAYS
 from napari_pathogan.plugin.blending_widget import (
     FOLDER,
@@ -101,6 +103,24 @@ def opened(viewer, hung, found, lesions, qtbot):
     dock.offer_lesions(FOLDER, lesions)
     qtbot.waitUntil(lambda: any("one" in lesion.name for lesion in dock.shelf.lesions))
     return dock
+
+
+def test_lesions_asked_for_last_stay(opened, lesions, qtbot, monkeypatch):
+    """A slow folder that was asked for earlier does not take the place of a later one."""
+    whole = blending_widget.lesions_of_folder
+
+    def slow(folder):
+        yield Progress(0, 1)
+        if folder != lesions:
+            time.sleep(0.5)
+        yield from whole(folder)
+
+    monkeypatch.setattr(blending_widget, "lesions_of_folder", slow)
+    opened.offer_lesions(SAMPLE)
+    opened.offer_lesions(FOLDER, lesions)
+    qtbot.wait(2000)
+
+    assert all("one" in lesion.name for lesion in opened.shelf.lesions)
 
 
 def click(dock, image, y, x, qtbot):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.blending.lesions import Lesion
     from napari_pathogan.masses.detections import Detections
     from napari_pathogan.masses.review import Review
+    from napari_pathogan.plugin.running import Run
     from napari_pathogan.plugin.subject import Subject
     from napari_pathogan.slides.mammogram import Mammogram
 
@@ -59,6 +60,7 @@ class BlendingDock(Dock):
         self.grown: Grown | None = None
         self.layers = BlendLayers(napari_viewer)
         self._image: Image | None = None  # in which the lesion was grown
+        self._reading: Run | None = None  # of lesions
         super().__init__(napari_viewer)
 
     def build(self) -> None:
@@ -203,7 +205,9 @@ class BlendingDock(Dock):
             events = lesions_marked(self.marked())
         else:
             events = lesions_of_folder(folder or samples.FOLDER / samples.PHANTOM_STUDY)
-        self.aside(events, self._lesions_came)
+        if self._reading is not None:  # what was asked for last shall not come first
+            self._reading.cancel()
+        self._reading = self.aside(events, self._lesions_came)
 
     def save(self, path: Path) -> None:
         """Save the blended mammogram, in the background."""

@@ -103,8 +103,7 @@ def blend(
     """
     factor = factor_of(normal.shape)
     scale = scale * lesion.scale_in(normal.shape)
-    window = _window(centre, lesion.radius * scale, factor)
-    y0, y1, x0, x1 = window
+    y0, y1, x0, x1 = window = _window(centre, lesion.radius * scale, factor)
     crop = windowed(normal, ((y0, y1), (x0, x1))).astype(np.float32)
     stage = staged(crop, lesion, (centre[0] - y0, centre[1] - x0), scale=scale, angle=angle)
     inside = windowed(np.ones(normal.shape, bool), ((y0, y1), (x0, x1)), outside=False)
