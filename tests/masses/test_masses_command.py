@@ -159,3 +159,31 @@ def test_with_a_network_of_its_own(pathogan, image, tmp_path):
     code, _, err = pathogan("detect", image, "--model", "none")
     assert code == 2
     assert "no masses model 'none'" in err
+
+
+TINY = (
+    "procedural_epochs=0", "width=8", "long_side=96", "crop=[64,64]", "batch=2", "steps=2",
+)  # fmt: skip
+
+
+def test_a_detector_trained_here_is_one_to_detect_with(pathogan, image, tmp_path):
+    folder, run = write(tmp_path / "data"), tmp_path / "run"
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    asked = ("train", folder, "-o", run, "--arm", "real", "--recipe", "quick", *settings)
+    options = ("--epochs", 1, "--folds", 2, "--name", "tiny", "--terms", "none", "--device", "cpu")
+
+    code, said, err = pathogan(*asked, *options, "--events")
+
+    assert (code, err) == (0, "")
+    *_, last = (from_json(line) for line in said.splitlines())
+    assert isinstance(last, Finished)
+    assert last.summary["out_of_fold"]["n_patients"] == 3
+    card = ModelCard.model_validate_json((run / "model" / "model.json").read_text())
+    assert (card.name, card.licence) == ("tiny", "none")
+    assert pathogan("detect", image, "--model", run, "-o", tmp_path / "o.json")[0] == 0
+    code, _, err = pathogan(*asked, *options)
+    assert code == 2
+    assert "--resume" in err
+    assert pathogan(*asked, *options, "--resume")[0] == 0
+    code, _, err = pathogan(*asked, *options, "--resume", "--seed", 3)
+    assert (code, "other settings: seed" in err) == (2, True)

@@ -38,9 +38,12 @@ def detect(  # noqa: PLR0917
         Path | None,
         typer.Option("-o", "--output", help="JSON to write; a folder for several images."),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Table, a row a mass.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Table, a row a mass; a folder for several images.")
+    ] = None,
     sr: Annotated[
-        Path | None, typer.Option(help="DICOM structured report, for DICOM images.")
+        Path | None,
+        typer.Option(help="DICOM structured report of a DICOM image; a folder for several."),
     ] = None,
     model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "masses-inbreast",
     threshold: Annotated[

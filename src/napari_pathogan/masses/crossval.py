@@ -301,6 +301,7 @@ def _card(
         recipe=config.to_json(),
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
         measured_by=f"{how}: out of fold" if done else "",
+        licence=data.terms,
         not_for=(
             "diagnosis, screening or any clinical decision",
             "tomosynthesis, film and specimen images",

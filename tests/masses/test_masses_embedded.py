@@ -1,0 +1,49 @@
+"""The embedded detector: what its card says, and that it finds the phantom's masses."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from napari_pathogan.engine.models import WEIGHTS, zoo
+from napari_pathogan.masses.data import read_mass_folder
+from napari_pathogan.masses.froc import froc
+from napari_pathogan.masses.model import MassModel
+
+
+@pytest.fixture(scope="module")
+def model():
+    return MassModel.load(device="cpu")
+
+
+def test_the_card_says_on_what_terms_and_how_well(model):
+    card = model.card
+    (data,) = card.training_data
+    assert "research use only" in data.terms
+    assert "research use only" in card.licence
+    assert (len(data.patients), data.n_images) == (62, 251)
+    assert card.metrics["tpr_at_0.5"].value >= 0.70
+    assert card.metrics["tpr_at_0.5"].low < card.metrics["tpr_at_0.5"].value
+    assert "out of fold" in card.measured_by
+    assert (zoo() / card.name / WEIGHTS).stat().st_size < 25e6
+
+
+def test_its_curve_agrees_with_its_card(model):
+    """What the dock's slider says at the threshold is what the card says."""
+    tpr, fppi = model.froc.at(model.threshold)
+    assert tpr == pytest.approx(model.card.metrics["tpr_at_threshold"].value, abs=0.02)
+    assert fppi == pytest.approx(model.card.metrics["fppi_at_threshold"].value, abs=0.05)
+
+
+def test_it_finds_the_masses_of_the_phantom_study(model):
+    sample = resources.files("napari_pathogan.plugin") / "sample_data" / "mammogram_phantom"
+    folder = read_mass_folder(sample)
+
+    found = [model.detect(folder.image(i))[:2] for i in range(len(folder))]
+
+    curve = froc(found, folder.boxes)
+    assert len(np.concatenate(folder.boxes)) == 4
+    assert curve.tpr_at(0) == 1  # all four before the first false mark
+    tpr, fppi = curve.at(model.threshold)
+    assert tpr == 1
+    assert fppi <= 0.5
