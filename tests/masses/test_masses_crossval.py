@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from mass_folders import IMAGES, draw, write
 from PIL import Image
+from safetensors.torch import save_file
+from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from napari_pathogan.engine.events import Finished, Progress, Warn
 from napari_pathogan.engine.runs import RunFolder
@@ -185,3 +188,26 @@ def test_masses_are_needed(tmp_path):
         check(read_mass_folder(write(tmp_path / "healthy", healthy)), TINY, 0)
     with pytest.raises(DataFolderError, match="folds"):
         check(read_mass_folder(write(tmp_path / "masses")), TINY, 4)
+    one = {**healthy, "c1.png": IMAGES["c1.png"]}
+    with pytest.raises(DataFolderError, match="one of 3 folds"):
+        check(read_mass_folder(write(tmp_path / "one", one)), TINY, 3)
+
+
+def test_the_papers_detector_learns_from_coco_weights_and_is_read_back(folder, tmp_path):
+    """Its frozen statistics become ordinary ones in the model, which knows nothing of COCO."""
+    coco = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+    save_file(coco.state_dict(), tmp_path / "coco.safetensors")
+    config = replace(
+        RECIPES["paper"], weights=str(tmp_path / "coco.safetensors"),
+        long_side=96, crop=(64, 64), epochs=1, steps=1, heads_epochs=1, upper_epochs=0,
+    )  # fmt: skip
+    run = RunFolder(tmp_path / "run")
+    run.start(config.to_json())
+    list(learn(folder, config, run, device="cpu"))
+
+    model = MassModel.load(run.path, device="cpu")
+
+    name = "backbone.body.layer2.0.conv1.weight"  # the backbone rested
+    kept = coco.state_dict()[name].half().float()
+    torch.testing.assert_close(model.network.state_dict()[name], kept)
+    assert model.detect(folder.image(0)).boxes.shape[1] == 4

@@ -122,6 +122,8 @@ def test_batches_hold_masses_and_synthetic_ones_in_their_shares():
     assert drawn == [40, 40, 40, 80]
     alone = Trainer(examples()[:2], config, choose_device("cpu"))
     assert alone.batches().flatten().bincount().tolist() == [100, 100]
+    made = Trainer(examples()[2:], config, choose_device("cpu"))  # no real mass among them
+    assert made.batches().flatten().bincount().tolist() == [40, 160]
 
 
 def test_the_papers_steps_free_the_backbone_from_above():

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
+from napari_pathogan.cli.options import (
     Device,
     Epochs,
     Events,
     Name,
     Output,
+    RecipeName,
     Resume,
     Seed,
     Settings,
@@ -32,13 +33,6 @@ class Arm(StrEnum):
     blending = "blending"
 
 
-class Recipe(StrEnum):
-    """With which settings."""
-
-    paper = "paper"
-    quick = "quick"
-
-
 def train(  # noqa: PLR0917
     folder: Annotated[Path, typer.Argument(help="images/, images.csv and boxes.csv.")],
     output: Output,
@@ -46,9 +40,9 @@ def train(  # noqa: PLR0917
         Arm, typer.Option(help="Real mammograms alone, or lesions blended into healthy ones too.")
     ] = Arm.blending,
     recipe: Annotated[
-        Recipe,
+        RecipeName,
         typer.Option(help="The paper's ResNet-50, or a slim one that learns on a CPU."),
-    ] = Recipe.paper,
+    ] = RecipeName.paper,
     weights: Annotated[
         str, typer.Option(help="COCO weights as safetensors to begin with.", metavar="FILE")
     ] = "",
@@ -70,6 +64,7 @@ def train(  # noqa: PLR0917
 ) -> None:
     """Train a Mask R-CNN on mammograms with boxes of masses, split by patient."""
     from napari_pathogan.cli.progress import follow
+    from napari_pathogan.cli.show import show
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
@@ -90,8 +85,6 @@ def train(  # noqa: PLR0917
     )
     finished = follow(learning, as_json=events)
     if not events:
-        from rich.console import Console
-
         if finished.result is not None:
-            Console().print(finished.result.table())
+            show(finished.result)
         typer.echo(f"model: {run.model}")

@@ -128,8 +128,8 @@ def check(folder: MassFolder, config: TrainConfig, folds: int, start: str = "") 
     Raises
     ------
     DataFolderError
-        If no image has a mass, there are fewer patients than folds, or ``start`` is no finished
-        run of the same folds.
+        If no image has a mass, there are fewer patients than folds, a fold would learn without a
+        mass, or ``start`` is no finished run of the same folds.
     SettingError
         If the arm or detector has no such name, or crops are no multiples of 32 px.
     """
@@ -142,6 +142,10 @@ def check(folder: MassFolder, config: TrainConfig, folds: int, start: str = "") 
         msg = f"crop={list(config.crop)} are no multiples of {_STRIDE}, the detector's stride"
         raise SettingError(msg)
     fold = _fold(folder, folds)
+    for k in range(folds):
+        if not folder.n_masses[fold != k].any():
+            msg = f"all masses are of the patients of one of {folds} folds; ask for other folds"
+            raise DataFolderError(msg)
     if start:
         _check_same(Path(start), folder, fold)
 

@@ -14,8 +14,7 @@ from skimage.measure import approximate_polygon, find_contours
 from torchvision.ops import box_iou
 
 from napari_pathogan.engine.devices import Device, choose_device, moved
-from napari_pathogan.engine.models import ModelCard, load_model, save_model
-from napari_pathogan.errors import ModelError
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.masses.frame import Frame
 from napari_pathogan.masses.froc import Froc
 from napari_pathogan.masses.network import BUILDERS, CLASSES, inputs
@@ -98,10 +97,8 @@ class MassModel:
             If there is none, or its files don't fit together or are for another task.
         """
         card, weights = load_model(name, TASK)
-        if card.architecture not in BUILDERS:
-            msg = f"model {card.name!r} is a {card.architecture!r}, unknown to this version"
-            raise ModelError(msg)
-        try:
+        where = choose_device(device)
+        with fitting(card, *BUILDERS):
             network = BUILDERS[card.architecture](**card.arguments)
             network.load_state_dict(weights)
             settings = card.settings
@@ -109,16 +106,13 @@ class MassModel:
             return cls(
                 card,
                 network.eval().requires_grad_(requires_grad=False),
-                choose_device(device),
+                where,
                 float(settings["threshold"]),
                 Froc.from_json(settings["froc"]),
                 int(settings["long_side"]),
                 (float(slope), float(offset)),
                 Views(int(settings["flips"]), tuple(settings["scales"])),
             )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
 
     def detect(self, image: np.ndarray) -> Found:
         """Look for masses in a whole mammogram.
@@ -167,6 +161,7 @@ def looked(network: MaskRCNN, frame: Frame, device: Device, views: Views) -> Fou
         size = max(1, round(height * scale)), max(1, round(width * scale))
         shown = F.interpolate(image, size, mode="bilinear", antialias=True)
         shown = shown.flip(2) if flip else shown
+        # with air; left to torchvision it would be grey, which no training image has at its edge
         padded = F.pad(shown, (0, -size[1] % _STRIDE, 0, -size[0] % _STRIDE))
         with device.autocast:
             (found,) = network(inputs(network, padded.to(device.torch)))

@@ -60,7 +60,8 @@ class Trainer:
     def batches(self) -> torch.Tensor:
         """Draw the examples of an epoch: int64 (steps, batch), each of its kind equally often."""
         c, n = self.config, self.steps * self.config.batch
-        share = c.synthetic_share if len(self.pools[1]) else 0.0
+        real, made, _ = (len(pool) for pool in self.pools)
+        share = c.synthetic_share if real and made else float(not real)
         masses = round(n * c.with_mass) if len(self.pools[2]) else n
         counts = (masses - round(masses * share), round(masses * share), n - masses)
         drawn = [shuffled(pool, k) for pool, k in zip(self.pools, counts, strict=True) if k]
