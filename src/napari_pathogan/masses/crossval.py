@@ -110,7 +110,7 @@ def learn(
     network = yield from training.one(run, np.arange(len(folder)), begin, folds)
     model.save(
         run.model,
-        _card(name or run.path.name, config, _described(folder, data), known.report, folds),
+        _card(name or run.path.name, config, folder.described(data), known.report, folds),
         network,
         froc=known.froc,
         threshold=known.threshold,
@@ -282,12 +282,6 @@ def _check_same(begin: Path, folder: MassFolder, fold: np.ndarray) -> None:
         if not part.checkpoint.is_file():
             msg = f"{begin} is no finished run: {part.checkpoint} is missing; resume it first"
             raise DataFolderError(msg)
-
-
-def _described(folder: MassFolder, data: TrainingData | None) -> TrainingData:
-    data = data or TrainingData(name="mammograms with boxes of masses", terms="not stated")
-    patients = tuple(sorted({str(name) for name in folder.patients}))
-    return data.model_copy(update={"patients": patients, "n_images": len(folder)})
 
 
 def _card(

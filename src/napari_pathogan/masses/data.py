@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from napari_pathogan.engine.models import TrainingData
 from napari_pathogan.errors import DataFolderError, OutputError
 from napari_pathogan.files import written
 from napari_pathogan.slides.mammogram import open_mammogram
@@ -75,6 +76,12 @@ class MassFolder:
     def n_masses(self) -> np.ndarray:
         """Int (N,): the number of masses of each image."""
         return np.array([len(own) for own in self.boxes], int)
+
+    def described(self, data: TrainingData | None) -> TrainingData:
+        """What is said of the images on a model's card, with whose and how many they are."""
+        data = data or TrainingData(name="a folder of mammograms", terms="not stated")
+        patients = tuple(sorted({str(name) for name in self.patients}))
+        return data.model_copy(update={"patients": patients, "n_images": len(self)})
 
     def mammogram(self, index: SupportsIndex) -> Mammogram:
         """Open an image with all that its header says.

@@ -135,10 +135,7 @@ def learn(
         else:
             yield event
     assert network is not None, "training ends with Finished"
-    patients = tuple(sorted({str(patient) for patient in folder.patients}))
-    about = data or TrainingData(name="a folder of mammograms", terms="not stated")
-    about = about.model_copy(update={"patients": patients, "n_images": len(folder)})
-    save(run.model, network, config, name=name or run.path.name, data=about)
+    save(run.model, network, config, name=name or run.path.name, data=folder.described(data))
     yield Finished(BlendModel.load(run.model, device), {"model": str(run.model)})
 
 
