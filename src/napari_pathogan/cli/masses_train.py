@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,8 +33,24 @@ class Arm(StrEnum):
     blending = "blending"
 
 
+_Folder = Annotated[
+    Path,
+    typer.Argument(
+        help="images/, images.csv and boxes.csv, or images with reviewed masses beside them."
+    ),
+]
+_Start = Annotated[
+    str,
+    typer.Option(
+        help="Begin with an earlier run of the same folds, or with a model that knows no patient "
+        "of the folds; the detector is the model's.",
+        metavar="RUN|MODEL",
+    ),
+]
+
+
 def train(  # noqa: PLR0917
-    folder: Annotated[Path, typer.Argument(help="images/, images.csv and boxes.csv.")],
+    folder: _Folder,
     output: Output,
     arm: Annotated[
         Arm, typer.Option(help="Real mammograms alone, or lesions blended into healthy ones too.")
@@ -49,9 +65,7 @@ def train(  # noqa: PLR0917
     folds: Annotated[
         int, typer.Option(help="Patient folds to cross-validate; 0: none.", min=0)
     ] = 0,
-    start: Annotated[
-        str, typer.Option(help="Begin with an earlier run of the same folds.", metavar="RUN")
-    ] = "",
+    start: _Start = "",
     epochs: Epochs = None,
     seed: Seed = 0,
     settings: Settings = None,
@@ -71,9 +85,11 @@ def train(  # noqa: PLR0917
     from napari_pathogan.masses.annotated import read_training_folder
     from napari_pathogan.masses.crossval import check, learn
     from napari_pathogan.masses.recipe import RECIPES
+    from napari_pathogan.masses.starts import going_on
 
     config = replace(RECIPES[recipe.value], arm=arm.value, weights=weights, seed=seed)
-    config = adjusted(replace(config, epochs=epochs or config.epochs), settings or ())
+    config = replace(config, epochs=epochs or config.epochs)
+    config = adjusted(going_on(config, start) if start else config, settings or ())
     read = read_training_folder(folder)
     check(read, config, folds, start)
     run = RunFolder(output)

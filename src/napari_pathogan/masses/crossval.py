@@ -34,6 +34,7 @@ from napari_pathogan.masses.network import BUILDERS
 from napari_pathogan.masses.procedural import pictures
 from napari_pathogan.masses.recipe import ARMS, arguments
 from napari_pathogan.masses.scored import SCORED, Scored
+from napari_pathogan.masses.starts import FOLDS, check_start, folds_of, learnt_from, model_of
 from napari_pathogan.masses.train import Example, train
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.recipe import TrainConfig
 
 DEFAULT_FPPI = 0.5  # the operating point that the paper reports
-_FOLDS = "folds.json"
 _PICTURES, _ROOM_PX = 1000, 64  # procedural pictures, and how much larger than crops they are
 _STRIDE = 32  # of the detector's coarsest features
 
@@ -59,6 +59,16 @@ class Known(NamedTuple):
     froc: Froc = Froc(np.zeros(0), np.zeros(0), np.zeros(0))
     calibration: tuple[float, float] = (1.0, 0.0)
     threshold: float = 0.5
+
+    @classmethod
+    def of(cls, card: ModelCard | None) -> Known:
+        """What a model was used to, which stays when it learns on; nothing without a model."""
+        if card is None:
+            return cls()
+        slope, offset = card.settings["calibration"]
+        return cls(
+            calibration=(float(slope), float(offset)), threshold=float(card.settings["threshold"])
+        )
 
 
 def learn(
@@ -80,7 +90,8 @@ def learn(
         First cross-validate over so many patient folds, which gives the model its operating
         point, its FROC curve and the figures on its card. 0: neither.
     start
-        Folder of an earlier run of the same folds, whose detectors to begin with.
+        Folder of an earlier run of the same folds, whose detectors to begin with; or a model that
+        knows no patient of the folds. Its threshold and calibration stay if there are no folds.
     name
         Of the model; the run's folder name by default.
     data
@@ -98,19 +109,19 @@ def learn(
     check(folder, config, folds, start)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     fold = _fold(folder, folds)
-    write_text(run.path / _FOLDS, json.dumps(_folds(folder, fold), indent=1))
+    write_text(run.path / FOLDS, json.dumps(folds_of(folder, fold), indent=1))
     seen = yield from framed(folder, config.long_side)
     training = _Training(folder, seen, config, run, device, folds)
-    begin = _Begin(Path(start) if start else None)
-    if not start and config.procedural_epochs:
-        begin = yield from _procedural(config, run, device)
-    known = Known()
+    begin = yield from _beginning(config, run, start, device)
+    known = Known.of(begin.card)
     if folds:
         known = yield from _cross_validate(training, fold, begin)
     network = yield from training.one(run, np.arange(len(folder)), begin, folds)
+    before = begin.card.training_data if begin.card else ()
+    learnt = learnt_from(before, folder.described(data))
     model.save(
         run.model,
-        _card(name or run.path.name, config, folder.described(data), known.report, folds),
+        _card(name or run.path.name, config, learnt, known.report, folds),
         network,
         froc=known.froc,
         threshold=known.threshold,
@@ -129,7 +140,10 @@ def check(folder: MassFolder, config: TrainConfig, folds: int, start: str = "") 
     ------
     DataFolderError
         If no image has a mass, there are fewer patients than folds, a fold would learn without a
-        mass, or ``start`` is no finished run of the same folds.
+        mass, or ``start`` is no finished run of the same folds, or a model that knows patients of
+        a fold.
+    ModelNotFoundError
+        If ``start`` is neither a run nor a model.
     SettingError
         If the arm or detector has no such name, or crops are no multiples of 32 px.
     """
@@ -147,7 +161,7 @@ def check(folder: MassFolder, config: TrainConfig, folds: int, start: str = "") 
             msg = f"all masses are of the patients of one of {folds} folds; ask for other folds"
             raise DataFolderError(msg)
     if start:
-        _check_same(Path(start), folder, fold)
+        check_start(start, folder, fold)
 
 
 def _fold(folder: MassFolder, folds: int) -> np.ndarray:
@@ -156,14 +170,27 @@ def _fold(folder: MassFolder, folds: int) -> np.ndarray:
 
 
 class _Begin(NamedTuple):
-    """The folder of the run to begin with: of an earlier run, fold by fold, or one for all."""
+    """The folder to begin with: of an earlier run, fold by fold, or one for all; a model's card."""
 
     earlier: Path | None = None
     common: Path | None = None
+    card: ModelCard | None = None
 
     def of(self, part: Path) -> Path | None:
         """The folder for a part of this run, ``folds/0`` or ``.``."""
         return self.common if self.earlier is None else self.earlier / part
+
+
+def _beginning(
+    config: TrainConfig, run: RunFolder, start: str, device: str
+) -> Generator[Event, None, _Begin]:
+    """Find what to begin with, or learn it."""
+    if start:
+        found = model_of(start)
+        return _Begin(Path(start)) if found is None else _Begin(common=found[0], card=found[1])
+    if config.procedural_epochs:
+        return (yield from _procedural(config, run, device))
+    return _Begin()
 
 
 def _procedural(config: TrainConfig, run: RunFolder, device: str) -> Generator[Event, None, _Begin]:
@@ -266,40 +293,23 @@ def _known(folder: MassFolder, scored: Scored) -> Known:
     return Known(done, curve, calibration, threshold)
 
 
-def _folds(folder: MassFolder, fold: np.ndarray) -> dict[str, int]:
-    return {str(name): int(k) for name, k in zip(folder.patients, fold, strict=True)}
-
-
-def _check_same(begin: Path, folder: MassFolder, fold: np.ndarray) -> None:
-    """Make sure that no detector begins with one that knows patients it will be tested on."""
-    path = begin / _FOLDS
-    had = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    if had != _folds(folder, fold):
-        msg = f"{begin} is no run of these patients and folds, so its detectors may know too much"
-        raise DataFolderError(msg)
-    parts = [RunFolder(begin / "folds" / str(k)) for k in range(fold.max(initial=-1) + 1)]
-    for part in (*parts, RunFolder(begin)):
-        if not part.checkpoint.is_file():
-            msg = f"{begin} is no finished run: {part.checkpoint} is missing; resume it first"
-            raise DataFolderError(msg)
-
-
 def _card(
-    name: str, config: TrainConfig, data: TrainingData, done: Report | None, folds: int
+    name: str, config: TrainConfig, data: tuple[TrainingData, ...], done: Report | None, folds: int
 ) -> ModelCard:
+    patients = len({patient for part in data for patient in part.patients})
     metrics = done.metrics if done else {}
     how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}, with this recipe"
     return ModelCard(
         name=name,
-        title=f"Mask R-CNN for masses, {config.arm}, {len(data.patients)} patients",
+        title=f"Mask R-CNN for masses, {config.arm}, {patients} patient{'s' * (patients != 1)}",
         task=model.TASK,
         architecture=config.detector,
         arguments=arguments(config),
-        training_data=(data,),
+        training_data=data,
         recipe=config.to_json(),
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
         measured_by=f"{how}: out of fold" if done else "",
-        licence=data.terms,
+        licence="; ".join(dict.fromkeys(part.terms for part in data)),
         not_for=(
             "diagnosis, screening or any clinical decision",
             "tomosynthesis, film and specimen images",

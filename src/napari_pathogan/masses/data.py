@@ -269,7 +269,10 @@ def need_masses(folder: MassFolder) -> None:
         If no image has a mass.
     """
     if not folder.n_masses.any():
-        msg = f"none of the {len(folder)} images has a box of type {MASS!r} in boxes.csv"
+        msg = (
+            f"none of the {len(folder)} images has a mass: a box of type {MASS!r} in boxes.csv, or "
+            "one accepted or drawn in napari"
+        )
         raise DataFolderError(msg)
 
 

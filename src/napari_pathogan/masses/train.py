@@ -10,12 +10,13 @@ from torchvision.ops import masks_to_boxes
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Metrics
-from napari_pathogan.engine.runs import EMA, RunFolder, load_state
+from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.masses.augment import crop
 from napari_pathogan.masses.network import BUILDERS, inputs
 from napari_pathogan.masses.recipe import arguments, learning_rate
+from napari_pathogan.masses.starts import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from torchvision.models.detection import MaskRCNN
 
+    from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.masses.recipe import TrainConfig
 
 _JITTER = 0.35  # of the crop's sides: how far from its middle a mass may lie
@@ -140,7 +142,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
         }
 
-    def begin_with(self, state: dict[str, Any]) -> None:
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
         """Begin with the detector that another training ended with.
 
         Raises
@@ -148,11 +150,10 @@ class Trainer:
         SettingError
             If that is another kind of detector.
         """
-        weights = state["ema"]["shadow"] if self.config.ema else state["network"]
         try:
             self.network.load_state_dict(weights)
         except RuntimeError as error:
-            msg = "the run to begin with has another detector or width; ask for the same"
+            msg = "what to begin with has another detector or width; ask for the same"
             raise SettingError(msg) from error
         self.ema = EMA(self.network, self.config.ema)
 
@@ -182,7 +183,7 @@ def train(
     """Train a detector.
 
     A checkpoint in ``run`` is gone on from. A training that begins anew does so with the
-    detector of ``start``, the folder of another run, if there is one.
+    detector of ``start``, the folder of another run or of a model, if there is one.
 
     Yields
     ------
@@ -195,7 +196,7 @@ def train(
     """
     trainer = Trainer(examples, config, choose_device(device))
     if start is not None:
-        trainer.begin_with(load_state(RunFolder(start).checkpoint))
+        trainer.begin_with(weights(start, averaged=bool(config.ema)))
     yield from resumed(trainer, run)
     pace = Pace(trainer)
     while trainer.epoch < config.epochs:
