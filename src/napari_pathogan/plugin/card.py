@@ -57,6 +57,8 @@ def card_html(card: ModelCard, folder: Path) -> str:
         parts.append("<h3>On patients it had not seen</h3>" + _table(card.metrics))
         if card.measured_by:
             parts.append(f"<p>Measured by <code>{escape(card.measured_by)}</code></p>")
+    elif card.training_data:
+        parts.append("<p>How well it does on patients it had not seen was not measured.</p>")
     for data in card.training_data:
         count = f"{len(data.patients)} patients, {data.n_images:,} images"
         parts.append(f"<h3>Learnt from</h3><p>{escape(data.name)}: {count}</p>")

@@ -19,7 +19,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
-from napari_pathogan.plugin.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.beside_opengl import make_current, ready_for_torch
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.form import Form, Ties, Welcome
 from napari_pathogan.plugin.running import Run, run_in_viewer
@@ -84,6 +84,7 @@ class Dock(QWidget):
         self.build()
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
+        self._ties.connect(self.viewer.layers.events.removing, self._layer_goes)
         self.destroyed.connect(self._ties.release)
         self._list_slides()
         self._find_models()
@@ -224,11 +225,30 @@ class Dock(QWidget):
         events: Iterator[Event],
         then: Callable[[Finished], None],
         if_stopped: Callable[[], None] | None = None,
+        *,
+        title: str = "",
+        on_event: Callable[[Event], None] | None = None,
     ) -> Run:
-        """Run something small in the background, beside what Run has started."""
-        run = run_in_viewer(events, title=self.title, on_finished=then, on_stopped=if_stopped)
+        """Run something in the background, beside what Run has started."""
+        run = run_in_viewer(
+            events,
+            title=title or self.title,
+            on_event=on_event,
+            on_finished=then,
+            on_stopped=if_stopped,
+        )
         self._ties.add(run.cancel)
         return run
+
+    def model_trained(self, folder: Path) -> str:
+        """Offer a new model beside the old ones; returns its name."""
+        from napari_pathogan.engine.models import read_card  # noqa: PLC0415
+
+        card = read_card(folder)
+        if card.name not in self._models:
+            self.form.model.addItem(card.name)
+        self._models[card.name] = (folder, card)
+        return card.name
 
     def shortcut(self, keys: str, action: Callable[[], object]) -> None:
         """Call ``action`` on a key sequence while the dock has the focus."""
@@ -265,6 +285,9 @@ class Dock(QWidget):
         self.form.end(line)
         self.busy(running=False)
         self._list_slides()
+
+    def _layer_goes(self) -> None:
+        make_current(self.viewer)
 
     def _list_slides(self) -> None:
         """Offer the slides that are open; the chosen one stays chosen."""

@@ -232,12 +232,7 @@ class Form(QWidget):
         """Move the bar; one line says what is done and how long it takes."""
         self.bar.setRange(0, event.total)
         self.bar.setValue(event.done)
-        what = event.what[:1].upper() + event.what[1:]
-        if event.total and event.done:
-            what += f", {100 * event.done // event.total} %"
-        if event.eta_s is not None:
-            what += f", {duration(event.eta_s)} left"
-        self.status.setText(what)
+        self.status.setText(progress_line(event))
 
     def _say_run(self, *, running: bool) -> None:
         self.run.setText("Cancel" if running else "Run")
@@ -279,6 +274,24 @@ def beside(*widgets: QWidget, wide: int = 0) -> QWidget:
     return box
 
 
+def button(text: str, tip: str) -> QPushButton:
+    """Give a button and what it says when the mouse rests on it."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    return made
+
+
+def evenly(*buttons: QPushButton) -> QWidget:
+    """Put buttons in a line, all as wide."""
+    box = beside(*buttons)
+    line = box.layout()
+    assert isinstance(line, QHBoxLayout)
+    for index, made in enumerate(buttons):
+        line.setStretch(index, 1)
+        made.setMinimumWidth(40)
+    return box
+
+
 def keep_lines(text: QLabel, lines: int) -> None:
     """Keep the room of some lines, so that nothing moves or is squeezed when they come."""
     text.setMinimumHeight(lines * text.fontMetrics().lineSpacing())
@@ -290,6 +303,16 @@ def keep_place(widget: QWidget) -> None:
     policy = widget.sizePolicy()
     policy.setRetainSizeWhenHidden(True)
     widget.setSizePolicy(policy)
+
+
+def progress_line(event: Progress) -> str:
+    """``Scoring the tissue, 63 %, 4 s left``."""
+    what = event.what[:1].upper() + event.what[1:]
+    if event.total and event.done:
+        what += f", {100 * event.done // event.total} %"
+    if event.eta_s is not None:
+        what += f", {duration(event.eta_s)} left"
+    return what
 
 
 def shortened(name: str, longest: int = 24) -> str:

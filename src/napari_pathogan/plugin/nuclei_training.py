@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.engine.jobs import Job
-from napari_pathogan.errors import OutputError
+from napari_pathogan.plugin.learning import learning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from napari_pathogan.engine.events import Event
 
 EPOCHS = 5  # enough for some corrected regions, from a model that knows nuclei
 
@@ -38,13 +38,5 @@ def training(slides: Path, start: Path, run: Path, name: str) -> Iterator[Event]
     JobError
         If the training fails; says why.
     """
-    if run.exists():
-        raise OutputError(f"{run} is there already: choose another name for the new model")
-    yield Progress(0, 0, "starting the training")
-    arguments = ["nuclei", "train", str(slides), "-o", str(run), "--recipe", "quick"]
-    arguments += ["--epochs", str(EPOCHS), "--start", str(start), "--name", name]
-    with Job.start(arguments) as job:
-        for event in job.events():
-            if isinstance(event, Progress | Warn):
-                yield event
-    yield Finished(run / "model")
+    arguments = ["nuclei", "train", str(slides), "--recipe", "quick", "--epochs", str(EPOCHS)]
+    yield from learning([*arguments, "--start", str(start), "--name", name], run)

@@ -254,16 +254,6 @@ class NucleiDock(Dock):
         events = keep_names(self.class_models[name][0], names, colours, target)
         self.aside(events, partial(self._renamed, name), self._show_result)
 
-    def model_trained(self, folder: Path) -> str:
-        """Offer a new model beside the old ones; returns its name."""
-        from napari_pathogan.engine.models import read_card  # noqa: PLC0415
-
-        card = read_card(folder)
-        if card.name not in self._models:
-            self.form.model.addItem(card.name)
-        self._models[card.name] = (folder, card)
-        return card.name
-
     def show_grid(self) -> None:
         """Open the picture of nuclei that the class model draws."""
         if (chosen := self.class_models.get(self.classes.currentText())) is not None:
