@@ -1,9 +1,13 @@
-"""Loading torch into a process that draws with OpenGL."""
+"""What a process that draws with OpenGL asks of us: care in loading torch and in removing layers."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import napari
 
 _MAPS = Path("/proc/self/maps")
 
@@ -18,3 +22,14 @@ def ready_for_torch() -> None:
     """
     if "triton" not in sys.modules and _MAPS.exists() and "libLLVM" in _MAPS.read_text():
         sys.modules["triton"] = None  # type: ignore[assignment]
+
+
+def make_current(viewer: napari.Viewer) -> None:
+    """Call before a layer is removed: its shaders are then freed where they were made.
+
+    napari 0.9 frees the shaders of a removed layer in whichever OpenGL context is current, mostly the
+    one in which Qt puts the window together, not the canvas's own. With Mesa (software rendering; seen
+    in 22.3) the canvas is then left without the shader that it believes to be bound, and when it is
+    drawn next, the process ends with a segmentation fault.
+    """
+    viewer.window._qt_viewer.canvas._scene_canvas.set_current()  # noqa: SLF001

@@ -14,6 +14,8 @@ from qtpy.QtCore import QEvent, QObject, QTimer, Signal  # type: ignore[attr-def
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_pathogan.plugin.beside_opengl import make_current
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -197,6 +199,7 @@ class Stage(QObject):
             (camera.events.zoom, self._looked),
             (camera.events.center, self._looked),
             (self.viewer.layers.events.inserted, self._inserted),
+            (self.viewer.layers.events.removing, self._removing),
             (self.viewer.layers.events.removed, self._removed),
         ):
             emitter.connect(callback)
@@ -260,6 +263,9 @@ class Stage(QObject):
         if not self._making:
             self._shown[event.value] = event.value.visible
             event.value.visible = False
+
+    def _removing(self) -> None:
+        make_current(self.viewer)
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401  (a napari event)
         if event.value in self.layers:
