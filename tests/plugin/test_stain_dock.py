@@ -41,14 +41,18 @@ class Standin:
         yield Finished((transferred(slide, transfer), transfer))
 
 
-@pytest.fixture
-def standin(monkeypatch, tmp_path):
+def find_standin(folder):
     def find(tasks, folders, warm_up):
-        yield docks.Found({"stand-in": (tmp_path, CARD)}, tasks[-1])
+        yield docks.Found({"stand-in": (folder, CARD)}, tasks[-1])
         yield Finished()
 
+    return find
+
+
+@pytest.fixture
+def standin(monkeypatch, tmp_path):
     made = Standin()
-    monkeypatch.setattr(docks, "_find", find)
+    monkeypatch.setattr(docks, "_find", find_standin(tmp_path))
     monkeypatch.setattr(stain_widget, "transfer_events", made.events)
     return made
 

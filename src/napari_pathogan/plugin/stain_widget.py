@@ -16,6 +16,7 @@ from napari_pathogan.plugin.dock import Dock
 from napari_pathogan.plugin.form import beside, combo, label
 from napari_pathogan.plugin.settings import settings
 from napari_pathogan.plugin.stain_events import learn_events, stains_events, transfer_events
+from napari_pathogan.plugin.stain_live import Refining
 from napari_pathogan.plugin.stain_swipe import Swipe
 from napari_pathogan.slides.geometry import Region
 
@@ -47,6 +48,7 @@ class StainDock(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.views: dict[Image, Image] = {}
+        self.refining: dict[Image, Refining] = {}  # by view
         self._hidden: list[tuple[Image, bool]] = []
         super().__init__(napari_viewer)
 
@@ -91,7 +93,9 @@ class StainDock(Dock):
         self.learn.clicked.connect(self._ask_name)
         self.form.add_line(self.learn)
         self.note = label("")
-        self.form.add_line(self.note)
+        self.coming = label("")
+        for line in (self.note, self.coming):
+            self.form.add_line(line)
         for emitter in (self.viewer.canvas.grid.events.enabled, self.viewer.dims.events.ndisplay):
             self._ties.connect(emitter, self._flat_alone)
         self._offer_references()
@@ -129,7 +133,7 @@ class StainDock(Dock):
     def slide_changed(self) -> None:
         """Show the view of the slide that was chosen."""
         for gone in [s for s, v in self.views.items() if {s, v} - set(self.viewer.layers)]:
-            del self.views[gone]
+            self.refining.pop(self.views.pop(gone), None)
         self._offer_references()
         self._show_result()
 
@@ -163,10 +167,17 @@ class StainDock(Dock):
 
     def _lay(self, slide: Image, view: Slide, transfer: Transfer) -> None:
         old = self.views.pop(slide, None)
-        if old is not None and old in self.viewer.layers:
-            self.viewer.layers.remove(old)
+        if old is not None:
+            self.refining.pop(old, None)
+            if old in self.viewer.layers:
+                self.viewer.layers.remove(old)
+        live = None
+        if transfer.model is not None:
+            from napari_pathogan.stain.live import LiveView  # noqa: PLC0415  (imports torch)
+
+            live = LiveView(between.slide_of(slide), view, transfer)
         layer = self.viewer.add_image(
-            between.shown_levels(view),
+            between.shown_levels(view if live is None else live.slide),
             name=f"{slide.name} in {transfer.style}, {transfer.method} [synthetic]",
             rgb=True,
             multiscale=True,
@@ -178,6 +189,14 @@ class StainDock(Dock):
         self.viewer.layers.move(
             self.viewer.layers.index(layer), self.viewer.layers.index(slide) + 1
         )
+        if live is not None:
+            self.refining[layer] = refining = Refining(self.viewer, layer, live)
+            refining.said.connect(self._say_coming)
+
+    def _say_coming(self) -> None:
+        """Say whether finer colours of what is in view are still to come."""
+        refining = self.refining.get(self.view) if self.view is not None else None
+        self.coming.setText(refining.text if refining is not None else "")
 
     def _show_result(self) -> None:
         known = self.view is not None
@@ -187,6 +206,7 @@ class StainDock(Dock):
             box.setChecked(known and box.isChecked())
         self.divider.divide(self.view if self.swipe.isChecked() else None)
         self.form.result.setText(f"<b>{self.view.name}</b>" if self.view is not None else "")
+        self._say_coming()
 
     def _faded(self, percent: int) -> None:
         if self.view is not None:

@@ -82,6 +82,14 @@ class TileCache:
         mine.set_result(tile)
         return tile
 
+    def held(self, key: Hashable) -> np.ndarray | None:
+        """The tile of ``key``, if it is held; it then counts as used. It must not be changed."""
+        with self._lock:
+            tile = self._tiles.get(key)
+            if tile is not None:
+                self._tiles.move_to_end(key)
+            return tile
+
     def forget(self, owner: object) -> None:
         """Drop all tiles whose key is a tuple that starts with ``owner``."""
         with self._lock:

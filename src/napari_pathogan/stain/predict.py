@@ -158,6 +158,11 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
     return made
 
 
+def networked(slide: Slide, transfer: Transfer) -> tuple[bool, ...]:
+    """Which levels of a transferred slide are the network's; the student's are the others."""
+    return tuple(_by_network(slide, step, transfer) for step in slide.downsamples)
+
+
 def stains(slide: Slide) -> tuple[Slide, Slide]:
     """Haematoxylin and eosin of a slide, each a grey slide that is computed where it is read.
 
@@ -304,12 +309,21 @@ class _NetworkLevel(_Level):
 def _level(
     slide: Slide, step: tuple[float, float], shape: tuple[int, int], transfer: Transfer
 ) -> _Level:
-    model, ratio = transfer.model, (1.0, 1.0)
-    if model is not None and model.mpp is not None and slide.mpp is not None:
-        ratio = step[0] * slide.mpp[0] / model.mpp, step[1] * slide.mpp[1] / model.mpp
-    if model is None or max(ratio) > _SAME:
+    if not _by_network(slide, step, transfer):
         return _Level(slide, step, shape, transfer.pixelwise)
-    return _NetworkLevel(slide, step, shape, transfer, ratio)
+    return _NetworkLevel(slide, step, shape, transfer, _ratio(slide, step, transfer))
+
+
+def _by_network(slide: Slide, step: tuple[float, float], transfer: Transfer) -> bool:
+    return transfer.model is not None and max(_ratio(slide, step, transfer)) <= _SAME
+
+
+def _ratio(slide: Slide, step: tuple[float, float], transfer: Transfer) -> tuple[float, float]:
+    """Pixels of the style to one of a level (y, x); 1 where a scale is not known."""
+    model = transfer.model
+    if model is None or model.mpp is None or slide.mpp is None:
+        return 1.0, 1.0
+    return step[0] * slide.mpp[0] / model.mpp, step[1] * slide.mpp[1] / model.mpp
 
 
 def _pixelwise(
