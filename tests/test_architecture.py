@@ -29,6 +29,7 @@ def test_imports_go_one_way():
     [
         ("napari_pathogan.slides.slide", "torch"),
         ("napari_pathogan.plugin", "torch"),
+        ("napari_pathogan.plugin.masses_widget", "torch"),
         ("napari_pathogan.cli.app", "torch"),
         ("napari_pathogan.idc.predict", "napari"),
     ],

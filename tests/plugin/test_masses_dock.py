@@ -136,7 +136,7 @@ def test_the_threshold_says_what_it_means_and_moves_what_is_shown(done, qtbot, v
     assert len(viewer.layers["Masses (RCC)"].data) == 0
     assert "Finds 0 % of masses" in dock.meaning.text()
     assert "No masses in 3 views" in dock.form.result.text()
-    assert not dock.accept.isEnabled()
+    assert not dock.decisions.accept.isEnabled()
 
 
 def test_this_view_alone(opened, qtbot, viewer, standin):
@@ -171,13 +171,13 @@ def test_choosing_in_the_list_goes_there_and_a_click_chooses(done, viewer):
 def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, study):
     dock = done
     dock.table.selectRow(0)
-    dock.accept.click()
+    dock.decisions.accept.click()
     assert texts(dock)[0][3] == "accepted"
     kept = read(beside(study[0]))
     assert kept.decisions == (Decision.ACCEPTED,)  # what the threshold hides is not kept
     assert dock.form.status.text() == "Kept beside the image"
     dock.table.selectRow(1)
-    dock.reject.click()
+    dock.decisions.reject.click()
     assert read(beside(study[2])).decisions == (Decision.REJECTED,)
     assert viewer.layers["Mass boxes (RMLO)"].text.values.tolist() == [""]
     folder = read_annotated_folder(study[0].parent)
@@ -185,7 +185,7 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     assert folder.view.tolist() == ["CC", "MLO"]
     assert folder.boxes[0][0].tolist() == pytest.approx([40, 80, 80, 120], abs=0.1)
     assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 20**2, rel=0.02)
-    dock.undo.click()
+    dock.decisions.undo.click()
     assert read(beside(study[2])).decisions == (Decision.OPEN,)
     run(dock, qtbot)  # another run leaves what is decided
     assert [row[3] for row in texts(dock)] == ["accepted", "open"]
@@ -193,7 +193,7 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
 
 def test_a_view_without_masses_is_kept_as_normal(done, viewer, study):
     done.form.slide.setCurrentIndex(done.form.slide.findText("LCC"))
-    done.keep.click()
+    done.decisions.keep.click()
     folder = read_annotated_folder(study[0].parent)
     assert [file.name for file in folder.files] == ["LCC.png"]
     assert folder.n_masses.tolist() == [0]
@@ -203,7 +203,7 @@ def test_a_view_without_masses_is_kept_as_normal(done, viewer, study):
 def test_what_was_kept_comes_back_with_the_image(done, viewer, study, qtbot):
     dock = done
     dock.table.selectRow(0)
-    dock.accept.click()
+    dock.decisions.accept.click()
     viewer.layers.clear()
     qtbot.waitUntil(dock.welcome.isVisible)
     qtbot.waitUntil(lambda: dock.table.rows == [], timeout=5000)
@@ -218,7 +218,7 @@ def test_a_mass_is_drawn_changed_and_deleted(opened, viewer, study, qtbot):
     dock = opened
     image = viewer.layers["LCC"]
     dock.form.slide.setCurrentIndex(dock.form.slide.findData(image))
-    dock.draw.click()
+    dock.decisions.draw.click()
     outlines = viewer.layers["Masses (LCC)"]
     assert viewer.layers.selection.active is outlines
     assert str(outlines.mode) == "add_ellipse"
@@ -227,7 +227,7 @@ def test_a_mass_is_drawn_changed_and_deleted(opened, viewer, study, qtbot):
     outlines.add(np.array(corners, float) - 0.5, shape_type="ellipse")
     qtbot.waitUntil(lambda: len(dock.table.rows) == 1, timeout=5000)
     assert texts(dock) == [("LCC", "drawn", "5 x 3 mm", "drawn")]
-    assert not dock.draw.isChecked()
+    assert not dock.decisions.draw.isChecked()
     assert str(outlines.mode) == "pan_zoom"
     folder = read_annotated_folder(study[0].parent)
     assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 12 * 8, rel=0.03)
@@ -240,7 +240,7 @@ def test_a_mass_is_drawn_changed_and_deleted(opened, viewer, study, qtbot):
     outlines.remove_selected()
     qtbot.waitUntil(lambda: dock.table.rows == [], timeout=5000)
     assert len(read(beside(study[1]))) == 0
-    dock.undo.click()
+    dock.decisions.undo.click()
     assert texts(dock)[0][2] == "4 x 4 mm"
 
 
@@ -251,7 +251,7 @@ def test_what_cannot_be_kept_is_not_decided(viewer, standin, qtbot, told):
     qtbot.waitUntil(dock.form.run.isEnabled)
     run(dock, qtbot)
     dock.table.selectRow(0)
-    dock.accept.click()
+    dock.decisions.accept.click()
     assert "is no file" in told[0]
     assert texts(dock)[0][2:] == ("40 x 40 px", "open")
 
@@ -279,7 +279,7 @@ def test_exports_leave_out_what_was_rejected(done, qtbot, viewer, tmp_path, told
     dock.threshold.setValue(to_slider(0.2))
     qtbot.waitUntil(lambda: len(dock.table.rows) == 3, timeout=3000)
     dock.table.selectRow(0)
-    dock.decide(Decision.REJECTED)
+    dock.decisions.decide(Decision.REJECTED)
     assert dock.layer is viewer.layers["RCC"]
     dock.save(MassExport.CSV, tmp_path / "out")
     qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)

@@ -7,6 +7,7 @@ of whose image it is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -141,8 +142,9 @@ def read_training_folder(folder: Path) -> MassFolder:
 def read_annotated_folder(folder: Path) -> AnnotatedFolder:
     """Read all images below a folder that have masses kept beside them.
 
-    The images of one folder in ``folder`` are of one patient (that folder's name); those that lie
-    in ``folder`` itself too. An image counts once all its findings are accepted or rejected:
+    The images of one folder in ``folder`` are of one patient; those that lie in ``folder`` itself
+    too. Patients are called by a hash of that folder's name, which a model's card may hold, and
+    which stays the same whatever folder around it is read. An image counts once all its findings are accepted or rejected:
     rejected ones are tissue to learn from like any other.
 
     Raises
@@ -167,8 +169,8 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
             own = review.masses()
             rows.append((image, _patient(image, folder), *_side_and_view(kept, image), own))
     if not rows:
-        why = f": {skipped[0]}" if skipped else f", for there is no *{SUFFIX} in it"
-        msg = f"{folder} holds no reviewed mammogram{why}"
+        why = skipped[0] if skipped else f"accept, reject or draw masses in its images (*{SUFFIX})"
+        msg = f"{folder} holds no reviewed mammogram: {why}"
         raise DataFolderError(msg)
     files, patients, laterality, view, masses = zip(*rows, strict=True)
     return AnnotatedFolder(
@@ -220,7 +222,8 @@ def _pixels(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def _patient(image: Path, folder: Path) -> str:
     inside = image.relative_to(folder)
-    return inside.parts[0] if len(inside.parts) > 1 else folder.resolve().name
+    name = inside.parts[0] if len(inside.parts) > 1 else folder.resolve().name
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def _feature(found: Detections, index: int, decision: Decision) -> dict[str, Any]:

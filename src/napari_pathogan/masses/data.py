@@ -21,7 +21,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from napari_pathogan.engine.models import TrainingData
 from napari_pathogan.errors import DataFolderError, OutputError
 from napari_pathogan.files import written
 from napari_pathogan.slides.mammogram import open_mammogram
@@ -29,6 +28,7 @@ from napari_pathogan.slides.mammogram import open_mammogram
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.slides.mammogram import Mammogram
 
 MASS = "mass"
@@ -79,6 +79,8 @@ class MassFolder:
 
     def described(self, data: TrainingData | None) -> TrainingData:
         """What is said of the images on a model's card, with whose and how many they are."""
+        from napari_pathogan.engine.models import TrainingData  # noqa: PLC0415  (torch is slow)
+
         data = data or TrainingData(name="a folder of mammograms", terms="not stated")
         patients = tuple(sorted({str(name) for name in self.patients}))
         return data.model_copy(update={"patients": patients, "n_images": len(self)})

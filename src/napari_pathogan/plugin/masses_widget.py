@@ -10,20 +10,21 @@ import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButton, QSlider, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.masses.review import Decision
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.clicks import Clicks
 from napari_pathogan.plugin.dock import Dock
-from napari_pathogan.plugin.form import beside, keep_lines, label
+from napari_pathogan.plugin.form import beside, button, evenly, keep_lines, label
 from napari_pathogan.plugin.mammogram_layers import mammogram_of
 from napari_pathogan.plugin.mammogram_subject import ALL_VIEWS, MAMMOGRAM
+from napari_pathogan.plugin.masses_decisions import Decisions
 from napari_pathogan.plugin.masses_events import masses_events
 from napari_pathogan.plugin.masses_exports import MassExport, saving
 from napari_pathogan.plugin.masses_layers import MassLayers
+from napari_pathogan.plugin.masses_learning import Learning
 from napari_pathogan.plugin.masses_reviews import Reviews
 from napari_pathogan.plugin.masses_table import FindingsTable, Row
 from napari_pathogan.plugin.masses_words import (
@@ -37,11 +38,10 @@ from napari_pathogan.plugin.masses_words import (
     to_slider,
     usual_threshold,
 )
-from napari_pathogan.plugin.settings import data_folder
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import napari
     from napari.layers import Image
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event, Finished
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.masses.review import Review
-    from napari_pathogan.plugin.masses_layers import Edit
     from napari_pathogan.plugin.subject import Subject
 
 LIVE_MS = 15  # slider moves that come closer together are shown at once
@@ -93,7 +92,12 @@ class MassesDock(Dock):
         keep_lines(self.form.result, 2)
         self.table = FindingsTable()
         self.form.add_line(self.table)
-        self._build_decisions()
+        self.decisions = Decisions(self, self.reviews)
+        self.form.add_line(self.decisions.line)
+        self.export = self._export_button()
+        self.learning = Learning(self)
+        self.form.add_line(evenly(self.decisions.keep, self.learning.button, self.export))
+        self.form.add_line(self.learning.row)
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.setInterval(LIVE_MS)
@@ -105,44 +109,18 @@ class MassesDock(Dock):
         self._ties.add(self._live.stop)
         self._set_threshold(0.5)
 
-    def _build_decisions(self) -> None:
-        self.accept = _button("Accept", "This finding is a mass (A)")
-        self.reject = _button("Reject", "This finding is no mass, or a drawing is wrong (R)")
-        self.draw = _button(
-            "Draw",
-            "Outline a mass in the chosen image: drag an ellipse, or take another of napari's tools",
+    def _export_button(self) -> QPushButton:
+        made = button(
+            "Export",
+            "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'",
         )
-        self.draw.setCheckable(True)
-        self.undo = _button("Undo", "Take the last decision back (Ctrl+Z)")
-        self.accept.clicked.connect(partial(self.decide, Decision.ACCEPTED))
-        self.reject.clicked.connect(partial(self.decide, Decision.REJECTED))
-        self.draw.toggled.connect(self._draw_toggled)
-        self.undo.clicked.connect(self.take_back)
-        for keys, action in (
-            ("A", partial(self.decide, Decision.ACCEPTED)),
-            ("R", partial(self.decide, Decision.REJECTED)),
-            ("Del", partial(self.decide, Decision.REJECTED)),
-            ("Ctrl+Z", self.take_back),
-        ):
-            self.shortcut(keys, action)
-        self.form.add_line(_equally(self.accept, self.reject, self.draw, self.undo))
-        self.export = QPushButton("Export")
-        self.export.setToolTip(
-            "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'"
-        )
-        menu = QMenu(self.export)
+        menu = QMenu(made)
         for kind in MassExport:
             action = QAction(kind.title, menu)
             action.triggered.connect(partial(self._ask_export, kind))
             menu.addAction(action)
-        self.export.setMenu(menu)
-        self.keep = _button(
-            "Keep view",
-            "Keep the chosen view as it is reviewed now: one without any mass, too, which models "
-            "learn from as a normal one",
-        )
-        self.keep.clicked.connect(self.keep_view)
-        self.form.add_line(_equally(self.keep, self.export))
+        made.setMenu(menu)
+        return made
 
     # running
 
@@ -194,7 +172,7 @@ class MassesDock(Dock):
 
     def slide_changed(self) -> None:
         """Draw in the image that is chosen now."""
-        self.draw.setChecked(False)
+        self.decisions.draw.setChecked(False)
         self._enable()
 
     # the result
@@ -217,7 +195,7 @@ class MassesDock(Dock):
             self.finding = None
         for image, review in shown.items():
             chosen = self.finding[1] if self.finding and self.finding[0] is image else None
-            self._layers(image).show(review, chosen)
+            self.layers_of(image).show(review, chosen)
         self.table.show_findings(order, self.finding)
         self.form.result.setText(summary(list(shown.values())) if shown else "")
         self._enable()
@@ -251,23 +229,6 @@ class MassesDock(Dock):
                 self.select(image, review.ids[int(np.where(inside, area, np.inf).argmin())])
                 return
 
-    def decide(self, decision: Decision, _checked: object = None) -> None:
-        """Say of the chosen finding what it is; kept at once."""
-        if self.finding is not None and self.run is None:
-            image, number = self.finding
-            self._keep(lambda: self.reviews.decide(image, number, decision))
-
-    def keep_view(self) -> None:
-        """Keep the chosen view as reviewed, also if it has no mass."""
-        image = self.layer
-        if image is not None and self.run is None:
-            self._keep(lambda: self.reviews.keep(image))
-
-    def take_back(self) -> None:
-        """Take the last decision back."""
-        if self.reviews.can_undo and self.run is None:
-            self._keep(lambda: self.reviews.undo()[1])
-
     def save(self, kind: MassExport, path: Path) -> None:
         """Save what is shown and not rejected, a file a view, in the background."""
         everything = self.form.region.currentText() == ALL_VIEWS
@@ -277,6 +238,13 @@ class MassesDock(Dock):
             if everything or image is self.layer
         ]
         self.start(saving(kind, pairs, path), "Saving", self._saved, _nothing)
+
+    def layers_of(self, image: Image) -> MassLayers:
+        """The layers that show an image's findings."""
+        if image not in self.shown_on:
+            edited = partial(self.decisions.edited, image)
+            self.shown_on[image] = MassLayers(self.viewer, image, edited)
+        return self.shown_on[image]
 
     def model_changed(self, card: ModelCard) -> None:
         """Start from the new model's operating point."""
@@ -295,49 +263,10 @@ class MassesDock(Dock):
         assert review is not None
         return float(review.found.scores[review.ids.index(row.number)])
 
-    def _layers(self, image: Image) -> MassLayers:
-        if image not in self.shown_on:
-            self.shown_on[image] = MassLayers(self.viewer, image, partial(self._edited, image))
-        return self.shown_on[image]
-
-    def _edited(self, image: Image, edit: Edit) -> None:
-        """Take over what was drawn with napari's tools."""
-        self._keep(lambda: self.reviews.edit(image, edit))
-        self.draw.setChecked(False)
-
-    def _keep(self, change: Callable[[], Path]) -> None:
-        try:
-            path = change()
-        except PathoganError as error:
-            show_error(str(error))
-        else:
-            elsewhere = data_folder() in path.parents
-            self.form.status.setText(
-                "Kept in PathoGAN's data folder" if elsewhere else "Kept beside the image"
-            )
-            self.form.status.setToolTip(str(path))
-        self.show_findings()
-
-    def _draw_toggled(self, drawing: bool) -> None:  # noqa: FBT001  (Qt passes it)
-        if self.layer is None:
-            return
-        if drawing:
-            self.reviews.begin(self.layer)
-            self._layers(self.layer).begin_drawing()
-            self.form.status.setText("Drag an ellipse around the mass")
-        else:
-            for layers in self.shown_on.values():
-                if layers.drawing:
-                    layers.end_drawing()
-
     def _enable(self) -> None:
-        idle = self.run is None
-        for widget in (self.accept, self.reject):
-            widget.setEnabled(idle and self.finding is not None)
-        for widget in (self.draw, self.keep):
-            widget.setEnabled(idle and self.layer is not None)
-        self.undo.setEnabled(idle and self.reviews.can_undo)
-        self.export.setEnabled(idle and bool(self._shown()))
+        self.decisions.enable()
+        self.learning.enable()
+        self.export.setEnabled(self.run is None and bool(self._shown()))
 
     def _set_threshold(self, threshold: float) -> None:
         self.threshold.blockSignals(True)
@@ -377,23 +306,6 @@ def _rows(image: Image, review: Review) -> Iterator[Row]:
     for i, number in enumerate(review.ids):
         about = score_text(review, i), size_text(review.found, i), review.decisions[i]
         yield Row(image, number, image.name, *about)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    made = QPushButton(text)
-    made.setToolTip(tip)
-    return made
-
-
-def _equally(*buttons: QPushButton) -> QWidget:
-    """Put buttons in a line, all as wide."""
-    box = beside(*buttons)
-    line = box.layout()
-    assert isinstance(line, QHBoxLayout)
-    for index, button in enumerate(buttons):
-        line.setStretch(index, 1)
-        button.setMinimumWidth(40)
-    return box
 
 
 def _nothing() -> None:
