@@ -45,6 +45,8 @@ def meaning(card: ModelCard, threshold: float) -> str:
     try:
         curve = Froc.from_json(card.settings["froc"])
     except (KeyError, TypeError, ValueError):
+        curve = None
+    if curve is None or not len(curve.thresholds):  # it was not measured
         return "The card of this model does not say what its thresholds mean."
     found, false = curve.at(threshold)
     return f"Finds {100 * found:.0f} % of masses, with {false:.2f} false marks per image"

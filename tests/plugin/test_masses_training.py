@@ -1,0 +1,293 @@
+"""Training on reviews from the dock: a real child process, watched, cancelled, its model chosen."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from masses_standin import FROC, MM, MassesStandin, detections, view
+from PIL import Image as Picture
+
+from napari_pathogan.engine.events import Finished, Progress
+from napari_pathogan.engine.jobs import Job
+from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
+from napari_pathogan.errors import DataFolderError, JobError, OutputError
+from napari_pathogan.masses.annotated import beside, read_annotated_folder, write
+from napari_pathogan.masses.froc import Froc
+from napari_pathogan.masses.model import Views, save
+from napari_pathogan.masses.network import slim
+from napari_pathogan.masses.review import Decision, Review
+from napari_pathogan.plugin import dock as docks
+from napari_pathogan.plugin import learning, masses_training, masses_widget, samples
+from napari_pathogan.plugin.commands import show_mammograms
+from napari_pathogan.plugin.learning import learning as learn
+from napari_pathogan.plugin.mammogram_layers import study_layers
+from napari_pathogan.plugin.masses_learning import TrainingDialog
+from napari_pathogan.plugin.masses_training import LEARNING, Reviewed, looking
+from napari_pathogan.plugin.masses_widget import MassesDock
+from napari_pathogan.plugin.settings import settings
+from napari_pathogan.slides.mammogram import MammogramStudy, open_mammogram
+
+SHAPE = {"width": 8, "smallest": 0.0234375 * 96}
+RECIPE = {"detector": "maskrcnn-slim", "width": 8, "long_side": 96, "crop": [64, 64]}
+# a child that prints progress until it is told to end
+WORKS = """
+import time
+for done in range(10_000):
+    print('{"event": "metrics", "step": 1, "values": {"mask": 0.5, "box": 0.25, "lr": 9}}')
+    print('{"event": "progress", "done": %d, "total": 10000, "what": "epoch 1 of 1"}' % done)
+    time.sleep(0.02)
+"""
+FAILS = "import sys; sys.exit('pathogan: the disk is full')"
+
+
+def review(path, decision=Decision.ACCEPTED):
+    """Draw a view and keep a review of it, with a mass or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Picture.fromarray(view("RCC")).save(path)
+    one = Review.of(detections(open_mammogram(path).with_spacing(MM)))
+    for number in one.ids:
+        one = one.decided(number, decision if number == 0 else Decision.REJECTED)
+    write(beside(path), one)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three reviewed views of two patients, one of them without a mass."""
+    return [
+        review(tmp_path / "data/one/RCC.png"),
+        review(tmp_path / "data/one/b_RMLO.png", Decision.REJECTED),
+        review(tmp_path / "data/two/RCC.png"),
+    ]
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A small network that has learned nothing, from patient x."""
+    torch.manual_seed(0)
+    card = ModelCard(
+        name="small", title="Small", task="masses", architecture="maskrcnn-slim", arguments=SHAPE,
+        recipe=RECIPE, training_data=(TrainingData(name="drawn", terms="none", patients=("x",)),),
+    )  # fmt: skip
+    save(
+        tmp_path / "small", card, slim(**SHAPE), froc=Froc.from_json(FROC), threshold=0.5,
+        long_side=96, calibration=(1.0, 0.0), views=Views(1, (1.0,)),
+    )  # fmt: skip
+    return tmp_path / "small"
+
+
+@pytest.fixture
+def child(monkeypatch):
+    """Run a script of a test's own in place of the command; remembers the jobs."""
+    jobs = []
+
+    class Child:
+        script = WORKS
+
+        @classmethod
+        def start(cls, arguments):
+            jobs.append(Job.start(arguments, [sys.executable, "-c", cls.script]))
+            return jobs[-1]
+
+    monkeypatch.setattr(learning, "Job", Child)
+    Child.jobs = jobs
+    return Child
+
+
+@pytest.fixture
+def dock(viewer, qtbot, monkeypatch, model, images):
+    """The dock with the small model and the reviewed views of the first patient."""
+    monkeypatch.setattr(masses_widget, "masses_events", MassesStandin().events)
+
+    def find(tasks, folders, warm_up):
+        yield docks.Found({"small": (model, read_card(model))}, tasks[-1])
+        yield Finished()
+
+    monkeypatch.setattr(docks, "_find", find)
+    views = [open_mammogram(path).with_spacing(MM) for path in images[:2]]
+    for data, kwargs, _ in study_layers(MammogramStudy(views)):
+        viewer.add_image(data, **kwargs)
+    made = MassesDock(viewer)
+    viewer.window.add_dock_widget(made)
+    qtbot.waitUntil(made.form.run.isEnabled)
+    return made
+
+
+def reviewed(place, model):
+    *_, last = looking(place, model)
+    return last.result
+
+
+def choices(dock):
+    return [dock.form.model.itemText(i) for i in range(dock.form.model.count())]
+
+
+def test_what_a_folder_holds_in_words(images, model):
+    found = reviewed(images[0], model)  # the folder above, for another patient's reviews are there
+    assert found.folder == images[0].parent.parent
+    assert (found.images, found.patients, found.masses, found.folds) == (3, 2, 2, 0)
+    assert str(found) == (
+        "3 images of 2 patients with 2 masses. How well it does is not measured: that takes 6 "
+        "patients with masses."
+    )
+    assert reviewed(images[0].parent, model).patients == 1
+    for name in "cdef":
+        review(images[0].parent.parent / name / "RCC.png")
+    found = reviewed(images[0].parent.parent, model)
+    assert found.folds == 3
+    assert str(found).endswith("It is measured on patients it has not seen, in 3 folds.")
+
+
+def test_patients_that_the_model_knows_measure_nothing(images, model):
+    for name in "cdef":
+        review(images[0].parent.parent / name / "RCC.png")
+    known = str(read_annotated_folder(images[0].parent.parent).patients[0])
+    card = read_card(model)
+    data = card.training_data[0].model_copy(update={"patients": (known,)})
+    save(
+        model, card.model_copy(update={"training_data": (data,)}), slim(**SHAPE),
+        froc=Froc.from_json(FROC), threshold=0.5, long_side=96, calibration=(1.0, 0.0),
+        views=Views(1, (1.0,)),
+    )  # fmt: skip
+    found = reviewed(images[0].parent.parent, model)
+    assert found.folds == 0
+    assert found.why == "small has learnt from 1 of these patients"
+
+
+def test_folders_to_learn_nothing_from(tmp_path, model):
+    image = tmp_path / "new/RCC.png"
+    image.parent.mkdir()
+    Picture.fromarray(view("RCC")).save(image)
+    with pytest.raises(DataFolderError, match="new holds no reviewed mammogram: accept, reject or"):
+        reviewed(image, model)
+    review(image)
+    with pytest.raises(DataFolderError, match=r"only one mammogram of .*new is reviewed"):
+        reviewed(image, model)
+    review(image, Decision.REJECTED)
+    review(tmp_path / "new/LCC.png", Decision.REJECTED)
+    with pytest.raises(DataFolderError, match="none of the 2 images has a mass"):
+        reviewed(image, model)
+
+
+def test_a_failed_training_leaves_nothing_and_an_earlier_one_stays(child, tmp_path):
+    child.script = FAILS
+    run = tmp_path / "models" / "mine"
+    with pytest.raises(JobError, match="the disk is full"):
+        list(learn(["masses", "train"], run))
+    assert not run.exists()
+    (run / "model").mkdir(parents=True)
+    with pytest.raises(OutputError, match="mine is there already"):
+        list(learn(["masses", "train"], run))
+    assert (run / "model").is_dir()
+    assert len(child.jobs) == 1
+
+
+def test_a_stopped_generator_ends_its_child(child, tmp_path):
+    run = tmp_path / "mine"
+    events = learn(["masses", "train"], run)
+    while not (isinstance(event := next(events), Progress) and event.done):
+        pass
+    run.mkdir()
+    events.close()
+    (job,) = child.jobs
+    assert job.process.poll() is not None
+    assert not run.exists()
+
+
+@pytest.mark.gui
+def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot, child, viewer):
+    row, before = dock.learning.row, choices(dock)
+    found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 2, 1, 1, 0, 0)
+    dock.learning.train(found, dock.model_folder, "mine")
+    qtbot.waitUntil(lambda: "epoch 1 of 1" in row.status.text().lower(), timeout=20_000)
+    qtbot.waitUntil(lambda: "loss 0.75" in row.status.text(), timeout=20_000)
+    assert row.status.text().startswith("Training mine: Epoch 1 of 1")
+    assert not dock.learning.button.isEnabled()
+    assert dock.minimumSizeHint().width() <= 320
+    dock.run_or_cancel()  # looking for masses meanwhile
+    qtbot.waitUntil(lambda: dock.run is None, timeout=20_000)
+    dock.table.selectRow(0)
+    dock.decisions.reject.click()
+    assert str(dock.table.rows[0].decision) == "rejected"
+    row.cancel.click()
+    assert row.run is None
+    assert "was stopped" in row.status.text()
+    assert dock.learning.button.isEnabled()
+    (job,) = child.jobs
+    qtbot.waitUntil(lambda: job.process.poll() is not None, timeout=20_000)
+    assert choices(dock) == before
+    assert "--folds" in job.arguments
+    assert job.arguments[job.arguments.index("--start") + 1] == str(dock.model_folder)
+
+
+@pytest.mark.gui
+def test_closing_the_dock_ends_the_training(dock, qtbot, child):
+    found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 2, 1, 1, 0, 0)
+    dock.learning.train(found, dock.model_folder, "mine")
+    qtbot.waitUntil(lambda: dock.learning.row.bar.value() > 0, timeout=20_000)
+    dock.release()
+    (job,) = child.jobs
+    qtbot.waitUntil(lambda: job.process.poll() is not None, timeout=20_000)
+
+
+@pytest.mark.gui
+def test_the_dialog_says_what_is_learnt_from_and_starts(dock, qtbot, child, tmp_path):
+    dock.learning.ask()
+    (dialog,) = dock.findChildren(TrainingDialog)
+    qtbot.waitUntil(lambda: dialog.reviewed is not None, timeout=30_000)
+    assert dialog.about.text().startswith("3 images of 2 patients with 2 masses")
+    assert dialog.folder.text() == str(tmp_path / "data")
+    assert dialog.name.text() == "small-own-1"
+    dialog.name.setText("a/b")
+    assert not dialog.go.isEnabled()
+    dialog.look(tmp_path)
+    qtbot.waitUntil(lambda: "1 patient" in dialog.about.text(), timeout=30_000)
+    (tmp_path / "empty").mkdir()
+    dialog.look(tmp_path / "empty")
+    qtbot.waitUntil(lambda: "Nothing to learn from" in dialog.about.text(), timeout=30_000)
+    dialog.name.setText("mine")
+    assert not dialog.go.isEnabled()
+    dialog.look(tmp_path / "data")
+    qtbot.waitUntil(dialog.go.isEnabled, timeout=30_000)
+    dialog.go.click()
+    qtbot.waitUntil(lambda: dock.learning.row.bar.value() > 0, timeout=20_000)
+    assert child.jobs[0].arguments[2] == str(tmp_path / "data")
+    dock.learning.row.stop()
+
+
+@pytest.mark.gui
+def test_images_to_learn_nothing_from(viewer, dock, told):
+    viewer.add_image(view("LCC"), name="drawn here")
+    dock.form.slide.setCurrentIndex(dock.form.slide.findText("drawn here"))
+    dock.learning.ask()
+    assert told[-1:] == ["drawn here is no file: save it, open it again, and review it there"]
+    show_mammograms(viewer, samples.FOLDER / samples.PHANTOM_STUDY / "images" / "RCC.dcm")
+    dock.form.slide.setCurrentIndex(0)
+    dock.learning.ask()
+    assert told[-1] == "Nothing is learnt from the sample: review mammograms of your own"
+
+
+@pytest.mark.gui
+def test_a_model_trained_from_the_dock_is_chosen(dock, qtbot, images, model, monkeypatch):
+    """Nothing is stood in for: the command in a child process, its model, the list of models."""
+    brief = ("--epochs", "1", "--set", "steps=1", "--set", "batch=2")
+    monkeypatch.setattr(masses_training, "LEARNING", (*LEARNING, *brief))
+    dock.learning.train(reviewed(images[0], model), dock.model_folder, "mine")
+    long = 600_000  # a busy machine may take its time; the suite's own timeout is the end
+    qtbot.waitUntil(lambda: dock.learning.row.run is None, timeout=long)
+    assert dock.learning.row.status.text() == (
+        "mine is trained and chosen; the model it began with stays in the list"
+    )
+    assert choices(dock) == ["small", "mine"]
+    assert dock.form.model.currentText() == "mine"
+    assert dock.model_folder == settings().own_models / "mine" / "model"
+    assert dock.card.training_data[0].name == "drawn"
+    assert dock.card.training_data[1].n_images == 3
+    assert dock.card.metrics == {}
+    assert "does not say" in dock.meaning.text()
+    assert np.isclose(dock.reviews.threshold, read_card(model).operating_point)
+    dock.form.model.setCurrentText("small")  # as if nothing had been trained
+    assert dock.model_folder == model
