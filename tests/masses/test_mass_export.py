@@ -8,39 +8,18 @@ import sys
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as Mammography
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from mass_dicom import NAME, write_image
 
 from napari_pathogan.errors import EnvironmentMismatchError
 from napari_pathogan.masses.detections import Detections
-from napari_pathogan.masses.dicom_sr import StructuredReportError
+from napari_pathogan.masses.dicom_source import DicomSourceError
 from napari_pathogan.masses.export import COLUMNS, write_csv, write_sr
 from napari_pathogan.slides.mammogram import open_mammogram
-
-NAME = "Somebody^Known"
 
 
 @pytest.fixture
 def image(tmp_path):
-    """A mammogram of a person, 60 x 40 px."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = Mammography, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
-    header.SOPClassUID, header.SOPInstanceUID = Mammography, meta.MediaStorageSOPInstanceUID
-    header.StudyInstanceUID, header.SeriesInstanceUID = generate_uid(), generate_uid()
-    header.PatientName, header.PatientID, header.Modality = NAME, "4711", "MG"
-    header.ImageLaterality, header.ViewPosition = "L", "CC"
-    header.ImagerPixelSpacing = [0.1, 0.1]
-    header.Rows, header.Columns, header.SamplesPerPixel = 60, 40, 1
-    header.PhotometricInterpretation = "MONOCHROME2"
-    header.BitsAllocated, header.BitsStored, header.HighBit = 16, 12, 11
-    header.PixelRepresentation = 0
-    header.PixelData = np.arange(2400, dtype=np.uint16).tobytes()
-    path = tmp_path / "image.dcm"
-    header.save_as(path, enforce_file_format=True)
-    return path
+    return write_image(tmp_path / "image.dcm")
 
 
 @pytest.fixture
@@ -117,12 +96,12 @@ def test_nothing_found_is_a_report_too(found, image, tmp_path):
 def test_images_that_have_no_report(found, image, tmp_path):
     png = tmp_path / "image.png"
     png.write_bytes(b"\x89PNG")
-    with pytest.raises(StructuredReportError, match=r"image\.png is no DICOM file"):
+    with pytest.raises(DicomSourceError, match=r"image\.png is no DICOM file"):
         write_sr(tmp_path / "out.dcm", found, png)
     header = pydicom.dcmread(image)
     del header.StudyInstanceUID
     header.save_as(image)
-    with pytest.raises(StructuredReportError, match="has no StudyInstanceUID"):
+    with pytest.raises(DicomSourceError, match="has no StudyInstanceUID"):
         write_sr(tmp_path / "out.dcm", found, image)
     assert not (tmp_path / "out.dcm").exists()
 

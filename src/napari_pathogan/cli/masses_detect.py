@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event
     from napari_pathogan.masses.detections import Detections
     from napari_pathogan.masses.model import MassModel
+    from napari_pathogan.slides.mammogram import Mammogram
 
 
 class Request(NamedTuple):
@@ -45,6 +46,13 @@ def detect(  # noqa: PLR0917
         Path | None,
         typer.Option(help="DICOM structured report of a DICOM image; a folder for several."),
     ] = None,
+    gsps: Annotated[
+        Path | None,
+        typer.Option(
+            help="DICOM presentation state: outlines and scores over a DICOM image; a folder for "
+            "several."
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "masses-inbreast",
     threshold: Annotated[
         float | None,
@@ -55,7 +63,7 @@ def detect(  # noqa: PLR0917
     ] = None,
     identifiers: Annotated[
         bool,
-        typer.Option("--identifiers", help="Copy who the patient is into the structured report."),
+        typer.Option("--identifiers", help="Copy who the patient is into what is DICOM."),
     ] = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -68,6 +76,7 @@ def detect(  # noqa: PLR0917
     files = _files(images)
     names_differ(files, "mammograms")
     outputs = {"output": (output, ".json"), "csv": (csv, ".csv"), "sr": (sr, ".sr.dcm")}
+    outputs["gsps"] = gsps, ".gsps.dcm"
     loaded = MassModel.load(model, device)
     limit = loaded.threshold if threshold is None else threshold
     ask = Request(loaded, limit, mm, identifiers)
@@ -115,7 +124,7 @@ def _detected(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Even
     found: Detections = last.result[0].at(ask.threshold)
     for kind, target in files.items():
         yield Progress(1, 1, f"writing {target.name}")
-        _save(kind, target, found, path, ask)
+        _save(kind, target, found, mammogram, ask)
     extra = {
         "seconds": seconds,
         "device": str(ask.model.device),
@@ -125,14 +134,17 @@ def _detected(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Even
     yield Finished(found, found.to_dict() | extra)
 
 
-def _save(kind: str, target: Path, found: Detections, image: Path, ask: Request) -> None:
+def _save(kind: str, target: Path, found: Detections, mammogram: Mammogram, ask: Request) -> None:
     from napari_pathogan.masses import export
     from napari_pathogan.masses.detections import write_json
 
+    assert mammogram.path is not None
     match kind:
         case "output":
             write_json(target, found)
         case "csv":
             export.write_csv(target, found)
+        case "sr":
+            export.write_sr(target, found, mammogram.path, identifiers=ask.identifiers)
         case _:
-            export.write_sr(target, found, image, identifiers=ask.identifiers)
+            export.write_gsps(target, found, mammogram, identifiers=ask.identifiers)

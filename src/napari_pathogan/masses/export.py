@@ -1,4 +1,4 @@
-"""Detections in the formats that others read: CSV, and DICOM SR beside the image they belong to.
+"""Detections in the formats that others read: CSV; DICOM SR and GSPS that refer to their image.
 
 JSON is in :mod:`napari_pathogan.masses.detections`. Each file is written whole or not at all.
 """
@@ -6,15 +6,18 @@ JSON is in :mod:`napari_pathogan.masses.detections`. Each file is written whole 
 from __future__ import annotations
 
 import csv
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import EnvironmentMismatchError
 from napari_pathogan.files import written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_pathogan.masses.detections import Detections
+    from napari_pathogan.slides.mammogram import Mammogram
 
 COLUMNS = (
     "image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "longest_mm", "across_mm", "mm",
@@ -58,21 +61,59 @@ def write_sr(path: Path, found: Detections, image: Path, *, identifiers: bool = 
 
     Raises
     ------
-    StructuredReportError
+    DicomSourceError
         If the image is no DICOM file, or lacks the UIDs that the report needs.
     EnvironmentMismatchError
         If highdicom is not installed.
     OutputError
         If it can't be written.
     """
-    try:
-        from napari_pathogan.masses import dicom_sr  # noqa: PLC0415  (needs highdicom)
-    except ImportError as error:
-        msg = (
-            "a DICOM SR needs highdicom, which can't be loaded: uv pip install "
-            "'napari-pathogan[sr]', or write JSON"
-        )
-        raise EnvironmentMismatchError(msg) from error
+    with _needing_highdicom("DICOM SR"):
+        from napari_pathogan.masses import dicom_sr  # noqa: PLC0415
     report = dicom_sr.structured_report(found, image, identifiers=identifiers)
     with written(path) as beside:
         report.save_as(beside)
+
+
+def write_gsps(
+    path: Path, found: Detections, mammogram: Mammogram, *, identifiers: bool = False
+) -> None:
+    """Write a DICOM presentation state (GSPS): what a viewer lays over the image that it has.
+
+    Boxes, outlines, scores and sizes are graphic annotations in pixels of the image; the window,
+    the polarity and the size of a pixel are those of the mammogram.
+
+    Parameters
+    ----------
+    mammogram
+        The image that the masses were found in, opened from a DICOM file.
+    identifiers
+        As of :func:`write_sr`.
+
+    Raises
+    ------
+    DicomSourceError
+        If the image is no DICOM file, or lacks the UIDs that the state needs.
+    EnvironmentMismatchError
+        If highdicom is not installed.
+    OutputError
+        If it can't be written.
+    """
+    with _needing_highdicom("DICOM presentation state"):
+        from napari_pathogan.masses import dicom_gsps  # noqa: PLC0415
+    state = dicom_gsps.presentation_state(found, mammogram, identifiers=identifiers)
+    with written(path) as beside:
+        state.save_as(beside)
+
+
+@contextmanager
+def _needing_highdicom(what: str) -> Iterator[None]:
+    """Say what to install where an import fails."""
+    try:
+        yield
+    except ImportError as error:
+        msg = (
+            f"a {what} needs highdicom, which can't be loaded: uv pip install "
+            "'napari-pathogan[sr]', or write JSON"
+        )
+        raise EnvironmentMismatchError(msg) from error

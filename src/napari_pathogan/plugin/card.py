@@ -60,7 +60,7 @@ def card_html(card: ModelCard, folder: Path) -> str:
     elif card.training_data:
         parts.append("<p>How well it does on patients it had not seen was not measured.</p>")
     for data in card.training_data:
-        count = f"{len(data.patients)} patients, {data.n_images:,} images"
+        count = f"{len(data.patients)} patient{'s' * (len(data.patients) != 1)}, {data.n_images:,} images"
         parts.append(f"<h3>Learnt from</h3><p>{escape(data.name)}: {count}</p>")
         parts.append(f"<p>Terms: {escape(data.terms)}</p><p>{escape(data.citation)}</p>")
     looks_at = f"{card.patch_px} px patches at {card.mpp:g} µm per pixel" if card.mpp else ""

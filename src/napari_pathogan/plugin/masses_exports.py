@@ -24,6 +24,7 @@ class MassExport(Enum):
     JSON = (".json", "Boxes, outlines, scores (JSON)…")
     CSV = (".csv", "Table (CSV)…")
     SR = (".dcm", "Report for an archive (DICOM SR)…")
+    GSPS = (".gsps.dcm", "Drawn over the image in an archive (DICOM GSPS)…")
 
     def __init__(self, suffix: str, title: str) -> None:
         self.suffix = suffix
@@ -49,6 +50,8 @@ def saving(
                 export.write_csv(target, findings)
             case MassExport.SR:
                 export.write_sr(target, findings, image_file(mammogram))
+            case MassExport.GSPS:
+                export.write_gsps(target, findings, mammogram)
     yield Finished(paths)
 
 
