@@ -20,6 +20,7 @@ from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import SlideReadError
 from napari_pathogan.nuclei import features
 from napari_pathogan.nuclei.classes.crops import cut_from_slide, stain_around
+from napari_pathogan.nuclei.foreign import foreign
 from napari_pathogan.nuclei.grid import ALIGN, CELL, Box
 from napari_pathogan.nuclei.harvest import Found, Harvest
 from napari_pathogan.nuclei.plan import REACH_UM, Plan, label_grid, make_plan
@@ -170,7 +171,9 @@ class _Look:
         origin = grid.place(outer.top, outer.left)
         image = self.slide.resampled(origin, grid.downsample, outer.shape, parallel=False)
         area = self._area(core, _inner(image, outer, core))
-        labels = self._owned(self.segmenter.labels(image), core, outer)
+        labels = self.segmenter.labels(image)
+        nuclei = ~foreign(labels, image, grid.pixel_um2(self.mpp))
+        labels = self._owned(labels, nuclei, core, outer)
         held = _around_all(labels, outer, grid.window)
         labels, image = _inner(labels, outer, held), _inner(image, outer, held)
         table = features.measure(labels, image, grid.pixel_um2(self.mpp))
@@ -178,15 +181,17 @@ class _Look:
         centres = grid.centres(table[["y", "x"]].to_numpy() + held[:2])
         return Found(top, left, labels, image, table, self._classes(centres), area)
 
-    def _owned(self, labels: np.ndarray, core: Box, outer: Box) -> npt.NDArray[np.int32]:
-        """The nuclei that belong to the core, numbered 1 to n."""
+    def _owned(
+        self, labels: np.ndarray, nuclei: np.ndarray, core: Box, outer: Box
+    ) -> npt.NDArray[np.int32]:
+        """The nuclei that belong to the core, numbered 1 to n; ``nuclei`` says which labels are."""
         flat = labels.ravel()
         count = np.bincount(flat)
         index = np.ogrid[: labels.shape[0], : labels.shape[1]]
         sums = [np.bincount(flat, np.broadcast_to(i, labels.shape).ravel()) for i in index]
         centroids = np.stack(sums, 1) / np.maximum(count, 1)[:, None] + outer[:2]
         low, high = np.array(core[:2]) - SLACK_PX, np.array(core[2:]) - 1 + SLACK_PX
-        own = (count > 0) & ((centroids >= low) & (centroids <= high)).all(1)
+        own = (count > 0) & nuclei & ((centroids >= low) & (centroids <= high)).all(1)
         own &= self.plan.counts(self.plan.grid.centres(centroids))
         own[0] = False
         number = np.where(own, np.cumsum(own), 0).astype(np.int32)
