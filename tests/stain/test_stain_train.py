@@ -138,6 +138,34 @@ def test_pools_by_folder(tmp_path):
     assert not set(rest.patients) & set(out.patients)
 
 
+def test_pools_with_a_folder_for_each_patient(tmp_path):
+    for name in ("8863/0/8863_idx5_1.png", "8863/1/8863_idx5_2.png", "9000/1/other.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(two_stains(50)).save(tmp_path / name)
+    pool = StylePool.read(tmp_path)
+    assert pool.classes == ("0", "1")
+    assert pool.labels == (0, 1, 1)
+    assert pool.patients == ("8863", "8863", "9000")
+    assert [image.shape for image in pool.images] == [(50, 50, 3)] * 3
+
+
+def test_small_pictures_are_mirrored_to_the_size_that_is_learned_from():
+    small = torch.arange(3 * 50 * 52, dtype=torch.float32).reshape(3, 50, 52)
+    part = training._crop(small, 224)
+    assert part.shape == (3, 224, 224)
+    assert set(part[0].unique().tolist()) <= set(small[0].unique().tolist())
+
+
+def test_the_class_head_is_measured_on_patients_held_out(pool, tiny, tmp_path):
+    style = last(learn(pool, tiny, new_run(tmp_path / "a"), holdout=0.3))
+    assert 0 <= style.card.metrics["class_accuracy"].value <= 1
+    assert style.tissue_class(pool.images[0]) in {0, 1}
+    plain = last(learn(pool, replace(tiny, class_loss=0.0), new_run(tmp_path / "b"), holdout=0.3))
+    assert "class_accuracy" not in plain.card.metrics
+    with pytest.raises(ModelError, match="no class head"):
+        plain.tissue_class(pool.images[0])
+
+
 def test_a_pool_without_images(tmp_path):
     with pytest.raises(DataFolderError, match="no colour image"):
         StylePool.read(tmp_path)

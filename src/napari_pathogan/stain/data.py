@@ -2,7 +2,8 @@
 
 ``POOL/*.png`` or ``POOL/<class>/*.png`` (also jpg, tif): where there are sub-folders, they are the
 tissue classes of the paper's class loss. The patient is what stands before the first ``_`` of a
-file's name (``02_3.png`` is patient 02), so that whole patients can be held out.
+file's name (``02_3.png`` is patient 02), so that whole patients can be held out. A folder for each
+patient, ``POOL/<patient>/<class>/*.png``, will do as well: the layout of the IDC patches.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
-_LEAST_PX = 64
+_LEAST_PX = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +62,22 @@ class StylePool:
         if not folder.is_dir():
             msg = f"{folder} is not a folder; a pool is a folder of images of one stain style"
             raise DataFolderError(msg)
-        classes = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and _files(p)))
-        places = [(i, folder / name) for i, name in enumerate(classes)] or [(0, folder)]
+        classes, places = _places(folder)
         found, skipped = [], []
-        for label, place in places:
+        for place, patient, label in places:
             for path in _files(place):
                 try:
-                    found.append((_image(path), path.name, label))
+                    image = _image(path)
                 except (OSError, ValueError, UnidentifiedImageError) as error:
                     skipped.append(f"{path.name}: {error}")
+                else:
+                    named = path.name.partition("_")[0].partition(".")[0]
+                    found.append((image, path.name, patient or named, label))
         if not found:
             why = f" ({skipped[0]})" if skipped else ""
             msg = f"{folder} holds no colour image of tissue{why}; give PNG, JPEG or TIFF images"
             raise DataFolderError(msg)
-        images, names, labels = zip(*found, strict=True)
-        patients = tuple(name.partition("_")[0].partition(".")[0] for name in names)
+        images, names, patients, labels = zip(*found, strict=True)
         return cls(images, names, patients, labels, classes, tuple(skipped))
 
     def __len__(self) -> int:
@@ -120,6 +122,25 @@ class StylePool:
             stained = flat[optical_density(flat).max(1) >= STAINED]
             parts.append(stained[:: max(1, len(stained) // each)])
         return np.concatenate(parts)
+
+
+def _places(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, str, int]]]:
+    """Classes, and each folder that holds images: its patient ("": in the names) and its class."""
+    below = _holding_images(folder)
+    if below or _files(folder):
+        classes = tuple(place.name for place in below)
+        return classes, [(place, "", i) for i, place in enumerate(below)] or [(folder, "", 0)]
+    nested = [(p, q) for p in _folders(folder) for q in _holding_images(p)]
+    classes = tuple(sorted({place.name for _, place in nested}))
+    return classes, [(q, p.name, classes.index(q.name)) for p, q in nested]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir())
+
+
+def _holding_images(folder: Path) -> list[Path]:
+    return [p for p in _folders(folder) if _files(p)]
 
 
 def _files(folder: Path) -> list[Path]:

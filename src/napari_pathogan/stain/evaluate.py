@@ -10,11 +10,11 @@ from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
-from napari_pathogan.stain.colour import lightness
-from napari_pathogan.stain.light import LightCurve
+from napari_pathogan.stain.colour import joined, lightness, to_lab
+from napari_pathogan.stain.finish import Finish
 from napari_pathogan.stain.metrics import correlation, euclidean, hellinger, histogram, structure
 from napari_pathogan.stain.network import whole
-from napari_pathogan.stain.student import distil
+from napari_pathogan.stain.predict import student
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from napari_pathogan.stain.data import StylePool
     from napari_pathogan.stain.model import StyleModel
 
-METHODS = ("none", "macenko", "reinhard", "lut", "cnn", "cnn_own_lightness")
+METHODS = (
+    "none",
+    "macenko",
+    "reinhard",
+    "reinhard_bounded",
+    "lut",
+    "cnn",
+    "cnn_own_lightness",
+)
 MEASURES = (
     "euclidean",
     "correlation",
@@ -47,7 +55,8 @@ def evaluate(source: StylePool, target: StylePool, style: StyleModel) -> Report:
     Report
         ``<method>_euclidean``, ``_correlation``, ``_hellinger`` (see metrics.py) of the tissue,
         the same over all pixels, glass too, with ``_all``, and ``_ssim`` of the lightness before
-        and after; for none, macenko, reinhard, lut, cnn, and cnn_own_lightness (the paper's).
+        and after; for none, macenko, reinhard, reinhard_bounded (Reinhard's colours on the
+        network's lightness, which keeps structure), lut, cnn, and cnn_own_lightness (the paper's).
         Means over images, with 95 % intervals from resampling the source's patients.
 
     Raises
@@ -88,11 +97,14 @@ def _methods(
     pixels = np.concatenate([image.reshape(-1, 3) for image in images])
     yield "none", lambda image: image
     yield "macenko", Macenko.fit(pixels).map_to(style.macenko)
-    yield "reinhard", Reinhard.fit(pixels).map_to(style.reinhard)
+    reinhard = Reinhard.fit(pixels).map_to(style.reinhard)
+    yield "reinhard", reinhard
     parts = [whole(image) for image in images]
-    light = LightCurve.fit(images, style.light)
-    yield "lut", distil(parts, [style.colour(lightness(part)) for part in parts], light)[0]
-    yield "cnn", lambda image: style(image, light=light)
+    colours = [style.colour(lightness(part)) for part in parts]
+    finish = Finish.fit(parts, colours, style.light, style.tint)
+    yield "reinhard_bounded", lambda x: joined(finish.light(x), to_lab(reinhard(x))[..., 1:], x)
+    yield "lut", student(parts, colours, finish)[0]
+    yield "cnn", lambda image: style(image, finish=finish)
     yield "cnn_own_lightness", style
 
 

@@ -105,6 +105,19 @@ def _measure(style: StyleModel, out: StylePool) -> dict[str, Metric]:
     return {
         "colour_error_lab": Metric(value=float(np.mean(apart))),
         "ssim_lightness": Metric(value=float(np.mean(kept))),
+        **_measure_classes(style, out),
+    }
+
+
+def _measure_classes(style: StyleModel, out: StylePool) -> dict[str, Metric]:
+    """How often the class head is right; nothing without one."""
+    if style.network.classify is None:
+        return {}
+    right = np.array([style.tissue_class(image) for image in out.images]) == out.labels
+    each = [right[np.equal(out.labels, label)].mean() for label in sorted(set(out.labels))]
+    return {
+        "class_accuracy": Metric(value=float(right.mean())),
+        "class_balanced_accuracy": Metric(value=float(np.mean(each))),
     }
 
 

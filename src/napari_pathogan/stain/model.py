@@ -10,14 +10,14 @@ import torch
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
-from napari_pathogan.errors import NoTissueError
+from napari_pathogan.errors import ModelError, NoTissueError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
 from napari_pathogan.stain.colour import STAINED, joined, lightness, optical_density
+from napari_pathogan.stain.finish import Finish, Tint
 from napari_pathogan.stain.light import tissue_quantiles
 from napari_pathogan.stain.network import STRIDE, Colouriser, colours, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from napari_pathogan.stain.data import StylePool
@@ -42,6 +42,8 @@ class StyleModel:
         The pool's stains and Lab statistics: targets of the baselines.
     light
         (51,) quantiles of the lightness of the pool's tissue.
+    tint
+        The pool's colours at each lightness.
     reach
         The largest Lab distance of one of the pool's patients from the rest.
     """
@@ -53,6 +55,7 @@ class StyleModel:
     macenko: Macenko
     reinhard: Reinhard
     light: np.ndarray
+    tint: Tint
     reach: float
 
     @classmethod
@@ -79,6 +82,7 @@ class StyleModel:
                 Macenko.from_json(settings["macenko"]),
                 Reinhard.from_json(settings["reinhard"]),
                 np.array(settings["lightness"]),
+                Tint.from_json(settings["tint"]),
                 float(settings["reach"]),
             )
 
@@ -100,11 +104,11 @@ class StyleModel:
         self,
         image: np.ndarray,
         style: torch.Tensor | None = None,
-        light: Callable[[np.ndarray], np.ndarray] = lightness,
+        finish: Finish | None = None,
     ) -> np.ndarray:
         """Recolour uint8 RGB (H, W, 3) of any size, at the style's mpp.
 
-        Its lightness is kept, unless ``light`` says what becomes of it.
+        Its lightness is kept and its colours are the network's, unless there is a ``finish``.
         """
         if not image.size:
             return image
@@ -112,7 +116,10 @@ class StyleModel:
         short = [-n % STRIDE for n in seen.shape]
         padded = np.pad(seen, ((0, short[0]), (0, short[1])), mode="edge")
         colour = self.colour(padded, style)[: seen.shape[0], : seen.shape[1]]
-        return joined(light(image), colour, image)
+        if finish is None:
+            return joined(seen, colour, image)
+        change, colour = finish(image, colour)
+        return joined(seen + change, colour, image)
 
     @torch.no_grad()
     def vector(self, image: np.ndarray) -> torch.Tensor:
@@ -126,6 +133,23 @@ class StyleModel:
         if (optical_density(image).max(-1) >= STAINED).mean() < 0.05:
             msg = "there is hardly any tissue on the reference; choose a region with tissue"
             raise NoTissueError(msg)
+        return self._own_vector(image)
+
+    @torch.no_grad()
+    def tissue_class(self, image: np.ndarray) -> int:
+        """The class that the class head sees on uint8 RGB (H, W, 3); an index into the card's.
+
+        Raises
+        ------
+        ModelError
+            If the style was learned without classes.
+        """
+        if self.network.classify is None:
+            msg = f"the style {self.card.name} has no class head: its pool had no classes"
+            raise ModelError(msg)
+        return int(self.network.classify(self._own_vector(image)).argmax())
+
+    def _own_vector(self, image: np.ndarray) -> torch.Tensor:
         light = torch.from_numpy(lightness(whole(image)))[None, None] / 100
         vector: torch.Tensor = self.network.encode(light.to(self.device.torch))[1][0]
         return vector
@@ -155,6 +179,7 @@ def save(
         "macenko": Macenko.fit(pixels).to_json(),
         "reinhard": target.to_json(),
         "lightness": tissue_quantiles(pool.images).round(3).tolist(),
+        "tint": Tint.of(pool.images).to_json(),
         "reach": max(own.distance(target) for own in each),
         "student_error_lab": student_error,
     }

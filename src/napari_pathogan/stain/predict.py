@@ -15,13 +15,14 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.stain.baselines import Macenko, Reinhard
 from napari_pathogan.stain.colour import joined, lightness
+from napari_pathogan.stain.finish import Finish
 from napari_pathogan.stain.light import LightCurve
 from napari_pathogan.stain.lut import Lut
 from napari_pathogan.stain.network import STRIDE, Colouriser
 from napari_pathogan.stain.student import distil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -60,8 +61,8 @@ class Transfer:
         and lut; for cnn its student, for levels far coarser than the style.
     model, vector
         For cnn: the style, and the global vector if not the pool's.
-    light
-        For cnn: the lightness that pixels get, their own or a curve's.
+    finish
+        For cnn: what is done to lightness and to the network's colours; None leaves both alone.
     student_error
         Mean distance of the student from the network on tiles of this slide, in Lab units.
     notes
@@ -73,7 +74,7 @@ class Transfer:
     pixelwise: Callable[[np.ndarray], np.ndarray]
     model: StyleModel | None = None
     vector: torch.Tensor | None = None
-    light: Callable[[np.ndarray], np.ndarray] = lightness
+    finish: Finish | None = None
     student_error: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -94,8 +95,9 @@ def fit(
         uint8 RGB of an image in the wanted colours: the target of macenko and reinhard in place of
         the style's pool; for cnn and lut the global features come from it (the paper's Figure 6).
     keep_lightness
-        For cnn and lut: pass lightness through untouched, as the paper does, rather than bring it
-        towards the style's (:class:`~napari_pathogan.stain.light.LightCurve`).
+        For cnn and lut: pass lightness through untouched and take the network's colours as they
+        are, as the paper does, rather than bring both towards the style's
+        (:class:`~napari_pathogan.stain.finish.Finish`).
 
     Raises
     ------
@@ -118,11 +120,24 @@ def fit(
             target = type(target).fit(reference)
         return Transfer(method, style.card.name, _pixelwise(tiles, target), notes=notes)
     vector = None if reference is None else style.vector(reference)
-    light = lightness if keep_lightness else LightCurve.fit(tiles, style.light)
     colours = [style.colour(lightness(tile), vector) for tile in tiles]
-    lut, error = distil(tiles, colours, light)
+    finish = None if keep_lightness else Finish.fit(tiles, colours, style.light, style.tint)
+    lut, error = student(tiles, colours, finish)
     model = style if method == Method.cnn else None
-    return Transfer(method, style.card.name, lut, model, vector, light, error, notes)
+    return Transfer(method, style.card.name, lut, model, vector, finish, error, notes)
+
+
+def student(
+    tiles: Sequence[np.ndarray], colours: Sequence[np.ndarray], finish: Finish | None
+) -> tuple[Lut, float]:
+    """Distil what a network and a finish made of tiles, as :func:`distil` does.
+
+    A table sees no surroundings, so its curve of lightness is not blurred, and goes less far.
+    """
+    if finish is None:
+        return distil(tiles, colours)
+    made = [finish(tile, colour)[1] for tile, colour in zip(tiles, colours, strict=True)]
+    return distil(tiles, made, LightCurve.fit(tiles, finish.light.target))
 
 
 def fit_reference(slide: Slide, reference: np.ndarray, method: Method, name: str) -> Transfer:
@@ -275,16 +290,17 @@ class _NetworkLevel(_Level):
     ) -> None:
         super().__init__(slide, step, shape, transfer.pixelwise)
         assert transfer.model is not None
-        self.model, self.vector, self.light = transfer.model, transfer.vector, transfer.light
+        self.model, self.vector, self.finish = transfer.model, transfer.vector, transfer.finish
         near = all(1 / _SAME <= r <= _SAME for r in ratio)
         self.ratio = (1.0, 1.0) if near else ratio  # style pixels to one of this level
 
     def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """Colour a part of the level."""
-        image = self.seen(start, shape)
-        return joined(self.light(image), self._colour(start, shape), image)
+        image, made = self.seen(start, shape), self._made(start, shape)
+        return joined(lightness(image) + made[..., 0], made[..., 1:], image)
 
-    def _colour(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    def _made(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """What is added to lightness, and a and b: (H, W, 3)."""
         first, count = [], []
         for a, n, s in zip(start, shape, self.ratio, strict=True):
             low = math.floor((a * s - 1 - Colouriser.margin) / STRIDE) * STRIDE
@@ -295,15 +311,19 @@ class _NetworkLevel(_Level):
         origin = first[0] * step[0], first[1] * step[1]
         seen = self.slide.resampled(origin, step, (count[0], count[1]), parallel=False)
         colour = self.model.colour(lightness(seen), self.vector)
+        change = np.zeros(colour.shape[:2], np.float32)
+        if self.finish is not None:
+            change, colour = self.finish(seen, colour)
+        made = np.dstack([change, colour])
         if self.ratio == (1.0, 1.0):
             y, x = start[0] - first[0], start[1] - first[1]
-            return colour[y : y + shape[0], x : x + shape[1]]
+            return made[y : y + shape[0], x : x + shape[1]]
         places = [
             (a + 0.5 + np.arange(n)) * s - 0.5 - f
             for a, n, s, f in zip(start, shape, self.ratio, first, strict=True)
         ]
         grid = np.stack(np.meshgrid(*places, indexing="ij"))
-        return np.dstack([ndimage.map_coordinates(colour[..., c], grid, order=1) for c in range(2)])
+        return np.dstack([ndimage.map_coordinates(made[..., c], grid, order=1) for c in range(3)])
 
 
 def _level(

@@ -145,8 +145,8 @@ def _crop(lab: torch.Tensor, side: int) -> torch.Tensor:
     """A random square, flipped and turned at random; mirrored where the picture is too small."""
     y, x = (int(torch.randint(max(1, n - side + 1), ())) for n in lab.shape[1:])
     part = lab[:, y : y + side, x : x + side]
-    below, right = side - part.shape[1], side - part.shape[2]
-    if below or right:
+    while min(part.shape[1:]) < side:  # a picture can be mirrored no further than its other side
+        below, right = (min(side - n, n - 1) for n in part.shape[1:])
         part = F.pad(part[None], (0, right, 0, below), mode="reflect")[0]
     turns, flip = int(torch.randint(4, ())), bool(torch.rand(()) < 0.5)
     part = torch.rot90(part, turns, (1, 2))
