@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from napari_pathogan.engine.events import Finished, Progress, Warn
+from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import DataFolderError
@@ -114,6 +115,10 @@ def test_a_later_run_begins_with_an_earlier_one_of_the_same_folds(folder, run, t
     *_, finished = learn(folder, TINY, later, folds=3, start=str(run.path), device="cpu")
 
     assert finished.result.counts["n_patients"] == 3
+    card = read_card(later.model)
+    assert card.recipe["start"] == json.loads(json.dumps(TINY.to_json()))  # both can be done again
+    assert "--start" in card.measured_by
+    assert "start" not in read_card(run.model).recipe
     with pytest.raises(DataFolderError, match="these patients and folds"):
         check(folder, TINY, 2, str(run.path))
     (tmp_path / "unfinished").mkdir()

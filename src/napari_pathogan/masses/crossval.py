@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -121,7 +121,14 @@ def learn(
     learnt = learnt_from(before, folder.described(data))
     model.save(
         run.model,
-        _card(name or run.path.name, config, learnt, known.report, folds),
+        _card(
+            name or run.path.name,
+            config,
+            learnt,
+            known.report,
+            folds=folds,
+            recipe=begin.recipe(config),
+        ),
         network,
         froc=known.froc,
         threshold=known.threshold,
@@ -179,6 +186,16 @@ class _Begin(NamedTuple):
     def of(self, part: Path) -> Path | None:
         """The folder for a part of this run, ``folds/0`` or ``.``."""
         return self.common if self.earlier is None else self.earlier / part
+
+    def recipe(self, config: TrainConfig) -> dict[str, Any]:
+        """The settings, for the card; what came before, with its own, under ``start``."""
+        own = config.to_json()
+        if self.card is not None:
+            return {**own, "start": self.card.recipe}
+        if self.earlier is None:
+            return own
+        before = json.loads(RunFolder(self.earlier).config.read_text(encoding="utf-8"))
+        return {**own, "start": {name: before[name] for name in own if name in before}}
 
 
 def _beginning(
@@ -294,11 +311,18 @@ def _known(folder: MassFolder, scored: Scored) -> Known:
 
 
 def _card(
-    name: str, config: TrainConfig, data: tuple[TrainingData, ...], done: Report | None, folds: int
+    name: str,
+    config: TrainConfig,
+    data: tuple[TrainingData, ...],
+    done: Report | None,
+    *,
+    folds: int,
+    recipe: dict[str, Any],
 ) -> ModelCard:
     patients = len({patient for part in data for patient in part.patients})
     metrics = done.metrics if done else {}
-    how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}, with this recipe"
+    start = " --start EARLIER" * ("start" in recipe)
+    how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}{start}, with this recipe"
     return ModelCard(
         name=name,
         title=f"Mask R-CNN for masses, {config.arm}, {patients} patient{'s' * (patients != 1)}",
@@ -306,7 +330,7 @@ def _card(
         architecture=config.detector,
         arguments=arguments(config),
         training_data=data,
-        recipe=config.to_json(),
+        recipe=recipe,
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
         measured_by=f"{how}: out of fold" if done else "",
         licence="; ".join(dict.fromkeys(part.terms for part in data)),
