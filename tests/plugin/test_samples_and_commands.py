@@ -56,10 +56,10 @@ def test_a_slide_that_cannot_be_opened_is_one_notification(viewer, tmp_path, tol
 
 @pytest.mark.gui
 def test_the_demo_from_the_sample_to_the_areas(viewer):
-    text = show(viewer)
+    dock, text = show(viewer)
     assert "IDC" in text
     assert "mm²" in text
-    dock = next(w for w in viewer.window.dock_widgets.values() if isinstance(w, IdcDock))
+    assert isinstance(dock, IdcDock)
     assert slide_of(dock.layer).name == "he_phantom.ome.tif"
     assert np.nanmax(dock.heat.probability.data) > 0.5
     assert np.isnan(dock.heat.probability.data[0, 0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.plugin.idc_widget import IdcDock
 
+D = TypeVar("D")  # a dock
 SIZE = (1600, 1000)
 PATIENCE_S = 300.0
 DOCK_PX = 340
@@ -26,36 +27,64 @@ DOCK_PX = 340
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Open napari, run, print what was found; stay open unless asked for pictures."""
-    parser = argparse.ArgumentParser(description="napari-pathogan: IDC heat map of a sample slide")
+    present("IDC heat map of a slide", "slide", show, take_pictures, arguments)
+
+
+def present(
+    title: str,
+    kind: str,
+    show: Callable[[napari.Viewer, Path | None], tuple[D, str]],
+    take_pictures: Callable[[napari.Viewer, D, Path], list[Path]],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Give a demo: in a window that stays open, or in pictures.
+
+    Parameters
+    ----------
+    title
+        What is shown.
+    kind
+        What can be given instead of the sample: "slide", "study".
+    show
+        Opens it, or the sample, and runs a dock; returns the dock and what was found, in words.
+    take_pictures
+        Saves what the window shows to a path, and others beside it; returns them all.
+    """
+    parser = argparse.ArgumentParser(description=f"napari-pathogan: {title}")
+    parser.add_argument(kind, type=Path, nargs="?", help=f"a {kind} instead of the sample")
     parser.add_argument("--screenshot", type=Path, help="save pictures here, then close")
     chosen = parser.parse_args(arguments)
 
     import napari  # noqa: PLC0415  (slow to import)
 
-    viewer = napari.Viewer(title="napari-pathogan demo")
-    summary = show(viewer)
+    viewer = napari.Viewer(title=f"napari-pathogan demo: {title}")
+    dock, summary = show(viewer, getattr(chosen, kind))
     print(summary)  # noqa: T201
     if chosen.screenshot is None:
         napari.run()
         return
-    for picture in take_pictures(viewer, chosen.screenshot):
+    for picture in take_pictures(viewer, dock, chosen.screenshot):
         print(f"picture: {picture}")  # noqa: T201
     viewer.close()
 
 
-def show(viewer: napari.Viewer) -> str:
-    """Open the sample, dock the widget, run it to its end; returns what was found, in words.
+def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str]:
+    """Open the sample or a slide, dock the widget, run it; returns what was found, in words.
 
     Raises
     ------
     SystemExit
         If the run fails: the reason has been shown.
     """
+    from napari_pathogan.plugin.commands import show_slide  # noqa: PLC0415
     from napari_pathogan.plugin.settings import PLUGIN  # noqa: PLC0415
 
     viewer.window.resize(*SIZE)
     opening = time.monotonic()
-    (layer,) = viewer.open_sample(PLUGIN, "he_phantom")
+    if slide is None:
+        viewer.open_sample(PLUGIN, "he_phantom")
+    else:
+        show_slide(viewer, slide)
     opened = time.monotonic() - opening
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "IDC heat map")
     viewer.window.resize(*SIZE)
@@ -69,20 +98,18 @@ def show(viewer: napari.Viewer) -> str:
     seconds = time.monotonic() - start
     if dock.heat is None:
         raise SystemExit("the heat map failed; the notification says why")
-    return "\n".join(
-        (
-            f"slide       {layer.name}, opened in {opened:.1f} s",
-            f"model       {dock.heat.model_line}",
-            f"heat map    {dock.heat.area().n_cells} cells in {seconds:.1f} s, model loading included",
-            f"result      {dock.heat.area()}",
-        )
+    lines = (
+        f"slide       {dock.layer.name}, opened in {opened:.1f} s",
+        f"model       {dock.heat.model_line}",
+        f"heat map    {dock.heat.area().n_cells} cells in {seconds:.1f} s, model loading included",
+        f"result      {dock.heat.area()}",
     )
+    return dock, "\n".join(lines)
 
 
-def take_pictures(viewer: napari.Viewer, target: Path) -> list[Path]:
+def take_pictures(viewer: napari.Viewer, dock: IdcDock, target: Path) -> list[Path]:
     """Save what the window shows to ``target``, and ``-light`` and ``-uncertain`` beside it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    dock = _dock(viewer)
     places = [target, *(target.with_stem(f"{target.stem}-{x}") for x in ("light", "uncertain"))]
     for place in places:
         viewer.theme = "light" if place is places[1] else "dark"
@@ -91,12 +118,6 @@ def take_pictures(viewer: napari.Viewer, target: Path) -> list[Path]:
         rest()
         viewer.screenshot(path=str(place), canvas_only=False, flash=False)
     return places
-
-
-def _dock(viewer: napari.Viewer) -> IdcDock:
-    from napari_pathogan.plugin.idc_widget import IdcDock  # noqa: PLC0415
-
-    return next(w for w in viewer.window.dock_widgets.values() if isinstance(w, IdcDock))
 
 
 def widen(dock: QWidget) -> None:

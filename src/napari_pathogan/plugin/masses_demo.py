@@ -6,15 +6,14 @@ docks and closes the window; without it, napari stays open.
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.demo import SIZE, rest, wait_until, widen
+from napari_pathogan.plugin.demo import SIZE, present, rest, wait_until, widen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import napari
 
@@ -26,22 +25,7 @@ PLACE = (0.6, 0.72)  # in the right CC view, of its height and width: tissue wit
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Open napari, look for masses, print what was found; stay open unless asked for pictures."""
-    parser = argparse.ArgumentParser(description="napari-pathogan: masses of a mammogram phantom")
-    parser.add_argument("study", type=Path, nargs="?", help="a study instead of the sample")
-    parser.add_argument("--screenshot", type=Path, help="save pictures here, then close")
-    chosen = parser.parse_args(arguments)
-
-    import napari  # noqa: PLC0415  (slow to import)
-
-    viewer = napari.Viewer(title="napari-pathogan demo: mammograms")
-    dock, summary = show(viewer, chosen.study)
-    print(summary)  # noqa: T201
-    if chosen.screenshot is None:
-        napari.run()
-        return
-    for picture in take_pictures(viewer, dock, chosen.screenshot):
-        print(f"picture: {picture}")  # noqa: T201
-    viewer.close()
+    present("masses of a mammogram study", "study", show, take_pictures, arguments)
 
 
 def show(viewer: napari.Viewer, study: Path | None = None) -> tuple[MassesDock, str]:

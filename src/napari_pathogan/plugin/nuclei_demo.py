@@ -6,15 +6,14 @@ pages of the dock and closes the window; without it, napari stays open.
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.demo import SIZE, rest, wait_until, widen
+from napari_pathogan.plugin.demo import SIZE, present, rest, wait_until, widen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import napari
 
@@ -23,22 +22,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Open napari, find nuclei, print what was found; stay open unless asked for pictures."""
-    parser = argparse.ArgumentParser(description="napari-pathogan: nuclei of a sample slide")
-    parser.add_argument("slide", type=Path, nargs="?", help="a slide instead of the sample")
-    parser.add_argument("--screenshot", type=Path, help="save pictures here, then close")
-    chosen = parser.parse_args(arguments)
-
-    import napari  # noqa: PLC0415  (slow to import)
-
-    viewer = napari.Viewer(title="napari-pathogan demo: nuclei")
-    dock, summary = show(viewer, chosen.slide)
-    print(summary)  # noqa: T201
-    if chosen.screenshot is None:
-        napari.run()
-        return
-    for picture in take_pictures(viewer, dock, chosen.screenshot):
-        print(f"picture: {picture}")  # noqa: T201
-    viewer.close()
+    present("nuclei of a slide", "slide", show, take_pictures, arguments)
 
 
 def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[NucleiDock, str]:
