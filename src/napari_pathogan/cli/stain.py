@@ -49,7 +49,10 @@ class Method(StrEnum):
 @app.command()
 def train(  # noqa: PLR0917
     folder: Annotated[
-        Path, typer.Argument(help="Images of one style; sub-folders are tissue classes.")
+        Path,
+        typer.Argument(
+            help="Images of one style; sub-folders are tissue classes, or patients with classes."
+        ),
     ],
     output: Output,
     mpp: Annotated[float | None, typer.Option(help="um per pixel of the images.", min=0.01)] = None,
@@ -114,7 +117,8 @@ def apply(  # noqa: PLR0917
     ] = None,
     method: Annotated[Method, typer.Option(help="How.")] = Method.cnn,
     keep_lightness: Annotated[
-        bool, typer.Option("--keep-lightness", help="Network: colours alone, as in the paper.")
+        bool,
+        typer.Option("--keep-lightness", help="Network: lightness and colours as in the paper."),
     ] = False,
     mpp: Annotated[
         float | None, typer.Option(help="um per pixel, where the slide does not say.")
