@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,7 @@ class NucleiStandin:
     def __init__(self, ellipses):
         self.ellipses = ellipses
         self.pause_s = 0.0
+        self.endless = False  # it goes on until it is cancelled
         self.error = None
         self.asked = []
         self.closed = 0
@@ -108,7 +110,7 @@ class NucleiStandin:
             places = [
                 (r, c) for r in range(0, codes.shape[0], 128) for c in range(0, codes.shape[1], 128)
             ]
-            for done, (r, c) in enumerate(places, 1):
+            for done, (r, c) in enumerate(cycle(places) if self.endless else places, 1):
                 part = np.s_[r : r + 128, c : c + 128]
                 yield Tile("nuclei", r, c, found.labels[part])
                 yield Tile("classes", r, c, codes[part])

@@ -128,7 +128,7 @@ def test_a_run_shows_labels_in_the_colours_of_their_classes(open_nuclei, standin
 
 def test_cancel_and_errors_leave_the_viewer_as_it_was(open_nuclei, standin, qtbot, viewer, told):
     dock, layer = open_nuclei
-    standin.pause_s = 0.5
+    standin.pause_s, standin.endless = 0.1, True
     dock.run_or_cancel()
     assert not dock.pages.isEnabled()
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=10_000)
@@ -138,7 +138,7 @@ def test_cancel_and_errors_leave_the_viewer_as_it_was(open_nuclei, standin, qtbo
     assert dock.pages.isEnabled()
     qtbot.waitUntil(lambda: list(viewer.layers) == [layer], timeout=5000)
     qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)
-    standin.pause_s, standin.error = 0.0, ModelError("broken model")
+    standin.pause_s, standin.endless, standin.error = 0.0, False, ModelError("broken model")
     run(dock, qtbot)
     assert told == ["broken model"]
     qtbot.waitUntil(lambda: list(viewer.layers) == [layer], timeout=5000)
@@ -282,8 +282,11 @@ def test_many_nuclei_are_points_and_a_class_image(open_nuclei, qtbot, viewer, mo
     y, x = (round(v) for v in shown.classes.world_to_data(layer.data_to_world((60, 60))))
     assert shown.classes.data[y, x] == 1
     dock.numbers.table.rows[0].shown.setChecked(False)
-    assert shown.points.shown.tolist() == (table["class"] != "epithelial").tolist()
     assert shown.classes.colormap.colors[1, 3] == 0
+    shown.points.visible = True
+    assert shown.points.shown.tolist() == (table["class"] != "epithelial").tolist()
+    colours = [nuclei_colours.rgba(COLOURS[NAMES.index(name)]) for name in table["class"]]
+    np.testing.assert_allclose(shown.points.face_color[:, :3], np.array(colours)[:, :3], atol=0.01)
     click(viewer, dock, layer, 150, 80)
     dock.corrections.set_class("epithelial")
     assert dock.segmentation.nucleus(3)["class"] == "epithelial"
@@ -384,7 +387,7 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
 @pytest.mark.parametrize("how", ["slide", "dock", "viewer"])
 def test_closing_in_the_middle_of_a_run(open_nuclei, standin, qtbot, viewer, how):
     dock, layer = open_nuclei
-    standin.pause_s = 0.5
+    standin.pause_s, standin.endless = 0.1, True
     dock.run_or_cancel()
     qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=10_000)
     if how == "slide":
@@ -393,6 +396,6 @@ def test_closing_in_the_middle_of_a_run(open_nuclei, standin, qtbot, viewer, how
         viewer.window.remove_dock_widget(dock)
     else:
         viewer.close()
-    qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)
+    qtbot.waitUntil(lambda: standin.closed == 1, timeout=10_000)
     if how != "viewer":
-        qtbot.waitUntil(lambda: not any("Nuclei" in x.name for x in viewer.layers), timeout=5000)
+        qtbot.waitUntil(lambda: not any("Nuclei" in x.name for x in viewer.layers), timeout=10_000)

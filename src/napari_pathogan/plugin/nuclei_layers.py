@@ -73,6 +73,7 @@ class NucleiLayers:
         self._lut = np.zeros(1, np.uint8)
         self._outline = 0
         self._coarse = 1
+        self._points_stale = False  # they have not the newest colours
         self._opacity: dict[Layer, float] = {}
         self.painted: Callable[[], object] | None = None  # called when labels may have changed
         self._due = _timer(REFRESH_MS, self._draw)
@@ -167,9 +168,8 @@ class NucleiLayers:
             assert self.labels is not None
             self.labels.colormap = label_colours(segmentation, palette)
         elif self.points is not None and self.points in self.viewer.layers:
-            code = segmentation.table["class"].cat.codes.to_numpy() + 1
-            self.points.face_color = palette[code]
-            self.points.shown = palette[code, 3] > 0
+            self._points_stale = True
+            self._colour_points()
             self._colour_classes(palette)
             self._look_up()
 
@@ -270,6 +270,8 @@ class NucleiLayers:
             opacity=0.9,
             **place_level0(self.slide),
         )
+        assert self.points is not None
+        self.points.events.visible.connect(self._colour_points)
 
     def _fit(self) -> None:
         self._draw_outlines()
@@ -311,6 +313,18 @@ class NucleiLayers:
             return None
         return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
 
+    def _colour_points(self) -> None:
+        """Colour the points if they are to be seen; else they wait until they are."""
+        points, seg = self.points, self.segmentation
+        if points is None or seg is None or not (points.visible and self._points_stale):
+            return
+        self._points_stale = False
+        palette = palette_of(seg, self.hidden)
+        code = seg.table["class"].cat.codes.to_numpy() + 1
+        with points.events.set_data.blocker(), points.events.face_color.blocker():
+            points.shown = palette[code, 3] > 0  # each of the two would send all points anew:
+            points.face_color = palette[code]  # what the colours themselves announce is enough
+
     def _colour_classes(self, palette: np.ndarray) -> None:
         if self.classes is not None and self.classes in self.viewer.layers:
             self.classes.contrast_limits = (0, len(palette) - 1)
@@ -329,7 +343,7 @@ class NucleiLayers:
                 self.viewer.layers.remove(layer)
 
     def _fade(self) -> None:
-        """Make earlier nuclei invisible without hiding them (see :meth:`_take_found`)."""
+        """Make earlier nuclei invisible; whether they are shown is the user's to change meanwhile."""
         self._opacity = {layer: layer.opacity for layer in self.all}
         for layer in self._opacity:
             layer.opacity = 0
@@ -343,15 +357,14 @@ class NucleiLayers:
         """Remove the picture of the run.
 
         Removing a layer makes napari collect garbage, which takes longer than a cancelled run may:
-        unless asked to be gone ``at_once``, it goes when the rest has been drawn. It is not hidden
-        until then, since vispy 0.17 with Mesa may crash when a hidden image is removed.
+        unless asked to be gone ``at_once``, it is hidden, and goes when the rest has been drawn.
         """
         self._due.stop()
         found, self.found = self.found, None
         if found is None or at_once:
             self._remove(found)
         else:
-            found.opacity = 0
+            found.visible = False
             QTimer.singleShot(DRAWN_MS, partial(self._remove, found))
 
     def _paint_came(self) -> None:

@@ -76,8 +76,10 @@ class Run:
         self._stop = Flag()
         self._bar = progress(total=0, desc=title)
         self._latest: Progress | None = None
-        # napari's bars handle waiting Qt events whenever they change; drawn for every event, they
-        # would take the next event inside of this one, and so on without end
+        # napari's bars handle waiting Qt events whenever they change. Drawn for every event, or for
+        # the next while one is being drawn, which on a busy machine takes longer than a tick, they
+        # would take each event inside of the one before, until the stack is full
+        self._drawing = False
         self._tick = QTimer()
         self._tick.setSingleShot(True)
         self._tick.setInterval(BAR_MS)
@@ -128,13 +130,23 @@ class Run:
             show_warning(event.message)
         elif isinstance(event, Progress):
             self._latest = event
-            if not self._tick.isActive():
-                self._tick.start()
+            self._draw_soon()
+
+    def _draw_soon(self) -> None:
+        if self.active and not self._drawing and not self._tick.isActive():
+            self._tick.start()
 
     def _draw_bar(self) -> None:
         latest, self._latest = self._latest, None
         if latest is None or not self.active:
             return
+        self._drawing = True
+        self._draw(latest)
+        self._drawing = False
+        if self._latest is not None:  # it came meanwhile
+            self._draw_soon()
+
+    def _draw(self, latest: Progress) -> None:
         if latest.total != self._bar.total:
             self._bar.total = latest.total
         self._bar.set_description(latest.what or self._title)
