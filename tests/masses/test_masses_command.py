@@ -79,7 +79,10 @@ def test_detect_in_a_study_and_in_spite_of_a_broken_file(pathogan, discs, image,
     assert code == 2
     assert [line.split(":")[0] for line in said.splitlines()] == ["RCC.png", "LCC.png"]
     assert "broken.png" in err
-    assert "1 of 3 mammograms failed" in err
+    assert "1 of 3 mammograms failed, the others are done" in err
+    (tmp_path / "none.png").write_bytes(b"none")
+    code, _, err = pathogan("detect", tmp_path / "broken.png", tmp_path / "none.png")
+    assert (code, err.splitlines()[-1]) == (2, "pathogan: 2 of 2 mammograms failed")
     assert sorted(path.name for path in out.iterdir()) == ["LCC.json", "RCC.json"]
 
 
@@ -101,6 +104,10 @@ def test_errors_of_detect_are_one_line(pathogan, discs, image, tmp_path):
         ((colour,), "colour.png is a colour image"),
         ((tmp_path / "none.dcm",), "none.dcm"),
         ((image, "--sr", tmp_path / "out.dcm"), "case_L_CC.png is no DICOM file"),
+        (
+            (image, "--gsps", tmp_path / "out.dcm"),
+            "a DICOM presentation state has nothing to refer",
+        ),
         ((image, image), "two of the mammograms have the same name"),
     ):
         code, said, err = pathogan("detect", *arguments)

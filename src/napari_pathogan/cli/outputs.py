@@ -60,7 +60,8 @@ def over_slides(
         elif not events:
             typer.echo(f"{path.name}: {summary['text']}")
     if failed:
-        fail(f"{failed} of {len(slides)} {kind} failed, the others are done")
+        others = ", the others are done" if failed < len(slides) else ""
+        fail(f"{failed} of {len(slides)} {kind} failed{others}")
 
 
 def names_differ(slides: Sequence[Path], kind: str = "slides") -> None:

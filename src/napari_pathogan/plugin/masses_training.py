@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LEARNING = ("--arm", "real", "--recipe", "quick", "--epochs", "2")
+LEARNING = ("--arm", "real", "--recipe", "quick", "--epochs", "1")
 FOLDS, ENOUGH = 3, 6  # and patients with masses that are needed to measure anything by them
 SOURCE, TERMS = "mammograms reviewed in napari", "those of the reviewed mammograms"
 
