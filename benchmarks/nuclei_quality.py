@@ -2,7 +2,8 @@
 
 ``folds RUN DIR``: a cross-validated run again, each patient by the network that never saw them, in
 as many views as asked for. ``points DIR``: on images with annotated points only (``images/`` and
-``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found.
+``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found. ``foreign DIR``: how
+many annotated nuclei (of points 4 px around each, or of ``masks/``) are taken for ink or a fold.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from napari_pathogan.engine.runs import load_state
 from napari_pathogan.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
 from napari_pathogan.nuclei.data import NucleiImage, read_folder
 from napari_pathogan.nuclei.evaluate import foretell, foretold, report, score
+from napari_pathogan.nuclei.foreign import foreign
 from napari_pathogan.nuclei.instances import instances
+from napari_pathogan.nuclei.labels import split
 from napari_pathogan.nuclei.model import ARCHITECTURE, TASK, NucleiModel
 from napari_pathogan.nuclei.network import UNet, folded_state
 
@@ -101,6 +104,33 @@ def points(data: Path, model: NucleiModel, mpp: float) -> None:
     print(f"found area: {np.mean(area):.3f}, of which without a point: {np.mean(alone):.3f}")
 
 
+def annotated(data: Path, file: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Labels of the nuclei that were marked in an image: discs around points, or pieces of a mask."""
+    if not (data / "points").is_dir():
+        with Image.open(data / "masks" / file.name) as picture:
+            return split(np.asarray(picture.convert("L")) > 0)
+    labels = np.zeros(shape, np.int32)
+    with (data / "points" / f"{file.stem}.csv").open() as stream:
+        for number, row in enumerate(csv.DictReader(stream), 1):
+            y, x = int(float(row["y"])), int(float(row["x"]))
+            labels[max(0, y - 4) : y + 4, max(0, x - 4) : x + 4] = number
+    return labels
+
+
+def taken_for_foreign(data: Path, mpp: float) -> None:
+    """Report how many annotated nuclei are left out, and the largest of them all."""
+    found, left_out, largest = 0, 0, 0.0
+    for file in sorted((data / "images").glob("*.png")):
+        with Image.open(file) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        labels = annotated(data, file, pixels.shape[:2])
+        areas = np.bincount(labels.ravel())[1:] * mpp**2
+        found += int((areas > 0).sum())
+        left_out += int(foreign(labels, pixels, mpp**2).sum())
+        largest = max(largest, float(areas.max(initial=0)))
+    print(f"{left_out} of {found} nuclei left out; the largest has {largest:.0f} um2")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -115,9 +145,14 @@ def main() -> None:
     of_points.add_argument("--model", default="nuclei-unet")
     of_points.add_argument("--mpp", type=float, default=0.55)
     of_points.add_argument("--views", type=int, default=1)
+    of_foreign = what.add_parser("foreign")
+    of_foreign.add_argument("data", type=Path)
+    of_foreign.add_argument("--mpp", type=float, default=0.25)
     asked = parser.parse_args()
     if asked.what == "folds":
         folds(asked.run, asked.data, asked.views, asked.normalise)
+    elif asked.what == "foreign":
+        taken_for_foreign(asked.data, asked.mpp)
     else:
         points(asked.data, NucleiModel.load(asked.model, views=asked.views), asked.mpp)
 
