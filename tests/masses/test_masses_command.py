@@ -100,7 +100,7 @@ def test_errors_of_detect_are_one_line(pathogan, discs, image, tmp_path):
     colour = tmp_path / "colour.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 72, 3), np.uint8)).save(colour)
     for arguments, message in (
-        ((black,), "shows no breast"),
+        ((black,), "black.png: the image shows no breast"),
         ((colour,), "colour.png is a colour image"),
         ((tmp_path / "none.dcm",), "none.dcm"),
         ((image, "--sr", tmp_path / "out.dcm"), "case_L_CC.png is no DICOM file"),

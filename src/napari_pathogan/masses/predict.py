@@ -38,7 +38,8 @@ def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]
             found = model.detect(mammogram.shown())
         except NoBreastError as error:
             if len(mammograms) == 1:
-                raise
+                file = mammogram.name if mammogram.path is None else mammogram.path.name
+                raise NoBreastError(f"{file}: {error}") from error
             yield Warn(f"{mammogram.name}: {error}")
             found = NOTHING
         card = model.card
