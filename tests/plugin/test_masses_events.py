@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import torch
-from masses_standin import FROC, MM, SHAPE, view
+from mammogram_files import breast, write_view
+from masses_standin import FROC, MM, SHAPE, detections, view
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard, read_card
@@ -12,6 +14,7 @@ from napari_pathogan.masses.froc import Froc
 from napari_pathogan.masses.model import Views, save
 from napari_pathogan.masses.network import slim
 from napari_pathogan.plugin.masses_events import masses_events
+from napari_pathogan.plugin.masses_exports import MassExport, saving
 from napari_pathogan.plugin.masses_words import (
     POSITIONS,
     from_slider,
@@ -20,7 +23,7 @@ from napari_pathogan.plugin.masses_words import (
     to_slider,
     usual_threshold,
 )
-from napari_pathogan.slides.mammogram import Mammogram
+from napari_pathogan.slides.mammogram import Mammogram, open_mammogram
 
 
 def test_a_saved_model_looks_at_each_view(tmp_path):
@@ -51,6 +54,22 @@ def test_a_saved_model_looks_at_each_view(tmp_path):
     assert usual_threshold(kept) == 0.25
     assert meaning(kept, 0.25) == "Finds 70 % of masses, with 0.50 false marks per image"
     assert "does not say" in meaning(card, 0.25)
+
+
+def test_each_view_gets_a_presentation_state_of_its_own(tmp_path):
+    header = {"SeriesInstanceUID": "1.2.3.4", "PatientBirthDate": "", "PatientSex": ""}
+    views = [
+        open_mammogram(write_view(tmp_path / f"{name}.dcm", breast(side), name[0], "CC", **header))
+        for name, side in (("RCC", "right"), ("LCC", "left"))
+    ]
+    pairs = [(one, detections(one)) for one in views]
+    *_, last = saving(MassExport.GSPS, pairs, tmp_path / "out")
+    assert [path.name for path in last.result] == ["out-RCC.gsps.dcm", "out-LCC.gsps.dcm"]
+    right, left = (pydicom.dcmread(path) for path in last.result)
+    assert right.Modality == left.Modality == "PR"
+    assert len(right.GraphicAnnotationSequence[0].GraphicObjectSequence) == 2
+    assert "GraphicAnnotationSequence" not in left
+    assert b"Quackenbush" not in last.result[0].read_bytes()
 
 
 def test_the_slider_is_fine_where_scores_are_low():
