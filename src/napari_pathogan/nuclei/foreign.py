@@ -50,4 +50,5 @@ def _is_ink(colour: np.ndarray) -> np.ndarray:
     bluish = (blue < 0.45 * red) & (green < 0.85 * red)
     reddish = (red < 0.22 * green) & (blue > 0.71 * green)
     black = (least > 0.6) & (most - least < 0.25 * most)
-    return (most > _PALE) & (greenish | bluish | reddish | black)
+    ink: np.ndarray = (most > _PALE) & (greenish | bluish | reddish | black)
+    return ink
