@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import napari
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 _MAPS = Path("/proc/self/maps")
 
@@ -24,12 +23,18 @@ def ready_for_torch() -> None:
         sys.modules["triton"] = None  # type: ignore[assignment]
 
 
-def make_current(viewer: napari.Viewer) -> None:
-    """Call before a layer is removed: its shaders are then freed where they were made.
+def make_current(widget: QWidget) -> None:
+    """Call before a layer is removed, with a widget of its window: shaders are freed where they were made.
 
     napari 0.9 frees the shaders of a removed layer in whichever OpenGL context is current, mostly the
     one in which Qt puts the window together, not the canvas's own. With Mesa (software rendering; seen
     in 22.3) the canvas is then left without the shader that it believes to be bound, and when it is
     drawn next, the process ends with a segmentation fault.
     """
-    viewer.window._qt_viewer.canvas._scene_canvas.set_current()  # noqa: SLF001
+    above: QWidget | None = widget
+    while above is not None and not isinstance(above, QMainWindow):
+        above = above.parentWidget()
+    central = above.centralWidget() if above is not None else None
+    canvas = central.findChild(QOpenGLWidget) if central is not None else None
+    if canvas is not None:
+        canvas.makeCurrent()

@@ -287,7 +287,7 @@ class Dock(QWidget):
         self._list_slides()
 
     def _layer_goes(self) -> None:
-        make_current(self.viewer)
+        make_current(self)
 
     def _list_slides(self) -> None:
         """Offer the slides that are open; the chosen one stays chosen."""

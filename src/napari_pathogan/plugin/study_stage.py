@@ -265,7 +265,7 @@ class Stage(QObject):
             event.value.visible = False
 
     def _removing(self) -> None:
-        make_current(self.viewer)
+        make_current(self.main)
 
     def _removed(self, event: Any) -> None:  # noqa: ANN401  (a napari event)
         if event.value in self.layers:
