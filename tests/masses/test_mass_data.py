@@ -144,7 +144,9 @@ def test_subsets_keep_what_belongs_together(folder):
     assert part.n_masses.tolist() == [1, 0]
     assert [f.name for f in read.subset([4, 0]).files] == ["c1.png", "a1.png"]
     need_masses(part)
-    with pytest.raises(DataFolderError, match="none of the 2 images has a mass: a box of type 'mass'"):
+    with pytest.raises(
+        DataFolderError, match="none of the 2 images has a mass: a box of type 'mass'"
+    ):
         need_masses(read.subset([1, 3]))
 
 

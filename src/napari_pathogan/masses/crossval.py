@@ -117,18 +117,10 @@ def learn(
     if folds:
         known = yield from _cross_validate(training, fold, begin)
     network = yield from training.one(run, np.arange(len(folder)), begin, folds)
-    before = begin.card.training_data if begin.card else ()
-    learnt = learnt_from(before, folder.described(data))
+    about = folder.described(data)
     model.save(
         run.model,
-        _card(
-            name or run.path.name,
-            config,
-            learnt,
-            known.report,
-            folds=folds,
-            recipe=begin.recipe(config),
-        ),
+        _card(name or run.path.name, config, begin, about, known.report, folds),
         network,
         froc=known.froc,
         threshold=known.threshold,
@@ -186,6 +178,10 @@ class _Begin(NamedTuple):
     def of(self, part: Path) -> Path | None:
         """The folder for a part of this run, ``folds/0`` or ``.``."""
         return self.common if self.earlier is None else self.earlier / part
+
+    def learnt(self, data: TrainingData) -> tuple[TrainingData, ...]:
+        """What was learnt from, for the card: also what the model to begin with knows."""
+        return learnt_from(self.card.training_data if self.card else (), data)
 
     def recipe(self, config: TrainConfig) -> dict[str, Any]:
         """The settings, for the card; what came before, with its own, under ``start``."""
@@ -310,16 +306,16 @@ def _known(folder: MassFolder, scored: Scored) -> Known:
     return Known(done, curve, calibration, threshold)
 
 
-def _card(
+def _card(  # noqa: PLR0917
     name: str,
     config: TrainConfig,
-    data: tuple[TrainingData, ...],
+    begin: _Begin,
+    data: TrainingData,
     done: Report | None,
-    *,
     folds: int,
-    recipe: dict[str, Any],
 ) -> ModelCard:
-    patients = len({patient for part in data for patient in part.patients})
+    learnt, recipe = begin.learnt(data), begin.recipe(config)
+    patients = len({patient for part in learnt for patient in part.patients})
     metrics = done.metrics if done else {}
     start = " --start EARLIER" * ("start" in recipe)
     how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}{start}, with this recipe"
@@ -329,11 +325,11 @@ def _card(
         task=model.TASK,
         architecture=config.detector,
         arguments=arguments(config),
-        training_data=data,
+        training_data=learnt,
         recipe=recipe,
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
         measured_by=f"{how}: out of fold" if done else "",
-        licence="; ".join(dict.fromkeys(part.terms for part in data)),
+        licence="; ".join(dict.fromkeys(part.terms for part in learnt)),
         not_for=(
             "diagnosis, screening or any clinical decision",
             "tomosynthesis, film and specimen images",

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.recipe import TrainConfig
 
 FOLDS = "folds.json"
-_LR_OF_A_MODEL = 0.03  # of the learning rate: with a tenth, a finished detector forgets what it knew
+_LR_OF_A_MODEL = (
+    0.03  # of the learning rate: with a tenth, a finished detector forgets what it knew
+)
 _SHAPE = ("detector", "width", "long_side", "crop")
 
 
