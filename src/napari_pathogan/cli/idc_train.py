@@ -93,7 +93,7 @@ def train(  # noqa: PLR0917
     run = RunFolder(output)
     asked = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
     run.start(asked, resume=resume)
-    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    data = TrainingData.told(folder, source, terms)
     learning = learn(
         patches, config, run, folds=folds, holdout=holdout, device=device, name=name, data=data
     )

@@ -112,7 +112,7 @@ def blend_train(  # noqa: PLR0917
     read = read_mass_folder(folder)
     run = RunFolder(output)
     run.start({**config.to_json(), "data": str(folder)}, resume=resume)
-    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    data = TrainingData.told(folder, source, terms)
     follow(learn(read, config, run, name=name, data=data, device=device), as_json=events)
     if not events:
         typer.echo(f"model: {run.model}")

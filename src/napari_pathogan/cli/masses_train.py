@@ -95,7 +95,7 @@ def train(  # noqa: PLR0917
     run = RunFolder(output)
     asked = {**config.to_json(), "folds": folds, "data": str(folder), "start": start}
     run.start(asked, resume=resume)
-    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    data = TrainingData.told(folder, source, terms)
     learning = learn(
         read, config, run, folds=folds, start=start, device=device, name=name, data=data
     )

@@ -92,7 +92,7 @@ def train(  # noqa: PLR0917
     run = RunFolder(output)
     asked = {**config.to_json(), "at": at, "seeds": seeds, "data": str(folder)}
     run.start(asked, resume=resume)
-    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    data = TrainingData.told(folder, source, terms)
     learning = learn(
         nuclei, config, run, seeds=seeds, resnet=network, device=device, name=name, data=data
     )

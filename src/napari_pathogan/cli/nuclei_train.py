@@ -91,7 +91,7 @@ def train(  # noqa: PLR0917
     run = RunFolder(output)
     asked = {"folds": number, "mpp": mpp, "patient": patient, "data": str(folder), "start": start}
     run.start({**config.to_json(), **asked}, resume=resume)
-    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    data = TrainingData.told(folder, source, terms)
     learning = learn(
         read, config, run, folds=number, start=start, device=device, name=name, data=data
     )

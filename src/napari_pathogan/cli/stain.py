@@ -97,7 +97,7 @@ def train(  # noqa: PLR0917
     run = RunFolder(output)
     asked = {**config.to_json(), "holdout": holdout, "mpp": mpp, "data": str(folder)}
     run.start(asked, resume=resume)
-    data = TrainingData(name=source or folder.name, terms=terms or "not stated")
+    data = TrainingData.told(folder, source, terms)
     learning = learn(
         pool, config, run, holdout=holdout, mpp=mpp, name=name, data=data, device=device
     )

@@ -19,7 +19,7 @@ from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.files import sha256, write_text, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import torch
 
@@ -43,10 +43,21 @@ class TrainingData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    terms: str
+    terms: str = "not stated"
     citation: str = ""
     patients: tuple[str, ...] = ()
     n_images: int = 0
+
+    @classmethod
+    def told(cls, folder: Path, source: str, terms: str) -> TrainingData:
+        """What a user says of a folder's images; its name and no terms where that is nothing."""
+        name = source or folder.name
+        return cls(name=name, terms=terms) if terms else cls(name=name)
+
+    def of(self, patients: Iterable[object], n_images: int) -> TrainingData:
+        """The same of so many images, and whose they are."""
+        names = tuple(sorted({str(patient) for patient in patients}))
+        return self.model_copy(update={"patients": names, "n_images": n_images})
 
 
 class ModelCard(BaseModel):

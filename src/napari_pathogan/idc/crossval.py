@@ -118,11 +118,11 @@ def learn(
             fold = np.where(np.isin(patches.patients, rest.names), 0, -1)
             _test(patches, fold, 0, tested, by=finished.result, device=device)
     trained: Trained = finished.result
-    data = data or TrainingData(name="patches", terms="not stated")
+    data = data or TrainingData(name="patches")
     name = name or run.path.name
     reports = _finish(patches, config, run, tested, trained, name=name, data=data)
     if trained.generator is not None:
-        to, own = run.path / generate.FOLDER, _of(data, learning)
+        to, own = run.path / generate.FOLDER, data.of(learning.names, len(learning))
         recipe = config.to_json()
         generate.save(to, trained.generator, name=f"{name}-generator", data=own, recipe=recipe)
     summary = {
@@ -238,10 +238,6 @@ def _how(config: TrainConfig, folds: int) -> str:
     return f"{command}, with this recipe: on patients held out, who also calibrated it"
 
 
-def _of(data: TrainingData, patches: PatchFolder) -> TrainingData:
-    return data.model_copy(update={"patients": patches.names, "n_images": len(patches)})
-
-
 def _finish(
     patches: PatchFolder,
     config: TrainConfig,
@@ -266,7 +262,7 @@ def _finish(
         title=f"IDC {_NAMES[config.method]}, width {config.width:g}, {len(patches.names)} patients",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
-        training_data=(_of(data, patches),),
+        training_data=(data.of(patches.names, len(patches)),),
         recipe=config.to_json(),
         metrics=metrics,
         measured_by=_how(config, int(tested.fold.max()) + 1) if metrics else "",

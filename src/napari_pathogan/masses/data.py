@@ -81,9 +81,8 @@ class MassFolder:
         """What is said of the images on a model's card, with whose and how many they are."""
         from napari_pathogan.engine.models import TrainingData  # noqa: PLC0415  (torch is slow)
 
-        data = data or TrainingData(name="a folder of mammograms", terms="not stated")
-        patients = tuple(sorted({str(name) for name in self.patients}))
-        return data.model_copy(update={"patients": patients, "n_images": len(self)})
+        data = data or TrainingData(name="a folder of mammograms")
+        return data.of(self.patients, len(self))
 
     def mammogram(self, index: SupportsIndex) -> Mammogram:
         """Open an image with all that its header says.

@@ -107,8 +107,8 @@ def learn(
 
 
 def _described(folder: NucleiFolder, data: TrainingData | None) -> TrainingData:
-    data = data or TrainingData(name="images with masks", terms="not stated")
-    return data.model_copy(update={"patients": folder.names, "n_images": len(folder)})
+    data = data or TrainingData(name="images with masks")
+    return data.of(folder.names, len(folder))
 
 
 def _card(

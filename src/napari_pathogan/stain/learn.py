@@ -130,15 +130,14 @@ def _card(
     data: TrainingData | None,
     metrics: dict[str, Metric],
 ) -> ModelCard:
-    patients = tuple(sorted(set(pool.patients)))
-    about = data or TrainingData(name="a pool of images", terms="not stated")
+    about = data or TrainingData(name="a pool of images")
     return ModelCard(
         name=name,
-        title=f"Stain style of {about.name}, {len(patients)} patients",
+        title=f"Stain style of {about.name}, {len(set(pool.patients))} patients",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
         mpp=mpp,
-        training_data=(about.model_copy(update={"patients": patients, "n_images": len(pool)}),),
+        training_data=(about.of(pool.patients, len(pool)),),
         recipe=config.to_json(),
         metrics=metrics,
         measured_by="pathogan stain train" if metrics else "",

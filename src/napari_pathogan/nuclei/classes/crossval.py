@@ -100,8 +100,8 @@ def learn(
     learning = train(nuclei, config, run, device=device)
     finished = yield from one_part(learning, seeds, seeds + 1, "all images" if seeds else "")
     done = assemble(finished.result, config, nuclei.mpp, device, temperature)
-    data = data or TrainingData(name="nuclei", terms="not stated")
-    data = data.model_copy(update={"patients": nuclei.names, "n_images": len(nuclei.names)})
+    data = data or TrainingData(name="nuclei")
+    data = data.of(nuclei.names, len(nuclei.names))
     update: dict[str, Any] = {
         "name": name or run.path.name,
         "title": f"InfoGAN of {config.classes} classes of nuclei, {data.n_images} images",
