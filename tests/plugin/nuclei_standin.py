@@ -18,6 +18,15 @@ from napari_pathogan.slides.geometry import Overlay
 NAMES = ("epithelial", "inflammatory", "fibroblast")
 COLOURS = ("#ff3b30", "#00d5ff", "#7dff3a")
 MPP = 0.25
+ELLIPSES = [  # y, x, two axes in px, angle, class
+    (60.0, 60.0, 44.0, 32.0, 0.3, "epithelial"),
+    (60.0, 160.0, 40.0, 34.0, 1.2, "epithelial"),
+    (150.0, 80.0, 26.0, 24.0, 0.0, "inflammatory"),
+    (150.0, 150.0, 25.0, 24.0, 0.0, "inflammatory"),
+    (210.0, 200.0, 60.0, 14.0, 0.5, "fibroblast"),
+    (220.0, 90.0, 62.0, 13.0, 0.1, "fibroblast"),
+    (120.0, 230.0, 42.0, 33.0, 2.0, "epithelial"),
+]
 CARD = ModelCard(
     name="stand-in",
     title="Stand-in U-Net",

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from napari.layers import Labels, Points
-from nuclei_standin import CARD, CLASS_CARDS, COLOURS, NAMES, NucleiStandin
+from nuclei_standin import CARD, CLASS_CARDS, COLOURS, ELLIPSES, NAMES, NucleiStandin, drawn
 from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished
@@ -25,22 +25,10 @@ from napari_pathogan.slides.slide import Slide
 
 pytestmark = pytest.mark.gui
 
-ELLIPSES = [
-    (60.0, 60.0, 44.0, 32.0, 0.3, "epithelial"),
-    (60.0, 160.0, 40.0, 34.0, 1.2, "epithelial"),
-    (150.0, 80.0, 26.0, 24.0, 0.0, "inflammatory"),
-    (150.0, 150.0, 25.0, 24.0, 0.0, "inflammatory"),
-    (210.0, 200.0, 60.0, 14.0, 0.5, "fibroblast"),
-    (220.0, 90.0, 62.0, 13.0, 0.1, "fibroblast"),
-    (120.0, 230.0, 42.0, 33.0, 2.0, "epithelial"),
-]
-
 
 @pytest.fixture
 def path(tmp_path):
     """257 x 301 px at 0.25 um/px: purple nuclei on pink."""
-    from nuclei_standin import drawn
-
     pixels = np.full((257, 301, 3), (226, 160, 196), np.uint8)
     pixels[drawn(pixels.shape[:2], ELLIPSES) > 0] = (110, 70, 140)
     Picture.fromarray(pixels).save(tmp_path / "case 3.png")
