@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.recipe import TrainConfig
 
 FOLDS = "folds.json"
-_LR_OF_A_MODEL = (
-    0.03  # of the learning rate: with a tenth, a finished detector forgets what it knew
-)
+# of the learning rate: with a tenth, a finished detector forgets what it knew
+LR_OF_A_MODEL = 0.03
 _SHAPE = ("detector", "width", "long_side", "crop")
 
 
@@ -66,7 +65,7 @@ def going_on(config: TrainConfig, start: str) -> TrainConfig:
     with fitting(card, *BUILDERS):
         shape = {name: card.recipe[name] for name in _SHAPE}
     shape["crop"] = tuple(shape["crop"])
-    return replace(config, **shape, lr=config.lr * _LR_OF_A_MODEL, procedural_epochs=0)
+    return replace(config, **shape, lr=config.lr * LR_OF_A_MODEL, procedural_epochs=0)
 
 
 def weights(start: Path, *, averaged: bool) -> dict[str, torch.Tensor]:
