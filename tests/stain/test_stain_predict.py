@@ -17,6 +17,7 @@ from napari_pathogan.stain.baselines import Reinhard
 from napari_pathogan.stain.evaluate import METHODS, evaluate
 from napari_pathogan.stain.export import write_slide
 from napari_pathogan.stain.learn import learn
+from napari_pathogan.stain.metrics import euclidean, histogram
 from napari_pathogan.stain.model import StyleModel
 from napari_pathogan.stain.predict import (
     FULL_STAIN,
@@ -245,3 +246,14 @@ def test_a_reference_gives_its_global_features_to_the_network(style):
     assert other.vector.shape == style.style.shape
     with pytest.raises(NoTissueError, match="reference"):
         fit(slide, style, reference=np.full((64, 64, 3), 244, np.uint8))
+
+
+def test_the_finish_goes_towards_a_reference_instead_of_the_pool(style):
+    slide = slide_of(two_stains(300, **OTHER))
+    wanted = two_stains(300, seed=7, vectors=((0.4, 0.6, 0.7), (0.2, 0.5, 0.85)))
+    to_pool, to_wanted = (
+        np.asarray(transferred(slide, fit(slide, style, reference=reference)).levels[0])
+        for reference in (None, wanted)
+    )
+    goal = histogram([wanted])
+    assert euclidean(histogram([to_wanted]), goal) < euclidean(histogram([to_pool]), goal) - 0.05

@@ -15,8 +15,8 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.stain.baselines import Macenko, Reinhard
 from napari_pathogan.stain.colour import joined, lightness
-from napari_pathogan.stain.finish import Finish
-from napari_pathogan.stain.light import LightCurve
+from napari_pathogan.stain.finish import Finish, Tint
+from napari_pathogan.stain.light import LightCurve, tissue_quantiles
 from napari_pathogan.stain.lut import Lut
 from napari_pathogan.stain.network import STRIDE, Colouriser
 from napari_pathogan.stain.student import distil
@@ -93,7 +93,8 @@ def fit(
     ----------
     reference
         uint8 RGB of an image in the wanted colours: the target of macenko and reinhard in place of
-        the style's pool; for cnn and lut the global features come from it (the paper's Figure 6).
+        the style's pool; for cnn and lut the global features come from it (the paper's Figure 6),
+        and their finish goes towards it.
     keep_lightness
         For cnn and lut: pass lightness through untouched and take the network's colours as they
         are, as the paper does, rather than bring both towards the style's
@@ -119,9 +120,12 @@ def fit(
         if reference is not None:
             target = type(target).fit(reference)
         return Transfer(method, style.card.name, _pixelwise(tiles, target), notes=notes)
-    vector = None if reference is None else style.vector(reference)
+    vector, light, tint = None, style.light, style.tint
+    if reference is not None:
+        vector = style.vector(reference)
+        light, tint = tissue_quantiles([reference]), Tint.of([reference])
     colours = [style.colour(lightness(tile), vector) for tile in tiles]
-    finish = None if keep_lightness else Finish.fit(tiles, colours, style.light, style.tint)
+    finish = None if keep_lightness else Finish.fit(tiles, colours, light, tint)
     lut, error = student(tiles, colours, finish)
     model = style if method == Method.cnn else None
     return Transfer(method, style.card.name, lut, model, vector, finish, error, notes)
