@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_pathogan.slides.tissue import ink_hues
+
 LARGEST_UM2 = 800.0  # 32 um across; of 10,000 nuclei seen the largest had 273
 _WHITE = 245.0
 _PALE = 0.2  # optical density (log10) below which a hue says nothing
@@ -16,8 +18,7 @@ _PALE = 0.2  # optical density (log10) below which a hue says nothing
 def foreign(labels: np.ndarray, image: np.ndarray, pixel_um2: float) -> np.ndarray:
     """Tell which labels are no nuclei, by their size and their mean colour.
 
-    The hues are those of :mod:`napari_pathogan.slides.tissue`. None of them is near haematoxylin's,
-    which absorbs green most, red less and blue least.
+    The hues are those of :func:`napari_pathogan.slides.tissue.ink_hues`.
 
     Parameters
     ----------
@@ -44,11 +45,5 @@ def foreign(labels: np.ndarray, image: np.ndarray, pixel_um2: float) -> np.ndarr
 def _is_ink(colour: np.ndarray) -> np.ndarray:
     """(3, N) mean red, green and blue, 0 to 255 -> bool (N,)."""
     density = np.maximum(0, np.log10(_WHITE + 1) - np.log10(colour + 1))
-    red, green, blue = density
-    most, least = density.max(0), density.min(0)
-    greenish = (green < 0.55 * red) & (green < 0.92 * blue)
-    bluish = (blue < 0.45 * red) & (green < 0.85 * red)
-    reddish = (red < 0.22 * green) & (blue > 0.71 * green)
-    black = (least > 0.6) & (most - least < 0.25 * most)
-    ink: np.ndarray = (most > _PALE) & (greenish | bluish | reddish | black)
+    ink: np.ndarray = (density.max(0) > _PALE) & np.logical_or.reduce(ink_hues(density))
     return ink

@@ -25,6 +25,8 @@ from scipy import ndimage
 from napari_pathogan.slides.geometry import Overlay, Region
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_pathogan.slides.slide import Slide
 
 _ASSUMED_MPP = 16.0
@@ -177,16 +179,33 @@ def _optical_density(overview: np.ndarray) -> list[np.ndarray]:
     return [np.maximum(0, s - np.log10(c + 1)) for s, c in zip(scale, smooth, strict=True)]
 
 
+def ink_hues(density: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Where colours are those of green, blue, red and black ink, one mask each.
+
+    None of the hues is near haematoxylin's, which absorbs green most, red less and blue least.
+
+    Parameters
+    ----------
+    density
+        Optical density (log10) of red, green and blue, arrays of one shape.
+    """
+    red, green, blue = density
+    most, least = np.maximum.reduce(density), np.minimum.reduce(density)
+    return (
+        (green < 0.55 * red) & (green < 0.92 * blue),
+        (blue < 0.45 * red) & (green < 0.85 * red),
+        (red < 0.22 * green) & (blue > 0.71 * green),
+        (least > 0.6) & (most - least < 0.25 * most),
+    )
+
+
 def _pen(density: list[np.ndarray], mpp: float) -> np.ndarray:
     """Pixels under pen ink, with its blurred margin."""
     red, green, blue = density
     most, least = np.maximum.reduce(density), np.minimum.reduce(density)
-    greenish = (green < 0.55 * red) & (green < 0.92 * blue)
-    bluish = (blue < 0.45 * red) & (green < 0.85 * red)
-    reddish = (red < 0.22 * green) & (blue > 0.71 * green)
+    greenish, bluish, reddish, black = ink_hues(density)
     dark_red = (blue > 0.74 * green) & (red < 0.8 * green) & (most > 0.45)
     grey = most - least < 0.25 * most
-    black = (least > 0.6) & grey
     # blood comes near to red ink, but hardly as a whole disc this far from eosin
     red_core = (red < 0.20 * green) & (blue > 0.75 * green)
     core = ((greenish | red_core) & (most > 0.2)) | (bluish & (most > 0.45)) | black
