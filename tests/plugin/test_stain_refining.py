@@ -49,18 +49,23 @@ class NetworkStandin(Standin):
         yield Finished((transferred(slide, transfer), transfer))
 
 
-@pytest.fixture
-def shown(viewer, slide, qtbot, monkeypatch, tmp_path):
-    """A dock with a view whose network has not begun."""
-    standin = NetworkStandin()
-    monkeypatch.setattr(docks, "_find", find_standin(tmp_path))
-    monkeypatch.setattr(stain_widget, "transfer_events", standin.events)
+def run_on(slide, viewer, qtbot):
     data, kwargs, _ = slide_layer(slide)
     viewer.add_image(data, **kwargs)
     dock = StainDock(viewer)
     viewer.window.add_dock_widget(dock)
     qtbot.waitUntil(dock.form.run.isEnabled)
     dock.run_or_cancel()
+    return dock
+
+
+@pytest.fixture
+def shown(viewer, slide, qtbot, monkeypatch, tmp_path):
+    """A dock with a view whose network has not begun."""
+    standin = NetworkStandin()
+    monkeypatch.setattr(docks, "_find", find_standin(tmp_path))
+    monkeypatch.setattr(stain_widget, "transfer_events", standin.events)
+    dock = run_on(slide, viewer, qtbot)
     qtbot.waitUntil(lambda: dock.view is not None and dock.refining[dock.view].run is not None)
     yield dock, standin.network
     standin.network.go.set()  # no thread may stay behind
@@ -153,12 +158,7 @@ def test_levels_that_are_not_the_coarsest_are_drawn_anew_too(viewer, qtbot, monk
     pixels = np.full((2600, 2600, 3), 240, np.uint8)
     pixels[:, :] = (200, 120, 180)
     with Slide.from_arrays([pixels], name="case", mpp=1.0) as slide:
-        data, kwargs, _ = slide_layer(slide)
-        viewer.add_image(data, **kwargs)
-        dock = StainDock(viewer)
-        viewer.window.add_dock_widget(dock)
-        qtbot.waitUntil(dock.form.run.isEnabled)
-        dock.run_or_cancel()
+        dock = run_on(slide, viewer, qtbot)
         qtbot.waitUntil(lambda: dock.view is not None)
         viewer.scene.camera.zoom *= 20
         qtbot.waitUntil(lambda: dock.view.data_level == 0)
