@@ -1,7 +1,7 @@
 """What the nucleus models are worth beyond their training's own report.
 
 ``folds RUN DIR``: a cross-validated run again, each patient by the network that never saw them, in
-as many views as asked for. ``points DIR``: on images with annotated points only (``images/`` and
+the run's views or as many as asked for. ``points DIR``: on images with annotated points only (``images/`` and
 ``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found. ``foreign DIR``: how
 many annotated nuclei (of points 4 px around each, or of ``masks/``) are taken for ink or a fold.
 """
@@ -55,10 +55,11 @@ def fold_model(
     )
 
 
-def folds(run: Path, data: Path, views: int, normalise: float | None) -> None:
+def folds(run: Path, data: Path, views: int | None, normalise: float | None) -> None:
     """Report out of fold, thresholds from the other folds."""
     config = json.loads((run / "config.json").read_text())
     config["normalise"] = config["normalise"] if normalise is None else normalise
+    views = config["views"] if views is None else views
     folder = read_folder(data, mpp=config["mpp"])
     fold = patient_folds(folder.patients, config["folds"])
     tried: list[list[Scored]] = []
@@ -138,13 +139,13 @@ def main() -> None:
     of_folds = what.add_parser("folds")
     of_folds.add_argument("run", type=Path)
     of_folds.add_argument("data", type=Path)
-    of_folds.add_argument("--views", type=int, default=1)
+    of_folds.add_argument("--views", type=int, help="instead of the run's")
     of_folds.add_argument("--normalise", type=float)
     of_points = what.add_parser("points")
     of_points.add_argument("data", type=Path)
     of_points.add_argument("--model", default="nuclei-unet")
     of_points.add_argument("--mpp", type=float, default=0.55)
-    of_points.add_argument("--views", type=int, default=1)
+    of_points.add_argument("--views", type=int, help="instead of the model's")
     of_foreign = what.add_parser("foreign")
     of_foreign.add_argument("data", type=Path)
     of_foreign.add_argument("--mpp", type=float, default=0.25)

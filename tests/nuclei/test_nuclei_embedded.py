@@ -73,9 +73,10 @@ def test_holds_up_on_colon_of_another_laboratory(data, model):
 def test_views_agree_mostly(data, model):
     folder = read_folder(data / "tnbc")
     (image,) = folder.take(np.array([i.name == "04_1" for i in folder.images])).images
-    plain = 1 - foretell(image, model.probability)[0] >= model.threshold
-    more = NucleiModel(model.card, model.network, model.device, model.threshold, views=4)
-    turned = 1 - foretell(image, more.probability)[0] >= model.threshold
+    assert model.views == 4
+    once = NucleiModel.load("nuclei-unet", device="cpu", views=1)
+    plain = 1 - foretell(image, once.probability)[0] >= model.threshold
+    turned = 1 - foretell(image, model.probability)[0] >= model.threshold
     assert 0.9 < 2 * (plain & turned).sum() / (plain.sum() + turned.sum()) < 1
 
 

@@ -116,7 +116,7 @@ def test_a_nan_loss_stops_and_the_checkpoint_stays(tmp_path, folder):
 
 def test_cross_validation_ends_with_a_model(tmp_path, folder):
     run = start(tmp_path / "run")
-    config = replace(TINY, width=4, epochs=8, lr=1e-2, common_epochs=1, final_epochs=9)
+    config = replace(TINY, width=4, epochs=8, lr=1e-2, common_epochs=1, final_epochs=9, views=2)
     events = list(learn(folder, config, run, folds=3, name="tiny"))
     progress = [e.done for e in events if isinstance(e, Progress)]
     assert progress[-1] == 4000
@@ -129,6 +129,8 @@ def test_cross_validation_ends_with_a_model(tmp_path, folder):
     assert model.card.training_data[0].patients == ("p0", "p1", "p2")
     assert model.card.metrics["dice"].value == report.metrics["dice"].value
     assert 0.2 <= model.threshold <= 0.8
+    assert model.views == 2
+    assert NucleiModel.load(run.path, device="cpu", views=1).views == 1
     own = evaluate(folder, model, rounds=20)
     assert own.metrics["dice"].value > 0.8
     assert any("trained on 3 of these 3" in note for note in own.notes)
@@ -202,7 +204,7 @@ def test_only_a_finished_run_of_the_same_folds_can_be_gone_on_from(tmp_path, fol
 def test_a_model_is_gone_on_from_with_new_images(tmp_path, folder):
     first = start(tmp_path / "first")
     old, new = folder.take(folder.patients != "p2"), folder.take(folder.patients == "p2")
-    list(learn(old, replace(TINY, normalise=0.6), first))
+    list(learn(old, replace(TINY, normalise=0.6, views=3), first))
     before = NucleiModel.load(first.model, device="cpu")
     still = replace(TINY, lr=0.0, weight_decay=0.0)
     list(learn(new, still, start(tmp_path / "still"), start=str(first.model)))
@@ -210,6 +212,7 @@ def test_a_model_is_gone_on_from_with_new_images(tmp_path, folder):
     assert torch.allclose(same.network.head.weight, before.network.head.weight)
     assert same.threshold == before.threshold
     assert same.share == before.share == 0.6
+    assert same.views == before.views == 3
     assert np.allclose(same.reference.mean, old.reference().mean, atol=1e-5)
     assert [d.patients for d in same.card.training_data] == [("p0", "p1"), ("p2",)]
     assert "3 patients" in same.card.title

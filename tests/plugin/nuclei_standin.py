@@ -34,6 +34,7 @@ CARD = ModelCard(
     architecture="unet",
     mpp=MPP,
     patch_px=144,
+    settings={"views": 4},
 )
 CLASS_CARDS = {
     name: ModelCard(
@@ -105,9 +106,11 @@ class NucleiStandin:
         self.endless = False  # it goes on until it is cancelled
         self.error = None
         self.asked = []
+        self.views = None  # of the latest run
         self.closed = 0
 
-    def events(self, slide, model, class_model, *, region, polygons, near):
+    def events(self, slide, model, class_model, *, views, region, polygons, near):
+        self.views = views
         self.asked.append((class_model, region, polygons, near))
         try:
             yield Progress(0, 0, "loading the models")

@@ -318,6 +318,19 @@ def test_without_a_class_model(open_nuclei, standin, qtbot):
     assert standin.asked[0][0] is None
 
 
+def test_a_fast_look_is_a_single_one(open_nuclei, standin, qtbot):
+    dock, _ = open_nuclei
+    assert not dock.fast.isHidden()
+    assert "4 times faster" in dock.fast.toolTip()
+    run(dock, qtbot)
+    assert standin.views is None  # the model's own
+    dock.fast.setChecked(True)
+    run(dock, qtbot)
+    assert standin.views == 1
+    dock.model_changed(CARD.model_copy(update={"settings": {}}))
+    assert dock.fast.isHidden()
+
+
 def test_exports(done, qtbot, tmp_path):
     dock, _ = done
     for kind in NucleiExport:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from napari_pathogan.cli.options import Views  # noqa: TC001  (typer reads the annotations)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,6 +50,7 @@ def segment(  # noqa: PLR0917
         float | None,
         typer.Option(help="Nucleus from this probability on; the model's own.", min=0, max=1),
     ] = None,
+    views: Views = None,
     region: Annotated[
         str, typer.Option(help="Only this part: y,x,height,width in pixels.", metavar="Y,X,H,W")
     ] = "",
@@ -68,7 +71,7 @@ def segment(  # noqa: PLR0917
         "parquet": (parquet, ".parquet"),
     }
     asked = region_of(region)
-    segmenter = _segmenter(model, instanseg, device, threshold)
+    segmenter = _segmenter(model, instanseg, device, threshold, views)
     ask = Request(segmenter, _classifier(classes, device), mpp, asked)
 
     def work(path: Path, files: dict[str, Path]) -> Iterator[Event]:
@@ -78,7 +81,7 @@ def segment(  # noqa: PLR0917
 
 
 def _segmenter(
-    model: str, instanseg: Path | None, device: str, threshold: float | None
+    model: str, instanseg: Path | None, device: str, threshold: float | None, views: int | None
 ) -> Segmenter:
     if instanseg is not None:
         from napari_pathogan.nuclei.instanseg import InstanSegSegmenter
@@ -88,7 +91,7 @@ def _segmenter(
     from napari_pathogan.nuclei.model import NucleiModel
     from napari_pathogan.nuclei.segmenter import UNetSegmenter
 
-    return UNetSegmenter(NucleiModel.load(model, device), threshold)
+    return UNetSegmenter(NucleiModel.load(model, device, views), threshold)
 
 
 def _classifier(name: str, device: str) -> ClassModel | None:

@@ -22,6 +22,7 @@ from napari_pathogan.cli.options import (
     Settings,
     Source,
     Terms,
+    Views,
 )
 from napari_pathogan.cli.show import show
 
@@ -120,9 +121,7 @@ def evaluate(  # noqa: PLR0917
         float | None,
         typer.Option(help="Nucleus from this probability on; the model's own.", min=0, max=1),
     ] = None,
-    views: Annotated[
-        int, typer.Option(help="Flips and turns each image is seen in.", min=1, max=8)
-    ] = 1,
+    views: Views = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:

@@ -33,6 +33,10 @@ Name = Annotated[str, typer.Option(help="Name of the model; the run's by default
 Source = Annotated[str, typer.Option(help="What the images are, for the model card.")]
 Terms = Annotated[str, typer.Option(help="Their terms of use, for the model card.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
+Views = Annotated[
+    int | None,
+    typer.Option(help="Flips and turns each image is seen in; the model's own.", min=1, max=8),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that stopped.")]
 Events = Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

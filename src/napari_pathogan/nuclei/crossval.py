@@ -101,6 +101,7 @@ def learn(
         threshold=old.threshold if old else threshold,
         reference=reference,
         share=share,
+        views=old.views if old else config.views,
     )
     out_of_fold = {"out_of_fold": done.to_dict()} if done else {}
     yield Finished(done, {"model": str(run.model), **out_of_fold})
@@ -192,7 +193,7 @@ def _fold_model(
     reference, share = _colours(learnt, config)
     where = choose_device(device)
     return model.NucleiModel(
-        card, network, where, DEFAULT_THRESHOLD, reference=reference, share=share
+        card, network, where, DEFAULT_THRESHOLD, config.views, reference, share
     )
 
 

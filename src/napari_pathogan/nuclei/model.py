@@ -62,9 +62,14 @@ class NucleiModel:
 
     @classmethod
     def load(
-        cls, name: str | Path = "nuclei-unet", device: str = "auto", views: int = 1
+        cls, name: str | Path = "nuclei-unet", device: str = "auto", views: int | None = None
     ) -> NucleiModel:
         """Load an embedded model by name, or a run's by its folder.
+
+        Parameters
+        ----------
+        views
+            As for the class; the model's own by default.
 
         Raises
         ------
@@ -78,6 +83,7 @@ class NucleiModel:
             network.load_state_dict(weights)
             threshold = float(card.settings["threshold"])
             share = float(card.settings.get("share", 0.0))
+            views = int(card.settings.get("views", 1)) if views is None else views
             known = card.settings.get("reference")
             reference = None if known is None else SlideColours.from_json(known)
         return cls(card, network.eval(), where, threshold, views, reference, share)
@@ -178,12 +184,13 @@ def save(
     crop: int = CROP_PX,
     reference: SlideColours | None = None,
     share: float = 0.0,
+    views: int = 1,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
     Weights are stored in float16: half the size, and probabilities move by under 0.01.
     """
-    settings: dict[str, Any] = {"threshold": threshold, "share": share}
+    settings: dict[str, Any] = {"threshold": threshold, "share": share, "views": views}
     if reference is not None:
         settings["reference"] = reference.to_json()
     full = card.model_copy(

@@ -44,6 +44,9 @@ class TrainConfig:
     normalise
         How far images are carried to the average colours of the training patients before the
         trained network sees them: 0 not at all, 1 all the way.
+    views
+        In how many of the 8 flips and quarter turns the trained network sees an image: its answer
+        is their mean.
     augment
         How crops are varied; the paper's are rotations and inversions.
     """
@@ -65,6 +68,7 @@ class TrainConfig:
     boundary: float = 1.0
     on_nuclei: float = 0.0
     normalise: float = 0.0
+    views: int = 1
     augment: Augment = field(default_factory=Augment)
 
     def to_json(self) -> dict[str, Any]:
@@ -87,6 +91,7 @@ RECIPES = {
         dice=1.0,
         on_nuclei=0.5,
         normalise=0.6,
+        views=4,
         augment=Augment(mix=0.5, stain=0.15, colour=0.06, scale=1.5, degrade=0.3),
     ),
 }

@@ -33,11 +33,15 @@ def nuclei_events(
     model: Path,
     class_model: Path | None,
     *,
+    views: int | None = None,
     region: Region | None,
     polygons: list[np.ndarray] | None,
     near: tuple[float, float],
 ) -> Iterator[Event]:
-    """Load the models and find the nuclei; :class:`NucleiLaid` comes before the first tile."""
+    """Load the models and find the nuclei; :class:`NucleiLaid` comes before the first tile.
+
+    ``views`` are those of :class:`~napari_pathogan.nuclei.model.NucleiModel`, by default its own.
+    """
     yield Progress(0, 0, "loading the models")
     ready_for_torch()
     import numpy as np  # noqa: PLC0415
@@ -48,7 +52,7 @@ def nuclei_events(
     from napari_pathogan.nuclei.segmentation import NUCLEUS_COLOUR  # noqa: PLC0415
 
     chosen = settings()
-    network = NucleiModel.load(model, chosen.device)
+    network = NucleiModel.load(model, chosen.device, views)
     network.device = choose_device(chosen.device, chosen.precision)
     classifier = load_classes(class_model) if class_model is not None else None
     segmenter = UNetSegmenter(network)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QTabWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QTabWidget
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin import layers as between
@@ -65,6 +65,8 @@ class NucleiDock(Dock):
         """Add the task's own rows: the class model, pages of results, corrections, export."""
         self._build_class_model()
         self.form.region.setCurrentText(VIEW)
+        self.fast = QCheckBox("Fast (one view)")
+        self.form.add_line(self.fast)
         self.form.add_run()
         self.pages = QTabWidget()
         self.pages.setDocumentMode(True)
@@ -128,7 +130,13 @@ class NucleiDock(Dock):
         slide = between.slide_of(layer)
         folder, _ = self.class_models.get(self.classes.currentText(), (None, None))
         return nuclei_events(
-            slide, self.model_folder, folder, region=region, polygons=polygons, near=near
+            slide,
+            self.model_folder,
+            folder,
+            views=1 if self.fast.isChecked() else None,
+            region=region,
+            polygons=polygons,
+            near=near,
         )
 
     def event_came(self, event: Event) -> None:
@@ -161,7 +169,7 @@ class NucleiDock(Dock):
 
     def busy(self, *, running: bool) -> None:
         """Let pages and choices rest while something runs."""
-        for widget in (self.pages, self.classes):
+        for widget in (self.pages, self.classes, self.fast):
             widget.setEnabled(not running)
         self.export.setEnabled(not running and self.segmentation is not None)
         self.corrections.enable()
@@ -176,6 +184,15 @@ class NucleiDock(Dock):
         self._show_result()
         if self.layer is not None and self.layer not in self.shown_on:
             self.corrections.look_for_kept(self.layer)
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Offer to look once only, where the model looks at a slide in several views."""
+        views = card.settings.get("views", 1)
+        self.fast.setVisible(views > 1)
+        self.fast.setToolTip(
+            f"Look at the slide once, not in {views} flips and turns: {views} times faster, "
+            "a little less exact"
+        )
 
     def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:
         """List the class models."""
