@@ -87,7 +87,7 @@ def test_train_evaluate_grid_and_rename(pathogan, folder, tmp_path):
 
 
 def test_resumed_after_it_was_finished(pathogan, folder, tmp_path):
-    asked = ["train", folder, "-o", tmp_path / "run", *QUICK, "--set", "redrawn=1"]
+    asked = ["train", folder, "-o", tmp_path / "run", *QUICK, "--set", "told=true"]
     assert pathogan(*asked)[0] == 0
     code, _, err = pathogan(*asked)
     assert code == 2

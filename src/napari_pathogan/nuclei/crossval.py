@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -88,9 +88,7 @@ def learn(
     whole = going_on(config, starts.whole, config.final_epochs)
     training = train(folder, whole, run, device=device, start=starts.whole)
     finished = yield from one_part(training, folds, folds + 1)
-    old = starts.model  # what it was used to stays
-    before = old.card.training_data if old else ()
-    reference, share = (old.reference, old.share) if old else _colours(folder, config)
+    before = starts.model.card.training_data if starts.model else ()
     model.save(
         run.model,
         _card(name or run.path.name, config, (*before, _described(folder, data)), done, folds),
@@ -98,13 +96,25 @@ def learn(
         width=config.width,
         squares=config.squares,
         crop=config.crop,
-        threshold=old.threshold if old else threshold,
-        reference=reference,
-        share=share,
-        views=old.views if old else config.views,
+        **_use(starts.model, folder, config, threshold),
     )
     out_of_fold = {"out_of_fold": done.to_dict()} if done else {}
     yield Finished(done, {"model": str(run.model), **out_of_fold})
+
+
+def _use(
+    old: model.NucleiModel | None, folder: NucleiFolder, config: TrainConfig, threshold: float
+) -> dict[str, Any]:
+    """How the model is to be used: as that which it goes on from, else as it was measured."""
+    if old is not None:
+        return {name: getattr(old, name) for name in ("threshold", "reference", "share", "views")}
+    reference, share = _colours(folder, config)
+    return {
+        "threshold": threshold,
+        "reference": reference,
+        "share": share,
+        "views": config.views,
+    }
 
 
 def _described(folder: NucleiFolder, data: TrainingData | None) -> TrainingData:

@@ -23,23 +23,33 @@ HEADS = ["flat", "pooled", "figures"]
 @pytest.mark.parametrize("head", HEADS)
 def test_shapes(classes, head):
     generator, critic = Generator(classes, 4), Critic(classes, 4, head=head)
-    x = generator(torch.randn(6, 16), torch.arange(6) % classes)
+    c = torch.arange(6) % classes
+    x = generator(torch.randn(6, 16), c)
     assert x.shape == (6, 3, 40, 40)
     assert x.abs().max() <= 1
-    value, logits, noise = critic(x)
+    value, logits, noise = critic(x, c)
     assert (value.shape, logits.shape, noise.shape) == ((6,), (6, classes), (6, 16))
     assert critic.features(x).shape == (6, critic.n_features)
-    assert torch.allclose(critic.value(x), value, atol=1e-6)
+    assert torch.allclose(critic.value(x, c), value, atol=1e-6)
     assert torch.allclose(critic.classes(x), logits, atol=1e-6)
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_the_critic_judges_each_nucleus_alone(head):
     torch.manual_seed(0)
-    critic = Critic(3, 4, head=head)
-    x = torch.rand(5, 3, 40, 40) * 2 - 1
-    for together, alone in zip(critic(x), critic(x[2:3]), strict=True):
+    critic = Critic(3, 4, head=head, told=True)
+    x, c = torch.rand(5, 3, 40, 40) * 2 - 1, torch.tensor([0, 1, 2, 0, 1])
+    for together, alone in zip(critic(x, c), critic(x[2:3], c[2:3]), strict=True):
         assert torch.allclose(together[2], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_a_nucleus_is_said_to_be_counts_only_if_the_critic_is_told(told):
+    torch.manual_seed(0)
+    critic = Critic(3, 4, told=told)
+    x = torch.rand(5, 3, 40, 40) * 2 - 1
+    one, other = (critic.value(x, torch.full((5,), c)) for c in (0, 1))
+    assert torch.equal(one, other) != told
 
 
 def test_the_class_asked_for_changes_what_is_drawn():

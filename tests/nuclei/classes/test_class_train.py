@@ -38,7 +38,7 @@ def test_the_defaults_are_the_papers():
     c = TrainConfig()
     assert (c.lr_g, c.lr_d, c.lr_q, c.betas) == (1e-4, 1e-4, 2e-4, (0.5, 0.9))
     assert (c.latent, c.classes, c.critic_steps, c.penalty) == (16, 3, 5, 10)
-    assert (c.head, c.rounds, c.noise, c.penalty_every) == ("flat", 0, 0, 1)
+    assert (c.head, c.rounds, c.noise, c.penalty_every, c.told) == ("flat", 0, 0, 1, False)
     assert adjusted(c, ["head=pooled", "lr_q=0.01"]) == replace(c, head="pooled", lr_q=0.01)
 
 
@@ -76,8 +76,9 @@ def test_mutual_information_rises(nuclei, cpu):
 
     def information():
         with torch.no_grad():
-            fake, _, asked = trainer._draw(300)
-            return information_loss(trainer.critic(fake)[1], asked).item()
+            asked = trainer._ask(300)
+            fake, _ = trainer._draw(asked)
+            return information_loss(trainer.critic.classes(fake), asked).item()
 
     before = information()
     for i in range(100):
@@ -96,6 +97,15 @@ def test_the_game_leaves_a_fitted_class_head_alone(nuclei, cpu):
     assert len(before) == 6
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert not torch.equal(after["trunk.0.weight"], trainer.averages[1].shadow["trunk.0.weight"])
+
+
+def test_the_class_head_is_the_same_whatever_the_size_of_the_other_networks(nuclei, cpu):
+    heads = []
+    for width in (4, 6):
+        trainer = Trainer(nuclei, replace(QUICK, width=width, rounds=2), cpu)
+        list(trainer.anchor(nuclei))
+        heads.append(trainer.critic.classify.weight)
+    assert torch.equal(*heads)
 
 
 def test_each_network_learns_only_in_its_own_step(nuclei, cpu):
@@ -165,6 +175,8 @@ def test_too_few_nuclei(tmp_path, nuclei):
 def test_settings_that_do_not_go_together(tmp_path, nuclei):
     with pytest.raises(SettingError, match="needs head=figures"):
         list(train(nuclei, replace(QUICK, head="flat"), start(tmp_path, QUICK)))
+    with pytest.raises(SettingError, match="told=true needs a class head that knows real nuclei"):
+        list(train(nuclei, replace(PAPER, told=True), start(tmp_path / "told", PAPER)))
 
 
 def test_white_images_have_no_nuclei_to_learn(tmp_path, nuclei):

@@ -72,11 +72,12 @@ def vary(x: torch.Tensor, jitter: float) -> torch.Tensor:
     x = torch.where(chance[1], x.flip(3), x)
     x = torch.where(chance[2], x.transpose(2, 3), x)
     if jitter:
-        x = _restain(x, jitter)
+        x = restain(x, jitter)
     return (x * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def _restain(x: torch.Tensor, strength: float) -> torch.Tensor:
+def restain(x: torch.Tensor, strength: float) -> torch.Tensor:
+    """The same nuclei, float32 (N, 3, S, S) in [0, 1], each in colours of its own."""
     n = len(x)
     axes = torch.tensor(AXES, dtype=torch.float32)
     contrast = torch.exp(_CONTRAST * strength * torch.randn(n, 3))

@@ -281,7 +281,10 @@ def assemble(
         title="InfoGAN of nuclei",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
-        arguments={"critic": {**sizes, "head": config.head}, "generator": sizes},
+        arguments={
+            "critic": {**sizes, "head": config.head, "told": config.told},
+            "generator": sizes,
+        },
         mpp=mpp,
         patch_px=CROP_PX,
         classes=tuple(f"class {i + 1}" for i in range(config.classes)),

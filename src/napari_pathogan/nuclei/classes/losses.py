@@ -37,16 +37,6 @@ def noise_loss(estimate: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     return F.mse_loss(estimate, z)
 
 
-def reconstruction_loss(drawn: torch.Tensor, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    """How far nuclei drawn anew (N, 3, S, S) are from real ones, their z (N, latent) from noise.
-
-    Mean squared error of the pixels, and a hundredth of how far mean and variance of each z are
-    from 0 and 1 over the batch: else the generator would be asked for what it is never asked for.
-    """
-    moments = z.mean(0).square().mean() + (z.var(0, correction=0) - 1).square().mean()
-    return F.mse_loss(drawn, x) + 0.01 * moments
-
-
 def anchor_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Cross entropy of Q on real nuclei (N, classes) against what they should be (N, classes)."""
     return -(target * logits.log_softmax(1)).sum(1).mean()

@@ -6,6 +6,7 @@ nuclei of a batch, as the gradient penalty asks.
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import torch
@@ -30,7 +31,7 @@ class Generator(nn.Module):
     classes
         Classes of the categorical variable c: the paper's 3, or 5.
     width
-        Filters of the last hidden layer; the layers before have twice and four times as many.
+        Filters of the two finest layers; the layers before have twice and four times as many.
     latent
         Length of the noise z.
     """
@@ -39,14 +40,16 @@ class Generator(nn.Module):
         super().__init__()
         self.classes, self.latent, self.start = classes, latent, 4 * width
         self.project = nn.Linear(latent + classes, self.start * _SMALLEST**2)
-        channels = [4 * width, 2 * width, width, 3]
+        channels = [4 * width, 2 * width, width, width]
         layers: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU()]
-        for i in range(3):  # transposed convolutions would leave a checkerboard
-            layers += [
-                nn.Upsample(scale_factor=2),
-                nn.Conv2d(channels[i], channels[i + 1], 3, 1, 1),
+        for inputs, outputs in itertools.pairwise(channels):
+            layers += [  # transposed convolutions would leave a checkerboard
+                nn.Upsample(scale_factor=2, mode="bilinear"),
+                nn.Conv2d(inputs, outputs, 3, 1, 1),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(),
             ]
-            layers += [nn.BatchNorm2d(channels[i + 1]), nn.ReLU()] if i < 2 else [nn.Tanh()]
+        layers += [nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh()]
         self.trunk = nn.Sequential(*layers)
 
     def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
@@ -93,13 +96,22 @@ class Critic(nn.Module):
         the paper. ``pooled``: features averaged over the picture. ``figures``: the 40 of
         :class:`.figures.Figures` and nothing else. The last two are the weaker, higher-level
         class heads of the paper's outlook.
+    told
+        Whether D_D is told what a nucleus is said to be, and so judges it among its like
+        (the projection of Miyato and Koyama 2018).
     """
 
     shift: torch.Tensor
     scale: torch.Tensor
 
     def __init__(
-        self, classes: int = 3, width: int = 32, latent: int = LATENT, head: Head = "flat"
+        self,
+        classes: int = 3,
+        width: int = 32,
+        latent: int = LATENT,
+        head: Head = "flat",
+        *,
+        told: bool = False,
     ) -> None:
         super().__init__()
         channels = [3, width, 2 * width, 4 * width]
@@ -118,6 +130,7 @@ class Critic(nn.Module):
             self.register_buffer("shift", torch.zeros(N_FIGURES))
             self.register_buffer("scale", torch.ones(N_FIGURES))
         self.classify = nn.Linear(self.n_features, classes)
+        self.of_class = nn.Linear(flat, classes, bias=False) if told else None
 
     def standardise(self, figures: torch.Tensor) -> None:
         """Measure the mean and spread of real nuclei's figures (N, 40), to divide by."""
@@ -128,9 +141,15 @@ class Critic(nn.Module):
         """Figures (..., 40) in spreads from the mean, at most 4."""
         return ((figures - self.shift) / self.scale).clamp(-_CLIP, _CLIP)
 
-    def value(self, x: torch.Tensor) -> torch.Tensor:
-        """How real: (N, 3, 40, 40) in [-1, 1] -> (N,)."""
-        return self.real(self.trunk(x).flatten(1))[:, 0]  # type: ignore[no-any-return]
+    def value(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        """How real: (N, 3, 40, 40) in [-1, 1], said to be of classes (N,) int64 -> (N,)."""
+        return self._judged(self.trunk(x).flatten(1), c)
+
+    def _judged(self, flat: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = self.real(flat)
+        if self.of_class is not None:
+            value = value + self.of_class(flat).gather(1, c[:, None])
+        return value[:, 0]
 
     def features(self, x: torch.Tensor, h: torch.Tensor | None = None) -> torch.Tensor:
         """What the class head looks at: (N, 3, 40, 40) -> (N, ``n_features``).
@@ -146,8 +165,15 @@ class Critic(nn.Module):
         """Class logits: (N, 3, 40, 40) in [-1, 1] -> (N, classes)."""
         return self.classify(self.features(x))  # type: ignore[no-any-return]
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(N, 3, 40, 40) in [-1, 1] -> value (N,), class logits (N, classes), noise (N, latent)."""
+    def forward(
+        self, x: torch.Tensor, c: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Judge nuclei (N, 3, 40, 40) in [-1, 1], said to be of classes (N,) int64.
+
+        Returns
+        -------
+        value (N,), class logits (N, classes), noise (N, latent).
+        """
         h = self.trunk(x)
         flat = h.flatten(1)
-        return self.real(flat)[:, 0], self.classify(self.features(x, h)), self.noise(flat)
+        return self._judged(flat, c), self.classify(self.features(x, h)), self.noise(flat)

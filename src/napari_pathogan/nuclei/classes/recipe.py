@@ -37,11 +37,9 @@ class TrainConfig:
         Weight of the mutual information between c and what is drawn.
     noise
         Weight of estimating z from the picture (the paper's outlook); 0 leaves it out.
-    reconstruction
-        Weight of drawing real nuclei anew from their estimated z and class, which teaches the
-        generator what nuclei look like long before the game alone would; needs ``noise``.
-    redrawn
-        Share of the epochs, at the beginning, in which nuclei are drawn anew and nothing else.
+    told
+        Whether the critic is told the class: of a drawn nucleus what was asked for, of a real one
+        what the class head calls it. Needs ``rounds``.
     head
         What the class head looks at: ``flat``, every feature at every place, as in the paper;
         ``pooled`` or ``figures``, the weaker, higher-level ones of its outlook
@@ -49,7 +47,8 @@ class TrainConfig:
     normalise
         Whether nuclei are first carried to the same colours, image by image.
     jitter
-        Strength of random shifts of brightness, hue and contrast; 1 is strong.
+        Strength of random shifts of brightness, hue and contrast in what the class head sees,
+        real and drawn; 1 is strong. Needs ``rounds``.
     rounds
         Rounds of fitting the class head to real nuclei before the game begins, in which it then
         stays as it is; needs ``head=figures``. 0 is the paper's InfoGAN, whose class head learns
@@ -77,8 +76,7 @@ class TrainConfig:
     penalty_every: int = 1
     information: float = 1.0
     noise: float = 0.0
-    reconstruction: float = 0.0
-    redrawn: float = 0.0
+    told: bool = False
     head: Head = "flat"
     normalise: bool = False
     jitter: float = 0.0
@@ -95,17 +93,17 @@ RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
         width=16,
-        epochs=14,
+        epochs=64,
         batch=32,
-        lr_g=1e-3,
-        lr_d=5e-4,
+        lr_g=3e-4,
+        lr_d=1e-3,
         lr_q=1e-3,
         decay=True,
-        ema=0.99,
+        ema=0.999,
         critic_steps=2,
-        penalty_every=4,
-        noise=0.1,
-        reconstruction=20.0,
+        penalty_every=2,
+        noise=0.05,
+        told=True,
         head="figures",
         normalise=True,
         jitter=0.3,

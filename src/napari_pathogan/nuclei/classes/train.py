@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +19,13 @@ from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuf
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
 from napari_pathogan.nuclei.classes import anchor
-from napari_pathogan.nuclei.classes.augment import Palette, middle, vary
+from napari_pathogan.nuclei.classes.augment import Palette, middle, restain, vary
 from napari_pathogan.nuclei.classes.describe import describe, suggest
 from napari_pathogan.nuclei.classes.gallery import grid_picture
 from napari_pathogan.nuclei.classes.losses import (
     critic_loss,
     information_loss,
     noise_loss,
-    reconstruction_loss,
 )
 from napari_pathogan.nuclei.classes.model import PALETTE, as_bytes
 from napari_pathogan.nuclei.classes.network import Critic, Generator, settle
@@ -42,6 +42,7 @@ _ROWS = 8  # of the preview
 _VIEWS = 3  # restained ones, for the class head
 _NEAREST = 4  # neighbours in the tissue
 _SCORED = 512  # nuclei in one pass of the class head
+_JUDGING = ("trunk", "real", "of_class")  # parts of the critic that say how real
 _FEWEST = 8  # nuclei a class: fewer can't be learnt
 
 
@@ -67,14 +68,15 @@ class Trainer:
         self.steps = max(1, len(nuclei) // (config.batch * config.critic_steps))
         c = config
         self.generator = Generator(c.classes, c.width, c.latent).to(device.torch)
-        self.critic = Critic(c.classes, c.width, c.latent, head=c.head).to(device.torch)
-        self.critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.critic = Critic(c.classes, c.width, c.latent, c.head, told=c.told).to(device.torch)
+        for network in (self.generator, self.critic):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.prior = torch.full((c.classes,), 1 / c.classes)
         self.fixed_z = torch.randn(_ROWS, c.latent)
         self.averages = [EMA(self.generator, c.ema), EMA(self.critic, c.ema)]
-        trunk = [*self.critic.trunk.parameters(), *self.critic.real.parameters()]
-        known = {id(parameter) for parameter in trunk}
-        heads = [p for p in self.critic.parameters() if id(p) not in known]
+        named = dict(self.critic.named_parameters())
+        trunk = [own for name, own in named.items() if name.startswith(_JUDGING)]
+        heads = [own for name, own in named.items() if not name.startswith(_JUDGING)]
         self.anchored = c.rounds > 0
         self.optimiser_g = torch.optim.Adam(self.generator.parameters(), c.lr_g, c.betas)
         self.optimiser_d = torch.optim.Adam(
@@ -97,6 +99,8 @@ class Trainer:
             for view in range(1 + _VIEWS * (c.jitter > 0))
         ]
         self.critic.cpu().standardise(views[0])
+        for layer in (self.critic.hidden, self.critic.classify):
+            layer.reset_parameters()  # the same head whatever the size of the other networks
         near = torch.from_numpy(nuclei.neighbours(_NEAREST))
         yield from anchor.fit(
             self.critic,
@@ -125,22 +129,17 @@ class Trainer:
     def step(self, batch: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
         """Some critic steps, the generator's one; returns its losses."""
         losses: dict[str, torch.Tensor] = {}
-        if self.epoch < self.config.redrawn * self.config.epochs:
-            for index in batch:
-                losses = self._redraw(index)
-            return losses
         for i, index in enumerate(batch):
             losses |= self._criticise(index, number * self.config.critic_steps + i)
-        losses |= self._generate(batch.shape[1])
-        return losses | (self._redraw(batch[0]) if self.config.reconstruction else {})
+        return losses | self._generate(batch.shape[1])
 
     def _criticise(self, index: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
-        c, to = self.config, self.device.torch
+        c, n, to = self.config, len(index), self.device.torch
         real = self._view(index)
         with torch.no_grad():
-            fake, z, asked = self._draw(len(real))
-        value, logits, noise = self.critic(torch.cat([real, fake]))
-        n = len(real)
+            asked = self.critic.classes(real).argmax(1) if c.told else self._ask(n)
+            fake, z = self._draw(asked)
+        value, logits, noise = self.critic(torch.cat([real, fake]), asked.repeat(2))
         losses = {"d": critic_loss(value[:n], value[n:])}
         total = losses["d"]
         if not self.anchored:
@@ -151,7 +150,8 @@ class Trainer:
             total = total + c.noise * losses["noise"]
         if number % c.penalty_every == 0:
             mix = torch.rand(n, device=to)
-            losses["penalty"] = gradient_penalty(self.critic.value, real, fake, mix)
+            value_of = partial(self.critic.value, c=asked)
+            losses["penalty"] = gradient_penalty(value_of, real, fake, mix)
             total = total + c.penalty * c.penalty_every * losses["penalty"]
         self._update(self.optimiser_d, total)
         self.averages[1].update(self.critic)
@@ -160,8 +160,11 @@ class Trainer:
     def _generate(self, n: int) -> dict[str, torch.Tensor]:
         c = self.config
         self.critic.requires_grad_(requires_grad=False)
-        fake, z, asked = self._draw(n)
-        value, logits, noise = self.critic(fake)
+        asked = self._ask(n)
+        fake, z = self._draw(asked)
+        value, logits, noise = self.critic(fake, asked)
+        if c.jitter:  # in one colour alone a class could be feigned by a tint that no nucleus has
+            logits = self.critic.classes(restain((fake + 1) / 2, c.jitter) * 2 - 1)
         information = information_loss(logits, asked)
         loss = -value.mean() + c.information * information
         if c.noise:
@@ -171,28 +174,20 @@ class Trainer:
         self.critic.requires_grad_(requires_grad=True)
         return {"g": loss.detach(), "information": information.detach()}
 
-    def _redraw(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Draw real nuclei anew from what the critic says of them; both learn."""
-        x = self._view(index)
-        _, logits, z = self.critic(x)
-        drawn = self.generator(z, logits.argmax(1))
-        loss = reconstruction_loss(drawn, x, z)
-        self.optimiser_d.zero_grad(set_to_none=True)
-        self._update(self.optimiser_g, self.config.reconstruction * loss)
-        self.optimiser_d.step()
-        return {"reconstruction": loss.detach()}
-
     def _view(self, index: torch.Tensor) -> torch.Tensor:
-        """Real nuclei, varied: (N, 3, 40, 40) in [-1, 1]."""
+        """Real nuclei, turned and moved: (N, 3, 40, 40) in [-1, 1]."""
         x = self.palette.recolour(self.pictures[index], self.image[index])
-        return vary(x, self.config.jitter).to(self.device.torch)
+        return vary(x, jitter=0).to(self.device.torch)
 
-    def _draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Nuclei of classes as common as they are among the real ones."""
-        z = torch.randn(n, self.config.latent).to(self.device.torch)
-        asked = torch.multinomial(self.prior, n, replacement=True).to(self.device.torch)
+    def _ask(self, n: int) -> torch.Tensor:
+        """Classes as common as they are among the real nuclei: int64 (n,)."""
+        return torch.multinomial(self.prior, n, replacement=True).to(self.device.torch)
+
+    def _draw(self, asked: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Nuclei of the classes asked for (N,), and their z (N, latent)."""
+        z = torch.randn(len(asked), self.config.latent).to(self.device.torch)
         fake = self.generator(z, asked)
-        return fake.contiguous(memory_format=torch.channels_last), z, asked
+        return fake.contiguous(memory_format=torch.channels_last), z
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -211,7 +206,7 @@ class Trainer:
         c = self.config
         network: Generator | Critic = Generator(c.classes, c.width, c.latent)
         if which:
-            network = Critic(c.classes, c.width, c.latent, head=c.head)
+            network = Critic(c.classes, c.width, c.latent, c.head, told=c.told)
         present = (self.generator, self.critic)[which]
         network.load_state_dict(self.averages[which].shadow if c.ema else present.state_dict())
         network.eval().requires_grad_(requires_grad=False)
@@ -282,13 +277,17 @@ def train(
     DataFolderError
         If there are too few nuclei.
     SettingError
-        If a class head that does not see figures shall be fitted to real nuclei.
+        If a class head that does not see figures shall be fitted to real nuclei, or the critic
+        told classes by one that is not fitted to them.
     TrainingDivergedError
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     need_nuclei(nuclei, config.classes)
     if config.rounds and config.head != "figures":
         msg = f"rounds={config.rounds} needs head=figures; set rounds=0 for head={config.head}"
+        raise SettingError(msg)
+    if config.told and not config.rounds:
+        msg = "told=true needs a class head that knows real nuclei; set rounds=5, or told=false"
         raise SettingError(msg)
     trainer = Trainer(nuclei, config, choose_device(device, "float32"))
     yield from resumed(trainer, run)
