@@ -61,10 +61,10 @@ class Gallery(QWidget):
         column.setContentsMargins(0, 6, 0, 0)
         column.addWidget(self.hint)
         column.addWidget(self.choice)
-        self._headings = []
-        for kind in (TYPICAL, DOUBTFUL):
-            heading = QLabel(kind)
-            self._headings.append(heading)
+        self.none = label("No nucleus was called so.")
+        column.addWidget(self.none)
+        self.headings = {kind: QLabel(kind) for kind in (TYPICAL, DOUBTFUL)}
+        for kind, heading in self.headings.items():
             column.addWidget(heading)
             column.addLayout(self._thumbs(kind))
         column.addStretch(1)
@@ -92,7 +92,9 @@ class Gallery(QWidget):
         """Show pictures, unless another class has been chosen meanwhile."""
         if shelf.name != self.choice.currentText():
             return
+        self.none.setVisible(not any(shelf.nuclei.values()))
         for kind, buttons in self.buttons.items():
+            self.headings[kind].setVisible(bool(shelf.nuclei[kind]))
             for index, button in enumerate(buttons):
                 there = index < len(shelf.nuclei[kind])
                 button.setVisible(there)
@@ -118,8 +120,9 @@ class Gallery(QWidget):
 
     def _hide(self, *, hidden: bool) -> None:
         self.hint.setVisible(hidden)
+        self.none.hide()
         thumbs = (button for buttons in self.buttons.values() for button in buttons)
-        for widget in (self.choice, *self._headings, *thumbs):
+        for widget in (self.choice, *self.headings.values(), *thumbs):
             widget.setVisible(not hidden)
 
     def _asked(self, name: str) -> None:
