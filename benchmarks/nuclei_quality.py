@@ -59,7 +59,7 @@ def folds(run: Path, data: Path, views: int | None, normalise: float | None) -> 
     """Report out of fold, thresholds from the other folds."""
     config = json.loads((run / "config.json").read_text())
     config["normalise"] = config["normalise"] if normalise is None else normalise
-    views = config["views"] if views is None else views
+    views = config.get("views", 1) if views is None else views
     folder = read_folder(data, mpp=config["mpp"])
     fold = patient_folds(folder.patients, config["folds"])
     tried: list[list[Scored]] = []

@@ -190,8 +190,7 @@ class NucleiDock(Dock):
         views = card.settings.get("views", 1)
         self.fast.setVisible(views > 1)
         self.fast.setToolTip(
-            f"Look at the slide once, not in {views} flips and turns: {views} times faster, "
-            "a little less exact"
+            f"Look at the slide once, not in {views} flips and turns: faster, a little less exact"
         )
 
     def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:

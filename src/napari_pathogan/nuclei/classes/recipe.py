@@ -47,8 +47,8 @@ class TrainConfig:
     normalise
         Whether nuclei are first carried to the same colours, image by image.
     jitter
-        Strength of random shifts of brightness, hue and contrast in what the class head sees,
-        real and drawn; 1 is strong. Needs ``rounds``.
+        Strength of random shifts of brightness, hue and contrast in the real nuclei that the class
+        head is fitted to (see ``rounds``), and in the drawn ones that it sees; 1 is strong.
     rounds
         Rounds of fitting the class head to real nuclei before the game begins, in which it then
         stays as it is; needs ``head=figures``. 0 is the paper's InfoGAN, whose class head learns
