@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -153,16 +154,16 @@ class LabelGrid:
         wanted
             (rows, columns) of :attr:`cells`.
         side
-            Pixels per side of a tile; a multiple of 64.
+            Pixels per side of a tile at most, a multiple of 64: the window is cut into tiles of
+            about the same size.
         """
-        found = []
-        for row in range(0, self.shape[0], side):
-            for col in range(0, self.shape[1], side):
-                cells = wanted[
-                    row // CELL : (row + side) // CELL, col // CELL : (col + side) // CELL
-                ]
-                if cells.any():
-                    found.append(self._core(row, col, side))
+        high, wide = (_even(cells, side // CELL) for cells in self.cells)
+        corners = product(range(0, self.cells[0], high), range(0, self.cells[1], wide))
+        found = [
+            self._core(row * CELL, col * CELL, high * CELL, wide * CELL)
+            for row, col in corners
+            if wanted[row : row + high, col : col + wide].any()
+        ]
         target = np.asarray(near) / self.downsample
 
         def distance(core: Box) -> float:
@@ -171,10 +172,10 @@ class LabelGrid:
 
         return sorted(found, key=distance)
 
-    def _core(self, row: int, col: int, side: int) -> Box:
+    def _core(self, row: int, col: int, high: int, wide: int) -> Box:
         top, left, bottom, right = self.window
         return Box(
-            top + row, left + col, min(top + row + side, bottom), min(left + col + side, right)
+            top + row, left + col, min(top + row + high, bottom), min(left + col + wide, right)
         )
 
     @property
@@ -197,3 +198,8 @@ class LabelGrid:
             min(core.bottom + margin, height),
             min(core.right + margin, width),
         )
+
+
+def _even(length: int, most: int) -> int:
+    """The longest of parts of about the same length, as few as can be: 7 and at most 3 is 3."""
+    return math.ceil(length / math.ceil(length / most))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-LARGE_PX, SMALL_PX = 1536, 768  # side of a tile's core, and where there are few tiles
-FEW = 6  # tiles, so that all cores have work and something shows soon
+LARGE_PX, SMALL_PX = 1536, 768  # longest and shortest side of a tile's core
+EACH = 2  # tiles at least for each core of the machine, so that all have work until the end
 REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbours
 FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is looked at
 _FIELD_PX = 512  # long side of the overview of such an image
@@ -73,10 +74,14 @@ class Plan:
         """Area of a whole cell."""
         return CELL * CELL * self.grid.pixel_um2(self.mpp) * 1e-6
 
-    def cores(self, near: tuple[float, float]) -> list[Box]:
-        """The cores of the tiles to look at, those nearest to a level-0 point first."""
-        few = self.wanted.sum() * CELL**2 < FEW * LARGE_PX**2
-        return self.grid.cores(self.wanted, SMALL_PX if few else LARGE_PX, near)
+    def cores(self, near: tuple[float, float], workers: int) -> list[Box]:
+        """The cores of the tiles to look at, those nearest to a level-0 point first.
+
+        The larger the tiles, the less is looked at twice, in their margins.
+        """
+        side = math.sqrt(self.wanted.sum() / (EACH * workers))
+        px = math.ceil(side) * CELL
+        return self.grid.cores(self.wanted, min(max(px, SMALL_PX), LARGE_PX), near)
 
     def looked_in(self, core: Box) -> np.ndarray:
         """The part of :attr:`looked_mm2` that lies in a core."""

@@ -219,9 +219,9 @@ class _Look:
 
 def _fill(look: _Look, harvest: Harvest, near: tuple[float, float]) -> Generator[Event, None, None]:
     """Look at all tiles, those nearest to a level-0 point first."""
-    cores = look.plan.cores(near)
     on_cpu = look.segmenter.device.torch.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else GPU_READERS
+    cores = look.plan.cores(near, threads)
     start, what = time.perf_counter(), "looking for nuclei"
     progress, warned = Progress(0, len(cores), what), False
     with closing(work_ahead(look, cores, threads=threads)) as work:
