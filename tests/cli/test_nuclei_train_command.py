@@ -34,7 +34,8 @@ def test_train_then_evaluate(pathogan, folder, tmp_path):
     events = [json.loads(line) for line in out.splitlines()]
     assert events[-1]["event"] == "finished"
     assert events[-1]["summary"]["out_of_fold"]["n_patients"] == 2
-    assert json.loads((run / "config.json").read_text())["folds"] == 2
+    config = json.loads((run / "config.json").read_text())
+    assert (config["folds"], config["width"]) == (2, 2)
 
     code, out, err = pathogan("evaluate", folder, "--model", run, "--json", "--views", "2")
     assert (code, err) == (0, "")
@@ -47,6 +48,12 @@ def test_train_then_evaluate(pathogan, folder, tmp_path):
     assert code == 0
     assert "sensitivity" in out
     assert "1.000" in out  # everything is nucleus from a probability of 0 on
+
+
+def test_the_width_is_the_recipes_unless_asked_otherwise(pathogan, folder, tmp_path):
+    quick = [argument for argument in QUICK if argument not in {"--width", "2"}]
+    assert pathogan("train", folder, "-o", tmp_path / "run", *quick)[0] == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["width"] == 24
 
 
 def test_a_run_is_not_overwritten_but_resumed(pathogan, folder, tmp_path):

@@ -55,8 +55,9 @@ def train(  # noqa: PLR0917
     output: Output,
     recipe: Recipe = RecipeName.paper,
     width: Annotated[
-        int, typer.Option(help="Channels of the first stage; the paper's are 32.", min=1)
-    ] = 32,
+        int | None,
+        typer.Option(help="Channels of the first stage; the recipe's: 32, or 24 if quick.", min=1),
+    ] = None,
     folds: _Folds = "0",
     epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Crops a step.", min=1)] = None,
@@ -82,7 +83,8 @@ def train(  # noqa: PLR0917
     from napari_pathogan.nuclei.recipe import RECIPES
     from napari_pathogan.nuclei.starts import shaped
 
-    config = replace(RECIPES[recipe.value], width=width, seed=seed)
+    config = RECIPES[recipe.value]
+    config = replace(config, width=width or config.width, seed=seed)
     config = replace(config, epochs=epochs or config.epochs, batch=batch or config.batch)
     config = adjusted(config, settings or ())
     config = shaped(config, start) if start else config
