@@ -70,7 +70,7 @@ STYLE = replace(STYLES["quick"], batch=8, crop=128, epochs=6, steps=40)
 IDC_FOLDS, NUCLEI_FOLDS = 5, 2
 _IDC = replace(idc_recipe.RECIPES["quick"], method="cnn", width=0.25)
 IDC = {"plain": replace(_IDC, augment=IdcAugment(turns=True)), "augmented": _IDC}
-_NUCLEI = replace(nuclei_recipe.RECIPES["quick"], width=16, epochs=3, normalise=0.0)
+_NUCLEI = replace(nuclei_recipe.RECIPES["quick"], epochs=3, normalise=0.0)
 _UNSTAINED = replace(_NUCLEI.augment, mix=0.0, stain=0.0, colour=0.0)
 NUCLEI = {"plain": replace(_NUCLEI, augment=_UNSTAINED), "augmented": _NUCLEI}
 

@@ -53,7 +53,7 @@ def test_train_then_evaluate(pathogan, folder, tmp_path):
 def test_the_width_is_the_recipes_unless_asked_otherwise(pathogan, folder, tmp_path):
     quick = [argument for argument in QUICK if argument not in {"--width", "2"}]
     assert pathogan("train", folder, "-o", tmp_path / "run", *quick)[0] == 0
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["width"] == 24
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["width"] == 16
 
 
 def test_a_run_is_not_overwritten_but_resumed(pathogan, folder, tmp_path):

@@ -79,7 +79,7 @@ class TrainConfig:
 RECIPES = {
     "paper": TrainConfig(),
     "quick": TrainConfig(
-        width=24,
+        width=16,
         squares=2,
         crop=128,
         epochs=30,
