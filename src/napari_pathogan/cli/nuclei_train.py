@@ -56,7 +56,7 @@ def train(  # noqa: PLR0917
     recipe: Recipe = RecipeName.paper,
     width: Annotated[
         int | None,
-        typer.Option(help="Channels of the first stage; the recipe's: 32, or 16 if quick.", min=1),
+        typer.Option(help="Channels of the first stage; the recipe's by default.", min=1),
     ] = None,
     folds: _Folds = "0",
     epochs: Epochs = None,

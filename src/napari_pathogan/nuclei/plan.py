@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-LARGE_PX, SMALL_PX = 1536, 768  # longest and shortest side of a tile's core
-EACH = 2  # tiles at least for each core of the machine, so that all have work until the end
+LARGE_PX, SMALL_PX = 1536, 768  # how long a side of a tile may be: of much tissue, and of little
+EACH = 2  # tiles for each worker, if they are not smaller then: all have work until the end
 REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbours
 FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is looked at
 _FIELD_PX = 512  # long side of the overview of such an image
@@ -77,7 +77,8 @@ class Plan:
     def cores(self, near: tuple[float, float], workers: int) -> list[Box]:
         """The cores of the tiles to look at, those nearest to a level-0 point first.
 
-        The larger the tiles, the less is looked at twice, in their margins.
+        The larger the tiles, the less is looked at twice, in their margins; but there should be
+        some for each of the ``workers``, which look at a tile at a time.
         """
         side = math.sqrt(self.wanted.sum() / (EACH * workers))
         px = math.ceil(side) * CELL
