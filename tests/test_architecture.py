@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -37,20 +36,6 @@ def test_imports_go_one_way():
 def test_heavy_packages_wait_for_their_use(module: str, heavy: str):
     done = run(sys.executable, "-c", f"import sys, {module}; print({heavy!r} in sys.modules)")
     assert done.stdout.strip() == "False", done.stderr
-
-
-def test_files_and_functions_stay_small():
-    """A file over 400 lines or a function over 60 is a room that wants dividing."""
-    rooms = ("src", "tests", "benchmarks", "sample_data")
-    long = []
-    for path in sorted(path for room in rooms for path in (ROOT / room).rglob("*.py")):
-        text, name = path.read_text("utf-8"), path.relative_to(ROOT)
-        parts = {f"{name}": (len(text.splitlines()), 400)}
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
-                parts[f"{name}: {node.name}"] = (node.end_lineno - node.lineno + 1, 60)
-        long += [f"{part} has {n} lines" for part, (n, most) in parts.items() if n > most]
-    assert long == []
 
 
 def test_changelog_names_the_version():
