@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import napari  # noqa: TC002  (napari resolves the annotations to pass its viewer)
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.layers import is_slide, place_level0
@@ -23,7 +23,10 @@ def open_slide(viewer: napari.Viewer) -> None:
     """Ask for a slide and open it; a plain PNG or JPEG too. Fits the view to it."""
     kinds = " ".join(f"*{suffix}" for suffix in SUFFIXES if suffix != ".zarr")
     path, _ = QFileDialog.getOpenFileName(
-        viewer.window.qt_window(), "Open a slide", "", f"Slides ({kinds} zarr.json .zattrs)"
+        QApplication.activeWindow(),
+        "Open a slide",
+        "",
+        f"Slides ({kinds} zarr.json .zattrs);;All files (*)",
     )
     if path:
         show_slide(viewer, Path(path))
@@ -46,7 +49,7 @@ def show_slide(viewer: napari.Viewer, path: Path) -> None:
 def open_mammograms(viewer: napari.Viewer) -> None:
     """Ask for the mammograms of a study, one file or several, and hang them."""
     paths, _ = QFileDialog.getOpenFileNames(
-        viewer.window.qt_window(),
+        QApplication.activeWindow(),
         "Open mammograms",
         "",
         "Mammograms (*.dcm *.dicom *.png *.pgm *.tif *.tiff);;All files (*)",

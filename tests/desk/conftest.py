@@ -1,0 +1,26 @@
+"""A napari window for each test, with nobody's settings and nobody's files."""
+
+from __future__ import annotations
+
+import pytest
+
+from desk import SIZE, Desk
+from napari_pathogan.plugin import demo
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path, monkeypatch):
+    """What the plugin remembers goes to a folder of the test's."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def desk(make_napari_viewer):
+    """A window as a user has it, nothing open; fails on whatever goes wrong in it."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(*SIZE)
+    made = Desk(viewer)
+    made.window.activateWindow()
+    with made.watched():
+        demo.rest(0.3)
+        yield made

@@ -1,0 +1,451 @@
+"""A real napari window, worked as a user works it: menus, dialogs, buttons and keys.
+
+Nothing here calls the plugin's own functions. Docks and commands come from napari's menus, dialogs
+are Qt's own (not the system's) and are answered in their widgets, buttons are clicked where they
+are seen. Whatever goes wrong on the way is an error of the test: a notification of an error, a
+logged traceback, a warning of Qt or of napari about private parts, a dialog that nobody expected.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import NotificationSeverity, notification_manager
+from qtpy.QtCore import QPoint, Qt, QTimer, qInstallMessageHandler
+from qtpy.QtGui import QKeySequence
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QInputDialog,
+    QLineEdit,
+    QMainWindow,
+    QMessageBox,
+    QWidget,
+)
+
+from napari_pathogan.plugin.dock import Dock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import napari
+    from qtpy.QtWidgets import QAction, QMenu
+
+SIZE = (1600, 1000)
+TICK_MS = 20
+PATIENCE_S = 120.0
+# What Qt says on a display without a window manager, whatever the program does.
+NOISE = (
+    "propagateSizeHints",
+    "XDG_RUNTIME_DIR",
+    "does not support raise",
+    "does not support grabbing",
+)
+
+
+@dataclass
+class Answer:
+    """What a dialog is answered with, and what it said."""
+
+    kind: type[QDialog]
+    give: Callable[[QDialog], None]
+    title: str = ""
+    text: str = ""
+    given: bool = False
+
+
+def choose(*paths: Path) -> Answer:
+    """Type paths into a file dialog and press its button."""
+
+    def give(dialog: QDialog) -> None:
+        assert isinstance(dialog, QFileDialog)
+        line = dialog.findChild(QLineEdit, "fileNameEdit")
+        text = str(paths[0]) if len(paths) == 1 else " ".join(f'"{path}"' for path in paths)
+        line.setText(text)  # typed, its completer would pop up over the button
+        box = dialog.findChild(QDialogButtonBox)
+        accept = box.buttons()[0]
+        for button in box.buttons():
+            if box.buttonRole(button) == QDialogButtonBox.ButtonRole.AcceptRole:
+                accept = button
+        assert accept.isEnabled(), f"the dialog {dialog.windowTitle()!r} does not take {text}"
+        QTest.mouseClick(accept, Qt.MouseButton.LeftButton)
+
+    return Answer(QFileDialog, give)
+
+
+def press_in(name: str, kind: type[QDialog] = QMessageBox) -> Answer:
+    """Press the button of that name in a message, or another dialog."""
+
+    def give(dialog: QDialog) -> None:
+        QTest.mouseClick(button_in(dialog, name), Qt.MouseButton.LeftButton)
+
+    return Answer(kind, give)
+
+
+def enter(text: str) -> Answer:
+    """Type a text where a dialog asks for one, and press OK."""
+
+    def give(dialog: QDialog) -> None:
+        line = dialog.findChild(QLineEdit)
+        line.selectAll()
+        QTest.keyClicks(line, text)
+        QTest.keyClick(line, Qt.Key.Key_Return)
+
+    return Answer(QInputDialog, give)
+
+
+def dismiss(kind: type[QDialog] = QDialog) -> Answer:
+    """Leave any dialog by Escape."""
+    return Answer(kind, lambda dialog: QTest.keyClick(dialog, Qt.Key.Key_Escape))
+
+
+def button_in(room: QWidget, name: str) -> QAbstractButton:
+    """The visible button of that name, accelerators left out."""
+    there = [one for one in room.findChildren(QAbstractButton) if one.isVisible()]
+    for one in there:
+        if plain(one.text()) == name:
+            return one
+    msg = f"no button {name!r} among {[plain(one.text()) for one in there]}"
+    raise AssertionError(msg)
+
+
+def plain(text: str) -> str:
+    """A label as it is seen: ``&File`` is File, ``H&&E`` is H&E."""
+    return text.replace("&&", "\0").replace("&", "").replace("\0", "&")
+
+
+class Desk:
+    """A napari window and all that went wrong in it.
+
+    Parameters
+    ----------
+    viewer
+        A viewer that is shown. Tests look at it; they work through the window.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self.viewer = viewer
+        self.window: QMainWindow = viewer.window._qt_window
+        self.faults: list[str] = []
+        self.notifications: list[str] = []
+        self.answers: list[Answer] = []
+        self._expected: str | None = None
+        self._log = _Log(self.faults)
+        self._tick = QTimer()
+        self._tick.setInterval(TICK_MS)
+
+    # the watch over it
+
+    @contextmanager
+    def watched(self) -> Iterator[Desk]:
+        """Take note of faults as long as the desk is in use; they fail the test at its end."""
+        QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs, True)
+        before, hook = qInstallMessageHandler(self._qt_said), sys.excepthook
+        sys.excepthook = self._raised
+        logging.getLogger().addHandler(self._log)
+        notification_manager.notification_ready.connect(self._notified)
+        self._tick.timeout.connect(self._answer)
+        self._tick.start()
+        try:
+            with warnings.catch_warnings(record=True) as raised:
+                warnings.filterwarnings("always", message="Private attribute access")
+                yield self
+                self.faults += [f"warning: {one.message}" for one in raised if _private(one)]
+        finally:
+            self._tick.stop()
+            self._tick.timeout.disconnect()
+            notification_manager.notification_ready.disconnect(self._notified)
+            logging.getLogger().removeHandler(self._log)
+            qInstallMessageHandler(before)
+            sys.excepthook = hook
+            del self.viewer, self.window  # or napari takes them for a leak
+            QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs, False)
+        self.check()
+
+    def check(self) -> None:
+        """Fail if anything went wrong until now."""
+        faults = self.faults[:]
+        self.faults.clear()  # the log's handler writes into this very list
+        open_answers = [one.kind.__name__ for one in self.answers if not one.given]
+        assert not faults, "\n".join(faults)
+        assert not open_answers, f"dialogs that never came: {open_answers}"
+
+    @contextmanager
+    def expecting(self, fault: str) -> Iterator[None]:
+        """Let one error pass: a notification whose message holds ``fault``."""
+        self.check()
+        self._expected = fault
+        yield
+        self._expected = None
+        fitting = [one for one in self.faults if fault in one]
+        self.faults[:] = [one for one in self.faults if fault not in one]
+        assert fitting, f"the user was not told {fault!r}, but {self.notifications}"
+
+    @contextmanager
+    def answering(self, *answers: Answer) -> Iterator[tuple[Answer, ...]]:
+        """Answer the dialogs that come within the block, in this order; all have to come."""
+        self.answers += answers
+        yield answers
+        self.wait(lambda: all(one.given for one in answers), "the dialog")
+        self.answers = [one for one in self.answers if one not in answers]
+
+    def _answer(self) -> None:
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QDialog) or not dialog.isVisible():
+            return
+        waiting = [one for one in self.answers if not one.given]
+        if not waiting or not isinstance(dialog, waiting[0].kind):
+            self.faults.append(f"a dialog that was not expected: {_words(dialog)}")
+            dialog.reject()
+            return
+        answer = waiting[0]
+        answer.given, answer.title, answer.text = True, dialog.windowTitle(), _words(dialog)
+        try:
+            answer.give(dialog)
+        except AssertionError as error:
+            self.faults.append(str(error))
+        finally:
+            if answer.kind is QFileDialog and dialog.isVisible():
+                self.faults.append(f"the dialog {_words(dialog)} did not take the answer")
+                dialog.reject()
+
+    def _notified(self, notification: object) -> None:
+        self.notifications.append(notification.message)
+        if notification.severity >= NotificationSeverity.ERROR:
+            self.faults.append(f"notification: {notification.message}")
+
+    def _raised(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
+        """An exception in a slot or an event: napari would show it with its traceback."""
+        self.faults.append("".join(traceback.format_exception(kind, error, trace)))
+
+    def _qt_said(self, kind: object, context: object, message: str) -> None:
+        del kind, context
+        if not any(one in message for one in NOISE):
+            self.faults.append(f"Qt: {message}")
+
+    # what a user does
+
+    def menu(self, *names: str) -> None:
+        """Choose an entry of the menu bar, e.g. ``menu("Plugins", "PathoGAN", "Nuclei")``."""
+        self.entry(*names).trigger()
+        self.rest()
+
+    def entry(self, *names: str) -> QAction:
+        """The entry of the menu bar, its menus opened on the way; it has to be enabled."""
+        actions = self.window.menuBar().actions()
+        for depth, name in enumerate(names):
+            there = {plain(one.text()): one for one in actions if one.isVisible()}
+            short = {text.removesuffix(" (PathoGAN)"): one for text, one in there.items()}
+            assert name in short, f"no {name!r} in {names[:depth]}: {list(short)}"
+            action = short[name]
+            assert action.isEnabled(), f"{names[: depth + 1]} is greyed out"
+            if depth < len(names) - 1:
+                menu: QMenu = action.menu()
+                menu.aboutToShow.emit()
+                actions = menu.actions()
+        return action
+
+    def dock(self, title: str) -> Dock:
+        """Open a dock by Plugins > PathoGAN."""
+        self.menu("Plugins", "PathoGAN", title)
+        return self.wait(lambda: self.docked(title), f"the dock {title!r}")
+
+    def docked(self, title: str) -> Dock | None:
+        """The dock of that title if it is seen."""
+        docks = [one for one in self.window.findChildren(Dock) if one.isVisible()]
+        return next((one for one in docks if one.title == title), None)
+
+    def sample(self, title: str) -> None:
+        """File > Open Sample > PathoGAN."""
+        before = len(self.viewer.layers)
+        self.menu("File", "Open Sample", "PathoGAN", title)
+        self.wait(lambda: len(self.viewer.layers) > before, title)
+        self.rest()
+
+    def open(self, *paths: Path) -> None:
+        """File > Open File(s)…"""
+        with self.answering(choose(*paths)):
+            self.menu("File", "Open File(s)...")
+
+    def press(self, button: QAbstractButton | QWidget, name: str = "") -> None:
+        """Click a button where it is seen; or the button of that name in a widget."""
+        if name:
+            button = button_in(button, name)
+        assert button.isVisible(), f"{_named(button)} is hidden"
+        assert button.isEnabled(), f"{_named(button)} is greyed out"
+        self.scroll_to(button)
+        seen = button.visibleRegion().boundingRect()
+        assert not seen.isEmpty(), f"{_named(button)} can't be seen"
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=seen.center())
+
+    def scroll_to(self, widget: QWidget) -> None:
+        """Bring a widget into view where it lies in something that scrolls."""
+        room = widget.parentWidget()
+        while room is not None:
+            if hasattr(room, "ensureWidgetVisible"):
+                room.ensureWidgetVisible(widget)
+                self.rest(0.05)
+            room = room.parentWidget()
+
+    def key(self, keys: str, where: QWidget | None = None) -> None:
+        """Press keys, e.g. ``Ctrl+Alt+I``: in a widget, or wherever the focus is."""
+        target = where or QApplication.focusWidget() or self.window
+        combination = QKeySequence(keys)[0]
+        QTest.keyClick(target, combination.key(), combination.keyboardModifiers())
+        self.rest(0.05)
+
+    def type(self, where: QWidget, text: str) -> None:
+        """Type a text in place of what a field holds."""
+        where.setFocus()
+        QTest.keyClick(where, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        QTest.keyClicks(where, text)
+
+    def canvas(self) -> QWidget:
+        """The native widget of the canvas."""
+        return self.viewer.window._qt_viewer.canvas.native
+
+    def at(self, layer: object, y: float, x: float) -> QPoint:
+        """Where on the canvas a layer's data coordinates are seen."""
+        world = layer.data_to_world((y, x))[-2:]
+        camera, size = self.viewer.scene.camera, self.viewer.canvas.size
+        spot = [
+            (w - c) * camera.zoom + s / 2
+            for w, c, s in zip(world, camera.center[-2:], size, strict=True)
+        ]
+        return QPoint(round(spot[1]), round(spot[0]))
+
+    def drag(self, *points: QPoint, keys: object = Qt.KeyboardModifier.NoModifier) -> None:
+        """Draw with the left mouse button on the canvas, e.g. with the brush."""
+        canvas = self.canvas()
+        QTest.mouseMove(canvas, points[0])
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, keys, points[0])
+        for point in points[1:]:
+            QTest.mouseMove(canvas, point)
+            self.rest(0.02)
+        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, keys, points[-1])
+        self.rest(0.05)
+
+    # time
+
+    def rest(self, seconds: float = 0.2) -> None:
+        """Let Qt work for a while."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.003)
+
+    def wait(self, until: Callable[[], object], what: str = "it", patience_s: float = PATIENCE_S):
+        """Let Qt work until something is there; returns it. Fails at once if something goes wrong."""
+        end = time.monotonic() + patience_s
+        while not (there := until()):
+            self.rest(0.02)
+            if self._expected is None:
+                assert not self.faults, "\n".join(self.faults)
+            if time.monotonic() > end:
+                msg = f"{what} did not come within {patience_s:.0f} s; faults: {self.faults}"
+                raise AssertionError(msg)
+        return there
+
+    @contextmanager
+    def gaps(self) -> Iterator[Gaps]:
+        """Measure for how long the window does not answer within the block."""
+        rest = Gaps()
+        with rest.measuring():
+            self.rest(2.0)
+        gaps = Gaps(at_rest_s=rest.longest_s)
+        with gaps.measuring():
+            yield gaps
+
+    def picture(self, name: str) -> None:
+        """Save what the window shows, where ``DESK_PICTURES`` names a folder."""
+        if folder := os.environ.get("DESK_PICTURES"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.viewer.screenshot(f"{folder}/{name}.png", canvas_only=False, flash=False)
+
+
+@dataclass
+class Gaps:
+    """How long the main thread was away, by a timer of 20 ms.
+
+    Attributes
+    ----------
+    at_rest_s
+        The longest gap of the same window with nothing going on: the machine's own.
+    seen
+        Every gap in seconds, in order.
+    """
+
+    at_rest_s: float = 0.0
+    seen: list[float] = field(default_factory=list)
+
+    @property
+    def longest_s(self) -> float:
+        """The longest gap."""
+        return max(self.seen, default=0.0)
+
+    @property
+    def beyond_rest_s(self) -> float:
+        """The longest gap, less the machine's own at rest."""
+        return max(0.0, self.longest_s - self.at_rest_s)
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Measure within the block."""
+        timer, last = QTimer(), time.monotonic()
+
+        def tick() -> None:
+            nonlocal last
+            now = time.monotonic()
+            self.seen.append(now - last - TICK_MS / 1000)
+            last = now
+
+        timer.setTimerType(Qt.TimerType.PreciseTimer)
+        timer.timeout.connect(tick)
+        timer.start(TICK_MS)
+        try:
+            yield
+            tick()
+        finally:
+            timer.stop()
+
+
+class _Log(logging.Handler):
+    """Takes down errors and tracebacks that are logged."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._desk_faults = faults
+        self.setFormatter(logging.Formatter("log: %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR or record.exc_info:
+            self._desk_faults.append(self.format(record))
+
+
+def _private(warning: warnings.WarningMessage) -> bool:
+    return "napari_pathogan" in warning.filename and "Private attribute" in str(warning.message)
+
+
+def _words(dialog: QDialog) -> str:
+    text = (
+        f": {dialog.text()} {dialog.informativeText()}" if isinstance(dialog, QMessageBox) else ""
+    )
+    return f"{type(dialog).__name__} {dialog.windowTitle()!r}{text}"
+
+
+def _named(widget: QWidget) -> str:
+    text = plain(widget.text()) if isinstance(widget, QAbstractButton) else widget.objectName()
+    return f"{type(widget).__name__} {text!r}"
