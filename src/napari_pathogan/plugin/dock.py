@@ -309,6 +309,9 @@ class Dock(QWidget):
     def _slide_chosen(self) -> None:
         self._chosen = layer = self.layer
         self.form.status.setText("")  # it spoke of another slide
+        if layer is not None and self.subject.needs_scale and between.recall_scale(layer):
+            between.prepare(self.viewer, ())
+            self.viewer.reset_view()
         lacking = layer is not None and self._lacks_scale(layer)
         self.form.ask_scale() if lacking else self.form.scale_known()
         self.slide_changed()

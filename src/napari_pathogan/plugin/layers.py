@@ -5,23 +5,26 @@ Overlays take the slide layer's own scale and translate, so they stay on the sli
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_info
 
-from napari_pathogan.errors import PathoganError
+from napari_pathogan.errors import PathoganError, SlideFormatError
 from napari_pathogan.slides import scales
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import napari
 
 AXES = ("y", "x")
+_PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
+_ALIKE = 0.9  # correlation of the same pixels read in two ways
 
 
 def slide_layer(slide: Slide) -> tuple[Any, dict[str, Any], str]:
@@ -66,14 +69,77 @@ def shown_levels(slide: Slide) -> list[Any]:
 
 
 def slide_of(layer: Image) -> Slide:
-    """The slide that a layer shows; an image from elsewhere becomes one, with the layer's scale."""
+    """The slide that a layer shows; an image from elsewhere becomes one, with the layer's scale.
+
+    Where another reader made the layer from one file that can be opened here too, the slide is
+    that file: what belongs to it (corrections, its scale) is kept with it and found again.
+    """
     slide = layer.metadata.get("slide")
     if isinstance(slide, Slide):
         return slide
-    levels = list(layer.data) if layer.multiscale else [layer.data]
-    slide = Slide.from_arrays(levels, name=layer.name, mpp=_mpp_of(layer), mpp_source="layer")
-    layer.metadata["slide"] = slide
+    mpp = _mpp_of(layer)
+    slide = _slide_in_file(layer)
+    if slide is None:
+        levels = list(layer.data) if layer.multiscale else [layer.data]
+        slide = Slide.from_arrays(levels, name=layer.name, mpp=mpp, mpp_source="layer")
+    elif mpp is not None:
+        slide = slide.with_mpp(mpp, "layer")
+    layer.metadata = {**layer.metadata, **_metadata(slide)}
     return slide
+
+
+def file_of(layer: Image) -> Path | None:
+    """The file or OME-Zarr folder that a layer was made from; None for other layers."""
+    path = None if layer.source.path is None else Path(layer.source.path)
+    return path if path is not None and path.exists() else None
+
+
+def shows_pixels(layer: Image, shape: tuple[int, int], read: Callable[[Region], Any]) -> bool:
+    """Whether a layer shows an image that was read in another way.
+
+    A file may hold several images, or be turned by one reader and not by another, and it may have
+    changed since. Patches all over the image tell; colours may differ a little (profiles).
+
+    Parameters
+    ----------
+    shape
+        (Y, X) of the other image.
+    read
+        Gives its pixels in a region, (Y, X) or (Y, X, 3).
+    """
+    finest = layer.data[0] if layer.multiscale else layer.data
+    if tuple(finest.shape[:2]) != tuple(shape):
+        return False
+    ours, theirs = [], []
+    for y in np.linspace(0, max(shape[0] - _PATCH, 0), _PATCHES).astype(int):
+        for x in np.linspace(0, max(shape[1] - _PATCH, 0), _PATCHES).astype(int):
+            region = Region(int(y), int(x), _PATCH, _PATCH).clip(shape)
+            ours.append(np.asarray(read(region), float).ravel())
+            shown = finest[region.y : region.bottom, region.x : region.right]
+            theirs.append(
+                np.asarray(shown, float)[..., :3].ravel()
+                if layer.rgb
+                else np.asarray(shown, float).ravel()
+            )
+    one, other = np.concatenate(ours), np.concatenate(theirs)
+    if one.shape != other.shape:
+        return False
+    if min(np.ptp(one), np.ptp(other)) == 0:  # all of one colour
+        return bool(np.ptp(one) == np.ptp(other))
+    return bool(np.corrcoef(one, other)[0, 1] > _ALIKE)
+
+
+def recall_scale(layer: Image) -> bool:
+    """Show a slide in micrometres that another reader has shown in pixels, if its scale is known.
+
+    Returns whether the layer was changed: the view has then to be fitted to it.
+    """
+    slide = slide_of(layer)
+    untouched = _mpp_of(layer) is None and bool((np.asarray(layer.scale) == 1).all())
+    if slide.mpp is None or not untouched:
+        return False
+    _show_scale(layer, slide)
+    return True
 
 
 def is_slide(layer: object) -> bool:
@@ -86,9 +152,7 @@ def set_scale(layer: Image, mpp: float) -> Slide:
     slide = slide_of(layer).with_mpp(mpp)
     if slide.path is not None:
         scales.remember(slide.path, (mpp, mpp))
-    layer.metadata = {**layer.metadata, **_metadata(slide)}
-    for name, value in _scaled(slide).items():
-        setattr(layer, name, value)
+    _show_scale(layer, slide)
     return slide
 
 
@@ -185,6 +249,27 @@ def _scaled(slide: Slide) -> dict[str, Any]:
     if slide.mpp is None:
         return {"scale": (1.0, 1.0), "units": ("pixel", "pixel")}
     return {"scale": slide.mpp, "units": ("um", "um")}
+
+
+def _show_scale(layer: Image, slide: Slide) -> None:
+    layer.metadata = {**layer.metadata, **_metadata(slide)}
+    for name, value in _scaled(slide).items():
+        setattr(layer, name, value)
+
+
+def _slide_in_file(layer: Image) -> Slide | None:
+    """The slide in a layer's file; None where there is no file, or the layer shows other pixels."""
+    path = file_of(layer)
+    if path is None:
+        return None
+    try:
+        slide = Slide.open(path)
+    except SlideFormatError:
+        return None  # a format that only other readers know: the layer's own pixels will do
+    if slide.is_rgb and shows_pixels(layer, slide.shape, slide.read):
+        return slide
+    slide.close()
+    return None
 
 
 def _mpp_of(layer: Image) -> tuple[float, float] | None:

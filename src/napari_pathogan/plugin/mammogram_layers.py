@@ -7,16 +7,16 @@ and chest walls face each other.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_info
 
-from napari_pathogan.plugin.layers import AXES
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.plugin.layers import AXES, file_of, shows_pixels
 from napari_pathogan.slides import scales
-from napari_pathogan.slides.mammogram import Mammogram, data_range
+from napari_pathogan.slides.mammogram import Mammogram, data_range, open_mammogram
 from napari_pathogan.slides.views import named_view
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import napari
 
+    from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.mammogram import MammogramStudy
 
     LayerData = tuple[Any, dict[str, Any], str]
@@ -79,16 +80,17 @@ def mammogram_of(layer: Image) -> Mammogram:
     known = layer.metadata.get("mammogram")
     if isinstance(known, Mammogram):
         return known
-    pixels = np.asarray(layer.data)
-    laterality, view = named_view(layer.name)
-    mammogram = Mammogram(
-        layer.name,
-        pixels,
-        window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
-        laterality=laterality,
-        view=view,
-        path=None if layer.source.path is None else Path(layer.source.path),
-    )
+    mammogram = _mammogram_in_file(layer)
+    if mammogram is None:
+        pixels = np.asarray(layer.data)
+        laterality, view = named_view(layer.name)
+        mammogram = Mammogram(
+            layer.name,
+            pixels,
+            window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
+            laterality=laterality,
+            view=view,
+        )
     if all(unit.is_compatible_with("mm") for unit in layer.units):
         y, x = (
             abs(float(scale * (1 * unit).to("mm").magnitude))
@@ -114,6 +116,22 @@ def set_mammogram_scale(layer: Image, mm_per_px: float) -> Mammogram:
     for name, given in _place(mammogram).items():
         setattr(layer, name, given)
     return mammogram
+
+
+def _mammogram_in_file(layer: Image) -> Mammogram | None:
+    """The mammogram in a layer's file; None where there is none, or it has other pixels."""
+    path = file_of(layer)
+    if path is None or path.is_dir():
+        return None
+    try:
+        mammogram = open_mammogram(path)
+    except SlideFormatError:
+        return None  # a format that only other readers know: the layer's own pixels will do
+
+    def read(region: Region) -> np.ndarray:
+        return mammogram.pixels[region.y : region.bottom, region.x : region.right]
+
+    return mammogram if shows_pixels(layer, mammogram.shape, read) else None
 
 
 def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -> None:
