@@ -153,7 +153,7 @@ def spoiled(model: Path, folder: Path, what: str) -> Path:
         ("settings", "does not fit this version"),
         ("no model", "no idc model 'nothing'"),
         ("step", "a step of 70 um can't be had"),
-        ("region", "no tissue in this region"),
+        ("region", "no tissue found in this region"),
         ("device", "device 'abacus' can't be used"),
     ],
 )

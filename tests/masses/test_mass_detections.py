@@ -69,14 +69,17 @@ def test_written_and_read_back(found, tmp_path):
     assert np.array_equal(back.boxes, found.boxes)
     assert np.array_equal(back.scores, found.scores)
     assert np.allclose(back.contours[1], found.contours[1], atol=0.006)
-    for name in ("name", "shape", "mm_per_px", "spacing", "threshold", "model", "synthetic"):
+    for name in (
+        "name", "shape", "mm_per_px", "spacing", "threshold", "model", "synthetic", "scope",
+    ):  # fmt: skip
         assert getattr(back, name) == getattr(found, name)
     record = json.loads((tmp_path / "out.json").read_text())
     assert (record["kind"], record["version"]) == ("masses", 1)
+    assert record["scope"].startswith("Looks for masses only: not for calcifications")
     assert record["masses"][0]["size_mm"] == [4, 1]
     assert set(record) == {
-        "kind", "version", "image", "shape", "synthetic", "mm_per_px", "spacing", "model",
-        "sha256", "threshold", "masses",
+        "kind", "version", "image", "shape", "synthetic", "mm_per_px", "spacing", "scope",
+        "model", "sha256", "threshold", "masses",
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from mass_dicom import NAME, write_image
 
 from napari_pathogan.errors import EnvironmentMismatchError
-from napari_pathogan.masses.detections import Detections
+from napari_pathogan.masses.detections import SCOPE, Detections
 from napari_pathogan.masses.dicom_source import DicomSourceError
 from napari_pathogan.masses.export import COLUMNS, write_csv, write_sr
 from napari_pathogan.slides.mammogram import open_mammogram
@@ -76,6 +76,12 @@ def test_a_report_refers_to_its_image(found, image, tmp_path):
     method = axis.ContentSequence[0].ConceptCodeSequence[0]
     assert method.CodeMeaning == "mm at detector"
     assert first["Algorithm Name"].TextValue == "masses-x"
+
+
+def test_a_report_says_what_was_not_looked_for(found, image, tmp_path):
+    for some in (found, found.at(1)):  # above all where nothing was found
+        write_sr(tmp_path / "out.dcm", some, image)
+        assert SCOPE.encode() in (tmp_path / "out.dcm").read_bytes()
 
 
 def test_nobody_is_named_unless_asked_for(found, image, tmp_path):

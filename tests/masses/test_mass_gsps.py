@@ -55,9 +55,10 @@ def test_outlines_scores_and_sizes_lie_over_the_image(image, tmp_path):
     (referred,) = series.ReferencedImageSequence
     assert referred.ReferencedSOPInstanceUID == header.SOPInstanceUID
     assert state.ManufacturerModelName == "masses-x"
-    boxes, outlines = state.GraphicAnnotationSequence
+    boxes, outlines, _ = state.GraphicAnnotationSequence
     assert (boxes.GraphicLayer, outlines.GraphicLayer) == ("BOXES", "MASSES")
-    assert [layer.GraphicLayer for layer in state.GraphicLayerSequence] == ["BOXES", "MASSES"]
+    layers = [layer.GraphicLayer for layer in state.GraphicLayerSequence]
+    assert layers == ["BOXES", "MASSES", "SCOPE"]
     first, second = outlines.GraphicObjectSequence
     assert (first.GraphicType, first.GraphicAnnotationUnits) == ("POLYLINE", "PIXEL")
     assert np.reshape(first.GraphicData, (-1, 2)).tolist() == [
@@ -139,8 +140,11 @@ def test_nothing_found_is_a_state_too(image, tmp_path):
     mammogram = open_mammogram(image)
     write_gsps(tmp_path / "out.dcm", found_on(mammogram).at(1), mammogram)
     state = pydicom.dcmread(tmp_path / "out.dcm")
-    assert "GraphicAnnotationSequence" not in state
-    assert state.ContentDescription == "Masses from a score of 1.00 on"
+    (scope,) = state.GraphicAnnotationSequence
+    (text,) = scope.TextObjectSequence
+    assert text.UnformattedTextValue.startswith("Looks for masses only: not for calcifications")
+    assert text.BoundingBoxAnnotationUnits == "DISPLAY"  # wherever the reader zooms to
+    assert state.ContentDescription == "Masses only, from a score of 1.00 on"
 
 
 def test_images_that_have_none(image, tmp_path, monkeypatch):

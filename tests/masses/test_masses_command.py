@@ -15,6 +15,7 @@ from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Finished, from_json
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.masses import model as models
+from napari_pathogan.masses.detections import SCOPE
 from napari_pathogan.masses.froc import Froc
 from napari_pathogan.masses.network import BUILDERS
 
@@ -65,7 +66,9 @@ def test_detect_writes_all_that_is_asked_for(pathogan, discs, image, tmp_path):
 def test_detect_in_plain_words_at_another_threshold(pathogan, discs, image):
     code, said, _ = pathogan("detect", image, "--threshold", 0)
     assert code == 0
-    assert said.strip() == "case_L_CC.png: 2 masses: score 0.72; score 0.40"
+    assert said.strip() == f"case_L_CC.png: 2 masses: score 0.72; score 0.40. {SCOPE}"
+    code, said, _ = pathogan("detect", image, "--threshold", 1)
+    assert said.strip() == f"case_L_CC.png: no mass scores 1.00 or more. {SCOPE}"
 
 
 def test_detect_in_a_study_and_in_spite_of_a_broken_file(pathogan, discs, image, tmp_path):

@@ -25,6 +25,8 @@ def test_the_card_says_on_what_terms_and_how_well(model):
     assert card.metrics["tpr_at_0.5"].value >= 0.70
     assert card.metrics["tpr_at_0.5"].low < card.metrics["tpr_at_0.5"].value
     assert "out of fold" in card.measured_by
+    assert card.blind_to == ("masses under about 7 mm",)
+    assert any("calcifications" in line for line in card.not_for)
     assert (zoo() / card.name / WEIGHTS).stat().st_size < 25e6
 
 

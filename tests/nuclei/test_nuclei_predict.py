@@ -336,7 +336,7 @@ def test_no_tissue(foreign):
     with pytest.raises(NoTissueError, match="no tissue found on phantom"):
         list(segment(slide(np.full((300, 300, 3), 245, np.uint8)), DarkIsNucleus()))
     image = paint((1000, 1600), 50, glass=800)
-    with pytest.raises(NoTissueError, match="no tissue in this region"):
+    with pytest.raises(NoTissueError, match="no tissue found in this region"):
         list(segment(slide(image, 0.5), DarkIsNucleus(), Region(10, 1200, 200, 200)))
     with pytest.raises(NoTissueError, match="beyond phantom, which has 613 x 531 px"):
         list(segment(foreign, DarkIsNucleus(), Region(600, 0, 100, 100)))

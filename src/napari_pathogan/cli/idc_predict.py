@@ -85,6 +85,7 @@ def _predicted(
     """Open, predict and save; the last event comes when all files are there."""
     from napari_pathogan.engine.events import Finished, Progress
     from napari_pathogan.idc import predict as task
+    from napari_pathogan.idc.heatmap import SCOPE
     from napari_pathogan.slides.slide import Slide
 
     with Slide.open(path, mpp=ask.mpp) as slide:
@@ -104,7 +105,7 @@ def _predicted(
         "seconds": last.summary["seconds"],
         "device": str(model.device),
         "files": [str(target) for target in files.values()],
-        "text": str(found.area()),
+        "text": f"{found.area()}. {SCOPE}",
     }
     yield Finished(found, found.summary() | extra)
 

@@ -129,7 +129,7 @@ def _detected(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Even
         "seconds": seconds,
         "device": str(ask.model.device),
         "files": [str(target) for target in files.values()],
-        "text": str(found),
+        "text": f"{found}. {found.scope}",
     }
     yield Finished(found, found.to_dict() | extra)
 

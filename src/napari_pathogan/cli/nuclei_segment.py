@@ -104,6 +104,7 @@ def _segmented(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Eve
     """Open, segment and save; the last event comes when all files are there."""
     from napari_pathogan.engine.events import Finished, Progress
     from napari_pathogan.nuclei import predict as task
+    from napari_pathogan.nuclei.segmentation import SCOPE
     from napari_pathogan.slides.slide import Slide
 
     with Slide.open(path, mpp=ask.mpp) as slide:
@@ -120,7 +121,7 @@ def _segmented(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Eve
         "seconds": last.summary["seconds"],
         "device": str(ask.segmenter.device),
         "files": [str(target) for target in files.values()],
-        "text": str(found),
+        "text": f"{found}. {SCOPE}",
     }
     yield Finished(found, found.summary() | extra)
 

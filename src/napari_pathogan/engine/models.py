@@ -66,7 +66,8 @@ class ModelCard(BaseModel):
     ``architecture`` names a builder of the task's ``network.py`` and ``arguments`` are its
     arguments; ``settings`` holds what prediction needs besides the weights (calibration,
     operating point, normalisation), as plain JSON. ``metrics`` were measured by patient folds,
-    with the command ``measured_by``.
+    with the command ``measured_by``. ``blind_to`` names what it should find and was measured to
+    miss, ``not_for`` what it was never meant for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +88,7 @@ class ModelCard(BaseModel):
     operating_point: float | None = None
     settings: dict[str, Any] = {}
     intended_use: str = "Research use only."
+    blind_to: tuple[str, ...] = ()
     not_for: tuple[str, ...] = ()
     licence: str = ""
     versions: dict[str, str] = {}

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Cells = npt.NDArray[np.bool_]
 
+SCOPE = (
+    "Looks for invasive ductal carcinoma (IDC) only: not for carcinoma in situ or any other tumour."
+)
 Z95 = 1.96  # half width of a 95 % interval in standard deviations
 
 
@@ -252,6 +255,7 @@ class HeatMap:
         region = self.region
         return {
             "slide": self.slide,
+            "scope": SCOPE,
             **self.area().to_dict(),
             "mpp": list(self.mpp),
             "mpp_source": self.mpp_source,

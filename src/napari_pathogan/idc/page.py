@@ -14,6 +14,7 @@ from matplotlib.path import Path as Drawing
 
 from napari_pathogan import __version__
 from napari_pathogan.files import written
+from napari_pathogan.idc.heatmap import SCOPE
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ def _foot(figure: Figure, heat_map: HeatMap) -> None:
         "be off together; not for tissue or stains unlike those of the model's training."
     )
     lines = [
+        SCOPE,
         *_lines(f"Model: {heat_map.model_line}", 125, 2),
         *_lines(interval, 125, 2),
         *(line for note in heat_map.notes[:2] for line in _lines(f"Note: {note}", 125, 1)),

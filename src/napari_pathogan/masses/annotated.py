@@ -18,7 +18,7 @@ from skimage.draw import polygon2mask
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.masses.data import MassFolder, read_mass_folder
-from napari_pathogan.masses.detections import Detections
+from napari_pathogan.masses.detections import SCOPE, Detections
 from napari_pathogan.masses.review import Decision, Review
 from napari_pathogan.slides.views import named_view
 
@@ -93,6 +93,7 @@ def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) ->
             str(about["model"]),
             str(about["sha256"]),
             bool(about["synthetic"]),
+            str(about.get("scope", SCOPE)),
         )
     except _WRONG as error:
         raise _not_kept(path, error) from error

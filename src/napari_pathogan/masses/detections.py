@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.mammogram import Mammogram
 
 KIND, VERSION = "masses", 1
+SCOPE = "Looks for masses only: not for calcifications, architectural distortion or asymmetry."
 _DIRECTIONS = 180
 _DIGITS = 2  # of a pixel, and of a mm
 
@@ -48,6 +49,8 @@ class Detections:
         Name of the model and hash of its weights; "" where nobody knows.
     synthetic
         Whether the image was generated.
+    scope
+        What was looked for and what was not, in a sentence or two.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Detections:
     model: str = ""
     sha256: str = ""
     synthetic: bool = False
+    scope: str = SCOPE
 
     @classmethod
     def on(
@@ -73,6 +77,7 @@ class Detections:
         threshold: float = 0.0,
         model: str = "",
         sha256: str = "",
+        scope: str = SCOPE,
     ) -> Detections:
         """Lay what was found, in any order, on the mammogram it was found in."""
         order = np.argsort(-np.asarray(scores), kind="stable")
@@ -89,6 +94,7 @@ class Detections:
             model,
             sha256,
             mammogram.synthetic,
+            scope,
         )
 
     def __len__(self) -> int:
@@ -162,6 +168,7 @@ class Detections:
             "synthetic": self.synthetic,
             "mm_per_px": None if self.mm_per_px is None else list(self.mm_per_px),
             "spacing": self.spacing,
+            "scope": self.scope,
             "model": self.model,
             "sha256": self.sha256,
             "threshold": self.threshold,
@@ -209,6 +216,7 @@ class Detections:
             record.model,
             record.sha256,
             record.synthetic,
+            record.scope,
         )
 
 
@@ -261,6 +269,7 @@ class _Record(_Strict):
     synthetic: bool = False
     mm_per_px: tuple[float, float] | None = None
     spacing: str | None = None
+    scope: str = SCOPE
     model: str = ""
     sha256: str = ""
     threshold: float = 0.0

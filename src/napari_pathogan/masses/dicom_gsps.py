@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _PIXEL = pr.AnnotationUnitsValues.PIXEL
 _BOXES = pr.GraphicLayer("BOXES", 1, "Boxes around masses")
 _MASSES = pr.GraphicLayer("MASSES", 2, "Outlines and scores of masses")
+_SCOPE = pr.GraphicLayer("SCOPE", 3, "What was looked for")
 _TEXT_HIGH = 0.03  # of the image
+_TOP = 0.0, 0.0, 1.0, _TEXT_HIGH  # of what is displayed: left, top, right, bottom
 
 
 def presentation_state(
@@ -49,7 +51,7 @@ def presentation_state(
         device_serial_number=found.sha256 or "not stated",
         content_label="MASSES",
         content_description=_said_of(found),
-        graphic_layers=[_BOXES, _MASSES],
+        graphic_layers=[_BOXES, _MASSES, _SCOPE],
         graphic_annotations=_annotations(found, source),
         voi_lut_transformations=[_window(mammogram)],
         presentation_lut_transformation=PresentationLUTTransformation(shape),
@@ -59,14 +61,16 @@ def presentation_state(
 
 
 def _said_of(found: Detections) -> str:
-    return f"Masses from a score of {found.threshold:.2f} on{', synthetic' * found.synthetic}"
+    return f"Masses only, from a score of {found.threshold:.2f} on{', synthetic' * found.synthetic}"
 
 
-def _annotations(found: Detections, source: Dataset) -> list[pr.GraphicAnnotation] | None:
-    """The boxes, and the outlines with what is said of them; a mass has one UID in both."""
+def _annotations(found: Detections, source: Dataset) -> list[pr.GraphicAnnotation]:
+    """What was looked for; boxes, and outlines with what is said of them: one UID a mass in both."""
+    scope = pr.TextObject(found.scope, pr.AnnotationUnitsValues.DISPLAY, _TOP)
+    about = pr.GraphicAnnotation([source], _SCOPE, text_objects=[scope])
     every = range(len(found))
     if not every:
-        return None
+        return [about]  # a state that shows nothing would be read as an all-clear
     uids = [UID() for _ in every]
     boxes, outlines = (
         [_line(shape(found, i, source), i, uids[i]) for i in every] for shape in (box, outline)
@@ -75,6 +79,7 @@ def _annotations(found: Detections, source: Dataset) -> list[pr.GraphicAnnotatio
     return [
         pr.GraphicAnnotation([source], _BOXES, graphic_objects=boxes),
         pr.GraphicAnnotation([source], _MASSES, graphic_objects=outlines, text_objects=texts),
+        about,
     ]
 
 

@@ -87,7 +87,7 @@ def _group(
 
 
 def _algorithm(found: Detections) -> sr.AlgorithmIdentification:
-    settings = [f"threshold {found.threshold:.4f}"]
+    settings = [found.scope, f"threshold {found.threshold:.4f}"]
     if found.sha256:
         settings.append(f"weights sha256 {found.sha256}")
     if found.synthetic:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.limits import limits
 from napari_pathogan.masses.breast import NoBreastError
-from napari_pathogan.masses.detections import Detections
+from napari_pathogan.masses.detections import SCOPE, Detections
 from napari_pathogan.masses.model import NOTHING
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]
         card = model.card
         done.append(
             Detections.on(
-                mammogram, *found, threshold=model.threshold, model=card.name, sha256=card.sha256
+                mammogram,
+                *found,
+                threshold=model.threshold,
+                model=card.name,
+                sha256=card.sha256,
+                scope=limits(SCOPE, card.blind_to),
             )
         )
     yield Progress(len(mammograms), len(mammograms), "done")

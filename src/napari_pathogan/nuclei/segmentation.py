@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import zarr
 
 NUCLEUS, NUCLEUS_COLOUR = "nucleus", "#4fd1c5"  # the one class of nuclei that nobody has classified
+SCOPE = "Looks for nuclei only: it finds no tumour and grades nothing."
 WINDOW = 1024  # pixels per side of what is traced at once
 COLUMNS = (
     "id",
@@ -269,6 +270,7 @@ class Segmentation:
         region = self.region
         return {
             "slide": self.slide,
+            "scope": SCOPE,
             "n_nuclei": len(self),
             "density_per_mm2": len(self) / self.area_mm2 if self.area_mm2 else None,
             "classes": {

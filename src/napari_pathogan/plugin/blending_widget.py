@@ -51,6 +51,7 @@ class BlendingDock(Dock):
 
     title: ClassVar[str] = "Blending"
     task: ClassVar[str] = "masses-blending"
+    scope: ClassVar[str] = "Grows synthetic masses: it looks for nothing in the image."
     subject: ClassVar[Subject] = MAMMOGRAM
     sample: ClassVar[str] = samples.PHANTOM_STUDY
     about_sample: ClassVar[str] = "A drawn study of four views with masses"

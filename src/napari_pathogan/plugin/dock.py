@@ -16,12 +16,13 @@ from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
+from napari_pathogan.engine.limits import limits
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.beside_opengl import make_current, ready_for_torch
 from napari_pathogan.plugin.card import CardDialog
-from napari_pathogan.plugin.form import Form, Ties, Welcome
+from napari_pathogan.plugin.form import Form, Ties, Welcome, label
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
 from napari_pathogan.plugin.subject import SHAPES, SLIDE, VIEW, Subject
@@ -50,6 +51,7 @@ class Dock(QWidget):
 
     title: ClassVar[str]
     task: ClassVar[str]
+    scope: ClassVar[str] = ""  # what it looks for, and what not: always in view
     subject: ClassVar[Subject] = SLIDE
     helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
     sample: ClassVar[str] = samples.PHANTOM
@@ -66,11 +68,14 @@ class Dock(QWidget):
         self.setWindowTitle(self.title)
         set_cache_mb(settings().cache_mb)
 
+        self.limits = label(self.scope)
+        self.limits.setVisible(bool(self.scope))
         self.welcome = Welcome(self.viewer, self.subject, self.sample, self.about_sample)
         self.form = Form(self.subject)
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 9, 9, 9)
-        column.addWidget(self.welcome)
+        for widget in (self.limits, self.welcome):
+            column.addWidget(widget)
         column.addWidget(self.form)
         column.addStretch(1)
 
@@ -357,6 +362,7 @@ class Dock(QWidget):
         self.form.info.setEnabled(card is not None)
         if card is not None:
             self.form.model.setToolTip(card.title)
+            self.limits.setText(limits(self.scope, card.blind_to))
             self.model_changed(card)
 
 

@@ -12,6 +12,7 @@ from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
+from napari_pathogan.idc.heatmap import SCOPE
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.dock import Dock
@@ -19,7 +20,7 @@ from napari_pathogan.plugin.exports import Export, saving
 from napari_pathogan.plugin.form import beside, label
 from napari_pathogan.plugin.heat_layers import HeatLayers
 from napari_pathogan.plugin.settings import settings
-from napari_pathogan.plugin.wording import cursor_text, meaning, usual_threshold
+from napari_pathogan.plugin.wording import area_text, cursor_text, meaning, usual_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,7 @@ class IdcDock(Dock):
 
     title: ClassVar[str] = "IDC heat map"
     task: ClassVar[str] = "idc"
+    scope: ClassVar[str] = SCOPE
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.maps: dict[Image, HeatLayers] = {}
@@ -182,7 +184,7 @@ class IdcDock(Dock):
         threshold = self.threshold.value() / 100
         self.meaning.setText(meaning(self.card, threshold) if self.card else "")
         if self.heat is not None and self.shown is not None:
-            self.form.result.setText(f"<b>{self.heat.area(threshold)}</b>")
+            self.form.result.setText(area_text(self.heat.area(threshold)))
             self.shown.show_outlines(self.heat.outlines(threshold))
 
     def next_uncertain(self) -> None:

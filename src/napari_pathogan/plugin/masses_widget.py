@@ -13,6 +13,7 @@ from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
 
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.masses.detections import SCOPE
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.clicks import Clicks
@@ -60,6 +61,7 @@ class MassesDock(Dock):
 
     title: ClassVar[str] = "Mammogram masses"
     task: ClassVar[str] = "masses"
+    scope: ClassVar[str] = SCOPE
     subject: ClassVar[Subject] = MAMMOGRAM
     sample: ClassVar[str] = samples.PHANTOM_STUDY
     about_sample: ClassVar[str] = "A drawn study of four views with masses"

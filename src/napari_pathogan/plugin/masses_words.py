@@ -88,6 +88,8 @@ def summary(reviews: list[Review]) -> str:
     what = "mass" if count == 1 else "masses"
     views = "1 view" if len(reviews) == 1 else f"{len(reviews)} views"
     text = f"<b>{count or 'No'} {what} in {views}</b>"
+    if not count:
+        text += "<br>Other findings were not looked for"
     meanings = sorted({found.spacing for found in masses if len(found) and found.spacing})
     if meanings:
         text += f"<br>Sizes in mm {' and '.join(meanings)}"

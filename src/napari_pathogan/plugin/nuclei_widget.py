@@ -12,6 +12,7 @@ from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QTabWidget
 
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.nuclei.segmentation import SCOPE
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.card import CardDialog
@@ -49,6 +50,7 @@ class NucleiDock(Dock):
 
     title: ClassVar[str] = "Nuclei"
     task: ClassVar[str] = "nuclei"
+    scope: ClassVar[str] = SCOPE
     helpers: ClassVar[tuple[str, ...]] = (CLASSES_TASK,)
     sample: ClassVar[str] = samples.PHANTOM_40X
     about_sample: ClassVar[str] = "A small drawn slide with nuclei of three kinds"

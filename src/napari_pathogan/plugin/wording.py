@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_pathogan.engine.models import ModelCard
-    from napari_pathogan.idc.heatmap import HeatMap
+    from napari_pathogan.idc.heatmap import AreaResult, HeatMap
     from napari_pathogan.slides.slide import Slide
 
 
@@ -33,6 +33,12 @@ def meaning(card: ModelCard, threshold: float) -> str:
     if threshold < point:
         return f"Finds more IDC, with more false alarms, {than}"
     return f"Finds less IDC, with fewer false alarms, {than}"
+
+
+def area_text(found: AreaResult) -> str:
+    """How much IDC there is; where there is none, that nothing else was looked for."""
+    text = f"<b>{found}</b>"
+    return text if found.idc_mm2.value else f"{text}<br>Other tumours were not looked for"
 
 
 def cursor_text(slide: Slide, heat: HeatMap | None, y: float, x: float) -> str:

@@ -52,9 +52,13 @@ def whole_tissue(slide: Slide) -> TissueMask:
 def no_tissue(slide: Slide, *, in_region: bool) -> NoTissueError:
     """The error for a slide on which, or in a region of which, there is nothing to look at."""
     if in_region:
-        return NoTissueError(f"no tissue in this region of {slide.name}; choose another region")
+        return NoTissueError(
+            f"no tissue found in this region of {slide.name}, so nothing was looked at; "
+            "choose another region"
+        )
     return NoTissueError(
-        f"no tissue found on {slide.name}; is it a stained slide, and is its scale right?"
+        f"no tissue found on {slide.name}, so nothing was looked at; is it a stained "
+        "slide, and is its scale right?"
     )
 
 
