@@ -9,6 +9,7 @@ from importlib import resources
 import npe2
 import pytest
 
+from napari_pathogan.plugin.reader import SUFFIXES
 from napari_pathogan.plugin.settings import PLUGIN, settings
 
 LIMIT_S = 0.3
@@ -37,7 +38,7 @@ def test_contributions(manifest):
     }
     patterns = {p for reader in offered.readers for p in reader.filename_patterns}
     assert {"*.svs", "*.ndpi", "*.scn", "*.mrxs", "*.tif", "*.zarr"} <= patterns
-    assert "*.png" not in patterns
+    assert {f"*{suffix}" for suffix in SUFFIXES} <= patterns, "what we can open is offered"
 
 
 def test_import_is_light():

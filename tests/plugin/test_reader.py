@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from PIL import Image
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.plugin.layers import shown_levels, slide_layer
@@ -90,13 +89,6 @@ def test_folders_only_if_they_are_ome_zarr(tmp_path):
     plain.create_array("a", shape=(4, 4), dtype="uint8")
     assert get_reader(str(tmp_path / "plain.zarr")) is None
     assert get_reader(str(ome_zarr(tmp_path / "a.ome.zarr", [(300, 400)], 0.5))) is read
-
-
-def test_png_stays_naparis_own(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(PIXELS).save(path)
-    readers = npe2.PluginManager.instance().iter_compatible_readers([str(path)])
-    assert {reader.plugin_name for reader in readers} == {"napari"}
 
 
 def test_layer_is_the_raw_pyramid_in_micrometres(tmp_path):

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import platformdirs
 
 PLUGIN = "napari-pathogan"
+
+_NAPARI = "napari"
+_USUAL_READERS = {
+    f"*{suffix}": _NAPARI
+    for plain in (".png", ".jpg", ".jpeg")
+    for suffix in (plain, plain.upper())
+}
+"""Who opens what napari can open as well, unless the user has chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,29 @@ def kept_elsewhere(image: Path) -> Path:
     """Where corrections of an image are kept whose own folder can't be written."""
     digest = hashlib.sha256(str(image.resolve()).encode()).hexdigest()[:16]
     return data_folder() / "corrections" / digest
+
+
+def choose_usual_readers(_context: object) -> None:
+    """Leave plain pictures to napari's own reader; called once PathoGAN is first used.
+
+    Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
+    that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
+    there before, napari's reader is named there: not if the user has named one, nor if a third
+    plugin reads such files.
+    """
+    import npe2  # noqa: PLC0415
+    from napari.settings import get_settings  # noqa: PLC0415  (slow to import)
+
+    plugins = get_settings().plugins
+    chosen = {}
+    for pattern, reader in _USUAL_READERS.items():
+        name = "picture" + pattern.removeprefix("*")
+        fitting = npe2.PluginManager.instance().iter_compatible_readers([name])
+        named = any(fnmatchcase(name, known) for known in plugins.extension2reader)
+        if not named and {one.plugin_name for one in fitting} == {PLUGIN, _NAPARI}:
+            chosen[pattern] = reader
+    if chosen:
+        plugins.extension2reader = {**plugins.extension2reader, **chosen}
 
 
 def settings() -> Settings:
