@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -17,7 +20,20 @@ def test_cpu_computes_in_float32_unless_it_has_bfloat16(monkeypatch):
     device = choose_device("cpu")
     assert (device.name, device.dtype, str(device)) == ("cpu", torch.float32, "cpu (float32)")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(devices, "_onednn_has_bfloat16", lambda: True)
     assert choose_device("cpu").dtype == torch.bfloat16
+    monkeypatch.setattr(devices, "_onednn_has_bfloat16", lambda: False)
+    assert choose_device("cpu").dtype == torch.float32
+
+
+def test_instructions_that_onednn_may_not_use_are_none():
+    """With bfloat16 a convolution would take 40 times as long there."""
+    code = "from napari_pathogan.engine.devices import choose_device; print(choose_device('cpu'))"
+    asked = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=asked, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "cpu (float32)"
 
 
 def test_autocast_follows_the_precision():

@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torchvision.models.detection import maskrcnn_resnet50_fpn
+from torchvision.ops import clip_boxes_to_image
 
-from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Checkpoint, Finished, Metrics
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import ModelError
@@ -270,6 +271,33 @@ def test_images_are_seen_at_their_own_scale_in_training_and_after(build):
         seen, _ = network.transform(inputs(network, torch.rand(1, 1, 64, 40)), targets)
         assert seen.image_sizes == [(64, 40)]
         assert seen.tensors.shape[2:] == (64, 64)  # padded to the stride
+
+
+def test_boxes_are_as_exact_in_bfloat16():
+    """bfloat16 itself knows every fourth pixel beyond 512: a network that moves no anchor."""
+    torch.manual_seed(0)
+    network = slim(8).eval()
+    for head in (network.rpn.head, network.roi_heads.box_predictor):
+        torch.nn.init.zeros_(head.bbox_pred.weight)
+        torch.nn.init.zeros_(head.bbox_pred.bias)
+    network.roi_heads.box_predictor.cls_score.bias.data[:] = torch.tensor([0.0, 5.0])
+    image = torch.rand(1, 1, 64, 1024)
+    anchors = {tuple(box.round(decimals=2).tolist()) for box in _anchors(network, image)}
+
+    with Device("cpu", torch.bfloat16).autocast, torch.inference_mode():
+        (found,) = network(inputs(network, image))
+
+    assert len(found["boxes"]) > 9
+    assert found["scores"].dtype == torch.float32
+    assert {tuple(box.round(decimals=2).tolist()) for box in found["boxes"]} <= anchors
+
+
+def _anchors(network, image):
+    """All anchors (N, 4) in an image, cut at its border."""
+    images, _ = network.transform(inputs(network, image))
+    maps = list(network.backbone(images.tensors).values())
+    (boxes,) = network.rpn.anchor_generator(images, maps)
+    return clip_boxes_to_image(boxes, image.shape[2:])
 
 
 def test_grey_images_fill_the_channels_of_a_colour_network():

@@ -117,7 +117,7 @@ def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256)
         **_FINDINGS,
     )
     network.transform = _AtScale(1)
-    return network
+    return _exact(network)
 
 
 _FINDINGS: dict[str, Any] = {
@@ -152,7 +152,22 @@ def resnet50_fpn(weights: str | Path = "") -> MaskRCNN:
     network.transform = _AtScale(3)
     if weights:
         _begin(network, Path(weights))
+    return _exact(network)
+
+
+def _exact(network: MaskRCNN) -> MaskRCNN:
+    """Let boxes and scores be float32, whatever autocast computes the features in.
+
+    torchvision decodes boxes in the precision of what its heads say, and beyond 512 px bfloat16
+    knows every fourth pixel only.
+    """
+    for head in (network.rpn.head, network.roi_heads.box_predictor):
+        head.register_forward_hook(lambda _head, _inputs, said: tuple(map(_float32, said)))
     return network
+
+
+def _float32(said: torch.Tensor | list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
+    return [part.float() for part in said] if isinstance(said, list) else said.float()
 
 
 def _begin(network: MaskRCNN, path: Path) -> None:
