@@ -73,7 +73,7 @@ def test_the_papers_figure(pathogan, tmp_path):
         assert own["equivalence_p"]["value"] > 0.9
     assert page.read_text("utf-8").startswith("<!doctype html>")
     code, out, _ = pathogan("study", "report", study)
-    assert "210 of 300 right (70 %): better than guessing" in " ".join(out.split())
+    assert "could be told apart. 210 of 300 answers were right: 70 %" in " ".join(out.split())
     code, out, _ = pathogan("study", "check", study)
     assert "Reader 1: 118 answers, receipt " in out
 

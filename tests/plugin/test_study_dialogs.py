@@ -141,10 +141,10 @@ def test_results(dock, tmp_path, told):
                 real = key.truth[name_of(study, trial.image)].real
                 session.answer("real" if real == (session.answered >= wrong) else "generated", 3, 2)
     run(results)
-    assert "<b>28 of 32 right" in results.verdict.text()
+    assert "28 of 32 answers were right" in results.verdict.text()
     assert [results.reader.itemText(i) for i in range(3)] == ["All readers", "A", "B"]
     results.reader.setCurrentText("A")
-    assert "<b>16 of 16 right" in results.verdict.text()
+    assert "16 of 16 answers were right" in results.verdict.text()
     assert "<b>100.0 %</b>" in results.table.text()
     assert "<b>8</b>" in results.confusion.text()
     shown = [one for gallery in results.galleries for one in gallery.pictures]

@@ -20,7 +20,7 @@ from napari_pathogan.study.judgements import judge
 from napari_pathogan.study.layout import key_path, read_key
 from napari_pathogan.study.merge import merge
 from napari_pathogan.study.record import Session, Study
-from napari_pathogan.study.report import report, tampering, verdict
+from napari_pathogan.study.report import report, tampering
 from napari_pathogan.study.resampling import pooled_figures
 
 READERS = {"guesser": (0.0, 0.0), "good": (2.0, 0.0), "biased": (1.0, 0.7)}  # d', criterion
@@ -122,6 +122,7 @@ def test_intervals_over_readers_are_wider_than_over_answers(found):
     assert over.high > alone.high
     assert any("3 readers" in note for note in found.pooled.notes)
     assert any("other readers and images" in note for note in found.pooled.notes)
+    assert "Other readers, with other images, would be right in" in found.elsewhere.reason
 
 
 def test_the_bootstrap_starts_from_the_plain_figures(found):
@@ -147,16 +148,74 @@ def test_one_reader_of_pairs_with_an_evil_name(pairs):
     assert "said left" in page
 
 
-def test_a_reader_who_has_not_finished(study):
-    with Session.open(study, "Anna") as session:
-        for _ in range(7):
+def judge_images(study, reader, times):
+    """Answer until so many images that count are judged."""
+    kinds = {item.id: item.kind for item in study.manifest.items}
+    with Session.open(study, reader) as session:
+        while times:
+            item, _, time = session.trial.id.partition(".")
+            times -= kinds[item] == "study" and time == "1"
             session.answer("real", 5, 1)
-    with Session.open(study, "Bert") as session:
+
+
+def test_a_reader_who_has_not_finished(study):
+    judge_images(study, "Anna", 16)
+    found = report(study, rounds=50)
+    assert found.readers["Anna"].counts["n_images"] == 16
+    missing = found.readers["Anna"].counts["n_missing"]
+    assert any(f"not finished: {missing} trials" in note for note in found.readers["Anna"].notes)
+    assert found.not_counted == ()
+
+
+def test_readers_with_few_answers_are_listed_and_count_in_no_figure(study):
+    """One answer that was right is no share of 100 %."""
+    simulate(study, "Anna", 0, 0, 3)
+    alone = report(study, rounds=50).to_dict()
+    judge_images(study, "Bert", 1)
+    with Session.open(study, "Carl") as session:
         session.answer("real", 5, 1)  # practice only
+    judge_images(study, "Dora", 4)  # half of 10 would be 5 of either kind
     found = report(study, rounds=50)
     assert list(found.readers) == ["Anna"]
-    assert found.readers["Anna"].counts["n_missing"] == 21
-    assert any("not finished: 21 trials" in note for note in found.readers["Anna"].notes)
+    assert [str(one) for one in found.not_counted] == [
+        "Bert: too few answers to count (1 of 20)",
+        "Carl: too few answers to count (0 of 20)",
+        "Dora: too few answers to count (4 of 20)",
+    ]
+    both = found.to_dict()
+    for name in ("pooled", "sources", "convincing", "doubted", "readers"):
+        assert both[name] == alone[name], name
+    page = re.sub(r"\s+", " ", render(found))
+    assert "Too few answers to count" in page
+    assert "Bert (1 of 20), Carl (0 of 20), Dora (4 of 20)" in page
+    assert page.count("Bert") == 2  # there, and beside the receipt
+    assert "Bert: too few answers" in found.tables()[0].caption
+
+
+def test_nobody_has_answered_enough(study):
+    judge_images(study, "Bert", 1)
+    with pytest.raises(StudyError, match=r"no answers to report of Noise: Bert: too few .*1 of 20"):
+        report(study)
+
+
+@pytest.mark.parametrize(
+    ("least", "judged", "counted"), [(0, 1, True), (3, 12, True), (10, 4, False), (10, 20, True)]
+)
+def test_the_minimum_is_fixed_with_the_study(sources, tmp_path, least, judged, counted):
+    small = {"n_real": 10, "n_generated": 10, "session": {"block": 10, "repeats": 0}}
+    settings = {**sources, **small, "analysis": {"min_answers": least}}
+    study = made(settings, tmp_path / "study")
+    simulate(study, "Anna", 1, 0, 0)
+    judge_images(study, "Bert", judged)
+    assert ("Bert" in report(study, rounds=50).readers) is counted
+
+
+def test_pairs_count_from_half_of_them(pairs):
+    simulate(pairs, "Anna", 1, 0, 0)
+    with Session.open(pairs, "Bert") as session:
+        for _ in range(5):  # 2 of practice
+            session.answer("left", 5, 1)
+    assert [one.reader for one in report(pairs, rounds=50).not_counted] == ["Bert"]
 
 
 def test_nobody_has_answered(study):
@@ -187,24 +246,13 @@ def test_unlike_numbers_are_said(sources, tmp_path):
     assert any("read fisher_p instead" in note for note in own.notes)
 
 
-@pytest.mark.parametrize(
-    ("right", "n", "said"),
-    [
-        (70, 100, "70 of 100 right (70 %): better than guessing (p < 0.001"),
-        (30, 100, "worse than guessing"),
-        (52, 100, "not shown to differ from guessing, nor to equal it"),
-        (500, 1000, "shown to be as good as guessing (p = 1.000; equivalent within 40 % to 60 %"),
-        (540, 1000, "shown to be as good as guessing, though not exactly"),
-    ],
-)
-def test_verdicts(right, n, said):
-    assert said in verdict(right, n, 0.1)
-
-
 def test_json_and_tables(found):
     plain = json.loads(found.to_json())
     assert plain["intact"] is True
     assert plain["pooled"]["n_answers"] == 300
+    assert plain["readers"]["good"]["verdict"]["outcome"] == "better"
+    assert plain["pooled"]["verdict"]["text"].startswith("Real and generated images could be told")
+    assert (plain["min_answers"], plain["not_counted"]) == (10, [])
     assert set(plain["readers"]) == set(READERS)
     assert (
         plain["readers"]["good"]["d_prime"]["low"] < 2 < plain["readers"]["good"]["d_prime"]["high"]

@@ -135,7 +135,10 @@ class NewStudyDialog(QDialog):
                 "interpolation": self.look.currentData(),
                 "consent": self.consent.toPlainText().strip(),
             },
-            "analysis": {"margin": self.margin.value() / 100},
+            "analysis": {
+                "margin": self.margin.value() / 100,
+                "min_answers": self.min_answers.value(),
+            },
         }
 
     def make_or_cancel(self) -> None:
@@ -223,6 +226,15 @@ class NewStudyDialog(QDialog):
             "An accuracy within 50 % ± so many points counts as equivalent to guessing. "
             "It is fixed now and can't be changed later.",
         )
+        self.min_answers = spin(
+            0,
+            5000,
+            10,
+            " of each kind",
+            "A reader who has judged fewer real or fewer generated images (or fewer than half of "
+            "them, where that is less) is listed, but counts in no figure. "
+            "It is fixed now and can't be changed later.",
+        )
         self.look = combo("How pixels are magnified, for all readers alike")
         for key, text in LOOKS.items():
             self.look.addItem(text, key)
@@ -233,6 +245,7 @@ class NewStudyDialog(QDialog):
         form.addRow("Attention checks", self.controls)
         form.addRow("Break after", self.block)
         form.addRow("Margin of equivalence ±", self.margin)
+        form.addRow("Answers for a reader to count", self.min_answers)
         form.addRow("Pixels are shown", self.look)
         form.addRow("Consent text", self.consent)
         return page

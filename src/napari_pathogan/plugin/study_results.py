@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,13 @@ from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin import study_recent as recent
 from napari_pathogan.plugin.form import Ties, beside, combo, label, shortened
 from napari_pathogan.plugin.running import Run, run_in_viewer
-from napari_pathogan.plugin.study_tables import confusion_html, metrics_html, problems_html
+from napari_pathogan.plugin.study_tables import (
+    confusion_html,
+    metrics_html,
+    not_counted_html,
+    problems_html,
+    verdict_html,
+)
 from napari_pathogan.study.layout import key_path
 from napari_pathogan.study.record import Study
 
@@ -163,16 +168,16 @@ class Results(QWidget):
     def _build_found(self) -> None:
         """Make the parts that results are shown in."""
         self.verdict, self.problems, self.table = label(""), label(""), label("")
-        self.confusion = label("")
+        self.confusion, self.not_counted = label(""), label("")
         self.reader = combo("Whose figures are shown")
         self.figures = {name: Picture() for name in FIGURES}
         self.galleries = (Gallery("Most convincing generated"), Gallery("Most doubted real"))
-        for text in (self.verdict, self.problems, self.table, self.confusion):
+        for text in (self.verdict, self.problems, self.table, self.confusion, self.not_counted):
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column = QVBoxLayout(self.found)
         column.setContentsMargins(0, 0, 6, 0)
         column.setSpacing(10)
-        top = (self.problems, self.figures["accuracy"], self.reader, self.verdict)
+        top = self.problems, self.figures["accuracy"], self.not_counted, self.reader, self.verdict
         rest = (self.figures[name] for name in FIGURES[1:])
         for widget in (*top, self.table, self.confusion, *rest, *self.galleries):
             column.addWidget(widget)
@@ -217,6 +222,8 @@ class Results(QWidget):
         self.report = found
         self.problems.setText(problems_html(found))
         self.problems.setVisible(not found.intact)
+        self.not_counted.setText(not_counted_html(found.not_counted))
+        self.not_counted.setVisible(bool(found.not_counted))
         self.reader.blockSignals(True)
         self.reader.clear()
         self.reader.addItems([ALL, *found.readers])
@@ -237,7 +244,8 @@ class Results(QWidget):
             return
         one = found.readers.get(name)
         shown = found.pooled if one is None else one
-        self.verdict.setText(f"<b>{escape(shown.notes[0])}</b>")
+        said = [found.verdict, found.elsewhere] if one is None else [found.verdicts[name]]
+        self.verdict.setText(verdict_html(*said))
         self.table.setText(metrics_html(shown))
         judged = [x for x in found.judged if one is None or x.name == name]
         self.confusion.setText(confusion_html(judged, pairs=found.study.manifest.mode == "pairs"))

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.study.rows import rows
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_pathogan.engine.report import Report
     from napari_pathogan.study.judgements import Reader
-    from napari_pathogan.study.report import StudyReport
+    from napari_pathogan.study.report import StudyReport, TooFew
+    from napari_pathogan.study.verdicts import Verdict
 
 _COUNTS = {
     "n_readers": "Readers",
@@ -26,12 +29,7 @@ _COUNTS = {
 
 
 def metrics_html(report: Report) -> str:
-    """A row for each figure: its name, its value, its interval; then counts and notes.
-
-    The first note is the verdict, which is shown elsewhere.
-    """
-    from napari_pathogan.study.html import rows  # noqa: PLC0415  (matplotlib is slow to import)
-
+    """A row for each figure: its name, its value, its interval; then counts and notes."""
     lines = []
     for row in rows([report]):
         value, interval = row["cells"][0]
@@ -42,7 +40,7 @@ def metrics_html(report: Report) -> str:
         for name, title in _COUNTS.items()
         if name in report.counts
     ]
-    notes = "".join(f"<p>• {escape(note)}</p>" for note in report.notes[1:])
+    notes = "".join(f"<p>• {escape(note)}</p>" for note in report.notes)
     return f"<table width='100%' cellpadding='3'>{''.join(lines)}</table>{notes}"
 
 
@@ -58,6 +56,17 @@ def confusion_html(readers: Sequence[Reader], *, pairs: bool) -> str:
     )
     table = f"<table width='100%' cellpadding='3'><tr>{head}</tr>{body}</table>"
     return f"<b>What was taken for what</b>{table}"
+
+
+def verdict_html(*verdicts: Verdict) -> str:
+    """What was found in large, and why; each verdict a paragraph."""
+    return "".join(f"<p><b>{said.outcome}.</b><br>{escape(said.reason)}</p>" for said in verdicts)
+
+
+def not_counted_html(short: Sequence[TooFew]) -> str:
+    """Who has answered too little to count; nothing where there is nobody."""
+    lines = "".join(f"<br>• {escape(str(one))}" for one in short)
+    return f"<b>Not counted</b>{lines}" if short else ""
 
 
 def problems_html(report: StudyReport) -> str:

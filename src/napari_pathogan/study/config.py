@@ -59,6 +59,7 @@ interpolation = "nearest"  # how pixels are magnified on the screen, for all rea
 
 [analysis]
 margin = 0.1               # 'indistinguishable' means an accuracy within 0.5 +- margin; set it beforehand
+min_answers = 10           # of real and of generated images, for a reader to count (or half of them, if less)
 """
 
 
@@ -157,9 +158,15 @@ class AnalysisSettings(_Settings):
     ----------
     margin
         Accuracies within 0.5 +- margin count as equivalent to guessing.
+    min_answers
+        A reader counts who has judged so many real and so many generated images, or half of each
+        where that is less. With 10, each cell of a guesser's table of answers is expected to hold 5
+        of them (Cochran 1954, Biometrics 10, 417-451), and the interval around 50 % is no wider
+        than 40 points.
     """
 
     margin: float = Field(default=0.1, gt=0, lt=0.5)
+    min_answers: int = Field(default=10, ge=0, le=5000)
 
 
 class StudyConfig(_Settings):

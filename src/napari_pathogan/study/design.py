@@ -166,6 +166,7 @@ def _write(
             interpolation=config.session.interpolation,
             size_px=size,
             margin=config.analysis.margin,
+            min_answers=config.analysis.min_answers,
             order_seed=secrets.token_hex(16),
             images=images,
             items=items,

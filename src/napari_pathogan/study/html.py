@@ -14,40 +14,13 @@ from PIL import Image
 from napari_pathogan import __version__
 from napari_pathogan.files import write_text
 from napari_pathogan.study.figures import colour, draw_all, reader_confusion
+from napari_pathogan.study.rows import rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_pathogan.engine.report import Report, Value
     from napari_pathogan.study.judgements import Seen
     from napari_pathogan.study.report import StudyReport
-
-_TITLES = {
-    "accuracy": "Right answers",
-    "accuracy_wilson": "as independent answers (Wilson)",
-    "accuracy_exact": "exact (Clopper-Pearson)",
-    "binomial_p": "p against guessing (exact binomial)",
-    "accuracy_90": "90 % interval, for equivalence",
-    "equivalence_p": "p of equivalence (two one-sided exact tests)",
-    "accuracy_90_readers": "90 % interval over readers and images",
-    "fisher_p": "p of answer against truth (Fisher)",
-    "sensitivity": "Generated ones recognised",
-    "specificity": "Real ones recognised",
-    "right_if_left": "Right where the real one was left",
-    "right_if_right": "Right where the real one was right",
-    "d_prime": "Sensitivity d\N{PRIME}",
-    "criterion": "Criterion c",
-    "auc": "AUC from confidence",
-    "fleiss_kappa": "Agreement of readers (Fleiss \N{GREEK SMALL LETTER KAPPA})",
-    "fleiss_p": "p of no agreement",
-    "repeat_agreement": "Same answer the second time",
-    "repeat_kappa": "Agreement with oneself (Cohen \N{GREEK SMALL LETTER KAPPA})",
-    "time_median_s": "Median time, s",
-}
-_SHARES = {
-    *("accuracy", "accuracy_wilson", "accuracy_exact", "accuracy_90", "accuracy_90_readers"),
-    *("sensitivity", "specificity", "right_if_left", "right_if_right", "repeat_agreement"),
-}
 
 
 def write_html(path: Path, report: StudyReport) -> None:
@@ -89,36 +62,6 @@ def _template() -> Template:
     text = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
     # readers' names and folders are not ours: everything is escaped
     return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
-
-
-def rows(reports: list[Report]) -> list[dict[str, Any]]:
-    """One row a metric that any of the reports has.
-
-    Returns
-    -------
-    ``title`` in words, and ``cells``: for each report the figure and its interval, as text.
-    """
-    names = list(dict.fromkeys(name for report in reports for name in report.metrics))
-    return [
-        {
-            "title": _TITLES.get(name, name),
-            "cells": [_shown(name, report.metrics.get(name)) for report in reports],
-        }
-        for name in sorted(names, key=list(_TITLES).index)
-    ]
-
-
-def _shown(name: str, value: Value | None) -> tuple[str, str]:
-    """A figure and its interval, in words."""
-    if value is None or value.value is None:
-        return "\N{EN DASH}", ""
-    if name.endswith("_p"):
-        return ("< 0.001" if value.value < 0.001 else f"{value.value:.3f}"), ""
-    form, scale = ("{:.1f} %", 100) if name in _SHARES else ("{:.2f}", 1)
-    shown = form.format(scale * value.value)
-    if value.low is None or value.high is None:
-        return shown, ""
-    return shown, f"{form.format(scale * value.low)} to {form.format(scale * value.high)}"
 
 
 def _galleries(report: StudyReport) -> list[dict[str, Any]]:

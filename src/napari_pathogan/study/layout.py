@@ -67,6 +67,7 @@ class Manifest(_Part):
     interpolation: Literal["nearest", "linear"] = "nearest"
     size_px: int
     margin: float
+    min_answers: int = 10
     order_seed: str
     images: dict[str, str]  # id -> sha256 of the file
     items: tuple[Item, ...]

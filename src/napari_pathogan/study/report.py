@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_pathogan.study.detection import auc, auc_interval, detection
 from napari_pathogan.study.judgements import Reader, Seen, judge, looks
 from napari_pathogan.study.layout import read_key
 from napari_pathogan.study.resampling import ROUNDS, pooled_figures
+from napari_pathogan.study.verdicts import Verdict, verdict, verdict_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +59,25 @@ class Receipt:
     answers: int
 
 
+@dataclass(frozen=True, slots=True)
+class TooFew:
+    """A reader who has not judged enough images to count.
+
+    Attributes
+    ----------
+    judged, images
+        Judged so many of so many images (pairs: trials) that count.
+    """
+
+    reader: str
+    judged: int
+    images: int
+
+    def __str__(self) -> str:
+        """``Anna: too few answers to count (1 of 100)``."""
+        return f"{self.reader}: too few answers to count ({self.judged} of {self.images})"
+
+
 @dataclass(frozen=True)
 class StudyReport:
     """Everything that a study found.
@@ -69,6 +90,12 @@ class StudyReport:
         Name -> metrics of that reader.
     pooled
         Metrics over all readers.
+    verdict, elsewhere
+        What all readers together show, in words: of these readers and images, and of others.
+    verdicts
+        Name -> what that reader shows.
+    not_counted
+        Readers with too few answers, who are in none of the figures.
     sources
         By generator and folder.
     looked
@@ -84,6 +111,10 @@ class StudyReport:
     study: Study
     readers: Mapping[str, Report]
     pooled: Report
+    verdict: Verdict
+    elsewhere: Verdict
+    verdicts: Mapping[str, Verdict]
+    not_counted: tuple[TooFew, ...]
     sources: tuple[SourceRow, ...]
     looked: tuple[Seen, ...]
     judged: tuple[Reader, ...]
@@ -111,8 +142,17 @@ class StudyReport:
             "margin": self.study.manifest.margin,
             "intact": self.intact,
             "problems": list(self.problems),
-            "pooled": self.pooled.to_dict(),
-            "readers": {name: report.to_dict() for name, report in self.readers.items()},
+            "pooled": self.pooled.to_dict()
+            | {"verdict": _said(self.verdict), "verdict_elsewhere": _said(self.elsewhere)},
+            "readers": {
+                name: report.to_dict() | {"verdict": _said(self.verdicts[name])}
+                for name, report in self.readers.items()
+            },
+            "min_answers": self.study.manifest.min_answers,
+            "not_counted": [
+                {"reader": x.reader, "judged": x.judged, "images": x.images}
+                for x in self.not_counted
+            ],
             "sources": [
                 {"source": x.source, "real": x.real, "right": x.right, "answers": x.answers}
                 | {"accuracy": x.accuracy._asdict()}
@@ -131,8 +171,22 @@ class StudyReport:
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
     def tables(self) -> list[Table]:
-        """Rich tables: over all readers, then each."""
-        return [self.pooled.table(), *(report.table() for report in self.readers.values())]
+        """Rich tables: over all readers, then each; with the verdict, and who does not count."""
+        short = tuple(str(one) for one in self.not_counted)
+        everyone = replace(
+            self.pooled,
+            notes=(f"{self.verdict} {self.elsewhere}", *short, *self.pooled.notes),
+        )
+        each = [
+            replace(report, notes=(str(self.verdicts[name]), *report.notes))
+            for name, report in self.readers.items()
+        ]
+        return [report.table() for report in (everyone, *each)]
+
+
+def _said(verdict: Verdict) -> dict[str, str]:
+    """``{"outcome": "undecided", "text": ...}``."""
+    return {"outcome": verdict.outcome.name.lower(), "text": str(verdict)}
 
 
 def _seen(one: Seen) -> dict[str, Any]:
@@ -185,18 +239,29 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
     """
     opened = read_key(study.folder, key, study.manifest)
     everyone, notes = judge(study, opened)
-    readers = tuple(reader for reader in everyone if reader.judgements)
+    readers = tuple(reader for reader in everyone if _enough(reader, study, opened))
+    images = sum(item.kind == "study" for item in study.manifest.items)
+    counted = {x.name for x in readers}
+    short = tuple(
+        TooFew(x.name, len(x.judgements), images) for x in everyone if x.name not in counted
+    )
     problems = tampering(study)
     if not readers:
-        why = f": {'; '.join(problems)}" if problems else " yet"
-        msg = f"there are no answers to report of {study.name}{why}"
+        why = "; ".join([*problems, *map(str, short)])
+        msg = f"there are no answers to report of {study.name}{f': {why}' if why else ' yet'}"
         raise StudyError(msg)
     margin, pairs = study.manifest.margin, study.manifest.mode == "pairs"
     records = study.records()
+    pooled, elsewhere = _of_all(readers, margin, pairs=pairs, rounds=rounds)
+    pooled = replace(pooled, notes=(*pooled.notes, *notes))
     return StudyReport(
         study=study,
         readers={x.name: _of_reader(x, margin, pairs=pairs) for x in readers},
-        pooled=_of_all(readers, margin, notes, pairs=pairs, rounds=rounds),
+        pooled=pooled,
+        verdict=_verdict(readers, margin, pairs=pairs),
+        elsewhere=elsewhere,
+        verdicts={x.name: _verdict([x], margin, pairs=pairs) for x in readers},
+        not_counted=short,
         sources=_by_source(readers, opened),
         looked=tuple(looks(readers, opened)),
         judged=readers,
@@ -205,6 +270,25 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
             Receipt(x.reader, x.path.name, x.chain.receipt, len(x.answers)) for x in records
         ),
     )
+
+
+def _enough(reader: Reader, study: Study, key: Key) -> bool:
+    """Whether a reader has judged enough images to count."""
+    items = [item for item in study.manifest.items if item.kind == "study"]
+    least, judged = study.manifest.min_answers, len(reader.judgements)
+    if study.manifest.mode == "pairs":  # a pair shows both kinds
+        return judged >= max(1, min(2 * least, math.ceil(len(items) / 2)))
+    n_real = sum(key.truth[item.images[0]].real for item in items)
+    n_judged = judged - int(reader.signal.sum())
+    kinds = (n_judged, n_real), (judged - n_judged, len(items) - n_real)
+    return judged > 0 and all(n >= min(least, math.ceil(of / 2)) for n, of in kinds)
+
+
+def _verdict(readers: Sequence[Reader], margin: float, *, pairs: bool) -> Verdict:
+    right = sum(int(reader.right.sum()) for reader in readers)
+    n = sum(len(reader.judgements) for reader in readers)
+    tables = np.sum([reader.confusion for reader in readers], axis=0).tolist()
+    return verdict(right, n, margin, None if pairs else tables)
 
 
 def _of_reader(reader: Reader, margin: float, *, pairs: bool) -> Report:
@@ -233,7 +317,7 @@ def _of_reader(reader: Reader, margin: float, *, pairs: bool) -> Report:
         "n_controls_failed": failed,
         "n_zoomed": sum(x.zoomed for x in reader.judgements),
     }
-    notes = [verdict(right, n, margin)]
+    notes = []
     if reader.missing:
         notes.append(f"not finished: {reader.missing} trials are not answered yet")
     if failed:
@@ -258,27 +342,6 @@ def _against_chance(right: int, n: int, margin: float) -> dict[str, Value]:
     }
 
 
-def verdict(right: int, n: int, margin: float) -> str:
-    """What a number of right answers shows, in plain words; exact tests at 5 %."""
-    p, same = st.binomial_p(right, n), st.equivalence(right, n, margin)
-    if same.shown:
-        how = "shown to be as good as guessing" + (", though not exactly" if p < 0.05 else "")
-    elif p < 0.05:
-        how = "better than guessing" if right > n / 2 else "worse than guessing: answers mixed up?"
-    else:
-        how = "not shown to differ from guessing, nor to equal it: too few answers to tell"
-    tests = f"p {_p(p)}; equivalent within {_percent(0.5 - margin)} to {_percent(0.5 + margin)}: p {_p(same.p)}"
-    return f"{right} of {n} right ({_percent(right / n)}): {how} ({tests})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
 def _with_oneself(readers: Sequence[Reader]) -> dict[str, Value]:
     """Agreement of first and second showings."""
     again = [pair for reader in readers for pair in reader.again]
@@ -299,8 +362,8 @@ def _median(times: np.ndarray) -> Value:
 
 
 def _of_all(
-    readers: Sequence[Reader], margin: float, notes: Sequence[str], *, pairs: bool, rounds: int
-) -> Report:
+    readers: Sequence[Reader], margin: float, *, pairs: bool, rounds: int
+) -> tuple[Report, Verdict]:
     right = sum(int(reader.right.sum()) for reader in readers)
     n = sum(len(reader.judgements) for reader in readers)
     figures = pooled_figures(readers, pairs=pairs, rounds=rounds)
@@ -320,11 +383,8 @@ def _of_all(
     metrics |= _with_oneself(readers)
     metrics["time_median_s"] = _median(np.concatenate([reader.times for reader in readers]))
     counts = {"n_readers": len(readers), "n_answers": n, "n_right": right}
-    said = [
-        verdict(right, n, margin),
-        *_cautions(readers, metrics["accuracy"], (float(low), float(high)), margin),
-    ]
-    return Report("All readers", metrics, counts, (*said, *notes))
+    elsewhere = verdict_elsewhere(metrics["accuracy"], (float(low), float(high)), margin)
+    return Report("All readers", metrics, counts, _cautions(readers)), elsewhere
 
 
 def _span(value: float, drawn: np.ndarray) -> Value:
@@ -345,32 +405,20 @@ def _between(readers: Sequence[Reader]) -> dict[str, Value]:
     return {"fleiss_kappa": Value(*kappa[:3]), "fleiss_p": Value(kappa.p)}
 
 
-def _cautions(
-    readers: Sequence[Reader], accuracy: Value, narrow: tuple[float, float], margin: float
-) -> list[str]:
+def _cautions(readers: Sequence[Reader]) -> tuple[str, ...]:
     """What must be known to read the figures of all readers together."""
-    low, high = accuracy.low or 0.0, accuracy.high or 1.0
-    differs = (
-        "different from guessing" if low > 0.5 or high < 0.5 else "not shown to differ from it"
-    )
-    inside = 0.5 - margin < narrow[0] and narrow[1] < 0.5 + margin
-    alike = "equivalent within the margin" if inside else "not shown equivalent within the margin"
     lines = [
-        (
-            f"for other readers and images: {_percent(low)} to {_percent(high)} right (95 %), "
-            f"{differs}, {alike} (90 %: {_percent(narrow[0])} to {_percent(narrow[1])})"
-        ),
         (
             "exact tests, and the intervals named Wilson, exact and 90, take all answers as "
             "independent; the others hold for other readers and images (bootstrap over both)"
-        ),
+        )
     ]
     if len(readers) < 5:
         people = "one reader" if len(readers) == 1 else f"{len(readers)} readers"
         lines.append(
             f"{people}: how readers differ is hardly known, so intervals may be too narrow"
         )
-    return lines
+    return tuple(lines)
 
 
 def _by_source(readers: Sequence[Reader], key: Key) -> tuple[SourceRow, ...]:
