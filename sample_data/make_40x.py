@@ -3,8 +3,8 @@
     .venv/bin/python sample_data/make_40x.py
 
 writes ``he_phantom_40x.ome.tif`` (pyramidal OME-TIFF, JPEG, 0.25 um/px) and ``he_phantom_40x.csv``
-(the centre, kind, axes and direction of every nucleus) into the package. Nests of large, pale
-epithelial nuclei lie in wavy collagen with thin fibroblasts along its fibres, and a crowd of small,
+(the centre, kind, axes and direction of every nucleus) into the package. Nests of large, vesicular
+epithelial nuclei (pale, with clumped chromatin and a clear membrane) lie in wavy collagen with thin fibroblasts along its fibres, and a crowd of small,
 dark lymphocytes in between. Everything is drawn from a seed, in stain concentrations, as in
 ``make.py``; no patient's pixel is in it.
 """
@@ -25,6 +25,7 @@ from napari_pathogan.slides.writers import write_ome_tiff
 MPP = 0.25
 SHAPE = (1201, 1603)  # 300 x 400 um; odd on purpose
 NAME = "he_phantom_40x"
+GRAIN_PX = 1.2  # of chromatin: smoother nuclei have not the texture of real ones
 FIELDS = ("x", "y", "class", "long_um", "short_um", "angle")
 
 
@@ -43,7 +44,7 @@ class Kind:
 
 
 KINDS = (
-    Kind("epithelial", (9.5, 13.0), (7.0, 9.0), 11.5, (0.50, 0.75), 0.40, 0.30, 0.06),
+    Kind("epithelial", (12.0, 16.0), (9.5, 12.0), 12.5, (0.40, 0.60), 1.00, 0.80, 0.06),
     Kind("inflammatory", (5.8, 7.2), (5.4, 6.4), 8.0, (1.05, 1.35), 0.10, 0.22, 0.03),
     Kind("fibroblast", (14.0, 20.0), (2.8, 3.8), 15.0, (0.90, 1.20), 0.05, 0.10, 0.05),
 )
@@ -143,7 +144,7 @@ def paint_nucleus(stains: Stains, rng: np.random.Generator, one: Nucleus) -> Non
     )
     radius = np.hypot(u, v) / outline
     inside = np.clip((1 - radius) * one.short_um / MPP / 2 / 1.2 + 0.5, 0, 1).astype(np.float32)
-    grain = ndimage.gaussian_filter(rng.standard_normal(radius.shape), 1.8)
+    grain = ndimage.gaussian_filter(rng.standard_normal(radius.shape), GRAIN_PX)
     grain /= max(grain.std(), 1e-6)
     membrane = np.exp(-(((radius - 0.88) / 0.11) ** 2))
     dark = rng.uniform(*one.kind.density)
@@ -161,8 +162,8 @@ def make(seed: int = 11) -> tuple[np.ndarray, list[Nucleus]]:
 
     stains = Stains(np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32))
     stains.paint(where["fibroblast"], 0.03 + 0.05 * collagen, 0.10 + 0.62 * collagen)
-    cytoplasm = 0.42 + 0.07 * smooth(rng, 6) + 0.05 * smooth(rng, 1.5)
-    stains.paint(where["epithelial"], 0.17 + 0.04 * smooth(rng, 8), cytoplasm)
+    cytoplasm = 0.42 + 0.07 * smooth(rng, 6) + 0.12 * smooth(rng, 1.2)
+    stains.paint(where["epithelial"], 0.30 + 0.05 * smooth(rng, 8), cytoplasm)
     stains.paint(where["inflammatory"], 0.10 + 0.03 * smooth(rng, 5), 0.26 + 0.08 * smooth(rng, 3))
     stains.paint(where["glass"], np.float32(0), np.float32(0.01))
     for one in placed:

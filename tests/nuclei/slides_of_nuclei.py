@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.nuclei.classes.naming import Naming
 from napari_pathogan.nuclei.predict import segment
 from napari_pathogan.slides.slide import Slide
 
@@ -50,6 +51,9 @@ class ByQuadrant:
     names: tuple[str, ...] = ("dense", "pale")
     colours: tuple[str, ...] = ("#d62728", "#1f77b4")
     card: ModelCard = CARD
+
+    def naming(self, tissue: str = "", mpp: tuple[float, float] | None = None) -> Naming:
+        return Naming(self.names, self.colours, f"found without labels, {tissue} at {mpp}")
 
     def probability(self, crops: np.ndarray, stain: object = None) -> np.ndarray:
         assert crops.shape[1:] == (40, 40, 3)

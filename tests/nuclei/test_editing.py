@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_pathogan.nuclei.classes.naming import Naming
 from napari_pathogan.nuclei.editing import Editor, renamed
 from napari_pathogan.nuclei.features import BOX, MEASURES, measure
 from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation, UnknownNucleusError
@@ -134,10 +135,13 @@ def test_what_is_erased_is_gone_and_every_step_can_be_undone(editor, labels):
 
 def test_names_go_for_earlier_steps_too(editor):
     editor.set_class(2, "round")
-    editor.rename(("lymphocyte", "spindle"), ("#00ff00", "#ffffff"))
+    editor.rename(Naming(("lymphocyte", "spindle"), ("#00ff00", "#ffffff"), "yours"), "skin")
     editor.undo()
     assert editor.segmentation.counts() == {"lymphocyte": 2, "spindle": 1}
     assert editor.segmentation.class_colours == ("#00ff00", "#ffffff")
     assert {"p_lymphocyte", "p_spindle"} <= set(editor.segmentation.table)
-    swapped = renamed(editor.segmentation, ("spindle", "lymphocyte"), ("#00ff00", "#ffffff"))
+    assert editor.segmentation.class_note == "yours"
+    assert editor.segmentation.tissue == "skin"
+    other = Naming(("spindle", "lymphocyte"), ("#00ff00", "#ffffff"), "")
+    swapped = renamed(editor.segmentation, other, "")
     assert swapped.counts() == {"spindle": 2, "lymphocyte": 1}

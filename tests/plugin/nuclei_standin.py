@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from napari_pathogan.engine.events import Finished, Progress, Tile
-from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.engine.models import ModelCard, Validation
+from napari_pathogan.nuclei.classes.naming import naming
+from napari_pathogan.nuclei.editing import renamed
 from napari_pathogan.nuclei.features import BOX, MEASURES, measure
 from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation
 from napari_pathogan.plugin.nuclei_events import NucleiLaid
@@ -45,6 +47,7 @@ CLASS_CARDS = {
         mpp=mpp,
         classes=NAMES,
         settings={"colours": list(COLOURS)},
+        validated_on=(Validation(organ="breast", mpp=(0.2, 0.3)),),
     )
     for name, mpp in (("classes-coarse", 0.55), ("classes-fine", 0.25))
 }
@@ -109,12 +112,16 @@ class NucleiStandin:
         self.views = None  # of the latest run
         self.closed = 0
 
-    def events(self, slide, model, class_model, *, views, region, polygons, near):
+    def events(self, slide, model, class_model, *, views, tissue, region, polygons, near):
         self.views = views
         self.asked.append((class_model, region, polygons, near))
         try:
             yield Progress(0, 0, "loading the models")
             found = segmentation(slide, self.ellipses)
+            if class_model is not None:
+                found = renamed(
+                    found, naming(CLASS_CARDS[class_model.name], tissue, slide.mpp), tissue
+                )
             yield NucleiLaid(found.overlay, found.class_colours)
             if isinstance(self.error, Exception):
                 raise self.error

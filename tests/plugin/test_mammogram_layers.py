@@ -14,7 +14,7 @@ from napari_pathogan.plugin.layers import is_slide
 from napari_pathogan.plugin.mammogram_layers import is_mammogram, mammogram_of
 from napari_pathogan.plugin.reader import get_reader, read
 from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
-from napari_pathogan.slides import scales
+from napari_pathogan.slides import remembered
 
 CHEST = {"R": "right", "L": "left"}
 
@@ -111,7 +111,7 @@ def test_which_files_are_ours(tmp_path, study):
 
 
 def test_a_grey_image_of_naparis_own_becomes_a_mammogram(tmp_path, monkeypatch):
-    monkeypatch.setattr(scales, "_store", lambda: tmp_path / "scales.json")
+    monkeypatch.setattr(remembered, "folder", lambda: tmp_path)
     layer = Image(breast("left"), name="scan_L_CC", scale=(70, 70), units=("um", "um"))
     found = mammogram_of(layer)
     assert (found.laterality, found.view) == ("L", "CC")

@@ -13,10 +13,11 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.errors import ModelError, OutputError
-from napari_pathogan.nuclei import annotated
+from napari_pathogan.nuclei import annotated, export
+from napari_pathogan.nuclei.classes.naming import PALETTE
 from napari_pathogan.plugin import dock as docks
 from napari_pathogan.plugin import nuclei_colours, nuclei_widget
-from napari_pathogan.plugin.layers import slide_layer
+from napari_pathogan.plugin.layers import set_tissue, slide_layer, tissue_of
 from napari_pathogan.plugin.nuclei_exports import NucleiExport
 from napari_pathogan.plugin.nuclei_kept import reading
 from napari_pathogan.plugin.nuclei_widget import NONE, NucleiDock
@@ -56,6 +57,7 @@ def open_nuclei(viewer, path, standin, qtbot):
     """The slide and the dock, with the models found."""
     data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
     layer = viewer.add_image(data, **kwargs)
+    set_tissue(layer, "breast")  # on which the stand-in's classes were checked
     viewer.reset_view()
     made = NucleiDock(viewer)
     viewer.window.add_dock_widget(made, name="Nuclei")
@@ -285,7 +287,8 @@ def test_names_and_colours_stay_with_the_class_model(done, qtbot, monkeypatch):
     dock, _ = done
     kept = []
 
-    def keep(folder, names, colours, target):
+    def keep(folder, names, colours, target, *, validated):
+        assert validated
         kept.append((folder, names, colours, target))
         card = CLASS_CARDS["classes-fine"].model_copy(
             update={"classes": names, "settings": {"colours": list(colours)}}
@@ -306,6 +309,67 @@ def test_names_and_colours_stay_with_the_class_model(done, qtbot, monkeypatch):
     assert kept[0][3] == kept[1][0]  # the second goes on from what the first has kept
     assert dock.gallery.choice.itemText(0) == "tumour"
     dock.corrections.set_class("tumour")
+
+
+def test_classes_are_groups_until_a_checked_tissue_is_said(open_nuclei, standin, qtbot, path):
+    dock, layer = open_nuclei
+    groups = ("group A", "group B", "group C")
+
+    def say(tissue):
+        dock.tissue.setCurrentIndex(dock.tissue.findData(tissue))
+        dock.tissue.activated.emit(dock.tissue.currentIndex())
+
+    for tissue, names in (("", groups), ("colon", groups), ("breast", NAMES)):
+        say(tissue)
+        assert [name for name, _ in texts(dock)] == list(names)
+        assert "ound without labels" in dock.class_note.text()
+        assert not dock.class_note.isHidden()
+    say("")
+    run(dock, qtbot)
+    assert [name for name, _ in texts(dock)] == list(groups)
+    yellow = nuclei_colours.rgba(PALETTE[0])
+    assert colour_of(dock, 1) == pytest.approx(yellow, abs=0.01)
+    assert dock.details.choice.count() == 0
+    click(dock.viewer, dock, layer, 60, 60)
+    assert [dock.details.choice.itemText(i) for i in range(3)] == list(groups)
+    assert dock.gallery.choice.itemText(1) == "group B"
+    assert "without labels" in export.attributes(dock.segmentation)["class_note"]
+    say("breast")  # names come at once, without another run
+    assert dock.segmentation.class_names == NAMES
+    assert export.attributes(dock.segmentation)["tissue"] == "breast"
+    assert colour_of(dock, 1) == pytest.approx(nuclei_colours.rgba(COLOURS[0]), abs=0.01)
+    click(dock.viewer, dock, layer, 60, 60)
+    dock.corrections.set_class("fibroblast")
+    say("other")
+    assert dock.segmentation.class_names == groups
+    assert dock.segmentation.nucleus(1)["class"] == "group C"
+    again = slide_layer(Slide.open(path, mpp=0.25))
+    assert tissue_of(dock.viewer.add_image(again[0], **again[1])) == "other"  # remembered
+
+
+def test_groups_that_the_user_names_are_kept_as_groups(open_nuclei, qtbot, monkeypatch):
+    dock, layer = open_nuclei
+    set_tissue(layer, "skin")
+    run(dock, qtbot)
+    kept = []
+
+    def keep(folder, names, colours, target, *, validated):
+        kept.append((names, validated))
+        own = {"names": list(names), "colours": list(colours)}
+        card = CLASS_CARDS["classes-fine"]
+        yield Finished(
+            (target, card.model_copy(update={"settings": {**card.settings, "groups": own}}))
+        )
+
+    monkeypatch.setattr(nuclei_widget, "keep_names", keep)
+    dock.classes.setCurrentText("classes-coarse")  # not the model of what is shown
+    name = dock.numbers.table.rows[1].name
+    name.setText("plasma cell")
+    name.editingFinished.emit()
+    wanted = ("group A", "plasma cell", "group C")
+    qtbot.waitUntil(lambda: dock.segmentation.class_names == wanted, timeout=5000)
+    assert kept == [(wanted, False)]
+    assert "yours" in dock.class_note.text()
 
 
 def test_without_a_class_model(open_nuclei, standin, qtbot):

@@ -9,8 +9,9 @@ import pytest
 from scipy.spatial import cKDTree
 
 from napari_pathogan.engine.events import Finished, Tile
-from napari_pathogan.engine.models import find_models, zoo
+from napari_pathogan.engine.models import find_models, read_card, zoo
 from napari_pathogan.errors import NoTissueError, OutputError, UnknownScaleError
+from napari_pathogan.nuclei.classes.naming import naming
 from napari_pathogan.plugin.nuclei_events import NucleiLaid, draw_grid, keep_names, nuclei_events
 from napari_pathogan.plugin.nuclei_kept import keeping, reading
 from napari_pathogan.plugin.samples import FOLDER, PHANTOM_40X
@@ -65,18 +66,41 @@ def test_no_scale_and_no_tissue():
 
 @pytest.mark.skipif(not CLASS_MODELS, reason="no class model is embedded")
 def test_names_stay_with_a_class_model(tmp_path):
-    *_, drawn = draw_grid(CLASS_MODELS[0], rows=2)
-    picture, names, _ = drawn.result
-    assert picture.shape[2] == 3
-    own = tuple(f"kind {number}" for number in range(len(names)))
-    colours = tuple(f"#0000{number:02x}" for number in range(len(names)))
+    card = read_card(CLASS_MODELS[0])
+    groups = naming(card)
+    *_, drawn = draw_grid(CLASS_MODELS[0], groups, rows=2)
+    picture, shown, _ = drawn.result
+    assert shown is groups
+    for column, colour in enumerate(groups.colours):
+        assert picture[0, 2 + 42 * column].tolist() == list(bytes.fromhex(colour[1:]))
+    own = tuple(f"kind {number}" for number in range(len(groups.names)))
+    colours = tuple(f"#0000{number:02x}" for number in range(len(groups.names)))
     target = tmp_path / "models" / CLASS_MODELS[0].name
-    *_, kept = keep_names(CLASS_MODELS[0], own, colours, target)
+    *_, kept = keep_names(CLASS_MODELS[0], own, colours, target, validated=False)
     assert kept.result[0] == target
-    assert kept.result[1].classes == own
+    assert kept.result[1].classes == card.classes
     assert find_models("nuclei-classes", tmp_path / "models")[kept.result[1].name] == target
-    *_, again = draw_grid(target, rows=2)
-    assert again.result[1] == own
+    assert naming(read_card(target)).names == own
+    *_, again = keep_names(target, own, colours, target, validated=True)
+    assert again.result[1].classes == own
+
+
+def test_the_sample_does_not_refute_the_model_that_is_suggested_for_it():
+    """Each kind that was drawn is a group of its own, called by no name."""
+    folder = zoo() / "nuclei-classes-tnbc"
+    with Slide.open(FOLDER / PHANTOM_40X) as slide:
+        everywhere = Region(0, 0, *slide.shape)
+        *_, last = nuclei_events(
+            slide, MODEL, folder, **{**EVERYWHERE, "region": everywhere}, views=1
+        )
+    centres, drawn = known(everywhere)
+    table = last.result.table
+    apart, which = cKDTree(centres).query(table[["y_px", "x_px"]])
+    near = apart < 12
+    kinds, groups = np.array(drawn)[which[near]], table["class"].to_numpy()[near]
+    assert list(last.result.class_names) == ["group A", "group B", "group C"]
+    for kind, group in zip(("epithelial", "fibroblast", "inflammatory"), "ABC", strict=True):
+        assert (groups[kinds == kind] == f"group {group}").mean() > 0.95
 
 
 def test_nothing_can_be_kept_with_what_is_no_file():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from napari_pathogan.slides import scales
+from napari_pathogan.slides import remembered
 
 
 @pytest.fixture(autouse=True)
-def no_remembered_scales(tmp_path_factory, monkeypatch):
-    """Keep the tests away from the user's own scales, and from each other's."""
+def nothing_remembered(tmp_path_factory, monkeypatch):
+    """Keep the tests away from the user's own scales and tissues, and from each other's."""
     folder = tmp_path_factory.mktemp("user")
-    monkeypatch.setattr(scales, "_store", lambda: folder / "scales.json")
+    monkeypatch.setattr(remembered, "folder", lambda: folder)

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.errors import MammogramFormatError, UnknownScaleError
 from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
-from napari_pathogan.slides import scales
+from napari_pathogan.slides import remembered, scales
 from napari_pathogan.slides.mammogram import Mammogram, MammogramStudy, open_mammogram, open_study
 from napari_pathogan.slides.views import named_view
 
@@ -135,7 +135,7 @@ def test_grey_written_as_rgb_and_the_mark_of_synthetic_images(tmp_path):
 
 
 def test_a_users_scale(tmp_path, monkeypatch):
-    monkeypatch.setattr(scales, "_store", lambda: tmp_path / "scales.json")
+    monkeypatch.setattr(remembered, "folder", lambda: tmp_path)
     path = tmp_path / "a.png"
     Image.fromarray(breast(8)).save(path)
     given = open_mammogram(path).with_spacing(0.07)

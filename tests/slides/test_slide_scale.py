@@ -11,7 +11,7 @@ from PIL import Image
 from slide_makers import smooth_image, write_svs
 
 from napari_pathogan.errors import UnknownScaleError
-from napari_pathogan.slides import resolution, scales
+from napari_pathogan.slides import remembered, resolution, scales, tissues
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -107,6 +107,17 @@ def test_unknown_scale_is_an_error_only_when_needed():
         assert slide.mpp is None
 
 
+def test_the_tissue_is_remembered_for_this_very_file(tmp_path):
+    path = tmp_path / "case.png"
+    path.write_bytes(b"1")
+    assert tissues.recall(path) == ""
+    tissues.remember(path, "colon")
+    scales.remember(path, (4.0, 4.0))
+    assert tissues.recall(path) == "colon"
+    path.write_bytes(b"another")
+    assert tissues.recall(path) == ""
+
+
 def test_scales_are_remembered_for_this_very_file(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(IMAGE).save(path)
@@ -129,7 +140,7 @@ def test_the_files_own_scale_comes_first(tmp_path):
 def test_a_damaged_memory_is_no_obstacle(tmp_path, caplog):
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(path)
-    scales._store().write_text("{not json")
+    (remembered.folder() / "scales.json").write_text("{not json")
     assert scales.recall(path) is None
     assert "can't be read" in caplog.text
     scales.remember(path, (1.0, 2.0))

@@ -69,6 +69,9 @@ def train(  # noqa: PLR0917
     name: Name = "",
     source: Source = "",
     terms: Terms = "",
+    tissue: Annotated[
+        str, typer.Option(help="The organ: with --seeds, the classes' names hold for it.")
+    ] = "",
     device: Device = "auto",
     resume: Resume = False,
     events: Events = False,
@@ -94,7 +97,15 @@ def train(  # noqa: PLR0917
     run.start(asked, resume=resume)
     data = TrainingData.told(folder, source, terms)
     learning = learn(
-        nuclei, config, run, seeds=seeds, resnet=network, device=device, name=name, data=data
+        nuclei,
+        config,
+        run,
+        seeds=seeds,
+        resnet=network,
+        device=device,
+        name=name,
+        data=data,
+        tissue=tissue,
     )
     finished = follow(learning, as_json=events)
     if not events:
@@ -183,6 +194,11 @@ def rename(  # noqa: PLR0917
     renamed = loaded.renamed(
         _changed(loaded.names, name or []), _changed(loaded.colours, colour or [])
     )
+    if name or colour:  # the user's hold on every tissue
+        groups = loaded.naming()
+        renamed = renamed.regrouped(
+            _changed(groups.names, name or []), _changed(groups.colours, colour or [])
+        )
     renamed.card = renamed.card.model_copy(update={"name": output.name})
     renamed.save(output)
     kept = zip(renamed.names, renamed.colours, strict=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from napari_pathogan.cli.options import Views  # noqa: TC001  (typer reads the annotations)
+from napari_pathogan.cli.options import Tissue, Views  # noqa: TC001  (typer reads the annotations)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ class Request(NamedTuple):
 
     segmenter: Segmenter
     classifier: ClassModel | None
+    tissue: str
     mpp: float | None
     region: Region | None
 
@@ -38,6 +39,7 @@ def segment(  # noqa: PLR0917
     classes: Annotated[
         str, typer.Option(help="Name of a class model, or its folder; or none.")
     ] = "none",
+    tissue: Tissue = "",
     instanseg: Annotated[
         Path | None,
         typer.Option(help="InstanSeg's TorchScript file, instead of --model. It is code: it runs."),
@@ -72,7 +74,7 @@ def segment(  # noqa: PLR0917
     }
     asked = region_of(region)
     segmenter = _segmenter(model, instanseg, device, threshold, views)
-    ask = Request(segmenter, _classifier(classes, device), mpp, asked)
+    ask = Request(segmenter, _classifier(classes, device), tissue, mpp, asked)
 
     def work(path: Path, files: dict[str, Path]) -> Iterator[Event]:
         return _segmented(path, files, ask)
@@ -109,7 +111,10 @@ def _segmented(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Eve
 
     with Slide.open(path, mpp=ask.mpp) as slide:
         last: Event | None = None
-        for last in task.segment(slide, ask.segmenter, ask.region, classifier=ask.classifier):
+        looking = task.segment(
+            slide, ask.segmenter, ask.region, classifier=ask.classifier, tissue=ask.tissue
+        )
+        for last in looking:
             if not isinstance(last, Finished):
                 yield last
     assert isinstance(last, Finished)
@@ -121,7 +126,7 @@ def _segmented(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Eve
         "seconds": last.summary["seconds"],
         "device": str(ask.segmenter.device),
         "files": [str(target) for target in files.values()],
-        "text": f"{found}. {SCOPE}",
+        "text": " ".join(filter(None, (f"{found}.", found.class_note, SCOPE))),
     }
     yield Finished(found, found.summary() | extra)
 

@@ -33,6 +33,13 @@ Name = Annotated[str, typer.Option(help="Name of the model; the run's by default
 Source = Annotated[str, typer.Option(help="What the images are, for the model card.")]
 Terms = Annotated[str, typer.Option(help="Their terms of use, for the model card.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
+Tissue = Annotated[
+    str,
+    typer.Option(
+        help="The organ, such as colon: classes have names where they were checked on it; else "
+        "they are groups."
+    ),
+]
 Views = Annotated[
     int | None,
     typer.Option(help="Flips and turns each image is seen in; the model's own.", min=1, max=8),

@@ -36,6 +36,42 @@ class Metric(BaseModel):
     low: float | None = None
     high: float | None = None
 
+    @property
+    def percent(self) -> str:
+        """``71 % (65 to 76 %)``."""
+        if self.value is None:
+            return "not measured"
+        text = f"{100 * self.value:.0f} %"
+        if self.low is not None and self.high is not None:
+            text += f" ({100 * self.low:.0f} to {100 * self.high:.0f} %)"
+        return text
+
+
+class Validation(BaseModel):
+    """Where a model was checked against labels: organ, stain and scale, and how well it did.
+
+    ``mpp`` is the finest and the coarsest um per pixel that the figure holds for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    organ: str
+    stain: str = "H&E"
+    mpp: tuple[float, float]
+    n_images: int = 0
+    accuracy: Metric = Metric(value=None)
+
+    def covers(self, organ: str, mpp: tuple[float, float] | None) -> bool:
+        """Whether a slide is of this organ, as the user says, and at this scale (y, x)."""
+        finest, coarsest = self.mpp
+        same = organ.strip().casefold() == self.organ.casefold()
+        return same and mpp is not None and all(finest <= m <= coarsest for m in mpp)
+
+    @property
+    def where(self) -> str:
+        """``colon at 0.44 to 0.66 µm/px``."""
+        return f"{self.organ} at {self.mpp[0]:g} to {self.mpp[1]:g} µm/px"
+
 
 class TrainingData(BaseModel):
     """What a model was trained on, and on what terms it may be used."""
@@ -66,8 +102,9 @@ class ModelCard(BaseModel):
     ``architecture`` names a builder of the task's ``network.py`` and ``arguments`` are its
     arguments; ``settings`` holds what prediction needs besides the weights (calibration,
     operating point, normalisation), as plain JSON. ``metrics`` were measured by patient folds,
-    with the command ``measured_by``. ``blind_to`` names what it should find and was measured to
-    miss, ``not_for`` what it was never meant for.
+    with the command ``measured_by``. ``validated_on`` says on which tissue what a model says was
+    checked; elsewhere it claims less (:mod:`~napari_pathogan.nuclei.classes.naming`). ``blind_to``
+    names what it should find and was measured to miss, ``not_for`` what it was never meant for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +122,7 @@ class ModelCard(BaseModel):
     recipe: dict[str, Any] = {}
     metrics: dict[str, Metric] = {}
     measured_by: str = ""
+    validated_on: tuple[Validation, ...] = ()
     operating_point: float | None = None
     settings: dict[str, Any] = {}
     intended_use: str = "Research use only."

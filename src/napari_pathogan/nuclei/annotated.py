@@ -144,6 +144,8 @@ def read(path: Path, slide: Slide) -> Segmentation:
         model_line=str(about.get("model_line", "")),
         model_sha256=str(about.get("model_sha256", "")),
         class_model=str(about.get("class_model", "")),
+        class_note=str(about.get("class_note", "")),
+        tissue=str(about.get("tissue", "")),
         region=region,
         polygons=None if plain or not outlines else tuple(outlines),
         notes=tuple(about.get("notes", ())),

@@ -16,8 +16,7 @@ from napari_pathogan.nuclei.features import BOX, MEASURES, measure
 from napari_pathogan.slides.geometry import Overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from napari_pathogan.nuclei.classes.naming import Naming
     from napari_pathogan.nuclei.segmentation import Segmentation
     from napari_pathogan.slides.slide import Slide
 
@@ -132,10 +131,10 @@ class Editor:
         self.segmentation = step.before
         return True
 
-    def rename(self, names: Sequence[str], colours: Sequence[str]) -> None:
+    def rename(self, naming: Naming, tissue: str) -> None:
         """Give the classes other names and colours; this is no step, and goes for earlier ones too."""
-        self.segmentation = renamed(self.segmentation, names, colours)
-        self._steps = [replace(s, before=renamed(s.before, names, colours)) for s in self._steps]
+        self.segmentation = renamed(self.segmentation, naming, tissue)
+        self._steps = [replace(s, before=renamed(s.before, naming, tissue)) for s in self._steps]
 
     def _write(self, window: Window, pixels: np.ndarray) -> None:
         self.segmentation.labels[window] = pixels
@@ -150,17 +149,20 @@ def editable(segmentation: Segmentation) -> Segmentation:
     return replace(segmentation, overlay=own)
 
 
-def renamed(
-    segmentation: Segmentation, names: Sequence[str], colours: Sequence[str]
-) -> Segmentation:
-    """The same with other names and colours of the classes, in their order."""
-    old = segmentation.class_names
+def renamed(segmentation: Segmentation, naming: Naming, tissue: str) -> Segmentation:
+    """The same with other names and colours of the classes, in their order, for a tissue."""
+    old, names = segmentation.class_names, naming.names
     table = segmentation.table.rename(
         columns={f"p_{a}": f"p_{b}" for a, b in zip(old, names, strict=True)}
     )
     table["class"] = table["class"].cat.rename_categories(list(names))
     return replace(
-        segmentation, table=table, class_names=tuple(names), class_colours=tuple(colours)
+        segmentation,
+        table=table,
+        class_names=names,
+        class_colours=naming.colours,
+        class_note=naming.note,
+        tissue=tissue,
     )
 
 

@@ -20,6 +20,7 @@ from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import SlideReadError
 from napari_pathogan.nuclei import features
 from napari_pathogan.nuclei.classes.crops import cut_from_slide, stain_around
+from napari_pathogan.nuclei.classes.naming import Naming
 from napari_pathogan.nuclei.foreign import foreign
 from napari_pathogan.nuclei.grid import ALIGN, CELL, Box
 from napari_pathogan.nuclei.harvest import Found, Harvest
@@ -44,6 +45,7 @@ __all__ = ["Segmenter", "UNetSegmenter", "label_grid", "segment"]
 GPU_READERS = 4  # threads that read for a GPU
 SLACK_PX = 2  # a nucleus this near to a core's edge is claimed from both sides, and kept once
 SAMPLE, SAMPLE_PX = 64, 128  # places whose pixels stand for the slide's colours
+_ONE_CLASS = Naming((NUCLEUS,), (NUCLEUS_COLOUR,), "")
 COARSER = 1.25  # a slide this much coarser than the model's scale is warned of
 
 
@@ -54,6 +56,7 @@ def segment(
     *,
     polygons: Sequence[np.ndarray] | None = None,
     classifier: ClassModel | None = None,
+    tissue: str = "",
     near: tuple[float, float] | None = None,
 ) -> Generator[Event, None, None]:
     """Find the nuclei in a slide's tissue; closing the generator cancels within 0.2 s.
@@ -69,6 +72,9 @@ def segment(
         (y, x), all in level-0 pixels. They are the same as those of the whole slide.
     classifier
         Says the class of each nucleus.
+    tissue
+        The organ, as the user says: classes that were checked on it have their names, others are
+        called group A, B, ... (:mod:`~napari_pathogan.nuclei.classes.naming`).
     near
         Level-0 point that is looked at first; the middle of the region by default.
 
@@ -95,9 +101,9 @@ def segment(
     notes = _scale_note(slide, segmenter)
     yield from (Warn(note) for note in notes)
     look = yield from waiting_for(
-        lambda: _Look.at(slide, segmenter, plan, classifier), "reading the slide's colours"
+        lambda: _Look.at(slide, segmenter, plan, classifier, tissue), "reading the slide's colours"
     )
-    harvest = Harvest(grid, look.mpp, look.class_names)
+    harvest = Harvest(grid, look.mpp, look.naming.names)
     try:
         yield from _fill(look, harvest, near or plan.middle)
         damage = what_was_lost(slide)
@@ -123,8 +129,10 @@ def _segmentation(
         boxes=harvest.boxes(),
         mpp=look.mpp,
         area_mm2=harvest.area_mm2,
-        class_names=look.class_names,
-        class_colours=classifier.colours if classifier else (NUCLEUS_COLOUR,),
+        class_names=look.naming.names,
+        class_colours=look.naming.colours,
+        class_note=look.naming.note,
+        tissue=look.tissue,
         mpp_source=slide.mpp_source,
         model=segmenter.name,
         model_line=segmenter.line,
@@ -147,21 +155,25 @@ class _Look:
     plan: Plan
     classifier: ClassModel | None
     stain: SlideColours | None
+    tissue: str
+    naming: Naming
 
     @classmethod
     def at(
-        cls, slide: Slide, segmenter: Segmenter, plan: Plan, classifier: ClassModel | None
+        cls,
+        slide: Slide,
+        segmenter: Segmenter,
+        plan: Plan,
+        classifier: ClassModel | None,
+        tissue: str,
     ) -> _Look:
         """Learn the slide's colours from places all over its tissue, as far as they are needed."""
         assert slide.mpp is not None
         places = plan.places(SAMPLE)
         tuned = segmenter.tuned(lambda: cut_from_slide(slide, places, segmenter.mpp, SAMPLE_PX))
         stain = stain_around(slide, places, classifier.mpp) if classifier else None
-        return cls(slide, slide.mpp, tuned, plan, classifier, stain)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.classifier.names if self.classifier else (NUCLEUS,)
+        naming = classifier.naming(tissue, slide.mpp) if classifier else _ONE_CLASS
+        return cls(slide, slide.mpp, tuned, plan, classifier, stain, tissue, naming)
 
     def __call__(self, core: Box) -> Found:
         """Find the nuclei of a core."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.nuclei import outlines
+from napari_pathogan.nuclei.classes.naming import UNLABELLED
 from napari_pathogan.slides.geometry import Overlay, Region
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class Segmentation:
         Name of the model, one line for reports, and the hash of its weights.
     class_model
         Name of the class model; empty without one.
+    class_note
+        What has to be said beside the names of a model's classes: that they were found without
+        labels, and where they were checked.
+    tissue
+        The organ, as the user says; empty where nobody has said.
     region, polygons
         What was asked for: a rectangle, and polygons (N, 2) in level-0 centre coordinates inside
         it; None for the whole slide.
@@ -126,6 +132,8 @@ class Segmentation:
     model_line: str = ""
     model_sha256: str = ""
     class_model: str = ""
+    class_note: str = ""
+    tissue: str = ""
     region: Region | None = None
     polygons: tuple[np.ndarray, ...] | None = None
     notes: tuple[str, ...] = field(default=())
@@ -285,6 +293,8 @@ class Segmentation:
             "model": self.model,
             "model_sha256": self.model_sha256,
             "class_model": self.class_model,
+            "class_note": self.class_note,
+            "tissue": self.tissue,
             "notes": list(self.notes),
         }
 
@@ -295,7 +305,8 @@ class Segmentation:
         found = f"{len(self):,} nuclei, {self.density:,.0f} per mm\N{SUPERSCRIPT TWO} of tissue"
         if len(self.class_names) == 1:
             return found
-        return f"{found} ({', '.join(f'{n:,} {name}' for name, n in self.counts().items())})"
+        kinds = ", ".join(f"{n:,} {name}" for name, n in self.counts().items())
+        return f"{found} ({kinds}; {UNLABELLED})" if self.class_model else f"{found} ({kinds})"
 
     def _codes(self) -> np.ndarray:
         codes: np.ndarray = self.table["class"].cat.codes.to_numpy()

@@ -59,6 +59,10 @@ def card_html(card: ModelCard, folder: Path) -> str:
             parts.append(f"<p>Measured by <code>{escape(card.measured_by)}</code></p>")
     elif card.training_data:
         parts.append("<p>How well it does on patients it had not seen was not measured.</p>")
+    for checked in card.validated_on:
+        place = f"{checked.where}, {checked.stain}, {checked.n_images} images"
+        share = f": {checked.accuracy.percent} right" if checked.accuracy.value is not None else ""
+        parts.append(f"<h3>Checked on</h3><p>{escape(place)}{share}.</p>")
     for data in card.training_data:
         count = f"{len(data.patients)} patient{'s' * (len(data.patients) != 1)}, {data.n_images:,} images"
         parts.append(f"<h3>Learnt from</h3><p>{escape(data.name)}: {count}</p>")

@@ -13,7 +13,7 @@ from napari.layers import Image, Shapes
 from napari.utils.notifications import show_info
 
 from napari_pathogan.errors import PathoganError, SlideFormatError
-from napari_pathogan.slides import scales
+from napari_pathogan.slides import scales, tissues
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 
@@ -154,6 +154,23 @@ def set_scale(layer: Image, mpp: float) -> Slide:
         scales.remember(slide.path, (mpp, mpp))
     _show_scale(layer, slide)
     return slide
+
+
+def tissue_of(layer: Image) -> str:
+    """The organ that the user said a slide's layer is of; "" where nobody has."""
+    said = layer.metadata.get("tissue")
+    if said is None:
+        path = slide_of(layer).path
+        said = tissues.recall(path) if path is not None else tissues.NOT_SAID
+    return str(said)
+
+
+def set_tissue(layer: Image, tissue: str) -> None:
+    """Say which organ a slide is of: remembered for its file."""
+    layer.metadata = {**layer.metadata, "tissue": tissue}
+    path = slide_of(layer).path
+    if path is not None:
+        tissues.remember(path, tissue)
 
 
 def place(overlay: Overlay, layer: Image) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from napari_pathogan.plugin.nuclei_training import training
 from napari_pathogan.plugin.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Finished
+    from napari_pathogan.nuclei.classes.naming import Naming
     from napari_pathogan.nuclei.editing import Editor
     from napari_pathogan.nuclei.segmentation import Segmentation
     from napari_pathogan.plugin.nuclei_layers import NucleiLayers
@@ -85,10 +85,10 @@ class Corrections:
         if self.editor is not None and self.editor.undo():
             self._pixels_changed()
 
-    def rename(self, layers: NucleiLayers, names: Sequence[str], colours: Sequence[str]) -> None:
+    def rename(self, layers: NucleiLayers, naming: Naming, tissue: str) -> None:
         """Show the classes under other names and colours."""
         editor = self.editors[layers]
-        editor.rename(names, colours)
+        editor.rename(naming, tissue)
         layers.recolour(editor.segmentation)
 
     def keep(self) -> None:

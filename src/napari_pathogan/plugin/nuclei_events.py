@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_pathogan.nuclei.classes.model import ClassModel
+    from napari_pathogan.nuclei.classes.naming import Naming
     from napari_pathogan.slides.geometry import Overlay, Region
     from napari_pathogan.slides.slide import Slide
 
@@ -34,13 +35,15 @@ def nuclei_events(
     class_model: Path | None,
     *,
     views: int | None = None,
+    tissue: str = "",
     region: Region | None,
     polygons: list[np.ndarray] | None,
     near: tuple[float, float],
 ) -> Iterator[Event]:
     """Load the models and find the nuclei; :class:`NucleiLaid` comes before the first tile.
 
-    ``views`` are those of :class:`~napari_pathogan.nuclei.model.NucleiModel`, by default its own.
+    ``views`` are those of :class:`~napari_pathogan.nuclei.model.NucleiModel`, by default its own;
+    ``tissue`` is the organ, as the user says.
     """
     yield Progress(0, 0, "loading the models")
     ready_for_torch()
@@ -58,9 +61,16 @@ def nuclei_events(
     segmenter = UNetSegmenter(network)
     grid = label_grid(slide, segmenter, region, polygons=polygons)
     empty = np.broadcast_to(np.int32(0), grid.shape)
-    yield NucleiLaid(grid.overlay(empty), classifier.colours if classifier else (NUCLEUS_COLOUR,))
+    colours = classifier.naming(tissue, slide.mpp).colours if classifier else (NUCLEUS_COLOUR,)
+    yield NucleiLaid(grid.overlay(empty), colours)
     yield from segment(
-        slide, segmenter, region, polygons=polygons, classifier=classifier, near=near
+        slide,
+        segmenter,
+        region,
+        polygons=polygons,
+        classifier=classifier,
+        tissue=tissue,
+        near=near,
     )
 
 
@@ -75,22 +85,29 @@ def load_classes(folder: Path) -> ClassModel:
     return model
 
 
-def draw_grid(folder: Path, rows: int = 6) -> Iterator[Event]:
-    """Let a class model draw its grid of nuclei; finishes with (picture, names, title)."""
+def draw_grid(folder: Path, naming: Naming, rows: int = 6) -> Iterator[Event]:
+    """Let a class model draw its grid of nuclei; finishes with (picture, naming, title)."""
     yield Progress(0, 0, "drawing nuclei")
     ready_for_torch()
     model = load_classes(folder)
-    yield Finished((model.grid(rows), model.names, model.card.title))
+    yield Finished((model.grid(rows, colours=naming.colours), naming, model.card.title))
 
 
 def keep_names(
-    folder: Path, names: tuple[str, ...], colours: tuple[str, ...], target: Path
+    folder: Path,
+    names: tuple[str, ...],
+    colours: tuple[str, ...],
+    target: Path,
+    *,
+    validated: bool,
 ) -> Iterator[Event]:
     """Save a class model under the user's names and colours; finishes with its folder and card.
 
-    The embedded model stays as it is; ``target`` is found before it from now on.
+    They replace those that were in view: the names of tissue that the classes were checked on
+    (``validated``), or those of the groups everywhere else. The embedded model stays as it is; ``target`` is found before it from now on.
     """
     yield Progress(0, 0, "keeping the names with the class model")
     ready_for_torch()
-    card = load_classes(folder).renamed(names, colours).save(target)
+    model = load_classes(folder)
+    card = (model.renamed if validated else model.regrouped)(names, colours).save(target)
     yield Finished((target, card))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from napari_pathogan.nuclei.classes.naming import Naming
     from napari_pathogan.nuclei.segmentation import Segmentation
     from napari_pathogan.slides.slide import Slide
 
@@ -169,14 +170,15 @@ class GridDialog(QDialog):
     SCALE = 2.2  # names of classes fit above their columns
 
     def __init__(
-        self, picture: np.ndarray, names: Sequence[str], title: str, parent: QWidget | None = None
+        self, picture: np.ndarray, naming: Naming, title: str, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Synthetic nuclei: {title}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         text = label(
             "<b>Synthetic:</b> the model has drawn these nuclei; none is a patient's. Each column "
-            "is a class, in its colour; nuclei in a row differ in their class alone."
+            "is a class, in its colour; nuclei in a row differ in their class alone. "
+            f"{naming.note}"
         )
         shown = QLabel()
         shown.setPixmap(pixmap(picture, round(self.SCALE * picture.shape[1])))
@@ -184,7 +186,7 @@ class GridDialog(QDialog):
         above.setFixedWidth(round(self.SCALE * picture.shape[1]))
         heads = QGridLayout(above)
         heads.setContentsMargins(0, 0, 0, 0)
-        for index, name in enumerate(names):
+        for index, name in enumerate(naming.names):
             heads.addWidget(QLabel(name), 0, index, Qt.AlignmentFlag.AlignHCenter)
             heads.setColumnStretch(index, 1)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)

@@ -12,7 +12,7 @@ from napari_pathogan.plugin.nuclei_plot import COUNTS, FEATURES, Plot
 from napari_pathogan.plugin.nuclei_table import ClassTable
 
 if TYPE_CHECKING:
-    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.nuclei.classes.naming import Naming
     from napari_pathogan.nuclei.segmentation import Segmentation
 
 
@@ -45,11 +45,11 @@ class Numbers(QWidget):
         self._segmentation = segmentation
         self._plot()
 
-    def show_model(self, card: ModelCard | None) -> None:
+    def show_model(self, naming: Naming | None) -> None:
         """Show the classes that a class model knows, while nothing has been found."""
-        names = card.classes if card else ("nucleus",)
-        colours = card.settings["colours"] if card else (FOUND_COLOUR,)
-        self.table.show_classes(names, colours, editable=card is not None)
+        names = naming.names if naming else ("nucleus",)
+        colours = naming.colours if naming else (FOUND_COLOUR,)
+        self.table.show_classes(names, colours, editable=naming is not None)
         self.table.show_counts(None, None)
         self._segmentation = None
         self._plot()

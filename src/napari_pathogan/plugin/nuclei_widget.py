@@ -17,7 +17,7 @@ from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.dock import Dock
-from napari_pathogan.plugin.form import beside, combo
+from napari_pathogan.plugin.form import beside, combo, label
 from napari_pathogan.plugin.nuclei_corrections import Corrections
 from napari_pathogan.plugin.nuclei_details import Details
 from napari_pathogan.plugin.nuclei_events import NucleiLaid, draw_grid, keep_names, nuclei_events
@@ -28,6 +28,7 @@ from napari_pathogan.plugin.nuclei_numbers import Numbers
 from napari_pathogan.plugin.nuclei_picking import Picker
 from napari_pathogan.plugin.settings import settings
 from napari_pathogan.plugin.subject import VIEW
+from napari_pathogan.slides import tissues
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Event, Finished, Tile
     from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.nuclei.classes.naming import Naming
     from napari_pathogan.nuclei.segmentation import Segmentation
 
 CLASSES_TASK = "nuclei-classes"
 NONE = "None"
+OLD_NOTE = "Classes found without labels; their names were kept by an older version."
 CLOSE_UM = 60.0  # of the slide is in view around a nucleus that the dock goes to
 
 
@@ -70,6 +73,8 @@ class NucleiDock(Dock):
         self.fast = QCheckBox("Fast (one view)")
         self.form.add_line(self.fast)
         self.form.add_run()
+        self.class_note = label("")  # says with the classes, always, what they are not
+        self.form.add_line(self.class_note)
         self.pages = QTabWidget()
         self.pages.setDocumentMode(True)
         self.pages.tabBar().setDrawBase(False)  # type: ignore[union-attr]
@@ -113,6 +118,15 @@ class NucleiDock(Dock):
         self.classes_info.setToolTip("What this class model was trained on, and its limits")
         self.classes_info.clicked.connect(self.show_classes_card)
         self.form.add_row_before_region("Classes", beside(self.classes, self.classes_info))
+        self.tissue = combo(
+            "The organ, which no file says. Classes of nuclei have names only on tissue on which "
+            "they were checked, at its scale; elsewhere they are groups. Remembered for this file."
+        )
+        self.tissue.addItem("Not said", tissues.NOT_SAID)
+        for tissue in tissues.TISSUES:
+            self.tissue.addItem(tissue.capitalize(), tissue)
+        self.tissue.activated.connect(self._tissue_said)
+        self.form.add_row_before_region("Tissue", self.tissue)
 
     # running
 
@@ -136,6 +150,7 @@ class NucleiDock(Dock):
             self.model_folder,
             folder,
             views=1 if self.fast.isChecked() else None,
+            tissue=between.tissue_of(layer),
             region=region,
             polygons=polygons,
             near=near,
@@ -171,7 +186,7 @@ class NucleiDock(Dock):
 
     def busy(self, *, running: bool) -> None:
         """Let pages and choices rest while something runs."""
-        for widget in (self.pages, self.classes, self.fast):
+        for widget in (self.pages, self.classes, self.tissue, self.fast):
             widget.setEnabled(not running)
         self.export.setEnabled(not running and self.segmentation is not None)
         self.corrections.enable()
@@ -183,6 +198,8 @@ class NucleiDock(Dock):
         self.nucleus = None
         if not self._class_model_chosen:
             self._suggest_class_model()
+        tissue = between.tissue_of(self.layer) if self.layer is not None else tissues.NOT_SAID
+        self.tissue.setCurrentIndex(max(0, self.tissue.findData(tissue)))
         self._show_result()
         if self.layer is not None and self.layer not in self.shown_on:
             self.corrections.look_for_kept(self.layer)
@@ -265,17 +282,23 @@ class NucleiDock(Dock):
 
     def rename(self, names: tuple[str, ...], colours: tuple[str, ...]) -> None:
         """Give the classes other names or colours, and keep them with the class model."""
-        name = self.classes.currentText()
+        shown = self.segmentation
+        name = shown.class_model if shown is not None else self.classes.currentText()
         if name not in self.class_models:
             return
         target = settings().own_models / name
-        events = keep_names(self.class_models[name][0], names, colours, target)
+        naming = self._naming(self.layer, name)
+        events = keep_names(
+            self.class_models[name][0], names, colours, target, validated=naming.validated
+        )
         self.aside(events, partial(self._renamed, name), self._show_result)
 
     def show_grid(self) -> None:
         """Open the picture of nuclei that the class model draws."""
-        if (chosen := self.class_models.get(self.classes.currentText())) is not None:
-            self.aside(draw_grid(chosen[0]), self._grid_drawn)
+        name = self.classes.currentText()
+        if name in self.class_models:
+            naming = self._naming(self.layer, name)
+            self.aside(draw_grid(self.class_models[name][0], naming), self._grid_drawn)
 
     def show_classes_card(self) -> None:
         """Open the card of the class model."""
@@ -305,14 +328,52 @@ class NucleiDock(Dock):
         self.export.setEnabled(shown is not None and self.run is None)
         self.corrections.enable()
         if shown is None:
-            _, card = self.class_models.get(self.classes.currentText(), (None, None))
-            self.numbers.show_model(card)
+            name = self.classes.currentText()
+            naming = self._naming(self.layer, name) if name in self.class_models else None
+            self.numbers.show_model(naming)
+            self._show_note(naming.note if naming else "")
             self.form.result.setText("")
             return
         self.numbers.show_nuclei(shown, editable=shown.class_model in self.class_models)
+        self._show_note(shown.class_note or (OLD_NOTE if shown.class_model else ""))
         what = "nucleus" if len(shown) == 1 else "nuclei"
         density = "" if math.isnan(shown.density) else f", {shown.density:,.0f} per mm²"
         self.form.result.setText(f"<b>{len(shown):,} {what}{density}</b>")
+
+    def _show_note(self, note: str) -> None:
+        self.class_note.setText(note)
+        self.class_note.setVisible(bool(note))
+
+    def _naming(self, layer: Image | None, name: str) -> Naming:
+        """What the classes of a class model are called on a slide."""
+        from napari_pathogan.nuclei.classes.naming import naming  # noqa: PLC0415
+
+        card = self.class_models[name][1]
+        if layer is None:
+            return naming(card)
+        return naming(card, between.tissue_of(layer), between.slide_of(layer).mpp)
+
+    def _tissue_said(self) -> None:
+        """Remember the organ, and call the classes of nuclei that are shown as it allows."""
+        if self.layer is None:
+            return
+        try:
+            between.set_tissue(self.layer, self.tissue.currentData())
+        except PathoganError as error:
+            show_error(str(error))
+        if self.segmentation is not None:
+            self._name_again(self.layer)
+        self._show_result()
+
+    def _name_again(self, layer: Image) -> None:
+        """Call the classes of a slide's nuclei as their model's card says by now.
+
+        Nuclei that an older version kept, which says nothing of their names, stay as they are.
+        """
+        shown = self.shown_on[layer].segmentation
+        if shown is not None and shown.class_note and shown.class_model in self.class_models:
+            naming = self._naming(layer, shown.class_model)
+            self.corrections.rename(self.shown_on[layer], naming, between.tissue_of(layer))
 
     def _hide(self, hidden: frozenset[str]) -> None:
         if self.shown is not None and self.segmentation is not None:
@@ -326,15 +387,14 @@ class NucleiDock(Dock):
     def _renamed(self, name: str, event: Finished) -> None:
         folder, card = event.result
         self.class_models[name] = (folder, card)
-        for layers in self.shown_on.values():
-            if layers.segmentation is not None and layers.segmentation.class_model == name:
-                self.corrections.rename(layers, card.classes, card.settings["colours"])
+        for layer in self.shown_on:
+            self._name_again(layer)
         self._show_result()
         self.form.status.setText(f"Names kept with {name}")
 
     def _grid_drawn(self, event: Finished) -> None:
-        picture, names, title = event.result
-        GridDialog(picture, names, title, self).show()
+        picture, naming, title = event.result
+        GridDialog(picture, naming, title, self).show()
 
     def _suggest_class_model(self) -> None:
         """Choose the class model whose scale is the slide's, as far as anyone can tell."""

@@ -21,7 +21,8 @@ MODELS = {"nuclei-classes-crc": 0.55, "nuclei-classes-tnbc": 0.25}
 def test_the_card_says_what_a_user_must_know(name, mpp):
     card = read_card(zoo() / name)
     assert card.mpp == mpp
-    assert sorted(card.classes) == sorted(NAMES)
+    named = sorted(NAMES) if card.validated_on else ["group A", "group B", "group C"]
+    assert sorted(card.classes) == named
     assert "2016" in card.training_data[0].citation or "2018" in card.training_data[0].citation
     assert card.training_data[0].terms
     assert card.not_for

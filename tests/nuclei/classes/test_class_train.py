@@ -212,6 +212,6 @@ def test_nuclei_without_labels_are_numbered(tmp_path, nuclei):
     plain = type(nuclei)(**{**vars(nuclei), "classes": np.full(len(nuclei), "")})
     config = replace(QUICK, epochs=0)
     list(learn(plain, config, start(tmp_path, config), device="cpu"))
-    assert ClassModel.load(tmp_path, device="cpu").names == ("class 1", "class 2", "class 3")
+    assert ClassModel.load(tmp_path, device="cpu").names == ("group A", "group B", "group C")
     with pytest.raises(DataFolderError, match="no nucleus of the classes"):
         list(learn(plain, config, start(tmp_path / "b", config), seeds=1))

@@ -18,7 +18,7 @@ from scipy.special import log_softmax
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData, Validation
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.training import one_part
@@ -35,6 +35,7 @@ from napari_pathogan.nuclei.classes.evaluate import (
     values,
 )
 from napari_pathogan.nuclei.classes.matching import contingency, hungarian
+from napari_pathogan.nuclei.classes.naming import group_colours, group_names
 from napari_pathogan.nuclei.classes.train import Trained, need_nuclei, train
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_pathogan.nuclei.classes.recipe import TrainConfig
 
 FOLDS = 5
+SCALE_SLACK = 1.2  # a slide this much finer or coarser is as good as at the model's scale
 _HOTTEST = 20.0
 
 
@@ -67,6 +69,7 @@ def learn(
     device: str = "auto",
     name: str = "",
     data: TrainingData | None = None,
+    tissue: str = "",
 ) -> Iterator[Event]:
     """Train a class model on all nuclei, and save it in the run.
 
@@ -83,6 +86,8 @@ def learn(
         Of the model; the run's folder name by default.
     data
         What the images are and on what terms, for the card.
+    tissue
+        The organ that the images are of: with ``seeds``, the names hold for it, at this scale.
 
     Yields
     ------
@@ -110,12 +115,19 @@ def learn(
     if report:
         figures = {key: Metric(**value._asdict()) for key, value in report.metrics.items()}
         update |= {"metrics": figures, "measured_by": _how(config, seeds)}
+        if tissue:
+            update["validated_on"] = (_validation(tissue, nuclei, figures["accuracy"]),)
     done.card = done.card.model_copy(update=update)
     if names:
         done = named(done, nuclei, names)
     model.save(run.model, done)
     summary = {"model": str(run.model), "classes": list(done.names)}
     yield Finished(report, summary | ({"held_out": report.to_dict()} if report else {}))
+
+
+def _validation(tissue: str, nuclei: Nuclei, accuracy: Metric) -> Validation:
+    scale = round(nuclei.mpp / SCALE_SLACK, 2), round(nuclei.mpp * SCALE_SLACK, 2)
+    return Validation(organ=tissue, mpp=scale, n_images=len(nuclei.names), accuracy=accuracy)
 
 
 def check(nuclei: Nuclei, config: TrainConfig, seeds: int) -> None:
@@ -264,8 +276,9 @@ def named_like(
 def _called(trained: model.ClassModel, table: np.ndarray, names: Sequence[str]) -> model.ClassModel:
     """Name clusters by a table of (clusters, names) counts; names given twice are numbered."""
     called: list[str] = []
+    letters = group_names(len(table))
     for cluster, label in enumerate(hungarian(table)):
-        title = names[label] if label >= 0 else f"class {cluster + 1}"
+        title = names[label] if label >= 0 else letters[cluster]
         again = sum(one.split(" (")[0] == title for one in called)
         called.append(f"{title} ({again + 1})" if again else title)
     return trained.renamed(called)
@@ -274,7 +287,7 @@ def _called(trained: model.ClassModel, table: np.ndarray, names: Sequence[str]) 
 def assemble(
     trained: Trained, config: TrainConfig, mpp: float, device: str = "auto", temperature: float = 1
 ) -> model.ClassModel:
-    """A class model of what a training ended with; its classes are numbered from 1."""
+    """A class model of what a training ended with; its classes are group A, B, ..."""
     sizes = {"classes": config.classes, "width": config.width, "latent": config.latent}
     card = ModelCard(
         name="untitled",
@@ -287,11 +300,11 @@ def assemble(
         },
         mpp=mpp,
         patch_px=CROP_PX,
-        classes=tuple(f"class {i + 1}" for i in range(config.classes)),
+        classes=group_names(config.classes),
         input_range=(-1.0, 1.0),
         recipe=config.to_json(),
         settings={
-            "colours": [model.PALETTE[i % len(model.PALETTE)] for i in range(config.classes)],
+            "colours": list(group_colours(config.classes)),
             "reference": trained.reference.to_json(),
             "temperature": temperature,
             "normalise": config.normalise,

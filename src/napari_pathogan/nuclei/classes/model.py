@@ -16,6 +16,7 @@ from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.nuclei.classes.crops import CROP_PX
 from napari_pathogan.nuclei.classes.gallery import grid_picture
+from napari_pathogan.nuclei.classes.naming import GROUPS, Naming, naming
 from napari_pathogan.nuclei.classes.network import Critic, Generator
 from napari_pathogan.slides.slide_colours import SlideColours
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 TASK = "nuclei-classes"
 ARCHITECTURE = "infogan"
-PALETTE = ("#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500", "#b48cff", "#ffffff")
 _BATCH = {"cuda": 4096, "cpu": 256}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 _TURNS = 4
@@ -77,7 +77,12 @@ class ClassModel:
             generator = Generator(**card.arguments["generator"])
             critic.load_state_dict(_part(weights, "critic."))
             generator.load_state_dict(_part(weights, "generator."))
-            _check_names(card.classes, card.settings["colours"], generator.classes)
+            groups = naming(card)
+            for names, colours in (
+                (card.classes, card.settings["colours"]),
+                (groups.names, groups.colours),
+            ):
+                _check_names(names, colours, generator.classes)
             return cls(
                 card,
                 critic.eval().requires_grad_(requires_grad=False),
@@ -95,13 +100,17 @@ class ClassModel:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the classes are called, in the order of their numbers."""
+        """What the classes are called where they were checked, in the order of their numbers."""
         return self.card.classes
 
     @property
     def colours(self) -> tuple[str, ...]:
         """The classes' colours, ``#rrggbb``."""
         return tuple(self.card.settings["colours"])
+
+    def naming(self, tissue: str = "", mpp: tuple[float, float] | None = None) -> Naming:
+        """What the classes are called on a slide of a tissue and scale: see :mod:`.naming`."""
+        return naming(self.card, tissue, mpp)
 
     @property
     def normalises(self) -> bool:
@@ -192,8 +201,15 @@ class ClassModel:
             c = torch.full((n,), label)
         return self._draw(z, c)
 
-    def grid(self, rows: int = 8, seed: int = 0) -> np.ndarray:
+    def grid(
+        self, rows: int = 8, seed: int = 0, *, colours: Sequence[str] | None = None
+    ) -> np.ndarray:
         """Draw the paper's Figure 7: classes across, the same z along a row.
+
+        Parameters
+        ----------
+        colours
+            Of the classes, ``#rrggbb``; :attr:`colours` by default.
 
         Returns
         -------
@@ -202,7 +218,7 @@ class ClassModel:
         classes = len(self.names)
         z = torch.randn(rows, self.generator.latent, generator=torch.Generator().manual_seed(seed))
         drawn = self._draw(z.repeat_interleave(classes, 0), torch.arange(classes).repeat(rows))
-        return grid_picture(drawn.reshape(rows, classes, *drawn.shape[1:]), self.colours)
+        return grid_picture(drawn.reshape(rows, classes, *drawn.shape[1:]), colours or self.colours)
 
     @torch.inference_mode()
     def _draw(self, z: torch.Tensor, c: torch.Tensor) -> np.ndarray:
@@ -216,7 +232,7 @@ class ClassModel:
         return np.concatenate(parts)
 
     def renamed(self, names: Sequence[str], colours: Sequence[str] | None = None) -> ClassModel:
-        """The same model with the user's names, and colours, of its classes.
+        """The same model with other names, and colours, of its classes where they are checked.
 
         Raises
         ------
@@ -229,6 +245,20 @@ class ClassModel:
         settings = {**self.card.settings, "colours": list(colours)}
         card = self.card.model_copy(update={"classes": names, "settings": settings})
         return replace(self, card=card)
+
+    def regrouped(self, names: Sequence[str], colours: Sequence[str] | None = None) -> ClassModel:
+        """The same model with the user's names, and colours, of its groups where nobody checked.
+
+        Raises
+        ------
+        ClassNameError
+            As :meth:`renamed`.
+        """
+        names, colours = tuple(names), tuple(colours or self.naming().colours)
+        _check_names(names, colours, len(self.names))
+        own = {"names": list(names), "colours": list(colours)}
+        settings = {**self.card.settings, GROUPS: own}
+        return replace(self, card=self.card.model_copy(update={"settings": settings}))
 
     def save(self, folder: Path) -> ModelCard:
         """Write the model, with the names it has, to a folder of its own."""

@@ -27,7 +27,8 @@ from napari_pathogan.nuclei.classes.losses import (
     information_loss,
     noise_loss,
 )
-from napari_pathogan.nuclei.classes.model import PALETTE, as_bytes
+from napari_pathogan.nuclei.classes.model import as_bytes
+from napari_pathogan.nuclei.classes.naming import group_colours
 from napari_pathogan.nuclei.classes.network import Critic, Generator, settle
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class Trainer:
         z = self.fixed_z.repeat_interleave(classes, 0)
         drawn = as_bytes(self.network(0)(z, torch.arange(classes).repeat(_ROWS)))
         crops = drawn.reshape(_ROWS, classes, *drawn.shape[1:])
-        return grid_picture(crops, [PALETTE[i % len(PALETTE)] for i in range(classes)])
+        return grid_picture(crops, group_colours(classes))
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
