@@ -27,6 +27,7 @@ from napari_pathogan.files import write_text
 from napari_pathogan.idc.model import IdcModel
 from napari_pathogan.idc.network import Discriminator
 from napari_pathogan.idc.predict import heat_map_grid, predict
+from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.slide import Slide
 from slides import gigapixel, section
 
@@ -267,7 +268,7 @@ def main() -> None:
     if options.docs:
         before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
-        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", OURS)
 
 
 if __name__ == "__main__":

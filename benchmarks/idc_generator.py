@@ -30,6 +30,7 @@ from napari_pathogan.idc.generate import FOLDER, TASK, IdcGenerator, labels
 from napari_pathogan.idc.metrics import auc
 from napari_pathogan.idc.model import IdcModel
 from napari_pathogan.idc.network import SIZES, Discriminator
+from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
     from napari_pathogan.idc.data import PatchFolder
@@ -191,7 +192,7 @@ def main() -> None:
         folder = inside if inside.is_dir() else find_models(TASK)[options.model]
         metrics = {name: Metric(value=round(v, 4)) for name, v in rows["generated"].items()}
         card = generator.card.model_copy(update={"metrics": metrics, "measured_by": RUN})
-        write_text(folder / CARD, card.model_dump_json(indent=1))
+        write_text(folder / CARD, card.model_dump_json(indent=1), OURS)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.masses.data import read_mass_folder
 from napari_pathogan.masses.model import MassModel, Views
 
@@ -123,13 +124,13 @@ def main() -> None:
         "seconds": seconds,
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    write_text(RESULTS, json.dumps(found, indent=1))
+    write_text(RESULTS, json.dumps(found, indent=1), OURS)
     text = f"{heading(found)}\n\n{table(found)}"
     print(text)
     if options.docs:
         before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
-        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", OURS)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from skimage.measure import regionprops_table
 
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.nuclei import export, features, outlines
 from napari_pathogan.nuclei.instances import instances
 from napari_pathogan.nuclei.instanseg import InstanSegSegmenter
@@ -339,7 +340,7 @@ def main() -> None:
     if options.docs:
         before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
-        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", OURS)
 
 
 if __name__ == "__main__":

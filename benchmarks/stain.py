@@ -20,6 +20,7 @@ import numpy as np
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.cache import set_cache_mb
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -103,7 +104,7 @@ def main() -> None:
     for name, value in extra.items():
         print(f"| {name} | {value:.0f} |")
     print(f"| Macenko fitted once, against torchstain's fitted each time | {ratio:.1f} x |")
-    write_text(RESULTS, json.dumps({"mp_per_s": rates, **extra, "ratio": ratio}, indent=1))
+    write_text(RESULTS, json.dumps({"mp_per_s": rates, **extra, "ratio": ratio}, indent=1), OURS)
 
 
 def read(view: Slide) -> None:

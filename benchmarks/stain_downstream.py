@@ -37,6 +37,7 @@ from napari_pathogan.idc.augment import Augment as IdcAugment
 from napari_pathogan.idc.data import MPP as IDC_MPP
 from napari_pathogan.idc.data import PATCH_PX, PatchFolder, read_patches
 from napari_pathogan.idc.score import score as idc_score
+from napari_pathogan.kinds import OURS
 from napari_pathogan.nuclei import evaluate
 from napari_pathogan.nuclei import recipe as nuclei_recipe
 from napari_pathogan.nuclei import train as nuclei_train
@@ -156,7 +157,7 @@ def once(file: Path, measure: Callable[[], dict[Key, np.ndarray]]) -> dict[Key, 
     """Measure a patient, or read what was measured before."""
     if not file.exists():
         found = {"|".join(key): values for key, values in measure().items()}
-        with written(file) as beside, beside.open("wb") as stream:
+        with written(file, OURS) as beside, beside.open("wb") as stream:
             np.savez(stream, **found)
         print(f"measured {file.stem}", flush=True)
     with np.load(file) as kept:
@@ -339,13 +340,13 @@ def main() -> None:
         folder = read_folder(asked.nuclei)
         counts = nuclei(folder, foreign(*other, MPP), asked.work / "nuclei")
         found["nuclei"] = with_intervals(counts)
-    write_text(RESULTS, json.dumps(found, indent=1))
+    write_text(RESULTS, json.dumps(found, indent=1), OURS)
     figures = {"idc": ("AUC", "balanced accuracy"), "nuclei": ("Dice",)}
     text = "\n\n".join(table(found[task], figures[task]) for task in figures if task in found)
     print(text)
     if asked.docs:
         before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+        write_text(DOCS, f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", OURS)
 
 
 if __name__ == "__main__":

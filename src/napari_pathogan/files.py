@@ -1,21 +1,37 @@
-"""Writing files so that nothing is ever half written: beside the target, then renamed."""
+"""Writing files so that nothing is ever half written, and nothing of the user's is ever lost.
+
+An output is written beside its target, in a hidden room, and put in place at the end. It replaces
+nothing but an earlier output of its own kind (:mod:`napari_pathogan.kinds`). A kill at any moment
+leaves the old one or the new one, whole; what it leaves beside is taken away by the next output
+that is written to that folder.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from napari_pathogan.errors import OutputError
+from napari_pathogan.kinds import ROOM, is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_pathogan.kinds import Kind
+
+_LOCK = ".pathogan-lock"  # in a room: held as long as somebody writes there
+_REPLACED = ".pathogan-replaced"  # in a room: the old folder, while the new one is put in place
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -25,54 +41,79 @@ _REASONS = {
     errno.EEXIST: "part of the path is a file, not a folder",
     errno.ENOTDIR: "part of the path is a file, not a folder",
     errno.EISDIR: "a folder of that name is in the way",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 
 @contextmanager
-def written(target: Path) -> Iterator[Path]:
-    """Give a path beside ``target`` to write a file or folder to; rename it at the end.
+def written(target: Path, kind: Kind) -> Iterator[Path]:
+    """Give a path beside ``target`` to write a file or folder to; put it in place at the end.
 
     On any error (Ctrl-C too) what was written is removed and ``target`` stays as it was. A file
-    is flushed to disk before the rename. An existing file or folder at ``target`` is replaced.
+    is flushed to disk first. Where ``target`` is a link, what it leads to is written.
+
+    Parameters
+    ----------
+    kind
+        Of what is written: only an earlier output of this kind is replaced.
 
     Raises
     ------
     OutputError
-        If it can't be written; says why (permission, full disk, ...).
+        If it can't be written, or something else is at ``target``; says which.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        place = _place(target, kind)
+        missing = [folder for folder in place.parents if not folder.exists()]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(place.parent)
+        room, lock = _room(place.parent)
+    except OutputError:
+        raise
     except OSError as error:
         raise output_error(target, error) from error
-    beside = room / target.name
+    beside = room / place.name
     try:
         yield beside
         if beside.is_file():
             with beside.open("rb") as stream:
                 os.fsync(stream.fileno())
-        if target.is_dir() and not target.is_symlink():
-            old = room / ".replaced"
-            target.rename(old)
-            try:
-                beside.rename(target)
-            except OSError:
-                old.rename(target)
-                raise
-        else:
-            beside.replace(target)
+        _put(beside, _place(target, kind))
+        missing = []
     except OutputError:
         raise
     except OSError as error:
         raise output_error(target, error) from error
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        _clear(room, lock)
+        for folder in missing:  # made for an output that did not come
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a text file whole or not at all (UTF-8)."""
-    with written(target) as beside:
+def write_text(target: Path, text: str, kind: Kind) -> None:
+    """Write a text file whole or not at all (UTF-8); see :func:`written`."""
+    with written(target, kind) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def check(target: Path, kind: Kind) -> None:
+    """Make sure, before long work, that its result can be written; writes nothing.
+
+    Raises
+    ------
+    OutputError
+        As :func:`written`.
+    """
+    try:
+        place = _place(target, kind)
+        folder = next(x for x in place.parents if x.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OutputError:
+        raise
+    except OSError as error:
+        raise output_error(target, error) from error
 
 
 def output_error(target: Path, error: OSError) -> OutputError:
@@ -85,3 +126,104 @@ def sha256(path: Path) -> str:
     """Hash a file; hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _place(target: Path, kind: Kind) -> Path:
+    """Where a target really is, without links; OutputError if it may not be written."""
+    place = Path(os.path.realpath(target))
+    objection = ""
+    if place.is_symlink() or (place.exists() and not place.is_file() and not place.is_dir()):
+        objection = "is neither a file nor a folder; choose another name"
+    elif place.is_dir() and (os.path.ismount(place) or Path.cwd().is_relative_to(place)):
+        objection = "is a whole disk or the folder of this session; name something in it"
+    elif (zarr := next(filter(is_zarr, place.parents), None)) is not None:
+        objection = f"would lie in {zarr}, an OME-Zarr; choose a place outside of it"
+    objection = objection or kind.objection(place)
+    if objection:
+        raise OutputError(f"{target} {objection}")
+    return place
+
+
+def _put(beside: Path, place: Path) -> None:
+    """Put a file or folder in its place; a folder that is there changes places with it."""
+    if not place.is_dir():
+        beside.replace(place)
+    elif not _exchanged(beside, place):
+        old = beside.with_name(_REPLACED)
+        place.rename(old)
+        try:
+            beside.rename(place)
+        except BaseException:
+            old.rename(place)
+            raise
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Let two folders change places at one stroke; False where the system or disk can't."""
+    names = os.fsencode(first), os.fsencode(second)
+    here, swap = -100, 2  # AT_FDCWD; RENAME_EXCHANGE, and RENAME_SWAP of macOS
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            failed = library.renamex_np(*names, swap)
+        else:
+            failed = library.renameat2(here, names[0], here, names[1], swap)
+    except (AttributeError, OSError, TypeError):  # an older system; Windows
+        return False
+    code = ctypes.get_errno()
+    if failed and code not in {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}:
+        raise OSError(code, os.strerror(code), str(second))
+    return not failed
+
+
+def _room(parent: Path) -> tuple[Path, FileLock]:
+    """Make a hidden folder to write in, and lock it: nobody else takes it away."""
+    while True:
+        room = Path(tempfile.mkdtemp(prefix=ROOM, dir=parent))
+        lock = FileLock(room / _LOCK, thread_local=False)
+        with contextlib.suppress(FileNotFoundError):  # another process tidied up just then
+            lock.acquire()
+            if (room / _LOCK).exists():
+                return room, lock
+            lock.release()
+
+
+def _tidy(parent: Path) -> None:
+    """Finish what killed processes have left in a folder, and take their rooms away."""
+    with os.scandir(parent) as entries:
+        rooms = [Path(entry) for entry in entries if entry.name.startswith(ROOM)]
+    for room in rooms:
+        with contextlib.suppress(OSError):
+            if not (room / _LOCK).exists():
+                room.rmdir()  # killed before it began, or at the very end
+                continue
+            lock = FileLock(room / _LOCK, timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue  # somebody writes there
+            _recover(room)
+            _clear(room, lock)
+
+
+def _recover(room: Path) -> None:
+    """Put a new folder in its place whose process was killed when the old one was out of it."""
+    if (room / _REPLACED).is_dir():
+        for new in room.iterdir():
+            place = room.parent / new.name
+            if new.name not in {_LOCK, _REPLACED} and not os.path.lexists(place):
+                new.rename(place)
+
+
+def _clear(room: Path, lock: FileLock) -> None:
+    """Take a room away, its lock last: until then it says that it may be taken away."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(room):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _LOCK:
+                Path(entry).unlink()
+    lock.release()
+    with contextlib.suppress(OSError):
+        (room / _LOCK).unlink(missing_ok=True)
+        room.rmdir()

@@ -1,19 +1,44 @@
-"""Nothing is ever half written."""
+"""Nothing is ever half written, and nothing but an earlier output of the same kind is replaced."""
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from napari_pathogan import files
 from napari_pathogan.errors import OutputError
-from napari_pathogan.files import output_error, sha256, write_text, written
+from napari_pathogan.files import check, output_error, sha256, write_text, written
+from napari_pathogan.kinds import NEW, OURS, FileKind, FolderKind
+
+TEXT = FileKind("a text", ".txt", lambda path: path.read_text().startswith("ours"))
+FOLDER = FolderKind(
+    "a folder",
+    "",
+    lambda folder: {"mark", "new", "old"}.__contains__ if (folder / "mark").exists() else None,
+)
+
+
+def make(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_file_appears_whole(tmp_path):
     target = tmp_path / "deep" / "inside" / "file.txt"
-    with written(target) as beside:
+    with written(target, NEW) as beside:
         beside.write_text("new")
         assert not target.exists()
     assert target.read_text() == "new"
@@ -21,38 +46,138 @@ def test_a_file_appears_whole(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_leaves_the_old_file(tmp_path, error):
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     target = tmp_path / "file.txt"
-    target.write_text("old")
-    with pytest.raises(error), written(target) as beside:  # noqa: PT012
-        beside.write_text("half")
-        raise error
-    assert target.read_text() == "old"
+    target.write_text("ours, old")
+    for place in (target, tmp_path / "deep" / "inside" / "file.txt"):
+        with pytest.raises(error), written(place, TEXT) as beside:  # noqa: PT012
+            beside.write_text("half")
+            raise error
+    assert target.read_text() == "ours, old"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
-    target = tmp_path / "folder"
-    target.mkdir()
-    (target / "old").touch()
-    with written(target) as beside:
-        beside.mkdir()
-        (beside / "new").touch()
-    assert [p.name for p in target.iterdir()] == ["new"]
-    with pytest.raises(ValueError), written(target) as beside:  # noqa: PT012
-        beside.mkdir()
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_of_the_kind_is_replaced_whole(tmp_path, exchange, monkeypatch):
+    if not exchange:
+        monkeypatch.setattr(files, "_exchanged", lambda *_: False)
+    target = make(tmp_path / "folder", "mark", "old", ".DS_Store")
+    with written(target, FOLDER) as beside:
+        make(beside, "mark", "new")
+    assert names(target) == ["mark", "new"]
+    with pytest.raises(ValueError), written(target, FOLDER) as beside:  # noqa: PT012
+        make(beside, "mark")
         raise ValueError
-    assert [p.name for p in target.iterdir()] == ["new"]
+    assert names(target) == ["mark", "new"]
+    with pytest.raises(OutputError), written(target, FOLDER):
+        pass  # nothing was written
+    assert names(target) == ["mark", "new"]
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_folder_comes_back_if_the_new_one_is_missing(tmp_path):
-    target = tmp_path / "folder"
-    target.mkdir()
-    (target / "old").touch()
-    with pytest.raises(OutputError), written(target):
-        pass  # nothing was written
-    assert [p.name for p in target.iterdir()] == ["old"]
+REFUSED = {
+    "another folder": (FOLDER, lambda at: make(at, "slide.svs"), "did not write as a folder"),
+    "its own folder with a note": (FOLDER, lambda at: make(at, "mark", "note.txt"), "note.txt"),
+    "a note further down": (FOLDER, lambda at: make(at, "mark", "deep/note.txt"), "deep/note.txt"),
+    "a link in its folder": (
+        FOLDER,
+        lambda at: (make(at, "mark") / "new thing").symlink_to(at.parent),
+        "new thing",
+    ),
+    "a file for a folder": (FOLDER, lambda at: at.write_text("ours"), "is a file"),
+    "a folder for a file": (TEXT, lambda at: at.mkdir(), "is a folder; name a file in it"),
+    "another file": (TEXT, lambda at: at.write_text("theirs"), "is there already"),
+    "a binary file": (TEXT, lambda at: at.write_bytes(b"\xff\xfe\0II*"), "is there already"),
+    "anything for new": (NEW, lambda at: at.write_text("ours"), "is there already"),
+    "a folder for new": (NEW, lambda at: make(at, "mark"), "is there already"),
+    "a folder for ours": (OURS, lambda at: make(at, "mark"), "is a folder"),
+    "a pipe": (OURS, os.mkfifo, "neither a file nor a folder"),
+    "a link to itself": (OURS, lambda at: at.symlink_to(at), "neither a file nor a folder"),
+    "a link to another file": (
+        TEXT,
+        lambda at: at.symlink_to(Path(__file__)),
+        "is there already",
+    ),
+    "a place in a zarr": (
+        OURS,
+        lambda at: make(at.parent / "deep", "zarr.json") and at.symlink_to("deep/inside"),
+        "an OME-Zarr",
+    ),
+}
+
+
+def contents(folder: Path) -> dict[str, object]:
+    return {
+        str(path.relative_to(folder)): (
+            path.read_bytes() if path.is_file() else (path.lstat().st_ino, path.lstat().st_mode)
+        )
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_nothing_else_is_replaced(tmp_path, case):
+    kind, put, message = REFUSED[case]
+    target = tmp_path / "target"
+    put(target)
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match=message) as early:
+        check(target, kind)
+    with pytest.raises(OutputError) as late, written(target, kind):
+        pytest.fail("it began to write")
+    assert str(early.value) == str(late.value)
+    assert "\n" not in str(late.value)
+    assert contents(tmp_path) == before
+
+
+def test_what_comes_while_we_write_is_not_lost(tmp_path):
+    with pytest.raises(OutputError), written(tmp_path / "a", TEXT) as beside:  # noqa: PT012
+        (tmp_path / "a").write_text("theirs")
+        beside.write_text("ours")
+    folder = make(tmp_path / "b", "mark")
+    with pytest.raises(OutputError, match="note"), written(folder, FOLDER) as beside:  # noqa: PT012
+        make(beside, "mark")
+        (folder / "note").touch()
+    assert (tmp_path / "a").read_text() == "theirs"
+    assert names(folder) == ["mark", "note"]
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_empty_files_and_folders_are_replaced(tmp_path):
+    make(tmp_path / "folder")
+    (tmp_path / "file").touch()
+    with written(tmp_path / "folder", FOLDER) as beside:
+        make(beside, "mark")
+    write_text(tmp_path / "file", "ours", TEXT)
+    assert names(tmp_path / "folder") == ["mark"]
+    assert (tmp_path / "file").read_text() == "ours"
+
+
+def test_links_stay_and_lead_to_the_new_output(tmp_path):
+    folder = make(tmp_path / "1", "mark", "old")
+    for link, to in {"a": "1", "b": "file", "c": "not/yet"}.items():
+        (tmp_path / link).symlink_to(to)
+    with written(tmp_path / "a", FOLDER) as beside:
+        make(beside, "mark", "new")
+    write_text(tmp_path / "b", "ours", TEXT)
+    write_text(tmp_path / "c", "ours", TEXT)
+    assert names(folder) == ["mark", "new"]
+    assert (tmp_path / "file").read_text() == (tmp_path / "not" / "yet").read_text() == "ours"
+    assert all((tmp_path / link).is_symlink() for link in "abc")
+
+
+@pytest.mark.parametrize("target", [".", "..", "/", "../", "./."])
+def test_a_session_keeps_its_own_folder(tmp_path, monkeypatch, target):
+    monkeypatch.chdir(make(tmp_path / "here"))
+    for kind in (FOLDER, NEW, TEXT):
+        with pytest.raises(OutputError, match="whole disk or the folder of this session"):
+            check(Path(target), kind)
+    assert names(tmp_path) == ["here"]
+
+
+def test_a_check_leaves_nothing(tmp_path):
+    check(tmp_path / "deep" / "inside" / "file", TEXT)
+    assert names(tmp_path) == []
 
 
 def test_reasons_are_said_in_words(tmp_path, monkeypatch):
@@ -60,14 +185,148 @@ def test_reasons_are_said_in_words(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="part of the path is a file, not a folder"):
-        write_text(tmp_path / "file" / "x", "")
+    for write in (lambda path: check(path, OURS), lambda path: write_text(path, "", OURS)):
+        with pytest.raises(OutputError, match="part of the path is a file, not a folder"):
+            write(tmp_path / "file" / "x")
+        with pytest.raises(OutputError, match="the name is too long"):
+            write(tmp_path / ("x" * 300))
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="the disk is full"):
-        write_text(tmp_path / "x", "text")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+        write_text(tmp_path / "x", "text", OURS)
+    assert names(tmp_path) == ["file"]
     assert "no permission" in str(output_error(tmp_path, PermissionError(errno.EACCES, "")))
     assert "odd" in str(output_error(tmp_path, OSError("odd")))
+
+
+KILLED = r'''
+import os, signal, sys
+from pathlib import Path
+from napari_pathogan import files
+from napari_pathogan.kinds import FileKind, FolderKind
+
+what, exchange, folder = sys.argv[1], sys.argv[2] == "True", Path(sys.argv[3])
+STEPS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "open", "os.scandir", "os.truncate"}
+both = {"mark", "old", "new"}.__contains__
+FOLDER = FolderKind("a folder", "", lambda at: both if (at / "mark").exists() else None)
+TEXT = FileKind("a text", "", lambda at: at.read_text() in {"old", "new"})
+exchanged = files._exchanged
+if not exchange:
+    files._exchanged = lambda *_: False
+
+
+def write(target, word):
+    with files.written(target, FOLDER if what == "folder" else TEXT) as beside:
+        if what == "folder":
+            beside.mkdir()
+            (beside / "mark").touch()
+            (beside / word).touch()
+        else:
+            beside.write_text(word)
+
+
+def read(target):
+    if what == "file":
+        return target.read_text()
+    names = sorted(os.listdir(target))
+    assert len(names) == 2 and names[0] == "mark", names
+    return names[1]
+
+
+def killed_at(number, target):
+    """Write in a process that is killed before its step of this number; whether it was."""
+    child = os.fork()
+    if not child:
+        left = number
+
+        def step(event, _):
+            nonlocal left
+            if event in STEPS:
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(step)
+        if exchange:  # not a step that is audited
+            def swap(first, second):
+                step("os.rename", ())
+                done = exchanged(first, second)
+                step("os.rename", ())
+                return done
+            files._exchanged = swap
+        write(target, "new")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, status
+    return os.WIFSIGNALED(status)
+
+
+number, seen, gone = 0, [], 0
+while True:
+    room = folder / str(number)
+    room.mkdir()
+    target = room / "target"
+    write(target, "old")
+    killed = killed_at(number, target)
+    if what == "folder" and not exchange and not target.exists():
+        gone += 1
+        files.write_text(room / "another", "", FileKind())  # any next output brings it back
+        (room / "another").unlink()
+    seen.append(read(target))
+    write(target, "new")
+    assert read(target) == "new"
+    assert os.listdir(room) == ["target"], (number, os.listdir(room))
+    if not killed:
+        break
+    number += 1
+print(number, sorted(set(seen)), gone, seen == sorted(seen, reverse=True))
+'''
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    ("what", "exchange"), [("file", True), ("folder", True), ("folder", False)]
+)
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_one(tmp_path, what, exchange):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, what, str(exchange), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    steps, *_ = done.stdout.split()
+    assert int(steps) > 10
+    # where folders can't change places there is one step at which neither is there
+    assert done.stdout.strip().endswith(f"['new', 'old'] {int(not exchange)} True")
+
+
+def test_nobody_takes_away_what_another_process_writes(tmp_path):
+    writing = f"""
+import sys
+from pathlib import Path
+from napari_pathogan.files import written
+from napari_pathogan.kinds import NEW
+with written(Path({str(tmp_path)!r}) / "slow", NEW) as beside:
+    beside.write_text("slowly")
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", writing], stdin=pipe, stdout=pipe) as other:
+        assert other.stdout.readline() == b"begun\n"
+        write_text(tmp_path / "quick", "", NEW)
+        assert len(names(tmp_path)) == 2
+        other.stdin.close()
+        assert other.wait(60) == 0
+    assert names(tmp_path) == ["quick", "slow"]
+    with subprocess.Popen(
+        [sys.executable, "-c", writing.replace("slow", "slow2", 1)], stdin=pipe, stdout=pipe
+    ) as other:
+        assert other.stdout.readline() == b"begun\n"
+        os.kill(other.pid, signal.SIGKILL)
+    assert len(names(tmp_path)) == 3
+    write_text(tmp_path / "quicker", "", NEW)
+    assert names(tmp_path) == ["quick", "quicker", "slow"]
 
 
 def test_sha256(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -29,6 +31,24 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="part of the path is a file"):
         RunFolder(tmp_path / "file" / "run").start({})
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("theirs", ["patients.csv", "config.json", "images/slide.svs"])
+def test_a_run_begins_in_no_folder_of_the_users(tmp_path, theirs, resume):
+    file = tmp_path / "data" / theirs
+    file.parent.mkdir(parents=True)
+    file.write_text("theirs")
+    with pytest.raises(OutputError, match="data is there already"):
+        RunFolder(tmp_path / "data").start({}, resume=resume)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]
+    assert file.read_text() == "theirs"
+
+
+def test_a_run_may_begin_in_an_empty_folder_and_in_that_of_the_session(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    RunFolder(Path()).start({})
+    assert RunFolder(tmp_path).config.is_file()
 
 
 def test_history_leaves_out_what_the_kill_cut_short(run):

@@ -15,6 +15,7 @@ from napari_pathogan.slides import writers
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.writers import write_ome_tiff, write_ome_zarr
+from napari_pathogan.slides.zarr_writer import write_slide
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_ome_zarr_round_trip(tmp_path, mpp):
     path = tmp_path / "case.ome.zarr"
     write_ome_zarr(path, overlays(), mpp, {"pathogan": {"model": "IDC", "threshold": 0.5}})
     root = zarr.open_group(path, mode="r")
-    assert root.attrs["pathogan"] == {"model": "IDC", "threshold": 0.5}
+    assert root.attrs["pathogan"] == {"kind": "overlays", "model": "IDC", "threshold": 0.5}
     ome = root.attrs["ome"]
     assert ome["version"] == "0.5"
     assert [m["name"] for m in ome["multiscales"]] == ["probability", "tissue", "picture"]
@@ -145,3 +146,28 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         write_ome_zarr(tmp_path / "file" / "a.ome.zarr", overlays(), None)
     with pytest.raises(OutputError):
         write_ome_tiff(tmp_path / "file" / "a.tif", np.zeros((64, 64, 3), np.uint8))
+
+
+def test_a_slide_replaces_its_own_kind_alone(tmp_path):
+    image = np.zeros((64, 64), np.uint8)
+    write_ome_tiff(tmp_path / "a.tif", image)
+    write_ome_tiff(tmp_path / "a.tif", image, 0.5)
+    with Slide.open(tmp_path / "a.tif") as slide:
+        assert slide.mpp == (0.5, 0.5)
+        list(write_slide(tmp_path / "a.ome.zarr", slide))
+        list(write_slide(tmp_path / "a.ome.zarr", slide))
+    tifffile.imwrite(tmp_path / "theirs.tif", image)
+    zarr.open_group(tmp_path / "theirs.ome.zarr", mode="w").create_array("0", data=image)
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r+")  # what another program adds
+    group.create_group("labels").create_array("cells", data=image)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with Slide.from_arrays([image], name="new") as slide:
+        for name in ("a.ome.zarr", "theirs.ome.zarr", "a.tif"):
+            with pytest.raises(OutputError, match=name):
+                list(write_slide(tmp_path / name, slide))
+        for name in ("a.ome.zarr", "theirs.ome.zarr", "theirs.tif"):
+            with pytest.raises(OutputError, match=name):
+                write_ome_tiff(tmp_path / name, image)
+        with pytest.raises(OutputError, match="did not write as overlays"):
+            write_ome_zarr(tmp_path / "a.ome.zarr", overlays())
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before

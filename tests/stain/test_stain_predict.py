@@ -176,7 +176,12 @@ def test_a_transferred_slide_is_written_and_opened_again(style, tmp_path):
         assert again.mpp == (0.5, 0.5)
         assert (np.asarray(again.levels[0]) == np.asarray(view.levels[0])).all()
     about = json.loads((tmp_path / "out.ome.zarr/zarr.json").read_text())["attributes"]
-    assert about["pathogan"] == {"synthetic": True, "stain_style": "mine", "stain_method": "lut"}
+    assert about["pathogan"] == {
+        "kind": "slide in other colours",
+        "synthetic": True,
+        "stain_style": "mine",
+        "stain_method": "lut",
+    }
 
 
 def test_a_writing_that_is_stopped_leaves_nothing(style, tmp_path):

@@ -36,9 +36,16 @@ def generate(  # noqa: PLR0917
     events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Draw synthetic H&E patches; file names and PNG text say that they are synthetic."""
+    from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
-    from napari_pathogan.idc.generate import IdcGenerator
+    from napari_pathogan.errors import OutputError
+    from napari_pathogan.idc.generate import PNG, IdcGenerator
+    from napari_pathogan.kinds import others
 
+    if (other := others(output, PNG)) is not None:
+        msg = f"{output} holds {other}; synthetic patches are kept apart: choose another folder"
+        raise OutputError(msg)
+    check_outputs([(output / "synthetic.png", PNG)], [])
     generator = IdcGenerator.load(model, device)
     follow(_drawn(generator, output, count, label.value if label else None, seed), as_json=events)
     if not events:
@@ -54,12 +61,12 @@ def _drawn(
     from napari_pathogan.engine.events import Finished, Progress
     from napari_pathogan.files import written
     from napari_pathogan.idc.data import CLASSES
-    from napari_pathogan.idc.generate import labels, png_text
+    from napari_pathogan.idc.generate import PNG, labels, png_text
 
     images = generator.generate(count, label, seed)
     for i, (image, kind) in enumerate(zip(images, labels(count, label), strict=True)):
         path = folder / f"synthetic_{CLASSES[kind]}_seed{seed}_{i:04d}.png"
-        with written(path) as beside:
+        with written(path, PNG) as beside:
             Image.fromarray(image).save(
                 beside, pnginfo=png_text(generator.card, CLASSES[kind], seed, i)
             )

@@ -60,23 +60,26 @@ def predict(  # noqa: PLR0917
     events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Compute an IDC heat map of a slide's tissue, with areas and outlines."""
-    from napari_pathogan.cli.outputs import names_differ, over_slides, region_of
+    from napari_pathogan.cli.outputs import names_differ, over_slides, region_of, slide_outputs
+    from napari_pathogan.idc import export
     from napari_pathogan.idc.model import IdcModel
+    from napari_pathogan.idc.page import REPORT
 
     names_differ(slides)
     outputs = {
-        "output": (output, ".ome.zarr"),
-        "geojson": (geojson, ".geojson"),
-        "csv": (csv, ".csv"),
-        "report": (report, ".png"),
+        "output": (output, export.ZARR),
+        "geojson": (geojson, export.GEOJSON),
+        "csv": (csv, export.CSV),
+        "report": (report, REPORT),
     }
+    files = slide_outputs(slides, outputs)
     ask = Request(mpp, threshold, region_of(region), step, cells)
     loaded = IdcModel.load(model, device, views)
 
     def work(path: Path, files: dict[str, Path]) -> Iterator[Event]:
         return _predicted(path, loaded, files, ask)
 
-    over_slides(slides, outputs, work, as_json=as_json, events=events)
+    over_slides(files, work, as_json=as_json, events=events)
 
 
 def _predicted(

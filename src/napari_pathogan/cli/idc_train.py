@@ -77,6 +77,8 @@ def train(  # noqa: PLR0917
     from napari_pathogan.idc.crossval import check, learn
     from napari_pathogan.idc.recipe import RECIPES
 
+    run = RunFolder(output)
+    run.check(resume=resume)
     config = adjusted(RECIPES[recipe.value], settings or ())
     config = replace(
         config,
@@ -90,7 +92,6 @@ def train(  # noqa: PLR0917
     )
     patches = read_training_folder(folder)
     check(patches, folds)
-    run = RunFolder(output)
     asked = {**config.to_json(), "folds": folds, "holdout": holdout, "data": str(folder)}
     run.start(asked, resume=resume)
     data = TrainingData.told(folder, source, terms)

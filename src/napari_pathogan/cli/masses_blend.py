@@ -62,11 +62,14 @@ def blend(  # noqa: PLR0917
     events: Events = False,
 ) -> None:
     """Grow masses of a folder in its healthy mammograms; everything says that it is synthetic."""
+    from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
+    from napari_pathogan.kinds import NEW
     from napari_pathogan.masses.blending.export import write_synthetic
     from napari_pathogan.masses.blending.model import TASK, BlendModel
     from napari_pathogan.masses.data import read_mass_folder
 
+    check_outputs([(output, NEW)], [folder])
     if method is Method.adversarial and not model:
         msg = "adversarial needs a network of its own: give --model, from blend-train --method"
         raise typer.BadParameter(msg, param_hint="--model")
@@ -106,11 +109,12 @@ def blend_train(  # noqa: PLR0917
     from napari_pathogan.masses.blending.recipe import TrainConfig
     from napari_pathogan.masses.data import read_mass_folder
 
+    run = RunFolder(output)
+    run.check(resume=resume)
     config = adjusted(TrainConfig(), settings or ())
     config = replace(config, method=method.value, seed=seed)
     config = replace(config, width=width or config.width, epochs=epochs or config.epochs)
     read = read_mass_folder(folder)
-    run = RunFolder(output)
     run.start({**config.to_json(), "data": str(folder)}, resume=resume)
     data = TrainingData.told(folder, source, terms)
     follow(learn(read, config, run, name=name, data=data, device=device), as_json=events)

@@ -70,13 +70,20 @@ def detect(  # noqa: PLR0917
     events: Events = False,
 ) -> None:
     """Find masses in mammograms: boxes, outlines, scores and sizes in mm."""
-    from napari_pathogan.cli.outputs import names_differ, over_slides
+    from napari_pathogan.cli.outputs import names_differ, over_slides, slide_outputs
+    from napari_pathogan.masses import export
+    from napari_pathogan.masses.detections import JSON
     from napari_pathogan.masses.model import MassModel
 
-    files = _files(images)
-    names_differ(files, "mammograms")
-    outputs = {"output": (output, ".json"), "csv": (csv, ".csv"), "sr": (sr, ".sr.dcm")}
-    outputs["gsps"] = gsps, ".gsps.dcm"
+    views = _files(images)
+    names_differ(views, "mammograms")
+    outputs = {
+        "output": (output, JSON),
+        "csv": (csv, export.CSV),
+        "sr": (sr, export.SR),
+        "gsps": (gsps, export.GSPS),
+    }
+    files = slide_outputs(views, outputs)
     loaded = MassModel.load(model, device)
     limit = loaded.threshold if threshold is None else threshold
     ask = Request(loaded, limit, mm, identifiers)
@@ -84,7 +91,7 @@ def detect(  # noqa: PLR0917
     def work(path: Path, targets: dict[str, Path]) -> Iterator[Event]:
         return _detected(path, targets, ask)
 
-    over_slides(files, outputs, work, as_json=as_json, events=events, kind="mammograms")
+    over_slides(files, work, as_json=as_json, events=events, kind="mammograms")
 
 
 def _files(images: list[Path]) -> list[Path]:

@@ -31,11 +31,14 @@ def evaluate(  # noqa: PLR0917
     events: Events = False,
 ) -> None:
     """Evaluate a mass detector: the share found at given false positives an image, with intervals."""
+    from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.masses.annotated import read_training_folder
     from napari_pathogan.masses.evaluate import evaluate as measure
     from napari_pathogan.masses.model import MassModel
+    from napari_pathogan.masses.scored import JSON
 
+    check_outputs([(keep, JSON)], [folder])
     read = read_training_folder(folder)
     loaded = MassModel.load(model, device)
     finished = follow(measure(read, loaded, keep=keep), as_json=events)
@@ -59,17 +62,16 @@ def froc(
     ] = 1000,
 ) -> None:
     """Compare arms: their FROC curves, and tables as Markdown beside the published figures."""
+    from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.masses.compare import Arm, differences, table
+    from napari_pathogan.masses.plots import FROC, froc_plot
 
-    arms = []
-    for run in runs:
-        name, _, path = run.rpartition("=")
-        arms.append(Arm.read(Path(path), name))
+    named = [run.rpartition("=") for run in runs]
+    check_outputs([(output, FROC)], [Path(path) for *_, path in named])
+    arms = [Arm.read(Path(path), name) for name, _, path in named]
     typer.echo(table(arms, rounds))
     if len(arms) > 1 and rounds:
         typer.echo(f"\n{differences(arms, rounds)}")
     if output is not None:
-        from napari_pathogan.masses.plots import froc_plot
-
         froc_plot(output, arms, rounds=rounds)
         typer.echo(f"\nplot: {output}")

@@ -87,12 +87,13 @@ def train(  # noqa: PLR0917
     from napari_pathogan.masses.recipe import RECIPES
     from napari_pathogan.masses.starts import going_on
 
+    run = RunFolder(output)
+    run.check(resume=resume)
     config = replace(RECIPES[recipe.value], arm=arm.value, weights=weights, seed=seed)
     config = replace(config, epochs=epochs or config.epochs)
     config = adjusted(going_on(config, start) if start else config, settings or ())
     read = read_training_folder(folder)
     check(read, config, folds, start)
-    run = RunFolder(output)
     asked = {**config.to_json(), "folds": folds, "data": str(folder), "start": start}
     run.start(asked, resume=resume)
     data = TrainingData.told(folder, source, terms)

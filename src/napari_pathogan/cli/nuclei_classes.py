@@ -87,12 +87,13 @@ def train(  # noqa: PLR0917
     from napari_pathogan.nuclei.classes.data import read_nuclei
     from napari_pathogan.nuclei.classes.recipe import RECIPES
 
+    run = RunFolder(output)
+    run.check(resume=resume)
     config = adjusted(RECIPES[recipe.value], settings or ())
     config = replace(config, classes=classes, seed=seed, epochs=epochs or config.epochs)
     network = _resnet(resnet, resnet_weights) if seeds else None
     nuclei = read_nuclei(folder, at, mpp)
     check(nuclei, config, seeds)
-    run = RunFolder(output)
     asked = {**config.to_json(), "at": at, "seeds": seeds, "data": str(folder)}
     run.start(asked, resume=resume)
     data = TrainingData.told(folder, source, terms)
@@ -149,14 +150,19 @@ def grid(  # noqa: PLR0917
     """Draw nuclei that do not exist: classes across, the same noise along a row."""
     from PIL import Image
 
+    from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.files import written
+    from napari_pathogan.kinds import picture, picture_text
     from napari_pathogan.nuclei.classes.model import ClassModel
 
+    kind = picture("synthetic nuclei")
+    check_outputs([(output, kind)], [Path(model)])
     loaded = ClassModel.load(model, device=device)
-    picture = Image.fromarray(loaded.grid(rows, seed))
-    size = picture.width * zoom, picture.height * zoom
-    with written(output) as beside:
-        picture.resize(size, Image.Resampling.NEAREST).save(beside, "PNG")
+    drawn = Image.fromarray(loaded.grid(rows, seed))
+    size = drawn.width * zoom, drawn.height * zoom
+    text = picture_text(kind.name, {"synthetic": "true"})
+    with written(output, kind) as beside:
+        drawn.resize(size, Image.Resampling.NEAREST).save(beside, "PNG", pnginfo=text)
     typer.echo(f"{output}: synthetic nuclei, classes across: {', '.join(loaded.names)}")
 
 
@@ -179,12 +185,15 @@ def rename(  # noqa: PLR0917
     mpp: _ImageMpp = None,
 ) -> None:
     """Give the classes of a model your own names and colours; they stay with the model."""
+    from napari_pathogan.cli.outputs import check_outputs
+    from napari_pathogan.engine.models import model_kind
     from napari_pathogan.nuclei.classes.crossval import named_like
     from napari_pathogan.nuclei.classes.data import read_nuclei
-    from napari_pathogan.nuclei.classes.model import ClassModel
+    from napari_pathogan.nuclei.classes.model import TASK, ClassModel
 
     if bool(like) != (on is not None):
         raise typer.BadParameter("--like and --on go together")
+    check_outputs([(output, model_kind(TASK))], [] if on is None else [on])
     loaded = ClassModel.load(model, device="cpu")
     if on is not None:
         other = ClassModel.load(like, device="cpu")

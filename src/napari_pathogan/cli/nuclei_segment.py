@@ -63,15 +63,17 @@ def segment(  # noqa: PLR0917
     events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Find the nuclei in a slide's tissue, measure them, and tell their classes."""
-    from napari_pathogan.cli.outputs import names_differ, over_slides, region_of
+    from napari_pathogan.cli.outputs import names_differ, over_slides, region_of, slide_outputs
+    from napari_pathogan.nuclei import export
 
     names_differ(slides)
     outputs = {
-        "output": (output, ".ome.zarr"),
-        "geojson": (geojson, ".geojson"),
-        "csv": (csv, ".csv"),
-        "parquet": (parquet, ".parquet"),
+        "output": (output, export.ZARR),
+        "geojson": (geojson, export.GEOJSON),
+        "csv": (csv, export.CSV),
+        "parquet": (parquet, export.PARQUET),
     }
+    files = slide_outputs(slides, outputs)
     asked = region_of(region)
     segmenter = _segmenter(model, instanseg, device, threshold, views)
     ask = Request(segmenter, _classifier(classes, device), tissue, mpp, asked)
@@ -79,7 +81,7 @@ def segment(  # noqa: PLR0917
     def work(path: Path, files: dict[str, Path]) -> Iterator[Event]:
         return _segmented(path, files, ask)
 
-    over_slides(slides, outputs, work, as_json=as_json, events=events)
+    over_slides(files, work, as_json=as_json, events=events)
 
 
 def _segmenter(

@@ -83,6 +83,8 @@ def train(  # noqa: PLR0917
     from napari_pathogan.nuclei.recipe import RECIPES
     from napari_pathogan.nuclei.starts import shaped
 
+    run = RunFolder(output)
+    run.check(resume=resume)
     config = RECIPES[recipe.value]
     config = replace(config, width=width or config.width, seed=seed)
     config = replace(config, epochs=epochs or config.epochs, batch=batch or config.batch)
@@ -91,7 +93,6 @@ def train(  # noqa: PLR0917
     read = read_training_folder(folder, mpp=mpp, patient=patient)
     number = _folds(folds, len(read.names))
     check(read, config, number)
-    run = RunFolder(output)
     asked = {"folds": number, "mpp": mpp, "patient": patient, "data": str(folder), "start": start}
     run.start({**config.to_json(), **asked}, resume=resume)
     data = TrainingData.told(folder, source, terms)

@@ -1,24 +1,96 @@
-"""What commands that work on slides share: regions, files to write, one slide after another."""
+"""What commands share: outputs that are checked first, regions, one slide after another."""
 
 from __future__ import annotations
 
 import json
-import tempfile
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from napari_pathogan.engine.events import Event
+    from napari_pathogan.kinds import Kind
     from napari_pathogan.slides.geometry import Region
 
 
+def check_outputs(outputs: Iterable[tuple[Path | None, Kind]], inputs: Iterable[Path]) -> None:
+    """Refuse outputs that can't be written, before anything is read or worked out.
+
+    Parameters
+    ----------
+    outputs
+        Files and folders to write (None: not asked for), and of which kind each is.
+    inputs
+        What is read: no output takes its place.
+
+    Raises
+    ------
+    OutputError
+        If something else is at one of them, two are the same or one would lie in another, one
+        would take the place of an input, or can't be written.
+    """
+    from napari_pathogan.errors import OutputError
+    from napari_pathogan.files import check
+
+    read = {place: path for path in inputs for place in _with_parents(path)}
+    taken: dict[Path, Path] = {}
+    around: dict[Path, Path] = {}
+    for target, kind in outputs:
+        if target is None:
+            continue
+        check(target, kind)
+        place, *parents = _with_parents(target)
+        if place in read:
+            msg = f"can't write {target}: {read[place]}, which is read, would be lost; choose another name"
+            raise OutputError(msg)
+        other = around.get(place) or next((taken[x] for x in (place, *parents) if x in taken), None)
+        if other is not None:
+            msg = f"can't write both {other} and {target}: give each result a place of its own"
+            raise OutputError(msg)
+        taken[place] = target
+        around |= dict.fromkeys((place, *parents), target)
+
+
+def _with_parents(path: Path) -> tuple[Path, ...]:
+    """A path without links, and the folders around it; upper and lower case are the same."""
+    place = Path(os.path.realpath(path).casefold())  # as they are on many disks
+    return place, *place.parents
+
+
+def slide_outputs(
+    slides: Sequence[Path], outputs: Mapping[str, tuple[Path | None, Kind]]
+) -> dict[Path, dict[str, Path]]:
+    """Where to write what of which slide: slide -> kind -> file. All are checked.
+
+    Parameters
+    ----------
+    outputs
+        Kind -> file to write (a folder for several slides; None for none), and what it is.
+
+    Raises
+    ------
+    OutputError
+        As :func:`check_outputs`.
+    """
+    asked = {name: (path, kind) for name, (path, kind) in outputs.items() if path is not None}
+    files = {
+        slide: {
+            name: path / (slide.stem + kind.suffix) if len(slides) > 1 else path
+            for name, (path, kind) in asked.items()
+        }
+        for slide in slides
+    }
+    pairs = [(path, asked[name][1]) for own in files.values() for name, path in own.items()]
+    check_outputs(pairs, slides)
+    return files
+
+
 def over_slides(
-    slides: Sequence[Path],
-    outputs: Mapping[str, tuple[Path | None, str]],
+    files: Mapping[Path, dict[str, Path]],
     work: Callable[[Path, dict[str, Path]], Iterator[Event]],
     *,
     as_json: bool,
@@ -29,9 +101,8 @@ def over_slides(
 
     Parameters
     ----------
-    outputs
-        Kind -> file to write (a folder for several slides; None for none), and the suffix that
-        files of this kind have in such a folder.
+    files
+        Of each slide, as :func:`slide_outputs` gives them.
     work
         Called with a slide and its files by kind; its last event is ``Finished`` with ``text`` in
         the summary.
@@ -45,12 +116,11 @@ def over_slides(
     from napari_pathogan.errors import PathoganError
 
     failed = 0
-    for path in slides:
+    for path, own in files.items():
         try:
-            files = _files(path, outputs, several=len(slides) > 1)
-            summary = follow(work(path, files), as_json=events).summary
+            summary = follow(work(path, own), as_json=events).summary
         except PathoganError as error:
-            if len(slides) == 1:
+            if len(files) == 1:
                 raise
             failed += 1
             typer.echo(f"pathogan: {' '.join(str(error).split())}", err=True)
@@ -60,8 +130,8 @@ def over_slides(
         elif not events:
             typer.echo(f"{path.name}: {summary['text']}")
     if failed:
-        others = ", the others are done" if failed < len(slides) else ""
-        fail(f"{failed} of {len(slides)} {kind} failed{others}")
+        others = ", the others are done" if failed < len(files) else ""
+        fail(f"{failed} of {len(files)} {kind} failed{others}")
 
 
 def names_differ(slides: Sequence[Path], kind: str = "slides") -> None:
@@ -85,24 +155,3 @@ def region_of(text: str) -> Region | None:
         msg = f"{text!r} is not y,x,height,width in whole pixels, such as 0,0,5000,4000"
         raise typer.BadParameter(msg, param_hint="--region")
     return region
-
-
-def _files(
-    slide: Path, outputs: Mapping[str, tuple[Path | None, str]], *, several: bool
-) -> dict[str, Path]:
-    """Where to write what; fails now rather than after the work if that can't be done."""
-    from napari_pathogan.files import output_error
-
-    files = {
-        kind: path / (slide.stem + suffix) if several else path
-        for kind, (path, suffix) in outputs.items()
-        if path is not None
-    }
-    for target in files.values():
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=target.parent):
-                pass
-        except OSError as error:
-            raise output_error(target, error) from error
-    return files

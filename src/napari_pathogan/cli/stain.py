@@ -83,6 +83,8 @@ def train(  # noqa: PLR0917
     from napari_pathogan.stain.learn import learn
     from napari_pathogan.stain.recipe import RECIPES
 
+    run = RunFolder(output)
+    run.check(resume=resume)
     config = adjusted(RECIPES[recipe.value], settings or ())
     config = replace(
         config,
@@ -94,7 +96,6 @@ def train(  # noqa: PLR0917
     pool = StylePool.read(folder)
     if holdout:
         pool.split(holdout, seed)  # fails now if there is no second patient
-    run = RunFolder(output)
     asked = {**config.to_json(), "holdout": holdout, "mpp": mpp, "data": str(folder)}
     run.start(asked, resume=resume)
     data = TrainingData.told(folder, source, terms)
@@ -128,9 +129,12 @@ def apply(  # noqa: PLR0917
     events: Events = False,
 ) -> None:
     """Carry a slide to a style, or to the colours of a reference image."""
+    from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.stain.export import ZARR
 
+    check_outputs([(output, ZARR)], [slide] if reference is None else [slide, reference])
     if bool(style) == (reference is not None):
         msg = "give either a style or a reference image"
         raise typer.BadParameter(msg, param_hint="--style, --reference")

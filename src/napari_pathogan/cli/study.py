@@ -39,8 +39,9 @@ def new(
     """Make a study: its folder for the readers, and its answer key beside it."""
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.study.config import read_config
-    from napari_pathogan.study.design import new_study
+    from napari_pathogan.study.design import check_room, new_study
 
+    check_room(output)
     asked = read_config(settings)
     finished = follow(new_study(asked, output, _draw(asked, device)), as_json=events)
     if not events:
@@ -72,12 +73,15 @@ def report(
     from napari_pathogan.study.record import Study
     from napari_pathogan.study.report import report as work_out
 
+    if html is not None:
+        from napari_pathogan.cli.outputs import check_outputs
+        from napari_pathogan.study.html import PAGE, write_html
+
+        check_outputs([(html, PAGE)], [study] if key is None else [study, key])
     found = work_out(Study.open(study), key)
     for problem in found.problems:
         typer.echo(f"not as it was written: {problem}", err=True)
     if html is not None:
-        from napari_pathogan.study.html import write_html
-
         write_html(html, found)
     if json:
         typer.echo(found.to_json())

@@ -6,6 +6,7 @@ on what terms, how well it did on patients it had not seen, and what it is not f
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from importlib import metadata, resources
 from pathlib import Path
@@ -16,15 +17,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from napari_pathogan.errors import ModelError, ModelNotFoundError
-from napari_pathogan.files import sha256, write_text, written
+from napari_pathogan.files import sha256, written
+from napari_pathogan.kinds import FolderKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import torch
 
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
+_PARTS = (CARD, WEIGHTS, "calibration.png")
 
 
 class Metric(BaseModel):
@@ -262,15 +265,43 @@ def fitting(card: ModelCard, *architectures: str) -> Iterator[None]:
         raise ModelError(msg) from error
 
 
-def save_model(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor]) -> ModelCard:
-    """Write a model folder whole or not at all; returns the card with its hash and versions."""
-    with written(folder) as beside:
+def save_model(
+    folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor], *, copied: bool = False
+) -> ModelCard:
+    """Write a model folder whole or not at all; returns the card with its hash and versions.
+
+    Parameters
+    ----------
+    copied
+        The weights are those of another folder: a model with other weights is not replaced, for
+        nobody would learn them again.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written, or something else than a model of this task is there.
+    """
+    # not save_file: its files can be read by their owner alone, whatever the umask says
+    data = save({k: v.contiguous().cpu() for k, v in weights.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    with written(folder, model_kind(card.task, digest if copied else "")) as beside:
         beside.mkdir()
-        # not save_file: its files can be read by their owner alone, whatever the umask says
-        data = save({k: v.contiguous().cpu() for k, v in weights.items()})
         (beside / WEIGHTS).write_bytes(data)
-        done = card.model_copy(
-            update={"sha256": sha256(beside / WEIGHTS), "versions": package_versions()}
-        )
-        write_text(beside / CARD, done.model_dump_json(indent=1))
+        done = card.model_copy(update={"sha256": digest, "versions": package_versions()})
+        (beside / CARD).write_text(done.model_dump_json(indent=1), encoding="utf-8")
     return done
+
+
+def model_kind(task: str, digest: str = "") -> FolderKind:
+    """The folder of a model for a task; with ``digest``, only that with these weights (sha256)."""
+
+    def owner(folder: Path) -> Callable[[str], bool] | None:
+        try:
+            card = read_card(folder)
+        except ModelError:
+            return None
+        fits = card.task == task and digest in {"", card.sha256}
+        return _PARTS.__contains__ if fits else None
+
+    what = "this very model" if digest else f"a model for {task}"
+    return FolderKind(what, "", owner)

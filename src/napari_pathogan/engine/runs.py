@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 
 from napari_pathogan.engine.events import Metrics, to_json
 from napari_pathogan.errors import DataFolderError, OutputError
-from napari_pathogan.files import output_error, write_text, written
+from napari_pathogan.files import check, output_error, write_text, written
+from napari_pathogan.kinds import NEW, OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,25 +61,47 @@ class RunFolder:
         Raises
         ------
         OutputError
-            If the folder can't be made, or holds another run and ``resume`` is false.
+            As :meth:`check`.
         DataFolderError
             If a resumed run was started with another configuration; names what differs.
         """
+        self.check(resume=resume)
         if self.config.exists():
-            if not resume:
-                msg = f"{self.path} holds a run already; resume it (--resume) or choose another folder"
-                raise OutputError(msg)
-            old = json.loads(self.config.read_text(encoding="utf-8"))
+            old = self._asked() or {}
             new = json.loads(json.dumps(config))
             differing = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
             if differing:
                 msg = f"{self.path} was started with other settings: {', '.join(differing)}"
                 raise DataFolderError(msg)
+        write_text(self.config, json.dumps(config, indent=1), OURS)
         try:
-            self.previews.mkdir(parents=True, exist_ok=True)
+            self.previews.mkdir(exist_ok=True)
         except OSError as error:
             raise output_error(self.path, error) from error
-        write_text(self.config, json.dumps(config, indent=1))
+
+    def check(self, *, resume: bool = False) -> None:
+        """Make sure that the folder can be this run's alone, before anything is read or made.
+
+        Raises
+        ------
+        OutputError
+            If the folder can't be made, holds another run and ``resume`` is false, or holds
+            anything else: a run writes files of many names.
+        """
+        if self._asked() is not None and not resume:
+            msg = f"{self.path} holds a run already; resume it (--resume) or choose another folder"
+            raise OutputError(msg)
+        if self._asked() is None and (objection := NEW.objection(self.path)):
+            raise OutputError(f"{self.path} {objection}")
+        check(self.config, OURS)
+
+    def _asked(self) -> dict[str, Any] | None:
+        """The configuration of the run that the folder holds; None if there is none."""
+        try:
+            asked = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return asked if isinstance(asked, dict) else None
 
     def log(self, event: Metrics) -> None:
         """Append one line to metrics.jsonl."""
@@ -92,7 +115,7 @@ class RunFolder:
         """Drop logged metrics after ``step``: what a killed run logged beyond its checkpoint."""
         if self.metrics.exists():
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.metrics, "".join(x for x in lines if _step(x) <= step))
+            write_text(self.metrics, "".join(x for x in lines if _step(x) <= step), OURS)
 
     def history(self) -> Iterator[dict[str, float]]:
         """The logged metrics, one dict a step (with ``step``)."""
@@ -127,7 +150,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
     structure = json.dumps(flatten(state))
     tensors.setdefault("empty", torch.zeros(0))
-    with written(path) as beside:
+    with written(path, OURS) as beside:
         save_file(tensors, beside, metadata={"structure": structure})
 
 

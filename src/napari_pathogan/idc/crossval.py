@@ -26,6 +26,7 @@ from napari_pathogan.idc.evaluate import report
 from napari_pathogan.idc.plots import calibration_plot
 from napari_pathogan.idc.score import score, score_slides
 from napari_pathogan.idc.train import train
+from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -159,7 +160,7 @@ def _cross_validate(
             train(patches.take(fold != k), blind, part, device=device), k, folds + 1
         )
         _test(patches, fold, k, tested, by=finished.result, device=device)
-    with written(run.path / "out_of_fold.safetensors") as beside:
+    with written(run.path / "out_of_fold.safetensors", OURS) as beside:
         tensors = {"raw": tested.raw, "slide": tested.slide, "fold": tested.fold}
         save_file({key: torch.from_numpy(v) for key, v in tensors.items()}, beside)
     return tested
@@ -283,7 +284,7 @@ def _finish(
         context=done.heat_map,
     )
     for key, r in zip(("patch", "heat_map"), done.reports, strict=False):
-        write_text(run.path / f"{key}.json", r.to_json())
+        write_text(run.path / f"{key}.json", r.to_json(), OURS)
     if done.curves:
         calibration_plot(run.model / "calibration.png", done.curves)
     return done.reports

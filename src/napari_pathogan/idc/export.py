@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_pathogan.engine.models import package_versions
 from napari_pathogan.files import write_text, written
+from napari_pathogan.kinds import geojson, ome_zarr, table
 from napari_pathogan.slides.writers import write_ome_zarr
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from napari_pathogan.idc.heatmap import HeatMap, Outline
 
 IDC_COLOUR = (200, 0, 60)  # QuPath's way: RGB of a class
+KIND = "IDC heat map"
 COLUMNS = ("row", "col", "x_um", "y_um", "probability", "uncertainty", "tissue")
+ZARR, GEOJSON, CSV = ome_zarr(KIND), geojson(KIND), table("IDC cells", COLUMNS)
 
 
 def write_zarr(path: Path, heat_map: HeatMap) -> None:
@@ -47,7 +50,7 @@ def write_zarr(path: Path, heat_map: HeatMap) -> None:
 def attributes(heat_map: HeatMap) -> dict[str, Any]:
     """What a saved map says about itself, plain JSON."""
     return {
-        "kind": "IDC heat map",
+        "kind": KIND,
         **heat_map.summary(),
         "model_line": heat_map.model_line,
         "versions": package_versions(),
@@ -74,7 +77,7 @@ def write_geojson(path: Path, heat_map: HeatMap, *, cells: bool = False) -> None
         "features": features,
         "pathogan": attributes(heat_map),
     }
-    write_text(path, json.dumps(collection, allow_nan=False))
+    write_text(path, json.dumps(collection, allow_nan=False), GEOJSON)
 
 
 def write_csv(path: Path, heat_map: HeatMap) -> None:
@@ -85,7 +88,7 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
     OutputError
         If it can't be written.
     """
-    with written(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+    with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         for cell in heat_map.cells():

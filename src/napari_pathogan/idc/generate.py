@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.idc.data import CLASSES, MPP, PATCH_PX
 from napari_pathogan.idc.network import Generator, to_bytes
+from napari_pathogan.kinds import picture, picture_text
 
 if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+
     from napari_pathogan.engine.models import TrainingData
 
 TASK = "idc-generator"
 ARCHITECTURE = "generator"
 FOLDER = "generator"  # in a run's folder, beside the model
+PNG = picture("synthetic patch")
 _BATCH = 64
 _INTENDED = (
     "Research use only: synthetic patches for teaching, reader studies and trying out software. "
@@ -119,8 +122,7 @@ def labels(n: int, label: str | None) -> np.ndarray:
 
 def png_text(card: ModelCard, label: str, seed: int, number: int) -> PngInfo:
     """Text that stays with a generated PNG: that it is synthetic, and how to draw it again."""
-    text = PngInfo()
-    for key, value in {
+    about = {
         "Title": f"Synthetic patch, {label}",
         "Description": "Drawn by a neural network. It shows no tissue of any patient.",
         "Software": f"napari-pathogan {card.versions.get('napari-pathogan', '')}".strip(),
@@ -130,9 +132,8 @@ def png_text(card: ModelCard, label: str, seed: int, number: int) -> PngInfo:
         "seed": str(seed),
         "number": str(number),
         "mpp": f"{card.mpp:g}",
-    }.items():
-        text.add_text(key, value)
-    return text
+    }
+    return picture_text(PNG.name, about)
 
 
 def save(

@@ -15,6 +15,7 @@ from matplotlib.path import Path as Drawing
 from napari_pathogan import __version__
 from napari_pathogan.files import written
 from napari_pathogan.idc.heatmap import SCOPE
+from napari_pathogan.kinds import MARK, picture
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.geometry import Overlay
     from napari_pathogan.slides.slide import Slide
 
+REPORT = picture("IDC report")
 _DPI = 150
 _WIDTH = 0.36  # of a picture, as a share of the page
 _THUMBNAIL = 1000  # px on the long side
@@ -48,8 +50,8 @@ def write_report(path: Path, heat_map: HeatMap, slide: Slide) -> None:
         If it can't be written.
     """
     figure = draw(heat_map, slide)
-    with written(path) as beside:
-        figure.savefig(beside, dpi=_DPI, format="png")
+    with written(path, REPORT) as beside:
+        figure.savefig(beside, dpi=_DPI, format="png", metadata={MARK: REPORT.name})
 
 
 def draw(heat_map: HeatMap, slide: Slide) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from napari_pathogan.files import written
 from napari_pathogan.idc.metrics import BINS
+from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,5 +44,5 @@ def calibration_plot(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarr
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(fontsize="small", loc="upper left")
     FigureCanvasAgg(figure)
-    with written(path) as beside:
+    with written(path, OURS) as beside:
         figure.savefig(beside, dpi=100)

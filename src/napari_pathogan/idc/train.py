@@ -25,6 +25,7 @@ from napari_pathogan.idc.metrics import mean_patient_auc
 from napari_pathogan.idc.network import Discriminator, Generator, folded_state, to_bytes
 from napari_pathogan.idc.recipe import TrainConfig, learning_rate
 from napari_pathogan.idc.score import score
+from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,7 +280,7 @@ def train(
         if trainer.g is not None and trainer.epoch % config.preview_every == 0:
             path = run.previews / f"epoch_{trainer.epoch:04d}.png"
             picture = trainer.samples()
-            with written(path) as beside:
+            with written(path, OURS) as beside:
                 Image.fromarray(picture).save(beside)
             yield Preview("generated patches: healthy above, IDC below", picture, path)
         yield kept(trainer, run)

@@ -17,6 +17,7 @@ from skimage.draw import polygon2mask
 
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.masses.data import MassFolder, read_mass_folder
 from napari_pathogan.masses.detections import SCOPE, Detections
 from napari_pathogan.masses.review import Decision, Review
@@ -58,7 +59,7 @@ def write(path: Path, review: Review, *, laterality: str = "", view: str = "") -
     del about["masses"], about["image"]
     features = [_feature(found, i, decision) for i, decision in enumerate(review.decisions)]
     content = {"type": "FeatureCollection", "features": features, "pathogan": about}
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n", OURS)
 
 
 def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) -> Review:

@@ -23,6 +23,7 @@ from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.masses import model
 from napari_pathogan.masses.arms import synthetic
 from napari_pathogan.masses.data import need_masses
@@ -109,7 +110,7 @@ def learn(
     check(folder, config, folds, start)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     fold = _fold(folder, folds)
-    write_text(run.path / FOLDS, json.dumps(folds_of(folder, fold), indent=1))
+    write_text(run.path / FOLDS, json.dumps(folds_of(folder, fold), indent=1), OURS)
     seen = yield from framed(folder, config.long_side)
     training = _Training(folder, seen, config, run, device, folds)
     begin = yield from _beginning(config, run, start, device)
@@ -265,7 +266,7 @@ def _cross_validate(
     scored.write(training.run.path / SCORED)
     known = _known(training.folder, scored)
     assert known.report is not None
-    write_text(training.run.path / "report.json", known.report.to_json())
+    write_text(training.run.path / "report.json", known.report.to_json(), OURS)
     return known
 
 

@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from napari_pathogan.errors import DataFolderError, OutputError
+from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
+from napari_pathogan.kinds import NEW
 from napari_pathogan.slides.mammogram import open_mammogram
 
 if TYPE_CHECKING:
@@ -220,10 +221,7 @@ def write_mass_folder(folder: Path) -> Iterator[Callable[[MassImage], None]]:
     OutputError
         If it can't be written, or there is something at ``folder`` already.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        msg = f"{folder} is there already; choose another folder or move it away"
-        raise OutputError(msg)
-    with written(folder) as beside:
+    with written(folder, NEW) as beside:
         for part in ("images", "masks"):
             (beside / part).mkdir(parents=True)
         with (

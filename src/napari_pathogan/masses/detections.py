@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 KIND, VERSION = "masses", 1
 SCOPE = "Looks for masses only: not for calcifications, architectural distortion or asymmetry."
+JSON = record(KIND)
 _DIRECTIONS = 180
 _DIGITS = 2  # of a pixel, and of a mm
 
@@ -228,7 +230,7 @@ def write_json(path: Path, found: Detections) -> None:
     OutputError
         If it can't be written.
     """
-    write_text(path, found.to_json() + "\n")
+    write_text(path, found.to_json() + "\n", JSON)
 
 
 def read_json(path: Path) -> Detections:

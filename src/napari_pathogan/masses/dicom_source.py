@@ -30,6 +30,14 @@ class DicomSourceError(PathoganError, ValueError):
     """Nothing can refer to an image: it is no DICOM file, or lacks what it is referred to by."""
 
 
+def is_own(path: Path, *, modality: str) -> bool:
+    """Whether a file is a DICOM object of this modality ("SR", "PR") that we wrote."""
+    if not is_dicom(path):
+        return False
+    about = dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer", "Modality"])
+    return bool(about.get("Manufacturer") == MANUFACTURER and about.get("Modality") == modality)
+
+
 def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
     """What a DICOM object must know of the image that it refers to, and no more.
 

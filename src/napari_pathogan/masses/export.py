@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import csv
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import EnvironmentMismatchError
 from napari_pathogan.files import written
+from napari_pathogan.kinds import FileKind, table
+from napari_pathogan.masses.dicom_source import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +26,14 @@ COLUMNS = (
     "image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "longest_mm", "across_mm", "mm",
     "synthetic",
 )  # fmt: skip
+CSV = table("masses", COLUMNS)
+SR, GSPS = (
+    FileKind(name, suffix, partial(is_own, modality=modality))
+    for name, suffix, modality in (
+        ("DICOM SR", ".sr.dcm", "SR"),
+        ("DICOM presentation state", ".gsps.dcm", "PR"),
+    )
+)
 
 
 def write_csv(path: Path, found: Detections) -> None:
@@ -34,7 +45,7 @@ def write_csv(path: Path, found: Detections) -> None:
         If it can't be written.
     """
     sizes = found.sizes_mm()
-    with written(path) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
+    with written(path, CSV) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(COLUMNS)
         for i, (score, box) in enumerate(zip(found.scores, found.boxes, strict=True)):
@@ -71,7 +82,7 @@ def write_sr(path: Path, found: Detections, image: Path, *, identifiers: bool = 
     with _needing_highdicom("DICOM SR"):
         from napari_pathogan.masses import dicom_sr  # noqa: PLC0415
     report = dicom_sr.structured_report(found, image, identifiers=identifiers)
-    with written(path) as beside:
+    with written(path, SR) as beside:
         report.save_as(beside)
 
 
@@ -102,7 +113,7 @@ def write_gsps(
     with _needing_highdicom("DICOM presentation state"):
         from napari_pathogan.masses import dicom_gsps  # noqa: PLC0415
     state = dicom_gsps.presentation_state(found, mammogram, identifiers=identifiers)
-    with written(path) as beside:
+    with written(path, GSPS) as beside:
         state.save_as(beside)
 
 

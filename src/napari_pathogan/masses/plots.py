@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_pathogan.files import written
+from napari_pathogan.kinds import MARK, picture
 from napari_pathogan.masses.compare import PUBLISHED, ROUNDS
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.masses.compare import Arm
 
+FROC = picture("FROC plot")
 MOST = 4.0  # false positives an image, the right end of the plot
 _GRID = np.linspace(0, MOST, 81)
 
@@ -55,8 +57,8 @@ def froc_plot(path: Path, arms: Sequence[Arm], *, rounds: int = ROUNDS) -> None:
     axes.grid(visible=True, linewidth=0.4)
     axes.legend(fontsize="small", loc="lower right")
     FigureCanvasAgg(figure)
-    with written(path) as beside:
-        figure.savefig(beside, dpi=120)
+    with written(path, FROC) as beside:
+        figure.savefig(beside, dpi=120, format="png", metadata={MARK: FROC.name})
 
 
 def _band(arm: Arm, rounds: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import record
 from napari_pathogan.masses.froc import Hits, judge
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.detections import Detections
 
 SCORED = "scored.json"
+KIND = "scored masses"
+JSON = record(KIND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +91,8 @@ class Scored:
             }
             for file, patient, truth, boxes, scores in columns
         ]
-        record = {"kind": "scored masses", "version": 1, "images": images}
-        write_text(path, json.dumps(record, allow_nan=False))
+        content = {"kind": KIND, "version": 1, "images": images}
+        write_text(path, json.dumps(content, allow_nan=False), JSON)
 
     @classmethod
     def read(cls, path: Path) -> Scored:

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import ndimage
 
 from napari_pathogan.errors import DataFolderError, PathoganError, UnknownScaleError
+from napari_pathogan.kinds import OURS
 from napari_pathogan.nuclei import drawn, export, features
 from napari_pathogan.nuclei.canvas import Canvas
 from napari_pathogan.nuclei.grid import LabelGrid
@@ -81,7 +82,7 @@ def write(path: Path, segmentation: Segmentation) -> None:
     overlay = segmentation.overlay
     grid = {"origin": overlay.origin, "step": overlay.step, "shape": overlay.data.shape}
     about = export.attributes(segmentation) | {"grid": grid}
-    export.write_features(path, _features(segmentation), about)
+    export.write_features(path, _features(segmentation), about, OURS)
 
 
 def _features(segmentation: Segmentation) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.files import write_text, written
+from napari_pathogan.kinds import OURS
 from napari_pathogan.nuclei import model
 from napari_pathogan.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.nuclei.evaluate import Scored, foretold, report, score
@@ -218,7 +219,7 @@ def _test(folder: NucleiFolder, tried: model.NucleiModel, kept: Path) -> None:
         image.name: torch.from_numpy((found * _STEPS).round().astype(np.uint8))
         for image, found in foretold(folder, tried)
     }
-    with written(kept) as beside:
+    with written(kept, OURS) as beside:
         save_file(planes, beside)
 
 
@@ -239,8 +240,8 @@ def _calibrated(
         threshold = best_threshold(counts[fold != k])
         scored.append(row[THRESHOLDS.index(threshold)])
     done = report(scored, title="out of fold, by patient", skipped=folder.skipped)
-    write_text(run.path / "report.json", done.to_json())
-    write_text(run.path / "patients.csv", patient_table(scored))
+    write_text(run.path / "report.json", done.to_json(), OURS)
+    write_text(run.path / "patients.csv", patient_table(scored), OURS)
     return best_threshold(counts), done
 
 

@@ -14,15 +14,19 @@ import numpy as np
 
 from napari_pathogan.engine.models import package_versions
 from napari_pathogan.files import written
+from napari_pathogan.kinds import geojson, ome_zarr, parquet, table
+from napari_pathogan.nuclei.segmentation import COLUMNS
 from napari_pathogan.slides.writers import write_ome_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from napari_pathogan.kinds import FileKind
     from napari_pathogan.nuclei.outlines import Outline
     from napari_pathogan.nuclei.segmentation import Segmentation
 
+KIND = "nuclei"
 MEASUREMENTS = {
     "area_um2": "Area um^2",
     "eccentricity": "Eccentricity",
@@ -32,6 +36,9 @@ MEASUREMENTS = {
     "corrected": "Corrected",
 }
 _DECIMALS = 4
+ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
+CSV = table("nuclei", COLUMNS, more="p_")
+GEOJSON = geojson(KIND, without="grid")  # which nuclei have that were kept with a slide
 
 
 def write_zarr(path: Path, segmentation: Segmentation) -> None:
@@ -57,7 +64,7 @@ def write_zarr(path: Path, segmentation: Segmentation) -> None:
 def attributes(segmentation: Segmentation) -> dict[str, Any]:
     """What saved nuclei say about themselves, plain JSON."""
     return {
-        "kind": "nuclei",
+        "kind": KIND,
         **segmentation.summary(),
         "model_line": segmentation.model_line,
         "class_names": list(segmentation.class_names),
@@ -74,7 +81,7 @@ def write_csv(path: Path, segmentation: Segmentation) -> None:
     OutputError
         If it can't be written.
     """
-    with written(path) as beside:
+    with written(path, CSV) as beside:
         segmentation.table.round(_DECIMALS).to_csv(beside, index=False)
 
 
@@ -86,10 +93,10 @@ def write_parquet(path: Path, segmentation: Segmentation) -> None:
     OutputError
         If it can't be written.
     """
-    table = segmentation.table.copy()
-    table.attrs = {"pathogan": attributes(segmentation)}
-    with written(path) as beside:
-        table.to_parquet(beside, index=False)
+    found = segmentation.table.copy()
+    found.attrs = {"pathogan": attributes(segmentation)}
+    with written(path, PARQUET) as beside:
+        found.to_parquet(beside, index=False)
 
 
 def write_geojson(path: Path, segmentation: Segmentation) -> None:
@@ -103,11 +110,11 @@ def write_geojson(path: Path, segmentation: Segmentation) -> None:
     OutputError
         If it can't be written.
     """
-    write_features(path, features(segmentation, "detection"), attributes(segmentation))
+    write_features(path, features(segmentation, "detection"), attributes(segmentation), GEOJSON)
 
 
 def write_features(
-    path: Path, written_features: Iterable[dict[str, Any]], about: Mapping[str, Any]
+    path: Path, written_features: Iterable[dict[str, Any]], about: Mapping[str, Any], kind: FileKind
 ) -> None:
     """Write GeoJSON feature by feature: there may be more of them than memory holds.
 
@@ -116,7 +123,7 @@ def write_features(
     OutputError
         If it can't be written.
     """
-    with written(path) as beside, beside.open("w", encoding="utf-8") as stream:
+    with written(path, kind) as beside, beside.open("w", encoding="utf-8") as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
         for number, feature in enumerate(written_features):
             stream.write((",\n" if number else "\n") + json.dumps(feature, allow_nan=False))

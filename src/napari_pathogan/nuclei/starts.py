@@ -16,6 +16,7 @@ from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.nuclei.model import TASK, NucleiModel
 from napari_pathogan.nuclei.train import train
 
@@ -78,7 +79,7 @@ def in_common(
 
 def keep_folds(run: RunFolder, folder: NucleiFolder, fold: np.ndarray) -> None:
     """Write down which patient is tested in which fold."""
-    write_text(run.path / _FOLDS, json.dumps(_folds(folder, fold), indent=1))
+    write_text(run.path / _FOLDS, json.dumps(_folds(folder, fold), indent=1), OURS)
 
 
 def _folds(folder: NucleiFolder, fold: np.ndarray) -> dict[str, int]:

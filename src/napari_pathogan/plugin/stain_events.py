@@ -9,7 +9,8 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.jobs import Job
-from napari_pathogan.files import written
+from napari_pathogan.files import check, written
+from napari_pathogan.kinds import NEW
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
@@ -67,10 +68,12 @@ def learn_events(slide: Slide, region: Region | None, name: str, models: Path) -
     from napari_pathogan.stain.predict import tissue_tiles  # noqa: PLC0415
 
     home = models / ".runs" / name
+    if not home.is_dir():
+        check(models / name, NEW)
     pool, run = home / "pool", home / "run"
     if not pool.is_dir():
         parts = [slide.read(region)] if region is not None else tissue_tiles(slide, None, _POOL_PX)
-        with written(pool) as beside:
+        with written(pool, NEW) as beside:
             beside.mkdir()
             for number, part in enumerate(parts):
                 Picture.fromarray(part).save(beside / f"slide_{number:03d}.png")

@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 
 MOST = 8
 
@@ -25,7 +26,9 @@ def remember(folder: Path) -> None:
     """
     folder = folder.absolute()
     others = [path for path in recall() if path != folder]
-    write_text(_store(), json.dumps([str(path) for path in (folder, *others)][:MOST], indent=1))
+    write_text(
+        _store(), json.dumps([str(path) for path in (folder, *others)][:MOST], indent=1), OURS
+    )
 
 
 def recall() -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.kinds import is_zarr
 from napari_pathogan.slides import colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane
 from napari_pathogan.slides.source import Source
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder looks like zarr, without opening it."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup"))
 
 
 def open_ngff(path: Path) -> Source:

@@ -15,6 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from napari_pathogan import files
+from napari_pathogan.kinds import OURS
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Remembered:
         """
         known = self._load()
         known[_key(Path(path))] = value
-        files.write_text(self._store(), json.dumps(known, indent=1))
+        files.write_text(self._store(), json.dumps(known, indent=1), OURS)
 
     def recall(self, path: str | Path) -> object:
         """What is remembered of a file; None if nothing is, or the file changed."""

@@ -11,6 +11,7 @@ import zarr
 
 from napari_pathogan.errors import OutputError
 from napari_pathogan.files import written
+from napari_pathogan.kinds import MARK, FileKind, ome_zarr
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _TILE = 256
 _COARSEST = 512
 _CHUNK = 512
 _BIG = 1 << 31
+_SOFTWARE = "napari-pathogan"
+_OVERLAYS = "overlays"
 
 
 def write_ome_tiff(
@@ -69,7 +72,10 @@ def write_ome_tiff(
         options = _options(slide, compression, quality)
         size = {"axes": "YXS" if slide.is_rgb else "YX", "Name": slide.name, **_physical(slide)}
         big = 2 * slide.base.nbytes > _BIG
-        with written(path) as beside, tifffile.TiffWriter(beside, bigtiff=big, ome=True) as out:
+        with (
+            written(path, OME_TIFF) as beside,
+            tifffile.TiffWriter(beside, bigtiff=big, ome=True) as out,
+        ):
             for number, shape in enumerate(shapes):
                 out.write(
                     _tiles(slide, shape),
@@ -80,6 +86,7 @@ def write_ome_tiff(
                     metadata=size if number == 0 else None,
                     resolution=_resolution(slide, shape),
                     resolutionunit="CENTIMETER" if slide.mpp else None,
+                    software=_SOFTWARE,
                     **options,
                 )
 
@@ -103,14 +110,16 @@ def write_ome_zarr(
     mpp
         um per level-0 pixel (y, x).
     attributes
-        Further attributes of the folder (JSON).
+        Further attributes of the folder (JSON). ``{"pathogan": {"kind": ...}}`` says what it is:
+        only a folder of the same kind is replaced.
 
     Raises
     ------
     OutputError
         If it can't be written; nothing is then left behind.
     """
-    with written(path) as beside:
+    described = {"kind": _OVERLAYS, **(attributes or {}).get(MARK, {})}
+    with written(path, ome_zarr(described["kind"])) as beside:
         root = zarr.open_group(beside, mode="w", zarr_format=3)
         listed: list[Any] = []
         for name, overlay in overlays.items():
@@ -122,7 +131,15 @@ def write_ome_zarr(
             }
             listed.append(_multiscale(name, overlay, mpp, folder=f"{name}/"))
         root.attrs["ome"] = {"version": "0.5", "multiscales": listed}
-        root.attrs.update(dict(attributes or {}))
+        root.attrs.update({**(attributes or {}), MARK: described})
+
+
+def _is_own_tiff(path: Path) -> bool:
+    with tifffile.TiffFile(path) as file:
+        return bool(file.pages.first.software == _SOFTWARE)
+
+
+OME_TIFF = FileKind("slide (OME-TIFF)", ".ome.tif", _is_own_tiff)
 
 
 def _copy(data: Any, group: zarr.Group) -> None:  # noqa: ANN401 - any array library

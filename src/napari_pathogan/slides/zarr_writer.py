@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 
 from napari_pathogan.files import written
+from napari_pathogan.kinds import MARK, ome_zarr
 from napari_pathogan.slides import resample
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _TILE = 512
 _COARSEST = 1024
+_SLIDE = "slide"
 
 
 def write_slide(
@@ -33,7 +35,8 @@ def write_slide(
     Parameters
     ----------
     attributes
-        Further attributes of the folder (JSON).
+        Further attributes of the folder (JSON). ``{"pathogan": {"kind": ...}}`` says what it is,
+        ``"slide"`` by default: only a folder of the same kind is replaced.
 
     Yields
     ------
@@ -48,7 +51,8 @@ def write_slide(
     shapes = [slide.shape]
     while max(shapes[-1]) > _COARSEST:
         shapes.append((math.ceil(shapes[-1][0] / 2), math.ceil(shapes[-1][1] / 2)))
-    with written(path) as beside:
+    described = {"kind": _SLIDE, **(attributes or {}).get(MARK, {})}
+    with written(path, ome_zarr(described["kind"])) as beside:
         group = zarr.open_group(beside, mode="w", zarr_format=3)
         levels = [_array(group, str(n), shape, slide) for n, shape in enumerate(shapes)]
         corners = [
@@ -62,7 +66,7 @@ def write_slide(
             _halve(finer, coarser)
             yield len(corners), len(corners)
         group.attrs["ome"] = {"version": "0.5", "multiscales": [_multiscale(slide, len(levels))]}
-        group.attrs.update(dict(attributes or {}))
+        group.attrs.update({**(attributes or {}), MARK: described})
 
 
 def _array(group: zarr.Group, name: str, shape: tuple[int, int], slide: Slide) -> zarr.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Progress
+from napari_pathogan.kinds import ome_zarr
 from napari_pathogan.slides import zarr_writer
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_pathogan.slides.slide import Slide
+
+KIND = "slide in other colours"
+ZARR = ome_zarr(KIND)
 
 
 def write_slide(path: Path, made: Slide) -> Iterator[Event]:
@@ -25,6 +29,7 @@ def write_slide(path: Path, made: Slide) -> Iterator[Event]:
         If it can't be written; nothing is then left behind.
     """
     about = {
+        "kind": KIND,
         "synthetic": True,
         **{k: v for k, v in made.metadata.items() if k.startswith("stain_")},
     }

@@ -14,6 +14,7 @@ from napari_pathogan.engine.events import Event, Finished, Metrics, Preview
 from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed
 from napari_pathogan.files import written
+from napari_pathogan.kinds import OURS
 from napari_pathogan.stain.colour import AB_SCALE, lightness, to_lab, to_rgb
 from napari_pathogan.stain.network import Colouriser, colours, whole
 
@@ -136,7 +137,7 @@ def _preview(trainer: Trainer, pool: StylePool, run: RunFolder) -> Preview:
         pairs.append(np.concatenate([np.pad(x, rest, constant_values=255) for x in both]))
     picture = np.concatenate(pairs, 1)
     path = run.previews / f"epoch_{trainer.epoch:04d}.png"
-    with written(path) as beside:
+    with written(path, OURS) as beside:
         Image.fromarray(picture).save(beside)
     return Preview("above as they are, below coloured from lightness alone", picture, path)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.errors import StudyError
 from napari_pathogan.files import output_error, write_text
+from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,7 +212,7 @@ class ChainWriter:
 
     def _keep_head(self) -> None:
         try:
-            write_text(head_file(self._path), f"{self._count} {self._head}\n")
+            write_text(head_file(self._path), f"{self._count} {self._head}\n", OURS)
         except OSError:
             # the answer is safe, and an older head is still true of the record
             return

@@ -13,8 +13,9 @@ import numpy as np
 
 from napari_pathogan import __version__
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.errors import OutputError, StudyError
-from napari_pathogan.files import sha256, write_text, written
+from napari_pathogan.errors import StudyError
+from napari_pathogan.files import check, sha256, write_text, written
+from napari_pathogan.kinds import NEW
 from napari_pathogan.study.blocks import CONTROL, make_items
 from napari_pathogan.study.config import StudyConfig, make_config, read_config
 from napari_pathogan.study.layout import IMAGES, MANIFEST, READERS, Key, Manifest, key_path
@@ -59,7 +60,7 @@ def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> It
     OutputError
         If the folder holds something already or can't be written. Nothing is half written.
     """
-    _need_room(folder)
+    check_room(folder)
     practice = config.session.practice
     pairs = config.mode == "pairs"
     n_real = config.n_real + (practice if pairs else practice // 2)
@@ -79,11 +80,16 @@ def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> It
     yield Finished(study, summary)
 
 
-def _need_room(folder: Path) -> None:
+def check_room(folder: Path) -> None:
+    """Make sure that a study and its key can be made there, before anything is drawn.
+
+    Raises
+    ------
+    OutputError
+        If there is something at either place already, or it can't be written.
+    """
     for path in (folder, key_path(folder)):
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            msg = f"{path} is there already; choose another place for the study"
-            raise OutputError(msg)
+        check(path, NEW)
 
 
 def _gather(
@@ -145,7 +151,7 @@ def _write(
     native = min(square_side(one.image) for one in (*real, *generated))
     size = config.images.size_px or native
     items, drawn = make_items(config, real, generated, size, rng)
-    with written(folder) as beside:
+    with written(folder, NEW) as beside:
         (beside / IMAGES).mkdir(parents=True)
         (beside / READERS).mkdir()
         for done, (name, one) in enumerate(drawn.items()):
@@ -156,7 +162,7 @@ def _write(
             save(beside / IMAGES / f"{name}.png", image)
         truth = {name: one.truth for name, one in drawn.items()}
         key = Key(salt=salt, config=config.model_dump(mode="json"), truth=truth)
-        write_text(key_path(folder), key.model_dump_json(indent=1))
+        write_text(key_path(folder), key.model_dump_json(indent=1), NEW)
         images = {name: sha256(beside / IMAGES / f"{name}.png") for name in drawn}
         manifest = Manifest(
             name=config.name,
@@ -174,6 +180,7 @@ def _write(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             version=__version__,
         )
-        write_text(beside / MANIFEST, manifest.model_dump_json(indent=1))
+        text = manifest.model_dump_json(indent=1)
+        (beside / MANIFEST).write_text(text, encoding="utf-8")
         for path in (beside / IMAGES).iterdir():
             os.utime(path, (_DATE, _DATE))

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.study.config import make_config
-from napari_pathogan.study.design import new_study
+from napari_pathogan.study.design import check_room, new_study
 from napari_pathogan.study.layout import Key, read_key
 from napari_pathogan.study.record import Session
 
@@ -39,6 +39,7 @@ def example(folder: Path, *, right: int = 70, readers: int = 3) -> Iterator[Even
     OutputError
         If the folder holds something already or can't be written.
     """
+    check_room(folder)
     with tempfile.TemporaryDirectory() as room:
         real = Path(room) / "drawn, coarse"
         generated = Path(room) / "drawn, fine"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from napari_pathogan import __version__
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import web_page
 from napari_pathogan.study.figures import colour, draw_all, reader_confusion
 from napari_pathogan.study.rows import rows
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from napari_pathogan.study.judgements import Seen
     from napari_pathogan.study.report import StudyReport
+
+PAGE = web_page("report of a study", '<meta name="generator" content="napari-pathogan')
 
 
 def write_html(path: Path, report: StudyReport) -> None:
@@ -33,7 +36,7 @@ def write_html(path: Path, report: StudyReport) -> None:
     StudyError
         If an image of the galleries can't be read.
     """
-    write_text(path, render(report))
+    write_text(path, render(report), PAGE)
 
 
 def render(report: StudyReport) -> str:

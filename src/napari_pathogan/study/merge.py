@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import StudyError
 from napari_pathogan.files import written
+from napari_pathogan.kinds import OURS
 from napari_pathogan.study.chain import head_file, read_chain
 from napari_pathogan.study.layout import READERS
 
@@ -86,8 +87,8 @@ def _place(study: Study, source: Path, theirs: Chain) -> tuple[str, Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with written(target) as beside:
+    with written(target, OURS) as beside:
         shutil.copyfile(source, beside)
     if head_file(source).exists():
-        with written(head_file(target)) as beside:
+        with written(head_file(target), OURS) as beside:
             shutil.copyfile(head_file(source), beside)

@@ -26,6 +26,7 @@ from PIL import Image
 from napari_pathogan import __version__
 from napari_pathogan.errors import SessionError, StudyError
 from napari_pathogan.files import output_error, sha256, write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.study.answers import CONFIDENCES, Record, read_record
 from napari_pathogan.study.chain import ChainWriter, read_chain
 from napari_pathogan.study.layout import (
@@ -176,7 +177,7 @@ def machine() -> str:
     """
     path = platformdirs.user_data_path("napari-pathogan") / "machine"
     if not path.exists():
-        write_text(path, secrets.token_hex(16))
+        write_text(path, secrets.token_hex(16), OURS)
     # a home folder may be shared by several computers
     mixed = f"{path.read_text('utf-8')}:{socket.gethostname()}"
     return hashlib.sha256(mixed.encode()).hexdigest()[:8]

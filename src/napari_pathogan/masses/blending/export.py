@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.models import package_versions
 from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
 from napari_pathogan.masses.blending.synthesise import synthesise
 from napari_pathogan.masses.data import MassImage, write_mass_folder
 
@@ -71,7 +72,6 @@ def write_synthetic(
     about = {"synthetic": True, "note": _NOTE, "method": method, "seed": seed}
     if model is not None:
         about |= {"model": model.card.name, "sha256": model.card.sha256}
-    write_text(
-        path / CARD, json.dumps({**about, "versions": package_versions(), "images": made}, indent=1)
-    )
+    about |= {"versions": package_versions(), "images": made}
+    write_text(path / CARD, json.dumps(about, indent=1), OURS)
     yield Finished(path, {"folder": str(path), "n": n, "method": method, "synthetic": True})

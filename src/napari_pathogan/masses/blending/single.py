@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from skimage.measure import approximate_polygon, find_contours
 
-from napari_pathogan.files import written
+from napari_pathogan.files import check, written
+from napari_pathogan.kinds import OURS, picture, picture_text
 from napari_pathogan.masses import annotated
 from napari_pathogan.masses.detections import Detections
 from napari_pathogan.masses.review import Review
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_pathogan.masses.blending.blend import Blended
     from napari_pathogan.slides.mammogram import Mammogram
 
+PNG = picture("synthetic mammogram")
 _SMOOTH_PX = 0.25  # how far an outline's corners may lie off the mask's
 
 
@@ -38,10 +39,10 @@ def write_single(path: Path, blended: Blended, normal: Mammogram) -> None:
     OutputError
         If one of the two can't be written.
     """
-    text = PngInfo()
-    text.add_text("synthetic", "true")
+    check(annotated.beside(path), OURS)
     grey = np.rint(np.clip(blended.image, 0, 1) * 255).astype(np.uint8)
-    with written(path) as beside:
+    text = picture_text(PNG.name, {"synthetic": "true"})
+    with written(path, PNG) as beside:
         Image.fromarray(grey).save(beside, format="png", pnginfo=text)
     found = Detections(
         path.stem,

@@ -14,6 +14,7 @@ from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.settings import one_cycle
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed
 from napari_pathogan.files import written
+from napari_pathogan.kinds import OURS
 from napari_pathogan.masses.blending.data import Material, noisy
 from napari_pathogan.masses.blending.losses import (
     adversarial_loss,
@@ -185,6 +186,6 @@ def _preview(trainer: Trainer, run: RunFolder) -> Preview:
     grey = np.concatenate(columns, 1).clip(0, 1)
     picture = np.repeat(np.round(255 * grey).astype(np.uint8)[..., None], 3, 2)
     path = run.previews / f"epoch_{trainer.epoch:04d}.png"
-    with written(path) as beside:
+    with written(path, OURS) as beside:
         Image.fromarray(picture).save(beside)
     return Preview("pasted above, Poisson in the middle, generated below", picture, path)

@@ -24,6 +24,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
+from napari_pathogan.kinds import OURS
 from napari_pathogan.nuclei.classes import model
 from napari_pathogan.nuclei.classes.crops import CROP_PX
 from napari_pathogan.nuclei.classes.evaluate import (
@@ -177,7 +178,7 @@ def _try_seeds(
             training = train(nuclei.take(~unseen), own, part, device=device)
             finished = yield from one_part(training, i, seeds + 1, f"seed {i + 1} of {seeds}")
             tried = assemble(finished.result, own, nuclei.mpp, device)
-            with written(kept) as beside:
+            with written(kept, OURS) as beside:
                 save_file({"logits": torch.from_numpy(logits_of(nuclei, tried))}, beside)
         found.append(Tried(unseen, load_file(kept)["logits"].numpy()))
     return found

@@ -261,8 +261,14 @@ class ClassModel:
         return replace(self, card=self.card.model_copy(update={"settings": settings}))
 
     def save(self, folder: Path) -> ModelCard:
-        """Write the model, with the names it has, to a folder of its own."""
-        return save(folder, self)
+        """Write the model, with the names it has, to a folder of its own.
+
+        Raises
+        ------
+        OutputError
+            If it can't be written, or something else than this model is there.
+        """
+        return save(folder, self, copied=True)
 
 
 def as_bytes(x: torch.Tensor) -> np.ndarray:
@@ -271,14 +277,14 @@ def as_bytes(x: torch.Tensor) -> np.ndarray:
     return pixels.round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
 
 
-def save(folder: Path, model: ClassModel) -> ModelCard:
+def save(folder: Path, model: ClassModel, *, copied: bool = False) -> ModelCard:
     """Write a model folder; weights are stored in float16, half the size."""
     parts: dict[str, torch.Tensor] = {}
     for prefix, network in (("critic", model.critic), ("generator", model.generator)):
         for name, value in network.state_dict().items():
             whole = not value.is_floating_point()
             parts[f"{prefix}.{name}"] = value if whole else value.half()
-    return save_model(folder, model.card, parts)
+    return save_model(folder, model.card, parts, copied=copied)
 
 
 def _part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

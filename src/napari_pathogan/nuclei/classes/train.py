@@ -18,6 +18,7 @@ from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
+from napari_pathogan.kinds import OURS
 from napari_pathogan.nuclei.classes import anchor
 from napari_pathogan.nuclei.classes.augment import Palette, middle, restain, vary
 from napari_pathogan.nuclei.classes.describe import describe, suggest
@@ -306,7 +307,7 @@ def train(
         if trainer.epoch % config.preview_every == 0 or trainer.epoch == config.epochs:
             path = run.previews / f"epoch_{trainer.epoch:04d}.png"
             picture = trainer.samples()
-            with written(path) as beside:
+            with written(path, OURS) as beside:
                 Image.fromarray(picture).save(beside)
             yield Preview("generated nuclei: classes across, z down", picture, path)
         yield kept(trainer, run)
