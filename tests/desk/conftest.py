@@ -6,6 +6,7 @@ import pytest
 
 from desk import SIZE, Desk
 from napari_pathogan.plugin import demo
+from napari_pathogan.plugin.settings import choose_usual_readers
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +25,10 @@ def desk(make_napari_viewer):
     with made.watched():
         demo.rest(0.3)
         yield made
+
+
+@pytest.fixture
+def used(desk):
+    """A window in which PathoGAN has been used before: napari knows who opens what."""
+    choose_usual_readers(None)
+    return desk

@@ -19,7 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import NotificationSeverity, notification_manager
+from napari.utils.notifications import (
+    ErrorNotification,
+    NotificationSeverity,
+    notification_manager,
+)
 from qtpy.QtCore import QPoint, Qt, QTimer, qInstallMessageHandler
 from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
@@ -35,8 +39,6 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QWidget,
 )
-
-from napari_pathogan.plugin.dock import Dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,6 +145,7 @@ class Desk:
         self.notifications: list[str] = []
         self.answers: list[Answer] = []
         self._expected: str | None = None
+        self._dismissed: list[str] | None = None
         self._log = _Log(self.faults)
         self._tick = QTimer()
         self._tick.setInterval(TICK_MS)
@@ -202,9 +205,24 @@ class Desk:
         self.wait(lambda: all(one.given for one in answers), "the dialog")
         self.answers = [one for one in self.answers if one not in answers]
 
+    @contextmanager
+    def dismissing(self) -> Iterator[list[str]]:
+        """Leave every dialog that comes within the block; gives what they said.
+
+        Errors that are a sentence pass as well: not everything can be done at any time.
+        """
+        self._dismissed = []
+        yield self._dismissed
+        self.rest(0.3)
+        self._dismissed = None
+
     def _answer(self) -> None:
         dialog = QApplication.activeModalWidget()
         if not isinstance(dialog, QDialog) or not dialog.isVisible():
+            return
+        if self._dismissed is not None:
+            self._dismissed.append(_words(dialog))
+            dialog.reject()
             return
         waiting = [one for one in self.answers if not one.given]
         if not waiting or not isinstance(dialog, waiting[0].kind):
@@ -224,6 +242,9 @@ class Desk:
 
     def _notified(self, notification: object) -> None:
         self.notifications.append(notification.message)
+        sentence = not isinstance(notification, ErrorNotification)
+        if self._dismissed is not None and sentence and "Unexpected" not in notification.message:
+            return
         if notification.severity >= NotificationSeverity.ERROR:
             self.faults.append(f"notification: {notification.message}")
 
@@ -258,15 +279,15 @@ class Desk:
                 actions = menu.actions()
         return action
 
-    def dock(self, title: str) -> Dock:
+    def dock(self, title: str) -> QWidget:
         """Open a dock by Plugins > PathoGAN."""
         self.menu("Plugins", "PathoGAN", title)
         return self.wait(lambda: self.docked(title), f"the dock {title!r}")
 
-    def docked(self, title: str) -> Dock | None:
-        """The dock of that title if it is seen."""
-        docks = [one for one in self.window.findChildren(Dock) if one.isVisible()]
-        return next((one for one in docks if one.title == title), None)
+    def docked(self, title: str) -> QWidget | None:
+        """The plugin's widget of that title if it is seen."""
+        seen = [one for one in self.window.findChildren(QWidget) if one.isVisible()]
+        return next((one for one in seen if getattr(one, "title", None) == title), None)
 
     def sample(self, title: str) -> None:
         """File > Open Sample > PathoGAN."""

@@ -127,12 +127,12 @@ def test_scale_and_place_of_a_picture_are_kept(used, field):
     used.open(field)
     used.wait(lambda: dock.layer is not None, "the image")
     used.wait(dock.form.run.isEnabled, "the model")
-    dock.form.mpp.setValue(0.5)
-    used.press(dock.form.set_mpp)
+    used.type(dock.form.pixel_size, "0.5")
+    used.key("Return", dock.form.pixel_size)
     used.wait(lambda: tuple(dock.layer.scale) == (0.5, 0.5), "the scale")
     used.viewer.layers.clear()
     used.open(field)
     used.wait(lambda: dock.layer is not None, "the image again")
     assert tuple(dock.layer.scale) == (0.5, 0.5)
-    assert not dock.form.mpp.isVisible()
+    assert dock.form.pixel_size.text() == "0.5", "it can be corrected"
     assert Path(dock.layer.metadata["path"]) == field

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-import pytest
+from importlib import resources
 
-from desk import choose
+import npe2
+import pytest
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QAbstractButton, QDialog
+
+from desk import choose, plain
 from napari_pathogan.plugin import samples
 
 pytestmark = pytest.mark.gui
 
+OFFERED = npe2.PluginManifest.from_file(
+    str(resources.files("napari_pathogan") / "napari.yaml")
+).contributions
+DOCKS = {one.display_name: one.command for one in OFFERED.widgets}
+TITLES = {one.id: one.title for one in OFFERED.commands}
+# "napari/layers/segment" is the menu Layers > Segment
+ENTRIES = [
+    ([part.replace("_", " ").title() for part in menu.split("/")[1:]], TITLES[item.command])
+    for menu, items in OFFERED.menus.items()
+    for item in items
+    if not TITLES[item.command].startswith("Open")
+]
 SLIDE = samples.FOLDER / samples.PHANTOM
 VIEWS = sorted((samples.FOLDER / samples.PHANTOM_STUDY / "images").iterdir())
 
@@ -33,7 +50,89 @@ def test_a_dock_opens_files_by_its_button(desk, title, files):
     assert not dock.welcome.isVisible()
 
 
-def test_open_a_slide_by_the_menu(desk):
-    with desk.answering(choose(SLIDE)):
-        desk.menu("File", "IO Utilities", "Open a slide…")
-    desk.wait(lambda: len(desk.viewer.layers) == 1, "the slide")
+@pytest.mark.parametrize(
+    ("entry", "files"), [("Open a slide…", [SLIDE]), ("Open mammograms…", VIEWS)]
+)
+def test_the_file_menu_asks_for_files_and_opens_them(desk, entry, files):
+    with desk.answering(choose(*files)):
+        desk.menu("File", "IO Utilities", entry)
+    desk.wait(lambda: len(desk.viewer.layers) == len(files), "the images")
+
+
+@pytest.mark.parametrize("title", DOCKS)
+def test_every_dock_opens_by_its_key(desk, title):
+    desk.sample("H&E phantom slide")
+    key = next(one.key for one in OFFERED.keybindings if DOCKS[title] == one.command)
+    desk.key(key, desk.window)
+    desk.wait(lambda: desk.docked(title), f"the dock {title!r} by {key}")
+    desk.picture(f"key-{title}")
+
+
+def test_keys_of_the_plugin_are_free_in_napari(desk):
+    ours = {one.key for one in OFFERED.keybindings}
+    taken = {one.shortcut().toString() for one in desk.window.findChildren(QAction)}
+    assert not ours & taken
+
+
+@pytest.mark.parametrize("sample", [one.display_name for one in OFFERED.sample_data])
+def test_every_sample_opens(desk, sample):
+    desk.sample(sample)
+    desk.picture(f"sample-{sample}")
+
+
+@pytest.mark.parametrize(("menu", "title"), ENTRIES)
+def test_every_entry_of_the_layers_menus_works(desk, menu, title):
+    desk.sample("H&E phantom slide")
+    desk.menu(*menu, title)
+    if title in DOCKS:
+        desk.wait(lambda: desk.docked(title), f"the dock {title!r}")
+
+
+@pytest.mark.parametrize(
+    ("title", "sample"),
+    [
+        ("IDC heat map", "H&E phantom slide"),
+        ("Nuclei", "H&E phantom at 40x"),
+        ("Stain transfer", "H&E phantom slide"),
+        ("Mammogram masses", "Mammogram phantom study"),
+        ("Blending", "Mammogram phantom study"),
+        ("Reader study", None),
+    ],
+)
+def test_every_button_of_a_dock_can_be_pressed(desk, title, sample):
+    """Before a run, and after one; dialogs are left by Escape, and what is started comes to an end."""
+    dock = desk.dock(title)
+    press_all(desk, dock)
+    if sample is None:
+        return
+    desk.sample(sample)
+    run = desk.wait(lambda: dock.form.run.isVisible() and dock.form.run, "the sample")
+    desk.wait(run.isEnabled, "the model")
+    press_all(desk, dock, but=run)
+    desk.press(run)
+    desk.wait(lambda: dock.run is None, "the end of the run")
+    desk.picture(f"run-{title}")
+    press_all(desk, dock, but=run)
+    desk.picture(f"pressed-{title}")
+
+
+def press_all(desk, dock, but=None):
+    """Press all buttons that are seen, each once, leaving dialogs; wait for what they start."""
+    pressed = [but]
+    with desk.dismissing():
+        while there := [one for one in buttons(dock) if one not in pressed]:
+            desk.press(there[0])
+            pressed.append(there[0])
+            desk.rest(0.2)
+            desk.wait(lambda: getattr(dock, "run", None) is None, "the end of it")
+            for window in dock.findChildren(QDialog):
+                window.close()
+
+
+def buttons(dock):
+    """Those that are seen and enabled, but for the ones that open something for the whole test."""
+    return [
+        one
+        for one in dock.findChildren(QAbstractButton)
+        if one.isVisible() and one.isEnabled() and plain(one.text()) != "Try the sample"
+    ]

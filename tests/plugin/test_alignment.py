@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_pathogan.idc.grid import CellGrid
-from napari_pathogan.plugin.layers import place, place_level0, set_scale, slide_layer, slide_of
+from napari_pathogan.plugin.layers import give_mpp, place, place_level0, slide_layer, slide_of
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 
@@ -83,8 +84,14 @@ def test_napari_lays_every_level_within_one_of_its_pixels():
 
 def test_a_scale_given_later_keeps_overlays_in_place():
     slide = marked(mpp=None)
-    layer = layer_of(slide)
-    set_scale(layer, 0.5)
+    viewer = ViewerModel()
+    layer = viewer.add_layer(layer_of(slide))
+    regions = viewer.add_shapes(
+        [np.array([[10, 10], [10, 40], [40, 40]])], shape_type="polygon", **place_level0(layer)
+    )
+    give_mpp(viewer, layer, 0.5)
+    corner = layer.world_to_data(regions.data_to_world((10, 40)))
+    assert tuple(corner) == (10.0, 40.0), "what was drawn before stays where it was drawn"
     assert slide_of(layer).mpp == (0.5, 0.5)
     assert slide_of(layer).mpp_source == "user"
     assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]

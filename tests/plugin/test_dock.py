@@ -100,9 +100,11 @@ def test_every_slide_keeps_its_result(done, standin, qtbot, viewer):
     pixels = np.full((900, 1100, 3), 190, np.uint8)
     data, kwargs, _ = slide_layer(Slide.from_arrays([pixels], name="other.svs", mpp=1.0))
     other = viewer.add_image(data, **kwargs)
+    assert dock.layer is other, "the dock looks at what was opened"
+    dock.form.slide.setCurrentIndex(1)
     assert dock.layer is layer
+    assert dock.form.result.text() == text
     dock.form.slide.setCurrentIndex(0)
-    assert dock.layer is other
     assert dock.form.result.text() == ""
     assert dock.form.status.text() == ""
     assert not dock.export.isEnabled()
@@ -174,15 +176,14 @@ def test_unknown_scale_is_asked_for_once(viewer, standin, qtbot, told, tmp_path)
     data, kwargs, _ = slide_layer(Slide.open(path))
     layer = viewer.add_image(data, **kwargs)
     qtbot.waitUntil(lambda: dock.form.run.isEnabled())
-    assert dock.form.mpp.isVisible()
+    assert dock.form.pixel_size.isVisible()
     dock.run_or_cancel()
     assert "scale" in told[0]
     assert dock.run is None
-    dock.form.mpp.setValue(2.0)
-    dock.form.set_mpp.click()
-    assert not dock.form.mpp.isVisible()
+    qtbot.keyClicks(dock.form.pixel_size, "2.0")
+    dock.run_or_cancel()
     assert tuple(layer.scale) == (2.0, 2.0)
-    run(dock, qtbot)
+    qtbot.waitUntil(lambda: dock.run is None)
     assert dock.heat.mpp_source == "user"
     assert Slide.open(path).mpp == (2.0, 2.0)
     assert Slide.open(path).mpp_source == "user (remembered)"

@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 
 from napari_pathogan.plugin import masses_kept, nuclei_kept
-from napari_pathogan.plugin.layers import recall_scale, set_scale, slide_of
-from napari_pathogan.plugin.mammogram_layers import mammogram_of, set_mammogram_scale
+from napari_pathogan.plugin.layers import give_mpp, recall_scale, slide_of
+from napari_pathogan.plugin.mammogram_layers import give_spacing, mammogram_of
 from napari_pathogan.slides.slide import Slide
 
 pytestmark = pytest.mark.gui
@@ -48,20 +48,23 @@ def test_a_scale_that_was_typed_in_is_there_at_the_next_opening(viewer, colours,
     path = save(tmp_path / "field.png", colours)
     (layer,) = viewer.open(path, plugin="napari")
     assert slide_of(layer).mpp is None
-    assert not recall_scale(layer)
-    set_scale(layer, 0.5)
+    recall_scale(viewer, layer)
+    assert tuple(layer.scale) == (1.0, 1.0)
+    give_mpp(viewer, layer, 0.5)
     (again,) = viewer.open(path, plugin="napari")
     assert slide_of(again).mpp == (0.5, 0.5)
-    assert recall_scale(again)
+    recall_scale(viewer, again)
     assert tuple(again.scale) == (0.5, 0.5)
     assert str(again.units[0]) == "micrometer"
-    assert not recall_scale(again), "once is enough"
+    again.scale = 3, 3
+    recall_scale(viewer, again)
+    assert tuple(again.scale) == (3.0, 3.0), "once is enough"
 
 
 def test_a_dock_shows_the_remembered_scale(open_dock, viewer, colours, tmp_path, qtbot):
     path = save(tmp_path / "field.png", colours)
     (first,) = viewer.open(path, plugin="napari")
-    set_scale(first, 0.5)
+    give_mpp(viewer, first, 0.5)
     dock, _slide = open_dock
     viewer.layers.clear()
     (layer,) = viewer.open(path, plugin="napari")
@@ -77,7 +80,8 @@ def test_a_scale_that_a_layer_has_is_not_overruled(viewer, colours, tmp_path):
     (layer,) = viewer.open(path, plugin="napari", scale=(2, 2), units=("um", "um"))
     assert slide_of(layer).mpp == (2.0, 2.0)
     assert slide_of(layer).path == path
-    assert not recall_scale(layer)
+    recall_scale(viewer, layer)
+    assert tuple(layer.scale) == (2.0, 2.0)
 
 
 def test_what_shows_other_pixels_than_its_file_is_not_that_file(viewer, colours, tmp_path):
@@ -121,7 +125,7 @@ def test_a_mammogram_opened_by_napari_is_its_file(viewer, colours, tmp_path):
     assert mammogram.path == path
     assert (mammogram.laterality, mammogram.view) == ("R", "CC")
     assert masses_kept.places(mammogram.path)[0].parent == tmp_path
-    set_mammogram_scale(layer, 0.07)
+    give_spacing(viewer, layer, 0.07)
     (again,) = viewer.open(path, plugin="napari")
     assert mammogram_of(again).mm_per_px == pytest.approx((0.07, 0.07))
     (changed,) = viewer.open(path, plugin="napari")

@@ -6,6 +6,7 @@ import npe2
 import numpy as np
 import pytest
 from mammogram_files import breast, write_view
+from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as Pillow
 
@@ -112,12 +113,13 @@ def test_which_files_are_ours(tmp_path, study):
 
 def test_a_grey_image_of_naparis_own_becomes_a_mammogram(tmp_path, monkeypatch):
     monkeypatch.setattr(remembered, "folder", lambda: tmp_path)
-    layer = Image(breast("left"), name="scan_L_CC", scale=(70, 70), units=("um", "um"))
+    viewer = ViewerModel()
+    layer = viewer.add_image(breast("left"), name="scan_L_CC", scale=(70, 70), units=("um", "um"))
     found = mammogram_of(layer)
     assert (found.laterality, found.view) == ("L", "CC")
     assert found.mm_per_px == pytest.approx((0.07, 0.07))
     assert mammogram_of(layer) is found
-    mammogram_layers.set_mammogram_scale(layer, 0.1)
+    mammogram_layers.give_spacing(viewer, layer, 0.1)
     assert tuple(layer.scale) == (0.1, 0.1)
     assert mammogram_of(layer).spacing == "user"
     assert not is_mammogram(Image(np.zeros((4, 4, 3), np.uint8), rgb=True))

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 from pathlib import Path
 
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 _MAPS = Path("/proc/self/maps")
+_importing = threading.Lock()
 
 
 def ready_for_torch() -> None:
-    """Call before torch is imported in napari: keeps triton out where it would crash.
+    """Call in a thread before it uses torch in napari: imports torch, without triton where that crashes.
+
+    One thread at a time: two docks that are opened one soon after the other would each import torch
+    and its compiler, whose modules import one another in circles; Python, to escape the deadlock,
+    then gives one thread half a module, and torch can't be used until napari is restarted.
 
     Mesa's drivers (software rendering, AMD) bring LLVM as a shared library, and triton, which
     torchvision loads by way of torch's compiler, brings another: loaded second, it ends the process
     with a segmentation fault (triton 3.7). Nothing here compiles with triton, and torch does
     without it where it is not installed; so on such a machine it is made to look so.
     """
-    if "triton" not in sys.modules and _MAPS.exists() and "libLLVM" in _MAPS.read_text():
-        sys.modules["triton"] = None  # type: ignore[assignment]
+    with _importing:
+        if "triton" not in sys.modules and _MAPS.exists() and "libLLVM" in _MAPS.read_text():
+            sys.modules["triton"] = None  # type: ignore[assignment]
+        with contextlib.suppress(ImportError):  # said in a sentence where torch is used
+            import torchvision  # noqa: F401, PLC0415
 
 
 def make_current(widget: QWidget) -> None:

@@ -43,7 +43,6 @@ def show_slide(viewer: napari.Viewer, path: Path) -> None:
         return
     for data, kwargs, _ in layers:
         viewer.add_image(data, **kwargs)
-    viewer.reset_view()
 
 
 def open_mammograms(viewer: napari.Viewer) -> None:

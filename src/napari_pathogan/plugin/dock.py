@@ -22,7 +22,8 @@ from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.beside_opengl import make_current, ready_for_torch
 from napari_pathogan.plugin.card import CardDialog
-from napari_pathogan.plugin.form import Form, Ties, Welcome, label
+from napari_pathogan.plugin.form import Form, Ties, Welcome, confirmed, label
+from napari_pathogan.plugin.keys import bind_keys
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
 from napari_pathogan.plugin.subject import SHAPES, SLIDE, VIEW, Subject
@@ -63,10 +64,12 @@ class Dock(QWidget):
         self._ties = Ties()
         self.run: Run | None = None
         self._chosen: Image | None = None
+        self._listed: list[Image] = []
         self._models: dict[str, tuple[Path, ModelCard]] = {}
         self.setMinimumWidth(300)
         self.setWindowTitle(self.title)
         set_cache_mb(settings().cache_mb)
+        bind_keys()
 
         self.limits = label(self.scope)
         self.limits.setVisible(bool(self.scope))
@@ -84,12 +87,13 @@ class Dock(QWidget):
         self.form.slide.currentIndexChanged.connect(self._slide_chosen)
         self.form.model.currentIndexChanged.connect(self._model_chosen)
         self.form.info.clicked.connect(self.show_card)
-        self.form.scale_asked.connect(self._scale_given)
+        self.form.pixel_size_typed.connect(self._pixel_size_typed)
 
         self.build()
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
         self._ties.connect(self.viewer.layers.events.removing, self._layer_goes)
+        self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
         self.destroyed.connect(self._ties.release)
         self._list_slides()
         self._find_models()
@@ -182,18 +186,48 @@ class Dock(QWidget):
             self.run.cancel()
             return
         layer = self.layer
-        if layer is None:
+        if layer is None or not self.take_pixel_size():
             return
         try:
-            if self._lacks_scale(layer):
-                self.form.ask_scale(focus=True)
-                msg = f"{layer.name} has no scale: fill in the row 'Scale' (µm per pixel) and run again"
+            asks = self.subject.pixel_size
+            if asks.needed and asks.of(layer) is None:
+                self.form.pixel_size.setFocus()
+                msg = f"{layer.name} has no scale: type how many {asks.unit} a pixel spans in the row 'Scale'"
                 raise UnknownScaleError(msg)
             events = self.events(layer)
         except PathoganError as error:
             show_error(str(error))
             return
         self.start(events, self.title, self.finished, self.stopped)
+
+    def take_pixel_size(self) -> bool:
+        """Give the chosen image the size of a pixel that was typed, if one was.
+
+        An implausible size is asked about. Returns whether nothing speaks against going on.
+        """
+        field, layer = self.form.pixel_size, self.layer
+        if layer is None or not field.isModified() or not field.text().strip():
+            return True
+        field.setModified(False)  # a question takes the focus, which ends the editing once more
+        asks = self.subject.pixel_size
+        try:
+            size = asks.read(field.text())
+            doubt = asks.doubt(layer, size)
+            if doubt and not confirmed(self, "Size of a pixel", doubt):
+                self._ask_pixel_size()
+                field.setFocus()
+                return False
+            asks.give(self.viewer, layer, size)
+        except PathoganError as error:
+            show_error(str(error))
+            field.setFocus()
+            field.setModified(True)
+            return False
+        return True
+
+    def _pixel_size_typed(self) -> None:
+        if not self.form.run.hasFocus():  # Run takes it by itself, and would say an error again
+            self.take_pixel_size()
 
     def start(
         self,
@@ -207,7 +241,11 @@ class Dock(QWidget):
 
         def finished(event: Finished) -> None:
             self._end(f"Done in {time.monotonic() - began:.1f} s")
+            opened = [slide for slide in self.images if slide not in self._listed]
             then(event)
+            self._listed = self.images  # the result's own layers are not slides that were opened
+            if self.viewer.layers.selection.active in opened:
+                self._follow()
 
         def stopped() -> None:
             self._end("Stopped. The viewer is as it was before.")
@@ -289,13 +327,13 @@ class Dock(QWidget):
         self.run = None
         self.form.end(line)
         self.busy(running=False)
-        self._list_slides()
+        self._list_slides(follow=False)
 
     def _layer_goes(self) -> None:
         make_current(self)
 
-    def _list_slides(self) -> None:
-        """Offer the slides that are open; the chosen one stays chosen."""
+    def _list_slides(self, _event: object = None, *, follow: bool = True) -> None:
+        """Offer the slides that are open; the chosen one stays chosen unless another is opened."""
         if self.run is not None:
             chosen = self.layer
             if chosen is not None and chosen not in self.viewer.layers:
@@ -305,36 +343,41 @@ class Dock(QWidget):
         self.form.offer_slides(slides)
         for slide in slides:
             self._ties.connect_once(slide.events.name, self._list_slides)
+            self._ties.connect_once(slide.events.scale, self._ask_pixel_size)
         self.welcome.setVisible(not slides)
         self.form.setVisible(bool(slides))
         self.slides_listed(slides)
         if self.layer is not self._chosen:
             self._slide_chosen()
+        if follow:
+            opened = [slide for slide in slides if slide not in self._listed]
+            self._listed = slides
+            if self.viewer.layers.selection.active in opened:
+                self._follow()
+
+    def _follow(self, _event: object = None) -> None:
+        """Look at the slide that is selected in the layer list."""
+        active = self.viewer.layers.selection.active
+        if self.run is None and active is not None and active != self.layer:
+            self.form.choose(active)
 
     def _slide_chosen(self) -> None:
         self._chosen = layer = self.layer
         self.form.status.setText("")  # it spoke of another slide
-        if layer is not None and self.subject.needs_scale and between.recall_scale(layer):
-            between.prepare(self.viewer, ())
-            self.viewer.reset_view()
-        lacking = layer is not None and self._lacks_scale(layer)
-        self.form.ask_scale() if lacking else self.form.scale_known()
+        if layer is not None and self.subject is SLIDE:
+            between.recall_scale(self.viewer, layer)
+        if layer is not None and not between.is_looked_at(self.viewer, layer):
+            self.viewer.fit_to_view(layers=[layer])
+        self._ask_pixel_size()
         self.slide_changed()
 
-    def _lacks_scale(self, layer: Image) -> bool:
-        return self.subject.needs_scale and between.slide_of(layer).mpp is None
-
-    def _scale_given(self, mpp: float) -> None:
-        if self.layer is None:
-            return
-        try:
-            between.set_scale(self.layer, mpp)
-        except PathoganError as error:
-            show_error(str(error))
-            return
-        self.form.scale_known()
-        between.prepare(self.viewer, ())
-        self.viewer.reset_view()
+    def _ask_pixel_size(self) -> None:
+        """Show the row for the size of a pixel where the file does not say it."""
+        asks, layer = self.subject.pixel_size, self.layer
+        if layer is not None and asks.asked(layer):
+            self.form.ask_pixel_size(asks.of(layer))
+        else:
+            self.form.pixel_size_known()
 
     def _find_models(self) -> None:
         """List the models and get ready for them in the background: importing torch takes long."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
+    QMessageBox,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Progress
+    from napari_pathogan.plugin.pixel_size import PixelSize
     from napari_pathogan.plugin.subject import Subject
 
 
@@ -96,7 +98,7 @@ class Welcome(QWidget):
 class Form(QWidget):
     """The rows of a dock; knows nothing of images and models but their names."""
 
-    scale_asked = Signal(float)  # µm per pixel, when the user has set it
+    pixel_size_typed = Signal()  # Enter was pressed, or the field left
 
     def __init__(self, subject: Subject) -> None:
         super().__init__()
@@ -116,7 +118,7 @@ class Form(QWidget):
         self.region = combo(subject.part_tip)
         self.region.addItems(list(subject.parts))
         self.add_row(subject.name, self.slide)
-        self._build_scale()
+        self._build_pixel_size(subject.pixel_size)
         self.add_row("Model", beside(self.model, self.info))
         self.add_row(subject.part, self.region)
         self.region_row = self.grid.rowCount() - 1
@@ -167,37 +169,27 @@ class Form(QWidget):
         self.add_line(self.status)
         self.add_line(self.result)
 
-    def _build_scale(self) -> None:
-        self.mpp = QDoubleSpinBox()
-        self.mpp.setRange(0.01, 100.0)
-        self.mpp.setDecimals(4)
-        self.mpp.setSingleStep(0.01)
-        self.mpp.setValue(0.25)
-        self.mpp.setSuffix(" µm/px")
-        self.mpp.setToolTip(
-            "This file does not say how many micrometres a pixel spans. "
-            "Typical: 0.25 for a 40x scan, 0.5 for 20x. It is remembered for this file."
-        )
-        self.set_mpp = QPushButton("Set")
-        self.set_mpp.setToolTip("Use this scale for this slide from now on")
-        self.set_mpp.clicked.connect(lambda: self.scale_asked.emit(self.mpp.value()))
+    def _build_pixel_size(self, asks: PixelSize) -> None:
+        self.pixel_size = QLineEdit()
+        self.pixel_size.setPlaceholderText(f"e.g. {asks.example}")
+        self.pixel_size.setToolTip(asks.tip)
+        self.pixel_size.editingFinished.connect(self.pixel_size_typed)
         row = self.grid.rowCount()
-        self.scale_row = (QLabel("Scale"), beside(self.mpp, self.set_mpp))
-        for column, widget in enumerate(self.scale_row):
+        self._pixel_size_row = QLabel("Scale"), beside(self.pixel_size, QLabel(f"{asks.unit}/px"))
+        for column, widget in enumerate(self._pixel_size_row):
             self.grid.addWidget(widget, row, column)
             widget.hide()
 
-    def ask_scale(self, *, focus: bool = False) -> None:
-        """Show the row that asks for the scale."""
-        for widget in self.scale_row:
+    def ask_pixel_size(self, known: float | None) -> None:
+        """Show the row that asks for the size of a pixel; ``known`` is what the user gave before."""
+        self.pixel_size.setText("" if known is None else f"{known:g}")
+        for widget in self._pixel_size_row:
             widget.show()
-        if focus:
-            self.mpp.setFocus()
-            self.mpp.selectAll()
 
-    def scale_known(self) -> None:
-        """Hide the row that asks for the scale."""
-        for widget in self.scale_row:
+    def pixel_size_known(self) -> None:
+        """Hide the row that asks for the size of a pixel."""
+        self.pixel_size.clear()
+        for widget in self._pixel_size_row:
             widget.hide()
 
     def offer_slides(self, slides: Sequence[Image]) -> None:
@@ -210,6 +202,12 @@ class Form(QWidget):
             self.slide.setItemData(index, layer.name, Qt.ItemDataRole.ToolTipRole)
         self.slide.setCurrentIndex(slides.index(chosen) if chosen in slides else 0)
         self.slide.blockSignals(False)
+
+    def choose(self, slide: Image) -> None:
+        """Choose a layer if it is offered."""
+        for index in range(self.slide.count()):
+            if self.slide.itemData(index) == slide:
+                self.slide.setCurrentIndex(index)
 
     def offer_models(self, names: Sequence[str]) -> None:
         """Offer models by name."""
@@ -241,7 +239,7 @@ class Form(QWidget):
         )
         self.bar.setRange(0, 0 if running else 1)
         self.bar.setVisible(running)
-        for widget in (self.slide, self.model, self.region, self.set_mpp):
+        for widget in (self.slide, self.model, self.region, self.pixel_size):
             widget.setEnabled(not running)
 
 
@@ -328,3 +326,9 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, math.ceil(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def confirmed(parent: QWidget, title: str, question: str) -> bool:
+    """Ask a question whose answer is No unless the user says Yes."""
+    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+    return QMessageBox.question(parent, title, question, yes | no, no) == yes

@@ -5,12 +5,15 @@ Overlays take the slide layer's own scale and translate, so they stay on the sli
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari import current_viewer
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_info
+from qtpy.QtCore import QTimer
 
 from napari_pathogan.errors import PathoganError, SlideFormatError
 from napari_pathogan.slides import scales, tissues
@@ -18,17 +21,25 @@ from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import napari
+    from napari.layers import Layer
+    from napari.utils.events import Event
 
 AXES = ("y", "x")
 _PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
 _ALIKE = 0.9  # correlation of the same pixels read in two ways
+_GAP = 0.05  # between slides, of a slide's width
 
 
-def slide_layer(slide: Slide) -> tuple[Any, dict[str, Any], str]:
-    """Image layer of a slide: its raw pyramid, in micrometres, or in pixels where it has no scale."""
+def slide_layer(
+    slide: Slide, viewer: napari.Viewer | None = None
+) -> tuple[Any, dict[str, Any], str]:
+    """Image layer of a slide: its raw pyramid, in micrometres, or in pixels where it has no scale.
+
+    In a viewer it lies right of the slides that are open, so that none covers another.
+    """
     kwargs: dict[str, Any] = {
         "name": slide.name,
         "rgb": slide.is_rgb,
@@ -37,20 +48,70 @@ def slide_layer(slide: Slide) -> tuple[Any, dict[str, Any], str]:
         "contrast_limits": (0, np.iinfo(slide.dtype).max),
         "metadata": _metadata(slide),
         **_scaled(slide),
+        **_right_of_slides(viewer),
     }
     return shown_levels(slide), kwargs, "image"
 
 
 def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
-    """Switch the scale bar on, and say which slides have no scale."""
+    """Switch the scale bar on, and say which slides have no scale.
+
+    Once a slide's layer is there, the view shows it whole; when a layer goes, the view shows what
+    is left.
+    """
+    viewer.layers.events.removed.connect(_show_what_is_left)  # once: napari knows a second time
     bar = viewer.canvas.overlays.scale_bar
     bar.visible, bar.box = True, True  # a box, since glass is as white as the bar
     for slide in slides:
+        _show_when_added(viewer, slide)
         if slide.mpp is None:
             show_info(
                 f"{slide.name} does not say how many µm a pixel spans, so it is shown in pixels. "
                 "The PathoGAN docks ask for it once."
             )
+
+
+def _right_of_slides(viewer: napari.Viewer | None) -> dict[str, Any]:
+    """Where another slide lies in the world; nothing where it is the first."""
+    slides = [] if viewer is None else [layer for layer in viewer.layers if is_slide(layer)]
+    if not slides:
+        return {}
+    columns = np.concatenate([slide.extent.world[:, -1] for slide in slides])
+    gap = _GAP * (columns.max() - columns.min()) / len(slides)
+    return {"translate": (0.0, float(columns.max() + gap))}
+
+
+def _show_when_added(viewer: napari.Viewer, slide: Slide) -> None:
+    def added(event: Event) -> None:
+        if event.value.metadata.get("slide") is slide:
+            viewer.layers.events.inserted.disconnect(added)
+            layer = event.value
+            viewer.fit_to_view(layers=[layer])
+            # once more when the window has taken its shape: the first layer's controls narrow the canvas
+            QTimer.singleShot(
+                0, lambda: layer in viewer.layers and viewer.fit_to_view(layers=[layer])
+            )
+
+    viewer.layers.events.inserted.connect(added)
+
+
+def _show_what_is_left(event: Event) -> None:
+    """Bring what is left into view if the camera looked at the layer that was removed alone."""
+    viewer = current_viewer()
+    if viewer is None or event.source is not viewer.layers:
+        return
+    left = [layer for layer in viewer.layers if layer.visible and layer.ndim == 2]
+    if left and not any(is_looked_at(viewer, layer) for layer in left):
+        viewer.fit_to_view(layers=[layer for layer in left if isinstance(layer, Image)] or left)
+
+
+def is_looked_at(viewer: napari.Viewer, layer: Layer) -> bool:
+    """Whether the middle of the view lies on a layer, or the layer's middle in view."""
+    centre = np.asarray(viewer.scene.camera.center[-2:])
+    half = np.asarray(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    low, high = np.sort(layer.extent.world[:, -2:], axis=0)
+    seen = np.abs((low + high) / 2 - centre) <= half
+    return bool(np.all((low <= centre) & (centre <= high)) or np.all(seen))
 
 
 def shown_levels(slide: Slide) -> list[Any]:
@@ -129,17 +190,12 @@ def shows_pixels(layer: Image, shape: tuple[int, int], read: Callable[[Region], 
     return bool(np.corrcoef(one, other)[0, 1] > _ALIKE)
 
 
-def recall_scale(layer: Image) -> bool:
-    """Show a slide in micrometres that another reader has shown in pixels, if its scale is known.
-
-    Returns whether the layer was changed: the view has then to be fitted to it.
-    """
+def recall_scale(viewer: napari.Viewer, layer: Image) -> None:
+    """Show a slide in micrometres that another reader has shown in pixels, if its scale is known."""
     slide = slide_of(layer)
     untouched = _mpp_of(layer) is None and bool((np.asarray(layer.scale) == 1).all())
-    if slide.mpp is None or not untouched:
-        return False
-    _show_scale(layer, slide)
-    return True
+    if slide.mpp is not None and untouched:
+        _show_scale(viewer, layer, slide)
 
 
 def is_slide(layer: object) -> bool:
@@ -147,12 +203,32 @@ def is_slide(layer: object) -> bool:
     return isinstance(layer, Image) and bool(layer.rgb) and layer.ndim == 2
 
 
-def set_scale(layer: Image, mpp: float) -> Slide:
-    """Give a slide without a scale the user's: shown at once, remembered for its file."""
+def mpp_of(layer: Image) -> float | None:
+    """Micrometres a pixel of a slide's layer spans, the mean of both sides."""
+    mpp = slide_of(layer).mpp
+    return None if mpp is None else float(np.mean(mpp))
+
+
+def mpp_is_asked(layer: Image) -> bool:
+    """Whether the user has to say the scale of a slide, or said it and may correct it."""
+    slide = slide_of(layer)
+    return slide.mpp is None or slide.mpp_source.startswith("user")
+
+
+def give_mpp(viewer: napari.Viewer, layer: Image, mpp: float) -> Slide:
+    """Give a slide the user's scale: shown at once, remembered for its file.
+
+    What lies on the slide stays on it, and the slide stays where its upper left corner is.
+
+    Raises
+    ------
+    UnknownScaleError
+        If it is not above 0.
+    """
     slide = slide_of(layer).with_mpp(mpp)
     if slide.path is not None:
         scales.remember(slide.path, (mpp, mpp))
-    _show_scale(layer, slide)
+    _show_scale(viewer, layer, slide)
     return slide
 
 
@@ -171,6 +247,28 @@ def set_tissue(layer: Image, tissue: str) -> None:
     path = slide_of(layer).path
     if path is not None:
         tissues.remember(path, tissue)
+
+
+@contextmanager
+def staying_on(viewer: napari.Viewer, layer: Image) -> Iterator[None]:
+    """Keep what lies on an image on it while the image's scale and place are changed."""
+    units, scale, translate = layer.units, np.array(layer.scale), np.array(layer.translate)
+    low, high = np.sort(layer.extent.world[:, -2:], axis=0)
+    margin = (high - low) * 0.1  # a map's first cell may begin before the slide
+    overlays = [
+        other
+        for other in viewer.layers
+        if other is not layer
+        and not (isinstance(other, Image) and {"slide", "mammogram"} & set(other.metadata))
+        and other.units[-2:] == units
+        and np.all(other.translate[-2:] >= low - margin)
+        and np.all(other.translate[-2:] <= high + margin)
+    ]
+    yield
+    factor = np.asarray(layer.scale) / scale
+    for other in overlays:
+        other.translate = layer.translate + (np.asarray(other.translate) - translate) * factor
+        other.scale, other.units = other.scale * factor, layer.units
 
 
 def place(overlay: Overlay, layer: Image) -> dict[str, Any]:
@@ -268,10 +366,13 @@ def _scaled(slide: Slide) -> dict[str, Any]:
     return {"scale": slide.mpp, "units": ("um", "um")}
 
 
-def _show_scale(layer: Image, slide: Slide) -> None:
-    layer.metadata = {**layer.metadata, **_metadata(slide)}
-    for name, value in _scaled(slide).items():
-        setattr(layer, name, value)
+def _show_scale(viewer: napari.Viewer, layer: Image, slide: Slide) -> None:
+    with staying_on(viewer, layer):
+        layer.metadata = {**layer.metadata, **_metadata(slide)}
+        for name, value in _scaled(slide).items():
+            setattr(layer, name, value)
+    prepare(viewer, ())
+    viewer.fit_to_view(layers=[layer])
 
 
 def _slide_in_file(layer: Image) -> Slide | None:

@@ -14,9 +14,9 @@ from napari.layers import Image
 from napari.utils.notifications import show_info
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.plugin.layers import AXES, file_of, shows_pixels
+from napari_pathogan.plugin.layers import AXES, file_of, shows_pixels, staying_on
 from napari_pathogan.slides import scales
-from napari_pathogan.slides.mammogram import Mammogram, data_range, open_mammogram
+from napari_pathogan.slides.mammogram import USER, Mammogram, data_range, open_mammogram
 from napari_pathogan.slides.views import named_view
 
 if TYPE_CHECKING:
@@ -101,21 +101,41 @@ def mammogram_of(layer: Image) -> Mammogram:
     return mammogram
 
 
-def set_mammogram_scale(layer: Image, mm_per_px: float) -> Mammogram:
-    """Give a mammogram without a scale the user's: shown at once, remembered for its file.
+def spacing_of(layer: Image) -> float | None:
+    """Millimetres a pixel of a mammogram's layer spans, the mean of both sides."""
+    mm_per_px = mammogram_of(layer).mm_per_px
+    return None if mm_per_px is None else float(np.mean(mm_per_px))
+
+
+def spacing_is_asked(layer: Image) -> bool:
+    """Whether the user has to say the size of a pixel, or said it and may correct it."""
+    mammogram = mammogram_of(layer)
+    return mammogram.mm_per_px is None or mammogram.spacing == USER
+
+
+def give_spacing(viewer: napari.Viewer, layer: Image, mm_per_px: float) -> None:
+    """Give a mammogram the user's size of a pixel: shown at once, remembered for its file.
+
+    The other views that are open and don't say theirs get it as well: one machine made them, and
+    views in mm can't hang beside views in pixels.
 
     Raises
     ------
     UnknownScaleError
         If it is not above 0.
     """
-    mammogram = mammogram_of(layer).with_spacing(mm_per_px)
-    if mammogram.path is not None:
-        scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
-    layer.metadata = {**layer.metadata, **_metadata(mammogram)}
-    for name, given in _place(mammogram).items():
-        setattr(layer, name, given)
-    return mammogram
+    others = [x for x in viewer.layers if is_mammogram(x) and mammogram_of(x).mm_per_px is None]
+    views = [layer, *(other for other in others if other is not layer)]
+    for view in views:
+        mammogram = mammogram_of(view).with_spacing(mm_per_px)
+        if mammogram.path is not None:
+            scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
+        with staying_on(viewer, view):
+            view.metadata = {**view.metadata, **_metadata(mammogram)}
+            for name, given in _place(mammogram).items():
+                setattr(view, name, given)
+    _say_spacing(viewer, [mammogram_of(view) for view in views])
+    viewer.fit_to_view(layers=views)
 
 
 def _mammogram_in_file(layer: Image) -> Mammogram | None:
@@ -141,10 +161,7 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
     and once all views are there the camera shows them all (napari shows the first layer alone).
     """
     _fit_after(viewer, len(mammograms))
-    overlays = viewer.canvas.overlays
-    overlays.scale_bar.visible = True
-    overlays.text.text = "\n".join(sorted({_meaning(one) for one in mammograms} - {""}))
-    overlays.text.position, overlays.text.visible = "bottom_left", True
+    _say_spacing(viewer, mammograms)
     for one in mammograms:
         if one.mm_per_px is None:
             show_info(
@@ -155,6 +172,13 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
                 f"{one.name} is raw data of the detector (FOR PROCESSING), on which models see "
                 "little: choose the view FOR PRESENTATION if there is one"
             )
+
+
+def _say_spacing(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -> None:
+    overlays = viewer.canvas.overlays
+    overlays.scale_bar.visible = True
+    overlays.text.text = "\n".join(sorted({_meaning(one) for one in mammograms} - {""}))
+    overlays.text.position, overlays.text.visible = "bottom_left", True
 
 
 def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
@@ -171,7 +195,9 @@ def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
 
 
 def _meaning(mammogram: Mammogram) -> str:
-    return "" if mammogram.spacing is None else f"mm {mammogram.spacing}"
+    if mammogram.spacing is None:
+        return ""
+    return "mm as you gave them" if mammogram.spacing == USER else f"mm {mammogram.spacing}"
 
 
 def _metadata(mammogram: Mammogram) -> dict[str, Any]:

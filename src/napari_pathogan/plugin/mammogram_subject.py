@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from napari_pathogan.plugin import commands
-from napari_pathogan.plugin.mammogram_layers import is_mammogram
+from napari_pathogan.plugin.mammogram_layers import (
+    give_spacing,
+    is_mammogram,
+    spacing_is_asked,
+    spacing_of,
+)
+from napari_pathogan.plugin.pixel_size import PixelSize
 from napari_pathogan.plugin.subject import Subject
 
 ALL_VIEWS, THIS_VIEW = "All views", "This view"
@@ -20,5 +26,17 @@ MAMMOGRAM = Subject(
     offers=is_mammogram,
     ask=commands.open_mammograms,
     show=commands.show_mammograms,
-    needs_scale=False,
+    pixel_size=PixelSize(
+        unit="mm",
+        unit_mm=1.0,
+        example="0.07",
+        tip="This file does not say how many millimetres a pixel spans, so sizes are in pixels. "
+        "Typical: 0.05 to 0.1 for a digital mammogram at full size. It is remembered for this file.",
+        usual=(0.02, 1.0),
+        longest_mm=500.0,
+        needed=False,
+        of=spacing_of,
+        asked=spacing_is_asked,
+        give=give_spacing,
+    ),
 )

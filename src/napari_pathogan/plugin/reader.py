@@ -45,6 +45,9 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     SlideFormatError
         If a file can't be opened; says why.
     """
+    from napari_pathogan.plugin.keys import bind_keys  # noqa: PLC0415  (slow to import)
+
+    bind_keys()
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
     if all(is_dicom(p) or (p.is_dir() and not is_ome_zarr(p)) for p in paths):
         return _read_study(paths)
@@ -86,7 +89,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
     if not can_be_mammogram(slide):
         if viewer is not None:
             prepare(viewer, [slide])
-        return slide_layer(slide)
+        return slide_layer(slide, viewer)
     slide.close()
     mammogram = open_mammogram(path)
     if viewer is not None:

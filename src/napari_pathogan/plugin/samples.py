@@ -29,14 +29,18 @@ def mammogram_phantom() -> list[tuple[Any, dict[str, Any], str]]:
 
 def ihc() -> list[tuple[Any, dict[str, Any], str]]:
     """Colon stained for FHL2 (DAB and haematoxylin) from scikit-image; its scale is not known."""
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
     from skimage import data  # noqa: PLC0415
 
-    from napari_pathogan.plugin.layers import slide_layer  # noqa: PLC0415
+    from napari_pathogan.plugin.layers import prepare, slide_layer  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
 
     image = data.immunohistochemistry()  # type: ignore[no-untyped-call]
     slide = Slide.from_arrays([image], name="IHC (scikit-image)")
-    return [slide_layer(slide)]
+    viewer = current_viewer()
+    if viewer is not None:
+        prepare(viewer, [slide])
+    return [slide_layer(slide, viewer)]
 
 
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:

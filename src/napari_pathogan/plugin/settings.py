@@ -12,12 +12,15 @@ import platformdirs
 PLUGIN = "napari-pathogan"
 
 _NAPARI = "napari"
+_PICTURES = (".png", ".jpg", ".jpeg")
+_SLIDES = (".svs", ".ndpi", ".scn", ".bif", ".dcm", ".dicom")
 _USUAL_READERS = {
-    f"*{suffix}": _NAPARI
-    for plain in (".png", ".jpg", ".jpeg")
+    f"*{suffix}": reader
+    for reader, kinds in ((_NAPARI, _PICTURES), (PLUGIN, _SLIDES))
+    for plain in kinds
     for suffix in (plain, plain.upper())
 }
-"""Who opens what napari can open as well, unless the user has chosen."""
+"""Who opens what napari lists as well, unless the user has chosen; it asks for TIFF and Zarr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,13 @@ def kept_elsewhere(image: Path) -> Path:
 
 
 def choose_usual_readers(_context: object) -> None:
-    """Leave plain pictures to napari's own reader; called once PathoGAN is first used.
+    """Leave plain pictures to napari's own reader, and open slides; called on PathoGAN's first use.
 
     Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
     that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
-    there before, napari's reader is named there: not if the user has named one, nor if a third
-    plugin reads such files.
+    there before, napari's reader is named there; and PathoGAN for slides and DICOM, which napari's
+    lists and can't show as they are. Not if the user has named one, nor if a third plugin reads
+    such files.
     """
     import npe2  # noqa: PLC0415
     from napari.settings import get_settings  # noqa: PLC0415  (slow to import)

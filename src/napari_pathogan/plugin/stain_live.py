@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin.canvas import canvas_of
 from napari_pathogan.plugin.form import Ties
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.slides.geometry import Region
@@ -38,8 +39,7 @@ class Refining(QObject):
     said = Signal()  # the text may have changed
 
     def __init__(self, viewer: napari.Viewer, layer: Image, live: LiveView) -> None:
-        # napari has no public door to the canvas, with which a viewer takes this along
-        super().__init__(viewer.window._qt_viewer.canvas.native)  # noqa: SLF001
+        super().__init__(canvas_of(viewer).native)  # which a viewer that is closed takes along
         self.viewer, self.layer, self.live = viewer, layer, live
         self.run: Run | None = None
         self._ties = Ties()

@@ -14,6 +14,8 @@ from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QWidget
 from vispy.visuals.filters.clipping_planes import PlanesClipper
 
+from napari_pathogan.plugin.canvas import canvas_of
+
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image
@@ -32,8 +34,7 @@ class Swipe(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        # napari has no public door to the canvas and to what a layer is drawn with
-        self._canvas = napari_viewer.window._qt_viewer.canvas  # noqa: SLF001
+        self._canvas = canvas_of(napari_viewer)
         super().__init__(self._canvas.native)
         self.share = 0.5
         self._clip: tuple[object, PlanesClipper] | None = None

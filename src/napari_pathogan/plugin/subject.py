@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.plugin import commands
-from napari_pathogan.plugin.layers import is_slide
+from napari_pathogan.plugin.layers import give_mpp, is_slide, mpp_is_asked, mpp_of
+from napari_pathogan.plugin.pixel_size import PixelSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +38,8 @@ class Subject:
         Asks for a file and opens it.
     show
         Opens a file.
-    needs_scale
-        Whether a model can't look at an image whose scale is unknown.
+    pixel_size
+        What is asked where nothing says how large a pixel is.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Subject:
     offers: Callable[[object], bool]
     ask: Callable[[napari.Viewer], object]
     show: Callable[[napari.Viewer, Path], object]
-    needs_scale: bool = True
+    pixel_size: PixelSize
 
 
 SLIDE = Subject(
@@ -67,4 +68,17 @@ SLIDE = Subject(
     offers=is_slide,
     ask=commands.open_slide,
     show=commands.show_slide,
+    pixel_size=PixelSize(
+        unit="µm",
+        unit_mm=1e-3,
+        example="0.25",
+        tip="This file does not say how many micrometres a pixel spans. Typical: 0.25 for a 40x "
+        "scan, 0.5 for 20x. It is remembered for this file.",
+        usual=(0.05, 100.0),
+        longest_mm=160.0,  # the largest sections, of whole organs
+        needed=True,
+        of=mpp_of,
+        asked=mpp_is_asked,
+        give=give_mpp,
+    ),
 )

@@ -1,0 +1,121 @@
+"""The row that asks how large a pixel is: what is typed counts, and nonsense is asked about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from desk import press_in
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """An H&E-like picture of 512 x 512 px that does not say its scale."""
+    pixels = np.full((512, 512, 3), 242, np.uint8)
+    pixels[100:400, 100:400] = (190, 110, 170)
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def asked(used, photo):
+    """The IDC dock, which asks for the scale of the picture."""
+    dock = used.dock("IDC heat map")
+    used.open(photo)
+    used.wait(lambda: dock.form.pixel_size.isVisible(), "the question")
+    used.wait(dock.form.run.isEnabled, "the model")
+    return dock
+
+
+def leave(used, dock):
+    dock.form.model.setFocus()
+    used.rest(0.1)
+
+
+@pytest.mark.parametrize("typed", ["4", "4.0", "4,0", " 4 µm ", "4 um/px"])
+@pytest.mark.parametrize("how", ["enter", "leave", "run", "keys"])
+def test_what_is_typed_counts(used, asked, typed, how):
+    if how != "enter" and typed != "4":
+        pytest.skip("one way is enough for all notations")
+    used.type(asked.form.pixel_size, typed)
+    match how:
+        case "enter":
+            used.key("Return", asked.form.pixel_size)
+        case "leave":
+            leave(used, asked)
+        case "run":
+            used.press(asked.form.run)
+        case "keys":
+            used.key("Ctrl+Return", asked.form.pixel_size)
+    assert tuple(asked.layer.scale) == (4.0, 4.0)
+    assert str(asked.layer.units[0]) == "micrometer"
+    if how in {"run", "keys"}:
+        used.wait(lambda: asked.heat is not None, "the heat map")
+
+
+def test_run_without_a_scale_says_what_is_missing(used, asked):
+    with used.expecting("type how many µm a pixel spans"):
+        used.press(asked.form.run)
+    assert asked.run is None
+    assert asked.form.pixel_size.hasFocus()
+
+
+@pytest.mark.parametrize("typed", ["abc", "0", "-1", "0.25 mm", "1.000,5"])
+def test_what_is_no_size_is_refused_in_a_sentence(used, asked, typed):
+    used.type(asked.form.pixel_size, typed)
+    with used.expecting("no size of a pixel"):
+        used.press(asked.form.run)
+        used.rest()
+    assert asked.run is None
+    assert tuple(asked.layer.scale) == (1.0, 1.0)
+
+
+def test_implausible_sizes_are_asked_about(used, asked):
+    field = asked.form.pixel_size
+    used.type(field, "4000")
+    with used.answering(press_in("No")) as (question,):
+        used.press(asked.form.run)
+    assert "2.05 m long" in question.text
+    assert tuple(asked.layer.scale) == (1.0, 1.0)
+    assert field.text() == ""
+    assert asked.run is None
+    used.type(field, "0.001")
+    with used.answering(press_in("Yes")) as (question,):
+        used.key("Return", field)
+    assert "0.512 µm long" in question.text
+    assert tuple(asked.layer.scale) == (0.001, 0.001)
+
+
+def test_a_wrong_scale_can_be_corrected_in_any_dock(used, asked):
+    used.type(asked.form.pixel_size, "4")
+    used.key("Return", asked.form.pixel_size)
+    other = used.dock("Nuclei")
+    assert other.form.pixel_size.text() == "4"
+    used.type(other.form.pixel_size, "0.5")
+    used.key("Return", other.form.pixel_size)
+    assert tuple(asked.layer.scale) == (0.5, 0.5)
+    assert asked.form.pixel_size.text() == "0.5"
+
+
+def test_a_mammogram_without_a_size_gets_a_row_in_mm(used, tmp_path):
+    y, x = np.mgrid[:600, :400]
+    breast = np.where(x < 300 - (y - 300) ** 2 / 400, 90, 0).astype(np.uint8)
+    paths = [tmp_path / f"case_{side}_{view}.png" for side in "RL" for view in ("CC", "MLO")]
+    for path in paths:
+        Image.fromarray(breast).save(path)
+    dock = used.dock("Mammogram masses")
+    with used.answering(*[]):
+        used.open(*paths)
+    used.wait(lambda: len(used.viewer.layers) == 4, "the views")
+    assert dock.form.pixel_size.isVisible()
+    used.picture("mammogram-scale")
+    used.type(dock.form.pixel_size, "0.3")
+    used.key("Return", dock.form.pixel_size)
+    for layer in used.viewer.layers:
+        assert np.abs(layer.scale) == pytest.approx((0.3, 0.3)), "all views of the machine"
+        assert str(layer.units[0]) == "millimeter"
+    used.picture("mammogram-scale-mm")

@@ -1,0 +1,90 @@
+"""A second slide is seen, docks look at the selected one, and a removed one leaves no black view."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_pathogan.plugin.layers import is_looked_at
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def slides(tmp_path):
+    """Two slides of different sizes and scales."""
+    paths = []
+    for name, side, mpp in (("first", 1200, 0.5), ("second", 700, 0.25)):
+        pixels = np.full((side, 2 * side, 3), 240, np.uint8)
+        pixels[side // 4 : side // 2, side // 2 : side] = (190, 110, 170)
+        paths.append(tmp_path / f"{name}.svs")
+        said = f"Aperio Image Library v12|AppMag = 20|MPP = {mpp}"
+        tifffile.imwrite(
+            paths[-1], pixels, photometric="rgb", tile=(256, 256), description=said, metadata=None
+        )
+    return paths
+
+
+def shown(used, layer):
+    """Whether a layer is whole in view and fills most of it."""
+    camera, size = used.viewer.scene.camera, np.asarray(used.viewer.canvas.size)
+    low, high = layer.extent.world[:, -2:]
+    half = size / camera.zoom / 2 * 1.02  # the canvas takes its last size after the fit
+    inside = (low >= camera.center[-2:] - half).all() and (high <= camera.center[-2:] + half).all()
+    return bool(inside and ((high - low) > half).any())
+
+
+def test_the_view_fits_every_slide_that_is_opened(used, slides):
+    dock = used.dock("IDC heat map")
+    for count, path in enumerate(slides, start=1):
+        used.open(path)
+        used.wait(lambda count=count: len(used.viewer.layers) == count, "the slide")
+        used.rest()
+        used.picture(f"slide-{count}")
+        assert shown(used, used.viewer.layers[-1])
+        assert dock.layer is used.viewer.layers[-1], "the dock looks at the new slide"
+    first, second = (layer.extent.world[:, -1] for layer in used.viewer.layers)
+    assert second[0] > first[1], "none lies on the other"
+
+
+def test_docks_follow_the_layer_that_is_selected(used, slides):
+    docks = [used.dock("IDC heat map"), used.dock("Nuclei")]
+    used.open(*slides)
+    used.wait(lambda: len(used.viewer.layers) == 2, "the slides")
+    for layer in (*used.viewer.layers, *used.viewer.layers):
+        used.viewer.layers.selection.active = layer
+        used.rest(0.05)
+        assert [dock.layer is layer for dock in docks] == [True, True]
+        assert is_looked_at(used.viewer, layer), "what is worked on is seen"
+
+
+def test_a_chosen_slide_is_brought_into_view(used, slides):
+    dock = used.dock("IDC heat map")
+    used.open(*slides)
+    used.wait(lambda: len(used.viewer.layers) == 2, "the slides")
+    for index in (0, 1):
+        dock.form.slide.setCurrentIndex(index)
+        assert is_looked_at(used.viewer, dock.layer)
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_removing_a_slide_shows_the_other(used, slides, gone):
+    used.open(*slides)
+    used.wait(lambda: len(used.viewer.layers) == 2, "the slides")
+    used.viewer.fit_to_view(layers=[used.viewer.layers[gone]])
+    used.viewer.layers.selection.active = used.viewer.layers[gone]
+    used.key("Delete", layer_list(used))
+    used.wait(lambda: len(used.viewer.layers) == 1, "the removal")
+    used.rest()
+    assert shown(used, used.viewer.layers[0])
+    picture = used.viewer.screenshot(flash=False)
+    assert picture[..., :3].mean() > 60, "the view is not black"
+
+
+def layer_list(used):
+    from napari._qt.containers import QtLayerList
+
+    view = used.window.findChild(QtLayerList)
+    view.setFocus()
+    return view
