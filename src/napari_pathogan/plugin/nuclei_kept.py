@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import OutputError
+from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.settings import kept_elsewhere
 
@@ -52,19 +53,21 @@ def keeping(slide: Slide, segmentation: Segmentation) -> Iterator[Event]:
     if slide.path is None:
         msg = f"{slide.name} is no file, so nothing can be kept with it: save it and open it again"
         raise OutputError(msg)
-    beside, elsewhere = places(slide.path)
+    first, *others = places(slide.path)
     try:
-        annotated.write(beside, segmentation)
+        annotated.write(first, segmentation)
     except OutputError:
-        annotated.write(elsewhere, segmentation)
-        yield Finished((elsewhere, True))
-    else:
-        yield Finished((beside, False))
+        if not others:
+            raise
+        first = others[0]
+        annotated.write(first, segmentation)
+    yield Finished((first, first.parent != slide.path.parent))
 
 
-def places(slide: Path) -> tuple[Path, Path]:
-    """Beside a slide; and in the data folder, by the slide's whole path."""
+def places(slide: Path) -> tuple[Path, ...]:
+    """Beside a slide (not so for sample data); and in the data folder, by the slide's whole path."""
     from napari_pathogan.nuclei.annotated import beside  # noqa: PLC0415
 
     name = beside(slide)
-    return name, kept_elsewhere(slide) / name.name
+    elsewhere = kept_elsewhere(slide) / name.name
+    return (elsewhere,) if samples.FOLDER in slide.parents else (name, elsewhere)
