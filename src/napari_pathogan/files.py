@@ -66,7 +66,7 @@ def written(target: Path, kind: Kind) -> Iterator[Path]:
         place = _place(target, kind)
         missing = [folder for folder in place.parents if not folder.exists()]
         place.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(place.parent)
+        tidy(place.parent)
         room, lock = _room(place.parent)
     except OutputError:
         raise
@@ -114,6 +114,24 @@ def check(target: Path, kind: Kind) -> None:
         raise
     except OSError as error:
         raise output_error(target, error) from error
+
+
+def tidy(folder: Path) -> None:
+    """Finish what killed processes have left in a folder, and take their rooms away."""
+    with os.scandir(folder) as entries:
+        rooms = [Path(entry) for entry in entries if entry.name.startswith(ROOM)]
+    for room in rooms:
+        with contextlib.suppress(OSError):
+            if not (room / _LOCK).exists():
+                room.rmdir()  # killed before it began, or at the very end
+                continue
+            lock = FileLock(room / _LOCK, timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue  # somebody writes there
+            _recover(room)
+            _clear(room, lock)
 
 
 def output_error(target: Path, error: OSError) -> OutputError:
@@ -186,24 +204,6 @@ def _room(parent: Path) -> tuple[Path, FileLock]:
             if (room / _LOCK).exists():
                 return room, lock
             lock.release()
-
-
-def _tidy(parent: Path) -> None:
-    """Finish what killed processes have left in a folder, and take their rooms away."""
-    with os.scandir(parent) as entries:
-        rooms = [Path(entry) for entry in entries if entry.name.startswith(ROOM)]
-    for room in rooms:
-        with contextlib.suppress(OSError):
-            if not (room / _LOCK).exists():
-                room.rmdir()  # killed before it began, or at the very end
-                continue
-            lock = FileLock(room / _LOCK, timeout=0)
-            try:
-                lock.acquire()
-            except Timeout:
-                continue  # somebody writes there
-            _recover(room)
-            _clear(room, lock)
 
 
 def _recover(room: Path) -> None:

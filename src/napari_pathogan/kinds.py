@@ -242,7 +242,7 @@ def others(folder: Path, kind: FileKind) -> str | None:
 def _vacant(place: Path) -> bool:
     """Whether nothing is there, or an empty file or folder."""
     if place.is_dir():
-        return all(entry.name.startswith(ROOM) for entry in place.iterdir())
+        return next(place.iterdir(), None) is None
     return not os.path.lexists(place) or (place.is_file() and place.stat().st_size == 0)
 
 

@@ -91,7 +91,7 @@ REFUSED = {
     "anything for new": (NEW, lambda at: at.write_text("ours"), "is there already"),
     "a folder for new": (NEW, lambda at: make(at, "mark"), "is there already"),
     "a folder for ours": (OURS, lambda at: make(at, "mark"), "is a folder"),
-    "a pipe": (OURS, os.mkfifo, "neither a file nor a folder"),
+    "a pipe": (OURS, lambda at: os.mkfifo(at), "neither a file nor a folder"),
     "a link to itself": (OURS, lambda at: at.symlink_to(at), "neither a file nor a folder"),
     "a link to another file": (
         TEXT,

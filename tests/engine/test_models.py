@@ -57,6 +57,27 @@ def test_a_model_is_found_by_name_folder_or_run(saved, tmp_path):
     assert locate("trained", "idc", tmp_path) == tmp_path / "run" / "model"
     assert set(find_models("idc", tmp_path)) >= {"small", "trained"}
     assert find_models("nuclei", tmp_path) == find_models("nuclei")
+    save_model(tmp_path / ".pathogan-x" / "killed", card("killed"), {"w": torch.zeros(1)})
+    assert "killed" not in find_models("idc", tmp_path)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_model_replaces_one_for_its_task(saved, tmp_path, copied):
+    weights = {"w": torch.zeros(1)}
+    save_model(tmp_path / "new", card("new"), weights, copied=copied)
+    save_model(tmp_path / "new", card("newer"), weights, copied=copied)
+    assert read_card(tmp_path / "new").name == "newer"
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(OutputError, match="did not write as"):
+        save_model(saved, card("new").model_copy(update={"task": "other"}), weights, copied=copied)
+    if copied:  # nobody would learn those weights again
+        with pytest.raises(OutputError, match="did not write as this very model"):
+            save_model(saved, card("new"), weights, copied=True)
+    (tmp_path / "new" / "notes.txt").touch()
+    with pytest.raises(OutputError, match=r"notes\.txt, which would be lost"):
+        save_model(tmp_path / "new", card("new"), weights, copied=copied)
+    (tmp_path / "new" / "notes.txt").unlink()
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_a_broken_card_does_not_hide_the_others(saved, tmp_path):

@@ -51,6 +51,15 @@ def test_a_run_may_begin_in_an_empty_folder_and_in_that_of_the_session(tmp_path,
     assert RunFolder(tmp_path).config.is_file()
 
 
+def test_a_run_that_was_killed_at_once_leaves_its_folder_free(tmp_path):
+    room = tmp_path / "run" / ".pathogan-x"
+    room.mkdir(parents=True)
+    for name in (".pathogan-lock", "config.json"):
+        (room / name).touch()
+    RunFolder(tmp_path / "run").start({})
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.json", "previews"]
+
+
 def test_history_leaves_out_what_the_kill_cut_short(run):
     for step in range(4):
         run.log(Metrics(step, {"loss": 1 / (step + 1)}))

@@ -136,6 +136,18 @@ def test_no_nuclei_can_be_saved_too(tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITERS)
+def test_nothing_else_is_replaced(segmentation, tmp_path, name):
+    for other, write in WRITERS.items():
+        write(tmp_path / other, segmentation)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for other in {*WRITERS} - {name}:
+        with pytest.raises(OutputError, match=other):
+            WRITERS[name](tmp_path / other, segmentation)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    WRITERS[name](tmp_path / name, segmentation)
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_written_whole_or_not_at_all(segmentation, tmp_path, name, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")

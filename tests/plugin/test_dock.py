@@ -12,7 +12,7 @@ import zarr
 from PIL import Image as Picture
 from qtpy.QtWidgets import QTextBrowser
 
-from napari_pathogan.errors import DeviceError, ModelError, NoTissueError
+from napari_pathogan.errors import DeviceError, ModelError, NoTissueError, OutputError
 from napari_pathogan.plugin.exports import Export
 from napari_pathogan.plugin.idc_widget import IdcDock
 from napari_pathogan.plugin.layers import slide_layer, slide_of
@@ -283,6 +283,23 @@ def test_an_export_that_cannot_be_written_says_so(done, qtbot, tmp_path, told):
     qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
     assert "can't write" in told[0]
     assert dock.heat is not None
+
+
+def test_an_export_replaces_no_file_of_the_users(done, qtbot, tmp_path, told):
+    """The suffix is added after the file dialog, which has then asked of another name."""
+    dock, _ = done
+    for kind in Export:
+        (tmp_path / f"case{kind.suffix}").write_text("theirs")
+        dock.save(kind, tmp_path / "case")
+        qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+        assert f"case{kind.suffix} is " in told[-1]
+        assert (tmp_path / f"case{kind.suffix}").read_text() == "theirs"
+    (tmp_path / "slides.ome.zarr").mkdir()
+    (tmp_path / "slides.ome.zarr" / "slide.svs").write_text("theirs")
+    layer = dock.shown.images["probability"].as_layer_data_tuple()
+    with pytest.raises(OutputError, match="did not write as IDC heat map"):
+        write_heat_map(str(tmp_path / "slides.ome.zarr"), *layer[:2])
+    assert (tmp_path / "slides.ome.zarr" / "slide.svs").read_text() == "theirs"
 
 
 @pytest.mark.parametrize("how", ["slide", "dock", "layers", "viewer"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pydicom
+import pytest
 import torch
 from mammogram_files import breast, write_view
 from masses_standin import FROC, MM, SHAPE, detections, view
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard, read_card
+from napari_pathogan.errors import OutputError
 from napari_pathogan.masses.froc import Froc
 from napari_pathogan.masses.model import Views, save
 from napari_pathogan.masses.network import slim
@@ -70,6 +72,23 @@ def test_each_view_gets_a_presentation_state_of_its_own(tmp_path):
     assert len(right.GraphicAnnotationSequence[0].GraphicObjectSequence) == 2
     assert [one.GraphicLayer for one in left.GraphicAnnotationSequence] == ["SCOPE"]
     assert b"Quackenbush" not in last.result[0].read_bytes()
+
+
+def test_a_file_that_is_there_is_not_replaced_nor_half_of_them_written(tmp_path):
+    views = [
+        open_mammogram(write_view(tmp_path / f"{x}.dcm", breast("right"), x[0], "CC"))
+        for x in ("RCC", "LCC")
+    ]
+    pairs = [(one, detections(one)) for one in views]
+    before = sorted(tmp_path.iterdir())
+    for kind in MassExport:
+        theirs = tmp_path / f"out-LCC{kind.suffix}"
+        theirs.write_text("theirs")
+        with pytest.raises(OutputError, match=r"out-LCC.* is there already"):
+            list(saving(kind, pairs, tmp_path / "out"))
+        assert theirs.read_text() == "theirs"
+        theirs.unlink()
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_the_slider_is_fine_where_scores_are_low():

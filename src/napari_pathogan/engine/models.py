@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 
 from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.files import sha256, written
-from napari_pathogan.kinds import FolderKind
+from napari_pathogan.kinds import ROOM, FolderKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -157,6 +157,8 @@ def find_models(task: str, *folders: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (zoo(), *folders):
         for card in sorted([*folder.glob(f"*/{CARD}"), *folder.glob(f"*/*/{CARD}")]):
+            if any(part.startswith(ROOM) for part in card.relative_to(folder).parts):
+                continue  # being written, or left by a kill
             try:
                 model = read_card(card.parent)
             except ModelError:

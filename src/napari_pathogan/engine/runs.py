@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from napari_pathogan.engine.events import Metrics, to_json
 from napari_pathogan.errors import DataFolderError, OutputError
-from napari_pathogan.files import check, output_error, write_text, written
+from napari_pathogan.files import check, output_error, tidy, write_text, written
 from napari_pathogan.kinds import NEW, OURS
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class RunFolder:
             If the folder can't be made, holds another run and ``resume`` is false, or holds
             anything else: a run writes files of many names.
         """
+        if self.path.is_dir():
+            tidy(self.path)
         if self._asked() is not None and not resume:
             msg = f"{self.path} holds a run already; resume it (--resume) or choose another folder"
             raise OutputError(msg)

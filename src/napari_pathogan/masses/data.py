@@ -10,12 +10,13 @@ masses 1, 2, ... in the order of their boxes, where outlines are known.
 from __future__ import annotations
 
 import csv
+import json
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -27,7 +28,7 @@ from napari_pathogan.kinds import NEW
 from napari_pathogan.slides.mammogram import open_mammogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.slides.mammogram import Mammogram
@@ -210,11 +211,18 @@ def read_mass_folder(folder: Path | str) -> MassFolder:
 
 
 @contextmanager
-def write_mass_folder(folder: Path) -> Iterator[Callable[[MassImage], None]]:
+def write_mass_folder(
+    folder: Path, more: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[Callable[[MassImage], None]]:
     """Write a folder of the same form, image by image, whole or not at all.
 
     Gives a function that takes one :class:`MassImage` after the other. Images are PNG of 8 bits
     that say in their text whether they are synthetic.
+
+    Parameters
+    ----------
+    more
+        Further JSON files by name; what is in them may grow until the last image is written.
 
     Raises
     ------
@@ -245,6 +253,8 @@ def write_mass_folder(folder: Path) -> Iterator[Callable[[MassImage], None]]:
                     Image.fromarray(labels).save(beside / "masks" / file)
 
             yield add
+        for name, content in (more or {}).items():
+            (beside / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def ellipses(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -109,15 +109,33 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str
 
 def take_pictures(viewer: napari.Viewer, dock: IdcDock, target: Path) -> list[Path]:
     """Save what the window shows to ``target``, and ``-light`` and ``-uncertain`` beside it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     places = [target, *(target.with_stem(f"{target.stem}-{x}") for x in ("light", "uncertain"))]
     for place in places:
         viewer.theme = "light" if place is places[1] else "dark"
         if place is places[2]:
             dock.next_uncertain()
         rest()
-        viewer.screenshot(path=str(place), canvas_only=False, flash=False)
+        shoot(viewer, place)
     return places
+
+
+def shoot(viewer: napari.Viewer, place: Path) -> None:
+    """Save what the window shows as a PNG.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written, or something else than an earlier one is there.
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    from napari_pathogan.files import written  # noqa: PLC0415
+    from napari_pathogan.kinds import picture, picture_text  # noqa: PLC0415
+
+    kind = picture("screenshot")
+    shot = viewer.screenshot(canvas_only=False, flash=False)
+    with written(place, kind) as beside:
+        Image.fromarray(shot).save(beside, "PNG", pnginfo=picture_text(kind.name))
 
 
 def widen(dock: QWidget) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.demo import SIZE, present, rest, wait_until, widen
+from napari_pathogan.plugin.demo import SIZE, present, rest, shoot, wait_until, widen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,6 @@ def show(viewer: napari.Viewer, study: Path | None = None) -> tuple[MassesDock, 
 
 def take_pictures(viewer: napari.Viewer, dock: MassesDock, target: Path) -> list[Path]:
     """Save the study to ``target``; one mass, the light theme and the blending dock beside it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     names = ("mass", "light", "blending")
     places = [target, *(target.with_stem(f"{target.stem}-{name}") for name in names)]
     for place in places:
@@ -80,7 +79,7 @@ def take_pictures(viewer: napari.Viewer, dock: MassesDock, target: Path) -> list
             viewer.theme = "dark"
             grow(viewer)
         rest()
-        viewer.screenshot(path=str(place), canvas_only=False, flash=False)
+        shoot(viewer, place)
     return places
 
 

@@ -7,28 +7,31 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import OutputError
+from napari_pathogan.files import check
 from napari_pathogan.masses import export
-from napari_pathogan.masses.detections import write_json
+from napari_pathogan.masses.detections import JSON, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from napari_pathogan.kinds import FileKind
     from napari_pathogan.masses.detections import Detections
     from napari_pathogan.slides.mammogram import Mammogram
 
 
 class MassExport(Enum):
-    """Formats: suffix, and what the menu says."""
+    """Formats: suffix, what the menu says, and what is replaced."""
 
-    JSON = (".json", "Boxes, outlines, scores (JSON)…")
-    CSV = (".csv", "Table (CSV)…")
-    SR = (".dcm", "Report for an archive (DICOM SR)…")
-    GSPS = (".gsps.dcm", "Drawn over the image in an archive (DICOM GSPS)…")
+    JSON = (".json", "Boxes, outlines, scores (JSON)…", JSON)
+    CSV = (".csv", "Table (CSV)…", export.CSV)
+    SR = (".dcm", "Report for an archive (DICOM SR)…", export.SR)
+    GSPS = (".gsps.dcm", "Drawn over the image in an archive (DICOM GSPS)…", export.GSPS)
 
-    def __init__(self, suffix: str, title: str) -> None:
+    def __init__(self, suffix: str, title: str, replaced: FileKind) -> None:
         self.suffix = suffix
         self.title = title
+        self.replaced = replaced
 
 
 def saving(
@@ -37,10 +40,17 @@ def saving(
     """Save findings, a file a view: ``masses.json``, or ``masses-RCC.json`` and so on for several.
 
     The suffix is added where it is missing. Finishes with the paths.
+
+    Raises
+    ------
+    OutputError
+        If one of them can't be written; nothing is then written, as far as that is known before.
     """
     stem = path.name.removesuffix(kind.suffix)
     names = [stem] if len(found) == 1 else _names(stem, [one.name for one, _ in found])
     paths = [path.with_name(name + kind.suffix) for name in names]
+    for target in paths:
+        check(target, kind.replaced)
     for done, (target, (mammogram, findings)) in enumerate(zip(paths, found, strict=True)):
         yield Progress(done, len(paths), f"saving {target.name}")
         match kind:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.demo import SIZE, present, rest, wait_until, widen
+from napari_pathogan.plugin.demo import SIZE, present, rest, shoot, wait_until, widen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,6 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[NucleiDock, 
 
 def take_pictures(viewer: napari.Viewer, dock: NucleiDock, target: Path) -> list[Path]:
     """Save the page of classes to ``target``; a nucleus, the gallery, the light theme beside it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     stem = target.stem
     places = [target, *(target.with_stem(f"{stem}-{x}") for x in ("nucleus", "gallery", "light"))]
     for place in places:
@@ -80,7 +79,7 @@ def take_pictures(viewer: napari.Viewer, dock: NucleiDock, target: Path) -> list
             viewer.reset_view()
             dock.pages.setCurrentIndex(0)
         rest()
-        viewer.screenshot(path=str(place), canvas_only=False, flash=False)
+        shoot(viewer, place)
     viewer.theme = "dark"
     return places
 

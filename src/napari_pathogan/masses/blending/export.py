@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.models import package_versions
-from napari_pathogan.files import write_text
-from napari_pathogan.kinds import OURS
 from napari_pathogan.masses.blending.synthesise import synthesise
 from napari_pathogan.masses.data import MassImage, write_mass_folder
 
@@ -52,7 +49,11 @@ def write_synthetic(
     As :func:`.synthesise.synthesise`.
     """
     made: dict[str, Any] = {}
-    with write_mass_folder(path) as add:
+    about = {"synthetic": True, "note": _NOTE, "method": method, "seed": seed}
+    if model is not None:
+        about |= {"model": model.card.name, "sha256": model.card.sha256}
+    about |= {"versions": package_versions(), "images": made}
+    with write_mass_folder(path, {CARD: about}) as add:
         for one in synthesise(folder, n, method=method, seed=seed, model=model):
             source = one.source
             name = f"synthetic_{method}_seed{seed}_{len(made):04d}"
@@ -69,9 +70,4 @@ def write_synthetic(
                 "angle": round(one.angle, 1),
             }
             yield Progress(len(made), n, f"image {len(made)} of {n}")
-    about = {"synthetic": True, "note": _NOTE, "method": method, "seed": seed}
-    if model is not None:
-        about |= {"model": model.card.name, "sha256": model.card.sha256}
-    about |= {"versions": package_versions(), "images": made}
-    write_text(path / CARD, json.dumps(about, indent=1), OURS)
     yield Finished(path, {"folder": str(path), "n": n, "method": method, "synthetic": True})
