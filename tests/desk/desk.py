@@ -24,8 +24,8 @@ from napari.utils.notifications import (
     NotificationSeverity,
     notification_manager,
 )
-from qtpy.QtCore import QPoint, Qt, QTimer, qInstallMessageHandler
-from qtpy.QtGui import QKeySequence
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer, qInstallMessageHandler
+from qtpy.QtGui import QKeySequence, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -350,14 +350,28 @@ class Desk:
 
     def drag(self, *points: QPoint, keys: object = Qt.KeyboardModifier.NoModifier) -> None:
         """Draw with the left mouse button on the canvas, e.g. with the brush."""
-        canvas = self.canvas()
-        QTest.mouseMove(canvas, points[0])
-        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, keys, points[0])
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        self._mouse(QEvent.Type.MouseMove, points[0], none, none, keys)
+        self._mouse(QEvent.Type.MouseButtonPress, points[0], left, left, keys)
         for point in points[1:]:
-            QTest.mouseMove(canvas, point)
-            self.rest(0.02)
-        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, keys, points[-1])
+            self._mouse(QEvent.Type.MouseMove, point, none, left, keys)
+            for _ in range(4):  # napari hears of moves 5 ms apart, the last one later than it came
+                self.rest(0.006)
+        self._mouse(QEvent.Type.MouseButtonRelease, points[-1], left, none, keys)
         self.rest(0.05)
+
+    def _mouse(
+        self,
+        kind: QEvent.Type,
+        point: QPoint,
+        button: Qt.MouseButton,
+        held: Qt.MouseButton,
+        keys: object,
+    ) -> None:
+        """Send the canvas an event of the mouse; QTest's moves may come late, or not at all."""
+        canvas, at = self.canvas(), QPointF(point)
+        event = QMouseEvent(kind, at, QPointF(canvas.mapToGlobal(point)), button, held, keys)
+        QApplication.sendEvent(canvas, event)
 
     # time
 

@@ -6,6 +6,7 @@ import os
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from napari.layers import Labels, Points
 from nuclei_standin import CARD, CLASS_CARDS, COLOURS, ELLIPSES, NAMES, NucleiStandin, drawn
@@ -203,11 +204,18 @@ def test_correcting_a_class_by_key_and_undoing_it(done, viewer):
     assert texts(dock) == [("epithelial", "2"), ("inflammatory", "2"), ("fibroblast", "3")]
     dock.details.class_chosen.emit("inflammatory")
     assert dock.segmentation.nucleus(1)["class"] == "inflammatory"
+    assert dock.corrections.undo_button.text() == "Undo class of nucleus 1"
     dock.corrections.undo_button.click()
     dock.corrections.undo_button.click()
-    assert dock.segmentation is found
+    pd.testing.assert_frame_equal(dock.segmentation.table, found.table)
     assert not dock.corrections.undo_button.isEnabled()
+    assert dock.corrections.undo_button.text() == "Undo"
     assert texts(dock)[0] == ("epithelial", "3")
+    dock.corrections.redo_button.click()
+    assert dock.segmentation.nucleus(1)["class"] == "fibroblast"
+    dock.corrections.redo_button.click()
+    assert dock.segmentation.nucleus(1)["class"] == "inflammatory"
+    assert not dock.corrections.redo_button.isEnabled()
 
 
 def test_deleting_and_painting_nuclei(done, viewer, qtbot):
@@ -222,13 +230,15 @@ def test_deleting_and_painting_nuclei(done, viewer, qtbot):
     labels.selected_label, labels.brush_size = 20, 12
     labels.paint((128, 40), 20)
     qtbot.waitUntil(lambda: dock.form.result.text().startswith("<b>7 nuclei"), timeout=5000)
-    new = dock.segmentation.nucleus(20)
+    new = dock.segmentation.nucleus(8)  # the first number that was never used
     assert new["corrected"]
-    assert new["area_um2"] == pytest.approx((labels.data == 20).sum() * 0.0625)
+    assert new["area_um2"] == pytest.approx((labels.data == 8).sum() * 0.0625)
     assert (new["y_px"], new["x_px"]) == pytest.approx((128, 40), abs=0.5)
-    assert colour_of(dock, 20)[3] == 1
-    labels.undo()  # napari's own
-    qtbot.waitUntil(lambda: dock.form.result.text().startswith("<b>6 nuclei"), timeout=5000)
+    assert colour_of(dock, 8)[3] == 1
+    assert dock.nucleus == 8
+    labels.data[:40, :40] = 1  # a script's
+    labels.refresh()
+    qtbot.waitUntil(lambda: dock.form.result.text().startswith("<b>8 nuclei"), timeout=5000)
     for _ in range(3):
         dock.corrections.undo()
     np.testing.assert_array_equal(labels.data, pixels)
@@ -281,6 +291,17 @@ def test_many_nuclei_are_points_and_a_class_image(open_nuclei, qtbot, viewer, mo
     dock.corrections.set_class("epithelial")
     assert dock.segmentation.nucleus(3)["class"] == "epithelial"
     assert not shown.points.shown[2]
+    dock.numbers.table.rows[0].shown.setChecked(True)
+    sizes = shown.points.size.copy()
+    dock.corrections.remove()
+    assert len(shown.points.data) == 6
+    assert 3 not in dock.segmentation.table["id"].to_list()
+    assert not (dock.segmentation.labels == 3).any()
+    dock.corrections.undo()
+    np.testing.assert_allclose(shown.points.data, table[["y_px", "x_px"]])
+    assert shown.points.size == pytest.approx(sizes)
+    assert not dock.corrections.new_button.isEnabled()
+    assert "too many" in dock.corrections.new_button.toolTip()
 
 
 def test_names_and_colours_stay_with_the_class_model(done, qtbot, monkeypatch):

@@ -6,26 +6,33 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import QInputDialog, QPushButton
+from qtpy.QtWidgets import QInputDialog
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin import layers as between
+from napari_pathogan.plugin.form import button
+from napari_pathogan.plugin.nuclei_brush import Hands
 from napari_pathogan.plugin.nuclei_colours import can_edit
 from napari_pathogan.plugin.nuclei_kept import keeping, reading
 from napari_pathogan.plugin.nuclei_training import training
+from napari_pathogan.plugin.nuclei_words import stroke_text
 from napari_pathogan.plugin.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Finished
     from napari_pathogan.nuclei.classes.naming import Naming
-    from napari_pathogan.nuclei.editing import Editor
+    from napari_pathogan.nuclei.editing import Editor, Step, Stroke
     from napari_pathogan.nuclei.segmentation import Segmentation
     from napari_pathogan.plugin.nuclei_layers import NucleiLayers
     from napari_pathogan.plugin.nuclei_widget import NucleiDock
+
+NEW_TIP = "Paint a nucleus that was missed: it takes a number that no other has (N)"
+TOO_MANY_TIP = "There are too many nuclei here to paint one more: run on a part of the slide, such as 'In view'"
 
 
 class Corrections:
@@ -34,19 +41,24 @@ class Corrections:
     def __init__(self, dock: NucleiDock) -> None:
         self.dock = dock
         self.editors: dict[NucleiLayers, Editor] = {}
-        self.undo_button = QPushButton("Undo")
-        self.undo_button.setToolTip("Take the last correction back")
+        self._class_of_new: dict[NucleiLayers, int] = {}  # the number of the class given last
+        self.new_button = button("New nucleus", NEW_TIP)
+        self.new_button.clicked.connect(self.begin_new)
+        self.undo_button = button("Undo", "")
+        self.undo_button.setMinimumWidth(90)  # what would be undone may be cut off
         self.undo_button.clicked.connect(self.undo)
-        self.keep_button = QPushButton("Keep corrections")
-        self.keep_button.setToolTip(
+        self.redo_button = button("Redo", "")
+        self.redo_button.clicked.connect(self.redo)
+        self.keep_button = button(
+            "Keep corrections",
             "Save these nuclei and their classes beside the slide (GeoJSON): they come back when it "
-            "is opened again, and models can learn from them"
+            "is opened again, and models can learn from them",
         )
         self.keep_button.clicked.connect(self.keep)
-        self.train_button = QPushButton("Train on corrections…")
-        self.train_button.setToolTip(
+        self.train_button = button(
+            "Train on corrections…",
             "Let the chosen model learn from all slides of this folder that have kept nuclei; "
-            "the new model has a name of its own, and the old one stays"
+            "the new model has a name of its own, and the old one stays",
         )
         self.train_button.clicked.connect(self.ask_training)
         self._folders: set[Path] = set()  # of slides with nuclei kept beside them
@@ -62,7 +74,14 @@ class Corrections:
 
         own = editable(segmentation) if can_edit(segmentation) else segmentation
         self.editors[layers] = Editor(own, between.slide_of(layers.slide))
-        layers.painted = partial(self._painted, layers)
+        self._class_of_new.pop(layers, None)
+        layers.brush.hands = Hands(
+            painted=partial(self.take_over, layers),
+            undo=partial(self.undo, layers=layers),
+            redo=partial(self.redo, layers=layers),
+            numbered=partial(self._numbered, layers),
+            missed=self._missed,
+        )
 
     def segmentation(self, layers: NucleiLayers) -> Segmentation:
         """The nuclei as corrected so far."""
@@ -70,20 +89,66 @@ class Corrections:
 
     def set_class(self, name: str) -> None:
         """Correct the class of the chosen nucleus."""
-        if self.editor is not None and self.dock.nucleus is not None:
-            self.editor.set_class(self.dock.nucleus, name)
-            self.dock.corrected()
+        layers = self.dock.shown
+        if layers is None or not self.take_over(layers) or self.dock.nucleus is None:
+            return
+        editor, nucleus = self.editors[layers], self.dock.nucleus
+        editor.set_class(nucleus, name)
+        self._class_of_new[layers] = editor.segmentation.class_names.index(name)
+        self.dock.corrected(layers, nucleus)
 
-    def remove(self) -> None:
-        """Take the chosen nucleus away."""
-        if self.editor is not None and self.dock.nucleus is not None:
-            self.editor.remove(self.dock.nucleus)
-            self._pixels_changed()
+    def remove(self) -> bool:
+        """Take the chosen nucleus away; False if there is none."""
+        layers, nucleus = self.dock.shown, self.dock.nucleus
+        if layers is None or nucleus is None:
+            return False
+        if self.take_over(layers):
+            self.editors[layers].remove(nucleus)
+            layers.redraw()
+            self.dock.corrected(layers, None)
+            self.dock.form.status.setText(f"Nucleus {nucleus} is deleted.")
+        return True
 
-    def undo(self) -> None:
-        """Take the last correction back."""
-        if self.editor is not None and self.editor.undo():
-            self._pixels_changed()
+    def undo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
+        """Take the last correction of a slide back, of the chosen one unless told otherwise."""
+        return self._step(layers or self.dock.shown, lambda editor: editor.undo(), "Undone")
+
+    def redo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
+        """Do again what was taken back last."""
+        return self._step(layers or self.dock.shown, lambda editor: editor.redo(), "Done again")
+
+    def begin_new(self) -> bool:
+        """Let the user paint a nucleus that was missed; False if there are none to paint beside."""
+        layers = self.dock.shown
+        if layers is None or not layers.editable:
+            return False
+        if self.take_over(layers):
+            layers.begin_painting()
+            self.dock.select(None)
+            self.dock.form.status.setText(
+                "Paint the nucleus. N: one more; Z: move the slide again."
+            )
+        return True
+
+    def hold(self, layers: NucleiLayers, nucleus: int | None) -> None:
+        """Paint the outline of a nucleus from now on; of one that is new if it is None."""
+        layers.brush.hold(self.editors[layers].unused if nucleus is None else nucleus)
+
+    def take_over(self, layers: NucleiLayers) -> bool:
+        """Take over what was painted with napari's tools; False if it is no time for corrections."""
+        if self.dock.run is not None or layers.brush.painting or layers not in self.editors:
+            return False
+        editor = self.editors[layers]
+        layers.reclaim()
+        try:
+            stroke = editor.repainted(self._name_of_new(layers))
+        except PathoganError as error:
+            layers.redraw()
+            show_error(str(error))
+            return True
+        if stroke is not None:
+            self._show_stroke(layers, stroke)
+        return True
 
     def rename(self, layers: NucleiLayers, naming: Naming, tissue: str) -> None:
         """Show the classes under other names and colours."""
@@ -93,7 +158,9 @@ class Corrections:
 
     def keep(self) -> None:
         """Save the nuclei of the chosen slide beside it."""
-        if self.editor is not None and self.dock.layer is not None:
+        if self.dock.shown is not None and self.dock.layer is not None:
+            self.take_over(self.dock.shown)
+            assert self.editor is not None
             slide = between.slide_of(self.dock.layer)
             events = keeping(slide, self.editor.segmentation)
             self.dock.start(events, "Keeping corrections", self._kept, _nothing)
@@ -107,8 +174,19 @@ class Corrections:
     def enable(self) -> None:
         """Let the buttons say what can be done."""
         idle = self.dock.run is None
-        self.undo_button.setEnabled(idle and bool(self.editor))
-        self.keep_button.setEnabled(idle and self.editor is not None)
+        editor = self.editor
+        undoable, redoable = ("", "") if editor is None else (editor.undoable, editor.redoable)
+        for made, what, verb, keys in (
+            (self.undo_button, undoable, "Undo", "Ctrl+Z"),
+            (self.redo_button, redoable, "Redo", "Ctrl+Shift+Z"),
+        ):
+            made.setEnabled(idle and bool(what))
+            made.setToolTip(f"{verb} {what or 'a correction'} ({keys})")
+        self.undo_button.setText(f"Undo {undoable}".strip())
+        paintable = self.dock.shown is not None and self.dock.shown.editable
+        self.new_button.setEnabled(idle and paintable)
+        self.new_button.setToolTip(NEW_TIP if paintable or editor is None else TOO_MANY_TIP)
+        self.keep_button.setEnabled(idle and editor is not None)
         self.train_button.setEnabled(idle and self._folder() in self._folders)
 
     def ask_training(self) -> None:
@@ -140,24 +218,58 @@ class Corrections:
         path = between.slide_of(self.dock.layer).path if self.dock.layer is not None else None
         return None if path is None else path.parent
 
-    def _painted(self, layers: NucleiLayers) -> None:
-        """Measure what was painted with napari's tools; a new nucleus has the class shown last."""
-        editor = self.editors[layers]
-        name = self.dock.details.choice.currentText()
-        names = editor.segmentation.class_names
-        try:
-            changed = editor.repainted(name if name in names else names[0])
-        except PathoganError as error:
-            show_error(str(error))
-            return
-        if changed and layers is self.dock.shown:
-            self.dock.corrected()
+    def _show_stroke(self, layers: NucleiLayers, stroke: Stroke) -> None:
+        """Show what has become of a stroke, and choose the nucleus that is new."""
+        segmentation = self.editors[layers].segmentation
+        layers.redraw()
+        if stroke.new and layers is self.dock.shown:
+            new = next(iter(stroke.new))
+            self.dock.numbers.table.show_class(segmentation.nucleus(new)["class"])
+            self.dock.corrected(layers, new)
+        else:
+            self.dock.corrected(layers, self.dock.nucleus)
+        self.dock.form.status.setText(stroke_text(stroke, segmentation))
 
-    def _pixels_changed(self) -> None:
-        assert self.dock.shown is not None
-        if self.dock.shown.labels is not None:
-            self.dock.shown.labels.refresh()
-        self.dock.corrected()
+    def _step(
+        self,
+        layers: NucleiLayers | None,
+        go: Callable[[Editor], Step | None],
+        said: str,
+    ) -> bool:
+        """Go a step of a slide's history; False if there is none."""
+        if layers is None or layers not in self.editors:
+            return False
+        if not self.take_over(layers):
+            return True
+        editor = self.editors[layers]
+        step = go(editor)
+        if step is None:
+            return False
+        if step.pixels is not None:
+            layers.redraw()
+        there = step.ids & set(editor.segmentation.table["id"].tolist())
+        self.dock.corrected(layers, there.pop() if len(there) == 1 else self.dock.nucleus)
+        self.dock.form.status.setText(f"{said}: {step.what}.")
+        return True
+
+    def _name_of_new(self, layers: NucleiLayers) -> str:
+        """The class of a nucleus that was painted: the one given last, else the most frequent."""
+        segmentation = self.editors[layers].segmentation
+        if (given := self._class_of_new.get(layers)) is not None:
+            return segmentation.class_names[given]
+        counts = segmentation.counts()
+        return max(counts, key=lambda name: counts[name])
+
+    def _numbered(self, layers: NucleiLayers, number: int) -> None:
+        """The user has given the brush a number: that of a nucleus chooses it."""
+        if layers is self.dock.shown:
+            known = number in set(self.editors[layers].segmentation.table["id"])
+            self.dock.select(number if known else None)
+
+    def _missed(self) -> None:
+        self.dock.form.status.setText(
+            "Nothing was painted: nuclei were not looked for there. Run there first."
+        )
 
     def _kept(self, event: Finished) -> None:
         path, elsewhere = event.result

@@ -18,6 +18,7 @@ from qtpy.QtCore import QTimer
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.layers import place, place_level0, view_region
+from napari_pathogan.plugin.nuclei_brush import Brush
 from napari_pathogan.plugin.nuclei_colours import (
     NOTHING,
     can_edit,
@@ -29,7 +30,7 @@ from napari_pathogan.plugin.nuclei_colours import (
 from napari_pathogan.slides.geometry import Overlay, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     import napari
     from napari.layers import Image, Labels, Layer, Points
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 MAX_FOUND_PX = 2048**2  # of the picture that fills while a run goes on
 MAX_VIEW_PX = 2048**2  # of the class image: beyond, points are shown
 REFRESH_MS = 150  # tiles that come closer together are drawn at once
-PAINT_MS = 250  # the brush has rested for as long: measure what was painted
 DRAWN_MS = 200  # the canvas has been drawn by then
 LOOK_MS = 120  # the camera has rested for as long: look up the classes in view
 OUTLINE_PX = 2.0  # width of outlines on the screen
@@ -75,9 +75,8 @@ class NucleiLayers:
         self._coarse = 1
         self._points_stale = False  # they have not the newest colours
         self._opacity: dict[Layer, float] = {}
-        self.painted: Callable[[], object] | None = None  # called when labels may have changed
+        self.brush = Brush()
         self._due = _timer(REFRESH_MS, self._draw)
-        self._paint = _timer(PAINT_MS, self._tell)
         self._look = _timer(LOOK_MS, self._fit)
 
     @property
@@ -156,6 +155,27 @@ class NucleiLayers:
             self._show_points(segmentation)
         self.recolour(segmentation)
 
+    def begin_painting(self) -> None:
+        """Let the mouse paint nuclei; they have to be editable."""
+        self.viewer.layers.selection.active = self.labels
+        self.brush.begin()
+
+    def reclaim(self) -> None:
+        """Take over labels that were put in the place of ours, as by changing their type."""
+        if self.segmentation is None or not self.editable:
+            return
+        assert self.labels is not None
+        own, there = self.segmentation.labels, self.labels.data
+        if there is not own:
+            if there.shape == own.shape:
+                own[:] = there
+            self.labels.data = own
+
+    def redraw(self) -> None:
+        """Show labels that have been changed in place."""
+        if self.labels is not None and self.editable:
+            self.labels.refresh()
+
     def recolour(self, segmentation: Segmentation, hidden: Collection[str] | None = None) -> None:
         """Show the same nuclei in other classes, names or colours; some classes may be hidden."""
         self.segmentation = segmentation
@@ -211,8 +231,9 @@ class NucleiLayers:
 
     def release(self) -> None:
         """Stop what is still to come."""
-        for timer in (self._due, self._look, self._paint):
+        for timer in (self._due, self._look):
             timer.stop()
+        self.brush.release()
 
     # how
 
@@ -230,8 +251,7 @@ class NucleiLayers:
         )
         self._outline = self.labels.contour
         self._draw_outlines()
-        for emitter in (self.labels.events.labels_update, self.labels.events.set_data):
-            emitter.connect(self._paint_came)
+        self.brush.take(self.labels)
 
     def _draw_outlines(self) -> None:
         """Draw outlines as wide as they look well at this zoom; from afar nuclei are filled.
@@ -248,10 +268,7 @@ class NucleiLayers:
             labels.contour = self._outline
 
     def _show_points(self, segmentation: Segmentation) -> None:
-        table = segmentation.table
-        centres = table[["y_px", "x_px"]].to_numpy()
-        mpp = math.sqrt(segmentation.mpp[0] * segmentation.mpp[1])
-        size = 2 * np.sqrt(table["area_um2"].to_numpy() / math.pi) / mpp
+        centres, size = _discs(segmentation)
         self._remove(self.points, self.classes)
         self.classes = self._add(
             "add_image",
@@ -322,6 +339,8 @@ class NucleiLayers:
         palette = palette_of(seg, self.hidden)
         code = seg.table["class"].cat.codes.to_numpy() + 1
         with points.events.set_data.blocker(), points.events.face_color.blocker():
+            if len(points.data) != len(seg):  # a nucleus was deleted, or has come back
+                points.data, points.size = _discs(seg)
             points.shown = palette[code, 3] > 0  # each of the two would send all points anew:
             points.face_color = palette[code]  # what the colours themselves announce is enough
 
@@ -367,13 +386,6 @@ class NucleiLayers:
             found.visible = False
             QTimer.singleShot(DRAWN_MS, partial(self._remove, found))
 
-    def _paint_came(self) -> None:
-        self._paint.start()
-
-    def _tell(self) -> None:
-        if self.painted is not None and self.editable:
-            self.painted()
-
     def _draw(self) -> None:
         if self.found is not None and self.found in self.viewer.layers:
             self.found.refresh(extent=False, highlight=False)
@@ -381,6 +393,14 @@ class NucleiLayers:
 
 def _place_of(segmentation: Segmentation) -> tuple[tuple[float, float], tuple[float, float]]:
     return segmentation.overlay.origin, segmentation.overlay.step
+
+
+def _discs(segmentation: Segmentation) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (N, 2), level-0 centre coordinates, and diameters of discs as large as the nuclei."""
+    table = segmentation.table
+    mpp = math.sqrt(segmentation.mpp[0] * segmentation.mpp[1])
+    size = 2 * np.sqrt(table["area_um2"].to_numpy() / math.pi) / mpp
+    return table[["y_px", "x_px"]].to_numpy(), size
 
 
 def _short(slide: Image) -> str:

@@ -77,6 +77,10 @@ class ClassTable(QWidget):
             row.swatch.setStyleSheet(f"background: {colour}; border: none; border-radius: 3px")
             row.swatch.setEnabled(editable)
 
+    def show_class(self, name: str) -> None:
+        """Show the nuclei of a class on the slide, if they are hidden."""
+        self.rows[self.names.index(name)].shown.setChecked(True)
+
     def show_counts(self, counts: Sequence[int] | None, densities: Sequence[float] | None) -> None:
         """Fill in the numbers; None empties them."""
         for index, row in enumerate(self.rows):

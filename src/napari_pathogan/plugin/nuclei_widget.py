@@ -17,6 +17,7 @@ from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.dock import Dock
+from napari_pathogan.plugin.dock_keys import everywhere
 from napari_pathogan.plugin.form import beside, combo, label
 from napari_pathogan.plugin.nuclei_corrections import Corrections
 from napari_pathogan.plugin.nuclei_details import Details
@@ -92,10 +93,10 @@ class NucleiDock(Dock):
             action.triggered.connect(partial(self._ask_export, kind))
             menu.addAction(action)
         self.export.setMenu(menu)
-        self.form.add_line(
-            beside(self.corrections.undo_button, self.corrections.keep_button, wide=1)
-        )
-        self.form.add_line(beside(self.corrections.train_button, self.export))
+        corrections = self.corrections
+        self.form.add_line(beside(corrections.undo_button, corrections.redo_button))
+        self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
+        self.form.add_line(beside(corrections.train_button, self.export))
         self.numbers.renamed.connect(self.rename)
         self.numbers.hidden_changed.connect(self._hide)
         self.numbers.drawn.clicked.connect(self.show_grid)
@@ -105,6 +106,13 @@ class NucleiDock(Dock):
         self.gallery.asked.connect(self._fill_gallery)
         self._ties.add(self._release_layers)
         self.picker = Picker(self, self._ties)
+        for keys, action in (
+            ("Ctrl+Z", self.corrections.undo),
+            ("Ctrl+Shift+Z", self.corrections.redo),
+            ("N", self.corrections.begin_new),
+            ("Delete", self.corrections.remove),
+        ):
+            everywhere(self, self._ties, keys, action)
         self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
         self._show_result()
 
@@ -189,6 +197,8 @@ class NucleiDock(Dock):
         for widget in (self.pages, self.classes, self.tissue, self.fast):
             widget.setEnabled(not running)
         self.export.setEnabled(not running and self.segmentation is not None)
+        for layers in self.shown_on.values():
+            layers.brush.lock(locked=running)
         self.corrections.enable()
 
     def slide_changed(self) -> None:
@@ -249,6 +259,7 @@ class NucleiDock(Dock):
             return
         self.nucleus = nucleus
         self.shown.select(nucleus)
+        self.corrections.hold(self.shown, nucleus)
         self.details.show_nucleus(self.segmentation, between.slide_of(self.layer), nucleus)
         if nucleus is not None:
             self.pages.setCurrentWidget(self.details)
@@ -271,14 +282,14 @@ class NucleiDock(Dock):
         self.select(nucleus)
         self.pages.setCurrentWidget(page)
 
-    def corrected(self) -> None:
-        """Show the nuclei after a correction."""
-        assert self.shown is not None
-        self.shown.recolour(self.corrections.segmentation(self.shown))
-        self._show_numbers()
-        known = self.segmentation is not None and self.nucleus in set(self.segmentation.table["id"])
-        if self.nucleus is not None:
-            self.select(self.nucleus if known else None)
+    def corrected(self, layers: NucleiLayers, nucleus: int | None) -> None:
+        """Show a slide's nuclei after a correction, and one of them in detail if it is there."""
+        segmentation = self.corrections.segmentation(layers)
+        layers.recolour(segmentation)
+        if layers is self.shown:
+            self._show_numbers()
+            known = nucleus in set(segmentation.table["id"])
+            self.select(nucleus if known else None)
 
     def rename(self, names: tuple[str, ...], colours: tuple[str, ...]) -> None:
         """Give the classes other names or colours, and keep them with the class model."""
