@@ -43,6 +43,10 @@ class DataFolderError(PathoganError, ValueError):
     """A folder of training data lacks what is needed (classes, patients, readable images)."""
 
 
+class ResultFormatError(PathoganError, ValueError):
+    """A file of results or annotations can't be read: damaged, empty, or not what it says."""
+
+
 class ModelNotFoundError(PathoganError, FileNotFoundError):
     """No model of that name or folder."""
 

@@ -84,7 +84,10 @@ def test_csv_has_a_row_a_cell(tmp_path, found):
         rows = list(csv.DictReader(stream))
     assert tuple(rows[0]) == export.COLUMNS
     assert len(rows) == found.area().n_cells
-    first = {k: float(v) for k, v in rows[0].items()}
+    assert rows[0]["slide"] == "phantom"
+    first = {k: float(v) for k, v in rows[0].items() if k != "slide"}
+    assert (first["x_px"], first["y_px"], first["cell_um"]) == (224.5, 224.5, 200)
+    assert first["threshold"] == 0.5
     assert (first["row"], first["col"], first["x_um"], first["y_um"]) == (4, 4, 900, 900)
     assert first["probability"] == pytest.approx(float(found.probability.data[4, 4]), abs=1e-5)
 

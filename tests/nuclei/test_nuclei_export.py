@@ -71,7 +71,10 @@ def test_tables(segmentation, tmp_path):
     )
     pd.testing.assert_frame_equal(parquet, segmentation.table)
     assert parquet.attrs["pathogan"]["n_nuclei"] == len(segmentation)
-    assert list(csv.columns) == list(segmentation.table.columns)
+    assert [x for x in csv if x not in {"class_colour", "slide"}] == list(segmentation.table)
+    colours = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
+    assert csv["class_colour"].tolist() == [colours[name] for name in csv["class"]]
+    assert set(csv["slide"]) == {"phantom"}
     assert csv["class"].tolist() == segmentation.table["class"].tolist()
     for column in ("x_um", "y_px", "area_um2", "solidity", "class_probability", "p_dense"):
         np.testing.assert_allclose(csv[column], segmentation.table[column], atol=1e-4)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import csv
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_pathogan.errors import EnvironmentMismatchError
+import numpy as np
+
+from napari_pathogan.errors import EnvironmentMismatchError, ResultFormatError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import FileKind, table
 from napari_pathogan.masses.dicom_source import is_own
@@ -26,6 +29,7 @@ COLUMNS = (
     "image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "longest_mm", "across_mm", "mm",
     "synthetic",
 )  # fmt: skip
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 CSV = table("masses", COLUMNS)
 SR, GSPS = (
     FileKind(name, suffix, partial(is_own, modality=modality))
@@ -54,6 +58,46 @@ def write_csv(path: Path, found: Detections) -> None:
             rows.writerow(
                 (found.name, i + 1, round(float(score), 4), *corners, *mm, int(found.synthetic))
             )
+
+
+@dataclass(frozen=True, eq=False)
+class SavedBoxes:
+    """Masses of one image as a table holds them.
+
+    Attributes
+    ----------
+    name
+        What the image is called.
+    scores, boxes
+        (N,), and (N, 4): x0, y0, x1, y1 in pixels from the image's upper left corner.
+    """
+
+    name: str
+    scores: np.ndarray
+    boxes: np.ndarray
+
+
+def read_csv(path: Path) -> list[SavedBoxes]:
+    """Read what :func:`write_csv` wrote; tables may have been joined.
+
+    Raises
+    ------
+    ResultFormatError
+        If it can't be read, or is something else.
+    """
+    by_image: dict[str, list[list[float]]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            for row in csv.DictReader(stream):
+                numbers = [float(row[name]) for name in ("score", *_CORNERS)]
+                by_image.setdefault(row["image"], []).append(numbers)
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        msg = f"{path.name} is not a whole table of masses ({error}); save it again"
+        raise ResultFormatError(msg) from error
+    return [
+        SavedBoxes(name, np.array(rows)[:, 0], np.array(rows)[:, 1:])
+        for name, rows in by_image.items()
+    ]
 
 
 def write_sr(path: Path, found: Detections, image: Path, *, identifiers: bool = False) -> None:

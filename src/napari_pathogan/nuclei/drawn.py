@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage.draw import polygon2mask
 
+from napari_pathogan.slides import geojson
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from napari_pathogan.slides.geojson import Rings
     from napari_pathogan.slides.geometry import Overlay
-
-    Rings = list[np.ndarray]  # the outer ring, then holes: (N, 2) corners (y, x)
 
 REGION = "Region*"  # QuPath's own class for an outline of what was looked at
 _NUDGE = 0.02  # files keep hundredths of a pixel
@@ -84,9 +85,9 @@ def parse(features: Sequence[Any], overlay: Overlay) -> tuple[list[np.ndarray], 
     regions: list[np.ndarray] = []
     nuclei: list[Drawn] = []
     for feature in features:
-        shapes = _shapes(feature["geometry"])
+        shapes = geojson.polygons(feature["geometry"])
         properties = feature.get("properties") or {}
-        name, colour = _class(properties.get("classification"))
+        name, colour = geojson.classification(properties.get("classification"))
         if name == REGION:
             regions += [rings[0] - 0.5 for rings in shapes]
         elif shapes:
@@ -160,30 +161,3 @@ def _numbered(nuclei: list[Drawn]) -> list[Drawn]:
         used.add(number)
         found.append(replace(nucleus, id=number))
     return sorted(found, key=lambda nucleus: nucleus.id)
-
-
-def _shapes(geometry: Mapping[str, Any]) -> list[Rings]:
-    """Polygons as rings (N, 2) of (y, x), edge coordinates."""
-    kind, coordinates = geometry["type"], geometry["coordinates"]
-    if kind not in ("Polygon", "MultiPolygon"):
-        return []
-    polygons = coordinates if kind == "MultiPolygon" else [coordinates]
-    return [[_ring(ring) for ring in rings] for rings in polygons]
-
-
-def _ring(points: Sequence[Sequence[float]]) -> np.ndarray:
-    """Closed (x, y) -> (N, 2) of (y, x), not closed."""
-    ring = np.asarray(points, float)[:, 1::-1]
-    if ring.ndim != 2 or len(ring) < 3 or not np.isfinite(ring).all():
-        msg = "a ring needs three points of two numbers"
-        raise ValueError(msg)
-    return ring[:-1] if np.array_equal(ring[0], ring[-1]) else ring
-
-
-def _class(classification: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
-    """Name and colour ``#rrggbb``; older QuPath gives the name alone."""
-    if not isinstance(classification, dict):
-        return str(classification or ""), ""
-    colour = classification.get("color")
-    named = f"#{bytes(int(c) for c in colour[:3]).hex()}" if isinstance(colour, list) else ""
-    return str(classification.get("name") or ""), named

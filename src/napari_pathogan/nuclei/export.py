@@ -1,4 +1,4 @@
-"""Nuclei in the formats that others read: OME-Zarr, CSV, Parquet, GeoJSON (QuPath).
+"""Nuclei in the formats that others read: OME-Zarr, CSV, Parquet, GeoJSON (QuPath); and back.
 
 Each file is written whole or not at all.
 """
@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_pathogan.engine.models import package_versions
+from napari_pathogan.errors import ResultFormatError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import geojson, ome_zarr, parquet, table
 from napari_pathogan.nuclei.segmentation import COLUMNS
+from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.ngff import read_multiscales
+from napari_pathogan.slides.resolution import positive
 from napari_pathogan.slides.writers import write_ome_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    import pandas as pd
 
     from napari_pathogan.kinds import FileKind
     from napari_pathogan.nuclei.outlines import Outline
@@ -36,8 +42,11 @@ MEASUREMENTS = {
     "corrected": "Corrected",
 }
 _DECIMALS = 4
+_MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
+_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+_SAID = ("class_colour", "slide")  # which Parquet says in its metadata
 ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
-CSV = table("nuclei", COLUMNS, more="p_")
+CSV = table("nuclei", (*COLUMNS, *_SAID), more="p_")
 GEOJSON = geojson(KIND, without="grid")  # which nuclei have that were kept with a slide
 
 
@@ -73,8 +82,114 @@ def attributes(segmentation: Segmentation) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, eq=False)
+class SavedLabels:
+    """Nuclei as :func:`write_zarr` wrote them; no pixel is read before it is looked at.
+
+    Attributes
+    ----------
+    labels, classes
+        Zarr arrays, finest first: the ids int32, and the numbers of the classes uint8, from 1 on.
+        The latter is empty without a class model.
+    place
+        Where level 0 of both lies; its data are those of the labels.
+    mpp
+        um per level-0 pixel of the slide (y, x).
+    about
+        What :func:`attributes` said.
+    """
+
+    labels: tuple[Any, ...]
+    classes: tuple[Any, ...]
+    place: Overlay
+    mpp: tuple[float, float]
+    about: Mapping[str, Any]
+
+
+def read_zarr(path: Path) -> SavedLabels:
+    """Open what :func:`write_zarr` wrote.
+
+    Raises
+    ------
+    SlideFormatError, ResultFormatError
+        If the folder is incomplete or holds something else.
+    """
+    images, attrs = read_multiscales(path)
+    try:
+        about = attrs["pathogan"]
+        mpp = _pair(about["mpp"])
+        by_name = {one.name: one for one in images}
+        nuclei, classes = by_name["nuclei"], by_name.get("classes")
+        place = Overlay.from_affine(nuclei.levels[0], *nuclei.plane, mpp)
+    except (*_WRONG, OSError) as error:
+        raise _unreadable(path, error) from error
+    return SavedLabels(nuclei.levels, classes.levels if classes else (), place, mpp, about)
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table of nuclei, CSV or Parquet, as :func:`write_csv` or :func:`write_parquet` wrote it.
+
+    Returns
+    -------
+    table
+        A row a nucleus; ``class`` is categorical.
+    about
+        ``slide``, ``mpp`` (None where there is no nucleus to tell it), ``class_names`` and
+        ``class_colours``.
+
+    Raises
+    ------
+    ResultFormatError
+        If it is damaged or something else.
+    """
+    import pandas as pd  # noqa: PLC0415  (slow to import)
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+            said = table.attrs["pathogan"]
+            names, colours = said["class_names"], said["class_colours"]
+            about = {"slide": said["slide"], "mpp": _pair(said["mpp"])}
+        else:
+            table = pd.read_csv(path, encoding="utf-8-sig")
+            pairs = table[["class", "class_colour"]].drop_duplicates()
+            names, colours = pairs["class"].tolist(), pairs["class_colour"].tolist()
+            about = {"slide": str(table["slide"].iloc[0]) if len(table) else "", "mpp": None}
+            if len(table):
+                about["mpp"] = _pair(
+                    (table[f"{a}_um"] / (table[f"{a}_px"] + 0.5)).median() for a in "yx"
+                )
+            table = table.drop(columns=list(_SAID))
+        missing = set(COLUMNS) - set(table.columns)
+        if missing:
+            msg = f"no columns {', '.join(sorted(missing))}"
+            raise ValueError(msg)
+        table["class"] = table["class"].astype(pd.CategoricalDtype(names))
+        table[list(_MEASURED)] = table[list(_MEASURED)].astype(float)
+    except (*_WRONG, OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return table, about | {"class_names": tuple(names), "class_colours": tuple(colours)}
+
+
+def _pair(values: Iterable[Any]) -> tuple[float, float]:
+    """Um per pixel (y, x)."""
+    y, x = values
+    pair = positive(y, x)
+    if pair is None:
+        msg = f"{y} x {x} um is no size of a pixel"
+        raise ValueError(msg)
+    return pair
+
+
+def _unreadable(path: Path, error: Exception) -> ResultFormatError:
+    return ResultFormatError(
+        f"{path.name} does not hold whole nuclei ({type(error).__name__}: {error}); save them again"
+    )
+
+
 def write_csv(path: Path, segmentation: Segmentation) -> None:
-    """Write the table as CSV, a row a nucleus, 4 decimals.
+    """Write the table as CSV, a row a nucleus, 4 decimals; with its class's colour and the slide.
 
     Raises
     ------
@@ -82,7 +197,12 @@ def write_csv(path: Path, segmentation: Segmentation) -> None:
         If it can't be written.
     """
     with written(path, CSV) as beside:
-        segmentation.table.round(_DECIMALS).to_csv(beside, index=False)
+        colours = np.array(segmentation.class_colours, object)
+        table = segmentation.table.round(_DECIMALS)
+        said = (colours[table["class"].cat.codes.to_numpy()], segmentation.slide)
+        for at, (column, values) in enumerate(zip(_SAID, said, strict=True), len(COLUMNS)):
+            table.insert(at, column, values)
+        table.to_csv(beside, index=False)
 
 
 def write_parquet(path: Path, segmentation: Segmentation) -> None:

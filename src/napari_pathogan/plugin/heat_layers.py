@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils import Colormap
 from qtpy.QtCore import QTimer
 
 from napari_pathogan.plugin.layers import place, place_level0
+from napari_pathogan.plugin.placing import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,25 @@ def heat_colormap() -> Colormap:
     colours = colormaps["viridis"](np.linspace(0, 1, 256))
     colours[:, 3] = np.linspace(0.1, 1.0, 256)
     return Colormap(colours, name="pathogan-heat", display_name="IDC probability")
+
+
+def heat_image(what: str, slide: str) -> dict[str, Any]:
+    """How a map is shown: ``what`` is "probability" or "uncertainty" (hidden at first)."""
+    return {
+        "name": f"IDC {what} ({short(slide)})",
+        "opacity": 0.6,
+        "blending": "translucent",
+        "interpolation2d": "nearest",
+        "colormap": heat_colormap() if what == "probability" else "magma",
+        "contrast_limits": (0, 1),
+        "visible": what == "probability",
+    }
+
+
+def uncertainty_limits(uncertainty: np.ndarray) -> tuple[float, float]:
+    """Contrast limits for the uncertainty of the cells that were scored."""
+    most = float(np.percentile(uncertainty, 99)) if uncertainty.size else 0.0
+    return 0.0, max(0.05, most)
 
 
 class HeatLayers:
@@ -87,10 +106,7 @@ class HeatLayers:
         for what, image in self.images.items():
             image.metadata = {"heat_map": heat, "what": what, "model": heat.model_line}
         spread = heat.uncertainty.data[heat.scored]
-        self.images["uncertainty"].contrast_limits = (
-            0,
-            max(0.05, float(np.percentile(spread, 99))),
-        )
+        self.images["uncertainty"].contrast_limits = uncertainty_limits(spread)
         self._hide_outline(hidden=False)
 
     def take_back(self, *, at_once: bool) -> None:
@@ -135,15 +151,7 @@ class HeatLayers:
             return
         selected = set(self.viewer.layers.selection)
         self.images[what] = self.viewer.add_image(
-            overlay.data,
-            name=f"IDC {what} ({_short(self.slide)})",
-            opacity=0.6,
-            blending="translucent",
-            interpolation2d="nearest",
-            colormap=heat_colormap() if what == "probability" else "magma",
-            contrast_limits=(0, 1),
-            visible=what == "probability",
-            **where,
+            overlay.data, **heat_image(what, self.slide.name), **where
         )
         self.viewer.layers.selection = selected
 
@@ -160,7 +168,7 @@ class HeatLayers:
         selected = set(self.viewer.layers.selection)
         made = self.viewer.add_vectors(
             segments,
-            name=f"IDC outline ({_short(self.slide)})",
+            name=f"IDC outline ({short(self.slide.name)})",
             edge_color=OUTLINE_COLOUR,
             edge_width=self._width(),
             vector_style="line",
@@ -179,8 +187,3 @@ class HeatLayers:
         width = self._width()
         if self.outline is not None and not 0.8 < self.outline.edge_width / width < 1.25:
             self.outline.edge_width = width
-
-
-def _short(slide: Image) -> str:
-    """Name of a slide without its suffix, for the layer list's narrow rows."""
-    return Path(slide.name).stem.removesuffix(".ome")

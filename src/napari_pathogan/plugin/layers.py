@@ -41,7 +41,7 @@ def slide_layer(
     In a viewer it lies right of the slides that are open, so that none covers another.
     """
     kwargs: dict[str, Any] = {
-        "name": slide.name,
+        "name": f"{slide.name} [synthetic]" if slide.metadata.get("synthetic") else slide.name,
         "rgb": slide.is_rgb,
         "multiscale": True,
         "axis_labels": AXES,

@@ -1,4 +1,4 @@
-"""napari reader: whole slides as raw zarr pyramids, mammograms as grey images in their hanging."""
+"""napari reader: whole slides as raw zarr pyramids, mammograms in their hanging, saved results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_pathogan.plugin.saved import is_layer_table, layers_in, saved_in, zarr_layers
 from napari_pathogan.slides.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
 
 if TYPE_CHECKING:
@@ -25,33 +26,51 @@ _HEADERS: dict[str, tuple[bytes, ...]] = {
     ".pgm": (b"P5", b"P2"),
 }
 SUFFIXES = (*_HEADERS, ".zarr")
+RESULT_SUFFIXES = (".geojson", ".json", ".csv", ".parquet")
 _MOST_FILES = 500  # of a folder that are looked at before it is left to other readers
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
-    """Give the reader of slides and mammograms, or None for what is neither.
+    """Give the reader of slides, mammograms and saved results, or None for what is none of these.
 
-    Decided by the first bytes of the files; nothing is decoded.
+    Decided by the first bytes of the files; nothing is decoded. napari's own tables (CSV) of
+    points and shapes get napari's reader: whoever is chosen for CSV opens both.
     """
     paths = [path] if isinstance(path, str) else path
+    if paths and all(is_layer_table(Path(p)) for p in paths):
+        from napari_builtins.io import napari_get_reader  # noqa: PLC0415  (slow to import)
+
+        theirs: Reader = napari_get_reader(paths[0])
+        return theirs
     return read if paths and all(_is_ours(Path(p)) for p in paths) else None
 
 
 def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     """Open slides or mammograms as image layers; a folder of mammograms is one study.
 
+    What was saved (heat maps, nuclei, outlines, tables, masses) comes back on its image.
+
     Raises
     ------
-    SlideFormatError
+    SlideFormatError, ResultFormatError
         If a file can't be opened; says why.
     """
     from napari_pathogan.plugin.keys import bind_keys  # noqa: PLC0415  (slow to import)
 
     bind_keys()
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
-    if all(is_dicom(p) or (p.is_dir() and not is_ome_zarr(p)) for p in paths):
-        return _read_study(paths)
-    return [_read_one(p) for p in paths]
+    kinds = {p: saved_in(p) for p in paths}
+    layers = [one for p, kind in kinds.items() if kind is not None for one in layers_in(p, kind)]
+    images = [p for p, kind in kinds.items() if kind is None]
+    if images and all(is_dicom(p) or (p.is_dir() and not is_ome_zarr(p)) for p in images):
+        return [*_read_study(images), *layers]
+    return [*(one for p in images for one in _read_image(p)), *layers]
+
+
+def _read_image(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
+    if path.is_dir() and (layers := zarr_layers(path)) is not None:
+        return layers
+    return [_read_one(path)]
 
 
 def _read_study(paths: list[Path]) -> list[tuple[Any, dict[str, Any], str]]:
@@ -100,7 +119,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
         return is_ome_zarr(path) or _is_study(path)
-    if is_dicom(path):
+    if is_dicom(path) or saved_in(path) is not None:
         return True
     starts = _HEADERS.get(path.suffix.lower())
     if starts is None or not path.is_file():

@@ -19,7 +19,7 @@ _USUAL_READERS = {
     for reader, kinds in ((_NAPARI, _PICTURES), (PLUGIN, _SLIDES))
     for plain in kinds
     for suffix in (plain, plain.upper())
-}
+} | {"*.csv": PLUGIN}  # which hands napari's own tables of points and shapes on to it
 """Who opens what napari lists as well, unless the user has chosen; it asks for TIFF and Zarr."""
 
 
@@ -54,9 +54,9 @@ def choose_usual_readers(_context: object) -> None:
 
     Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
     that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
-    there before, napari's reader is named there; and PathoGAN for slides and DICOM, which napari's
-    lists and can't show as they are. Not if the user has named one, nor if a third plugin reads
-    such files.
+    there before, napari's reader is named there; and PathoGAN for slides, DICOM and CSV, which
+    napari's lists and can't show as they are. Not if the user has named one, nor if a third plugin
+    reads such files.
     """
     import npe2  # noqa: PLC0415
     from napari.settings import get_settings  # noqa: PLC0415  (slow to import)
@@ -64,7 +64,7 @@ def choose_usual_readers(_context: object) -> None:
     plugins = get_settings().plugins
     chosen = {}
     for pattern, reader in _USUAL_READERS.items():
-        name = "picture" + pattern.removeprefix("*")
+        name = "file" + pattern.removeprefix("*")
         fitting = npe2.PluginManager.instance().iter_compatible_readers([name])
         named = any(fnmatchcase(name, known) for known in plugins.extension2reader)
         if not named and {one.plugin_name for one in fitting} == {PLUGIN, _NAPARI}:

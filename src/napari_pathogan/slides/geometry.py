@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -134,6 +134,20 @@ class Overlay:
             (self.origin[1] + self.step[1] / 2 - 0.5) * mx,
         )
         return scale, translate
+
+    @classmethod
+    def from_affine(
+        cls,
+        data: Any,  # noqa: ANN401 - any array library
+        scale: tuple[float, float],
+        translate: tuple[float, float],
+        mpp: tuple[float, float] | None = None,
+    ) -> Overlay:
+        """The overlay whose :meth:`affine` this is."""
+        my, mx = mpp or (1.0, 1.0)
+        step = scale[0] / my, scale[1] / mx
+        origin = translate[0] / my - step[0] / 2 + 0.5, translate[1] / mx - step[1] / 2 + 0.5
+        return cls(data, origin, step)
 
     def cell(self, y: float, x: float) -> tuple[int, int] | None:
         """Row and column of the cell at a level-0 centre coordinate; None outside."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zarr
 
 from napari_pathogan.errors import SlideFormatError
@@ -16,6 +18,97 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
+_MICROMETRES = ("micrometer", "micrometre", "um", "µm", "micron")
+_INCOMPLETE = (
+    KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RecursionError,
+    AssertionError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Multiscale:
+    """One image of an OME-Zarr folder, as it is stored.
+
+    Attributes
+    ----------
+    name
+        As the file has it; empty where it has none.
+    levels
+        Zarr arrays, finest first.
+    axes
+        A letter an axis of theirs, lower case.
+    scale, translate
+        Of level 0, a number an axis, in the units of the axes.
+    units
+        Of each axis; None where the file says nothing.
+    """
+
+    name: str
+    levels: tuple[zarr.Array[Any], ...]
+    axes: str
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    units: tuple[str | None, ...]
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether it is red, green and blue (and alpha), as slides are."""
+        channel = next((i for i, axis in enumerate(self.axes) if axis in "cs"), None)
+        return channel is not None and self.levels[0].shape[channel] in (3, 4)
+
+    @property
+    def plane(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """``scale`` and ``translate`` of y and x."""
+        y, x = self.axes.index("y"), self.axes.index("x")
+        return (self.scale[y], self.scale[x]), (self.translate[y], self.translate[x])
+
+    @property
+    def in_um(self) -> bool:
+        """Whether y and x are in micrometres."""
+        return all(self.units[self.axes.index(axis)] in _MICROMETRES for axis in "yx")
+
+
+def read_multiscales(path: Path) -> tuple[list[Multiscale], dict[str, Any]]:
+    """All images that an OME-Zarr folder lists, and the folder's attributes. Reads no pixels.
+
+    Raises
+    ------
+    SlideFormatError
+        If the folder is not OME-Zarr, or is incomplete.
+    """
+    if not is_zarr(path):
+        raise SlideFormatError(f"{path.name} is a folder, not a slide; {_ADVICE}")
+    try:
+        outer = zarr.open_group(path, mode="r")
+        group, about = _image(outer)
+        images = [_multiscale(group, listed) for listed in about["multiscales"]]
+    except _INCOMPLETE as error:
+        raise _incomplete(path, error) from error
+    return images, dict(outer.attrs)
+
+
+def _multiscale(group: zarr.Group, listed: dict[str, Any]) -> Multiscale:
+    levels = tuple(_array(group, entry["path"]) for entry in listed["datasets"])
+    axes = "".join(_axis_name(axis) for axis in listed.get("axes") or "tczyx").lower()
+    if len(axes) != levels[0].ndim or not {"y", "x"} <= set(axes):
+        raise ValueError(f"axes {axes!r} are not an image's")
+    scale, translate = np.ones(len(axes)), np.zeros(len(axes))
+    first = listed["datasets"][0].get("coordinateTransformations", [])
+    for step in [*first, *listed.get("coordinateTransformations", [])]:
+        if step.get("type") == "scale":
+            factor = np.asarray(step["scale"], float)
+            scale, translate = scale * factor, translate * factor
+        elif step.get("type") == "translation":
+            translate = translate + np.asarray(step["translation"], float)
+    units = [a.get("unit") if isinstance(a, dict) else None for a in listed.get("axes") or axes]
+    return Multiscale(
+        str(listed.get("name") or ""),
+        levels,
+        axes,
+        tuple(scale.tolist()),
+        tuple(translate.tolist()),
+        tuple(units),
+    )
 
 
 def open_ngff(path: Path) -> Source:
@@ -29,14 +122,12 @@ def open_ngff(path: Path) -> Source:
     if not is_zarr(path):
         raise SlideFormatError(f"{path.name} is a folder, not a slide; {_ADVICE}")
     try:
-        group = zarr.open_group(path, mode="r")
-        group, about = _image(group)
+        outer = zarr.open_group(path, mode="r")
+        group, about = _image(outer)
         multiscale = about["multiscales"][0]
         arrays = [_array(group, entry["path"]) for entry in multiscale["datasets"]]
-    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
-        raise SlideFormatError(
-            f"{path.name} is not a complete OME-Zarr image ({type(error).__name__}: {error}); {_ADVICE}"
-        ) from error
+    except _INCOMPLETE as error:
+        raise _incomplete(path, error) from error
     axes = "".join(_axis_name(axis) for axis in multiscale.get("axes") or "tczyx").lower()
     if len(axes) != arrays[0].ndim or not {"y", "x"} <= set(axes):
         raise SlideFormatError(
@@ -59,7 +150,22 @@ def open_ngff(path: Path) -> Source:
             "vendor": None,
             "compression": ", ".join(compressors) or "none",
             "name": multiscale.get("name"),
+            **_made(outer),
         },
+    )
+
+
+def _made(group: zarr.Group) -> dict[str, Any]:
+    """What this project wrote about an image that it has made: that it is synthetic, and how."""
+    about = group.attrs.get("pathogan")
+    if not isinstance(about, dict) or not about.get("synthetic"):
+        return {}
+    return {k: v for k, v in about.items() if k == "synthetic" or k.startswith("stain_")}
+
+
+def _incomplete(path: Path, error: Exception) -> SlideFormatError:
+    return SlideFormatError(
+        f"{path.name} is not a complete OME-Zarr image ({type(error).__name__}: {error}); {_ADVICE}"
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _TILE = 256
 _COARSEST = 512
 _CHUNK = 512
+_WHOLE = 4096  # pixels of a side: up to here, an overlay needs no coarser levels
 _BIG = 1 << 31
 _SOFTWARE = "napari-pathogan"
 _OVERLAYS = "overlays"
@@ -124,12 +125,12 @@ def write_ome_zarr(
         listed: list[Any] = []
         for name, overlay in overlays.items():
             group = root.create_group(name)
-            _copy(overlay.data, group)
+            levels = _copy(overlay.data, group)
             group.attrs["ome"] = {
                 "version": "0.5",
-                "multiscales": [_multiscale(name, overlay, mpp)],
+                "multiscales": [_multiscale(name, overlay, mpp, levels)],
             }
-            listed.append(_multiscale(name, overlay, mpp, folder=f"{name}/"))
+            listed.append(_multiscale(name, overlay, mpp, levels, folder=f"{name}/"))
         root.attrs["ome"] = {"version": "0.5", "multiscales": listed}
         root.attrs.update({**(attributes or {}), MARK: described})
 
@@ -142,43 +143,69 @@ def _is_own_tiff(path: Path) -> bool:
 OME_TIFF = FileKind("slide (OME-TIFF)", ".ome.tif", _is_own_tiff)
 
 
-def _copy(data: Any, group: zarr.Group) -> None:  # noqa: ANN401 - any array library
-    """Write (Y, X) or (Y, X, 3) as array "0", strip by strip: it may be larger than memory."""
+def _copy(data: Any, group: zarr.Group) -> int:  # noqa: ANN401 - any array library
+    """Write (Y, X) or (Y, X, 3) as array "0", strip by strip: it may be larger than memory.
+
+    Large ones get coarser levels "1", "2", ..., of every second pixel of the one before (numbers
+    of nuclei or classes have no mean). Returns the number of levels.
+    """
     height, width, *channels = data.shape
-    target = group.create_array(
-        "0",
-        shape=(*channels, height, width),
-        dtype=np.uint8 if data.dtype == np.bool_ else data.dtype,
-        chunks=(*channels, *(min(max(n, 1), _CHUNK) for n in (height, width))),
-        dimension_names=["c", "y", "x"][-data.ndim :],
-    )
+    target = _overlay_array(group, "0", data, (height, width))
     for top in range(0, height, _CHUNK):
         strip = np.asarray(data[top : top + _CHUNK])
         strip = np.moveaxis(strip, -1, 0) if channels else strip
         target[..., top : top + strip.shape[-2], :] = strip
+    levels = 1
+    while max(height, width) > _WHOLE:
+        height, width = -(-height // 2), -(-width // 2)
+        finer, target = target, _overlay_array(group, str(levels), data, (height, width))
+        for top in range(0, height, _CHUNK):
+            strip = np.asarray(finer[..., 2 * top : 2 * (top + _CHUNK), :])[..., ::2, ::2]
+            target[..., top : top + strip.shape[-2], :] = strip
+        levels += 1
+    return levels
+
+
+def _overlay_array(
+    group: zarr.Group,
+    name: str,
+    data: Any,  # noqa: ANN401 - any array library
+    shape: tuple[int, int],
+) -> zarr.Array[Any]:
+    channels = data.shape[2:]
+    return group.create_array(
+        name,
+        shape=(*channels, *shape),
+        dtype=np.uint8 if data.dtype == np.bool_ else data.dtype,
+        chunks=(*channels, *(min(max(n, 1), _CHUNK) for n in shape)),
+        dimension_names=["c", "y", "x"][-data.ndim :],
+    )
 
 
 def _multiscale(
-    name: str, overlay: Overlay, mpp: tuple[float, float] | None, folder: str = ""
+    name: str,
+    overlay: Overlay,
+    mpp: tuple[float, float] | None,
+    levels: int,
+    folder: str = "",
 ) -> dict[str, Any]:
     scale, translate = overlay.affine(mpp)
     colour = overlay.data.ndim == 3
     unit = {"unit": "micrometer"} if mpp else {}
     channel = [{"name": "c", "type": "channel"}] if colour else []
+    one, zero = ([1.0], [0.0]) if colour else ([], [])
     return {
         "name": name,
         "axes": [*channel, *({"name": axis, "type": "space", **unit} for axis in "yx")],
         "datasets": [
             {
-                "path": f"{folder}0",
+                "path": f"{folder}{level}",
                 "coordinateTransformations": [
-                    {"type": "scale", "scale": [*([1.0] if colour else []), *scale]},
-                    {
-                        "type": "translation",
-                        "translation": [*([0.0] if colour else []), *translate],
-                    },
+                    {"type": "scale", "scale": [*one, *(s * 2**level for s in scale)]},
+                    {"type": "translation", "translation": [*zero, *translate]},
                 ],
             }
+            for level in range(levels)
         ],
     }
 
