@@ -34,6 +34,7 @@ from qtpy.QtWidgets import (
     QDialogButtonBox,
     QFileDialog,
     QInputDialog,
+    QLabel,
     QLineEdit,
     QMainWindow,
     QMessageBox,
@@ -311,6 +312,24 @@ class Desk:
         seen = button.visibleRegion().boundingRect()
         assert not seen.isEmpty(), f"{_named(button)} can't be seen"
         QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=seen.center())
+
+    def cut_texts(self, room: QWidget) -> list[str]:
+        """The labels and buttons whose text is not seen whole."""
+        cut = []
+        for label in room.findChildren(QLabel):
+            lines = (
+                label.heightForWidth(label.width())
+                if label.wordWrap()
+                else label.sizeHint().height()
+            )
+            narrow = not label.wordWrap() and label.sizeHint().width() > label.width()
+            if label.isVisible() and label.text() and (lines > label.height() + 1 or narrow):
+                cut.append(label.text())
+        for button in room.findChildren(QAbstractButton):
+            wide = button.fontMetrics().horizontalAdvance(plain(button.text()))
+            if button.isVisible() and wide > button.width():
+                cut.append(plain(button.text()))
+        return cut
 
     def scroll_to(self, widget: QWidget) -> None:
         """Bring a widget into view where it lies in something that scrolls."""

@@ -103,6 +103,7 @@ def test_every_button_of_a_dock_can_be_pressed(desk, title, sample):
     """Before a run, and after one; dialogs are left by Escape, and what is started comes to an end."""
     shipped = sorted(samples.FOLDER.rglob("*"))
     dock = desk.dock(title)
+    assert desk.cut_texts(dock) == []
     press_all(desk, dock)
     if sample is None:
         return
@@ -114,6 +115,7 @@ def test_every_button_of_a_dock_can_be_pressed(desk, title, sample):
         desk.press(run)
         desk.wait(lambda: dock.run is None, "the end of the run")
     desk.picture(f"run-{title}")
+    assert desk.cut_texts(dock) == []
     press_all(desk, dock, but=run)
     desk.picture(f"pressed-{title}")
     assert sorted(samples.FOLDER.rglob("*")) == shipped, "nothing is kept in the package"

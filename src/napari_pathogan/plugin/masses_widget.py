@@ -91,7 +91,7 @@ class MassesDock(Dock):
         self.form.add_line(self.meaning)
         self.form.add_run()
         keep_lines(self.meaning, 2)
-        keep_lines(self.form.result, 2)
+        keep_lines(self.form.result, 3)
         self.table = FindingsTable()
         self.form.add_line(self.table)
         self.decisions = Decisions(self, self.reviews)
