@@ -153,7 +153,7 @@ def _place(target: Path, kind: Kind) -> Path:
     if place.is_symlink() or (place.exists() and not place.is_file() and not place.is_dir()):
         objection = "is neither a file nor a folder; choose another name"
     elif place.is_dir() and (os.path.ismount(place) or Path.cwd().is_relative_to(place)):
-        objection = "is a whole disk or the folder of this session; name something in it"
+        objection = "is a whole disk, or the session's own folder is in it; name something in it"
     elif (zarr := next(filter(is_zarr, place.parents), None)) is not None:
         objection = f"would lie in {zarr}, an OME-Zarr; choose a place outside of it"
     objection = objection or kind.objection(place)

@@ -78,9 +78,7 @@ class FileKind(Kind):
             return f"is a folder; name a file in it, such as {place / f'result{self.suffix}'}"
         if _vacant(place) or _holds(self.marked, place):
             return ""
-        return (
-            f"is there already, and pathogan did not write it as {self.name}; choose another name"
-        )
+        return f"is there already, and is no earlier output of this kind ({self.name}); choose another name"
 
 
 @dataclass(frozen=True)
@@ -106,8 +104,8 @@ class FolderKind(Kind):
         if belongs is None:
             example = place / f"result{self.suffix}"
             return (
-                f"is a folder that pathogan did not write as {self.name}; name something in it, such as "
-                f"{example}"
+                f"is a folder, and no earlier output of this kind ({self.name}); name something in "
+                f"it, such as {example}"
             )
         foreign = next((x for x in _files(place) if not belongs(x)), None)
         if foreign is None:
@@ -144,7 +142,7 @@ def record(kind: str) -> FileKind:
         begin = re.match(r'\s*\{\s*"kind":\s*', head)
         return begin is not None and _value(head[begin.end() :]) == kind
 
-    return FileKind(f"{kind} (JSON)", ".json", marked)
+    return FileKind(f"{kind}, JSON", ".json", marked)
 
 
 def geojson(kind: str, *, without: str = "") -> FileKind:
@@ -162,7 +160,7 @@ def geojson(kind: str, *, without: str = "") -> FileKind:
         about = _value(tail.rpartition(f'"{MARK}":')[2].lstrip())
         return bool(about["kind"] == kind and (not without or without not in about))
 
-    return FileKind(f"{kind} (GeoJSON)", ".geojson", marked)
+    return FileKind(f"{kind}, GeoJSON", ".geojson", marked)
 
 
 def picture(name: str) -> FileKind:
@@ -202,7 +200,7 @@ def parquet(kind: str) -> FileKind:
         about = reader.read_schema(path).metadata[b"PANDAS_ATTRS"]
         return bool(json.loads(about)[MARK]["kind"] == kind)
 
-    return FileKind(f"{kind} (Parquet)", ".parquet", marked)
+    return FileKind(f"{kind}, Parquet", ".parquet", marked)
 
 
 def ome_zarr(kind: str) -> FolderKind:
@@ -225,7 +223,7 @@ def ome_zarr(kind: str) -> FolderKind:
 
         return belongs
 
-    return FolderKind(f"{kind} (OME-Zarr)", ".ome.zarr", owner)
+    return FolderKind(f"{kind}, OME-Zarr", ".ome.zarr", owner)
 
 
 def is_zarr(path: Path) -> bool:

@@ -76,7 +76,11 @@ def test_a_folder_of_the_kind_is_replaced_whole(tmp_path, exchange, monkeypatch)
 
 
 REFUSED = {
-    "another folder": (FOLDER, lambda at: make(at, "slide.svs"), "did not write as a folder"),
+    "another folder": (
+        FOLDER,
+        lambda at: make(at, "slide.svs"),
+        r"no earlier output of this kind \(a folder\)",
+    ),
     "its own folder with a note": (FOLDER, lambda at: make(at, "mark", "note.txt"), "note.txt"),
     "a note further down": (FOLDER, lambda at: make(at, "mark", "deep/note.txt"), "deep/note.txt"),
     "a link in its folder": (
@@ -170,7 +174,7 @@ def test_links_stay_and_lead_to_the_new_output(tmp_path):
 def test_a_session_keeps_its_own_folder(tmp_path, monkeypatch, target):
     monkeypatch.chdir(make(tmp_path / "here"))
     for kind in (FOLDER, NEW, TEXT):
-        with pytest.raises(OutputError, match="whole disk or the folder of this session"):
+        with pytest.raises(OutputError, match="is a whole disk, or the session's own"):
             check(Path(target), kind)
     assert names(tmp_path) == ["here"]
 
