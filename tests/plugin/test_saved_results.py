@@ -311,13 +311,24 @@ def test_what_is_saved_opens_again(kind, world, viewer, ground, tmp_path):
         assert lies(layer, own, ground, spot), f"{kind}: {layer.name}"
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if BACK[k][0] == SLIDE], ids=str)
-def test_it_lies_where_its_slide_will_lie(kind, world, viewer, tmp_path):
+@pytest.mark.parametrize("kind", [k for k in KINDS if BACK[k][0]], ids=str)
+def test_it_moves_onto_its_image_once_that_is_open(kind, world, viewer, told, tmp_path):
+    image, check = BACK[kind]
+    if image == DICOM:
+        world.mammogram = dicom_of(world.mammogram, tmp_path / "image.dcm")
     layers = viewer.open(world.save(kind, tmp_path), plugin=PLUGIN)
-    data, kwargs, _ = slide_layer(world.case)
-    ground = viewer.add_image(data, **kwargs)
-    for layer, (own, spot) in BACK[kind][1](layers, world).items():
+    assert "is not open" in "".join(told)
+    other = Slide.from_arrays([np.zeros((40, 40, 3), np.uint8)], name="other.svs", mpp=MPP)
+    for slide in (other, world.case):
+        data, kwargs, _ = slide_layer(slide, viewer)
+        ground = viewer.add_image(data, **kwargs)
+    assert ground.translate[1] > 0, "it lies beside the other"
+    if image != SLIDE:
+        data, kwargs, _ = mammogram_layer(world.mammogram)
+        ground = viewer.add_image(data, **kwargs)
+    for layer, (own, spot) in check(layers, world).items():
         assert lies(layer, own, ground, spot), f"{kind}: {layer.name}"
+        assert "awaits" not in layer.metadata
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if BACK[k][0] == SLIDE], ids=str)
@@ -329,14 +340,14 @@ def test_it_lies_on_a_slide_that_is_shown_in_pixels(kind, world, viewer, pixels,
         assert lies(layer, own, ground, spot), f"{kind}: {layer.name}"
 
 
-def test_on_a_copy_at_another_scale_it_lies_in_micrometres(world, viewer, pixels, tmp_path):
+@pytest.mark.parametrize("kind", [k for k in KINDS if BACK[k][0] == SLIDE], ids=str)
+def test_it_fits_a_copy_at_another_scale(kind, world, viewer, pixels, tmp_path):
     half = Slide.from_arrays([pixels[::2, ::2]], name="case-17.tif", mpp=2 * MPP)
     data, kwargs, _ = slide_layer(half)
-    viewer.add_image(data, **kwargs)
-    path = world.save(nuclei_exports.NucleiExport.CSV, tmp_path)
-    (points,) = viewer.open(path, plugin=PLUGIN)
-    y, x = centre_of(world, 4)
-    assert points.data_to_world(points.data[3]) == pytest.approx((y * MPP, x * MPP), abs=MPP / 2)
+    ground = viewer.add_image(data, **kwargs, translate=(30, 70))
+    layers = viewer.open(world.save(kind, tmp_path), plugin=PLUGIN)
+    for layer, (own, (y, x)) in BACK[kind][1](layers, world).items():
+        assert lies(layer, own, ground, ((y + 0.5) / 2 - 0.5, (x + 0.5) / 2 - 0.5))
 
 
 def test_what_naparis_save_wrote_opens_again(world, viewer, ground, tmp_path):
@@ -550,15 +561,18 @@ def test_qupaths_annotations_take_the_selected_slide(viewer, ground, told, tmp_p
     path.write_text(json.dumps([TUMOR]))
     (shapes,) = viewer.open(path, plugin=PLUGIN)
     assert lies(shapes, shapes.data[0][0], ground, (19.5, 9.5))
-    assert "annotations.geojson lies on case-17.svs, pixel on pixel" in told
+    assert "it lies on case-17.svs, pixel on pixel" in "".join(told)
 
 
-def test_without_a_slide_pixels_are_pixels_and_that_is_said(viewer, told, tmp_path):
+def test_without_a_slide_pixels_are_pixels_until_one_is_open(viewer, case, told, tmp_path):
     path = tmp_path / "annotations.geojson"
     path.write_text(json.dumps([TUMOR]))
     (shapes,) = viewer.open(path, plugin=PLUGIN)
     assert tuple(shapes.scale) == (1, 1)
-    assert "open the slide first" in "".join(told)
+    assert "is not open: it will move there once it is" in "".join(told)
+    data, kwargs, _ = slide_layer(case)
+    ground = viewer.add_image(data, **kwargs)
+    assert lies(shapes, shapes.data[0][0], ground, (19.5, 9.5))
 
 
 # other files, and damaged ones

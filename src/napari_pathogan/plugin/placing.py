@@ -1,8 +1,8 @@
-"""Where results from files lie: on the image they belong to if it is open, else in the world.
+"""Where results from files lie: on the image they belong to, as soon as it is open.
 
 Every result knows its place in pixels of its image. On an open image it takes that image's own
-scale and translation. Where the image is not open, but the file says how large its pixels are, it
-lies in micrometres where the image will lie once it is opened.
+scale and translation. Until the image is open, it lies in the world in the size of its pixels, if
+the file says that; once the image opens, it moves there.
 """
 
 from __future__ import annotations
@@ -12,22 +12,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari import current_viewer
 
-from napari_pathogan.plugin.layers import AXES, is_slide, place, place_level0, slide_of
+from napari_pathogan.plugin.layers import AXES, is_slide, slide_of
 from napari_pathogan.plugin.mammogram_layers import is_mammogram
 from napari_pathogan.slides.mammogram import Mammogram
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.views import is_dicom
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import napari
-    from napari.layers import Image
+    from napari.layers import Image, Layer
+    from napari.utils.events import Event
 
     from napari_pathogan.slides.geometry import Overlay
 
+    Find = Callable[[napari.Viewer | None], "Ground"]
+
 _SAME_SCALE = 0.01  # share by which two scales of one slide may differ
+_AWAITS = "awaits"  # key of a layer's metadata: the image it belongs to is not open
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,34 +44,92 @@ class Ground:
     layer
         The layer of its image; None where that is not open.
     pixel, unit
-        Size of a level-0 pixel (y, x) where the layer is not open; None: pixels are shown as such.
+        Size of a pixel (y, x) of the result's image; None where the file does not say.
+    ratio
+        Pixels of the layer a pixel (y, x) of the result's image: 1 unless it is a copy at another
+        scale.
     """
 
     layer: Image | None = None
     pixel: tuple[float, float] | None = None
     unit: str = "um"
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the result lies where it belongs, and not just in pixels."""
-        return self.layer is not None or self.pixel is not None
+    ratio: tuple[float, float] = (1.0, 1.0)
 
     def overlay(self, overlay: Overlay) -> dict[str, Any]:
         """Arguments of a layer that lays an overlay in its place."""
-        if self.layer is not None:
-            return place(overlay, self.layer)
-        scale, translate = overlay.affine(self.pixel)
-        return {**self._world(), "scale": scale, "translate": translate}
+        return self.laid(*overlay.affine())
 
     def level0(self) -> dict[str, Any]:
-        """Arguments of a layer whose data are level-0 centre coordinates."""
-        if self.layer is not None:
-            return place_level0(self.layer)
-        return {**self._world(), "scale": self.pixel or (1.0, 1.0)}
+        """Arguments of a layer whose data are level-0 centre coordinates of its image."""
+        return self.laid((1.0, 1.0), (0.0, 0.0))
 
-    def _world(self) -> dict[str, Any]:
-        unit = "pixel" if self.pixel is None else self.unit
-        return {"units": (unit, unit), "axis_labels": AXES}
+    def laid(self, scale: tuple[float, float], translate: tuple[float, float]) -> dict[str, Any]:
+        """Arguments of a layer, from its scale and translation in pixels of its image."""
+        if self.layer is None:
+            pixel = np.asarray(self.pixel or (1.0, 1.0))
+            unit = "pixel" if self.pixel is None else self.unit
+            return {
+                "units": (unit, unit),
+                "axis_labels": AXES,
+                "scale": pixel * scale,
+                "translate": pixel * translate,
+            }
+        ratio, own = np.asarray(self.ratio), np.asarray(self.layer.scale)
+        first = (np.asarray(translate) + 0.5) * ratio - 0.5  # from centre to centre of a pixel
+        return {
+            "units": self.layer.units,
+            "axis_labels": AXES,
+            "affine": self.layer.affine,
+            "scale": own * scale * ratio,
+            "translate": np.asarray(self.layer.translate) + own * first,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Awaited:
+    """The image that a layer waits for."""
+
+    find: Find
+    pixel: tuple[float, float]
+
+
+def await_image(
+    viewer: napari.Viewer | None, layers: Sequence[tuple[Any, dict[str, Any], str]], find: Find
+) -> None:
+    """Let layers that are about to be added move onto their image once that is opened.
+
+    Parameters
+    ----------
+    layers
+        As a reader gives them, laid on a ground without a layer.
+    find
+        Looks for the ground; called whenever an image has been opened.
+    """
+    if viewer is None:
+        return
+    awaited = _Awaited(find, find(None).pixel or (1.0, 1.0))
+    for _, kwargs, _ in layers:
+        kwargs["metadata"] = {**kwargs.get("metadata", {}), _AWAITS: awaited}
+    viewer.layers.events.inserted.connect(_lay_what_waits)  # once: napari knows a second time
+
+
+def _lay_what_waits(event: Event) -> None:
+    """Move what has waited for the image that was opened onto it."""
+    viewer = current_viewer()
+    if viewer is None or event.source is not viewer.layers:
+        return
+    for layer in [one for one in viewer.layers if _AWAITS in one.metadata]:
+        awaited: _Awaited = layer.metadata[_AWAITS]
+        ground = awaited.find(viewer)
+        if ground.layer is not None:
+            _move(layer, ground, awaited.pixel)
+
+
+def _move(layer: Layer, ground: Ground, pixel: tuple[float, float]) -> None:
+    scale, translate = np.asarray(layer.scale) / pixel, np.asarray(layer.translate) / pixel
+    for name, value in ground.laid(tuple(scale), tuple(translate)).items():
+        setattr(layer, name, value)
+    layer.metadata = {k: v for k, v in layer.metadata.items() if k != _AWAITS}
 
 
 def on_slide(
@@ -74,13 +137,16 @@ def on_slide(
 ) -> Ground:
     """The slide of that name, by its file's name or at least its stem.
 
-    A slide whose pixels have another size than the result's is a copy at another scale: the result
-    lies on it in micrometres, not pixel on pixel.
+    One whose pixels have another size than the result's is a copy at another scale.
     """
     named = _named(filter(is_slide, _layers(viewer)), name)
-    if named is None or _differ(slide_of(named).mpp, mpp):
+    if named is None:
         return Ground(None, mpp)
-    return Ground(named)
+    own = slide_of(named).mpp
+    ratio = np.divide(mpp, own) if own is not None and mpp is not None else np.ones(2)
+    if np.abs(ratio - 1).max() <= _SAME_SCALE:
+        return Ground(named, mpp)
+    return Ground(named, mpp, ratio=(float(ratio[0]), float(ratio[1])))
 
 
 def on_some_slide(viewer: napari.Viewer | None, path: Path) -> Ground:
@@ -152,9 +218,3 @@ def _names(layer: Image) -> set[str]:
 
 def _stem(name: str) -> str:
     return Path(name).stem.removesuffix(".ome")
-
-
-def _differ(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
-    if one is None or other is None:
-        return False
-    return bool(np.abs(np.divide(one, other) - 1).max() > _SAME_SCALE)

@@ -194,9 +194,9 @@ def mass_layers(found: Detections, ground: Ground) -> list[LayerData]:
     return [boxes, (outlines, kwargs, "shapes")]
 
 
-def box_layer(saved: SavedBoxes, ground: Ground) -> LayerData:
+def box_layers(saved: SavedBoxes, ground: Ground) -> list[LayerData]:
     """Boxes of a table of masses, with their scores."""
-    return _boxes(saved.name, saved.boxes, saved.scores, 0.0, ground)
+    return [_boxes(saved.name, saved.boxes, saved.scores, 0.0, ground)]
 
 
 def mark_layers(drawn: Marks, name: str, ground: Ground) -> list[LayerData]:

@@ -8,12 +8,17 @@ from __future__ import annotations
 import csv
 import re
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.slides.views import is_dicom
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from napari_pathogan.idc.heatmap import HeatMap
+    from napari_pathogan.plugin.placing import Find, Ground
 
     LayerData = tuple[Any, dict[str, Any], str]
 
@@ -78,53 +83,55 @@ def is_layer_table(path: Path) -> bool:
 
 
 def layers_in(path: Path, kind: Saved) -> list[LayerData]:
-    """The layers of a file of results, on the image they belong to if that is open.
+    """The layers of a file of results, on the image they belong to once that is open.
 
     Raises
     ------
     ResultFormatError, DataFolderError
         If the file is damaged or incomplete.
     """
-    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+    from napari_pathogan.plugin import placing, results  # noqa: PLC0415  (slow to import)
 
-    from napari_pathogan.plugin import placing, results  # noqa: PLC0415
-
-    viewer = current_viewer()
     match kind:
         case Saved.OUTLINES:
             return _outlines(path)
         case Saved.CELLS:
             from napari_pathogan.idc import export as idc  # noqa: PLC0415
 
-            heat = idc.read_csv(path)
-            return results.heat_map_layers(heat, placing.on_slide(viewer, heat.slide, heat.mpp))
+            return _heat_map(path, idc.read_csv(path))
         case Saved.NUCLEI:
             from napari_pathogan.nuclei import export as nuclei  # noqa: PLC0415
 
             table, about = nuclei.read_table(path)
-            ground = placing.on_slide(viewer, about["slide"], about["mpp"])
-            return results.table_layers(table, about, ground)
+            find = partial(placing.on_slide, name=about["slide"], mpp=about["mpp"])
+            return _laid(path, find, partial(results.table_layers, table, about), about["slide"])
         case Saved.BOXES:
             from napari_pathogan.masses import export as masses  # noqa: PLC0415
 
-            boxes = masses.read_csv(path)
-            grounds = [placing.on_mammogram(viewer, one.name) for one in boxes]
-            _say_where(path, grounds)
-            return [results.box_layer(*pair) for pair in zip(boxes, grounds, strict=True)]
+            layers = []
+            for boxes in masses.read_csv(path):
+                find = partial(placing.on_mammogram, name=boxes.name)
+                make = partial(results.box_layers, boxes)
+                layers += _laid(path, find, make, boxes.name)
+            return layers
         case Saved.MASSES:
             from napari_pathogan.masses.detections import read_json  # noqa: PLC0415
 
             found = read_json(path)
-            ground = placing.on_mammogram(viewer, found.name, found.mm_per_px, found.shape)
-            _say_where(path, [ground])
-            return results.mass_layers(found, ground)
+            find = partial(
+                placing.on_mammogram,
+                name=found.name,
+                mm_per_px=found.mm_per_px,
+                shape=found.shape,
+            )
+            return _laid(path, find, partial(results.mass_layers, found), found.name)
         case Saved.MARKS:
             from napari_pathogan.masses.dicom_marks import read_marks  # noqa: PLC0415
 
             drawn = read_marks(path)
-            ground = placing.on_dicom(viewer, drawn.image)
-            _say_where(path, [ground])
-            return results.mark_layers(drawn, path.name, ground)
+            find = partial(placing.on_dicom, instance=drawn.image)
+            make = partial(results.mark_layers, drawn, path.name)
+            return _laid(path, find, make, "a DICOM image")
 
 
 def zarr_layers(path: Path) -> list[LayerData] | None:
@@ -142,70 +149,85 @@ def zarr_layers(path: Path) -> list[LayerData] | None:
     images, attributes = read_multiscales(path)
     about = attributes.get("pathogan")
     kind = about.get("kind") if isinstance(about, dict) else None
-    if kind is None and images[0].is_colour:
-        return None
-
-    from napari import current_viewer  # noqa: PLC0415  (slow to import)
-
-    from napari_pathogan.plugin import placing, results  # noqa: PLC0415
-
-    viewer = current_viewer()
     if kind == "IDC heat map":
         from napari_pathogan.idc import export as idc  # noqa: PLC0415
 
-        heat = idc.read_zarr(path)
-        return results.heat_map_layers(heat, placing.on_slide(viewer, heat.slide, heat.mpp))
+        return _heat_map(path, idc.read_zarr(path))
     if kind == "nuclei":
         from napari_pathogan.nuclei import export as nuclei  # noqa: PLC0415
+        from napari_pathogan.plugin import placing, results  # noqa: PLC0415  (slow to import)
 
         labels = nuclei.read_zarr(path)
-        ground = placing.on_slide(viewer, str(labels.about.get("slide", "")), labels.mpp)
-        return results.label_layers(labels, ground)
-    stem = placing.short(path.name)
-    names = [path.name] if len(images) == 1 else [f"{one.name} ({stem})" for one in images]
-    return [results.multiscale_layer(*pair) for pair in zip(images, names, strict=True)]
+        slide = str(labels.about.get("slide", ""))
+        find = partial(placing.on_slide, name=slide, mpp=labels.mpp)
+        return _laid(path, find, partial(results.label_layers, labels), slide)
+    if images[0].is_colour:
+        return None
+    from napari_pathogan.plugin.placing import short  # noqa: PLC0415
+    from napari_pathogan.plugin.results import multiscale_layer  # noqa: PLC0415
+
+    names = [f"{one.name} ({short(path.name)})" for one in images]
+    names = [path.name] if len(images) == 1 else names
+    return [multiscale_layer(*pair) for pair in zip(images, names, strict=True)]
+
+
+def _heat_map(path: Path, heat: HeatMap) -> list[LayerData]:
+    from napari_pathogan.plugin import placing, results  # noqa: PLC0415  (slow to import)
+
+    find = partial(placing.on_slide, name=heat.slide, mpp=heat.mpp)
+    return _laid(path, find, partial(results.heat_map_layers, heat), heat.slide)
 
 
 def _outlines(path: Path) -> list[LayerData]:
-    from napari import current_viewer  # noqa: PLC0415  (slow to import)
-    from napari.utils.notifications import show_info  # noqa: PLC0415
-
     from napari_pathogan.masses import annotated as masses  # noqa: PLC0415
     from napari_pathogan.plugin import placing, results  # noqa: PLC0415
     from napari_pathogan.slides import geojson, resolution  # noqa: PLC0415
 
     features, about = geojson.read(path)
-    viewer = current_viewer()
-    name, slide = path.stem, str(about.get("slide") or "")
+    name, image, find = (
+        path.stem,
+        str(about.get("slide") or ""),
+        partial(placing.on_some_slide, path=path),
+    )
     size = about.get("mpp")
-    mpp = resolution.positive(*size) if isinstance(size, list) and len(size) == 2 else None
     if about.get("kind") == masses.KIND:
-        ground = placing.on_mammogram(viewer, path.name.removesuffix(masses.SUFFIX))
-        _say_where(path, [ground])
-    elif slide:
-        ground = placing.on_slide(viewer, slide, mpp)
+        image = path.name.removesuffix(masses.SUFFIX)
+        find = partial(placing.on_mammogram, name=image)
+    elif image:
+        mpp = resolution.positive(*size) if isinstance(size, list) and len(size) == 2 else None
+        find = partial(placing.on_slide, name=image, mpp=mpp)
         words = {"IDC heat map": "IDC outlines", "nuclei": "Nuclei"}
-        name = f"{words.get(str(about.get('kind')), 'Outlines')} ({placing.short(slide)})"
-    else:  # QuPath's: pixels of a slide that it does not name
-        ground = placing.on_some_slide(viewer, path)
-        if ground.layer is not None:
-            show_info(f"{path.name} lies on {ground.layer.name}, pixel on pixel")
-        else:
-            show_info(
-                f"{path.name} counts in pixels of its slide: open the slide first, then this file, "
-                "and it lies on it"
-            )
-    return results.outline_layers(features, about, name, ground)
+        name = f"{words.get(str(about.get('kind')), 'Outlines')} ({placing.short(image)})"
+    return _laid(path, find, partial(results.outline_layers, features, about, name), image)
 
 
-def _say_where(path: Path, grounds: list[Any]) -> None:
-    from napari.utils.notifications import show_info  # noqa: PLC0415  (slow to import)
+def _laid(
+    path: Path, find: Find, make: Callable[[Ground], list[LayerData]], image: str
+) -> list[LayerData]:
+    """Layers on their image, or waiting for it; the user is told which.
 
-    if any(ground.layer is None for ground in grounds):
+    Parameters
+    ----------
+    image
+        What the image is called; empty where the file does not say.
+    """
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+    from napari.utils.notifications import show_info  # noqa: PLC0415
+
+    from napari_pathogan.plugin.placing import await_image  # noqa: PLC0415
+
+    viewer = current_viewer()
+    ground = find(viewer)
+    layers = make(ground)
+    if ground.layer is None:
+        await_image(viewer, layers, find)
+        which = f"{image}, which" if image else "a slide that it does not name and that"
+        show_info(f"{path.name} belongs to {which} is not open: it will move there once it is")
+    elif not image:
         show_info(
-            f"{path.name} belongs to an image that is not open: open the image first, then this "
-            "file, and it lies on it"
+            f"{path.name} does not name its slide: it lies on {ground.layer.name}, pixel on pixel"
         )
+    return layers
 
 
 def _header(head: bytes) -> set[str]:
