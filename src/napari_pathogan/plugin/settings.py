@@ -19,8 +19,11 @@ _USUAL_READERS = {
     for reader, kinds in ((_NAPARI, _PICTURES), (PLUGIN, _SLIDES))
     for plain in kinds
     for suffix in (plain, plain.upper())
-} | {"*.csv": PLUGIN}  # which hands napari's own tables of points and shapes on to it
-"""Who opens what napari lists as well, unless the user has chosen; it asks for TIFF and Zarr."""
+} | {
+    "*.csv": PLUGIN,  # it hands napari's own tables of points and shapes on to napari
+    "*.ome.zarr/": PLUGIN,  # a folder
+}
+"""Who opens what napari lists as well, unless the user has chosen; it asks for TIFF and other Zarr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,8 @@ def choose_usual_readers(_context: object) -> None:
 
     Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
     that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
-    there before, napari's reader is named there; and PathoGAN for slides, DICOM and CSV, which
-    napari's lists and can't show as they are. Not if the user has named one, nor if a third plugin
+    there before, napari's reader is named there; and PathoGAN for slides, DICOM, OME-Zarr and CSV,
+    which napari's lists and can't show as they are. Not if the user has named one, nor if a third plugin
     reads such files.
     """
     import npe2  # noqa: PLC0415
