@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.form import Ties
 
 
+OF_SLIDES = frozenset({"slide", "segmentation"})
+OF_MAMMOGRAMS = frozenset({"mammogram"})
+
+
 class Key:
     """A key that a dock has on the viewer, beside other docks that have the same.
 
@@ -52,10 +56,32 @@ class Key:
             self._viewer.bind_key(self._keys, latest)
 
 
-def everywhere(dock: Dock, ties: Ties, keys: str, action: Callable[[], bool]) -> None:
-    """Give a dock a key that works in it and, unless the selected layer has it, on the canvas."""
+def everywhere(
+    dock: Dock,
+    ties: Ties,
+    keys: str,
+    action: Callable[[], bool],
+    *,
+    marks: frozenset[str] = OF_SLIDES,
+) -> None:
+    """Give a dock a key that works in it and, unless the selected layer has it, on the canvas.
+
+    Parameters
+    ----------
+    action
+        Says whether there was anything to do.
+    marks
+        Names of metadata that layers of the dock's images carry: while a layer of other images is
+        selected, the key is not this dock's.
+    """
+
+    def concerned() -> bool:
+        active = dock.viewer.layers.selection.active
+        carried = set() if active is None else set(active.metadata)
+        return bool(carried & marks) or not carried & (OF_SLIDES | OF_MAMMOGRAMS)
+
     dock.shortcut(keys, action)
-    Key(dock.viewer, ties, keys, action)
+    Key(dock.viewer, ties, keys, lambda: concerned() and action())
 
 
 def _nothing() -> bool:

@@ -16,6 +16,7 @@ from napari_pathogan.idc.heatmap import SCOPE
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.dock import Dock
+from napari_pathogan.plugin.dock_keys import everywhere
 from napari_pathogan.plugin.exports import Export, saving
 from napari_pathogan.plugin.form import beside, label
 from napari_pathogan.plugin.heat_layers import HeatLayers
@@ -94,9 +95,9 @@ class IdcDock(Dock):
         self.form.add_line(self.meaning)
         self.form.add_run()
         self.uncertain = QPushButton("Next uncertain region")
-        self.uncertain.setToolTip("Go to where the model is least sure: look there first (Ctrl+U)")
+        self.uncertain.setToolTip("Go to where the model is least sure: look there first (U)")
         self.uncertain.clicked.connect(self.next_uncertain)
-        self.shortcut("Ctrl+U", self.next_uncertain)
+        everywhere(self, self._ties, "U", self.next_uncertain)
         self.export = QPushButton("Export")
         self.export.setToolTip("Save the heat map, its outlines, a table or a report page")
         menu = QMenu(self.export)
@@ -187,15 +188,19 @@ class IdcDock(Dock):
             self.form.result.setText(area_text(self.heat.area(threshold)))
             self.shown.show_outlines(self.heat.outlines(threshold))
 
-    def next_uncertain(self) -> None:
-        """Move the camera to the next most uncertain region; after the last, the first again."""
+    def next_uncertain(self, _checked: object = None) -> bool:
+        """Move the camera to the next most uncertain region; after the last, the first again.
+
+        False if nothing was found yet.
+        """
         if self.heat is None or self.layer is None:
-            return
+            return False
         place = next(self._places, None)
         if place is None:
             self._places = iter(self.heat.most_uncertain(PLACES))
             place = next(self._places)
         between.go_to(self.viewer, self.layer, place)
+        return True
 
     def save(self, kind: Export, path: Path) -> None:
         """Save the map at the threshold that is shown, in the background."""

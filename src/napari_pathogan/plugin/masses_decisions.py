@@ -9,6 +9,7 @@ from napari.utils.notifications import show_error
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.masses.review import Decision
+from napari_pathogan.plugin.dock_keys import OF_MAMMOGRAMS, everywhere
 from napari_pathogan.plugin.form import button, evenly
 from napari_pathogan.plugin.settings import data_folder
 
@@ -18,15 +19,18 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_pathogan.plugin.form import Ties
     from napari_pathogan.plugin.masses_layers import Edit
     from napari_pathogan.plugin.masses_reviews import Reviews
     from napari_pathogan.plugin.masses_widget import MassesDock
 
+UNDO_TIP = "Take the last decision back (Ctrl+Z), or decide it again (Ctrl+Shift+Z)"
+
 
 class Decisions:
-    """Accept, reject, draw and undo; everything is kept at once."""
+    """Accept, reject, draw, back and forth; everything is kept at once."""
 
-    def __init__(self, dock: MassesDock, reviews: Reviews) -> None:
+    def __init__(self, dock: MassesDock, reviews: Reviews, ties: Ties) -> None:
         self.dock, self.reviews = dock, reviews
         self.accept = button("Accept", "This finding is a mass (A)")
         self.reject = button("Reject", "This finding is no mass, or a drawing is wrong (R)")
@@ -35,7 +39,7 @@ class Decisions:
             "Outline a mass in the chosen image: drag an ellipse, or take another of napari's tools",
         )
         self.draw.setCheckable(True)
-        self.undo = button("Undo", "Take the last decision back (Ctrl+Z)")
+        self.undo = button("Undo", UNDO_TIP)
         self.keep = button(
             "Keep view",
             "Keep the chosen view as it is reviewed now: one without any mass, too, which models "
@@ -50,16 +54,20 @@ class Decisions:
         for keys, action in (
             ("A", partial(self.decide, Decision.ACCEPTED)),
             ("R", partial(self.decide, Decision.REJECTED)),
-            ("Del", partial(self.decide, Decision.REJECTED)),
+            ("Delete", partial(self.decide, Decision.REJECTED)),
             ("Ctrl+Z", self.take_back),
+            ("Ctrl+Shift+Z", self.decide_again),
         ):
-            dock.shortcut(keys, action)
+            everywhere(dock, ties, keys, action, marks=OF_MAMMOGRAMS)
 
-    def decide(self, decision: Decision, _checked: object = None) -> None:
-        """Say of the chosen finding what it is."""
-        if self.dock.finding is not None and self.dock.run is None:
+    def decide(self, decision: Decision, _checked: object = None) -> bool:
+        """Say of the chosen finding what it is; False if none is chosen."""
+        if self.dock.finding is None:
+            return False
+        if self.dock.run is None:
             image, number = self.dock.finding
             self._keep(lambda: self.reviews.decide(image, number, decision))
+        return True
 
     def keep_view(self) -> None:
         """Keep the chosen view as reviewed, also if it has no mass."""
@@ -67,10 +75,21 @@ class Decisions:
         if image is not None and self.dock.run is None:
             self._keep(lambda: self.reviews.keep(image))
 
-    def take_back(self) -> None:
-        """Take the last decision back."""
+    def take_back(self, _checked: object = None) -> bool:
+        """Take the last decision back; False if there is none."""
+        self._take_drawn()
         if self.reviews.can_undo and self.dock.run is None:
             self._keep(lambda: self.reviews.undo()[1])
+            return True
+        return False
+
+    def decide_again(self) -> bool:
+        """Decide again what was taken back last; False if there is nothing."""
+        self._take_drawn()
+        if self.reviews.can_redo and self.dock.run is None:
+            self._keep(lambda: self.reviews.redo()[1])
+            return True
+        return False
 
     def edited(self, image: Image, edit: Edit) -> None:
         """Take over what was drawn with napari's tools."""
@@ -85,6 +104,11 @@ class Decisions:
         for widget in (self.draw, self.keep):
             widget.setEnabled(idle and self.dock.layer is not None)
         self.undo.setEnabled(idle and self.reviews.can_undo)
+
+    def _take_drawn(self) -> None:
+        """Take over what was drawn a moment ago."""
+        for layers in list(self.dock.shown_on.values()):
+            layers.take_drawn()
 
     def _keep(self, change: Callable[[], Path]) -> None:
         try:

@@ -211,6 +211,12 @@ class MassLayers:
                 ]
             layer.current_edge_width = pixel * usual
 
+    def take_drawn(self) -> None:
+        """Take over at once what was drawn, and has not rested yet."""
+        if self._rest.isActive():
+            self._rest.stop()
+            self._compare()
+
     def _touched(self) -> None:
         if not self._showing:
             self._rest.start()

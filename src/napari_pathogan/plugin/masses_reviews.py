@@ -28,11 +28,17 @@ class Reviews:
         self.threshold = 0.0  # what scores less is not shown, unless it is decided
         self._current: dict[Image, Review] = {}
         self._before: list[tuple[Image, Review]] = []
+        self._undone: list[tuple[Image, Review]] = []
 
     @property
     def can_undo(self) -> bool:
         """Whether there is something to take back."""
         return bool(self._before)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is something to decide again."""
+        return bool(self._undone)
 
     def __contains__(self, image: Image) -> bool:
         return image in self._current
@@ -63,7 +69,7 @@ class Reviews:
         """Take over what a model has found; what the reader has decided before stays."""
         old = self.of(image)
         self._current[image] = Review.of(found) if old is None else old.renewed(found)
-        self._before = [(other, review) for other, review in self._before if other is not image]
+        self._forget_steps(image)
 
     def begin(self, image: Image) -> None:
         """Begin without a model, to draw."""
@@ -117,19 +123,41 @@ class Reviews:
         OutputError
             If it can't be kept.
         """
-        image, review = self._before[-1]
-        path = keep(mammogram_of(image), review.at(self.threshold))
-        self._before.pop()
-        self._current[image] = review
-        return image, path
+        return self._step(self._before, self._undone)
+
+    def redo(self) -> tuple[Image, Path]:
+        """Decide again what was taken back last; returns the image, and where that is kept.
+
+        Raises
+        ------
+        OutputError
+            If it can't be kept.
+        """
+        return self._step(self._undone, self._before)
 
     def forget(self, image: Image) -> None:
         """Let go of an image that is closed."""
         self._current.pop(image, None)
-        self._before = [(other, review) for other, review in self._before if other is not image]
+        self._forget_steps(image)
+
+    def _forget_steps(self, image: Image) -> None:
+        for steps in (self._before, self._undone):
+            steps[:] = [(other, review) for other, review in steps if other is not image]
+
+    def _step(
+        self, taken: list[tuple[Image, Review]], given: list[tuple[Image, Review]]
+    ) -> tuple[Image, Path]:
+        """Go to the last review of one list; the current one goes to the end of the other."""
+        image, review = taken[-1]
+        path = keep(mammogram_of(image), review.at(self.threshold))
+        taken.pop()
+        given.append((image, self._current[image]))
+        self._current[image] = review
+        return image, path
 
     def _change(self, image: Image, review: Review) -> Path:
         path = keep(mammogram_of(image), review.at(self.threshold))
         self._before = [*self._before[1 - MOST_UNDONE :], (image, self._current[image])]
+        self._undone.clear()
         self._current[image] = review
         return path

@@ -94,7 +94,7 @@ class MassesDock(Dock):
         keep_lines(self.form.result, 3)
         self.table = FindingsTable()
         self.form.add_line(self.table)
-        self.decisions = Decisions(self, self.reviews)
+        self.decisions = Decisions(self, self.reviews, self._ties)
         self.form.add_line(self.decisions.line)
         self.export = self._export_button()
         self.learning = Learning(self)

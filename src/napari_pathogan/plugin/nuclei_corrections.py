@@ -222,6 +222,7 @@ class Corrections:
         """Show what has become of a stroke, and choose the nucleus that is new."""
         segmentation = self.editors[layers].segmentation
         layers.redraw()
+        self.dock.form.choose(layers.slide)
         if stroke.new and layers is self.dock.shown:
             new = next(iter(stroke.new))
             self.dock.numbers.table.show_class(segmentation.nucleus(new)["class"])

@@ -1,0 +1,93 @@
+"""Deciding on masses: keys and the history, wherever the focus is."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from desk import choose
+from napari_pathogan.masses.review import Decision
+from napari_pathogan.plugin import samples
+
+pytestmark = pytest.mark.gui
+
+VIEW = min((samples.FOLDER / samples.PHANTOM_STUDY / "images").iterdir())
+
+
+@pytest.fixture
+def dock(desk):
+    """A view with a mass that was drawn by hand."""
+    made = desk.dock("Mammogram masses")
+    with desk.answering(choose(VIEW)):
+        desk.press(made.welcome.open)
+    desk.wait(lambda: made.layer is not None, "the view")
+    desk.wait(made.form.run.isEnabled, "the model")
+    desk.rest()
+    return made
+
+
+def decisions(dock):
+    review = dock.reviews.shown(dock.layer)
+    return [] if review is None else list(review.decisions)
+
+
+def draw(desk, dock, y, x):
+    desk.press(dock.decisions.draw)
+    before = len(decisions(dock))
+    desk.drag(desk.at(dock.layer, y, x), desk.at(dock.layer, y + 90, x + 90))
+    desk.wait(lambda: len(decisions(dock)) == before + 1, "the mass", 10)
+
+
+@pytest.mark.parametrize("where", ["canvas", "dock", "layer list"])
+def test_one_history_wherever_the_focus_is(desk, dock, where):
+    height, width = dock.layer.data.shape[:2]
+    draw(desk, dock, height // 4, width // 4)
+    draw(desk, dock, height // 2, width // 4)
+    target = {
+        "canvas": desk.canvas(),
+        "dock": dock.form.run,
+        "layer list": desk.viewer.window._qt_viewer.layers,
+    }[where]
+    target.setFocus()
+    assert decisions(dock) == [Decision.DRAWN] * 2
+    for count in (1, 0, 0):
+        desk.key("Ctrl+Z", target)
+        assert decisions(dock) == [Decision.DRAWN] * count
+    assert not dock.decisions.undo.isEnabled()
+    for count in (1, 2, 2):
+        desk.key("Ctrl+Shift+Z", target)
+        assert decisions(dock) == [Decision.DRAWN] * count
+    desk.key("Ctrl+Z", target)
+    draw(desk, dock, height // 8, width // 4)
+    desk.key("Ctrl+Shift+Z", target)  # what was taken back is no more
+    assert decisions(dock) == [Decision.DRAWN] * 2
+
+
+def test_keys_on_the_canvas_decide_on_what_was_clicked(desk, dock):
+    height, width = dock.layer.data.shape[:2]
+    draw(desk, dock, height // 4, width // 4)
+    spot = desk.at(dock.layer, height // 4 + 45, width // 4 + 45)
+    QTest.mouseClick(desk.canvas(), Qt.MouseButton.LeftButton, pos=spot)
+    desk.rest(0.1)
+    assert dock.finding is not None
+    desk.canvas().setFocus()
+    desk.key("R", desk.canvas())
+    assert decisions(dock) in ([], [Decision.REJECTED])
+    desk.key("Ctrl+Z", desk.canvas())
+    assert decisions(dock) == [Decision.DRAWN]
+
+
+def test_a_history_is_of_the_dock_whose_image_is_selected(desk, dock):
+    height, width = dock.layer.data.shape[:2]
+    draw(desk, dock, height // 4, width // 4)
+    desk.dock("Nuclei")
+    desk.sample("H&E phantom at 40x")
+    slide = desk.viewer.layers.selection.active
+    assert "slide" in slide.metadata
+    desk.canvas().setFocus()
+    desk.key("Ctrl+Z", desk.canvas())
+    assert decisions(dock) == [Decision.DRAWN]
+    desk.viewer.layers.selection.active = dock.layer
+    desk.key("Ctrl+Z", desk.canvas())
+    assert decisions(dock) == []
