@@ -12,6 +12,7 @@ from study_makers import events, made, noise_images, refused, small, warnings
 
 from napari_pathogan.errors import OutputError, StudyError
 from napari_pathogan.study.config import EXAMPLE, make_config, read_config
+from napari_pathogan.study.design import new_study
 from napari_pathogan.study.layout import read_key
 from napari_pathogan.study.pictures import Album, Fingerprint, read_image
 from napari_pathogan.study.record import Study
@@ -142,6 +143,16 @@ def test_a_place_that_is_taken(sources, tmp_path):
     shutil.rmtree(tmp_path / "study")
     with pytest.raises(OutputError, match=r"study\.key\.json is there already"):
         events(small(sources), tmp_path / "study")
+
+
+def test_a_key_that_came_meanwhile_is_not_lost(sources, tmp_path):
+    key = tmp_path / "study.key.json"
+    making = new_study(make_config(small(sources)), tmp_path / "study")
+    with pytest.raises(OutputError, match="is there already"):  # noqa: PT012
+        for _ in making:
+            key.write_text("of another study")
+    assert not (tmp_path / "study").exists()
+    assert key.read_text() == "of another study"
 
 
 # --- settings

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import secrets
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -69,15 +70,17 @@ def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> It
     real = yield from _gather(config, n=n_real, real=True, pool=pool, draw=draw)
     generated = yield from _gather(config, n=n_generated, real=False, pool=pool, draw=draw)
     yield from _say_sizes(config, real, generated)
-    try:
-        yield from _write(config, folder, real, generated)
-    except BaseException:  # a cancelled study leaves no key behind either
-        if not folder.is_dir():
-            key_path(folder).unlink(missing_ok=True)
-        raise
+    with ExitStack() as undo:  # a cancelled study leaves no key behind either
+        yield from _write(config, folder, real, generated, undo)
     study = Study.open(folder)
     summary = {"study": str(folder), "key": str(key_path(folder)), "images": n_real + n_generated}
     yield Finished(study, summary)
+
+
+def _drop_key(folder: Path) -> None:
+    """Take away the key that was written for a study, unless the study is there."""
+    if not folder.is_dir():
+        key_path(folder).unlink(missing_ok=True)
 
 
 def check_room(folder: Path) -> None:
@@ -144,7 +147,11 @@ def _say_sizes(
 
 
 def _write(
-    config: StudyConfig, folder: Path, real: Sequence[Drawn], generated: Sequence[Drawn]
+    config: StudyConfig,
+    folder: Path,
+    real: Sequence[Drawn],
+    generated: Sequence[Drawn],
+    undo: ExitStack,
 ) -> Iterator[Event]:
     salt = secrets.token_hex(32)
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(salt.encode()).digest()))
@@ -163,6 +170,7 @@ def _write(
         truth = {name: one.truth for name, one in drawn.items()}
         key = Key(salt=salt, config=config.model_dump(mode="json"), truth=truth)
         write_text(key_path(folder), key.model_dump_json(indent=1), NEW)
+        undo.callback(_drop_key, folder)
         images = {name: sha256(beside / IMAGES / f"{name}.png") for name in drawn}
         manifest = Manifest(
             name=config.name,
