@@ -6,6 +6,7 @@ import json
 import sys
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -45,6 +46,29 @@ def test_a_study_as_tables(monkeypatch, capsys):
     assert "JPEG-LS" in shown
     assert "PHANTOM" not in shown  # the patient's ID
     assert "Drawn" not in shown
+
+
+def test_each_examination_of_a_folder_is_told_apart(tmp_path, monkeypatch, capsys):
+    for number, view in enumerate(("RCC", "LCC", "RMLO")):
+        header = pydicom.dcmread(STUDY / "images" / f"{view}.dcm")
+        header.StudyInstanceUID = f"1.2.826.0.1.{number // 2}"
+        place = tmp_path / ("first", "second")[number // 2] / f"{view}.dcm"
+        place.parent.mkdir(exist_ok=True)
+        header.save_as(place)
+    assert run(monkeypatch, "info", tmp_path, "--json") == 0
+    shown = capsys.readouterr().out
+    facts = json.loads(shown)
+    assert facts["examinations"] == 2
+    assert [(one["examination"], one["name"]) for one in facts["views"]] == [
+        ("first", "RCC"), ("first", "LCC"), ("second", "RMLO"),
+    ]  # fmt: skip
+    assert "1.2.826" not in shown
+    assert run(monkeypatch, "info", tmp_path) == 0
+    shown = capsys.readouterr().out
+    told = [line.split()[1] for line in shown.splitlines() if line.startswith("Examination")]
+    assert told == ["first", "first", "second"]
+    assert run(monkeypatch, "info", tmp_path / "first") == 0
+    assert "Examination" not in capsys.readouterr().out
 
 
 def test_a_grey_image_and_a_folder_without_mammograms(tmp_path, monkeypatch, capsys):

@@ -89,6 +89,19 @@ def test_detect_in_a_study_and_in_spite_of_a_broken_file(pathogan, discs, image,
     assert sorted(path.name for path in out.iterdir()) == ["LCC.json", "RCC.json"]
 
 
+def test_detect_in_a_folder_of_two_patients(pathogan, discs, tmp_path):
+    for name in ("a_R_CC", "b_R_CC", "a_L_CC"):
+        (tmp_path / "both").mkdir(exist_ok=True)
+        Image.fromarray(draw([(30, 50, 9)])).save(tmp_path / "both" / f"{name}.png")
+    code, said, err = pathogan("detect", tmp_path / "both", "-o", tmp_path / "found")
+    assert code == 0
+    assert [line.split(":")[0] for line in said.splitlines()] == [
+        "a_R_CC.png", "a_L_CC.png", "b_R_CC.png",
+    ]  # fmt: skip
+    assert "2 examinations in both" in err
+    assert len(list((tmp_path / "found").iterdir())) == 3
+
+
 def test_detect_in_events(pathogan, discs, image):
     code, said, _ = pathogan("detect", image, "--events")
     events = [from_json(line) for line in said.splitlines()]

@@ -7,15 +7,22 @@ import csv
 import numpy as np
 import pytest
 import tifffile
-from mammogram_makers import breast, write_dicom
+from mammogram_makers import PERSON, breast, write_dicom
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.errors import MammogramFormatError, UnknownScaleError
 from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
 from napari_pathogan.slides import remembered, scales
-from napari_pathogan.slides.mammogram import Mammogram, MammogramStudy, open_mammogram, open_study
-from napari_pathogan.slides.views import named_view
+from napari_pathogan.slides.mammogram import (
+    Mammogram,
+    MammogramStudy,
+    examinations,
+    open_mammogram,
+    open_study,
+    same_examination,
+)
+from napari_pathogan.slides.views import named_view, words_beside_view
 
 VIEWS = (("L", "MLO"), ("R", "CC"), ("L", "CC"), ("R", "MLO"))
 
@@ -69,8 +76,68 @@ def test_files_are_a_study_too(study):
 
 def test_two_examinations_are_not_mixed(study):
     write_dicom(study / "prior", breast(), StudyInstanceUID="1.2.9")
-    with pytest.raises(MammogramFormatError, match="several examinations"):
-        open_study(study)
+    for given in (study, [study / "prior", study / "R" / "IMCC"]):
+        with pytest.raises(MammogramFormatError, match="mammograms of 2 examinations, which are n"):
+            open_study(given)
+    own, prior = examinations(study)
+    assert [one.name for one in own.open().views] == ["RCC", "LCC", "RMLO", "LMLO"]
+    assert len(own.open().skipped) == 1
+    assert own.certain
+    assert own.name == "L/IMCC, L/IMMLO …"  # it lies around the other: no folder tells them apart
+    assert str(prior) == "prior (1 image: RMLO)"
+    assert [one.name for one in prior.open().views] == ["RMLO"]
+    assert not same_examination(own.open().views[0], prior.open().views[0])
+    assert same_examination(*own.open().views[:2])
+
+
+def test_examinations_are_called_by_their_folders_and_never_by_their_headers(tmp_path):
+    for patient, uid in (("first", "1.2.3"), ("second", "1.2.4")):
+        (tmp_path / patient).mkdir()
+        for side in "RL":
+            named = {"StudyInstanceUID": uid, "ImageLaterality": side, "ViewPosition": "CC"}
+            write_dicom(tmp_path / patient / f"{side}.dcm", breast(), **named)
+    found = examinations(tmp_path)
+    said = " ".join(map(str, found)) + repr([one.open() for one in found])
+    assert [str(one) for one in found] == [
+        "first (2 images: LCC, RCC)",
+        "second (2 images: LCC, RCC)",
+    ]
+    assert examinations([tmp_path / "second", tmp_path / "first"])[0].views == ("LCC", "RCC")
+    assert not any(word in said for word in (*PERSON, "1.2.3", "1.2.4"))
+    (view, _), (other, _) = (one.open().views for one in found)
+    with pytest.raises(MammogramFormatError) as refused:
+        open_study(tmp_path)
+    assert not any(word in str(refused.value) for word in (*PERSON, "1.2.3", "1.2.4"))
+    assert view.examination not in {None, "1.2.3"}
+    assert view.examination != other.examination
+
+
+@pytest.mark.parametrize("drop", [("StudyInstanceUID",), ("StudyInstanceUID", "SeriesInstanceUID")])
+def test_without_a_study_uid_only_what_says_so_belongs_together(tmp_path, drop):
+    """The series' UID, else the names: nothing is merged because nothing is known."""
+    for name in ("a_R_CC", "a_L_CC", "b_R_MLO"):
+        write_dicom(tmp_path / name, breast(), drop=drop)
+    write_dicom(tmp_path / "c_L_MLO", breast(), drop=drop, SeriesInstanceUID="1.2.99")
+    grouped = [[path.name for path in one.files] for one in examinations(tmp_path)]
+    if drop == ("StudyInstanceUID",):
+        assert grouped == [["a_L_CC", "a_R_CC", "b_R_MLO"], ["c_L_MLO"]]
+    else:
+        assert grouped == [["a_L_CC", "a_R_CC"], ["b_R_MLO"], ["c_L_MLO"]]
+        assert not examinations(tmp_path)[0].certain
+
+
+def test_images_of_several_patients_in_a_folder_are_told_by_their_names(tmp_path):
+    for name in ("case7_R_CC", "case7_L_CC", "case8-RCC", "LCC", "RMLO"):
+        Image.fromarray(breast(8)).save(tmp_path / f"{name}.png")
+    grouped = [[path.stem for path in one.files] for one in examinations(tmp_path)]
+    assert grouped == [["LCC", "RMLO"], ["case7_L_CC", "case7_R_CC"], ["case8-RCC"]]
+    assert not any(one.certain for one in examinations(tmp_path))
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(breast(8)).save(other / "LCC.png")
+    files = [tmp_path / "LCC.png", other / "LCC.png"]
+    assert [one.name for one in examinations(files)] == ["LCC.png", "other/LCC.png"]
+    assert words_beside_view("20586908_6c61_MG_R_CC_ANON") == ("20586908", "6C61", "MG", "ANON")
 
 
 def test_folders_without_mammograms(tmp_path):

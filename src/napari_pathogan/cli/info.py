@@ -19,7 +19,7 @@ def info(
         Path,
         typer.Argument(
             help="Slide (SVS, TIFF, OME-Zarr, PNG, ...), mammogram (DICOM, grey PNG, PGM, TIFF), or "
-            "the folder of a study."
+            "a folder of them: each examination in it is told apart."
         ),
     ],
     as_json: Json = False,
@@ -29,16 +29,21 @@ def info(
     Of a mammogram nothing is shown that says whose it is.
     """
     from napari_pathogan.cli import info_mammogram as mammograms
-    from napari_pathogan.slides.mammogram import open_mammogram, open_study
+    from napari_pathogan.slides.mammogram import examinations, open_mammogram
     from napari_pathogan.slides.views import is_dicom, is_ome_zarr
 
     facts: dict[str, Any] | None
     notes: tuple[str, ...] = ()
     if image.is_dir() and not is_ome_zarr(image) and image.suffix != ".zarr":
-        study = open_study(image)
-        views = [mammograms.describe(one) for one in study.views]
-        facts = {"views": views, "skipped": list(study.skipped)}
-        tables, notes = [mammograms.rows(one) for one in views], study.skipped
+        studies = [one.open() for one in examinations(image)]
+        views = [
+            mammograms.describe(view) | {"examination": study.name}
+            for study in studies
+            for view in study.views
+        ]
+        notes = tuple(line for study in studies for line in study.skipped)
+        facts = {"examinations": len(studies), "views": views, "skipped": list(notes)}
+        tables = [mammograms.rows(one, several=len(studies) > 1) for one in views]
     elif is_dicom(image) or (facts := _of_slide(image)) is None:
         facts = mammograms.describe(open_mammogram(image))
         tables = [mammograms.rows(facts)]

@@ -35,8 +35,8 @@ def describe(mammogram: Mammogram) -> dict[str, Any]:
     }
 
 
-def rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """The facts as a table."""
+def rows(facts: dict[str, Any], *, several: bool = False) -> list[tuple[str, str]]:
+    """The facts as a table, with the examination's name where there are several."""
     size = f"{facts['width_px']} x {facts['height_px']} px"
     scale = "unknown (nothing in the file says; give it in the viewer)"
     if facts["spacing"]:
@@ -47,6 +47,7 @@ def rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     shown = "high values dark (MONOCHROME1)" if facts["inverted"] else "high values bright"
     by = [facts["format"], facts.get("manufacturer")]
     return [
+        *([("Examination", facts["examination"])] if several else []),
         ("Name", facts["name"] + (" [synthetic]" if facts["synthetic"] else "")),
         ("Format", " by ".join(str(part) for part in by if part)),
         ("Breast", {"R": "right", "L": "left"}.get(facts["laterality"], "unknown side")),

@@ -95,18 +95,22 @@ def detect(  # noqa: PLR0917
 
 
 def _files(images: list[Path]) -> list[Path]:
-    """The images, with folders opened as studies, in the order of their hanging."""
-    from napari_pathogan.slides.mammogram import open_study
+    """The images, with folders opened as studies, one after the other in the order of a hanging."""
+    from napari_pathogan.slides.mammogram import examinations
 
     files = []
     for path in images:
         if not path.is_dir():
             files.append(path)
             continue
-        study = open_study(path)
-        for line in study.skipped:
-            typer.echo(f"pathogan: left out {line}", err=True)
-        files += [view.path for view in study.views if view.path is not None]
+        found = examinations(path)
+        if len(found) > 1:
+            said = f"{len(found)} examinations in {path.name}, as `pathogan info` lists them"
+            typer.echo(f"pathogan: {said}; each image is reported on by itself", err=True)
+        for study in (one.open() for one in found):
+            for line in study.skipped:
+                typer.echo(f"pathogan: left out {line}", err=True)
+            files += [view.path for view in study.views if view.path is not None]
     return files
 
 

@@ -11,9 +11,10 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.layers import is_slide, place_level0
+from napari_pathogan.plugin.mammogram_choice import chosen
 from napari_pathogan.plugin.mammogram_layers import prepare_mammograms, study_layers
 from napari_pathogan.plugin.reader import SUFFIXES, read
-from napari_pathogan.slides.mammogram import open_study
+from napari_pathogan.slides.mammogram import examinations
 
 if TYPE_CHECKING:
     from napari.layers import Image, Shapes
@@ -58,16 +59,21 @@ def open_mammograms(viewer: napari.Viewer) -> None:
 
 
 def show_mammograms(viewer: napari.Viewer, *paths: Path) -> None:
-    """Hang mammograms, or the folder of a study; an error becomes a notification."""
+    """Hang mammograms, or folders of studies; an error becomes a notification.
+
+    Where they are of several examinations, the user chooses.
+    """
     try:
-        study = open_study(paths[0] if len(paths) == 1 else paths)
+        studies = [one.open() for one in chosen(examinations(paths))]
     except PathoganError as error:
         show_error(str(error))
         return
-    for line in study.skipped:
+    if not studies:
+        return
+    for line in (line for study in studies for line in study.skipped):
         show_warning(line)
-    prepare_mammograms(viewer, study.views)
-    for data, kwargs, _ in study_layers(study):
+    prepare_mammograms(viewer, [view for study in studies for view in study.views])
+    for data, kwargs, _ in study_layers(*studies, viewer=viewer):
         viewer.add_image(data, **kwargs)
 
 

@@ -15,6 +15,7 @@ from napari.utils.notifications import show_info
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.plugin.layers import AXES, file_of, shows_pixels, staying_on
+from napari_pathogan.plugin.mammogram_groups import hung, hung_apart, moved
 from napari_pathogan.slides import scales
 from napari_pathogan.slides.mammogram import USER, Mammogram, data_range, open_mammogram
 from napari_pathogan.slides.views import named_view
@@ -50,16 +51,22 @@ def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -
     return mammogram.pixels, kwargs, "image"
 
 
-def study_layers(study: MammogramStudy) -> list[LayerData]:
+def study_layers(*studies: MammogramStudy, viewer: napari.Viewer | None = None) -> list[LayerData]:
     """Image layers of all views in their places: RCC LCC over RMLO LMLO, others below.
 
     The views are in mm if the size of a pixel is known for all of them, else all are in pixels.
+    Studies hang one beside the other, and beside those that are open in ``viewer``.
     """
-    hung = study.hanging()
-    in_mm = all(one.mm_per_px is not None for one in study.views)
+    in_mm = all(one.mm_per_px is not None for study in studies for one in study.views)
+    layers = [layer for study in studies for layer in _hanging(study, in_mm=in_mm)]
+    return hung_apart(layers, viewer)
+
+
+def _hanging(study: MammogramStudy, *, in_mm: bool) -> list[LayerData]:
+    places = study.hanging()
     layers, below = [], 0.0
-    for row in sorted({row for row, _ in hung}):
-        views = {column: one for (at, column), one in hung.items() if at == row}
+    for row in sorted({row for row, _ in places}):
+        views = {column: one for (at, column), one in places.items() if at == row}
         for column, one in views.items():
             place = _place(one, (row, column), in_mm=in_mm, below=below)
             layers.append(mammogram_layer(one, place))
@@ -131,8 +138,11 @@ def give_spacing(viewer: napari.Viewer, layer: Image, mm_per_px: float) -> None:
         if mammogram.path is not None:
             scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
         with staying_on(viewer, view):
-            view.metadata = {**view.metadata, **_metadata(mammogram)}
-            for name, given in _place(mammogram).items():
+            at = moved(view, mm_per_px)
+            view.metadata = {**view.metadata, **_metadata(mammogram), **at}
+            place = _place(mammogram)
+            y, x = place["translate"]
+            for name, given in {**place, "translate": (y, x + hung(view).shift)}.items():
                 setattr(view, name, given)
     _say_spacing(viewer, [mammogram_of(view) for view in views])
     viewer.fit_to_view(layers=views)

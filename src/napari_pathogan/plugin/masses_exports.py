@@ -83,9 +83,10 @@ def _names(stem: str, views: Sequence[str]) -> list[str]:
     """A name a view; the second of one name is numbered."""
     names: list[str] = []
     for view in views:
-        name, count = f"{stem}-{view}", 1
+        own = f"{stem}-{view.replace(': ', '-')}"  # "1: RCC" where several examinations are open
+        name, count = own, 1
         while name in names:
             count += 1
-            name = f"{stem}-{view}-{count}"
+            name = f"{own}-{count}"
         names.append(name)
     return names

@@ -27,6 +27,7 @@ _HEADERS: dict[str, tuple[bytes, ...]] = {
 }
 SUFFIXES = (*_HEADERS, ".zarr")
 RESULT_SUFFIXES = (".geojson", ".json", ".csv", ".parquet")
+_NOTHING: list[Any] = [(None,)]  # how napari is told that a reader was left
 _MOST_FILES = 500  # of a folder that are looked at before it is left to other readers
 
 
@@ -46,7 +47,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 
 def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
-    """Open slides or mammograms as image layers; a folder of mammograms is one study.
+    """Open slides or mammograms as image layers; the user chooses among several examinations.
 
     What was saved (heat maps, nuclei, outlines, tables, masses) comes back on its image.
 
@@ -63,8 +64,8 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     layers = [one for p, kind in kinds.items() if kind is not None for one in layers_in(p, kind)]
     images = [p for p, kind in kinds.items() if kind is None]
     if images and all(is_dicom(p) or (p.is_dir() and not is_ome_zarr(p)) for p in images):
-        return [*_read_study(images), *layers]
-    return [*(one for p in images for one in _read_image(p)), *layers]
+        return [*_read_study(images), *layers] or _NOTHING
+    return [*_apart([one for p in images for one in _read_image(p)]), *layers]
 
 
 def _read_image(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
@@ -77,18 +78,30 @@ def _read_study(paths: list[Path]) -> list[tuple[Any, dict[str, Any], str]]:
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
     from napari.utils.notifications import show_warning  # noqa: PLC0415
 
+    from napari_pathogan.plugin.mammogram_choice import chosen  # noqa: PLC0415
     from napari_pathogan.plugin.mammogram_layers import (  # noqa: PLC0415
         prepare_mammograms,
         study_layers,
     )
-    from napari_pathogan.slides.mammogram import open_study  # noqa: PLC0415
+    from napari_pathogan.slides.mammogram import examinations  # noqa: PLC0415
 
-    study = open_study(paths[0] if len(paths) == 1 else paths)
+    studies = [one.open() for one in chosen(examinations(paths))]
+    if not studies:
+        return []
     if (viewer := current_viewer()) is not None:
-        prepare_mammograms(viewer, study.views)
-    for line in study.skipped:
+        prepare_mammograms(viewer, [view for study in studies for view in study.views])
+    for line in (line for study in studies for line in study.skipped):
         show_warning(line)
-    return study_layers(study)
+    return study_layers(*studies, viewer=viewer)
+
+
+def _apart(layers: list[tuple[Any, dict[str, Any], str]]) -> list[tuple[Any, dict[str, Any], str]]:
+    """Grey images of several examinations do not hang as one."""
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+
+    from napari_pathogan.plugin.mammogram_groups import hung_apart  # noqa: PLC0415
+
+    return hung_apart(layers, current_viewer())
 
 
 def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:

@@ -6,10 +6,13 @@ What pydicom says about a damaged value may quote it, so its words are not passe
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
+import secrets
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 _MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"  # for presentation; "... .1" for processing
+_KEY = secrets.token_bytes(32)
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _CALIBRATIONS = {"GEOMETRY", "FIDUCIAL"}
 _VIEW_CODES = {  # PS3.16 CID 4014, SNOMED RT and CT
@@ -66,7 +70,7 @@ def read_dicom(path: Path) -> Mammogram:
         laterality, view = _laterality(header), _view(header)
         known = pixels if padded is None else pixels[~padded]
         return Mammogram(
-            f"{laterality or ''}{view or ''}" or "mammogram",
+            _name(laterality, view),
             pixels,
             inverted=text(header, "PhotometricInterpretation") == "MONOCHROME1",
             window=data_range(known) if voi is None else voi.limits,
@@ -77,19 +81,38 @@ def read_dicom(path: Path) -> Mammogram:
             voi=voi,
             padded=padded,
             chest_wall=_chest_wall(header),
+            examination=_examination(header),
             path=path,
             metadata=_metadata(header),
         )
 
 
-def study_of(path: Path) -> str | None:
-    """The examination that a mammogram's file belongs to; None for what is no mammogram."""
+@dataclass(frozen=True)
+class Glance:
+    """What a mammogram's header says before its pixels are read.
+
+    Attributes
+    ----------
+    name
+        "RCC", ..., as of `read_dicom`.
+    examination
+        As of :class:`Mammogram`.
+    """
+
+    name: str
+    examination: str | None
+
+
+def glance(path: Path) -> Glance | None:
+    """Look at the header alone; None for what is no mammogram, or damaged."""
     with _quiet():
         try:
             header = _dataset(path, stop_before_pixels=True)
         except SlideFormatError:
             return None
-        return str(value(header, "StudyInstanceUID")) if _is_mammogram(header) else None
+        if not _is_mammogram(header):
+            return None
+        return Glance(_name(_laterality(header), _view(header)), _examination(header))
 
 
 def _dataset(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
@@ -173,6 +196,21 @@ def _view(header: FileDataset) -> str | None:
         if (view := _VIEW_CODES.get(text(item, "CodeValue"))) is not None:
             return view
     return named_view(text(header, "ViewPosition"))[1]
+
+
+def _name(laterality: str | None, view: str | None) -> str:
+    return f"{laterality or ''}{view or ''}" or "mammogram"
+
+
+def _examination(header: FileDataset) -> str | None:
+    """A fingerprint of the study, else of the series (which is of one study); None without both.
+
+    It is keyed anew in every process: outside of it, it tells nobody anything.
+    """
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        if (said := value(header, keyword)) is not None:
+            return hashlib.blake2b(str(said).encode(), key=_KEY, digest_size=16).hexdigest()
+    return None
 
 
 def _chest_wall(header: FileDataset) -> str | None:

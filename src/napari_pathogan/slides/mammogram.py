@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,13 @@ from napari_pathogan.errors import MammogramFormatError, SlideFormatError, Unkno
 from napari_pathogan.slides import resolution, scales
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.views import IMAGE_SUFFIXES, MAX_PIXELS, is_dicom, named_view
+from napari_pathogan.slides.views import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    is_dicom,
+    named_view,
+    words_beside_view,
+)
 from napari_pathogan.slides.voi import Shape, Voi, Window
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ AT_DETECTOR, CALIBRATED, USER = "at detector", "calibrated", "user"
 MOST_VIEWS = 24
 """Images without headers that a folder may hold and still be opened as one study."""
 
+_NAMED = 2  # files that an examination is called by
 _CHEST = {"R": "right", "L": "left"}  # in a hanging: the right breast is on the left
 _ROWS = {"CC": 0, "MLO": 1}
 _COLUMNS = {"R": 0, "L": 1}
@@ -59,6 +68,9 @@ class Mammogram:
         Bool (H, W): pixels that the header calls padding, shown as air; None where there are none.
     chest_wall
         "left" or "right" edge of the image, where the header says; ask ``chest_side``.
+    examination
+        A fingerprint that the files of one study share; None where no header says. It holds in
+        this process alone; not for export.
     path
         Where it was opened from; not for export.
     metadata
@@ -76,6 +88,7 @@ class Mammogram:
     voi: Voi | None = None
     padded: np.ndarray | None = None
     chest_wall: str | None = None
+    examination: str | None = None
     path: Path | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -145,10 +158,13 @@ class MammogramStudy:
         One or more, in the order of a hanging: RCC, LCC, RMLO, LMLO, then all others.
     skipped
         Files that were left out and why, one line each.
+    name
+        What tells it from others that were opened with it: a folder's name, or those of files.
     """
 
     views: list[Mammogram]
     skipped: tuple[str, ...] = ()
+    name: str = ""
 
     def hanging(self) -> dict[tuple[int, int], Mammogram]:
         """The place (row, column) of every view: RCC LCC over RMLO LMLO, others in rows below.
@@ -197,6 +213,104 @@ def open_mammogram(path: str | Path) -> Mammogram:
     return found
 
 
+@dataclass(frozen=True)
+class Examination:
+    """Files that belong to one examination, not opened yet; found by `examinations`.
+
+    Attributes
+    ----------
+    name
+        What tells it from the others that it was found with: a folder's name, or those of files.
+    files
+        One or more.
+    views
+        "RCC", ... of each file that is a mammogram; by the name of files without a header.
+    certain
+        Whether headers say that it is one; otherwise it was told by the names of files and folders.
+    folder
+        Where it was found; None for files that were given, each of which has to open.
+    fingerprint
+        Of the one that the user has put together (`as_one`); otherwise that of its images.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    views: tuple[str, ...]
+    certain: bool
+    folder: Path | None = None
+    fingerprint: str | None = None
+
+    def __str__(self) -> str:
+        count = len(self.views)
+        return (
+            f"{self.name} ({count} {'image' if count == 1 else 'images'}: {', '.join(self.views)})"
+        )
+
+    def open(self) -> MammogramStudy:
+        """Open its mammograms; files of a folder that are none are told of in ``skipped``.
+
+        Raises
+        ------
+        MammogramFormatError
+            If there is no mammogram.
+        SlideFormatError
+            If one of the files that were given can't be opened.
+        """
+        views, skipped = [], []
+        for path in self.files:
+            try:
+                views.append(open_mammogram(path))
+            except SlideFormatError as error:
+                if self.folder is None:
+                    raise
+                skipped.append(str(error))
+        if not views:
+            assert self.folder is not None
+            raise MammogramFormatError(
+                f"{self.folder.name} holds no mammogram that can be opened: {skipped[0]}"
+            )
+        if self.fingerprint is not None:
+            views = [replace(one, examination=self.fingerprint) for one in views]
+        return MammogramStudy(sorted(views, key=_rank), tuple(skipped), self.name)
+
+
+def as_one(found: Sequence[Examination]) -> Examination:
+    """Put together what the user knows to be one examination, though no header says so."""
+    return Examination(
+        found[0].name,
+        tuple(path for one in found for path in one.files),
+        tuple(view for one in found for view in one.views),
+        certain=False,
+        folder=found[0].folder,
+        fingerprint=secrets.token_hex(16),
+    )
+
+
+def examinations(folder_or_files: str | Path | Sequence[str | Path]) -> list[Examination]:
+    """Tell apart the examinations of a folder (with its subfolders), or of files; opens none.
+
+    Headers decide: what has another Study Instance UID is another examination. Without one, images
+    of one folder belong together if their names are the same but for side and view.
+
+    Raises
+    ------
+    MammogramFormatError
+        If a folder holds no mammogram, or no files were given.
+    """
+    if isinstance(folder_or_files, str | Path):
+        given = [Path(folder_or_files)]
+    else:
+        given = [Path(path) for path in folder_or_files]
+    if not given:
+        raise MammogramFormatError("no files were given; give the mammograms of a study")
+    found = []
+    for folder in (path for path in given if path.is_dir()):
+        found += _told_apart(_files_of_studies(folder), folder)
+    if files := [path for path in given if not path.is_dir()]:
+        found += _told_apart(files, None)
+    return found
+
+
 def open_study(folder_or_files: str | Path | Sequence[str | Path]) -> MammogramStudy:
     """Open the mammograms of one examination: a folder (with its subfolders), or files.
 
@@ -210,25 +324,18 @@ def open_study(folder_or_files: str | Path | Sequence[str | Path]) -> MammogramS
     SlideFormatError
         If one of the files that were given can't be opened.
     """
-    if not isinstance(folder_or_files, str | Path):
-        views = [open_mammogram(path) for path in folder_or_files]
-        if not views:
-            raise MammogramFormatError("no files were given; give the mammograms of a study")
-        return MammogramStudy(sorted(views, key=_rank))
-    folder = Path(folder_or_files)
-    if not folder.is_dir():
-        return MammogramStudy([open_mammogram(folder)])
-    views, skipped = [], []
-    for path in _files_of_one_study(folder):
-        try:
-            views.append(open_mammogram(path))
-        except SlideFormatError as error:
-            skipped.append(str(error))
-    if not views:
+    found = examinations(folder_or_files)
+    if len(found) > 1:
         raise MammogramFormatError(
-            f"{folder.name} holds no mammogram that can be opened: {skipped[0]}"
+            f"these are mammograms of {len(found)} examinations, which are never hung as one: "
+            f"{'; '.join(map(str, found))}. Open those of one"
         )
-    return MammogramStudy(sorted(views, key=_rank), tuple(skipped))
+    return found[0].open()
+
+
+def same_examination(one: Mammogram, other: Mammogram) -> bool:
+    """Whether two mammograms belong together, as `examinations` tells it."""
+    return _belonging(one.path, one.examination) == _belonging(other.path, other.examination)
 
 
 def can_be_mammogram(slide: Slide) -> bool:
@@ -288,17 +395,83 @@ def _rank(one: Mammogram) -> tuple[int, int]:
     return _ROWS.get(one.view or "", len(_ROWS)), _COLUMNS.get(one.laterality or "", len(_COLUMNS))
 
 
-def _files_of_one_study(folder: Path) -> list[Path]:
+def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:
+    """Group files by examination, in the order of each one's first; what is none goes with the first."""
+    groups: dict[tuple[object, ...], list[tuple[Path, str]]] = {}
+    certain, others = set(), []
+    for path in files:
+        view, key = "".join(part or "" for part in named_view(path.stem)) or path.stem, None
+        if is_dicom(path):
+            from napari_pathogan.slides.dicom import glance  # noqa: PLC0415 - slow to import
+
+            seen = glance(path)
+            if seen is None:
+                others.append(path)
+                continue
+            view, key = seen.name, seen.examination
+        own = _belonging(path, key)
+        groups.setdefault(own, []).append((path, view))
+        if key is not None:
+            certain.add(own)
+    if not groups:
+        return [Examination(others[0].name, tuple(others), (), certain=False, folder=folder)]
+    names = distinct_names([[path for path, _ in group] for group in groups.values()], folder)
+    first, *rest = (
+        Examination(
+            name,
+            tuple(path for path, _ in group),
+            tuple(view for _, view in group),
+            own in certain,
+            folder,
+        )
+        for name, (own, group) in zip(names, groups.items(), strict=True)
+    )
+    return [replace(first, files=(*first.files, *others)), *rest]
+
+
+def _belonging(path: Path | None, examination: str | None) -> tuple[object, ...]:
+    """Equal for files of one examination: the header's fingerprint, else the folder and the name."""
+    if examination is not None:
+        return (examination,)
+    if path is None:
+        return (object(),)
+    return path.resolve().parent, words_beside_view(path.stem)
+
+
+def distinct_names(groups: list[list[Path]], folder: Path | None = None) -> list[str]:
+    """What tells groups of files apart: the folder that each is in, else the names of its files.
+
+    Names begin in ``folder``, by default in the one that is around all files.
+    """
+    above = folder or _around([path for group in groups for path in group])
+    within = [_around(group) for group in groups]
+    if len(groups) == 1:
+        return [within[0].name]
+    pairs = itertools.permutations(within, 2)
+    if not any(one.is_relative_to(other) for one, other in pairs):
+        return [_below(above, one) for one in within]
+    return [
+        ", ".join(_below(above, path) for path in group[:_NAMED]) + " …" * (len(group) > _NAMED)
+        for group in groups
+    ]
+
+
+def _around(files: list[Path]) -> Path:
+    """The innermost folder that all files are in; that of the first where there is none."""
+    places = [path.absolute() for path in files]
+    around = (at for at in places[0].parents if all(one.is_relative_to(at) for one in places))
+    return next(around, places[0].parent)
+
+
+def _below(folder: Path, path: Path) -> str:
+    inside = path.absolute().is_relative_to(folder.absolute())
+    return path.absolute().relative_to(folder.absolute()).as_posix() if inside else str(path)
+
+
+def _files_of_studies(folder: Path) -> list[Path]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     dicom = [path for path in files if is_dicom(path)]
     if dicom:
-        from napari_pathogan.slides.dicom import study_of  # noqa: PLC0415 - slow to import
-
-        if len({study_of(path) for path in dicom} - {None}) > 1:
-            raise MammogramFormatError(
-                f"{folder.name} holds the mammograms of several examinations; open the folder of "
-                "one, or choose its files"
-            )
         return dicom
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:

@@ -37,6 +37,13 @@ def named_view(stem: str) -> tuple[str | None, str | None]:
     return laterality, next((word for word in words if word in _VIEWS), None)
 
 
+def words_beside_view(stem: str) -> tuple[str, ...]:
+    """The words of a file's name that say neither side nor view: ("CASE7",) for ``case7_R_CC``."""
+    words = re.split(r"[^A-Z0-9]+", stem.upper())
+    joined = {side + view for side in "RL" for view in _VIEWS}
+    return tuple(word for word in words if word and word not in {*joined, *_SIDES, *_VIEWS})
+
+
 def is_ome_zarr(path: Path) -> bool:
     """Whether a folder's metadata name a multiscale image (OME-Zarr 0.4 or 0.5)."""
     for name in (".zattrs", "zarr.json"):

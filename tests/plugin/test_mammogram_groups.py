@@ -1,0 +1,167 @@
+"""Examinations in napari: told of, chosen, each in a place of its own, never hung as one."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from mammogram_files import breast, write_view
+from napari.layers import Image
+from PIL import Image as Pillow
+from qtpy.QtCore import Qt
+
+from napari_pathogan.plugin import commands, mammogram_choice
+from napari_pathogan.plugin.mammogram_choice import ExaminationDialog, chosen
+from napari_pathogan.plugin.mammogram_layers import give_spacing, mammogram_of
+from napari_pathogan.plugin.masses_exports import MassExport, saving
+from napari_pathogan.plugin.reader import read
+from napari_pathogan.slides.mammogram import examinations
+
+UIDS = {"first": "1.2.826.0.1", "second": "1.2.826.0.2"}
+SECRETS = (*UIDS.values(), "Quackenbush", "PID-77041")
+
+
+@pytest.fixture
+def patients(tmp_path):
+    """Two folders, a study of two views in each."""
+    for name, uid in UIDS.items():
+        (tmp_path / "both" / name).mkdir(parents=True)
+        for side in "RL":
+            pixels = breast("right" if side == "R" else "left")
+            path = tmp_path / "both" / name / f"{side}.dcm"
+            write_view(path, pixels, side, "CC", StudyInstanceUID=uid)
+    return tmp_path / "both"
+
+
+def layers_of(*paths):
+    return [Image(data, **kwargs) for data, kwargs, _ in read([str(path) for path in paths])]
+
+
+def overlap(one, other):
+    a, b = (layer.extent.world[:, -2:] for layer in (one, other))
+    return bool(((a[1] > b[0]) & (b[1] > a[0])).all())
+
+
+def nothing_overlaps(layers):
+    return not any(overlap(a, b) for i, a in enumerate(layers) for b in layers[:i])
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_without_a_window_they_hang_one_beside_the_other(patients, told, folder):
+    layers = layers_of(patients if folder else patients / "first/R.dcm", *([] if folder else [
+        patients / "second/R.dcm", patients / "first/L.dcm", patients / "second/L.dcm"]))  # fmt: skip
+    assert [layer.name for layer in layers] == ["1: RCC", "1: LCC", "2: RCC", "2: LCC"]
+    assert nothing_overlaps(layers)
+    first, second = layers[:2], layers[2:]
+    left = min(layer.extent.world[0, -1] for layer in second)
+    assert left > max(layer.extent.world[1, -1] for layer in first)
+    for views in (first, second):  # each is a hanging: chest walls face to face
+        right_breast, left_breast = views
+        gap = left_breast.extent.world[0, -1] - right_breast.extent.world[1, -1]
+        assert 0 < gap < 0.05 * np.ptp(right_breast.extent.world[:, -1])
+    (message,) = told
+    assert "2 examinations" in message
+    assert message.endswith("1 is first; 2 is second")
+    assert not any(secret in message for secret in SECRETS)
+
+
+def test_one_examination_hangs_as_ever(patients, told):
+    layers = layers_of(patients / "second")
+    assert [layer.name for layer in layers] == ["RCC", "LCC"]
+    assert layers[0].extent.world[1, -1] < 0 < layers[1].extent.world[0, -1]
+    assert not told
+
+
+def test_grey_images_are_told_apart_by_their_names(tmp_path, told):
+    paths = [tmp_path / f"{name}.png" for name in ("a_R_CC", "b_R_CC", "a_L_CC")]
+    for path in paths:
+        Pillow.fromarray((breast("left") >> 4).astype(np.uint8)).save(path)
+    layers = layers_of(*paths)
+    assert [layer.name for layer in layers] == ["1: a_R_CC", "2: b_R_CC", "1: a_L_CC"]
+    assert nothing_overlaps(layers)
+    assert "1 is a_R_CC.png, a_L_CC.png; 2 is b_R_CC.png" in told[-1]
+
+
+@pytest.mark.gui
+def test_what_is_opened_later_joins_its_own_examination(viewer, patients, told):
+    commands.show_mammograms(viewer, patients / "first/R.dcm")
+    commands.show_mammograms(viewer, patients / "second/R.dcm")
+    assert [layer.name for layer in viewer.layers] == ["1: RCC", "2: RCC"]
+    assert len([line for line in told if "2 examinations" in line]) == 1
+    viewer.open(patients / "first/L.dcm", plugin="napari-pathogan")
+    viewer.open(patients / "second/L.dcm", plugin="napari-pathogan")
+    assert [layer.name for layer in viewer.layers] == ["1: RCC", "2: RCC", "1: LCC", "2: LCC"]
+    assert nothing_overlaps(list(viewer.layers))
+    assert len([line for line in told if "2 examinations" in line]) == 1
+    ends = {layer.name: layer.extent.world[:, -1] for layer in viewer.layers}
+    assert ends["1: RCC"][1] < ends["1: LCC"][0] < ends["1: LCC"][1] < ends["2: RCC"][0]
+    assert ends["2: RCC"][1] < ends["2: LCC"][0]
+    assert mammogram_of(viewer.layers[0]).name == "1: RCC"
+
+
+@pytest.mark.gui
+def test_a_view_that_gets_a_scale_stays_with_its_examination(viewer, tmp_path):
+    for name in ("a_R_CC", "b_R_CC"):
+        Pillow.fromarray((breast("left") >> 4).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        commands.show_mammograms(viewer, tmp_path / f"{name}.png")
+    one, other = viewer.layers
+    shift = other.extent.world[0, -1] - one.extent.world[0, -1]
+    give_spacing(viewer, other, 0.1)
+    assert other.extent.world[0, -1] - one.extent.world[0, -1] == pytest.approx(0.1 * shift)
+    assert nothing_overlaps([one, other])
+
+
+def test_exports_say_of_which_examination_they_are(patients, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "napari_pathogan.plugin.masses_exports.write_json", lambda p, _: written.append(p)
+    )
+    views = [(mammogram_of(layer), None) for layer in layers_of(patients)]
+    list(saving(MassExport.JSON, views, tmp_path / "masses.json"))
+    assert [path.name for path in written] == [
+        "masses-1-RCC.json", "masses-1-LCC.json", "masses-2-RCC.json", "masses-2-LCC.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.gui
+def test_the_dialog_lists_what_may_be_shown(viewer, qtbot, patients):
+    dialog = ExaminationDialog(examinations(patients))
+    qtbot.addWidget(dialog)
+    rows = [item.text() for item in dialog.items]
+    assert rows == ["first (2 images: LCC, RCC)", "second (2 images: LCC, RCC)"]
+    assert dialog.together.isHidden()  # headers say that they are not one
+    assert [one.name for one in dialog.chosen()] == ["first", "second"]
+    dialog.items[0].setCheckState(Qt.CheckState.Unchecked)
+    assert [one.name for one in dialog.chosen()] == ["second"]
+    dialog.items[1].setCheckState(Qt.CheckState.Unchecked)
+    assert not dialog.go.isEnabled()
+
+
+@pytest.mark.gui
+def test_what_no_header_tells_apart_the_user_may_put_together(viewer, qtbot, tmp_path):
+    for name in ("001_R_CC", "002_L_CC"):
+        Pillow.fromarray((breast("left") >> 4).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    dialog = ExaminationDialog(examinations(tmp_path))
+    qtbot.addWidget(dialog)
+    assert not dialog.together.isHidden()
+    dialog.together.setChecked(True)
+    (one,) = dialog.chosen()
+    study = one.open()
+    assert len(study.views) == 2
+    layers = [Image(data, **kwargs) for data, kwargs, _ in commands.study_layers(study)]
+    assert [layer.name for layer in layers] == ["001_R_CC", "002_L_CC"]
+    assert layers[0].extent.world[1, -1] < 0 < layers[1].extent.world[0, -1]
+
+
+@pytest.mark.gui
+def test_a_reader_in_a_thread_asks_nothing(viewer, patients, monkeypatch):
+    def never(*_):
+        raise AssertionError("a thread may open no window")
+
+    monkeypatch.setattr(mammogram_choice, "ExaminationDialog", never)
+    found = []
+    worker = threading.Thread(target=lambda: found.extend(chosen(examinations(patients))))
+    worker.start()
+    worker.join()
+    assert [one.name for one in found] == ["first", "second"]
