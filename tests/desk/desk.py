@@ -439,7 +439,8 @@ class Gaps:
     at_rest_s
         The longest gap of the same window with nothing going on: the machine's own.
     seen
-        Every gap in seconds, in order.
+        Every gap in seconds, in order, less the time that the thread was ready to go on and other
+        programs had the processors.
     """
 
     at_rest_s: float = 0.0
@@ -458,13 +459,13 @@ class Gaps:
     @contextmanager
     def measuring(self) -> Iterator[None]:
         """Measure within the block."""
-        timer, last = QTimer(), time.monotonic()
+        timer, last, waited = QTimer(), time.monotonic(), queued_s()
 
         def tick() -> None:
-            nonlocal last
-            now = time.monotonic()
-            self.seen.append(now - last - TICK_MS / 1000)
-            last = now
+            nonlocal last, waited
+            now, queued = time.monotonic(), queued_s()
+            self.seen.append(now - last - TICK_MS / 1000 - (queued - waited))
+            last, waited = now, queued
 
         timer.setTimerType(Qt.TimerType.PreciseTimer)
         timer.timeout.connect(tick)
@@ -474,6 +475,12 @@ class Gaps:
             tick()
         finally:
             timer.stop()
+
+
+def queued_s() -> float:
+    """How long this thread has waited for a processor until now; 0 on systems that don't say."""
+    status = Path("/proc/thread-self/schedstat")
+    return int(status.read_text().split()[1]) / 1e9 if status.exists() else 0.0
 
 
 class _Log(logging.Handler):

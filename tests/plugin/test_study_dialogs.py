@@ -6,6 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from simulated_reader import wait
@@ -78,7 +79,7 @@ def test_a_study_from_a_folder_and_a_generator(dialog, dock, tmp_path, told):
     dialog.practice.setValue(2)
     make(dialog)
     said = dialog.said.text()
-    assert "Keep it apart" in said
+    assert "readers on this computer could open it. Move it" in said
     assert str(key_path(tmp_path / "study")) in said
     assert "broken.png" in said
     study = Study.open(tmp_path / "study")
@@ -88,6 +89,16 @@ def test_a_study_from_a_folder_and_a_generator(dialog, dock, tmp_path, told):
     assert dock.reading.start.study.currentData() == study.folder
     make(dialog)
     assert "is there already" in told.pop()
+    dialog.target.setText(str(tmp_path / "second"))
+    dialog.key.setText(str(tmp_path / "second" / "key.json"))
+    make(dialog)
+    assert "choose another place for the answer key" in told.pop()
+    dialog.key.setText(str(tmp_path / "stick" / "key.json"))
+    make(dialog)
+    assert "Keep it apart from the folder" in dialog.said.text()
+    assert not key_path(tmp_path / "second").exists()
+    second = Study.open(tmp_path / "second")
+    assert read_key(second.folder, tmp_path / "stick" / "key.json", second.manifest).truth
 
 
 def test_a_real_image_among_the_generated_pairs_and_cancel(dialog, tmp_path, told):
@@ -132,49 +143,73 @@ def test_results(dock, tmp_path, told):
     results = dock.results
     dock.reading.open(study.folder)
     dock.tabs.setCurrentIndex(1)
-    assert results.key == key_path(study.folder)
-    run(results)
+    assert results.study.currentData() == study.folder
+    work_out(results, key_path(study.folder))
     assert "no answers to report" in told.pop()
     for reader, wrong in (("A", 0), ("B", 4)):
         with Session.open(study, reader) as session:
             while (trial := session.trial) is not None:
                 real = key.truth[name_of(study, trial.image)].real
                 session.answer("real" if real == (session.answered >= wrong) else "generated", 3, 2)
-    run(results)
+    with Session.open(study, "C") as session:
+        session.answer("real", 3, 2)
+    work_out(results, key_path(study.folder))
     assert "28 of 32 answers were right" in results.verdict.text()
+    assert "Other readers, with other images" in results.verdict.text()
     assert [results.reader.itemText(i) for i in range(3)] == ["All readers", "A", "B"]
+    assert results.reader.count() == 3
+    assert "C: too few answers to count (1 of 16)" in results.not_counted.text()
     results.reader.setCurrentText("A")
     assert "16 of 16 answers were right" in results.verdict.text()
     assert "<b>100.0 %</b>" in results.table.text()
     assert "<b>8</b>" in results.confusion.text()
     shown = [one for gallery in results.galleries for one in gallery.pictures]
     assert sum(one.text() != "none" for one in shown) == 4  # B's, of one kind or of both
+    assert all(not one.image.isNull() for one in results.figures.values())
     assert dock.minimumSizeHint().width() <= 320
     results.figures["roc"].mousePressEvent(None)
     results.save(tmp_path / "report")
     wait(lambda: results.run is None)
     assert results.status.text() == "Saved report.html"
-    assert (
-        "<svg" in (tmp_path / "report.html").read_text()
-        or "svg+xml" in (tmp_path / "report.html").read_text()
-    )
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "svg+xml" in page
 
-    results.use_key(make_study(tmp_path / "other", 2, practice=0, controls=0).folder.parent / "x")
-    run(results)
+    work_out(results, tmp_path / "none")
     assert "can't be read" in told.pop()
-    results.use_key(key_path(tmp_path / "other" / "study"))
-    run(results)
+    assert results.found.isHidden()
+    make_study(tmp_path / "other", 2, practice=0, controls=0)
+    work_out(results, key_path(tmp_path / "other" / "study"))
     assert "is not the answer key" in told.pop()
-    results.use_key(key_path(study.folder))
     record = next((study.folder / "readers").glob("*.jsonl"))
     record.write_text(record.read_text().replace('"confidence": 3', '"confidence": 5', 1))
-    run(results)
+    work_out(results, key_path(study.folder))
     assert "tampered" in results.problems.text()
     assert not results.problems.isHidden()
 
 
-def run(results):
+def test_results_are_cancelled_at_once_and_leave_no_process(dock, tmp_path):
+    study = make_study(tmp_path, 8, practice=0, controls=0)
+    results = dock.results
+    dock.reading.open(study.folder)
+    results.work_out(study.folder, key_path(study.folder))
+    assert results.show_button.text() == "Cancel"
+    children = psutil.Process().children
+    wait(lambda: any("study_bundle" in words(x) for x in children()))
     results.show_button.click()
+    assert results.status.text() == "Stopped."
+    wait(lambda: not any(x.is_running() and "study_bundle" in words(x) for x in children()))
+
+
+def words(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def work_out(results, key):
+    results.work_out(results.study.currentData(), key)
     wait(lambda: results.run is None)
 
 

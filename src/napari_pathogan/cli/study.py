@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from napari_pathogan.study.config import StudyConfig
+    from napari_pathogan.study.report import StudyReport
     from napari_pathogan.study.sources import Draw
 
 app = typer.Typer(
@@ -33,17 +34,26 @@ def config() -> None:
 def new(
     settings: Annotated[Path, typer.Argument(help="TOML or JSON; see `pathogan study config`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the study, to make.")],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            help="File of the answer key, to make; STUDY.key.json beside the folder by default, "
+            "where readers at this computer could open it.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="For generators: auto, cpu, cuda, mps.")] = "auto",
     events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
 ) -> None:
-    """Make a study: its folder for the readers, and its answer key beside it."""
+    """Make a study: its folder for the readers, and its answer key."""
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.study.config import read_config
     from napari_pathogan.study.design import check_room, new_study
 
-    check_room(output)
+    check_room(output, key)
     asked = read_config(settings)
-    finished = follow(new_study(asked, output, _draw(asked, device)), as_json=events)
+    made = new_study(asked, output, _draw(asked, device), key=key)
+    finished = follow(made, as_json=events)
     if not events:
         typer.echo(f"study for the readers: {finished.summary['study']}")
         typer.echo(f"answer key, keep it from them: {finished.summary['key']}")
@@ -69,16 +79,29 @@ def report(
         Path | None, typer.Option("--html", help="Save as one page that needs nothing else.")
     ] = None,
 ) -> None:
-    """Report a study: each reader and all together, with intervals and tests."""
+    """Report a study: each reader and all together, with intervals and tests.
+
+    This ends blinding on this computer: that the answer key was opened here, and when, is noted in
+    the study.
+    """
+    from napari_pathogan.cli.progress import follow
     from napari_pathogan.study.record import Study
-    from napari_pathogan.study.report import report as work_out
+    from napari_pathogan.study.results import results
 
     if html is not None:
         from napari_pathogan.cli.outputs import check_outputs
-        from napari_pathogan.study.html import PAGE, write_html
+        from napari_pathogan.study.html import write_html
+        from napari_pathogan.study.page import PAGE
 
         check_outputs([(html, PAGE)], [study] if key is None else [study, key])
-    found = work_out(Study.open(study), key)
+    opened = Study.open(study)
+    for one in opened.unfinished_here():
+        typer.echo(
+            f"not finished on this computer: {one.reader} ({one.answered} of {one.total} answered); "
+            "the report will say that the key was opened before",
+            err=True,
+        )
+    found: StudyReport = follow(results(opened, key)).result
     for problem in found.problems:
         typer.echo(f"not as it was written: {problem}", err=True)
     if html is not None:

@@ -36,20 +36,24 @@ def find_generators(folders: tuple[Path, ...]) -> Iterator[Event]:
     yield Finished()
 
 
-def make_study(settings: dict[str, Any], folder: Path, chosen: Settings) -> Iterator[Event]:
+def make_study(
+    settings: dict[str, Any], folder: Path, key: Path | None, chosen: Settings
+) -> Iterator[Event]:
     """Check the settings and make the study; finishes with it.
 
     Parameters
     ----------
     settings
         As :func:`~napari_pathogan.study.design.make_config` takes them.
+    key
+        File of the answer key; None puts it beside the folder.
     chosen
         Device and models folders for generators.
     """
     config = make_config(settings)
     yield Progress(0, 0, "starting")
     asked = any(source.generator for source in config.generated)
-    yield from new_study(config, folder, _draw(chosen) if asked else None)
+    yield from new_study(config, folder, _draw(chosen) if asked else None, key=key)
 
 
 def power_text(n: int, margin: float) -> str:

@@ -81,6 +81,14 @@ class NewStudyDialog(QDialog):
         self.target.setPlaceholderText("a new folder")
         self.target.setToolTip("The folder that readers get; it must not exist yet")
         self.choose = QPushButton("Choose…")
+        self.key = QLineEdit()
+        self.key.setPlaceholderText("beside the folder")
+        self.key.setToolTip("The file that says which images are real: for you alone")
+        self.choose_key = QPushButton("Choose…")
+        apart = label(
+            "Will readers answer on this computer? Then save the answer key where they can't open it: "
+            "on a stick, or in a folder of your own."
+        )
         self.make = QPushButton("Make the study")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -99,6 +107,8 @@ class NewStudyDialog(QDialog):
         column.addWidget(self.tabs, 1)
         below = QFormLayout()
         below.addRow("Save in", beside(self.target, self.choose))
+        below.addRow("Answer key", beside(self.key, self.choose_key))
+        below.addRow(apart)
         column.addLayout(below)
         self.close_button = QPushButton("Close")
         self.close_button.clicked.connect(self.close)
@@ -153,7 +163,7 @@ class NewStudyDialog(QDialog):
         self._warnings = []
         self._show_running(running=True)
         self.run = run_in_viewer(
-            make_study(self.chosen, folder, settings()),
+            make_study(self.chosen, folder, self._key_file, settings()),
             title="Making the study",
             on_event=self._event_came,
             on_finished=partial(self._finished, folder),
@@ -253,6 +263,7 @@ class NewStudyDialog(QDialog):
     def _connect(self) -> None:
         self.make.clicked.connect(self.make_or_cancel)
         self.choose.clicked.connect(self._ask_target)
+        self.choose_key.clicked.connect(self._ask_key)
         self.generated.taken.connect(self._generator_taken)
         self.mode.currentIndexChanged.connect(self._mode_chosen)
         self.real.number.valueChanged.connect(self._mode_chosen)
@@ -265,6 +276,17 @@ class NewStudyDialog(QDialog):
         path, _ = QFileDialog.getSaveFileName(self, "Folder of the new study", "reader-study")
         if path:
             self.target.setText(path)
+
+    def _ask_key(self) -> None:
+        name = f"{Path(self.target.text().strip() or 'reader-study').name}.key.json"
+        path, _ = QFileDialog.getSaveFileName(self, "File of the answer key", name, "*.json")
+        if path:
+            self.key.setText(path)
+
+    @property
+    def _key_file(self) -> Path | None:
+        chosen = self.key.text().strip()
+        return Path(chosen).expanduser() if chosen else None
 
     def _mode_chosen(self, _value: object = None) -> None:
         """Pairs take as many generated images as real ones."""
@@ -301,14 +323,20 @@ class NewStudyDialog(QDialog):
         elif isinstance(event, Warn):
             self._warnings.append(event.message)
 
-    def _finished(self, folder: Path, _event: Finished) -> None:
+    def _finished(self, folder: Path, event: Finished) -> None:
         self._show_running(running=False)
         notes = "".join(f"<br>• {escape(warning)}" for warning in self._warnings)
+        key = Path(event.summary["key"])
+        warning = (
+            "It lies beside the folder: readers on this computer could open it. Move it to a place that "
+            "only you can reach."
+            if key == key_path(folder)
+            else "Keep it apart from the folder."
+        )
         self.said.setText(
             f"<b>The study is made.</b> Give readers the folder<br>{escape(str(folder))}<br>"
-            f"The answer key is beside it:<br>{escape(str(key_path(folder)))}<br>"
-            "<b>Keep it apart from the folder</b>: it says which images are real. Without it there "
-            f"are no results.{notes}"
+            f"The answer key, which says which images are real:<br>{escape(str(key))}<br>"
+            f"<b>{warning}</b> Without it there are no results.{notes}"
         )
         self.made.emit(folder)
 
@@ -322,7 +350,10 @@ class NewStudyDialog(QDialog):
         self.make.setText("Cancel" if running else "Make the study")
         self.bar.setRange(0, 0 if running else 1)
         self.bar.setVisible(running)
-        for widget in (self.tabs, self.name, self.mode, self.target, self.choose):
+        for widget in (
+            *(self.tabs, self.name, self.mode, self.target, self.choose),
+            *(self.key, self.choose_key),
+        ):
             widget.setEnabled(not running)
 
 

@@ -110,11 +110,12 @@ class StartPage(Page):
             widget.setVisible(bool(folders))
         self.welcome.setVisible(not folders)
 
-    def show_study(self, study: Study | None, problem: str = "") -> None:
-        """Say what the chosen study is, or what is wrong with it."""
+    def show_study(self, study: Study | None, warning: str = "") -> None:
+        """Say what the chosen study is, and what is wrong with it or must be known."""
         self.begin.setProperty("possible", study is not None)
         self._may_begin()
-        self.about.setText(problem if study is None else about(study))
+        said = [] if study is None else [about(study)]
+        self.about.setText("<br><br>".join([*said, *([escape(warning)] if warning else [])]))
 
     def _may_begin(self) -> None:
         possible = bool(self.begin.property("possible"))
@@ -280,7 +281,7 @@ class TrialPage(Page):
 
 def about(study: Study) -> str:
     """``Real or generated: 104 images one by one; 2 readers have answered so far``."""
-    shown = sum(1 + item.repeated for item in study.manifest.items if item.kind != "practice")
+    shown = study.trials - sum(item.kind == "practice" for item in study.manifest.items)
     how = "pairs, left or right" if study.manifest.mode == "pairs" else "images, one at a time"
     readers = len(study.readers())
     who = {0: "no reader yet", 1: "1 reader so far"}.get(readers, f"{readers} readers so far")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QStackedWidget, QWidget
 
 from napari_pathogan.errors import OutputError, PathoganError
@@ -17,9 +18,11 @@ from napari_pathogan.plugin.study_keys import Keys
 from napari_pathogan.plugin.study_pages import ConsentPage, RestPage, StartPage, TrialPage
 from napari_pathogan.plugin.study_stage import Stage, View
 from napari_pathogan.plugin.study_words import (
+    begin_text,
     break_text,
     end_text,
     intro_text,
+    not_blinded_text,
     pause_text,
     practice_of,
 )
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.study.record import Trial
 
+NAME_MS = 100
 VIEWS_S = 0.25  # views that change faster than this are one entry of the record
 MOST_VIEWS = 200  # entries for one image
 
@@ -84,6 +88,11 @@ class Reading(QStackedWidget):
         self._watch = Watch()
         self._views: list[dict[str, float]] = []
         self._given: tuple[str, int, float] | None = None  # an answer that could not be written
+        self._name_soon = QTimer(
+            self
+        )  # records are looked at once a name is typed, not each letter
+        self._name_soon.setSingleShot(True)
+        self._name_soon.setInterval(NAME_MS)
         self.start, self.consent = StartPage(), ConsentPage()
         self.rest, self.page = RestPage(), TrialPage()
         for page in (self.start, self.consent, self.rest, self.page):
@@ -140,7 +149,8 @@ class Reading(QStackedWidget):
                 return
             self._enter()
             self.page.offer(self.study.question, self.study.choices)
-            self._rest(*intro_text(self.session), go="Start", leave="Leave")
+            go = "Go on" if self.session.answered else "Start"
+            self._rest(*intro_text(self.session), go=go, leave="Leave")
 
     # in a session
 
@@ -206,6 +216,8 @@ class Reading(QStackedWidget):
         self.start.study.currentIndexChanged.connect(self._chosen)
         self.start.begin.clicked.connect(self.begin)
         self.start.reader.returnPressed.connect(self.start.begin.click)
+        self.start.reader.textChanged.connect(self._name_soon.start)
+        self._name_soon.timeout.connect(self._named)
         self.consent.back.clicked.connect(partial(self.setCurrentWidget, self.start))
         self.consent.go.clicked.connect(self.agreed)
         self.page.answered.connect(self.confirm)
@@ -226,11 +238,22 @@ class Reading(QStackedWidget):
         if folder is not None:
             try:
                 self.study = Study.open(folder)
-                self.start.show_study(self.study)
+                self.start.show_study(self.study, not_blinded_text(self.study))
             except PathoganError as error:
                 self.study, problem = None, str(error)
         if self.study is None:
             self.start.show_study(None, problem)
+        self._named()
+
+    def _named(self) -> None:
+        """Say where the reader whose name stands there goes on."""
+        reader, said = self.start.reader.text().strip(), "Begin"
+        if self.study is not None and reader:
+            try:
+                said = begin_text(self.study, reader)
+            except PathoganError as error:
+                self.start.show_study(self.study, str(error))
+        self.start.begin.setText(said)
 
     def _enter(self) -> None:
         self.stage = Stage(self.viewer, self.dock)
@@ -265,7 +288,7 @@ class Reading(QStackedWidget):
 
     def _show_place(self, trial: Trial) -> None:
         assert self.session is not None
-        practice = practice_of(self.session)
+        practice = practice_of(self.session.study)
         if trial.kind == "practice":
             self.page.show_place("Practice", trial.index, practice)
         else:

@@ -1,21 +1,24 @@
-"""The results of a study: figures, tables and galleries, from the same functions as the report."""
+"""The results of a study: the answer key is asked for, then figures, tables and galleries."""
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QByteArray, QSize, Qt
+from PIL import Image
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPainter, QPixmap
-from qtpy.QtSvg import QSvgRenderer
 from qtpy.QtWidgets import (
     QDialog,
     QFileDialog,
     QFrame,
     QGridLayout,
     QLabel,
+    QMessageBox,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -25,69 +28,82 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.files import write_text
 from napari_pathogan.plugin import study_recent as recent
 from napari_pathogan.plugin.form import Ties, beside, combo, label, shortened
 from napari_pathogan.plugin.running import Run, run_in_viewer
-from napari_pathogan.plugin.study_tables import (
-    confusion_html,
-    metrics_html,
-    not_counted_html,
-    problems_html,
-    verdict_html,
-)
-from napari_pathogan.study.layout import key_path
+from napari_pathogan.plugin.study_bundle import Bundle, bundling
+from napari_pathogan.plugin.study_words import being_read_text, unblinding_text
+from napari_pathogan.study.page import PAGE
 from napari_pathogan.study.record import Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_pathogan.study.judgements import Seen
-    from napari_pathogan.study.report import StudyReport
-
 ALL = "All readers"
 FIGURES = ("accuracy", "roc", "sources", "confidence", "times")
 ACROSS, THUMB_PX, LARGE_PX = 4, 60, 720
+SHOW = "Show results…"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Results with their pictures unpacked."""
+
+    bundle: Bundle
+    figures: dict[str, QImage]
+    galleries: list[list[tuple[QImage, str]]]
 
 
 def find_results(folder: Path, key: Path) -> Iterator[Event]:
-    """Work out a study's results and draw them; finishes with (report, figure name -> SVG)."""
-    yield Progress(0, 0, "reading the answers")
-    # matplotlib and scipy are slow to import
-    from napari_pathogan.study.figures import draw_all  # noqa: PLC0415
-    from napari_pathogan.study.report import report  # noqa: PLC0415
+    """Work out and draw a study's results; finishes with them, unpacked here in the thread."""
+    for event in bundling(folder, key):
+        if not isinstance(event, Finished):
+            yield event
+            continue
+        bundle: Bundle = event.result
+        figures = {name: _unpacked(png) for name, png in bundle.figures.items()}
+        galleries = [
+            [(_unpacked(one.picture), one.about) for one in images] for images in bundle.galleries
+        ]
+        yield Finished(Drawn(bundle, figures, galleries))
 
-    found = report(Study.open(folder), key)
-    yield Progress(0, 0, "drawing")
-    yield Finished((found, draw_all(found)))
+
+def _unpacked(png: bytes) -> QImage:
+    """Unpack a picture; by Pillow, which lets the window work meanwhile, as Qt's Python does not."""
+    with Image.open(io.BytesIO(png)) as packed:
+        picture = packed.convert("RGB")
+    width, height = picture.size
+    rgb = QImage.Format.Format_RGB888
+    return QImage(picture.tobytes(), width, height, 3 * width, rgb).copy()  # its own pixels
 
 
-def save_page(path: Path, found: StudyReport) -> Iterator[Event]:
+def save_page(path: Path, page: str) -> Iterator[Event]:
     """Save the report as one page; the suffix is added where it is missing."""
-    from napari_pathogan.study.html import write_html  # noqa: PLC0415  (matplotlib is slow to import)
-
     if path.suffix.lower() not in {".html", ".htm"}:
         path = path.with_name(path.name + ".html")
     yield Progress(0, 0, f"saving {path.name}")
-    write_html(path, found)
+    write_text(path, page, PAGE)
     yield Finished(path)
 
 
 class Results(QWidget):
-    """Choose a study and its key, look at what was found, save it."""
+    """Choose a study, open its key, look at what was found, save it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.run: Run | None = None
         self.ties = Ties()
-        self.report: StudyReport | None = None
-        self.key: Path | None = None
+        self.bundle: Bundle | None = None
         self.study = combo("The study whose answers are looked at")
         self.open = QPushButton("Open…")
         self.open.setToolTip("Choose the folder of a study")
-        self.key_name = QLabel()
-        self.choose_key = QPushButton("Choose…")
-        self.choose_key.setToolTip("The answer key that was made with the study: <study>.key.json")
-        self.show_button = QPushButton("Show results")
+        self.show_button = QPushButton(SHOW)
+        self.show_button.setToolTip(
+            "Asks for the answer key, which the one who made the study has. That ends blinding on this "
+            "computer"
+        )
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
@@ -96,11 +112,13 @@ class Results(QWidget):
         self.found = QWidget()
         self.save_button = QPushButton("Save report (HTML)…")
         self.save_button.setToolTip("One page with all figures, tables and images; opens anywhere")
+        self._hidden: Iterator[QWidget] = iter(())
+        self._one_more = QTimer(self)
+        self._one_more.timeout.connect(self._show_one_more)
         self._lay_out()
         self._build_found()
         self.study.currentIndexChanged.connect(self._study_chosen)
         self.open.clicked.connect(self._ask_study)
-        self.choose_key.clicked.connect(self._ask_key)
         self.show_button.clicked.connect(self.show_or_cancel)
         self.save_button.clicked.connect(self._ask_save)
         self.reader.currentIndexChanged.connect(self._reader_chosen)
@@ -119,26 +137,27 @@ class Results(QWidget):
         if self.study.currentData() != chosen:
             self._study_chosen()
 
-    def use_key(self, path: Path | None) -> None:
-        """Take this answer key."""
-        self.key = path
-        self.key_name.setText(shortened(path.name, 22) if path else "not found beside the study")
-        self.key_name.setToolTip(str(path) if path else "The one who made the study has it")
-        self.show_button.setEnabled(path is not None and self.study.currentData() is not None)
-
     def show_or_cancel(self) -> None:
-        """Do what the button says."""
+        """Do what the button says; the answer key is asked for every time, and never remembered."""
         if self.run is not None:
             self.run.cancel()
             return
         folder = self.study.currentData()
-        if folder is not None and self.key is not None:
-            self._start(find_results(folder, self.key), "Results of a study", self._show)
+        try:
+            if folder is not None and self._may_unblind(Study.open(folder)):
+                self._ask_key(folder)
+        except PathoganError as error:
+            show_error(str(error))
+
+    def work_out(self, folder: Path, key: Path) -> None:
+        """Open the answer key and work out the results, in the background."""
+        self._clear()
+        self._start(find_results(folder, key), "Results of a study", self._show)
 
     def save(self, path: Path) -> None:
         """Save the report as one page, in the background."""
-        if self.report is not None and self.run is None:
-            self._start(save_page(path, self.report), "Saving the report", self._saved)
+        if self.bundle is not None and self.run is None:
+            self._start(save_page(path, self.bundle.page), "Saving the report", self._saved)
 
     # how
 
@@ -149,8 +168,6 @@ class Results(QWidget):
         grid.setColumnStretch(1, 1)
         grid.addWidget(QLabel("Study"), 0, 0)
         grid.addWidget(beside(self.study, self.open), 0, 1)
-        grid.addWidget(QLabel("Key"), 1, 0)
-        grid.addWidget(beside(self.key_name, self.choose_key), 1, 1)
         room = QScrollArea()
         room.setWidgetResizable(True)
         room.setFrameShape(QFrame.Shape.NoFrame)
@@ -168,18 +185,20 @@ class Results(QWidget):
     def _build_found(self) -> None:
         """Make the parts that results are shown in."""
         self.verdict, self.problems, self.table = label(""), label(""), label("")
-        self.confusion, self.not_counted = label(""), label("")
+        self.confusion, self.not_counted, self.unblinded = label(""), label(""), label("")
         self.reader = combo("Whose figures are shown")
         self.figures = {name: Picture() for name in FIGURES}
         self.galleries = (Gallery("Most convincing generated"), Gallery("Most doubted real"))
-        for text in (self.verdict, self.problems, self.table, self.confusion, self.not_counted):
+        warnings = self.problems, self.unblinded, self.not_counted
+        for text in (*warnings, self.verdict, self.table, self.confusion):
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column = QVBoxLayout(self.found)
         column.setContentsMargins(0, 0, 6, 0)
         column.setSpacing(10)
-        top = self.problems, self.figures["accuracy"], self.not_counted, self.reader, self.verdict
-        rest = (self.figures[name] for name in FIGURES[1:])
-        for widget in (*top, self.table, self.confusion, *rest, *self.galleries):
+        top = (*warnings, self.reader, self.verdict, self.figures["accuracy"])
+        figures = (self.figures[name] for name in FIGURES[1:])
+        self._later = (self.table, self.confusion, *figures, *self.galleries)
+        for widget in (*top, *self._later):
             column.addWidget(widget)
         column.addStretch(1)
         self._clear()
@@ -205,7 +224,7 @@ class Results(QWidget):
         if self.run is not None:
             self.ties.remove(self.run.cancel)
         self.run = None
-        self.show_button.setText("Show results")
+        self.show_button.setText(SHOW)
         self.bar.hide()
         self._say(line)
 
@@ -218,49 +237,57 @@ class Results(QWidget):
             self._say(event.what[:1].upper() + event.what[1:])
 
     def _show(self, event: Finished) -> None:
-        found, figures = event.result
-        self.report = found
-        self.problems.setText(problems_html(found))
-        self.problems.setVisible(not found.intact)
-        self.not_counted.setText(not_counted_html(found.not_counted))
-        self.not_counted.setVisible(bool(found.not_counted))
+        drawn: Drawn = event.result
+        self.bundle = found = drawn.bundle
+        for text, said in (
+            (self.problems, found.problems),
+            (self.unblinded, found.unblinded),
+            (self.not_counted, found.not_counted),
+        ):
+            text.setText(said)
+            text.setVisible(bool(said))
         self.reader.blockSignals(True)
         self.reader.clear()
-        self.reader.addItems([ALL, *found.readers])
+        self.reader.addItem(ALL, found.everyone)
+        for name, part in found.readers.items():
+            self.reader.addItem(name, part)
         self.reader.blockSignals(False)
         for name, picture in self.figures.items():
-            picture.show_svg(figures[name])
-        for gallery, seen in zip(
-            self.galleries, (found.convincing(), found.doubted()), strict=True
-        ):
-            gallery.fill(found.study, seen)
+            picture.show_image(drawn.figures[name])
+        for gallery, images in zip(self.galleries, drawn.galleries, strict=True):
+            gallery.fill(images)
         self._reader_chosen()
+        for widget in self._later:
+            widget.hide()
+        self._hidden = iter(self._later)
         self.found.show()
+        self._one_more.start()
         self.save_button.setEnabled(True)
 
+    def _show_one_more(self) -> None:
+        """Lay out part by part: all at once would keep a busy computer's window waiting."""
+        part = next(self._hidden, None)
+        if part is None:
+            self._one_more.stop()
+        else:
+            part.show()
+
     def _reader_chosen(self, _index: int = 0) -> None:
-        found, name = self.report, self.reader.currentText()
-        if found is None:
-            return
-        one = found.readers.get(name)
-        shown = found.pooled if one is None else one
-        said = [found.verdict, found.elsewhere] if one is None else [found.verdicts[name]]
-        self.verdict.setText(verdict_html(*said))
-        self.table.setText(metrics_html(shown))
-        judged = [x for x in found.judged if one is None or x.name == name]
-        self.confusion.setText(confusion_html(judged, pairs=found.study.manifest.mode == "pairs"))
+        part = self.reader.currentData()
+        if part is not None:
+            self.verdict.setText(part.verdict)
+            self.table.setText(part.table)
+            self.confusion.setText(part.confusion)
 
     def _clear(self) -> None:
-        self.report = None
+        self.bundle = None
         self.found.hide()
         self.save_button.setEnabled(False)
 
     def _study_chosen(self, _index: int = 0) -> None:
         self._clear()
         self._say("")
-        folder = self.study.currentData()
-        beside_it = key_path(folder) if folder is not None else None
-        self.use_key(beside_it if beside_it is not None and beside_it.is_file() else None)
+        self.show_button.setEnabled(self.study.currentData() is not None)
 
     def _ask_study(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a study's folder")
@@ -278,14 +305,32 @@ class Results(QWidget):
         self.offer()
         self.study.setCurrentIndex(0)
 
-    def _ask_key(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Answer key", "", "Answer keys (*.json)")
-        if path:
-            self.use_key(Path(path))
+    def _may_unblind(self, study: Study) -> bool:
+        """Ask whether blinding shall end on this computer; not while somebody reads."""
+        if reading := study.being_read():
+            show_error(being_read_text(reading))
+            return False
+        asked = QMessageBox(self)
+        asked.setIcon(QMessageBox.Icon.Warning)
+        asked.setWindowTitle("Show results")
+        asked.setText("Open the answer key here? That ends blinding on this computer.")
+        asked.setInformativeText(unblinding_text(study))
+        asked.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)
+        asked.setDefaultButton(QMessageBox.StandardButton.No)
+        agreed = asked.exec() == QMessageBox.StandardButton.Yes
+        asked.deleteLater()
+        return agreed
+
+    def _ask_key(self, folder: Path) -> None:
+        asked = QFileDialog(self, "Answer key", str(Path.home()), "Answer keys (*.json)")
+        asked.setFileMode(QFileDialog.FileMode.ExistingFile)
+        if asked.exec():
+            self.work_out(folder, Path(asked.selectedFiles()[0]))
+        asked.deleteLater()
 
     def _ask_save(self) -> None:
-        assert self.report is not None
-        suggested = f"{self.report.study.folder.name}.html"
+        assert self.bundle is not None
+        suggested = f"{self.bundle.study}.html"
         path, _ = QFileDialog.getSaveFileName(self, "Save report (HTML)", suggested, "*.html")
         if path:
             self.save(Path(path))
@@ -295,22 +340,21 @@ class Results(QWidget):
         self.status.setToolTip(str(event.result))
 
 
-class Picture(QLabel):
+class Picture(QWidget):
     """A figure, as wide as the dock; a click shows it large."""
-
-    _drawn: QSvgRenderer | None
 
     def __init__(self) -> None:
         super().__init__()
-        self._svg, self._drawn = "", None
+        self.image = QImage()
+        self._fitted = QPixmap()
         self.setToolTip("Click to see it large")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    def show_svg(self, svg: str) -> None:
+    def show_image(self, image: QImage) -> None:
         """Show a figure."""
-        self._svg = svg
-        self._drawn = QSvgRenderer(QByteArray(svg.encode()))
-        self._render()
+        self.image, self._fitted = image, QPixmap()
+        self._fit()
+        self.update()
 
     def mousePressEvent(self, _event: object) -> None:  # noqa: N802 (Qt's name)
         """Show it large."""
@@ -322,28 +366,32 @@ class Picture(QLabel):
         QVBoxLayout(large).addWidget(picture)
         large.resize(LARGE_PX, LARGE_PX)
         large.show()
-        picture.show_svg(self._svg)
+        picture.show_image(self.image)
 
     def resizeEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
-        """Draw again for the new width."""
+        """Keep the figure's shape."""
         super().resizeEvent(event)  # type: ignore[arg-type]
-        self._render()
+        self._fit()
 
-    def _render(self) -> None:
-        if self._drawn is None or self.width() < 8:
+    def paintEvent(self, _event: object) -> None:  # noqa: N802 (Qt's name)
+        """Draw it, fitted to the width when it is first seen so: that takes a while, so not before."""
+        if self.image.isNull():
             return
-        ratio, natural = self.devicePixelRatioF(), self._drawn.defaultSize()
-        height = round(self.width() * natural.height() / natural.width())
-        if self.height() != height:
-            self.setFixedHeight(height)
-        size = QSize(round(self.width() * ratio), round(height * ratio))
-        image = QImage(size, QImage.Format.Format_RGB32)
-        image.fill(Qt.GlobalColor.white)
-        painter = QPainter(image)
-        self._drawn.render(painter)
+        ratio = self.devicePixelRatioF()
+        width = round(self.width() * ratio)
+        if self._fitted.width() != width:
+            smooth = Qt.TransformationMode.SmoothTransformation
+            self._fitted = QPixmap.fromImage(self.image.scaledToWidth(width, smooth))
+            self._fitted.setDevicePixelRatio(ratio)
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._fitted)
         painter.end()
-        image.setDevicePixelRatio(ratio)
-        self.setPixmap(QPixmap.fromImage(image))
+
+    def _fit(self) -> None:
+        if not self.image.isNull() and self.width():
+            height = round(self.width() * self.image.height() / self.image.width())
+            if self.height() != height:
+                self.setFixedHeight(height)
 
 
 class Gallery(QWidget):
@@ -358,30 +406,25 @@ class Gallery(QWidget):
         self.grid.setColumnStretch(ACROSS, 1)
         self.pictures: list[QLabel] = []
 
-    def fill(self, study: Study, seen: Sequence[Seen]) -> None:
+    def fill(self, images: Sequence[tuple[QImage, str]]) -> None:
         """Show other images."""
         for gone in self.pictures:
             self.grid.removeWidget(gone)
             gone.deleteLater()
-        self.pictures = [_thumbnail(study, one) for one in seen] or [QLabel("none")]
+        self.pictures = [_shown(*one) for one in images] or [QLabel("none")]
         for number, picture in enumerate(self.pictures):
             self.grid.addWidget(picture, 1 + number // ACROSS, number % ACROSS)
 
 
-def _thumbnail(study: Study, seen: Seen) -> QLabel:
-    pixels = study.image(seen.image)
-    height, width = pixels.shape[:2]
-    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    shown = QPixmap.fromImage(image).scaled(
-        THUMB_PX,
-        THUMB_PX,
-        Qt.AspectRatioMode.KeepAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
+def _shown(image: QImage, about: str) -> QLabel:
     made = QLabel()
-    made.setPixmap(shown)
-    kind = "generated" if seen.truth.real else "real"
-    made.setToolTip(
-        f"{seen.truth.source}: taken for {kind} by {seen.fooled} of {seen.readers}\n{seen.truth.origin}"
+    made.setPixmap(
+        QPixmap.fromImage(image).scaled(
+            THUMB_PX,
+            THUMB_PX,
+            Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
+        )
     )
+    made.setToolTip(about)
     return made

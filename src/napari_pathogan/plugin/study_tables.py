@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.report import Report
     from napari_pathogan.study.judgements import Reader
-    from napari_pathogan.study.report import StudyReport, TooFew
     from napari_pathogan.study.verdicts import Verdict
 
 _COUNTS = {
@@ -58,21 +57,17 @@ def confusion_html(readers: Sequence[Reader], *, pairs: bool) -> str:
     return f"<b>What was taken for what</b>{table}"
 
 
-def verdict_html(*verdicts: Verdict) -> str:
-    """What was found in large, and why; each verdict a paragraph."""
-    return "".join(f"<p><b>{said.outcome}.</b><br>{escape(said.reason)}</p>" for said in verdicts)
+def verdict_html(verdict: Verdict, whom: str = "") -> str:
+    """What was found in large, of whom, and why."""
+    of_whom = f"{whom}: " if whom else ""
+    text = f"<p><b>{of_whom}{verdict.outcome}.</b><br>{escape(verdict.reason)}</p>"
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def not_counted_html(short: Sequence[TooFew]) -> str:
-    """Who has answered too little to count; nothing where there is nobody."""
-    lines = "".join(f"<br>• {escape(str(one))}" for one in short)
-    return f"<b>Not counted</b>{lines}" if short else ""
-
-
-def problems_html(report: StudyReport) -> str:
-    """What was tampered with."""
-    lines = "".join(f"<br>• {escape(problem)}" for problem in report.problems)
-    return f"<b>Not as it was written</b>{lines}"
+def list_html(title: str, lines: Sequence[object]) -> str:
+    """A title and its lines; nothing where there are none."""
+    items = "".join(f"<br>• {escape(str(line))}" for line in lines)
+    return f"<b>{title}</b>{items}" if lines else ""
 
 
 def _row(name: str, value: str) -> str:

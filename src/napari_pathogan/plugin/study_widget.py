@@ -43,7 +43,7 @@ class StudyDock(QWidget):
         column.addWidget(self.tabs)
         self.reading.currentChanged.connect(self._page_changed)
         self.reading.start.new.clicked.connect(self.new_study)
-        self.tabs.currentChanged.connect(self.results.offer)
+        self.tabs.currentChanged.connect(self._tab_changed)
         self.destroyed.connect(self.results.ties.release)
 
     def new_study(self) -> NewStudyDialog:
@@ -74,6 +74,11 @@ class StudyDock(QWidget):
         if not gone and event is not None and not event.spontaneous():
             self.reading.leave()
         super().hideEvent(event)
+
+    def _tab_changed(self, _index: int) -> None:
+        """What was done on one page shows on the other: a study opened, the answer key opened."""
+        self.results.offer()
+        self.reading.offer()
 
     def _page_changed(self, _index: int) -> None:
         bar = self.tabs.tabBar()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.study.chain import Chain, read_chain
-from napari_pathogan.study.layout import CHOICES, Manifest, Showing, order
+from napari_pathogan.study.layout import CHOICES, Manifest, Showing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 CONFIDENCES = (1, 2, 3, 4, 5)
@@ -71,14 +71,24 @@ class Record:
     chain: Chain
     problem: str | None
 
+    @property
+    def key_opened(self) -> str | None:
+        """When the answer key had been opened on that computer, as far as a session found it so."""
+        times = [x["key_opened"] for x in self.chain.entries if x.get("key_opened")]
+        return min(times, default=None)
 
-def read_record(path: Path, manifest: Manifest, start: str) -> Record:
+
+def read_record(
+    path: Path, manifest: Manifest, start: str, order: Callable[[str], Sequence[Showing]]
+) -> Record:
     """Read and check the record of one reader on one machine.
 
     Parameters
     ----------
     start
         Hash of the manifest.
+    order
+        Gives all trials of a reader.
 
     Raises
     ------
@@ -89,7 +99,7 @@ def read_record(path: Path, manifest: Manifest, start: str) -> Record:
     problem = chain.problem
     reader = str(chain.entries[0].get("reader", "")) if chain.entries else ""
     answers: list[Answer] = []
-    shown = {x.id: x for x in order(manifest, reader)} if reader else {}
+    shown = {x.id: x for x in order(reader)} if reader else {}
     for entry in chain.entries:
         if entry.get("what") != "answer":
             continue

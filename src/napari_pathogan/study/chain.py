@@ -10,6 +10,7 @@ the reader is given at the end (the last hash, short) is for that.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from dataclasses import dataclass
@@ -90,12 +91,33 @@ def read_chain(path: Path, start: str) -> Chain:
         raw = path.read_bytes() if path.exists() else b""
         kept = head_file(path).read_text("utf-8").split() if head_file(path).exists() else None
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} can't be read ({error}); copy it again from where the reader answered"
-        raise StudyError(msg) from error
+        raise _unreadable(path, error) from error
     chain = _follow(raw, start)
     if chain.problem is None and kept is not None:
         return _with_head(chain, kept)
     return chain
+
+
+def peek(path: Path) -> tuple[dict[str, Any], ...]:
+    """The entries of a record as they stand, without checking that they hold together: quick.
+
+    Raises
+    ------
+    StudyError
+        If the file can't be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    bodies = itertools.takewhile(lambda body: body is not None, map(_parsed, lines))
+    return tuple(body for body in bodies if body is not None)
+
+
+def _unreadable(path: Path, error: Exception) -> StudyError:
+    return StudyError(
+        f"{path} can't be read ({error}); copy it again from where the reader answered"
+    )
 
 
 def _follow(raw: bytes, start: str) -> Chain:

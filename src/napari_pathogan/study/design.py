@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_pathogan import __version__
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.errors import StudyError
+from napari_pathogan.errors import OutputError, StudyError
 from napari_pathogan.files import check, sha256, write_text, written
 from napari_pathogan.kinds import NEW
 from napari_pathogan.study.blocks import CONTROL, make_items
@@ -37,8 +37,10 @@ __all__ = ["StudyConfig", "make_config", "new_study", "read_config"]
 _DATE = 946684800.0  # 2000-01-01: all images have one date
 
 
-def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> Iterator[Event]:
-    """Make a study's folder, and its answer key beside it (``FOLDER.key.json``).
+def new_study(
+    config: StudyConfig, folder: Path, draw: Draw | None = None, *, key: Path | None = None
+) -> Iterator[Event]:
+    """Make a study's folder, and its answer key.
 
     Parameters
     ----------
@@ -48,6 +50,9 @@ def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> It
         Must not exist yet, or be empty.
     draw
         Makes images with a generator: ``napari_pathogan.generators.generate``.
+    key
+        File of the answer key; None puts it beside the folder (``FOLDER.key.json``), where whoever
+        reads on this computer could open it.
 
     Yields
     ------
@@ -61,7 +66,8 @@ def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> It
     OutputError
         If the folder holds something already or can't be written. Nothing is half written.
     """
-    check_room(folder)
+    key = key_path(folder) if key is None else key.absolute()
+    check_room(folder, key)
     practice = config.session.practice
     pairs = config.mode == "pairs"
     n_real = config.n_real + (practice if pairs else practice // 2)
@@ -71,27 +77,32 @@ def new_study(config: StudyConfig, folder: Path, draw: Draw | None = None) -> It
     generated = yield from _gather(config, n=n_generated, real=False, pool=pool, draw=draw)
     yield from _say_sizes(config, real, generated)
     with ExitStack() as undo:  # a cancelled study leaves no key behind either
-        yield from _write(config, folder, real, generated, undo)
+        yield from _write(config, folder, key, real, generated, undo)
     study = Study.open(folder)
-    summary = {"study": str(folder), "key": str(key_path(folder)), "images": n_real + n_generated}
+    summary = {"study": str(folder), "key": str(key), "images": n_real + n_generated}
     yield Finished(study, summary)
 
 
-def _drop_key(folder: Path) -> None:
+def _drop_key(folder: Path, key: Path) -> None:
     """Take away the key that was written for a study, unless the study is there."""
     if not folder.is_dir():
-        key_path(folder).unlink(missing_ok=True)
+        key.unlink(missing_ok=True)
 
 
-def check_room(folder: Path) -> None:
+def check_room(folder: Path, key: Path | None = None) -> None:
     """Make sure that a study and its key can be made there, before anything is drawn.
 
     Raises
     ------
     OutputError
-        If there is something at either place already, or it can't be written.
+        If there is something at either place already, it can't be written, or the key would lie in
+        the folder that readers get.
     """
-    for path in (folder, key_path(folder)):
+    key = key_path(folder) if key is None else key.absolute()
+    if key.is_relative_to(folder.absolute()):
+        msg = f"{key} would be in the folder that readers get; choose another place for the answer key"
+        raise OutputError(msg)
+    for path in (folder, key):
         check(path, NEW)
 
 
@@ -149,6 +160,7 @@ def _say_sizes(
 def _write(
     config: StudyConfig,
     folder: Path,
+    key_file: Path,
     real: Sequence[Drawn],
     generated: Sequence[Drawn],
     undo: ExitStack,
@@ -169,8 +181,8 @@ def _write(
             save(beside / IMAGES / f"{name}.png", image)
         truth = {name: one.truth for name, one in drawn.items()}
         key = Key(salt=salt, config=config.model_dump(mode="json"), truth=truth)
-        write_text(key_path(folder), key.model_dump_json(indent=1), NEW)
-        undo.callback(_drop_key, folder)
+        write_text(key_file, key.model_dump_json(indent=1), NEW)
+        undo.callback(_drop_key, folder, key_file)
         images = {name: sha256(beside / IMAGES / f"{name}.png") for name in drawn}
         manifest = Manifest(
             name=config.name,
@@ -184,7 +196,7 @@ def _write(
             order_seed=secrets.token_hex(16),
             images=images,
             items=items,
-            key_sha256=sha256(key_path(folder)),
+            key_sha256=sha256(key_file),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             version=__version__,
         )

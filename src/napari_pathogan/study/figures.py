@@ -1,12 +1,13 @@
-"""The figures of the report page, as SVG."""
+"""The figures of the report: SVG for its page, PNG for a window."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_pathogan.study.report import StudyReport
 
 COLOURS = ("#0f6cbd", "#c8003c", "#1a7f4b", "#a15c00", "#7a3fb0", "#00798c", "#8a8a00", "#5a5a66")
+_DPI = 150  # of a PNG: sharp at twice the width of a dock
 _INK, _GREY, _BAND, _ALL = "#1b1b22", "#6a6a75", "#e7eef6", "#1b1b22"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters: small, sharp, searchable
@@ -46,25 +48,27 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def draw_all(report: StudyReport) -> dict[str, str]:
-    """Accuracy, roc, sources, confidence and times -> SVG text."""
-    drawn = {}
+def draw_all(report: StudyReport, kind: Literal["svg", "png"] = "svg") -> dict[str, bytes]:
+    """Accuracy, roc, sources, confidence and times -> the file's content."""
+    figures = {
+        "accuracy": _accuracy,
+        "roc": _roc,
+        "sources": _sources,
+        "confidence": _confidence,
+        "times": _times,
+    }
     with mpl.rc_context(_STYLE):
-        for name, draw in (
-            ("accuracy", _accuracy),
-            ("roc", _roc),
-            ("sources", _sources),
-            ("confidence", _confidence),
-            ("times", _times),
-        ):
-            drawn[name] = _svg(draw(report))
-    return drawn
+        return {name: _content(draw(report), kind) for name, draw in figures.items()}
 
 
-def _svg(figure: Figure) -> str:
-    FigureCanvasSVG(figure)
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
+def _content(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
+    out = io.BytesIO()
+    if kind == "svg":
+        FigureCanvasSVG(figure)
+        figure.savefig(out, format=kind, metadata={"Date": None})
+    else:
+        FigureCanvasAgg(figure)
+        figure.savefig(out, format=kind, dpi=_DPI)
     return out.getvalue()
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from napari_pathogan import __version__
 from napari_pathogan.files import write_text
-from napari_pathogan.kinds import web_page
 from napari_pathogan.study.figures import colour, draw_all, reader_confusion
+from napari_pathogan.study.page import PAGE
+from napari_pathogan.study.report import minute
 from napari_pathogan.study.rows import rows
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.study.judgements import Seen
     from napari_pathogan.study.report import StudyReport
-
-PAGE = web_page("report of a study", '<meta name="generator" content="napari-pathogan')
 
 
 def write_html(path: Path, report: StudyReport) -> None:
@@ -43,7 +42,7 @@ def render(report: StudyReport) -> str:
     """Render the report as one HTML page; figures and images are inside it."""
     manifest = report.study.manifest
     pairs = manifest.mode == "pairs"
-    figures = {name: _data_uri(svg.encode(), "svg+xml") for name, svg in draw_all(report).items()}
+    figures = {name: _data_uri(svg, "svg+xml") for name, svg in draw_all(report).items()}
     page = _template().render(
         report=report,
         manifest=manifest,
@@ -64,7 +63,9 @@ def render(report: StudyReport) -> str:
 def _template() -> Template:
     text = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
     # readers' names and folders are not ours: everything is escaped
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
+    rules = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    rules.filters["minute"] = minute
+    return rules.from_string(text)
 
 
 def _galleries(report: StudyReport) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from napari_pathogan.errors import StudyError
 from napari_pathogan.files import sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -189,49 +190,62 @@ def order(manifest: Manifest, reader: str) -> tuple[Showing, ...]:
     are mirrored.
     """
     seed = f"{manifest.order_seed}:{reader_code(reader)}"
-    practice = sorted(
-        (item for item in manifest.items if item.kind == "practice"),
-        key=lambda item: _rank(seed, "practice", item.id),
-    )
-    first = (_shown(item, 1, -1, mirrored=False) for item in practice)
-    tries = (_shuffled(manifest, f"{seed}:{number}") for number in range(_TRIES))
-    return (*first, *max(tries, key=_least_distance))
-
-
-def _rank(*what: object) -> int:
-    """A random-looking number that no version of any library changes: orders must stay."""
-    return int.from_bytes(hashlib.sha256(":".join(map(str, what)).encode()).digest())
-
-
-def _shuffled(manifest: Manifest, seed: str) -> list[Showing]:
+    rank = _rank(seed, "practice")
+    practice = [item for item in manifest.items if item.kind == "practice"]
+    first = (_shown(item, 1, -1, False) for item in sorted(practice, key=lambda x: rank(x.id)))
     items = [item for item in manifest.items if item.kind != "practice"]
-    names = sorted({item.block for item in items}, key=lambda name: _rank(seed, "block", name))
-    blocks: list[list[tuple[Item, bool]]] = [[] for _ in names]
+    tries = (_shuffled(items, f"{seed}:{number}") for number in range(_TRIES))
+    return (*first, *(_shown(*trial) for trial in max(tries, key=_least_distance)))
+
+
+def _rank(*what: str) -> Callable[[object], bytes]:
+    """Make a random-looking rank that no version of any library changes: orders must stay."""
+    begun = hashlib.sha256(":".join(what).encode())
+
+    def rank(last: object) -> bytes:
+        whole = begun.copy()
+        whole.update(f":{last}".encode())
+        return whole.digest()
+
+    return rank
+
+
+_Placed = tuple[Item, int, int, bool]  # which item, which time, place of its block, mirrored
+
+
+def _shuffled(items: Sequence[Item], seed: str) -> list[_Placed]:
+    by_block, by_side, by_item = _rank(seed, "block"), _rank(seed, "side"), _rank(seed)
+    names = sorted({item.block for item in items}, key=by_block)
+    place_of = {name: place for place, name in enumerate(names)}
+    mirrored = {name: bool(by_side(name)[-1] % 2) for name in names}
+    blocks: list[list[tuple[bytes, Item, bool]]] = [[] for _ in names]
     for item in items:
-        place = names.index(item.block)
-        mirror = bool(_rank(seed, "side", item.block) % 2)
-        blocks[place].append((item, mirror))
+        place, mirror = place_of[item.block], mirrored[item.block]
+        blocks[place].append((by_item(f"{item.id}:{mirror}"), item, mirror))
         if item.repeated:
             far = (place + (len(names) + 1) // 2) % len(names)
-            blocks[far].append((item, not mirror))
-    shown: list[Showing] = []
+            blocks[far].append((by_item(f"{item.id}:{not mirror}"), item, not mirror))
+    shown: list[_Placed] = []
     seen: set[str] = set()
     for place, block in enumerate(blocks):
-        for item, mirror in sorted(block, key=lambda x: _rank(seed, x[0].id, x[1])):
-            shown.append(_shown(item, 1 + (item.id in seen), place, mirrored=mirror))
+        for _, item, mirror in sorted(block, key=lambda x: x[0]):
+            shown.append((item, 1 + (item.id in seen), place, mirror))
             seen.add(item.id)
     return shown
 
 
-def _shown(item: Item, time: int, block: int, *, mirrored: bool) -> Showing:
+def _shown(item: Item, time: int, block: int, mirrored: bool) -> Showing:  # noqa: FBT001
     images = item.images[::-1] if mirrored else item.images
     return Showing(f"{item.id}.{time}", item, images, time, block)
 
 
-def _least_distance(shown: list[Showing]) -> int:
+def _least_distance(shown: Sequence[_Placed]) -> int:
     """Trials between the two showings of an item, the least of them."""
-    place = {showing.id: i for i, showing in enumerate(shown)}
-    return min(
-        (place[f"{x.item.id}.2"] - place[x.id] for x in shown if x.item.repeated and x.time == 1),
-        default=0,
-    )
+    first: dict[str, int] = {}
+    distances = []
+    for place, (item, time, *_) in enumerate(shown):
+        if time == 2:
+            distances.append(place - first[item.id])
+        elif item.repeated:
+            first[item.id] = place
+    return min(distances, default=0)

@@ -11,7 +11,8 @@ from napari_pathogan.errors import StudyError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.study.chain import head_file, read_chain
-from napari_pathogan.study.layout import READERS
+from napari_pathogan.study.openings import FOLDER as OPENINGS
+from napari_pathogan.study.openings import opening_problems
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,8 @@ class Merged:
 def merge(study: Study, other: Study) -> Merged:
     """Copy readers' records of another copy of the study into this one; nothing is overwritten.
 
+    What the other copy knows of openings of the answer key comes along.
+
     A record that only went on over there replaces the shorter one here. Records of one name that
     parted (the folder was copied and answered twice on one machine) are both kept; where an image
     was answered in both, the report takes the earlier answer and says so.
@@ -60,17 +63,23 @@ def merge(study: Study, other: Study) -> Merged:
     for record in records:
         if record.problem:
             raise StudyError(f"{other.folder}: {record.problem}; nothing was copied")
+    for problem in opening_problems(other.folder, other.start):
+        raise StudyError(f"{other.folder}: {problem}; nothing was copied")
     done: dict[str, list[str]] = {"copied": [], "extended": [], "kept": []}
     for record in records:
         how, target = _place(study, record.path, record.chain)
         if how != "kept":
             _copy(record.path, target)
         done[how].append(target.name)
+    for path in sorted((other.folder / OPENINGS).glob("*.jsonl")):
+        how, target = _place(study, path, read_chain(path, study.start))
+        if how != "kept":
+            _copy(path, target)
     return Merged(*(tuple(done[how]) for how in ("copied", "extended", "kept")))
 
 
 def _place(study: Study, source: Path, theirs: Chain) -> tuple[str, Path]:
-    target = study.folder / READERS / source.name
+    target = study.folder / source.parent.name / source.name
     if not target.exists():
         return "copied", target
     ours = read_chain(target, study.start)

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
-import secrets
-import socket
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import platformdirs
 from filelock import FileLock, Timeout
 from PIL import Image
 
 from napari_pathogan import __version__
 from napari_pathogan.errors import SessionError, StudyError
-from napari_pathogan.files import output_error, sha256, write_text
-from napari_pathogan.kinds import OURS
+from napari_pathogan.files import output_error, sha256
+from napari_pathogan.study import openings
 from napari_pathogan.study.answers import CONFIDENCES, Record, read_record
-from napari_pathogan.study.chain import ChainWriter, read_chain
+from napari_pathogan.study.chain import ChainWriter, peek, read_chain
+from napari_pathogan.study.computer import machine, machine_of, now
 from napari_pathogan.study.layout import (
     CHOICES,
     IMAGES,
@@ -77,6 +75,31 @@ class Trial:
         return self.images[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a reader has come.
+
+    Attributes
+    ----------
+    reader
+        Name or code, as first given.
+    answered, total
+        Trials answered, of so many; with practice, repeats and controls.
+    machines
+        The computers that the answers were given on.
+    """
+
+    reader: str
+    answered: int
+    total: int
+    machines: frozenset[str]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is answered."""
+        return self.answered >= self.total
+
+
 @dataclass(frozen=True)
 class Study:
     """An open study, without its key: what readers' sessions and the report start from."""
@@ -105,6 +128,11 @@ class Study:
     def name(self) -> str:
         """What the study is called."""
         return self.manifest.name
+
+    @property
+    def trials(self) -> int:
+        """How many a reader answers: with practice, repeats and controls."""
+        return sum(1 + item.repeated for item in self.manifest.items)
 
     @property
     def consent(self) -> str:
@@ -146,41 +174,104 @@ class Study:
         with Image.open(io.BytesIO(raw)) as image:
             return np.asarray(image.convert("RGB"))
 
-    def records(self) -> tuple[Record, ...]:
-        """All readers' records, checked, sorted by file.
+    @cached_property
+    def _orders(self) -> dict[str, tuple[Showing, ...]]:
+        return {}
+
+    def order(self, reader: str) -> tuple[Showing, ...]:
+        """All trials of a reader, in order; see :func:`~.layout.order`."""
+        code = reader_code(reader)
+        if code not in self._orders:
+            self._orders[code] = order(self.manifest, code)
+        return self._orders[code]
+
+    def records(self, reader: str | None = None) -> tuple[Record, ...]:
+        """All readers' records, or one reader's, checked, sorted by file.
 
         Raises
         ------
         StudyError
             If one can't be read.
         """
-        files = sorted((self.folder / READERS).glob("*.jsonl"))
-        return tuple(read_record(path, self.manifest, self.start) for path in files)
+        stem = "*" if reader is None else f"{_stem(reader_code(reader))}.*"
+        files = sorted((self.folder / READERS).glob(f"{stem}.jsonl"))
+        return tuple(read_record(path, self.manifest, self.start, self.order) for path in files)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How far each reader has come, sorted; quick, as answers are counted, not checked.
+
+        Raises
+        ------
+        StudyError
+            If a record can't be read.
+        """
+        names: dict[str, str] = {}
+        given: dict[str, set[str]] = {}
+        machines: dict[str, set[str]] = {}
+        for path in sorted((self.folder / READERS).glob("*.jsonl")):
+            entries = peek(path)
+            if not entries or not entries[0].get("reader"):
+                continue
+            code = reader_code(str(entries[0]["reader"]))
+            names.setdefault(code, str(entries[0]["reader"]))
+            answers = {str(entry["trial"]) for entry in entries if entry.get("what") == "answer"}
+            given.setdefault(code, set()).update(answers)
+            machines.setdefault(code, set()).add(machine_of(path))
+        return tuple(
+            Standing(names[code], len(given[code]), self.trials, frozenset(machines[code]))
+            for code in sorted(names)
+        )
 
     def readers(self) -> tuple[str, ...]:
         """Who has answered so far; names as first given, sorted."""
-        names = {reader_code(r.reader): r.reader for r in reversed(self.records()) if r.reader}
-        return tuple(names[code] for code in sorted(names))
+        return tuple(standing.reader for standing in self.standings())
+
+    def unfinished_here(self) -> tuple[Standing, ...]:
+        """Who has begun on this computer, and not finished.
+
+        Raises
+        ------
+        StudyError
+            If a record can't be read.
+        """
+        own = machine()
+        return tuple(x for x in self.standings() if own in x.machines and not x.finished)
+
+    def being_read(self) -> tuple[str, ...]:
+        """Readers who have a session open at this moment, on this computer.
+
+        Raises
+        ------
+        StudyError
+            If a record can't be read.
+        """
+        if not os.access(self.folder / READERS, os.W_OK):
+            return ()  # what can't be written can't be answered in either
+        open_now = []
+        for standing in self.standings():
+            try:
+                _locked(self.folder, standing.reader).release()
+            except SessionError:
+                open_now.append(standing.reader)
+        return tuple(open_now)
+
+    def next_place(self, reader: str) -> int | None:
+        """0-based place, in the order of a reader, of the trial that is up; None when all is answered.
+
+        Raises
+        ------
+        StudyError
+            If the reader's record can't be read, or the name is none.
+        """
+        done = {answer.trial for record in self.records(reader) for answer in record.answers}
+        if not done:
+            return 0
+        left = (i for i, showing in enumerate(self.order(reader)) if showing.id not in done)
+        return next(left, None)
 
 
 def _image_file(folder: Path, name: str) -> Path:
     return folder / IMAGES / f"{name}.png"
-
-
-def machine() -> str:
-    """A name for this computer and user that tells nothing: 8 random-looking hex digits.
-
-    Raises
-    ------
-    OutputError
-        If the user's data folder can't be written.
-    """
-    path = platformdirs.user_data_path("napari-pathogan") / "machine"
-    if not path.exists():
-        write_text(path, secrets.token_hex(16), OURS)
-    # a home folder may be shared by several computers
-    mixed = f"{path.read_text('utf-8')}:{socket.gethostname()}"
-    return hashlib.sha256(mixed.encode()).hexdigest()[:8]
 
 
 @dataclass(eq=False)
@@ -216,7 +307,7 @@ class Session:
         """
         code = reader_code(reader)
         path = study.folder / READERS / f"{_stem(code)}.{machine()}.jsonl"
-        lock = _locked(path.parent / f"{_stem(code)}.lock", reader)
+        lock = _locked(study.folder, reader)
         try:
             return cls._start(study, " ".join(reader.split()), path, lock)
         except BaseException:
@@ -226,23 +317,21 @@ class Session:
     @classmethod
     def _start(cls, study: Study, reader: str, path: Path, lock: FileLock) -> Session:
         code = reader_code(reader)
-        own = [
-            r
-            for r in study.records()
-            if r.path == path or (r.reader and reader_code(r.reader) == code)
-        ]
+        own = study.records(code)
         for record in own:
             if record.problem:
                 msg = f"{record.problem}; keep the folder as it is and tell who runs the study"
                 raise StudyError(msg)
         done = {answer.trial for record in own for answer in record.answers}
-        all_trials = order(study.manifest, code)
+        all_trials = study.order(code)
         left = [(i, showing) for i, showing in enumerate(all_trials) if showing.id not in done]
         writer = ChainWriter(path, read_chain(path, study.start))
         if left:
             consent = hashlib.sha256(study.consent.encode()).hexdigest()
             opened = {"what": "opened", "reader": reader, "consent": consent}
-            writer.append({**opened, "version": __version__, "at": _now()})
+            if (since := openings.opened_here(study.folder, study.start)) is not None:
+                opened["key_opened"] = since
+            writer.append({**opened, "version": __version__, "at": now()})
         return cls(study, reader, path, lock, writer, left, len(all_trials))
 
     @property
@@ -346,7 +435,7 @@ class Session:
                 "confidence": confidence,
                 "time_s": round(float(time_s), 3),
                 "zooms": [{k: round(float(v), 4) for k, v in zoom.items()} for zoom in zooms],
-                "at": _now(),
+                "at": now(),
             }
         )
         del self._left[0]
@@ -373,8 +462,9 @@ class Session:
         self.close()
 
 
-def _locked(path: Path, reader: str) -> FileLock:
-    """Lock a reader; the system lets go of it when the process ends, however it ends."""
+def _locked(folder: Path, reader: str) -> FileLock:
+    """Lock a reader of a study; the system lets go of it when the process ends, however it ends."""
+    path = folder / READERS / f"{_stem(reader_code(reader))}.lock"
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -391,7 +481,3 @@ def _stem(code: str) -> str:
     """A file name for a reader: readable, and different for different readers."""
     plain = re.sub(r"[^a-z0-9]+", "-", code).strip("-")[:24] or "reader"
     return f"{plain}-{hashlib.sha256(code.encode()).hexdigest()[:6]}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

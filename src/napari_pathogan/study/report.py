@@ -12,19 +12,23 @@ import numpy as np
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import StudyError
 from napari_pathogan.study import statistics as st
+from napari_pathogan.study.computer import machine_of
 from napari_pathogan.study.detection import auc, auc_interval, detection
 from napari_pathogan.study.judgements import Reader, Seen, judge, looks
-from napari_pathogan.study.layout import read_key
+from napari_pathogan.study.layout import read_key, reader_code
+from napari_pathogan.study.openings import opening_problems, openings
 from napari_pathogan.study.resampling import ROUNDS, pooled_figures
 from napari_pathogan.study.verdicts import Verdict, verdict, verdict_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.table import Table
 
+    from napari_pathogan.study.answers import Record
     from napari_pathogan.study.layout import Key
+    from napari_pathogan.study.openings import Opening
     from napari_pathogan.study.record import Study
 
 
@@ -78,6 +82,36 @@ class TooFew:
         return f"{self.reader}: too few answers to count ({self.judged} of {self.images})"
 
 
+@dataclass(frozen=True, slots=True)
+class Unblinded:
+    """A reader on whose computer the answer key was opened before all was answered.
+
+    Attributes
+    ----------
+    at
+        When it was first opened there, ISO 8601, UTC.
+    after, answered, total
+        Answers that were given there after that, of all that the reader has given, of all there are
+        to give.
+    """
+
+    reader: str
+    at: str
+    after: int
+    answered: int
+    total: int
+
+    def __str__(self) -> str:
+        """``the answer key was opened on this computer on ... before Anna had finished: ...``."""
+        given = f"{self.after} of {self.answered} answers were given after that"
+        left = self.total - self.answered
+        rest = f", {left} trials are not answered yet" if left else ""
+        return (
+            f"the answer key was opened on the computer of {self.reader} on {minute(self.at)}, before "
+            f"{self.reader} had finished: {given}{rest}"
+        )
+
+
 @dataclass(frozen=True)
 class StudyReport:
     """Everything that a study found.
@@ -102,6 +136,10 @@ class StudyReport:
         Images, most real-looking first.
     judged
         The answers behind all this, one :class:`~.judgements.Reader` each.
+    openings
+        Where and when the answer key was first opened, as far as this copy of the study knows.
+    unblinded
+        Readers on whose computer that was before they had finished.
     problems
         What was tampered with or damaged, one sentence each; empty if nothing.
     receipts
@@ -118,6 +156,8 @@ class StudyReport:
     sources: tuple[SourceRow, ...]
     looked: tuple[Seen, ...]
     judged: tuple[Reader, ...]
+    openings: tuple[Opening, ...]
+    unblinded: tuple[Unblinded, ...]
     problems: tuple[str, ...]
     receipts: tuple[Receipt, ...]
 
@@ -160,6 +200,11 @@ class StudyReport:
             ],
             "convincing": [_seen(x) for x in self.convincing()],
             "doubted": [_seen(x) for x in self.doubted()],
+            "key_openings": [{"computer": x.machine, "at": x.at} for x in self.openings],
+            "unblinded": [
+                {"reader": x.reader, "key_opened": x.at, "answers_after": x.after}
+                for x in self.unblinded
+            ],
             "receipts": [
                 {"reader": x.reader, "file": x.file, "receipt": x.receipt, "answers": x.answers}
                 for x in self.receipts
@@ -219,6 +264,7 @@ def tampering(study: Study) -> tuple[str, ...]:
         except StudyError as error:
             problems.append(str(error))
     problems += [record.problem for record in study.records() if record.problem]
+    problems += opening_problems(study.folder, study.start)
     return tuple(problems)
 
 
@@ -252,8 +298,10 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
         raise StudyError(msg)
     margin, pairs = study.manifest.margin, study.manifest.mode == "pairs"
     records = study.records()
+    opened_at = openings(study.folder, study.start)
+    unblinded = tuple(_unblinded(study, records, opened_at))
     pooled, elsewhere = _of_all(readers, margin, pairs=pairs, rounds=rounds)
-    pooled = replace(pooled, notes=(*pooled.notes, *notes))
+    pooled = replace(pooled, notes=(*pooled.notes, *map(str, unblinded), *notes))
     return StudyReport(
         study=study,
         readers={x.name: _of_reader(x, margin, pairs=pairs) for x in readers},
@@ -265,11 +313,37 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
         sources=_by_source(readers, opened),
         looked=tuple(looks(readers, opened)),
         judged=readers,
+        openings=opened_at,
+        unblinded=unblinded,
         problems=problems,
         receipts=tuple(
             Receipt(x.reader, x.path.name, x.chain.receipt, len(x.answers)) for x in records
         ),
     )
+
+
+def _unblinded(
+    study: Study, records: Sequence[Record], opened: Sequence[Opening]
+) -> Iterator[Unblinded]:
+    """Readers who had not finished when the key was opened on their computer."""
+    since = {opening.machine: opening.at for opening in opened}
+    for standing in study.standings():
+        code = reader_code(standing.reader)
+        own = [x for x in records if x.reader and reader_code(x.reader) == code]
+        times, after = [], 0
+        for record in own:
+            known = (since.get(machine_of(record.path)), record.key_opened)
+            if (first := min((at for at in known if at), default=None)) is not None:
+                times.append(first)
+                after += sum(answer.at > first for answer in record.answers)
+        if times and (after or not standing.finished):
+            answered = sum(len(record.answers) for record in own)
+            yield Unblinded(standing.reader, min(times), after, answered, standing.total)
+
+
+def minute(at: str) -> str:
+    """``2026-03-01T09:30:12.123+00:00`` as ``2026-03-01 at 09:30 UTC``."""
+    return f"{at[:10]} at {at[11:16]} UTC"
 
 
 def _enough(reader: Reader, study: Study, key: Key) -> bool:
