@@ -157,7 +157,7 @@ def _say_sizes(
         yield Warn(f"all images are enlarged from {native} to {size} px, real and generated alike")
 
 
-def _write(
+def _write(  # noqa: PLR0917
     config: StudyConfig,
     folder: Path,
     key_file: Path,
