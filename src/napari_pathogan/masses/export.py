@@ -70,11 +70,14 @@ class SavedBoxes:
         What the image is called.
     scores, boxes
         (N,), and (N, 4): x0, y0, x1, y1 in pixels from the image's upper left corner.
+    synthetic
+        Whether the image was generated.
     """
 
     name: str
     scores: np.ndarray
     boxes: np.ndarray
+    synthetic: bool = False
 
 
 def read_csv(path: Path) -> list[SavedBoxes]:
@@ -89,13 +92,13 @@ def read_csv(path: Path) -> list[SavedBoxes]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             for row in csv.DictReader(stream):
-                numbers = [float(row[name]) for name in ("score", *_CORNERS)]
+                numbers = [float(row[name]) for name in ("synthetic", "score", *_CORNERS)]
                 by_image.setdefault(row["image"], []).append(numbers)
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         msg = f"{path.name} is not a whole table of masses ({error}); save it again"
         raise ResultFormatError(msg) from error
     return [
-        SavedBoxes(name, np.array(rows)[:, 0], np.array(rows)[:, 1:])
+        SavedBoxes(name, np.array(rows)[:, 1], np.array(rows)[:, 2:], bool(rows[0][0]))
         for name, rows in by_image.items()
     ]
 

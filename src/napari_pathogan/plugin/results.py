@@ -11,10 +11,11 @@ from napari.utils import DirectLabelColormap
 from PIL import Image as Picture
 from PIL import ImageDraw
 
-from napari_pathogan.masses.review import Decision
+from napari_pathogan.masses.review import Decision, Review
 from napari_pathogan.plugin.heat_layers import OUTLINE_COLOUR, heat_image, uncertainty_limits
 from napari_pathogan.plugin.masses_layers import COLOURS as DECISION_COLOURS
 from napari_pathogan.plugin.masses_layers import LABEL_SIZE
+from napari_pathogan.plugin.masses_words import label_text, percent
 from napari_pathogan.plugin.nuclei_colours import (
     FOUND_COLOUR,
     MAX_EDITABLE,
@@ -179,14 +180,18 @@ def outline_layers(
 
 def mass_layers(found: Detections, ground: Ground) -> list[LayerData]:
     """Boxes with scores, and outlines; what scores less than the threshold is grey."""
-    boxes = _boxes(found.name, found.boxes, found.scores, found.threshold, ground)
+    name = f"{found.name} [synthetic]" if found.synthetic else found.name
+    labels = [label_text(Review.of(found), i) for i in range(len(found))]
+    boxes = _boxes(
+        name, found.boxes, found.scores, labels, threshold=found.threshold, ground=ground
+    )
     outlines = [
         (contour if len(contour) > 2 else _corners(box)) - 0.5
         for contour, box in zip(found.contours, found.boxes, strict=True)
     ]
     kwargs = {
         **boxes[1],
-        "name": f"Masses ({found.name})",
+        "name": f"Masses ({name})",
         "shape_type": "polygon",
         "edge_width": 2 * boxes[1]["edge_width"],
     }
@@ -196,7 +201,9 @@ def mass_layers(found: Detections, ground: Ground) -> list[LayerData]:
 
 def box_layers(saved: SavedBoxes, ground: Ground) -> list[LayerData]:
     """Boxes of a table of masses, with their scores."""
-    return [_boxes(saved.name, saved.boxes, saved.scores, 0.0, ground)]
+    name = f"{saved.name} [synthetic]" if saved.synthetic else saved.name
+    labels = [percent(score) for score in saved.scores.tolist()]
+    return [_boxes(name, saved.boxes, saved.scores, labels, threshold=0.0, ground=ground)]
 
 
 def mark_layers(drawn: Marks, name: str, ground: Ground) -> list[LayerData]:
@@ -370,7 +377,13 @@ def _turn(ring: np.ndarray) -> bool:
 
 
 def _boxes(
-    image: str, boxes: np.ndarray, scores: np.ndarray, threshold: float, ground: Ground
+    image: str,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: Sequence[str],
+    *,
+    threshold: float,
+    ground: Ground,
 ) -> LayerData:
     above = np.asarray(scores) >= threshold
     mirrored = ground.layer is not None and float(ground.layer.scale[1]) < 0
@@ -387,7 +400,7 @@ def _boxes(
         },
         "features": pd.DataFrame(
             {
-                "label": [f"{i}  {score:.2f}" for i, score in enumerate(scores, 1)],
+                "label": list(labels),
                 "class": "Mass",
                 "score": np.asarray(scores, float),
             }

@@ -45,7 +45,7 @@ class Saved(Enum):
 _TABLES = {  # columns that only our tables have together
     Saved.CELLS: {"row", "col", "x_um", "y_um", "probability", "uncertainty", "cell_um", "slide"},
     Saved.NUCLEI: _NUCLEI,
-    Saved.BOXES: {"image", "mass", "score", "xmin", "ymin", "xmax", "ymax"},
+    Saved.BOXES: {"image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "synthetic"},
 }
 
 
