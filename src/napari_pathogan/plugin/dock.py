@@ -65,6 +65,7 @@ class Dock(QWidget):
         self.run: Run | None = None
         self._chosen: Image | None = None
         self._listed: list[Image] = []
+        self._staying = False  # with the chosen slide, whatever is selected
         self._models: dict[str, tuple[Path, ModelCard]] = {}
         self.setMinimumWidth(300)
         self.setWindowTitle(self.title)
@@ -242,8 +243,10 @@ class Dock(QWidget):
         def finished(event: Finished) -> None:
             self._end(f"Done in {time.monotonic() - began:.1f} s")
             opened = [slide for slide in self.images if slide not in self._listed]
+            self._staying = True  # the result's own layers are not slides that were opened
             then(event)
-            self._listed = self.images  # the result's own layers are not slides that were opened
+            self._staying = False
+            self._listed = self.images
             if self.viewer.layers.selection.active in opened:
                 self._follow()
 
@@ -349,7 +352,7 @@ class Dock(QWidget):
         self.slides_listed(slides)
         if self.layer is not self._chosen:
             self._slide_chosen()
-        if follow:
+        if follow and not self._staying:
             opened = [slide for slide in slides if slide not in self._listed]
             self._listed = slides
             if self.viewer.layers.selection.active in opened:
@@ -358,7 +361,8 @@ class Dock(QWidget):
     def _follow(self, _event: object = None) -> None:
         """Look at the slide that is selected in the layer list."""
         active = self.viewer.layers.selection.active
-        if self.run is None and active is not None and active != self.layer:
+        staying = self._staying or self.run is not None
+        if not staying and active is not None and active != self.layer:
             self.form.choose(active)
 
     def _slide_chosen(self) -> None:

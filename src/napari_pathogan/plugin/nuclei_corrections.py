@@ -279,7 +279,7 @@ class Corrections:
         if not elsewhere:
             self._folders.add(path.parent)
         else:
-            show_info(f"The slide's folder can't be written: the corrections are kept in {path}")
+            show_info(f"Nothing can be kept beside this slide: the corrections are in {path}")
         self.enable()
 
     def _read(self, layer: Image, event: Finished) -> None:
