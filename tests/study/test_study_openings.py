@@ -68,7 +68,7 @@ def test_whoever_had_not_finished_is(study):
         r"before Bert had finished: 8 of 28 answers were given after that$", said[0],
     )  # fmt: skip
     assert "Carl had finished: 28 of 28 answers were given after that" in said[1]
-    assert all(line in found.pooled.notes for line in said)
+    assert all(line in found.tables()[0].caption for line in said)
     assert [x["answers_after"] for x in found.to_dict()["unblinded"]] == [8, 28]
     page = re.sub(r"\s+", " ", render(found))
     assert "before Bert had finished: 8 of 28 answers" in page

@@ -217,10 +217,10 @@ class StudyReport:
 
     def tables(self) -> list[Table]:
         """Rich tables: over all readers, then each; with the verdict, and who does not count."""
-        short = tuple(str(one) for one in self.not_counted)
+        apart = tuple(map(str, (*self.unblinded, *self.not_counted)))
         everyone = replace(
             self.pooled,
-            notes=(f"{self.verdict} {self.elsewhere}", *short, *self.pooled.notes),
+            notes=(f"{self.verdict} {self.elsewhere}", *apart, *self.pooled.notes),
         )
         each = [
             replace(report, notes=(str(self.verdicts[name]), *report.notes))
@@ -301,7 +301,7 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
     opened_at = openings(study.folder, study.start)
     unblinded = tuple(_unblinded(study, records, opened_at))
     pooled, elsewhere = _of_all(readers, margin, pairs=pairs, rounds=rounds)
-    pooled = replace(pooled, notes=(*pooled.notes, *map(str, unblinded), *notes))
+    pooled = replace(pooled, notes=(*pooled.notes, *notes))
     return StudyReport(
         study=study,
         readers={x.name: _of_reader(x, margin, pairs=pairs) for x in readers},
