@@ -66,6 +66,8 @@ def test_every_dock_opens_by_its_key(desk, title):
     desk.key(key, desk.window)
     desk.wait(lambda: desk.docked(title), f"the dock {title!r} by {key}")
     desk.picture(f"key-{title}")
+    desk.menu("Plugins", "PathoGAN", title)
+    assert desk.docked(title) is None, "the menu speaks of the same dock"
 
 
 def test_keys_of_the_plugin_are_free_in_napari(desk):
