@@ -386,6 +386,32 @@ def test_a_stain_view_opens_as_the_slide_it_is(world, viewer, tmp_path):
     assert tuple(layer.scale) == (MPP, MPP)
 
 
+def test_of_two_images_of_one_name_the_selected_one_is_taken(world, viewer, told, tmp_path):
+    data, kwargs, _ = mammogram_layer(world.mammogram)
+    first = viewer.add_image(data, **kwargs)
+    second = viewer.add_image(data, **{**kwargs, "translate": (500, 0)})
+    path = world.save(masses_exports.MassExport.JSON, tmp_path)
+    for chosen in (first, second):
+        viewer.layers.selection = {chosen}
+        boxes, _ = viewer.open(path, plugin=PLUGIN)
+        assert lies(boxes, boxes.data[0].mean(0), chosen, (99.5, 59.5))
+    assert "2 open images are called RCC" in "".join(told)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if BACK[k][0] in {SLIDE, BREAST}], ids=str)
+def test_nothing_found_opens_as_nothing(kind, world, viewer, ground, tmp_path):
+    world.heat = world.heat.with_threshold(1.1)
+    world.nuclei = segmentation(world.case, [])
+    world.mammogram = replace(world.mammogram, name="LCC")
+    path = world.save(kind, tmp_path)
+    if kind is masses_exports.MassExport.CSV:  # without a row, it does not even name its image
+        with pytest.raises(PathoganError, match="no mass was saved"):
+            viewer.open(path, plugin=PLUGIN)
+        return
+    for layer in viewer.open(path, plugin=PLUGIN):
+        assert isinstance(layer, Image) or not np.any(layer.data)
+
+
 def test_masses_of_a_synthetic_image_say_so(mammogram, viewer, tmp_path):
     made = replace(mammogram, metadata={"synthetic": True})
     for kind in (masses_exports.MassExport.JSON, masses_exports.MassExport.CSV):

@@ -161,6 +161,9 @@ def read_csv(path: Path) -> HeatMap:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
+        if not rows:
+            msg = "no cell was scored"
+            raise ValueError(msg)
         table = {name: np.array([float(row[name]) for row in rows]) for name in _NUMBERS}
         names = {str(row["slide"]) for row in rows}
         (slide,) = names
@@ -194,7 +197,7 @@ def read_csv(path: Path) -> HeatMap:
 
 def _unreadable(path: Path, error: Exception) -> ResultFormatError:
     return ResultFormatError(
-        f"{path.name} is not a whole IDC heat map ({type(error).__name__}: {error}); save it again"
+        f"{path.name} is not a whole IDC heat map ({type(error).__name__}: {error}); save one again"
     )
 
 

@@ -86,7 +86,7 @@ def read_csv(path: Path) -> list[SavedBoxes]:
     Raises
     ------
     ResultFormatError
-        If it can't be read, or is something else.
+        If it can't be read, holds no mass, or is something else.
     """
     by_image: dict[str, list[list[float]]] = {}
     try:
@@ -97,6 +97,8 @@ def read_csv(path: Path) -> list[SavedBoxes]:
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         msg = f"{path.name} is not a whole table of masses ({error}); save it again"
         raise ResultFormatError(msg) from error
+    if not by_image:
+        raise ResultFormatError(f"{path.name} has no row: no mass was saved in it")
     return [
         SavedBoxes(name, np.array(rows)[:, 1], np.array(rows)[:, 2:], bool(rows[0][0]))
         for name, rows in by_image.items()

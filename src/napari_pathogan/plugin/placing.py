@@ -48,12 +48,15 @@ class Ground:
     ratio
         Pixels of the layer a pixel (y, x) of the result's image: 1 unless it is a copy at another
         scale.
+    alike
+        How many open images it could be.
     """
 
     layer: Image | None = None
     pixel: tuple[float, float] | None = None
     unit: str = "um"
     ratio: tuple[float, float] = (1.0, 1.0)
+    alike: int = 1
 
     def overlay(self, overlay: Overlay) -> dict[str, Any]:
         """Arguments of a layer that lays an overlay in its place."""
@@ -139,14 +142,14 @@ def on_slide(
 
     One whose pixels have another size than the result's is a copy at another scale.
     """
-    named = _named(filter(is_slide, _layers(viewer)), name)
+    named, alike = _named(viewer, filter(is_slide, _layers(viewer)), name)
     if named is None:
         return Ground(None, mpp)
     own = slide_of(named).mpp
     ratio = np.divide(mpp, own) if own is not None and mpp is not None else np.ones(2)
     if np.abs(ratio - 1).max() <= _SAME_SCALE:
-        return Ground(named, mpp)
-    return Ground(named, mpp, ratio=(float(ratio[0]), float(ratio[1])))
+        return Ground(named, mpp, alike=alike)
+    return Ground(named, mpp, ratio=(float(ratio[0]), float(ratio[1])), alike=alike)
 
 
 def on_some_slide(viewer: napari.Viewer | None, path: Path) -> Ground:
@@ -177,7 +180,8 @@ def on_mammogram(
         for layer in _layers(viewer)
         if is_mammogram(layer) and shape in (None, tuple(layer.data.shape))
     ]
-    return Ground(_named(images, name), mm_per_px, "mm")
+    named, alike = _named(viewer, images, name)
+    return Ground(named, mm_per_px, "mm", alike=alike)
 
 
 def on_dicom(viewer: napari.Viewer | None, instance: str) -> Ground:
@@ -200,11 +204,16 @@ def _layers(viewer: napari.Viewer | None) -> list[Any]:
     return [] if viewer is None else list(viewer.layers)
 
 
-def _named(layers: Iterable[Image], name: str) -> Image | None:
-    by_names = [(layer, _names(layer)) for layer in layers]
+def _named(
+    viewer: napari.Viewer | None, layers: Iterable[Image], name: str
+) -> tuple[Image | None, int]:
+    """The layer of that name, the selected one if there are several; and how many there are."""
+    by_names = [(layer, _names(layer)) for layer in layers] if name else []
     exact = [layer for layer, names in by_names if name in names]
     alike = [layer for layer, names in by_names if _stem(name) in map(_stem, names)]
-    return next(iter(exact or alike), None) if name else None
+    fitting = exact or alike
+    chosen = [x for x in fitting if viewer is not None and x in viewer.layers.selection]
+    return next(iter(chosen or fitting), None), len(fitting)
 
 
 def _names(layer: Image) -> set[str]:

@@ -223,6 +223,11 @@ def _laid(
         await_image(viewer, layers, find)
         which = f"{image}, which" if image else "a slide that it does not name and that"
         show_info(f"{path.name} belongs to {which} is not open: it will move there once it is")
+    elif ground.alike > 1:
+        show_info(
+            f"{ground.alike} open images are called {image}: {path.name} lies on the one named "
+            f"{ground.layer.name}; to lay it on another, select that and open the file again"
+        )
     elif not image:
         show_info(
             f"{path.name} does not name its slide: it lies on {ground.layer.name}, pixel on pixel"
