@@ -91,3 +91,23 @@ def test_a_history_is_of_the_dock_whose_image_is_selected(desk, dock):
     desk.viewer.layers.selection.active = dock.layer
     desk.key("Ctrl+Z", desk.canvas())
     assert decisions(dock) == []
+
+
+def test_drawing_in_a_view_that_is_not_selected_stays_there(desk):
+    views = sorted(VIEW.parent.iterdir())
+    dock = desk.dock("Mammogram masses")
+    with desk.answering(choose(*views)):
+        desk.press(dock.welcome.open)
+    desk.wait(lambda: len(dock.images) == len(views), "the views")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.rest()
+    for index in range(2):  # of the row of images; the layer list keeps its selection
+        dock.form.slide.setCurrentIndex(index)
+        image = dock.layer
+        desk.rest()
+        height, width = image.data.shape[:2]
+        draw(desk, dock, height // 4, width // 4)
+        assert dock.layer is image
+        assert decisions(dock) == [Decision.DRAWN]
+        assert dock.shown_on[image].outlines.mode == "pan_zoom"
+        assert not dock.decisions.draw.isChecked()

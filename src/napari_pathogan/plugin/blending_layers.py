@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_pathogan.plugin.blending_events import WAYS
-from napari_pathogan.plugin.layers import place
+from napari_pathogan.plugin.layers import place, selection_kept
 from napari_pathogan.slides.geometry import Overlay
 
 if TYPE_CHECKING:
@@ -57,25 +57,24 @@ class BlendLayers:
         beside = self.side_by_side
         self.show_beside(False)
         self._grown = grown
-        selected = set(self.viewer.layers.selection)
-        origin = float(grown.origin[0]), float(grown.origin[1])
-        for layers, name, parts in (
-            (self.losses, "Loss, {} [synthetic]", grown.losses[loss]),
-            (self.images, "{} [synthetic]", grown.images),
-        ):
-            for way in reversed(WAYS):
-                where = place(Overlay(parts[way], origin, (1.0, 1.0)), image)
-                where["metadata"] = about | {"synthetic": True, "way": way}
-                if way in layers and layers[way] in self.viewer.layers:
-                    _lay(layers[way], parts[way], where)
-                else:
-                    layers[way] = self.viewer.add_image(
-                        parts[way], name=name.format(way), interpolation2d="nearest", **where
-                    )
-        for way in WAYS:
-            self.images[way].contrast_limits = (0, 1)
-            self.losses[way].colormap = LOSS_COLOURS
-        self.viewer.layers.selection = selected
+        with selection_kept(self.viewer):
+            origin = float(grown.origin[0]), float(grown.origin[1])
+            for layers, name, parts in (
+                (self.losses, "Loss, {} [synthetic]", grown.losses[loss]),
+                (self.images, "{} [synthetic]", grown.images),
+            ):
+                for way in reversed(WAYS):
+                    where = place(Overlay(parts[way], origin, (1.0, 1.0)), image)
+                    where["metadata"] = about | {"synthetic": True, "way": way}
+                    if way in layers and layers[way] in self.viewer.layers:
+                        _lay(layers[way], parts[way], where)
+                    else:
+                        layers[way] = self.viewer.add_image(
+                            parts[way], name=name.format(way), interpolation2d="nearest", **where
+                        )
+            for way in WAYS:
+                self.images[way].contrast_limits = (0, 1)
+                self.losses[way].colormap = LOSS_COLOURS
         self.show_loss(loss)
         self._overlay()
         self.show_beside(beside)

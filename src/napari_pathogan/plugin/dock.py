@@ -361,7 +361,7 @@ class Dock(QWidget):
     def _follow(self, _event: object = None) -> None:
         """Look at the slide that is selected in the layer list."""
         active = self.viewer.layers.selection.active
-        staying = self._staying or self.run is not None
+        staying = self._staying or self.run is not None or between.results_are_added()
         if not staying and active is not None and active != self.layer:
             self.form.choose(active)
 

@@ -9,7 +9,7 @@ import numpy as np
 from napari.utils import Colormap
 from qtpy.QtCore import QTimer
 
-from napari_pathogan.plugin.layers import place, place_level0
+from napari_pathogan.plugin.layers import place, place_level0, selection_kept
 from napari_pathogan.plugin.placing import short
 
 if TYPE_CHECKING:
@@ -149,11 +149,10 @@ class HeatLayers:
             image.data = overlay.data
             image.scale, image.translate = where["scale"], where["translate"]
             return
-        selected = set(self.viewer.layers.selection)
-        self.images[what] = self.viewer.add_image(
-            overlay.data, **heat_image(what, self.slide.name), **where
-        )
-        self.viewer.layers.selection = selected
+        with selection_kept(self.viewer):
+            self.images[what] = self.viewer.add_image(
+                overlay.data, **heat_image(what, self.slide.name), **where
+            )
 
     def _draw(self) -> None:
         image = self.images["probability"]
@@ -165,17 +164,16 @@ class HeatLayers:
             self.outline.visible = not hidden
 
     def _add_outline(self, segments: np.ndarray) -> Vectors:
-        selected = set(self.viewer.layers.selection)
-        made = self.viewer.add_vectors(
-            segments,
-            name=f"IDC outline ({short(self.slide.name)})",
-            edge_color=OUTLINE_COLOUR,
-            edge_width=self._width(),
-            vector_style="line",
-            opacity=1.0,
-            **place_level0(self.slide),
-        )
-        self.viewer.layers.selection = selected
+        with selection_kept(self.viewer):
+            made = self.viewer.add_vectors(
+                segments,
+                name=f"IDC outline ({short(self.slide.name)})",
+                edge_color=OUTLINE_COLOUR,
+                edge_width=self._width(),
+                vector_style="line",
+                opacity=1.0,
+                **place_level0(self.slide),
+            )
         self.viewer.scene.camera.events.zoom.connect(self._zoomed)
         return made
 

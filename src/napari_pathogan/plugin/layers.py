@@ -28,9 +28,27 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
 
 AXES = ("y", "x")
+_ADDING: list[napari.Viewer] = []  # viewers to which a result's layers are just being added
 _PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
 _ALIKE = 0.9  # correlation of the same pixels read in two ways
 _GAP = 0.05  # between slides, of a slide's width
+
+
+@contextmanager
+def selection_kept(viewer: napari.Viewer) -> Iterator[None]:
+    """Keep what is selected while a result's layers are added; docks follow nothing meanwhile."""
+    selected = set(viewer.layers.selection)
+    _ADDING.append(viewer)
+    try:
+        yield
+        viewer.layers.selection = selected
+    finally:
+        _ADDING.pop()
+
+
+def results_are_added() -> bool:
+    """Whether the layer that is selected right now is so only because it was just added."""
+    return bool(_ADDING)
 
 
 def slide_layer(

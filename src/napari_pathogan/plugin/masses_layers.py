@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_pathogan.masses.review import Decision
-from napari_pathogan.plugin.layers import place_level0
+from napari_pathogan.plugin.layers import place_level0, selection_kept
 from napari_pathogan.plugin.mammogram_layers import mammogram_of
 from napari_pathogan.plugin.masses_words import label_text
 
@@ -162,23 +162,22 @@ class MassLayers:
 
     def _make(self) -> None:
         """Add the layers that are not there; what was selected stays selected."""
-        selected = set(self.viewer.layers.selection)
-        if self.boxes is None or self.boxes not in self.viewer.layers:
-            self.boxes = self._add(
-                "Mass boxes",
-                features={"label": np.zeros(0, object)},
-                text={
-                    "string": "{label}",
-                    "size": LABEL_SIZE,
-                    "color": "#ffffff",
-                    "anchor": "upper_right" if self._mirrored else "upper_left",
-                },
-            )
-        if self.outlines is None or self.outlines not in self.viewer.layers:
-            self.outlines = self._add("Masses", features={"finding": np.zeros(0, int)})
-            self.outlines.feature_defaults = {"finding": NEW}
-            self.outlines.events.data.connect(self._touched)
-        self.viewer.layers.selection = selected
+        with selection_kept(self.viewer):
+            if self.boxes is None or self.boxes not in self.viewer.layers:
+                self.boxes = self._add(
+                    "Mass boxes",
+                    features={"label": np.zeros(0, object)},
+                    text={
+                        "string": "{label}",
+                        "size": LABEL_SIZE,
+                        "color": "#ffffff",
+                        "anchor": "upper_right" if self._mirrored else "upper_left",
+                    },
+                )
+            if self.outlines is None or self.outlines not in self.viewer.layers:
+                self.outlines = self._add("Masses", features={"finding": np.zeros(0, int)})
+                self.outlines.feature_defaults = {"finding": NEW}
+                self.outlines.events.data.connect(self._touched)
 
     def _add(self, what: str, **kwargs: Any) -> Any:  # noqa: ANN401 - Shapes
         return self.viewer.add_shapes(

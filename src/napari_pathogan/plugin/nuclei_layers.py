@@ -17,7 +17,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.plugin.layers import place, place_level0, view_region
+from napari_pathogan.plugin.layers import place, place_level0, selection_kept, view_region
 from napari_pathogan.plugin.nuclei_brush import Brush
 from napari_pathogan.plugin.nuclei_colours import (
     NOTHING,
@@ -351,10 +351,8 @@ class NucleiLayers:
 
     def _add(self, how: str, data: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any layer
         """Add a layer; what was selected stays selected."""
-        selected = set(self.viewer.layers.selection)
-        layer = getattr(self.viewer, how)(data, **kwargs)
-        self.viewer.layers.selection = selected
-        return layer
+        with selection_kept(self.viewer):
+            return getattr(self.viewer, how)(data, **kwargs)
 
     def _remove(self, *layers: Layer | None) -> None:
         for layer in layers:
