@@ -1,9 +1,10 @@
 # make demo    opens napari with a sample slide and its IDC heat map (a screenshot without a display)
 # make test    the whole test suite
+# make test-learning  what networks learn, as on other processors
 # make lint    ruff, mypy, import-linter, npe2
 # make bench   speed, as ratios in one run
 # make env     only the environment: .venv/bin/pathogan
-.PHONY: demo test lint bench env display
+.PHONY: demo test test-learning lint bench env display
 SHELL := bash
 PYTHON := .venv/bin/python
 
@@ -28,6 +29,14 @@ demo: env display
 WORKERS := 2
 test: env display
 	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile) $(ARGS)
+
+# `make test` has one thread and all instructions of the processor; here are those of AVX2 alone, in
+# which there is no bfloat16, and two threads, which sleep while they wait.
+LEARNING := -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=passive
+test-learning: env display
+	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m learning $(ARGS)
+	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 $(PYTHON) -m pytest -m learning $(ARGS)
+	env $(LEARNING) OMP_NUM_THREADS=2 $(PYTHON) -m pytest -m learning $(ARGS)
 
 lint: env
 	.venv/bin/ruff check .

@@ -17,6 +17,39 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.modules.setdefault("triton", None)
 
 
+def pytest_addoption(parser):
+    """Learning tests hold for any seed: ``benchmarks/learning_spread.py`` tries several."""
+    parser.addoption("--seeds", type=int, default=1, help="of each test marked 'learning'")
+
+
+def pytest_generate_tests(metafunc):
+    """Let each learning test begin with several seeds, if asked to."""
+    count = metafunc.config.getoption("--seeds")
+    if "seed" in metafunc.fixturenames and count > 1:
+        ids = [f"seed{number}" for number in range(count)]
+        metafunc.parametrize("seed", range(count), ids=ids, scope="session")
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """What a learning test begins with; ``--seeds`` gives it others."""
+    return 0
+
+
+@pytest.fixture
+def measured(record_property):
+    """Note a figure that a bound is asked of, and give it back.
+
+    ``benchmarks/learning_spread.py`` collects them over seeds, threads and instruction sets.
+    """
+
+    def note(name: str, value: float) -> float:
+        record_property(name, float(value))
+        return float(value)
+
+    return note
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real images (env PATHOGAN_DATA, else ../shared/data); skips where it is not."""

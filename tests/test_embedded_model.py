@@ -51,6 +51,7 @@ def test_the_phantom_is_small():
     assert (SAMPLES / "he_phantom.ome.tif").stat().st_size < 3e6
 
 
+@pytest.mark.learning
 def test_ranks_the_phantom_right(model):
     regions = json.loads((SAMPLES / "he_phantom.geojson").read_text())["features"]
     rings = {

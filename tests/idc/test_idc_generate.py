@@ -179,6 +179,7 @@ def test_the_card_says_what_it_is_not_for(tmp_path, generator):
     assert any("real" in line for line in card.not_for)
 
 
+@pytest.mark.learning
 def test_the_embedded_generator_draws_both_classes():
     generator = IdcGenerator.load(device="cpu")
     judge = IdcModel.load(device="cpu")

@@ -68,15 +68,17 @@ def test_single_settings_are_changed_by_name():
             adjusted(TINY, [wrong])
 
 
-def test_one_batch_can_be_learnt_by_heart(patches):
+@pytest.mark.learning
+def test_one_batch_can_be_learnt_by_heart(patches, seed, measured):
     config = TrainConfig(method="cnn", width=1 / 16, lr=4e-3, betas=(0.9, 0.999), batch=8, ema=0)
-    rng = np.random.default_rng(0)
+    config = replace(config, seed=seed)
+    rng = np.random.default_rng(seed)
     few = patches.take(np.arange(8))
     few.labels[:] = rng.permutation([0, 0, 0, 0, 1, 1, 1, 1])  # nothing to see: only by heart
     trainer = Trainer(few, config, CPU)
     losses = [trainer.step(torch.arange(8), n)["class"].item() for n in range(150)]
-    assert losses[0] > 0.5
-    assert losses[-1] < 0.1
+    assert measured("first", losses[0]) > 0.5
+    assert measured("last", losses[-1]) < 0.1
 
 
 @pytest.mark.parametrize("method", ["cgan", "cnn"])
@@ -125,6 +127,7 @@ def test_each_network_learns_only_in_its_own_step(patches):
     assert all(p.requires_grad for p in trainer.d.parameters())
 
 
+@pytest.mark.learning
 def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path, patches):
     whole = list(train(patches, TINY, start(tmp_path / "whole")))[-1].result
     run = start(tmp_path / "halves")
@@ -204,16 +207,20 @@ def test_one_class_can_not_be_learnt(tmp_path, patches):
         list(train(patches.take(patches.labels == 0), TINY, start(tmp_path)))
 
 
-def test_cross_validation_ends_with_a_calibrated_model(tmp_path, patches):
+@pytest.mark.learning
+def test_cross_validation_ends_with_a_calibrated_model(tmp_path, patches, seed, measured):
     run = start(tmp_path / "run")
-    config = replace(TINY, method="cnn", epochs=12, lr=4e-3)
+    config = replace(TINY, method="cnn", epochs=12, lr=4e-3, seed=seed)
     events = list(learn(patches, config, run, folds=2, name="tiny"))
     progress = [e for e in events if isinstance(e, Progress)]
     assert [e.done for e in progress] == sorted(e.done for e in progress)
     assert progress[-1].done == progress[-1].total
     patch, heat_map = events[-1].result
     assert patch.counts == {"n_patches": 48, "n_patients": 4}
-    assert patch.metrics["auc_patient_mean"].value > 0.9  # the classes are easy to tell apart
+    auc = patch.metrics["auc_patient_mean"].value
+    # the classes are easy to tell apart: .90 to 1.00 (benchmarks/learning_spread.py, 5 seeds, AVX2
+    # in float32 and AVX-512 in bfloat16)
+    assert measured("auc", auc) > 0.8
     assert heat_map.metrics["auc"].low is not None
     model = IdcModel.load(run.path)
     assert model.card.name == "tiny"

@@ -142,6 +142,7 @@ def test_the_papers_steps_free_the_backbone_from_above():
     assert free == [[], ["layer3", "layer4"], ["stem", "layer1", "layer2", "layer3", "layer4"]]
 
 
+@pytest.mark.learning
 def test_a_stopped_training_ends_as_one_that_was_not(tmp_path):
     whole, stopped = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
     for run in (whole, stopped):

@@ -37,6 +37,7 @@ def test_its_curve_agrees_with_its_card(model):
     assert fppi == pytest.approx(model.card.metrics["fppi_at_threshold"].value, abs=0.05)
 
 
+@pytest.mark.learning
 def test_it_finds_the_masses_of_the_phantom_study(model):
     sample = resources.files("napari_pathogan.plugin") / "sample_data" / "mammogram_phantom"
     folder = read_mass_folder(sample)

@@ -37,11 +37,13 @@ def test_the_card_says_what_a_user_must_know():
     assert (zoo() / "nuclei-unet" / "weights.safetensors").stat().st_size < 10e6
 
 
+@pytest.mark.learning
 def test_white_has_no_nuclei(model):
     found = model.probability(np.full((1, 128, 128, 3), 255, np.uint8))
     assert (found[:, 0] > 0.9).all()
 
 
+@pytest.mark.learning
 def test_finds_the_nuclei_of_patients_it_knows(data, model):
     folder = read_folder(data / "tnbc")
     few = folder.take(np.isin([i.name for i in folder.images], ["01_1", "05_2", "09_1"]))
@@ -51,6 +53,7 @@ def test_finds_the_nuclei_of_patients_it_knows(data, model):
     assert any("trained on 3 of these 3" in note for note in report.notes)
 
 
+@pytest.mark.learning
 def test_holds_up_on_colon_of_another_laboratory(data, model):
     """Most annotated middles of nuclei, at 0.55 um/px, lie in what is found; most else does not."""
     hit, area = [], []
@@ -70,6 +73,7 @@ def test_holds_up_on_colon_of_another_laboratory(data, model):
     assert 0.05 < np.mean(area) < 0.5
 
 
+@pytest.mark.learning
 def test_views_agree_mostly(data, model):
     folder = read_folder(data / "tnbc")
     (image,) = folder.take(np.array([i.name == "04_1" for i in folder.images])).images

@@ -118,15 +118,16 @@ def test_other_shapes_are_refused(shape):
         probability(UNet(2, normalised=False), np.zeros(shape, np.uint8), CPU)
 
 
-def test_one_batch_can_be_learnt_by_heart(folder):
+@pytest.mark.learning
+def test_one_batch_can_be_learnt_by_heart(folder, seed, measured):
     config = replace(
         TrainConfig(), width=4, crop=64, batch=2, lr=1e-2, dice=1.0, augment=Augment(turns=False)
     )
-    trainer = Trainer(folder, config, CPU)
-    torch.manual_seed(0)
+    trainer = Trainer(folder, replace(config, seed=seed), CPU)
     x, labels = trainer.draw(torch.arange(2))
     trainer.draw = lambda _: (x, labels)  # the same crops in every step
     losses = [trainer.step(torch.arange(2), n) for n in range(60)]
-    assert losses[0]["label"] > 0.5
-    assert losses[-1]["label"] < 0.25
-    assert losses[-1]["dice"] < 0.15
+    # .92 to 1.26, .04 to .26, .03 to .05: benchmarks/learning_spread.py, 5 seeds, AVX2 and AVX-512
+    assert measured("first", losses[0]["label"]) > 0.5
+    assert measured("label", losses[-1]["label"]) < 0.4
+    assert measured("dice", losses[-1]["dice"]) < 0.15

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,11 +35,12 @@ OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, seed):
     """A style learned from a few pictures in a second."""
     run = RunFolder(tmp_path_factory.mktemp("style") / "run")
     run.start({})
-    *_, end = learn(make_pool(), TINY, run, holdout=0, mpp=0.5, name="mine")
+    config = replace(TINY, seed=seed)
+    *_, end = learn(make_pool(), config, run, holdout=0, mpp=0.5, name="mine")
     assert isinstance(end, Finished)
     return run.model
 
@@ -66,13 +68,14 @@ def test_a_view_is_the_same_however_it_is_cut(style, method):
         assert np.abs(part.astype(int) - whole[y : y + h, x : x + w]).max() <= 1
 
 
+@pytest.mark.learning
 @pytest.mark.parametrize("mpp", [0.25, 0.4, 0.61])
-def test_a_slide_at_another_scale_gets_its_colours_at_the_styles_scale(style, mpp):
+def test_a_slide_at_another_scale_gets_its_colours_at_the_styles_scale(style, mpp, measured):
     image = two_stains(420, **OTHER)
     slide = slide_of(image, mpp)
     made = np.asarray(transferred(slide, fit(slide, style)).levels[0])
     light = [np.asarray(Image.fromarray(x).convert("L"), float) for x in (image, made)]
-    assert np.corrcoef(light[0].ravel(), light[1].ravel())[0, 1] > 0.97
+    assert measured("lightness", np.corrcoef(light[0].ravel(), light[1].ravel())[0, 1]) > 0.97
     parts = [transferred(slide, fit(slide, style)).read(Region(0, x, 420, 210)) for x in (0, 210)]
     assert np.abs(np.hstack(parts).astype(int) - made).max() <= 1
 
@@ -253,7 +256,8 @@ def test_a_reference_gives_its_global_features_to_the_network(style):
         fit(slide, style, reference=np.full((64, 64, 3), 244, np.uint8))
 
 
-def test_the_finish_goes_towards_a_reference_instead_of_the_pool(style):
+@pytest.mark.learning
+def test_the_finish_goes_towards_a_reference_instead_of_the_pool(style, measured):
     slide = slide_of(two_stains(300, **OTHER))
     wanted = two_stains(300, seed=7, vectors=((0.4, 0.6, 0.7), (0.2, 0.5, 0.85)))
     to_pool, to_wanted = (
@@ -261,4 +265,5 @@ def test_the_finish_goes_towards_a_reference_instead_of_the_pool(style):
         for reference in (None, wanted)
     )
     goal = histogram([wanted])
-    assert euclidean(histogram([to_wanted]), goal) < euclidean(histogram([to_pool]), goal) - 0.05
+    gain = euclidean(histogram([to_pool]), goal) - euclidean(histogram([to_wanted]), goal)
+    assert measured("gain", gain) > 0.05

@@ -33,15 +33,18 @@ def new_run(path) -> RunFolder:
     return run
 
 
-def test_one_picture_is_learned(pool, tiny, run):
-    config = replace(tiny, width=0.1, epochs=1, steps=40, batch=4, lightness=0, ema=0)
+@pytest.mark.learning
+def test_one_picture_is_learned(pool, tiny, run, seed, measured):
+    config = replace(tiny, width=0.1, epochs=1, steps=40, batch=4, lightness=0, ema=0, seed=seed)
     one, first = pool.select([True] + [False] * 5), new_run(run.path / "first")
     list(train(one, replace(config, steps=1), first))
     list(train(one, replace(config, epochs=2, steps=25), run))
     (start,), (_, losses) = first.history(), run.history()
-    assert losses["colour"] < 0.3 * start["colour"]
+    # .02 to .06: benchmarks/learning_spread.py, 5 seeds, AVX2 and AVX-512
+    assert measured("colour", losses["colour"] / start["colour"]) < 0.3
 
 
+@pytest.mark.learning
 def test_a_killed_run_goes_on_to_the_same_weights(pool, tiny, tmp_path):
     whole = last(train(pool, tiny, new_run(tmp_path / "whole")))
     run = new_run(tmp_path / "cut")
@@ -84,11 +87,13 @@ def test_a_nan_stops_the_run_and_keeps_the_checkpoint(pool, tiny, run, monkeypat
     assert run.checkpoint.exists()
 
 
-def test_a_style_is_learned_measured_and_loaded(pool, tiny, run):
-    style = last(learn(pool, tiny, run, holdout=0.3, mpp=0.5, name="mine"))
+@pytest.mark.learning
+def test_a_style_is_learned_measured_and_loaded(pool, tiny, run, seed, measured):
+    config = replace(tiny, seed=seed)
+    style = last(learn(pool, config, run, holdout=0.3, mpp=0.5, name="mine"))
     card = read_card(run.model)
     assert card.mpp == 0.5
-    assert card.metrics["ssim_lightness"].value > 0.9
+    assert measured("ssim", card.metrics["ssim_lightness"].value) > 0.9
     assert card.metrics["colour_error_lab"].value > 0
     assert card.training_data[0].patients == ("a", "b", "c")
     held = read_card(RunFolder(run.path / "held_out").model)
@@ -97,7 +102,7 @@ def test_a_style_is_learned_measured_and_loaded(pool, tiny, run):
     made = StyleModel.load(run.model, "cpu")(image)
     assert made.shape == image.shape
     assert (made == style(image)).all()
-    assert card.settings["student_error_lab"] < 20
+    assert measured("student", card.settings["student_error_lab"]) < 20
 
 
 def test_glass_stays_as_it_is(pool, tiny, run):

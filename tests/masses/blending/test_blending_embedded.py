@@ -38,6 +38,7 @@ def steps(image, made):
     return abs(float(image[outside].mean() - image[inside].mean()))
 
 
+@pytest.mark.learning
 @pytest.mark.parametrize("level", [0.3, 0.6])
 def test_a_mass_grows_without_a_seam(model, level):
     sick = mammogram(60, masses=[(170, 80, 14)], level=0.45)

@@ -86,10 +86,12 @@ def test_one_level_is_the_papers_loss_and_more_see_what_is_wide(material):
     assert values[0] < values[1] < values[2]
 
 
-def test_a_few_stages_are_learned(material, tiny):
+@pytest.mark.learning
+def test_a_few_stages_are_learned(material, tiny, seed, measured):
     """The seamless loss falls towards Poisson's, which is the least; the background stays."""
-    trainer = Trainer(material, replace(tiny, width=8, lr=5e-3, levels=1, membrane=False), CPU)
-    rng = np.random.default_rng(1)
+    config = replace(tiny, width=8, lr=5e-3, levels=1, membrane=False, seed=seed)
+    trainer = Trainer(material, config, CPU)
+    rng = np.random.default_rng(1 + seed)
     stages = [material.stage(rng, 64, 0.75, 1.33) for _ in range(2)]
     real = np.stack([material.real(rng, 64) for _ in stages])
     batch = stacked(stages), torch.from_numpy(real)[:, None]
@@ -99,18 +101,21 @@ def test_a_few_stages_are_learned(material, tiny):
     best = seamless_loss(trainer.config.unit * torch.from_numpy(least)[:, None], guidance(x, e), w)
     losses = [trainer.step(batch, 0) for _ in range(40)]
     first, end = (float(one["seamless"] - best) for one in (losses[0], losses[-1]))
-    assert 0 < end < 0.5 * first
-    assert float(losses[-1]["background"]) < 0.1
+    assert end > 0
+    # .25 to .44 and .02 to .09: benchmarks/learning_spread.py, 5 seeds, AVX2 and AVX-512
+    assert measured("seamless", end / first) < 0.65
+    assert measured("background", losses[-1]["background"]) < 0.2
 
 
-def test_the_judge_learns_to_tell(material, tiny):
+@pytest.mark.learning
+def test_the_judge_learns_to_tell(material, tiny, seed, measured):
     """Against stages with noise in them, and a generator that stands still."""
-    config = replace(tiny, method="adversarial", judge=8, lr=0.0, lr_judge=3e-3, seed=2)
+    config = replace(tiny, method="adversarial", judge=8, lr=0.0, lr_judge=3e-3, seed=2 + seed)
     trainer = Trainer(material, config, CPU)
-    torch.manual_seed(0)
     batch = next(iter(trainer.batches()))
     losses = [float(trainer.step(batch, 0)["d"]) for _ in range(40)]
-    assert losses[-1] < 0.8 * losses[0]
+    # .38 to .59: benchmarks/learning_spread.py, 5 seeds, AVX2 and AVX-512
+    assert measured("judge", losses[-1] / losses[0]) < 0.8
 
 
 def test_without_prior_there_is_no_prior_loss(folder, tiny, run):
@@ -138,6 +143,7 @@ def test_rates_follow_one_cycle(material, tiny):
     assert trainer.optimisers["d"].param_groups[0]["lr"] == 0.0
 
 
+@pytest.mark.learning
 def test_a_killed_run_goes_on_to_the_same_weights(folder, tiny, tmp_path):
     whole = last(train(folder, tiny, new_run(tmp_path / "whole"), device="cpu"))
     run = new_run(tmp_path / "cut")

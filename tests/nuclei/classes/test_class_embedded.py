@@ -40,6 +40,7 @@ def test_the_crc_model_was_measured_on_images_it_had_not_seen():
     assert "--seeds 10" in card.measured_by
 
 
+@pytest.mark.learning
 @pytest.mark.parametrize("name", MODELS)
 def test_it_draws_and_doubts(name):
     model = ClassModel.load(name, device="cpu")

@@ -69,10 +69,10 @@ def test_events_of_a_run(tmp_path, nuclei, config):
     assert len(run.metrics.read_text().splitlines()) == 2
 
 
-def test_mutual_information_rises(nuclei, cpu):
-    """A short game: what is drawn comes to show its class."""
-    torch.manual_seed(0)
-    trainer = Trainer(nuclei, replace(PAPER, information=3.0), cpu)
+@pytest.mark.learning
+def test_mutual_information_rises(nuclei, cpu, seed, measured):
+    """A short game, with a calm critic: what is drawn comes to show its class."""
+    trainer = Trainer(nuclei, replace(PAPER, information=3.0, lr_d=5e-4, seed=seed), cpu)
 
     def information():
         with torch.no_grad():
@@ -83,8 +83,9 @@ def test_mutual_information_rises(nuclei, cpu):
     before = information()
     for i in range(100):
         trainer.step(torch.randint(len(nuclei), (2, 12)), i)
-    assert before > 1.0
-    assert information() < 0.6
+    assert measured("before", before) > 1.0
+    # .01 to .09 for 6 seeds with AVX2 and AVX-512; as fast a critic's is .07 to .63, now and then .74
+    assert measured("after", information()) < 0.4
 
 
 def test_the_game_leaves_a_fitted_class_head_alone(nuclei, cpu):
@@ -119,6 +120,7 @@ def test_each_network_learns_only_in_its_own_step(nuclei, cpu):
     assert not all(torch.equal(v, g[k]) for k, v in trainer.generator.named_parameters())
 
 
+@pytest.mark.learning
 @pytest.mark.parametrize("config", [PAPER, QUICK], ids=["paper", "quick"])
 def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path, nuclei, config):
     config = replace(config, ema=0.9)
@@ -191,12 +193,13 @@ def test_a_nan_loss_stops(tmp_path, nuclei):
         list(train(nuclei, replace(broken, lr_d=float("nan")), start(tmp_path, PAPER)))
 
 
-def test_learning_ends_with_a_named_model(tmp_path, nuclei):
+@pytest.mark.learning
+def test_learning_ends_with_a_named_model(tmp_path, nuclei, seed, measured):
     run = start(tmp_path / "run", QUICK)
-    config = replace(QUICK, epochs=1)
+    config = replace(QUICK, epochs=1, seed=seed)
     events = list(learn(nuclei, config, run, seeds=2, name="made up", device="cpu"))
     report = events[-1].result
-    assert report.metrics["accuracy"].value > 0.9
+    assert measured("accuracy", report.metrics["accuracy"].value) > 0.9
     assert report.counts["n_seeds"] == 2
     assert report.counts["n_nuclei"] == 180
     scored = sum(v for k, v in report.counts.items() if k.startswith("confusion_"))
@@ -205,7 +208,8 @@ def test_learning_ends_with_a_named_model(tmp_path, nuclei):
     assert model.card.name == "made up"
     assert sorted(model.names) == sorted(NAMES)
     assert model.card.metrics["accuracy"].value == report.metrics["accuracy"].value
-    assert evaluate(nuclei, model, seeds=1, rounds=0).metrics["accuracy"].value > 0.9
+    own = evaluate(nuclei, model, seeds=1, rounds=0)
+    assert measured("own_accuracy", own.metrics["accuracy"].value) > 0.9
 
 
 def test_nuclei_without_labels_are_numbered(tmp_path, nuclei):
