@@ -7,6 +7,9 @@ import pytest
 from qtpy.QtGui import QOpenGLContext
 from vispy.gloo.glir import GlirProgram
 
+from napari_pathogan.plugin import samples
+from napari_pathogan.plugin.settings import PLUGIN
+
 pytestmark = pytest.mark.gui
 
 
@@ -24,9 +27,18 @@ def freed(monkeypatch):
     return contexts
 
 
+@pytest.fixture(params=["dock", "reader"])
+def opened(request, viewer):
+    """A layer in a window in which a dock, or nothing but the reader, has been used."""
+    if request.param == "dock":
+        return request.getfixturevalue("open_dock")[1]
+    (layer,) = viewer.open(samples.FOLDER / samples.PHANTOM, plugin=PLUGIN)
+    return layer
+
+
 @pytest.mark.parametrize("how", ["remove", "clear"])
-def test_shaders_are_freed_in_the_context_of_the_canvas(open_dock, freed, viewer, how):
-    _, layer = open_dock
+def test_shaders_are_freed_in_the_context_of_the_canvas(opened, freed, viewer, how):
+    layer = opened
     canvas = viewer.window._qt_viewer.canvas.native
     viewer.add_labels(np.ones((50, 50), np.uint8))
     viewer.screenshot(flash=False)

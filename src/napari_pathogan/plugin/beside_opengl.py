@@ -6,9 +6,17 @@ import contextlib
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from napari import current_viewer
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QMainWindow, QWidget
+
+from napari_pathogan.plugin.canvas import canvas_of
+
+if TYPE_CHECKING:
+    import napari
+    from napari.utils.events import Event
 
 _MAPS = Path("/proc/self/maps")
 _importing = threading.Lock()
@@ -31,6 +39,17 @@ def ready_for_torch() -> None:
             sys.modules["triton"] = None  # type: ignore[assignment]
         with contextlib.suppress(ImportError):  # said in a sentence where torch is used
             import torchvision  # noqa: F401, PLC0415
+
+
+def let_layers_go(viewer: napari.Viewer) -> None:
+    """Call :func:`make_current` before any layer of a viewer is removed, by whomever."""
+    viewer.layers.events.removing.connect(_layer_goes)  # once: napari knows a second time
+
+
+def _layer_goes(event: Event) -> None:
+    viewer = current_viewer()
+    if viewer is not None and event.source is viewer.layers:
+        canvas_of(viewer).native.makeCurrent()
 
 
 def make_current(widget: QWidget) -> None:

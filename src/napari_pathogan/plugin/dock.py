@@ -20,7 +20,7 @@ from napari_pathogan.engine.limits import limits
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin import samples
-from napari_pathogan.plugin.beside_opengl import make_current, ready_for_torch
+from napari_pathogan.plugin.beside_opengl import let_layers_go, ready_for_torch
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.form import Form, Ties, Welcome, confirmed, label
 from napari_pathogan.plugin.keys import bind_keys
@@ -93,7 +93,7 @@ class Dock(QWidget):
         self.build()
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
-        self._ties.connect(self.viewer.layers.events.removing, self._layer_goes)
+        let_layers_go(self.viewer)
         self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
         self.destroyed.connect(self._ties.release)
         self._list_slides()
@@ -331,9 +331,6 @@ class Dock(QWidget):
         self.form.end(line)
         self.busy(running=False)
         self._list_slides(follow=False)
-
-    def _layer_goes(self) -> None:
-        make_current(self)
 
     def _list_slides(self, _event: object = None, *, follow: bool = True) -> None:
         """Offer the slides that are open; the chosen one stays chosen unless another is opened."""

@@ -56,9 +56,14 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     SlideFormatError, ResultFormatError
         If a file can't be opened; says why.
     """
-    from napari_pathogan.plugin.keys import bind_keys  # noqa: PLC0415  (slow to import)
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+
+    from napari_pathogan.plugin.beside_opengl import let_layers_go  # noqa: PLC0415
+    from napari_pathogan.plugin.keys import bind_keys  # noqa: PLC0415
 
     bind_keys()
+    if (viewer := current_viewer()) is not None:
+        let_layers_go(viewer)
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
     kinds = {p: saved_in(p) for p in paths}
     layers = [one for p, kind in kinds.items() if kind is not None for one in layers_in(p, kind)]
