@@ -13,7 +13,7 @@ from napari_pathogan.plugin import dock as docks
 from napari_pathogan.plugin import stain_events, stain_widget
 from napari_pathogan.plugin.layers import slide_layer, slide_of
 from napari_pathogan.plugin.stain_events import learn_events, read_reference, stains_events
-from napari_pathogan.plugin.stain_widget import IN_VIEW, StainDock
+from napari_pathogan.plugin.stain_widget import CLOSEST, IN_VIEW, StainDock
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -27,16 +27,25 @@ class Standin:
 
     def __init__(self):
         self.asked, self.error = [], None
+        self.best = "reinhard"  # what measures closest
 
     def events(self, slide, style, method, reference):
+        from napari_pathogan.stain.closeness import Closeness
         from napari_pathogan.stain.predict import Method, Transfer, transferred
 
         self.asked.append((slide, style, method, reference))
         yield Progress(0, 0, "measuring")
         if self.error:
             raise self.error
+        ranked = sorted(Method, key=lambda m: m != self.best)
+        measured = {m: Closeness(0.1 * n, 0, 0, 1, 0, 0) for n, m in enumerate(ranked)}
         transfer = Transfer(
-            Method(method), "stand-in", lambda image: image[..., [1, 0, 2]], student_error=1.25
+            Method(method or self.best),
+            "stand-in",
+            lambda image: image[..., [1, 0, 2]],
+            student_error=1.25,
+            colours_of=reference[0].name if reference else "stand-in",
+            measured={} if method else measured,
         )
         yield Finished((transferred(slide, transfer), transfer))
 
@@ -85,7 +94,41 @@ def test_a_view_lies_on_its_slide_and_says_that_it_is_synthetic(opened, qtbot, v
     assert (np.asarray(after) == before[..., [1, 0, 2]]).all()
     assert len(view.data) == len(layer.data)
     assert "1.2" in dock.note.text()
-    assert standin.asked[0][2:] == ("cnn", None)
+    assert standin.asked[0][2:] == ("", None)
+
+
+def test_the_method_that_measures_closest_is_the_default_and_says_so(opened, qtbot, standin):
+    dock, layer = opened
+    assert dock.method.currentText() == CLOSEST
+    for best, words in (("reinhard", "Reinhard"), ("lut", "fast network")):
+        standin.best = best
+        run(dock, qtbot)
+        assert slide_of(dock.view).metadata["stain_method"] == best
+        assert dock.method.currentText() == f"Closest here: {words}"
+        assert "measured closest on this slide (distance 0.00; " in dock.note.text()
+        assert "network 0." in dock.note.text()
+    assert dock.view.name == f"{layer.name} in the colours of stand-in, lut [synthetic]"
+    dock.method.setCurrentText("Macenko")  # the user's choice stays
+    run(dock, qtbot)
+    assert standin.asked[-1][2] == "macenko"
+    assert dock.method.currentText() == "Macenko"
+    assert "closest" not in dock.note.text()
+    dock.method.setCurrentIndex(0)
+    dock.slide_changed()
+    assert dock.method.currentText() == CLOSEST  # what was measured was of another slide
+
+
+def test_a_layer_says_whose_colours_it_has(opened, qtbot, viewer):
+    dock, layer = opened
+    other = viewer.add_image(
+        np.full((64, 64, 3), 99, np.uint8), rgb=True, name="06_1.png", scale=(2, 2)
+    )
+    dock.form.slide.setCurrentIndex(dock.form.slide.findData(layer))
+    dock.slide_changed()
+    dock.reference.setCurrentIndex(dock.reference.findData(other))
+    run(dock, qtbot)
+    assert dock.view.name == f"{layer.name} in the colours of 06_1.png, reinhard [synthetic]"
+    assert dock.view.metadata["stain_colours_of"] == "06_1.png"
 
 
 def test_a_second_run_takes_the_place_of_the_first(opened, qtbot, viewer):
@@ -106,7 +149,7 @@ def test_a_second_run_takes_the_place_of_the_first(opened, qtbot, viewer):
 def test_the_view_is_a_slide_that_other_docks_can_look_at(opened, qtbot):
     dock, _ = opened
     run(dock, qtbot)
-    assert slide_of(dock.view).metadata["stain_method"] == "cnn"
+    assert slide_of(dock.view).metadata["stain_method"] == "reinhard"
     assert slide_of(dock.view).mpp == slide_of(dock.layer).mpp
 
 
@@ -300,6 +343,7 @@ def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot, monkeypatc
         dock.form.model.setCurrentText("stain-mine")
         assert dock.card.recipe["steps"] == 2
         assert dock.card.mpp == pytest.approx(1.0)
+        dock.method.setCurrentText("Network (CNN)")
         run(dock, qtbot)
         assert dock.view.metadata["stain_style"] == "stain-mine"
         made = np.asarray(dock.view.data[0][:, :])

@@ -33,7 +33,7 @@ def fitted(tmp_path_factory):
     image = two_stains(SIDE)
     levels = [image, image[::2, ::2], image[::8, ::8]]
     slide = Slide.from_arrays(levels, name="case", mpp=0.25)
-    return slide, fit(slide, StyleModel.load(run.model, "cpu"))
+    return slide, fit(slide, StyleModel.load(run.model, "cpu"), Method.cnn)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as js
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003  (typer reads the annotations)
 from typing import TYPE_CHECKING, Annotated
@@ -116,7 +116,9 @@ def apply(  # noqa: PLR0917
     reference: Annotated[
         Path | None, typer.Option(help="An image in the wanted colours, in place of a style.")
     ] = None,
-    method: Annotated[Method, typer.Option(help="How.")] = Method.cnn,
+    method: Annotated[
+        Method | None, typer.Option(help="How; by default what measures closest on this slide.")
+    ] = None,
     keep_lightness: Annotated[
         bool,
         typer.Option("--keep-lightness", help="Network: lightness and colours as in the paper."),
@@ -148,7 +150,9 @@ def apply(  # noqa: PLR0917
     if as_json:
         typer.echo(js.dumps(summary))
     elif not events:
-        typer.echo(f"{slide.name} in the colours of {transfer.style}: {output}")
+        typer.echo(f"{slide.name} in the colours of {transfer.colours_of}: {output}")
+        if transfer.why:
+            typer.echo(transfer.why)
 
 
 @app.command()
@@ -173,7 +177,7 @@ def _transfer(
     slide: Slide,
     style: str,
     reference: Path | None,
-    method: Method,
+    method: Method | None,
     *,
     device: str,
     keep_lightness: bool,
@@ -182,7 +186,7 @@ def _transfer(
     from napari_pathogan.stain import predict as task
     from napari_pathogan.stain.model import StyleModel
 
-    how = task.Method(method.value)
+    how = task.Method(method.value) if method is not None else None
     if style:
         model = StyleModel.load(style, device)
         return task.fit(slide, model, how, keep_lightness=keep_lightness)
@@ -210,6 +214,10 @@ def _written(slide: Slide, transfer: Transfer, output: Path) -> Iterator[Event]:
             "slide": slide.name,
             "style": transfer.style,
             "method": str(transfer.method),
+            "colours_of": transfer.colours_of,
+            "measured": {
+                str(m): asdict(c) | {"distance": c.distance} for m, c in transfer.measured.items()
+            },
             "student_error_lab": transfer.student_error,
             "notes": list(transfer.notes),
             "file": str(output),

@@ -11,9 +11,13 @@ from scipy import ndimage
 
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.nuclei.grid import CELL, Box, LabelGrid
-from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.polygons import asked_for, inside
-from napari_pathogan.slides.stained import area_um2, no_tissue, stained_mpp, whole_tissue
+from napari_pathogan.slides.stained import (
+    no_tissue,
+    stained_mpp,
+    tissue_or_field,
+    whole_tissue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_pathogan.nuclei.segmenter import Segmenter
+    from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.slides.tissue import TissueMask
 
@@ -29,9 +34,6 @@ if TYPE_CHECKING:
 LARGE_PX, SMALL_PX = 1536, 768  # how long a side of a tile may be: of much tissue, and of little
 EACH = 2  # tiles for each worker, if they are not smaller then: all have work until the end
 REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbours
-FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is looked at
-_FIELD_PX = 512  # long side of the overview of such an image
-_STAINED, _STAINED_SHARE = 215, 0.01  # it is tissue if so many pixels are darker than this
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +158,7 @@ def make_plan(
         If there is no tissue on the slide or in the region.
     """
     assert slide.mpp is not None
-    tissue = _tissue(slide)
+    tissue = tissue_or_field(slide, whole_tissue(slide))
     if not tissue.overlay.data.any():
         raise no_tissue(slide, in_region=False)
     covered = grid.covered(region, polygons)
@@ -169,18 +171,6 @@ def make_plan(
     wanted = rim.coverage(grid.origin, grid.cell_step, grid.cells) > 0
     wanted &= ndimage.binary_dilation(covered > 0, np.ones((3, 3)))
     return Plan(grid, slide.mpp, rim, wanted, looked, region, polygons)
-
-
-def _tissue(slide: Slide) -> TissueMask:
-    mask = whole_tissue(slide)
-    if area_um2(slide) > FIELD_MM2 * 1e6:
-        return mask
-    shrink = max(1.0, max(slide.shape) / _FIELD_PX)
-    size = [max(1, round(length / shrink)) for length in slide.shape]
-    overview = slide.read(Region(0, 0, *slide.shape), size=(size[0], size[1]))
-    stained = (overview.min(2) < _STAINED).mean() >= _STAINED_SHARE
-    whole = Overlay(np.full((1, 1), stained), (0.0, 0.0), (slide.shape[0], slide.shape[1]))
-    return replace(mask, overlay=whole)
 
 
 def _with_rim(tissue: TissueMask) -> TissueMask:

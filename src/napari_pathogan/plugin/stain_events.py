@@ -28,7 +28,10 @@ LEARNING = ("--recipe", "quick", "--holdout", "0")  # one slide has no second pa
 def transfer_events(
     slide: Slide, style: Path, method: str, reference: tuple[Slide, Region] | None
 ) -> Iterator[Event]:
-    """Measure a slide, and the reference; finishes with the transferred slide and the transfer."""
+    """Measure a slide, and the reference; finishes with the transferred slide and the transfer.
+
+    ``method`` is empty for the one that comes closest.
+    """
     yield Progress(0, 0, "loading the style")
     ready_for_torch()
     from napari_pathogan.plugin.settings import settings  # noqa: PLC0415
@@ -40,12 +43,17 @@ def transfer_events(
     if reference is not None:
         yield Progress(0, 0, "reading the reference")
         pixels = read_reference(*reference)
-    yield Progress(0, 0, "measuring the slide's colours")
-    transfer = fit(slide, model, Method(method), reference=pixels)
+    named = reference[0].name if reference is not None else ""
+    if method:
+        yield Progress(0, 0, "measuring the slide's colours")
+        transfer = fit(slide, model, Method(method), reference=pixels, named=named)
+    else:
+        yield Progress(0, 0, "measuring which method comes closest")
+        transfer = fit(slide, model, reference=pixels, named=named)
     for note in transfer.notes:
         yield Warn(note)
     view = transferred(slide, transfer)
-    yield Finished((view, transfer), {"style": transfer.style, "method": method})
+    yield Finished((view, transfer), {"style": transfer.style, "method": str(transfer.method)})
 
 
 def stains_events(slide: Slide) -> Iterator[Event]:

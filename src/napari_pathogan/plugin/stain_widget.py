@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Event, Finished
+    from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.stain.predict import Transfer
 
+CLOSEST = "Closest on this slide"
 METHODS = {
+    CLOSEST: "",
     "Network (CNN)": "cnn",
     "Network, fast (LUT)": "lut",
     "Macenko": "macenko",
@@ -57,8 +60,13 @@ class StainDock(Dock):
         self.reference = combo(
             "Whose colours the slide gets: the style's, or a region's you choose"
         )
-        self.method = combo("The network sees lightness alone; Macenko and Reinhard see colours")
-        self.method.addItems(list(METHODS))
+        self.method = combo(
+            "The network sees lightness alone; Macenko and Reinhard see colours. By default, what "
+            "measures closest to the style on this slide."
+        )
+        for name, method in METHODS.items():
+            self.method.addItem(name, method)
+        self.reference.activated.connect(self._measured_no_more)
         self.form.add_row("Colours of", self.reference)
         self.form.add_row("Method", self.method)
         self.form.hide_region()
@@ -113,7 +121,7 @@ class StainDock(Dock):
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Measure the slide and make its view."""
-        method = METHODS[self.method.currentText()]
+        method = self.method.currentData()
         slide = between.slide_of(layer)
         return transfer_events(slide, self.model_folder, method, self._reference_of(layer))
 
@@ -122,20 +130,29 @@ class StainDock(Dock):
         assert self.layer is not None
         view, transfer = event.result
         self._lay(self.layer, view, transfer)
-        error = transfer.student_error
-        self.note.setText(
-            f"Fast colours differ from the network's by {error:.1f} Lab units on average."
-            if error is not None
-            else ""
-        )
+        lines = [transfer.why]
+        if transfer.student_error is not None:
+            lines.append(
+                f"Fast colours differ from the network's by {transfer.student_error:.1f} Lab units "
+                "on average."
+            )
+        self.note.setText(" ".join(filter(None, lines)))
+        if transfer.measured:
+            self.method.setItemText(0, f"Closest here: {transfer.method.words}")
         self._show_result()
 
     def slide_changed(self) -> None:
         """Show the view of the slide that was chosen."""
         for gone in [s for s, v in self.views.items() if {s, v} - set(self.viewer.layers)]:
             self.refining.pop(self.views.pop(gone), None)
+        self._measured_no_more()
         self._offer_references()
         self._show_result()
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Another style: another method may come closest."""
+        del card
+        self._measured_no_more()
 
     def busy(self, *, running: bool) -> None:
         """Let choices rest while something runs."""
@@ -165,12 +182,17 @@ class StainDock(Dock):
 
     # how
 
+    def _measured_no_more(self) -> None:
+        """What was measured spoke of another slide, style or reference."""
+        self.method.setItemText(0, CLOSEST)
+
     def _lay(self, slide: Image, view: Slide, transfer: Transfer) -> None:
         old = self.views.pop(slide, None)
         if old is not None:
             self.refining.pop(old, None)
             if old in self.viewer.layers:
                 self.viewer.layers.remove(old)
+        whose = transfer.colours_of or transfer.style
         live = None
         if transfer.model is not None:
             from napari_pathogan.stain.live import LiveView  # noqa: PLC0415  (imports torch)
@@ -178,7 +200,7 @@ class StainDock(Dock):
             live = LiveView(between.slide_of(slide), view, transfer)
         layer = self.viewer.add_image(
             between.shown_levels(view if live is None else live.slide),
-            name=f"{slide.name} in {transfer.style}, {transfer.method} [synthetic]",
+            name=f"{slide.name} in the colours of {whose}, {transfer.method} [synthetic]",
             rgb=True,
             multiscale=True,
             opacity=self.fade.value() / 100,

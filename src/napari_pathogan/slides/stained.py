@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScaleError
+from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.tissue import tissue_mask
 
 if TYPE_CHECKING:
@@ -14,6 +18,10 @@ if TYPE_CHECKING:
 
 BLANK = 255  # what a slide puts where a tile can't be read
 _MASK_UM, _MASK_CELLS = 16.0, 1e6  # the tissue mask: this fine, but no more cells than that
+FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is looked at
+_FIELD_PX = 4e6  # as many pixels where the scale is not known: that area at 0.25 um
+_OVERVIEW_PX = 512  # long side of the overview of a field
+_STAINED, _STAINED_SHARE = 215, 0.01  # it is tissue if so many pixels are darker than this
 
 
 def stained_mpp(slide: Slide) -> tuple[float, float]:
@@ -47,6 +55,30 @@ def area_um2(slide: Slide) -> float:
 def whole_tissue(slide: Slide) -> TissueMask:
     """Tissue of a whole slide of known scale, as finely as its size allows."""
     return tissue_mask(slide, mpp=max(_MASK_UM, math.sqrt(area_um2(slide) / _MASK_CELLS)))
+
+
+def tissue_or_field(slide: Slide, mask: TissueMask) -> TissueMask:
+    """The tissue of a slide, or all of a small image: it is a field cut out of tissue.
+
+    Parameters
+    ----------
+    mask
+        What :func:`~napari_pathogan.slides.tissue.tissue_mask` found on the slide: the answer for
+        all but small images. It leaves out specks and pale parts, which a field may be full of.
+    """
+    large = (
+        math.prod(slide.shape) > _FIELD_PX
+        if slide.mpp is None
+        else area_um2(slide) > FIELD_MM2 * 1e6
+    )
+    if large:
+        return mask
+    shrink = max(1.0, max(slide.shape) / _OVERVIEW_PX)
+    size = [max(1, round(length / shrink)) for length in slide.shape]
+    overview = slide.read(Region(0, 0, *slide.shape), size=(size[0], size[1]))
+    stained = (overview.min(2) < _STAINED).mean() >= _STAINED_SHARE
+    whole = Overlay(np.full((1, 1), stained), (0.0, 0.0), (slide.shape[0], slide.shape[1]))
+    return replace(mask, overlay=whole)
 
 
 def no_tissue(slide: Slide, *, in_region: bool) -> NoTissueError:

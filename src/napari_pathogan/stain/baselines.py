@@ -16,8 +16,10 @@ from napari_pathogan.errors import NoTissueError, PathoganError
 from napari_pathogan.stain.colour import GLASS, STAINED, optical_density, to_lab, to_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+MOST_GAIN = 1.5  # of a spread, of lightness or colour
+LIMIT, _KNEE = 2.0, 1.25  # spreads from the target's mean: no colour beyond; drawn in from there
 _EXTREME = 1.0  # percentile of the angles that counts as pure stain
 _FULL = 99.0  # percentile of a concentration that counts as full
 _ENOUGH = 100  # pixels of tissue: fewer say nothing
@@ -76,6 +78,29 @@ class Macenko:
         amount = found.concentrations_of(density)
         full = np.percentile(amount[(density >= STAINED).all(1)], _FULL, axis=0)
         return cls(vectors, np.maximum(full, 1e-3))
+
+    @classmethod
+    def middle(cls, parts: Iterable[np.ndarray]) -> Self:
+        """The stains in the middle of several slides, whose pixels are uint8 (..., 3) each.
+
+        Fitted to all pixels at once, one slide with pigment or of another hue tilts both stains.
+
+        Raises
+        ------
+        NoTissueError, StainFitError
+            If none of them has two stains.
+        """
+        found, why = [], None
+        for pixels in parts:
+            try:
+                found.append(cls.fit(pixels))
+            except (NoTissueError, StainFitError) as error:
+                why = error
+        if not found:
+            raise why or NoTissueError(_NO_TISSUE)
+        vectors = np.median([one.vectors for one in found], 0)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return cls(vectors, np.median([one.full for one in found], 0))
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
@@ -146,17 +171,31 @@ class Reinhard:
     def map_to(self, target: Reinhard) -> Callable[[np.ndarray], np.ndarray]:
         """The map of colours to a target's statistics: uint8 (..., 3) -> uint8 (..., 3).
 
-        Glass stays glass: the map fades out towards white, where no tissue was measured.
+        Spreads grow at most :data:`MOST_GAIN` times: on pale slides more would turn noise and the
+        faint hues of collagen into glaring colours. Colours stay within the target's: what would
+        lie over 1.25 spreads from its mean is drawn in, to two at most, so that no pixel gets a
+        hue (teal, orange) that the target's laboratory does not have. Glass stays glass: the map
+        fades out towards white, where no tissue was measured.
         """
-        gain = (target.spread / self.spread).astype(np.float32)
+        gain = np.minimum(target.spread / self.spread, MOST_GAIN).astype(np.float32)
 
         def recolour(image: np.ndarray) -> np.ndarray:
             lab = to_lab(image)
-            moved = (lab - self.mean) * gain + target.mean
+            moved = (lab - self.mean) * gain
+            moved[..., 1:] = _drawn_in(moved[..., 1:], target.spread[1:])
+            moved += target.mean
             stained = np.clip(optical_density(image).max(-1, keepdims=True) / STAINED, 0, 1)
             return to_rgb(lab + stained * (moved - lab))
 
         return recolour
+
+
+def _drawn_in(values: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Values about 0 as they are up to a knee, in spreads, and smoothly below a limit beyond."""
+    room = LIMIT - _KNEE
+    size = np.abs(values) / spread
+    bent = _KNEE + room * (1 - np.exp(-np.maximum(size - _KNEE, 0) / room))
+    return np.asarray(np.sign(values) * spread * np.where(size > _KNEE, bent, size))
 
 
 def _sample(pixels: np.ndarray) -> np.ndarray:

@@ -10,10 +10,9 @@ from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
-from napari_pathogan.stain.colour import joined, lightness, to_lab
+from napari_pathogan.stain.colour import joined, to_lab
 from napari_pathogan.stain.finish import Finish
 from napari_pathogan.stain.metrics import correlation, euclidean, hellinger, histogram, structure
-from napari_pathogan.stain.network import whole
 from napari_pathogan.stain.predict import student
 
 if TYPE_CHECKING:
@@ -99,11 +98,10 @@ def _methods(
     yield "macenko", Macenko.fit(pixels).map_to(style.macenko)
     reinhard = Reinhard.fit(pixels).map_to(style.reinhard)
     yield "reinhard", reinhard
-    parts = [whole(image) for image in images]
-    colours = [style.colour(lightness(part)) for part in parts]
-    finish = Finish.fit(parts, colours, style.light, style.tint)
+    colours = [style.painted(image) for image in images]
+    finish = Finish.fit(images, colours, style.light, style.tint)
     yield "reinhard_bounded", lambda x: joined(finish.light(x), to_lab(reinhard(x))[..., 1:], x)
-    yield "lut", student(parts, colours, finish)[0]
+    yield "lut", student(images, colours, finish)[0]
     yield "cnn", lambda image: style(image, finish=finish)
     yield "cnn_own_lightness", style
 

@@ -55,6 +55,23 @@ class Tint:
         lab = to_lab(np.concatenate([_stained(image, image) for image in images]))
         return cls.measure(lab[:, 0], lab[:, 1:])
 
+    def away(self, lab: np.ndarray) -> np.ndarray:
+        """How far colours, Lab (N, 3), lie from these at their lightness: (N,), in spreads."""
+        parts = [
+            (lab[:, c + 1] - np.interp(lab[:, 0], KNOTS, self.mean[:, c]))
+            / np.interp(lab[:, 0], KNOTS, self.spread[:, c])
+            for c in range(2)
+        ]
+        return np.asarray(np.hypot(*parts))
+
+    def narrower(self, other: Tint, light: np.ndarray) -> float:
+        """How much narrower another's colours are, at lightnesses (N,): 0 not at all, 1 all grey."""
+        share = [
+            np.interp(light, KNOTS, np.minimum(other.spread[:, c] / self.spread[:, c], 1))
+            for c in range(2)
+        ]
+        return float(1 - np.mean(share))
+
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
         """From :meth:`to_json`."""

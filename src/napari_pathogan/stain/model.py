@@ -12,9 +12,11 @@ from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.errors import ModelError, NoTissueError
 from napari_pathogan.stain.baselines import Macenko, Reinhard
-from napari_pathogan.stain.colour import STAINED, joined, lightness, optical_density
-from napari_pathogan.stain.finish import Finish, Tint
-from napari_pathogan.stain.light import tissue_quantiles
+from napari_pathogan.stain.closeness import Goal
+from napari_pathogan.stain.colour import STAINED, joined, lightness, optical_density, to_rgb
+from napari_pathogan.stain.finish import KNOTS, Finish, Tint
+from napari_pathogan.stain.light import QUANTILES, tissue_quantiles
+from napari_pathogan.stain.metrics import histogram
 from napari_pathogan.stain.network import STRIDE, Colouriser, colours, whole
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 TASK = "stain"
 ARCHITECTURE = "colouriser"
+_DRAWN = 200_000  # colours that stand for a pool whose histogram is not known
 
 
 @dataclass(eq=False)
@@ -87,6 +90,24 @@ class StyleModel:
             )
 
     @property
+    def goal(self) -> Goal:
+        """What the pool looks like, to measure how close a slide comes to it."""
+        kept = self.card.settings.get("histogram")
+        if kept is not None:
+            return Goal(np.array(kept), self.tint)
+        # a style of an older version: colours drawn from what it knows of its pool
+        rng = np.random.default_rng(0)
+        light = np.interp(rng.random(_DRAWN), QUANTILES, self.light)
+        drawn = [
+            rng.normal(
+                np.interp(light, KNOTS, self.tint.mean[:, c]),
+                np.interp(light, KNOTS, self.tint.spread[:, c]),
+            )
+            for c in range(2)
+        ]
+        return Goal(histogram([to_rgb(np.stack([light, *drawn], -1))]), self.tint)
+
+    @property
     def mpp(self) -> float | None:
         """Micrometres per pixel of the pool; None where nobody said."""
         return self.card.mpp
@@ -100,6 +121,19 @@ class StyleModel:
         with self.device.autocast:
             return colours(self.network, light, self.style if style is None else style)
 
+    def painted(self, image: np.ndarray, style: torch.Tensor | None = None) -> np.ndarray:
+        """The network's a and b of Lab, float32 (H, W, 2), for uint8 RGB (H, W, 3) of any size.
+
+        The image goes on beyond its edges as its mirror image: the network has seen no tissue
+        that ends in nothing.
+        """
+        seen = lightness(image)
+        height, width = seen.shape
+        edge = Colouriser.margin
+        pads = [(edge, edge + -n % STRIDE) for n in seen.shape]
+        colour = self.colour(np.pad(seen, pads, mode="reflect"), style)
+        return colour[edge : edge + height, edge : edge + width]
+
     def __call__(
         self,
         image: np.ndarray,
@@ -112,10 +146,7 @@ class StyleModel:
         """
         if not image.size:
             return image
-        seen = lightness(image)
-        short = [-n % STRIDE for n in seen.shape]
-        padded = np.pad(seen, ((0, short[0]), (0, short[1])), mode="edge")
-        colour = self.colour(padded, style)[: seen.shape[0], : seen.shape[1]]
+        seen, colour = lightness(image), self.painted(image, style)
         if finish is None:
             return joined(seen, colour, image)
         change, colour = finish(image, colour)
@@ -171,13 +202,15 @@ def save(
         network.encode(torch.from_numpy(lightness(whole(image)))[None, None] / 100)[1][0]
         for image in pool.images
     ]
-    each = [
-        Reinhard.fit(pool.select([p == name for p in pool.patients]).tissue())
+    parts = [
+        pool.select([p == name for p in pool.patients]).tissue()
         for name in sorted(set(pool.patients))
     ]
+    each = [Reinhard.fit(part) for part in parts]
     settings: dict[str, Any] = {
-        "macenko": Macenko.fit(pixels).to_json(),
+        "macenko": Macenko.middle(parts).to_json(),
         "reinhard": target.to_json(),
+        "histogram": histogram(pool.images).round(5).tolist(),
         "lightness": tissue_quantiles(pool.images).round(3).tolist(),
         "tint": Tint.of(pool.images).to_json(),
         "reach": max(own.distance(target) for own in each),
