@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -38,6 +39,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMainWindow,
     QMessageBox,
+    QPushButton,
     QWidget,
 )
 
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 SIZE = (1600, 1000)
 TICK_MS = 20
+LONG_S = 0.1  # a gap that is worth a look at what the threads do
+DEPTH = 12  # frames of a stack that are shown
 PATIENCE_S = 120.0
 # What Qt says on a display without a window manager, whatever the program does.
 NOISE = (
@@ -68,6 +72,8 @@ class Answer:
     title: str = ""
     text: str = ""
     given: bool = False
+    ready: Callable[[QDialog], bool] = lambda _: True
+    """Whether the dialog can be answered now; asked until it can."""
 
 
 def choose(*paths: Path) -> Answer:
@@ -90,12 +96,12 @@ def choose(*paths: Path) -> Answer:
 
 
 def press_in(name: str, kind: type[QDialog] = QMessageBox) -> Answer:
-    """Press the button of that name in a message, or another dialog."""
+    """Press the button of that name in a message, or another dialog, once it can be pressed."""
 
     def give(dialog: QDialog) -> None:
         QTest.mouseClick(button_in(dialog, name), Qt.MouseButton.LeftButton)
 
-    return Answer(kind, give)
+    return Answer(kind, give, ready=lambda dialog: button_in(dialog, name).isEnabled())
 
 
 def enter(text: str) -> Answer:
@@ -231,6 +237,8 @@ class Desk:
             dialog.reject()
             return
         answer = waiting[0]
+        if not answer.ready(dialog):
+            return
         answer.given, answer.title, answer.text = True, dialog.windowTitle(), _words(dialog)
         try:
             answer.give(dialog)
@@ -247,7 +255,9 @@ class Desk:
         if self._dismissed is not None and sentence and "Unexpected" not in notification.message:
             return
         if notification.severity >= NotificationSeverity.ERROR:
-            self.faults.append(f"notification: {notification.message}")
+            error = getattr(notification, "exception", None)  # nobody caught it
+            trace = "".join(traceback.format_exception(error)) if error is not None else ""
+            self.faults.append(f"notification: {notification.message}\n{trace}".rstrip())
 
     def _raised(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         """An exception in a slot or an event: napari would show it with its traceback."""
@@ -331,6 +341,21 @@ class Desk:
                 cut.append(plain(button.text()))
         return cut
 
+    def pick(self, button: QPushButton, name: str) -> None:
+        """Choose an entry of a button's menu."""
+        menu = button.menu()
+        assert button.isEnabled(), f"{_named(button)} is greyed out"
+        menu.aboutToShow.emit()
+        there = {plain(action.text()): action for action in menu.actions()}
+        assert there[name].isEnabled(), f"{name!r} is greyed out"
+        there[name].trigger()
+        self.rest(0.05)
+
+    def click(self, point: QPoint) -> None:
+        """Click on the canvas."""
+        QTest.mouseClick(self.canvas(), Qt.MouseButton.LeftButton, pos=point)
+        self.rest(0.05)
+
     def scroll_to(self, widget: QWidget) -> None:
         """Bring a widget into view where it lies in something that scrolls."""
         room = widget.parentWidget()
@@ -342,6 +367,9 @@ class Desk:
 
     def key(self, keys: str, where: QWidget | None = None) -> None:
         """Press keys, e.g. ``Ctrl+Alt+I``: in a widget, or wherever the focus is."""
+        if QApplication.activeWindow() is None:  # nobody gives a window back what a dialog took
+            self.window.activateWindow()
+            self.rest(0.1)
         target = where or QApplication.focusWidget() or self.window
         combination = QKeySequence(keys)[0]
         QTest.keyClick(target, combination.key(), combination.keyboardModifiers())
@@ -419,7 +447,7 @@ class Desk:
         rest = Gaps()
         with rest.measuring():
             self.rest(2.0)
-        gaps = Gaps(at_rest_s=rest.longest_s)
+        gaps = Gaps(at_rest_s=rest.longest.own_s)
         with gaps.measuring():
             yield gaps
 
@@ -430,57 +458,124 @@ class Desk:
             self.viewer.screenshot(f"{folder}/{name}.png", canvas_only=False, flash=False)
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A time in which the main thread did not come back to its events.
+
+    Attributes
+    ----------
+    wall_s
+        How long it was.
+    cpu_s, queued_s
+        For how much of it the main thread computed, and for how much it was ready to but had no
+        core. What is left it waited: for a lock, for the interpreter, for a disk.
+    """
+
+    wall_s: float
+    cpu_s: float
+    queued_s: float
+
+    @property
+    def own_s(self) -> float:
+        """What of it is not for want of a core."""
+        return self.wall_s - self.queued_s
+
+    def __str__(self) -> str:
+        waited = max(0.0, self.own_s - self.cpu_s)
+        parts = (
+            f"{self.cpu_s:.2f} computing, {waited:.2f} waiting, {self.queued_s:.2f} without a core"
+        )
+        return f"{self.wall_s:.2f} s ({parts})"
+
+
 @dataclass
 class Gaps:
-    """How long the main thread was away, by a timer of 20 ms.
+    """How long the main thread was away, by a timer of 20 ms; and where it was meanwhile.
 
     Attributes
     ----------
     at_rest_s
         The longest gap of the same window with nothing going on: the machine's own.
     seen
-        Every gap in seconds, in order, less the time that the thread was ready to go on and other
-        programs had the processors.
+        Every gap, in order.
+    where
+        The stacks of all threads within the longest gap, as text.
     """
 
     at_rest_s: float = 0.0
-    seen: list[float] = field(default_factory=list)
+    seen: list[Gap] = field(default_factory=list)
+    where: str = ""
 
     @property
-    def longest_s(self) -> float:
-        """The longest gap."""
-        return max(self.seen, default=0.0)
+    def longest(self) -> Gap:
+        """The longest gap, but for what the machine had no core for."""
+        return max(self.seen, key=lambda gap: gap.own_s, default=Gap(0, 0, 0))
 
     @property
     def beyond_rest_s(self) -> float:
-        """The longest gap, less the machine's own at rest."""
-        return max(0.0, self.longest_s - self.at_rest_s)
+        """The longest gap in seconds, less the machine's own at rest."""
+        return max(0.0, self.longest.own_s - self.at_rest_s)
+
+    def __str__(self) -> str:
+        """The longest gap in words, and where the threads were."""
+        return f"no answer for {self.longest}; at rest {self.at_rest_s:.2f} s\n{self.where}"
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
         """Measure within the block."""
-        timer, last, waited = QTimer(), time.monotonic(), queued_s()
+        timer, last, over = QTimer(), _spent(), threading.Event()
+        stacks: list[str] = []  # within the gap that is going on
 
         def tick() -> None:
-            nonlocal last, waited
-            now, queued = time.monotonic(), queued_s()
-            self.seen.append(now - last - TICK_MS / 1000 - (queued - waited))
-            last, waited = now, queued
+            nonlocal last
+            now = _spent()
+            wall, cpu, queued = (b - a for a, b in zip(last, now, strict=True))
+            gap, last = Gap(wall - TICK_MS / 1000, cpu, queued), now
+            if gap.own_s > self.longest.own_s and stacks:
+                half = len(stacks) // 2
+                self.where = f"where it was half way through it:\n{stacks[half]}"
+            stacks.clear()
+            self.seen.append(gap)
+
+        def look() -> None:
+            while not over.wait(TICK_MS / 1000):
+                if time.monotonic() - last[0] > LONG_S:
+                    stacks.append(_stacks(but=threading.get_ident()))
 
         timer.setTimerType(Qt.TimerType.PreciseTimer)
         timer.timeout.connect(tick)
         timer.start(TICK_MS)
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
         try:
             yield
             tick()
         finally:
             timer.stop()
+            over.set()
+            looking.join()
 
 
-def queued_s() -> float:
-    """How long this thread has waited for a processor until now; 0 on systems that don't say."""
-    status = Path("/proc/thread-self/schedstat")
-    return int(status.read_text().split()[1]) / 1e9 if status.exists() else 0.0
+def _spent() -> tuple[float, float, float]:
+    """The time, for how long this thread has computed, and for how long it has queued for a core."""
+    now, cpu = time.monotonic(), time.thread_time()
+    try:
+        _, queued, _ = Path("/proc/thread-self/schedstat").read_text().split()
+    except OSError:  # not Linux
+        return now, cpu, 0.0
+    return now, cpu, int(queued) / 1e9
+
+
+def _stacks(*, but: int) -> str:
+    """The stacks of all threads, the main thread's first, each cut to what is innermost."""
+    frames = sys._current_frames()
+    frames.pop(but, None)
+    order = sorted(frames, key=lambda ident: ident != threading.main_thread().ident)
+    return "\n".join(
+        f"-- {'main' if ident == threading.main_thread().ident else 'another'} thread\n"
+        + "".join(traceback.format_stack(frames[ident])[-DEPTH:])
+        for ident in order
+    )
 
 
 class _Log(logging.Handler):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_pathogan.engine.events import Finished, Metrics, Progress
+from napari_pathogan.engine.events import Finished, Metrics, Progress, Pulse
 from napari_pathogan.engine.jobs import Job
 from napari_pathogan.errors import JobError
 
@@ -47,6 +47,11 @@ def program(tmp_path: Path) -> tuple[str, ...]:
     return sys.executable, str(path)
 
 
+def said(events):
+    """The next event that is not a pulse."""
+    return next(event for event in events if not isinstance(event, Pulse))
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -67,11 +72,11 @@ def test_events_arrive_and_other_output_does_not_hurt(tmp_path, program):
 def test_cancel_is_quick_lets_the_child_tidy_up_and_ends_quietly(tmp_path, program):
     job = Job.start([str(tmp_path), "0.5"], program)
     events = job.events()
-    assert isinstance(next(events), Metrics)
+    assert isinstance(said(events), Metrics)
     start = time.perf_counter()
     job.cancel()
-    assert time.perf_counter() - start < 2
-    assert all(isinstance(e, Metrics) for e in events)
+    assert time.perf_counter() - start < 1
+    assert all(isinstance(e, Metrics | Pulse) for e in events)
     assert (tmp_path / "tidied").exists()
     assert not alive(job.process.pid)
     job.cancel()  # harmless
@@ -80,7 +85,7 @@ def test_cancel_is_quick_lets_the_child_tidy_up_and_ends_quietly(tmp_path, progr
 def test_closing_the_events_cancels(tmp_path, program):
     job = Job.start([str(tmp_path), "0.5"], program)
     events = job.events()
-    next(events)
+    said(events)
     events.close()
     assert not alive(job.process.pid)
 
@@ -96,7 +101,7 @@ def test_a_child_that_will_not_go_is_killed_with_its_children(tmp_path):
         "time.sleep(60)\n"
     )
     job = Job.start([], (sys.executable, str(script)))
-    grandchild = next(job.events())
+    grandchild = said(job.events())
     assert isinstance(grandchild, Progress)
     start = time.perf_counter()
     job.cancel()
@@ -111,7 +116,7 @@ def test_a_child_that_will_not_go_is_killed_with_its_children(tmp_path):
 def test_a_killed_run_is_an_error_and_goes_on_when_resumed(tmp_path, program):
     job = Job.start([str(tmp_path), "0.2"], program)
     events = job.events()
-    assert isinstance(next(events), Metrics)
+    assert isinstance(said(events), Metrics)
     os.kill(job.process.pid, signal.SIGKILL)
     with pytest.raises(JobError, match=r"was killed \(SIGKILL\).*resumed"):
         list(events)
@@ -137,6 +142,35 @@ def test_the_childs_one_line_is_the_error(code, message):
     job = Job.start(["idc", "train"], (sys.executable, "-c", f"import sys; {code}"))
     with pytest.raises(JobError, match=message):
         list(job.events())
+
+
+def test_it_can_be_cancelled_while_the_child_says_nothing(tmp_path, program):
+    with Job.start([str(tmp_path), "60"], program) as job:
+        events = job.events()
+        start = time.perf_counter()
+        assert isinstance(next(events), Pulse)
+        events.close()
+        assert time.perf_counter() - start < 1
+    assert not alive(job.process.pid)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it has a class of priority")
+def test_the_child_leaves_a_core_and_comes_second(tmp_path, monkeypatch):
+    script = tmp_path / "priority.py"
+    script.write_text(
+        "import os\n"
+        "from napari_pathogan.engine.events import Progress, to_json\n"
+        "from napari_pathogan.engine.jobs import end_with_parent\n"
+        "end_with_parent()\n"
+        "print(to_json(Progress(os.nice(0), int(os.environ['OMP_NUM_THREADS']))), flush=True)\n"
+    )
+    program = sys.executable, str(script)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    first = said(Job.start([], program).events())
+    assert first.done > os.nice(0)
+    assert first.total == max(1, os.cpu_count() - 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert said(Job.start([], program).events()).total == 7  # the user's choice
 
 
 def test_a_program_that_is_not_there(tmp_path):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.masses.annotated import beside, write
 from napari_pathogan.masses.detections import Detections
+from napari_pathogan.masses.review import Decision, Review
+from napari_pathogan.slides.mammogram import open_mammogram
 
 SHAPE = (240, 160)
 MM = 0.2
@@ -57,6 +61,17 @@ def detections(mammogram):
         threshold=0.5,
         model="stand-in",
     )
+
+
+def reviewed(path, decision=Decision.ACCEPTED):
+    """Draw a view and keep a review of it, with a mass or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Picture.fromarray(view("RCC")).save(path)
+    one = Review.of(detections(open_mammogram(path).with_spacing(MM)))
+    for number in one.ids:
+        one = one.decided(number, decision if number == 0 else Decision.REJECTED)
+    write(beside(path), one)
+    return path
 
 
 class MassesStandin:

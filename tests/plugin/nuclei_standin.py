@@ -100,6 +100,39 @@ def segmentation(slide, ellipses, *, names=NAMES, colours=COLOURS, class_model="
     )
 
 
+def many_nuclei(side, pitch=16):
+    """A segmentation of side x side discs, laid out in a square; no slide is read."""
+    y, x = np.mgrid[:pitch, :pitch] - (pitch - 1) / 2
+    stamp = y**2 + x**2 < (0.4 * pitch) ** 2
+    ids = np.arange(1, side**2 + 1, dtype=np.int32)
+    labels = np.kron(ids.reshape(side, side), stamp).astype(np.int32)
+    row, column = np.divmod(np.arange(side**2), side)
+    table = pd.DataFrame({"id": ids})
+    for axis, place in (("x", column), ("y", row)):
+        table[f"{axis}_px"] = place * pitch + (pitch - 1) / 2
+        table[f"{axis}_um"] = (table[f"{axis}_px"] + 0.5) * MPP
+    table["area_um2"] = stamp.sum() * MPP**2
+    table["eccentricity"], table["solidity"], table["haematoxylin_mean"] = 0.1, 0.95, 0.5
+    table["class"] = pd.Categorical.from_codes(np.arange(side**2) % len(NAMES), NAMES)
+    table["class_probability"] = np.float32(0.8)
+    table["corrected"] = False
+    table = table[list(COLUMNS)]
+    for name in NAMES:
+        table[f"p_{name}"] = np.where(table["class"] == name, 0.8, 0.2 / (len(NAMES) - 1))
+    return Segmentation(
+        slide="many",
+        overlay=Overlay(labels, (0.0, 0.0), (1.0, 1.0)),
+        table=table,
+        boxes=np.stack([row, column, row + 1, column + 1], 1) * pitch,
+        mpp=(MPP, MPP),
+        area_mm2=labels.size * MPP**2 * 1e-6,
+        class_names=NAMES,
+        class_colours=COLOURS,
+        class_model="classes-fine",
+        model="stand-in",
+    )
+
+
 class NucleiStandin:
     """A run whose speed, end and nuclei a test decides; remembers what it was asked."""
 

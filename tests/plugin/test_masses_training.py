@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from masses_standin import FROC, MM, MassesStandin, detections, view
+from masses_standin import FROC, MM, MassesStandin, view
+from masses_standin import reviewed as kept_review
 from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.jobs import Job
 from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
 from napari_pathogan.errors import DataFolderError, JobError, OutputError
-from napari_pathogan.masses.annotated import beside, read_annotated_folder, write
+from napari_pathogan.masses.annotated import read_annotated_folder
 from napari_pathogan.masses.froc import Froc
 from napari_pathogan.masses.model import Views, save
 from napari_pathogan.masses.network import slim
-from napari_pathogan.masses.review import Decision, Review
+from napari_pathogan.masses.review import Decision
 from napari_pathogan.plugin import dock as docks
 from napari_pathogan.plugin import learning, masses_training, masses_widget, samples
 from napari_pathogan.plugin.commands import show_mammograms
@@ -43,24 +45,13 @@ for done in range(10_000):
 FAILS = "import sys; sys.exit('pathogan: the disk is full')"
 
 
-def review(path, decision=Decision.ACCEPTED):
-    """Draw a view and keep a review of it, with a mass or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Picture.fromarray(view("RCC")).save(path)
-    one = Review.of(detections(open_mammogram(path).with_spacing(MM)))
-    for number in one.ids:
-        one = one.decided(number, decision if number == 0 else Decision.REJECTED)
-    write(beside(path), one)
-    return path
-
-
 @pytest.fixture
 def images(tmp_path):
     """Three reviewed views of two patients, one of them without a mass."""
     return [
-        review(tmp_path / "data/one/RCC.png"),
-        review(tmp_path / "data/one/b_RMLO.png", Decision.REJECTED),
-        review(tmp_path / "data/two/RCC.png"),
+        kept_review(tmp_path / "data/one/RCC.png"),
+        kept_review(tmp_path / "data/one/b_RMLO.png", Decision.REJECTED),
+        kept_review(tmp_path / "data/two/RCC.png"),
     ]
 
 
@@ -135,7 +126,7 @@ def test_what_a_folder_holds_in_words(images, model):
     )
     assert reviewed(images[0].parent, model).patients == 1
     for name in "cdef":
-        review(images[0].parent.parent / name / "RCC.png")
+        kept_review(images[0].parent.parent / name / "RCC.png")
     found = reviewed(images[0].parent.parent, model)
     assert found.folds == 3
     assert str(found).endswith("It is measured on patients it has not seen, in 3 folds.")
@@ -143,7 +134,7 @@ def test_what_a_folder_holds_in_words(images, model):
 
 def test_patients_that_the_model_knows_measure_nothing(images, model):
     for name in "cdef":
-        review(images[0].parent.parent / name / "RCC.png")
+        kept_review(images[0].parent.parent / name / "RCC.png")
     known = str(read_annotated_folder(images[0].parent.parent).patients[0])
     card = read_card(model)
     data = card.training_data[0].model_copy(update={"patients": (known,)})
@@ -163,38 +154,41 @@ def test_folders_to_learn_nothing_from(tmp_path, model):
     Picture.fromarray(view("RCC")).save(image)
     with pytest.raises(DataFolderError, match="new holds no reviewed mammogram: accept, reject or"):
         reviewed(image, model)
-    review(image)
+    kept_review(image)
     with pytest.raises(DataFolderError, match=r"only one mammogram of .*new is reviewed"):
         reviewed(image, model)
-    review(image, Decision.REJECTED)
-    review(tmp_path / "new/LCC.png", Decision.REJECTED)
+    kept_review(image, Decision.REJECTED)
+    kept_review(tmp_path / "new/LCC.png", Decision.REJECTED)
     with pytest.raises(DataFolderError, match="none of the 2 images has a mass"):
         reviewed(image, model)
 
 
 def test_a_failed_training_leaves_nothing_and_an_earlier_one_stays(child, tmp_path):
     child.script = FAILS
-    run = tmp_path / "models" / "mine"
+    models = tmp_path / "models"
+    models.mkdir()
     with pytest.raises(JobError, match="the disk is full"):
-        list(learn(["masses", "train"], run))
-    assert not run.exists()
-    (run / "model").mkdir(parents=True)
+        list(learn("masses", tmp_path, [], models / "mine"))
+    assert list(models.iterdir()) == []
+    (models / "mine/model").mkdir(parents=True)
     with pytest.raises(OutputError, match="mine is there already"):
-        list(learn(["masses", "train"], run))
-    assert (run / "model").is_dir()
+        list(learn("masses", tmp_path, [], models / "mine"))
+    assert list(models.glob("**/*")) == [models / "mine", models / "mine/model"]
     assert len(child.jobs) == 1
 
 
 def test_a_stopped_generator_ends_its_child(child, tmp_path):
-    run = tmp_path / "mine"
-    events = learn(["masses", "train"], run)
+    models = tmp_path / "models"
+    models.mkdir()
+    events = learn("masses", tmp_path, [], models / "mine")
     while not (isinstance(event := next(events), Progress) and event.done):
         pass
-    run.mkdir()
-    events.close()
     (job,) = child.jobs
+    run = Path(job.arguments[job.arguments.index("-o") + 1])
+    run.mkdir()  # as the child does
+    events.close()
     assert job.process.poll() is not None
-    assert not run.exists()
+    assert list(models.iterdir()) == []
 
 
 @pytest.mark.gui
@@ -283,7 +277,7 @@ def test_a_model_trained_from_the_dock_is_chosen(dock, qtbot, images, model, mon
     )
     assert choices(dock) == ["small", "mine"]
     assert dock.form.model.currentText() == "mine"
-    assert dock.model_folder == settings().own_models / "mine" / "model"
+    assert dock.model_folder == settings().own_models / "mine"
     assert dock.card.training_data[0].name == "drawn"
     assert dock.card.training_data[1].n_images == 3
     assert dock.card.metrics == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.plugin import running
@@ -48,8 +48,72 @@ def test_progress_that_draws_slowly_is_not_drawn_within_itself(qtbot, monkeypatc
         yield Finished("done")
 
     ended = []
-    run = running.run_in_viewer(events(), title="slow", on_finished=ended.append)
+    run = running.run_in_viewer(events(), title="slow", owner=QWidget(), on_finished=ended.append)
     qtbot.waitUntil(lambda: bool(ended), timeout=30_000)
     assert run._bar.deepest == 1
     assert run._bar.n > 0
     assert not run.active
+
+
+def test_what_does_not_come_to_an_event_is_interrupted_and_tidies_up(qtbot):
+    tidied = []
+
+    def events():
+        yield Progress(0, 0)
+        try:
+            while True:
+                sum(range(1000))
+        finally:
+            tidied.append(True)
+
+    owner = QWidget()
+    run = running.run_in_viewer(events(), title="busy", owner=owner)
+    qtbot.waitUntil(lambda: run.latest is not None)
+    began = time.monotonic()
+    running.end([run])
+    assert time.monotonic() - began < 1
+    assert tidied
+    assert run not in running.running()
+
+
+def test_an_import_is_not_interrupted(qtbot, tmp_path, monkeypatch):
+    """A half imported torch can't be imported again in the same process."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\nbegun = time.monotonic()\n"
+        "while time.monotonic() < begun + 0.7: sum(range(1000))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = []
+
+    def events():
+        yield Progress(0, 0)
+        import slow_to_import
+
+        imported.append(slow_to_import)
+        while True:
+            sum(range(1000))
+
+    run = running.run_in_viewer(events(), title="imports", owner=QWidget())
+    qtbot.waitUntil(lambda: run.latest is not None)
+    running.end([run])
+    assert imported
+    qtbot.waitUntil(lambda: run not in running.running())
+
+
+def test_napari_that_ends_a_worker_leaves_nothing_open(qtbot):
+    """It breaks off between two events; superqt alone would leave the generator as it stands."""
+    closed = []
+
+    def events():
+        try:
+            while True:
+                yield Progress(0, 0)
+                time.sleep(0.01)
+        finally:
+            closed.append(True)
+
+    run = running.run_in_viewer(events(), title="quits", owner=QWidget())
+    qtbot.waitUntil(lambda: run.latest is not None)
+    run.worker.quit()
+    qtbot.waitUntil(lambda: bool(closed))
+    run.cancel()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
@@ -296,7 +298,7 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
 
     class Job:
         def __init__(self, arguments):
-            asked.append(arguments)
+            asked.append((arguments, [x.name for x in Path(arguments[2]).iterdir()]))
 
         start = classmethod(lambda cls, arguments: cls(arguments))
 
@@ -311,16 +313,14 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
             yield Warn("said")
             raise NoTissueError("stopped")
 
-    monkeypatch.setattr("napari_pathogan.plugin.stain_events.Job", Job)
-    events = learn_events(slide, Region(300, 400, 300, 300), "mine", tmp_path)
-    seen = []
+    monkeypatch.setattr("napari_pathogan.plugin.learning.Job", Job)
     with pytest.raises(NoTissueError):
-        seen.extend(events)
-    (arguments,) = asked
+        list(learn_events(slide, Region(300, 400, 300, 300), tmp_path / "mine"))
+    ((arguments, pool),) = asked
     assert arguments[:2] == ["stain", "train"]
     assert arguments[arguments.index("--mpp") + 1] == "2"
-    assert len(list((tmp_path / ".runs/mine/pool").glob("*.png"))) == 1
-    assert not (tmp_path / "mine").exists()
+    assert pool == ["slide_000.png"]
+    assert list(tmp_path.iterdir()) == []  # no picture of the tissue
 
 
 def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot, monkeypatch):

@@ -33,6 +33,11 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Pulse(Event):
+    """Nothing new, but a place to cancel: work that waits for another process yields it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics(Event):
     """Numbers of one step of work (an epoch): losses, scores, learning rates."""
 

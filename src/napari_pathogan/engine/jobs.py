@@ -3,6 +3,9 @@
 The child (``python -m napari_pathogan.cli ... --events``) prints its events as JSON lines. It ends
 when its parent ends: the parent holds the other end of its stdin, and a thread waits for that to
 close. What the child leaves behind is what the command line leaves: whole files, a run to resume.
+
+The parent is a window that someone works in: the child leaves a core to it, and comes second where
+both want the same one.
 """
 
 from __future__ import annotations
@@ -16,18 +19,27 @@ import sys
 import threading
 import time
 from collections import deque
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Self
 
-from napari_pathogan.engine.events import Event, from_json
+from napari_pathogan.engine.events import Event, Pulse, from_json
 from napari_pathogan.errors import JobError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
 _MARK = "PATHOGAN_JOB"  # set in a child's environment: it ends when its stdin closes
-_PATIENCE = 1.0  # seconds that a child has to leave by itself
+_PATIENCE = 0.4  # seconds that a child has to leave by itself
+_PULSE = 0.1  # seconds between two events at most
+_NICENESS = 10  # of a child
+_LEAVING = 2.0  # the same when its parent is gone
 _KEPT = 30  # lines of other output kept for an error message
 _PREFIX = "pathogan: "
+_ENVIRONMENT = {_MARK: "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+_THREADS = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) - 1))}  # unless the user says
+_FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
+    subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0
+)
 _PROGRAM = (sys.executable, "-m", "napari_pathogan.cli")
 
 
@@ -83,8 +95,8 @@ class Job:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env={**os.environ, _MARK: "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                env={**_THREADS, **os.environ, **_ENVIRONMENT},
+                creationflags=_FLAGS,
                 start_new_session=True,  # of no effect on Windows, as the flag is elsewhere
             )
         except OSError as error:
@@ -95,16 +107,18 @@ class Job:
     def events(self) -> Generator[Event, None, None]:
         """Yield the child's events until it ends; closing the generator cancels it.
 
-        Ends quietly after :meth:`cancel`.
+        While the child says nothing, a :class:`Pulse` comes every tenth of a second. Ends quietly after :meth:`cancel`.
 
         Raises
         ------
         JobError
             If the child fails or is killed; with the one line that it said about it.
         """
-        assert self.process.stdout is not None
         try:
-            for line in self.process.stdout:
+            for line in self._lines():
+                if line is None:
+                    yield Pulse()
+                    continue
                 try:
                     event = from_json(line)
                 except (ValueError, TypeError):
@@ -115,12 +129,11 @@ class Job:
         finally:
             self.cancel()
             self._listener.join(_PATIENCE)
-            self.process.stdout.close()
         if code and not self._cancelled:
             raise JobError(self._complaint(code))
 
     def cancel(self) -> None:
-        """End the child and all it started, within about two seconds; harmless if it has ended.
+        """End the child and all it started, within half a second; harmless if it has ended.
 
         It is asked first (as by Ctrl-C), so that it can tidy up, and killed if it does not go. May
         be called from any thread; :meth:`events` then ends.
@@ -148,6 +161,28 @@ class Job:
         with contextlib.suppress(OSError):  # a broken pipe: the child went first
             self.process.stdin.close()
 
+    def _lines(self) -> Iterator[str | None]:
+        """What the child prints, line by line; None when nothing has come for a while."""
+        lines: Queue[str] = Queue()
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+        while True:
+            try:
+                line = lines.get(timeout=_PULSE)
+            except Empty:
+                yield None
+            else:
+                if not line:
+                    return
+                yield line
+
+    def _read(self, lines: Queue[str]) -> None:
+        """Put all lines of the child's output, then an empty one."""
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            for line in stream:
+                lines.put(line)
+        lines.put("")
+
     def _listen(self) -> None:
         """Keep the end of what the child says on stderr (and never let that pipe fill up)."""
         assert self.process.stderr is not None
@@ -169,11 +204,13 @@ class Job:
 def end_with_parent() -> None:
     """In a job's child: leave as by Ctrl-C when the parent is gone, or the parent asks to.
 
-    Does nothing in a process that no :class:`Job` has started.
+    Until then it comes second to the parent. Does nothing in a process that no :class:`Job` has started.
     """
     if os.environ.pop(_MARK, None) is not None:
         # a shell's background process ignores SIGINT, and so would its children
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if sys.platform != "win32":  # there the parent has seen to it
+            os.nice(_NICENESS)
         threading.Thread(target=_wait_for_the_end, daemon=True).start()
 
 
@@ -181,7 +218,7 @@ def _wait_for_the_end() -> None:
     while os.read(0, 1024):  # stdin; not through sys.stdin, whose lock would be held at exit
         pass
     _thread.interrupt_main()
-    time.sleep(_PATIENCE)
+    time.sleep(_LEAVING)
     os._exit(2)
 
 

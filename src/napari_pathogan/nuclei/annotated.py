@@ -171,9 +171,13 @@ def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
         path = file.with_name(file.name.removesuffix(SUFFIX))
         try:
             with Slide.open(path) as slide:
-                found += _cut(slide, read(file, slide))
+                known = list(_cut(slide, read(file, slide)))
         except PathoganError as error:
             skipped.append(f"{file}: {error}")
+            continue
+        found += known
+        if not known:
+            skipped.append(f"{file}: none of its nuclei was corrected")
     return found, skipped
 
 

@@ -18,8 +18,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.engine.limits import limits
 from napari_pathogan.errors import PathoganError, UnknownScaleError
+from napari_pathogan.files import tidy
+from napari_pathogan.plugin import closing, samples
 from napari_pathogan.plugin import layers as between
-from napari_pathogan.plugin import samples
 from napari_pathogan.plugin.beside_opengl import let_layers_go, ready_for_torch
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.form import Form, Ties, Welcome, confirmed, label
@@ -258,6 +259,8 @@ class Dock(QWidget):
         self.run = run_in_viewer(
             events,
             title=title,
+            owner=self,
+            ask=True,
             on_tile=self.tile_came,
             on_event=self._event_came,
             on_finished=finished,
@@ -273,12 +276,18 @@ class Dock(QWidget):
         if_stopped: Callable[[], None] | None = None,
         *,
         title: str = "",
+        ask: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Run:
-        """Run something in the background, beside what Run has started."""
+        """Run something in the background, beside what Run has started.
+
+        With ``ask``, the user is asked before the dock is closed while it runs.
+        """
         run = run_in_viewer(
             events,
             title=title or self.title,
+            owner=self,
+            ask=ask,
             on_event=on_event,
             on_finished=then,
             on_stopped=if_stopped,
@@ -312,9 +321,11 @@ class Dock(QWidget):
         self._ties.release()
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice that napari has taken the dock out of its window."""
+        """Notice that napari has taken the dock out of its window, or put it there."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
+        elif event is not None and event.type() == QEvent.Type.Show:
+            closing.watch(self)
         return super().event(event)
 
     # how
@@ -386,6 +397,7 @@ class Dock(QWidget):
         search = run_in_viewer(
             _find((*self.helpers, self.task), settings().models_folders, self.warm_up),
             title="Getting models ready",
+            owner=self,
             on_event=self._found,
         )
         self._ties.add(search.cancel)
@@ -421,8 +433,14 @@ class Found(Event):
 def _find(
     tasks: tuple[str, ...], folders: tuple[Path, ...], warm_up: Callable[[], None]
 ) -> Iterator[Event]:
-    """Find the models of some tasks, then import what running them needs."""
+    """Find the models of some tasks, then import what running them needs.
+
+    What a training has left that was killed with its napari is taken away.
+    """
     yield Progress(0, 0, "looking for models")
+    for folder in folders:
+        if folder.is_dir():
+            tidy(folder)
     ready_for_torch()
     from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Progress
     from napari_pathogan.plugin.pixel_size import PixelSize
     from napari_pathogan.plugin.subject import Subject
+
+W = TypeVar("W", bound=QWidget)
 
 
 class Ties:
@@ -301,6 +303,14 @@ def keep_place(widget: QWidget) -> None:
     policy = widget.sizePolicy()
     policy.setRetainSizeWhenHidden(True)
     widget.setSizePolicy(policy)
+
+
+def above(widget: QWidget, kind: type[W]) -> W | None:
+    """The nearest of the widgets around this one that is of a kind."""
+    around = widget.parentWidget()
+    while around is not None and not isinstance(around, kind):
+        around = around.parentWidget()
+    return around
 
 
 def progress_line(event: Progress) -> str:

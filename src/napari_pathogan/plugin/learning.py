@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.jobs import Job
-from napari_pathogan.errors import OutputError
+from napari_pathogan.files import written
+from napari_pathogan.kinds import NEW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
-def learning(arguments: Sequence[str], run: Path) -> Iterator[Event]:
-    """Run a training command; finishes with the new model's folder.
+def learning(
+    task: str,
+    source: Path | Callable[[Path], Iterator[Event]],
+    options: Sequence[str],
+    model: Path,
+) -> Iterator[Event]:
+    """Run ``pathogan TASK train SOURCE``; finishes with the new model's folder.
 
-    A training that fails, or is cancelled by closing the generator, leaves nothing behind.
+    The run, and what is made for it, lie in a hidden folder beside the model's until that is whole.
+    A training that fails, or is cancelled by closing the generator, leaves nothing behind; what a
+    kill leaves goes the next time that somebody looks for models, or writes one.
 
     Parameters
     ----------
-    arguments
-        What would be typed after ``pathogan``, without ``-o``.
-    run
-        A new folder for the run; the model is in its ``model/``.
+    task
+        What is trained.
+    source
+        The folder to learn from; or what makes it, for this training alone: called with its path,
+        it yields events.
+    options
+        What would be typed after the source, without ``-o`` and ``--name``.
+    model
+        The new model's folder, which is not there yet. The model has its name.
 
     Yields
     ------
@@ -33,20 +45,21 @@ def learning(arguments: Sequence[str], run: Path) -> Iterator[Event]:
     Raises
     ------
     OutputError
-        If the run's folder is there already.
+        If something is at the model's folder already, or it can't be written.
     JobError
         If the training fails; says why.
     """
-    if run.exists():
-        raise OutputError(f"{run} is there already: choose another name for the new model")
-    yield Progress(0, 0, "starting the training")
-    model = run / "model"
-    try:
-        with Job.start([*arguments, "-o", str(run)]) as job:
+    with written(model, NEW) as beside:
+        run = beside.with_name(f"{model.name}.run")
+        if callable(source):
+            pool = beside.with_name(f"{model.name}.pool")
+            yield from source(pool)
+            source = pool
+        yield Progress(0, 0, "starting the training")
+        command = [task, "train", str(source), *options, "--name", model.name, "-o", str(run)]
+        with Job.start(command) as job:
             for event in job.events():
                 if not isinstance(event, Finished):
                     yield event
-    finally:
-        if not model.is_dir():
-            shutil.rmtree(run, ignore_errors=True)
+        (run / "model").rename(beside)
     yield Finished(model)

@@ -67,7 +67,7 @@ class Learning:
 
     def train(self, reviewed: Reviewed, start: Path, name: str) -> None:
         """Go on with a model on the reviewed mammograms of a folder."""
-        events = training(reviewed, start, settings().own_models / name, name)
+        events = training(reviewed, start, settings().own_models / name)
         self.row.start(events, name, self._trained, self.enable)
         self.enable()
 

@@ -99,7 +99,7 @@ def looking(place: Path, start: Path) -> Iterator[Event]:
     yield Finished(Reviewed(folder, len(found), patients, masses, len(found.skipped), folds, why))
 
 
-def training(reviewed: Reviewed, start: Path, run: Path, name: str) -> Iterator[Event]:
+def training(reviewed: Reviewed, start: Path, model: Path) -> Iterator[Event]:
     """Go on with a model on reviewed mammograms; finishes with the new model's folder.
 
     The model that it starts from stays as it is. Events and errors as of
@@ -109,15 +109,12 @@ def training(reviewed: Reviewed, start: Path, run: Path, name: str) -> Iterator[
     ----------
     start
         The folder of the model to begin with.
-    run
-        A new folder for the run; the model is in its ``model/``.
-    name
-        Of the new model.
+    model
+        The new model's folder.
     """
-    arguments = ["masses", "train", str(reviewed.folder), *LEARNING, "--name", name]
-    arguments += ["--folds", str(reviewed.folds), "--start", str(start)]
-    arguments += ["--source", SOURCE, "--terms", TERMS, "--device", settings().device]
-    yield from learning(arguments, run)
+    options = [*LEARNING, "--folds", str(reviewed.folds), "--start", str(start)]
+    options += ["--source", SOURCE, "--terms", TERMS, "--device", settings().device]
+    yield from learning("masses", reviewed.folder, options, model)
 
 
 def _home(image: Path, suffix: str) -> Path:

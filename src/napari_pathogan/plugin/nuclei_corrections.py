@@ -205,9 +205,8 @@ class Corrections:
         """Go on with the chosen model on all corrected slides of this slide's folder."""
         folder = self._folder()
         if folder is not None:
-            run = settings().own_models / name
-            events = training(folder, self.dock.model_folder, run, name)
-            self.dock.start(events, "Training on corrections", self._trained, _nothing)
+            events = training(folder, self.dock.model_folder, settings().own_models / name)
+            self.dock.start(events, f"Training {name}", self._trained, _nothing)
 
     def _trained(self, event: Finished) -> None:
         name = self.dock.model_trained(event.result)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPOCHS = 5  # enough for some corrected regions, from a model that knows nuclei
 
 
-def training(slides: Path, start: Path, run: Path, name: str) -> Iterator[Event]:
+def training(slides: Path, start: Path, model: Path) -> Iterator[Event]:
     """Go on with a model on the corrected slides of a folder; finishes with the new model's folder.
 
     The model that it starts from stays as it is.
@@ -26,17 +26,15 @@ def training(slides: Path, start: Path, run: Path, name: str) -> Iterator[Event]
         A folder of slides with ``<slide name>.nuclei.geojson`` beside them.
     start
         The folder of the model to begin with.
-    run
-        A new folder for the run; the model is in its ``model/``.
-    name
-        Of the new model.
+    model
+        The new model's folder.
 
     Raises
     ------
     OutputError
-        If the run's folder is there already.
+        If the model's folder is there already.
     JobError
         If the training fails; says why.
     """
-    arguments = ["nuclei", "train", str(slides), "--recipe", "quick", "--epochs", str(EPOCHS)]
-    yield from learning([*arguments, "--start", str(start), "--name", name], run)
+    options = ["--recipe", "quick", "--epochs", str(EPOCHS), "--start", str(start)]
+    yield from learning("nuclei", slides, options, model)

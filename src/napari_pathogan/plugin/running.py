@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
+import threading
+import time
 from contextlib import closing
+from functools import partial
 from threading import Event as Flag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker
 from napari.utils import progress
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QTimer
 
-from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
+from napari_pathogan.engine.events import Event, Finished, Progress, Pulse, Tile, Warn
 from napari_pathogan.errors import PathoganError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from napari.qt.threading import GeneratorWorker
+    from qtpy.QtWidgets import QWidget
 
 BAR_MS = 200  # the activity dock shows the latest progress this often
+LEAVE_S = 0.3  # a task that has been told to stop has as long to come to its next event
+END_S = 0.9  # and as long in all to end
+_LOOK_S = 0.01
 
 log = logging.getLogger(__name__)
+
+
+_going: set[Run] = set()  # their threads have not ended
 
 
 def run_in_viewer(
     events: Iterator[Event],
     *,
     title: str,
+    owner: QWidget,
+    ask: bool = False,
     on_tile: Callable[[Tile], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     on_finished: Callable[[Finished], None] | None = None,
@@ -42,6 +55,10 @@ def run_in_viewer(
         The task: a generator of events. It is closed where it stands when the run is cancelled.
     title
         What napari's activity dock calls it.
+    owner
+        The widget whose task it is: it ends with the widget's window.
+    ask
+        Whether the user is asked before the widget, or its window, is closed while this runs.
     on_tile, on_event, on_finished
         Called with each tile, every other event, and the last one.
     on_stopped
@@ -50,6 +67,8 @@ def run_in_viewer(
     return Run(
         events,
         title=title,
+        owner=owner,
+        ask=ask,
         on_tile=on_tile,
         on_event=on_event,
         on_finished=on_finished,
@@ -57,14 +76,47 @@ def run_in_viewer(
     )
 
 
+def running() -> list[Run]:
+    """All tasks whose threads have not ended."""
+    return list(_going)
+
+
+def end(runs: Iterable[Run]) -> None:
+    """Stop tasks for good, without a word to those who wait for them, and wait for their threads.
+
+    For a window that is going away. A task ends at its next event; one that does not come to it in
+    time is interrupted, as by Ctrl-C. Returns within :data:`END_S`, even if a thread is in the
+    middle of something that can't be interrupted: it then ends after that.
+    """
+    ending = list(runs)
+    for run in ending:
+        run.abandon()
+    began = time.monotonic()
+    patient = set(ending)
+    while not _going.isdisjoint(ending) and time.monotonic() < began + END_S:
+        time.sleep(_LOOK_S)
+        if time.monotonic() > began + LEAVE_S:
+            patient -= {run for run in patient if run.interrupt()}
+
+
 class Run:
-    """A task that is running; :meth:`cancel` takes effect at once."""
+    """A task that is running; :meth:`cancel` takes effect at once.
+
+    Attributes
+    ----------
+    title, owner, ask
+        As :func:`run_in_viewer` takes them.
+    latest
+        How far it is.
+    """
 
     def __init__(
         self,
         events: Iterator[Event],
         *,
         title: str,
+        owner: QWidget,
+        ask: bool,
         on_tile: Callable[[Tile], None] | None,
         on_event: Callable[[Event], None] | None,
         on_finished: Callable[[Finished], None] | None,
@@ -72,8 +124,9 @@ class Run:
     ) -> None:
         self._on_tile, self._on_event = on_tile, on_event
         self._on_finished, self._on_stopped = on_finished, on_stopped
-        self._title = title
-        self._stop = Flag()
+        self.title, self.owner, self.ask = title, owner, ask
+        self.latest: Progress | None = None
+        self._stop, self._span = Flag(), _Span()
         self._bar = progress(total=0, desc=title)
         self._latest: Progress | None = None
         # napari's bars handle waiting Qt events whenever they change. Drawn for every event, or for
@@ -84,8 +137,9 @@ class Run:
         self._tick.setSingleShot(True)
         self._tick.setInterval(BAR_MS)
         self._tick.timeout.connect(self._draw_bar)
-        self.worker: GeneratorWorker = create_worker(_guarded, events, self._stop)
+        self.worker = _Worker(events, self._stop, self._span, partial(_going.discard, self))
         self.worker.yielded.connect(self._receive)
+        _going.add(self)
         self.worker.start()
 
     @property
@@ -100,9 +154,17 @@ class Run:
             if self._on_stopped:
                 self._on_stopped()
 
-    def _end(self) -> None:
+    def abandon(self) -> None:
+        """Stop, and tell nobody: those who would be told are going away with their window."""
         self._stop.set()
         self._tick.stop()
+
+    def interrupt(self) -> bool:
+        """Interrupt the thread as by Ctrl-C, wherever it is; false if that can't be done now."""
+        return self._span.interrupt()
+
+    def _end(self) -> None:
+        self.abandon()
         self._bar.close()
 
     def _receive(self, event: Event | _Failure) -> None:
@@ -129,7 +191,7 @@ class Run:
         if isinstance(event, Warn):
             show_warning(event.message)
         elif isinstance(event, Progress):
-            self._latest = event
+            self.latest = self._latest = event
             self._draw_soon()
 
     def _draw_soon(self) -> None:
@@ -149,7 +211,7 @@ class Run:
     def _draw(self, latest: Progress) -> None:
         if latest.total != self._bar.total:
             self._bar.total = latest.total
-        self._bar.set_description(latest.what or self._title)
+        self._bar.set_description(latest.what or self.title)
         if self.active:  # it may have ended meanwhile
             self._bar.update(latest.done - self._bar.n)
 
@@ -166,19 +228,86 @@ class _Failure:
             self.sentence = f"Unexpected {type(error).__name__}: {error}. The log has the details."
 
 
-def _guarded(events: Iterator[Event], stop: Flag) -> Iterator[Event | _Failure]:
+class _Span:
+    """A stretch of a thread's work that can be interrupted from another, as by Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._thread: int | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            _raise_in(self._thread, None)  # what has not arrived yet does not arrive later
+            self._thread = None
+
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in it.
+
+        False if it does not work now, or imports: a half imported torch can't be imported again.
+        """
+        with self._lock:
+            if self._thread is None or _imports(self._thread):
+                return False
+            _raise_in(self._thread, KeyboardInterrupt)
+            return True
+
+
+def _raise_in(thread: int | None, error: type[BaseException] | None) -> None:
+    if thread is not None:
+        what = None if error is None else ctypes.py_object(error)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+
+
+def _imports(thread: int) -> bool:
+    frame = sys._current_frames().get(thread)  # noqa: SLF001  (there is no other door)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+class _Worker(GeneratorWorker):  # type: ignore[misc]  # napari's are untyped
+    """Closes its events at its end, also when napari ends it between two of them.
+
+    superqt leaves a generator where it stands, when napari quits, and what it holds open with it.
+    """
+
+    def __init__(
+        self, events: Iterator[Event], stop: Flag, span: _Span, ended: Callable[[], None]
+    ) -> None:
+        super().__init__(_guarded, events, stop, span)
+        self._events, self._ended = events, ended
+
+    def work(self) -> Any:  # noqa: ANN401 - superqt's
+        """Go through the events."""
+        try:
+            with closing(self._events):  # type: ignore[type-var]
+                return super().work()
+        finally:
+            self._ended()
+
+
+def _guarded(events: Iterator[Event], stop: Flag, span: _Span) -> Iterator[Event | _Failure]:
     """Yield the events until told to stop; an error becomes the last item.
 
     Errors travel as items because superqt's worker takes any RuntimeError (a missing device is
     one) for a deleted worker and drops it.
     """
-    with closing(events):  # type: ignore[type-var]
-        try:
-            for event in events:
+    try:
+        while not stop.is_set():
+            with span:
+                event = next(events, None)
+            if event is None:
+                return
+            if not isinstance(event, Pulse):
                 yield event
-                if stop.is_set():
-                    return
-        except Exception as error:
-            if not isinstance(error, PathoganError):
-                log.exception("a task failed")
-            yield _Failure(error)
+    except KeyboardInterrupt:
+        log.info("a task was interrupted")
+    except Exception as error:
+        if not isinstance(error, PathoganError):
+            log.exception("a task failed")
+        yield _Failure(error)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.engine.jobs import Job
-from napari_pathogan.files import check, written
-from napari_pathogan.kinds import NEW
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.learning import learning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,43 +63,16 @@ def stains_events(slide: Slide) -> Iterator[Event]:
     yield Finished(stains(slide))
 
 
-def learn_events(slide: Slide, region: Region | None, name: str, models: Path) -> Iterator[Event]:
-    """Learn a style from a slide, or a part of it, in a child process of the command line.
+def learn_events(slide: Slide, region: Region | None, model: Path) -> Iterator[Event]:
+    """Learn a style from a slide, or a part of it; finishes with the new style's folder.
 
-    The tiles that it learns from stay in ``models/.runs/<name>/pool``, the run beside them (a
-    cancelled one is gone on from by learning again under the same name); the model is then put
-    into ``models/<name>``. Finishes with its name.
+    The tiles that it learns from are there as long as it learns. Events and errors as of
+    :func:`~napari_pathogan.plugin.learning.learning`.
     """
-    yield Progress(0, 0, "cutting tiles of tissue")
-    from napari_pathogan.engine.models import read_card, save_model  # noqa: PLC0415
-    from napari_pathogan.stain.predict import tissue_tiles  # noqa: PLC0415
-
-    home = models / ".runs" / name
-    if not home.is_dir():
-        check(models / name, NEW)
-    pool, run = home / "pool", home / "run"
-    if not pool.is_dir():
-        parts = [slide.read(region)] if region is not None else tissue_tiles(slide, None, _POOL_PX)
-        with written(pool, NEW) as beside:
-            beside.mkdir()
-            for number, part in enumerate(parts):
-                Picture.fromarray(part).save(beside / f"slide_{number:03d}.png")
-    arguments = ["stain", "train", str(pool), "-o", str(run), *LEARNING]
-    arguments += ["--name", name, "--source", f"tiles of {slide.name}"]
+    options = [*LEARNING, "--source", f"tiles of {slide.name}"]
     if slide.mpp is not None:
-        arguments += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
-    if run.is_dir():
-        arguments.append("--resume")
-    with Job.start(arguments) as job:
-        for event in job.events():
-            if not isinstance(event, Finished):
-                yield event
-    ready_for_torch()
-    from safetensors.torch import load_file  # noqa: PLC0415
-
-    card = read_card(run / "model")
-    save_model(models / name, card, load_file(run / "model" / "weights.safetensors"))
-    yield Finished(name)
+        options += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
+    yield from learning("stain", partial(_cut_tiles, slide, region), options, model)
 
 
 def read_reference(slide: Slide, region: Region) -> np.ndarray:
@@ -108,3 +80,15 @@ def read_reference(slide: Slide, region: Region) -> np.ndarray:
     shrink = max(1.0, (region.height * region.width / _MOST_PX) ** 0.5)
     size = max(1, round(region.height / shrink)), max(1, round(region.width / shrink))
     return slide.read(region, size=size)
+
+
+def _cut_tiles(slide: Slide, region: Region | None, pool: Path) -> Iterator[Event]:
+    """Save tiles of tissue, or a part of the slide, as pictures in a new folder."""
+    yield Progress(0, 0, "cutting tiles of tissue")
+    from napari_pathogan.stain.predict import tissue_tiles  # noqa: PLC0415
+
+    pool.mkdir()
+    parts = [slide.read(region)] if region is not None else tissue_tiles(slide, None, _POOL_PX)
+    for number, part in enumerate(parts):
+        yield Progress(0, 0, "cutting tiles of tissue")
+        Picture.fromarray(part).save(pool / f"slide_{number:03d}.png")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
     from napari.utils.events import Event
+    from qtpy.QtWidgets import QWidget
 
     from napari_pathogan.engine.events import Finished
     from napari_pathogan.stain.live import LiveView
@@ -34,13 +35,15 @@ class Refining(QObject):
         The layer of a live view's slide, and its viewer; a dock that made it may go.
     live
         The view.
+    owner
+        The dock that made it, in whose window it is.
     """
 
     said = Signal()  # the text may have changed
 
-    def __init__(self, viewer: napari.Viewer, layer: Image, live: LiveView) -> None:
+    def __init__(self, viewer: napari.Viewer, layer: Image, live: LiveView, owner: QWidget) -> None:
         super().__init__(canvas_of(viewer).native)  # which a viewer that is closed takes along
-        self.viewer, self.layer, self.live = viewer, layer, live
+        self.viewer, self.layer, self.live, self.owner = viewer, layer, live, owner
         self.run: Run | None = None
         self._ties = Ties()
         self._ties.connect(layer.events.set_data, self._look)
@@ -94,6 +97,7 @@ class Refining(QObject):
             self.run = run_in_viewer(
                 self.live.refine(),
                 title=self.layer.name,
+                owner=self.owner,
                 on_event=self._came,
                 on_finished=self._done,
                 on_stopped=self._ended,

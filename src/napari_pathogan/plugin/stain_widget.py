@@ -177,8 +177,8 @@ class StainDock(Dock):
         if self.layer is None:
             return
         place = self._place_in_view(self.layer) if self.reference.currentText() == IN_VIEW else None
-        events = learn_events(between.slide_of(self.layer), place, name, settings().own_models)
-        self.start(events, "Learning a style", self._learned, _nothing)
+        events = learn_events(between.slide_of(self.layer), place, settings().own_models / name)
+        self.start(events, f"Learning {name}", self._learned, _nothing)
 
     # how
 
@@ -212,7 +212,7 @@ class StainDock(Dock):
             self.viewer.layers.index(layer), self.viewer.layers.index(slide) + 1
         )
         if live is not None:
-            self.refining[layer] = refining = Refining(self.viewer, layer, live)
+            self.refining[layer] = refining = Refining(self.viewer, layer, live, self)
             refining.said.connect(self._say_coming)
 
     def _say_coming(self) -> None:
@@ -300,7 +300,7 @@ class StainDock(Dock):
             self.learn_style(name)
 
     def _learned(self, event: Finished) -> None:
-        self.form.status.setText(f"Learned {event.result}; it is among the styles now")
+        self.form.status.setText(f"Learned {event.result.name}; it is among the styles now")
         self._find_models()
 
     def _offer_references(self) -> None:

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.plugin.closing import may_stop
 from napari_pathogan.plugin.form import beside, combo, label
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
@@ -118,6 +119,7 @@ class NewStudyDialog(QDialog):
         self.search = run_in_viewer(
             find_generators(settings().models_folders),
             title="Looking for generators",
+            owner=self,
             on_event=self._found,
         )
 
@@ -165,17 +167,24 @@ class NewStudyDialog(QDialog):
         self.run = run_in_viewer(
             make_study(self.chosen, folder, self._key_file, settings()),
             title="Making the study",
+            owner=self,
+            ask=True,
             on_event=self._event_came,
             on_finished=partial(self._finished, folder),
             on_stopped=self._stopped,
         )
 
     def done(self, result: int) -> None:
-        """Close; what runs is cancelled and leaves nothing behind."""
+        """Close; while a study is made, only if the user agrees to stop that."""
+        if may_stop(self):
+            self.stop()
+            super().done(result)
+
+    def stop(self) -> None:
+        """Cancel what runs, which leaves nothing behind."""
         for run in (self.run, self.search):
             if run is not None:
                 run.cancel()
-        super().done(result)
 
     # how
 

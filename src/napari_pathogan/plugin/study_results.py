@@ -214,6 +214,8 @@ class Results(QWidget):
         self.run = run_in_viewer(
             events,
             title=title,
+            owner=self,
+            ask=True,
             on_event=self._event_came,
             on_finished=finished,
             on_stopped=partial(self._end, "Stopped."),

@@ -8,6 +8,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
+from napari_pathogan.plugin import closing
 from napari_pathogan.plugin.study_new import NewStudyDialog
 from napari_pathogan.plugin.study_reading import Reading
 from napari_pathogan.plugin.study_results import Results
@@ -59,12 +60,15 @@ class StudyDock(QWidget):
             self.reading.leave()
         self.results.ties.release()
         for dialog in self.findChildren(NewStudyDialog):
+            dialog.stop()
             dialog.close()
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice that napari has taken the dock out of its window."""
+        """Notice that napari has taken the dock out of its window, or put it there."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
+        elif event is not None and event.type() == QEvent.Type.Show:
+            closing.watch(self)
         return super().event(event)
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)

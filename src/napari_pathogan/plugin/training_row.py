@@ -69,7 +69,12 @@ class TrainingRow(QWidget):
         self._running.show()
         self.show()
         self.run = self.dock.aside(
-            events, finished, self._stopped, title=f"Training {name}", on_event=self._came
+            events,
+            finished,
+            self._stopped,
+            title=f"Training {name}",
+            ask=True,
+            on_event=self._came,
         )
 
     def stop(self) -> None:

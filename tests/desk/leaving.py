@@ -1,0 +1,170 @@
+"""A whole napari that starts something, is closed by a user, and says when; run by test_closing.
+
+    python leaving.py JOB FOLDER KEYS
+
+It prints a line of JSON when the job is in full swing (the processes it started), and one when the
+user has answered that it may be stopped; what comes after that is the leaving.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import napari
+from masses_standin import reviewed
+from nuclei_standin import ELLIPSES, many_nuclei, segmentation
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QDialog
+from slides_of_nuclei import paint
+from small_studies import make_images
+from tifffile import imwrite
+
+from desk import SIZE, Answer, Desk, button_in, choose, enter, press_in
+from napari_pathogan.nuclei.annotated import beside, write
+from napari_pathogan.plugin.masses_learning import TrainingDialog
+from napari_pathogan.plugin.running import running
+from napari_pathogan.plugin.study_new import NewStudyDialog
+from napari_pathogan.slides.slide import Slide
+
+
+def nothing(desk: Desk, folder: Path) -> None:
+    """An open slide, and a dock that waits."""
+    desk.sample("H&E phantom slide")
+    dock = desk.dock("IDC heat map")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.wait(lambda: not running(), "the models to be ready")
+
+
+def nuclei(desk: Desk, folder: Path) -> None:
+    """Training on corrections that are kept beside a slide."""
+    path = folder / "case.tif"
+    imwrite(path, paint((300, 300), 20), resolution=(40_000, 40_000), resolutionunit="CENTIMETER")
+    with Slide.open(path) as slide:
+        kept = segmentation(slide, ELLIPSES)
+        kept.table["corrected"] = True
+        write(beside(path), kept)
+    with desk.answering(choose(path)):
+        desk.menu("File", "IO Utilities", "Open a slide…")
+    dock = desk.dock("Nuclei")
+    desk.wait(dock.corrections.train_button.isEnabled, "the corrections that were kept")
+    with desk.answering(enter("mine")):
+        desk.press(dock.corrections.train_button)
+
+
+def masses(desk: Desk, folder: Path) -> None:
+    """Training on reviewed mammograms."""
+    images = [reviewed(folder / f"{patient}/RCC.png") for patient in ("one", "two")]
+    with desk.answering(choose(images[0])):
+        desk.menu("File", "IO Utilities", "Open mammograms…")
+    dock = desk.dock("Mammogram masses")
+    desk.wait(dock.learning.button.isEnabled, "the model")
+    with desk.answering(press_in("Train", TrainingDialog)):
+        desk.press(dock.learning.button)
+
+
+def stain(desk: Desk, folder: Path) -> None:
+    """Learning a style from the sample."""
+    desk.sample("H&E phantom at 40x")
+    dock = desk.dock("Stain transfer")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    with desk.answering(enter("mine")):
+        desk.press(dock.learn)
+
+
+def blending(desk: Desk, folder: Path) -> None:
+    """A mass that grows in a mammogram."""
+    desk.sample("Mammogram phantom study")
+    dock = desk.dock("Blending")
+    desk.wait(lambda: dock.card is not None and dock.shelf.lesion is not None, "a lesion")
+    rows, columns = dock.layer.data.shape
+    desk.click(desk.at(dock.layer, rows / 2, columns / 2))
+
+
+def export(desk: Desk, folder: Path) -> None:
+    """Saving the outlines of very many nuclei."""
+    desk.sample("H&E phantom at 40x")
+    dock = desk.dock("Nuclei")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    dock.show_kept(dock.layer, many_nuclei(250))
+    with desk.answering(choose(folder / "nuclei.geojson")):
+        desk.pick(dock.export, "Outlines for QuPath (GeoJSON)…")
+
+
+def study(desk: Desk, folder: Path) -> None:
+    """Making a study of very many images."""
+    for seed, kind in enumerate(("real", "generated")):
+        make_images(folder / kind, 200, seed, size=512)
+    dock = desk.dock("Reader study")
+    desk.press(dock, "New study…")
+    (dialog,) = dock.findChildren(NewStudyDialog)
+    for sources, kind in ((dialog.real, "real"), (dialog.generated, "generated")):
+        with desk.answering(choose(folder / kind)):
+            desk.pick(sources.add, "Folder of images…")
+        sources.number.setValue(150)
+    desk.type(dialog.target, str(folder / "study"))
+    desk.wait(lambda: not running(), "the generators")
+    desk.press(dialog.make)
+
+
+def main(job: str, folder: Path, keys: str) -> None:
+    """Start a job, close the window by a key, leave."""
+    viewer = napari.Viewer()
+    viewer.window.resize(*SIZE)
+    desk = Desk(viewer)
+    desk.window.activateWindow()
+    with desk.watched():
+        desk.rest(0.5)
+        globals()[job](desk, folder)
+        if job != "nothing":
+            desk.wait(lambda: _going(job), f"{job} in full swing")
+        _say(children=_children())
+        QTimer.singleShot(0, lambda: _leave(desk, keys, asked=job != "nothing"))
+        napari.run()
+
+
+def _leave(desk: Desk, keys: str, *, asked: bool) -> None:
+    """Close the window; napari asks first, as it does about any window. Or have it killed."""
+    if keys == "kill":
+        _say(answered=time.time())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def give(dialog: QDialog) -> None:
+        _say(answered=time.time())
+        button_in(dialog, "Close anyway" if asked else "Close").click()
+
+    napari_asks = [press_in("Close", QDialog)] if asked and keys != "frame" else []
+    desk.answers += [*napari_asks, Answer(QDialog, give)]
+    if keys == "frame":
+        desk.window.close()
+    else:
+        desk.key(keys)
+
+
+def _say(**what: object) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201  (to the test that runs this)
+
+
+def _going(job: str) -> bool:
+    """Whether it has begun: trainings in a process of their own."""
+    if job in {"nuclei", "masses", "stain"}:
+        return bool(_children())
+    return any(run.ask and run.latest is not None for run in running())
+
+
+def _children() -> list[int]:
+    """All processes that this one has started, and those that they have."""
+    found, new = [], [os.getpid()]
+    while new:
+        tasks = [task for pid in new for task in Path(f"/proc/{pid}/task").glob("*/children")]
+        new = [int(pid) for task in tasks for pid in task.read_text().split()]
+        found += new
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
