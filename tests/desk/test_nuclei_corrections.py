@@ -287,6 +287,30 @@ def test_delete_in_the_layer_list_is_naparis(hand):
     assert hand.state() == hand.before
 
 
+@pytest.mark.parametrize("by", ["button", "key"])
+def test_the_layer_of_nuclei_comes_back_with_its_corrections(hand, by):
+    hand.desk.press(hand.dock, "New nucleus")
+    hand.paint(CLEAR, (CLEAR[0], CLEAR[1] + 12))
+    corrected = hand.state()
+    hand.use(hand.labels)
+    hand.key("Delete", hand.focus("layer list"))  # napari's: the layer
+    assert hand.labels not in hand.desk.viewer.layers
+    assert hand.dock.segmentation is None  # what is not seen is neither counted nor kept
+    assert not hand.dock.form.result.text()
+    assert not hand.dock.corrections.keep_button.isEnabled()
+    assert not hand.dock.export.isEnabled()
+    assert "brings it back" in hand.status
+    if by == "button":
+        hand.desk.press(hand.dock, "Undo removal of the nuclei")
+    else:
+        hand.key("Ctrl+Z")
+    hand.labels = next(one for one in hand.desk.viewer.layers if one.name == "Nuclei (case)")
+    assert hand.state() == corrected
+    assert hand.seen()
+    hand.key("Ctrl+Z")
+    assert hand.state() == hand.before
+
+
 def test_the_fill_and_the_polygon(hand):
     hand.use(hand.labels)
     hand.key("4")

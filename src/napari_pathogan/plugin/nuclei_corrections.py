@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.nuclei_widget import NucleiDock
 
 NEW_TIP = "Paint a nucleus that was missed: it takes a number that no other has (N)"
+REMOVAL = "removal of the nuclei"
 TOO_MANY_TIP = "There are too many nuclei here to paint one more: run on a part of the slide, such as 'In view'"
 
 
@@ -67,6 +68,13 @@ class Corrections:
     def editor(self) -> Editor | None:
         """The corrections of the chosen slide."""
         return self.editors.get(self.dock.shown) if self.dock.shown is not None else None
+
+    @property
+    def removed(self) -> NucleiLayers | None:
+        """The chosen slide's nuclei, if the user has taken them out of the layer list."""
+        layer = self.dock.layer
+        layers = self.dock.shown_on.get(layer) if layer is not None else None
+        return layers if layers in self.editors and layers is not None and layers.missing else None
 
     def begin(self, layers: NucleiLayers, segmentation: Segmentation) -> None:
         """Start from nuclei as they were found, or kept."""
@@ -111,6 +119,11 @@ class Corrections:
 
     def undo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
         """Take the last correction of a slide back, of the chosen one unless told otherwise."""
+        if layers is None and self.removed is not None:
+            if self.dock.run is None:
+                self.dock.show_again(self.removed)
+                self.dock.form.status.setText(f"Undone: {REMOVAL}.")
+            return True
         return self._step(layers or self.dock.shown, lambda editor: editor.undo(), "Undone")
 
     def redo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
@@ -176,6 +189,8 @@ class Corrections:
         idle = self.dock.run is None
         editor = self.editor
         undoable, redoable = ("", "") if editor is None else (editor.undoable, editor.redoable)
+        if self.removed is not None:
+            undoable = REMOVAL
         for made, what, verb, keys in (
             (self.undo_button, undoable, "Undo", "Ctrl+Z"),
             (self.redo_button, redoable, "Redo", "Ctrl+Shift+Z"),

@@ -90,6 +90,14 @@ class NucleiLayers:
         """Whether the nuclei are labels that can be painted."""
         return self.labels is not None and self.labels in self.viewer.layers
 
+    @property
+    def missing(self) -> bool:
+        """Whether the user has taken the nuclei out of the layer list."""
+        made = (self.labels, self.points, self.classes)
+        return self.segmentation is not None and not any(
+            layer is not None and layer in self.viewer.layers for layer in made
+        )
+
     # a run
 
     def begin(self, place_of_labels: Overlay, colours: Sequence[str]) -> None:

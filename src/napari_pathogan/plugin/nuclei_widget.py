@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QTabWidget
 
@@ -114,6 +115,11 @@ class NucleiDock(Dock):
         ):
             everywhere(self, self._ties, keys, action)
         self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
+        self._layers_gone = QTimer(self)  # once napari has done with them, and show() with its own
+        self._layers_gone.setSingleShot(True)
+        self._layers_gone.timeout.connect(self._look_for_missing)
+        self._ties.connect(self.viewer.layers.events.removed, self._layer_removed)
+        self._ties.add(self._layers_gone.stop)
         self._show_result()
 
     def _build_class_model(self) -> None:
@@ -237,14 +243,21 @@ class NucleiDock(Dock):
 
     @property
     def shown(self) -> NucleiLayers | None:
-        """The layers of the chosen slide's nuclei."""
+        """The layers of the chosen slide's nuclei, if they are there."""
         found = self.shown_on.get(self.layer) if self.layer is not None else None
-        return found if found is not None and found.segmentation is not None else None
+        if found is None or found.segmentation is None or found.missing:
+            return None
+        return found
 
     @property
     def segmentation(self) -> Segmentation | None:
         """The nuclei of the chosen slide, as corrected so far."""
         return self.shown.segmentation if self.shown is not None else None
+
+    def show_again(self, layers: NucleiLayers) -> None:
+        """Bring nuclei back that the user has taken out of the layer list."""
+        layers.show(self.corrections.segmentation(layers))
+        self._show_result()
 
     def show_kept(self, layer: Image, segmentation: Segmentation) -> None:
         """Show nuclei that were kept with a slide, as if they had just been found."""
@@ -437,6 +450,15 @@ class NucleiDock(Dock):
     def _saved(self, event: Finished) -> None:
         self.form.status.setText(f"Saved {event.result.name}")
         self.form.status.setToolTip(str(event.result))
+
+    def _layer_removed(self) -> None:
+        self._layers_gone.start(0)
+
+    def _look_for_missing(self) -> None:
+        """Show no numbers of nuclei that are not there."""
+        if self.run is None and self.corrections.removed is not None:
+            self._show_result()
+            self.form.status.setText("The nuclei's layer is removed. Undo (Ctrl+Z) brings it back.")
 
     def _camera_moved(self) -> None:
         for layers in self.shown_on.values():
