@@ -12,6 +12,7 @@ from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint
 
 from napari_pathogan.errors import DataFolderError, UnknownScaleError
 from napari_pathogan.nuclei import annotated
+from napari_pathogan.nuclei.data import read_training_folder
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -149,6 +150,13 @@ def test_of_a_whole_slide_only_what_is_near_corrections_counts(path):
     top, left = max(0, int(y - 64) * 2), max(0, int(x - 64) * 2)
     height, width = region.mask.shape
     np.testing.assert_array_equal(region.image, whole[top : top + height, left : left + width])
+
+
+def test_nothing_is_learnt_where_nothing_was_corrected(path):
+    with Slide.open(path, mpp=0.5) as slide:
+        annotated.write(annotated.beside(path), found(slide, DarkIsNucleus()))
+    with pytest.raises(DataFolderError, match=r"no slide in .* none of its nuclei was corrected"):
+        read_training_folder(path.parent)
 
 
 def test_at_the_slides_edge_there_is_no_rim(path):
