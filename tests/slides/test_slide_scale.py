@@ -116,6 +116,8 @@ def test_the_tissue_is_remembered_for_this_very_file(tmp_path):
     assert tissues.recall(path) == "colon"
     path.write_bytes(b"another")
     assert tissues.recall(path) == ""
+    path.unlink()  # a share that is gone
+    assert tissues.recall(path) == ""
 
 
 def test_scales_are_remembered_for_this_very_file(tmp_path):

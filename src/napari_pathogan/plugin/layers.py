@@ -263,7 +263,7 @@ def set_tissue(layer: Image, tissue: str) -> None:
     """Say which organ a slide is of: remembered for its file."""
     layer.metadata = {**layer.metadata, "tissue": tissue}
     path = slide_of(layer).path
-    if path is not None:
+    if path is not None and path.exists():
         tissues.remember(path, tissue)
 
 

@@ -45,9 +45,9 @@ class Remembered:
         files.write_text(self._store(), json.dumps(known, indent=1), OURS)
 
     def recall(self, path: str | Path) -> object:
-        """What is remembered of a file; None if nothing is, or the file changed."""
+        """What is remembered of a file; None if nothing is, or the file changed or is gone."""
         known = self._load()
-        return known.get(_key(Path(path))) if known else None
+        return known.get(_key(Path(path))) if known and Path(path).exists() else None
 
     def _store(self) -> Path:
         return folder() / f"{self.kind}.json"
