@@ -459,7 +459,7 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     )
     dock.corrections.keep()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
-    assert "can't be written" in told[0]
+    assert "Nothing can be kept beside" in told[0]
     *_, last = reading(Slide.open(path, mpp=0.25))
     assert last.result is not None
     (path.parent / "case 3.png.nuclei.geojson").write_text("{}")
