@@ -378,8 +378,8 @@ class Dock(QWidget):
         self.form.status.setText("")  # it spoke of another slide
         if layer is not None and self.subject is SLIDE:
             between.recall_scale(self.viewer, layer)
-        if layer is not None and not between.is_looked_at(self.viewer, layer):
-            self.viewer.fit_to_view(layers=[layer])
+            if not between.is_looked_at(self.viewer, layer):  # mammograms are looked at together
+                self.viewer.fit_to_view(layers=[layer])
         self._ask_pixel_size()
         self.slide_changed()
 
