@@ -23,7 +23,7 @@ from napari_pathogan.plugin.wording import area_text
 pytestmark = pytest.mark.gui
 
 FINDING = {
-    idc_widget.IdcDock: "invasive ductal carcinoma (IDC) only: not for carcinoma in situ",
+    idc_widget.IdcDock: "invasive ductal carcinoma (IDC) of the breast only: not for carcinoma in situ",
     masses_widget.MassesDock: "masses only: not for calcifications, architectural distortion",
     nuclei_widget.NucleiDock: "nuclei only: it finds no tumour",
     blending_widget.BlendingDock: "looks for nothing",

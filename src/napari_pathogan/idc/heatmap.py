@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Cells = npt.NDArray[np.bool_]
 
 SCOPE = (
-    "Looks for invasive ductal carcinoma (IDC) only: not for carcinoma in situ or any other tumour."
+    "Looks for invasive ductal carcinoma (IDC) of the breast only: not for carcinoma in situ, any "
+    "other tumour or any other organ."
 )
 Z95 = 1.96  # half width of a 95 % interval in standard deviations
 
