@@ -34,9 +34,9 @@ test: env display
 # which there is no bfloat16, and two threads, which sleep while they wait.
 LEARNING := -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=passive
 test-learning: env display
-	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m learning $(ARGS)
-	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 $(PYTHON) -m pytest -m learning $(ARGS)
-	env $(LEARNING) OMP_NUM_THREADS=2 $(PYTHON) -m pytest -m learning $(ARGS)
+	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m learning --timeout 900 $(ARGS)
+	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 $(PYTHON) -m pytest -m learning --timeout 900 $(ARGS)
+	env $(LEARNING) OMP_NUM_THREADS=2 $(PYTHON) -m pytest -m learning --timeout 900 $(ARGS)
 
 lint: env
 	.venv/bin/ruff check .
