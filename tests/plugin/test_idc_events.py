@@ -11,7 +11,7 @@ from napari_pathogan.engine.events import Finished, Tile
 from napari_pathogan.engine.models import zoo
 from napari_pathogan.errors import ModelError, NoTissueError, PathoganError, UnknownScaleError
 from napari_pathogan.plugin.idc_widget import Laid, idc_events
-from napari_pathogan.plugin.running import _Failure, _guarded
+from napari_pathogan.plugin.running import _Failure, _guarded, _Span
 from napari_pathogan.slides.slide import Slide
 
 MODEL = zoo() / "idc-cgan"
@@ -65,6 +65,6 @@ def test_errors_travel_as_the_last_item(error, said):
         yield Finished()
         raise error
 
-    *_, last = _guarded(failing(), Flag())
+    *_, last = _guarded(failing(), Flag(), _Span())
     assert isinstance(last, _Failure)
     assert last.sentence.startswith(said)
