@@ -14,6 +14,7 @@ from napari_pathogan.idc import generate as idc
 from napari_pathogan.idc.network import Generator
 from napari_pathogan.nuclei.classes import model as nuclei
 from napari_pathogan.nuclei.classes import network as infogan
+from napari_pathogan.nuclei.classes.naming import PALETTE
 from napari_pathogan.slides.slide_colours import SlideColours
 
 
@@ -36,7 +37,7 @@ def folder(tmp_path_factory):
         patch_px=40,
         classes=("round", "long", "other"),
         settings={
-            "colours": list(nuclei.PALETTE[:3]),
+            "colours": list(PALETTE[:3]),
             "reference": SlideColours(np.full(3, 0.7), np.eye(3) * 0.01).to_json(),
             "temperature": 1.0,
         },
