@@ -192,7 +192,7 @@ class Dock(QWidget):
             return
         try:
             asks = self.subject.pixel_size
-            if asks.needed and asks.of(layer) is None:
+            if asks.needed and asks.size(layer) is None:
                 self.form.pixel_size.setFocus()
                 msg = f"{layer.name} has no scale: type how many {asks.unit} a pixel spans in the row 'Scale'"
                 raise UnknownScaleError(msg)
@@ -387,7 +387,7 @@ class Dock(QWidget):
         """Show the row for the size of a pixel where the file does not say it."""
         asks, layer = self.subject.pixel_size, self.layer
         if layer is not None and asks.asked(layer):
-            self.form.ask_pixel_size(asks.of(layer))
+            self.form.ask_pixel_size(asks.size(layer))
         else:
             self.form.pixel_size_known()
 

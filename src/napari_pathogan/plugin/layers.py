@@ -85,7 +85,7 @@ def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
         if slide.mpp is None:
             show_info(
                 f"{slide.name} does not say how many µm a pixel spans, so it is shown in pixels. "
-                "The PathoGAN docks ask for it once."
+                "The row 'Scale' of the PathoGAN docks takes it."
             )
 
 

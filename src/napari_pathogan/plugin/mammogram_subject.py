@@ -35,7 +35,7 @@ MAMMOGRAM = Subject(
         usual=(0.02, 1.0),
         longest_mm=500.0,
         needed=False,
-        of=spacing_of,
+        size=spacing_of,
         asked=spacing_is_asked,
         give=give_spacing,
     ),

@@ -33,7 +33,7 @@ class PixelSize:
         The longest side of an image that is taken without a question.
     needed
         Whether models can't look at an image without it.
-    of
+    size
         The size of a layer's pixels in that unit, or None.
     asked
         Whether the row is shown: nobody knows the size, or it is the user's, who may correct it.
@@ -48,7 +48,7 @@ class PixelSize:
     usual: tuple[float, float]
     longest_mm: float
     needed: bool
-    of: Callable[[Image], float | None]
+    size: Callable[[Image], float | None]
     asked: Callable[[Image], bool]
     give: Callable[[napari.Viewer, Image, float], object]
 

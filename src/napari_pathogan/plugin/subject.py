@@ -77,7 +77,7 @@ SLIDE = Subject(
         usual=(0.05, 100.0),
         longest_mm=160.0,  # the largest sections, of whole organs
         needed=True,
-        of=mpp_of,
+        size=mpp_of,
         asked=mpp_is_asked,
         give=give_mpp,
     ),
