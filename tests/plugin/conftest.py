@@ -19,6 +19,7 @@ from napari_pathogan.plugin.layers import slide_layer
 from napari_pathogan.slides.slide import Slide
 
 MPP = 2.0
+STAYS_S = 0.5
 CARD = ModelCard.model_validate(
     {
         "name": "stand-in",
@@ -118,6 +119,25 @@ def viewer(make_napari_viewer):
     made = make_napari_viewer(show=True)
     made.window.resize(1200, 800)
     return made
+
+
+@pytest.fixture
+def settle(viewer, qtbot):
+    """Wait until the canvas has the size that docks leave it; returns that, (height, width)."""
+
+    def wait():
+        size, since = None, 0.0
+
+        def stays():
+            nonlocal size, since
+            if viewer.canvas.size != size:
+                size, since = viewer.canvas.size, time.monotonic()
+            return time.monotonic() - since > STAYS_S
+
+        qtbot.waitUntil(stays, timeout=10_000)
+        return size
+
+    return wait
 
 
 @pytest.fixture

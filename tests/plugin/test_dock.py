@@ -234,13 +234,14 @@ def test_position_and_probability_under_the_cursor(done, viewer):
     assert "not scored" in dock.under_cursor.text()
 
 
-def test_regions_in_view_and_selected_shapes(open_dock, standin, qtbot, viewer, told):
+def test_regions_in_view_and_selected_shapes(open_dock, standin, qtbot, told, settle):
     dock, _ = open_dock
+    viewer = dock.viewer
     viewer.scene.camera.zoom, viewer.scene.camera.center = 1.0, (1000, 2000)
     dock.form.region.setCurrentText(VIEW)
+    height, width = settle()
     run(dock, qtbot)
     region = standin.asked[-1][2]
-    height, width = viewer.canvas.size
     assert region.height == pytest.approx(height / 2, abs=2)
     assert region.width == pytest.approx(width / 2, abs=2)
     assert region.y + region.height / 2 == pytest.approx(500, abs=2)

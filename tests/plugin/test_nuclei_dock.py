@@ -260,13 +260,14 @@ def test_the_gallery_goes_to_a_nucleus(done, viewer, qtbot):
     assert centre == pytest.approx((120, 230), abs=1)
 
 
-def test_many_nuclei_are_points_and_a_class_image(open_nuclei, qtbot, viewer, monkeypatch):
+def test_many_nuclei_are_points_and_a_class_image(open_nuclei, qtbot, viewer, monkeypatch, settle):
     dock, layer = open_nuclei
     monkeypatch.setattr(nuclei_colours, "MAX_EDITABLE", 5)
     dock.form.region.setCurrentText(WHOLE)
-    qtbot.wait(100)  # the canvas takes its size
-    viewer.reset_view()
     run(dock, qtbot)
+    settle()
+    viewer.reset_view()
+    settle()
     shown = dock.shown
     assert shown.labels is None
     assert isinstance(shown.points, Points)
