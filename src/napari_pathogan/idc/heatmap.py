@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from napari_pathogan.engine.report import Value
 from napari_pathogan.slides.geometry import Overlay, Region
@@ -202,6 +201,8 @@ class HeatMap:
         cells that only touch at a corner belong to different outlines.
         """
         mask = self.positive(threshold)
+        from scipy import ndimage  # noqa: PLC0415  (slow to import)
+
         labels, count = ndimage.label(mask)
         rings: dict[int, list[np.ndarray]] = {label: [] for label in range(1, count + 1)}
         for ring, cell in _rings(mask):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.slides.views import is_dicom
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pydicom import Dataset
 
     from napari_pathogan.masses.detections import Detections
 
@@ -34,6 +34,8 @@ def is_own(path: Path, *, modality: str) -> bool:
     """Whether a file is a DICOM object of this modality ("SR", "PR") that we wrote."""
     if not is_dicom(path):
         return False
+    from pydicom import dcmread  # noqa: PLC0415  (slow to import)
+
     about = dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer", "Modality"])
     return bool(about.get("Manufacturer") == MANUFACTURER and about.get("Modality") == modality)
 
@@ -57,6 +59,9 @@ def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
         name = "the image" if image is None else image.name
         msg = f"{name} is no DICOM file, so a {what} has nothing to refer to; write JSON"
         raise DicomSourceError(msg)
+    from pydicom import Dataset, dcmread  # noqa: PLC0415
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+
     try:
         header = dcmread(image, stop_before_pixels=True)
         lacking = [name for name in _REFERENCE if not header.get(name)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
@@ -117,6 +116,8 @@ def lesions_of_folder(folder: Path) -> Iterator[Event]:
 
 def lesions_marked(marked: Sequence[tuple[Mammogram, Detections]]) -> Iterator[Event]:
     """Cut out masses that were found or drawn in open images; finishes with a list."""
+    from skimage.draw import polygon2mask  # noqa: PLC0415  (slow to import)
+
     from napari_pathogan.masses.blending.lesions import cut  # noqa: PLC0415
 
     found: list[Lesion] = []

@@ -8,7 +8,6 @@ import numpy as np
 from qtpy.QtCore import QSize, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QListView, QListWidget, QListWidgetItem
-from skimage.transform import resize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +60,8 @@ class LesionShelf(QListWidget):
 
 def _picture(patch: np.ndarray) -> QIcon:
     """A square picture of a patch (H, W), from its darkest to its brightest."""
+    from skimage.transform import resize  # noqa: PLC0415  (slow to import)
+
     low, high = float(patch.min()), float(patch.max())
     longest = max(patch.shape)
     square = np.full((longest, longest), low, np.float32)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.beside_opengl import ready_for_torch
-from napari_pathogan.study.design import make_config, new_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +49,8 @@ def make_study(
     chosen
         Device and models folders for generators.
     """
+    from napari_pathogan.study.design import make_config, new_study  # noqa: PLC0415  (as slow)
+
     config = make_config(settings)
     yield Progress(0, 0, "starting")
     asked = any(source.generator for source in config.generated)

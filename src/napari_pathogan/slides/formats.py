@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides.images import open_image
-from napari_pathogan.slides.ngff import open_ngff
-from napari_pathogan.slides.tiff import open_tiff
 from napari_pathogan.slides.vendor import open_vendor
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ def open_source(path: Path) -> Source:
     """
     try:
         if path.is_dir():
+            from napari_pathogan.slides.ngff import open_ngff  # noqa: PLC0415  (zarr is slow to import)
+
             return open_ngff(path)
         with path.open("rb") as stream:
             head = stream.read(16)
@@ -50,6 +50,8 @@ def open_source(path: Path) -> Source:
 
 def _tiff_or_vendor(path: Path) -> Source:
     """Tifffile first; what it can't open may still be one of OpenSlide's TIFF dialects."""
+    from napari_pathogan.slides.tiff import open_tiff  # noqa: PLC0415  (tifffile is slow to import)
+
     try:
         return open_tiff(path)
     except SlideFormatError as error:

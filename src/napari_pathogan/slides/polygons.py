@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.path import Path as Outline
 
 from napari_pathogan.slides.geometry import Region
 
@@ -27,6 +26,8 @@ def inside(
         y, x = points.T + 0.5
         held &= (y >= region.y) & (y < region.bottom) & (x >= region.x) & (x < region.right)
     if polygons is not None:
+        from matplotlib.path import Path as Outline  # noqa: PLC0415  (slow to import)
+
         drawn = [Outline(np.asarray(polygon)).contains_points(points) for polygon in polygons]
         held &= np.logical_or.reduce(drawn)
     return held

@@ -11,7 +11,6 @@ import numpy as np
 
 from napari_pathogan.slides import colours, resample
 from napari_pathogan.slides.levels import FileLevel, Level, MadeLevel
-from napari_pathogan.slides.store import LevelStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +98,8 @@ def filled_up(
 
 def level_behind(array: Any) -> Level | None:  # noqa: ANN401 - any array library
     """Our own level behind a zarr array that a Slide gave out; None for other arrays."""
+    from napari_pathogan.slides.store import LevelStore  # noqa: PLC0415  (zarr is slow to import)
+
     store = getattr(array, "store", None)
     return store.levels[int(array.path)] if isinstance(store, LevelStore) else None
 

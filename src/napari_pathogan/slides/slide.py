@@ -28,7 +28,6 @@ from napari_pathogan.slides.pyramid import (
     workers,
 )
 from napari_pathogan.slides.source import Source, nothing
-from napari_pathogan.slides.store import LevelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -194,6 +193,8 @@ class Slide:
     @cached_property
     def levels(self) -> tuple[zarr.Array, ...]:
         """Lazy zarr arrays, finest first: (Y, X, 3) uint8, or (Y, X) uint8 or uint16."""
+        from napari_pathogan.slides.store import LevelStore  # noqa: PLC0415  (zarr is slow to import)
+
         store = LevelStore(self._levels)
         return tuple(store.array(number) for number in range(len(self._levels)))
 
