@@ -30,6 +30,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("seed", range(count), ids=ids, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown():
+    """Let napari's fixture see whether a viewer is left: a dock that was open sets some aside."""
+    if (garbage := sys.modules.get("napari_pathogan.plugin.garbage")) is not None:
+        garbage.take_back()
+
+
 @pytest.fixture(scope="session")
 def seed() -> int:
     """What a learning test begins with; ``--seeds`` gives it others."""

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QDialog, QDockWidget, QLineEdit, QPushButton
 
-from desk import choose
+from desk import choose, press_in
 from napari_pathogan.nuclei import annotated
 from napari_pathogan.nuclei.features import BOX, MEASURES, measure, placed
 from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation
 from napari_pathogan.plugin import samples
+from napari_pathogan.plugin.form import above
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 
@@ -392,3 +393,36 @@ def test_what_is_kept_and_trained_on_is_what_is_seen(hand):
     assert not skipped
     np.testing.assert_array_equal(regions[0].mask > 0, seen > 0)
     assert len(regions[0].classes) == len(hand.ids)
+
+
+def test_a_run_asks_before_it_replaces_corrections(hand):
+    hand.click(35, 35)
+    hand.key("Delete")
+    with hand.desk.answering(press_in("No")) as (asked,):
+        hand.desk.press(hand.dock.form.run)
+    assert "Your corrections on case.ome.tif are not kept: they would be lost." in asked.text
+    assert hand.dock.run is None
+    assert hand.ids == [2, 3]
+    hand.desk.press(hand.dock.corrections.keep_button)
+    hand.desk.wait(lambda: hand.dock.run is None, "the file")
+    hand.desk.press(hand.dock.form.run)  # nothing is asked
+    hand.desk.wait(lambda: hand.dock.run is None, "the run")
+    assert hand.ids != [2, 3]
+    assert hand.dock.unsaved() == ""
+
+
+@pytest.mark.parametrize("way", ["window", "dock"])
+def test_closing_asks_before_corrections_are_lost(hand, way):
+    hand.click(35, 35)
+    hand.key("Delete")
+    napari_asks = [press_in("Close", QDialog)] if way == "window" else []
+    with hand.desk.answering(*napari_asks, press_in("Don't close")) as (*_, asked):
+        if way == "window":
+            hand.desk.key("Ctrl+W")
+        else:
+            bar = above(hand.dock, QDockWidget).titleBarWidget()
+            hand.desk.press(bar.findChild(QPushButton, "QTitleBarCloseButton"))
+    assert "Your corrections on case.ome.tif are not kept: they would be lost." in asked.text
+    assert hand.dock.isVisible()
+    hand.key("Ctrl+Z")
+    assert hand.dock.unsaved() == ""

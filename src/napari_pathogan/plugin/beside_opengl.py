@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.util
+import os
 import sys
 import threading
 from pathlib import Path
@@ -33,12 +36,34 @@ def ready_for_torch() -> None:
     torchvision loads by way of torch's compiler, brings another: loaded second, it ends the process
     with a segmentation fault (triton 3.7). Nothing here compiles with triton, and torch does
     without it where it is not installed; so on such a machine it is made to look so.
+
+    The window answers meanwhile.
     """
     with _importing:
         if "triton" not in sys.modules and _MAPS.exists() and "libLLVM" in _MAPS.read_text():
             sys.modules["triton"] = None  # type: ignore[assignment]
         with contextlib.suppress(ImportError):  # said in a sentence where torch is used
+            if "torch" not in sys.modules:
+                _load_library_of_torch()
             import torchvision  # noqa: F401, PLC0415
+
+
+def _load_library_of_torch() -> None:
+    """Load torch's library as importing it does, but let other threads go on meanwhile.
+
+    An import keeps the interpreter to itself while the system loads and links a library, which for
+    this one, with what it brings for graphics cards, takes from a third of a second to many.
+    """
+    found = importlib.util.find_spec("torch")
+    if sys.platform != "linux" or found is None or found.origin is None:
+        return
+    dlopen = ctypes.CDLL(
+        None
+    ).dlopen  # called so, it releases the interpreter; ctypes.CDLL does not
+    dlopen.argtypes, dlopen.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+    folder = Path(found.origin).parent / "lib"
+    dlopen(os.fsencode(folder / "libtorch_global_deps.so"), os.RTLD_LAZY | os.RTLD_GLOBAL)
+    dlopen(os.fsencode(folder / "libtorch.so"), os.RTLD_LAZY)
 
 
 def let_layers_go(viewer: napari.Viewer) -> None:

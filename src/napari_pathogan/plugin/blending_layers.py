@@ -10,14 +10,18 @@ from qtpy.QtCore import QTimer
 
 from napari_pathogan.plugin.blending_events import WAYS
 from napari_pathogan.plugin.layers import place, selection_kept
+from napari_pathogan.plugin.steps import at_once
 from napari_pathogan.slides.geometry import Overlay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import napari
     from napari.layers import Image, Layer
 
     from napari_pathogan.plugin.blending_events import Grown
 
+IMAGE_NAME, LOSS_NAME = "{} [synthetic]", "Loss, {} [synthetic]"
 LOSS_COLOURS = "magma"
 DRAWN_MS = 200  # the canvas has been drawn by then
 _TOP = 99.5  # percentile of a loss that is shown brightest
@@ -52,32 +56,43 @@ class BlendLayers:
         """Whether the ways are shown beside each other."""
         return bool(self._hidden)
 
-    def show(self, image: Image, grown: Grown, loss: str, about: dict[str, Any]) -> None:
-        """Lay a grown lesion where it was grown; ``about`` goes into the layers' metadata."""
-        beside = self.side_by_side
-        self.show_beside(False)
+    def show(self, image: Image, grown: Grown, loss: str, about: dict[str, Any]) -> Iterator[None]:
+        """Lay a grown lesion where it was grown; ``about`` goes into the layers' metadata.
+
+        In steps, between which the window answers.
+        """
+        beside = self.side_by_side and len(self.all) == 2 * len(WAYS)
+        if not beside:
+            self.show_beside(False)
         self._grown = grown
-        with selection_kept(self.viewer):
-            origin = float(grown.origin[0]), float(grown.origin[1])
-            for layers, name, parts in (
-                (self.losses, "Loss, {} [synthetic]", grown.losses[loss]),
-                (self.images, "{} [synthetic]", grown.images),
-            ):
-                for way in reversed(WAYS):
-                    where = place(Overlay(parts[way], origin, (1.0, 1.0)), image)
-                    where["metadata"] = about | {"synthetic": True, "way": way}
-                    if way in layers and layers[way] in self.viewer.layers:
-                        _lay(layers[way], parts[way], where)
-                    else:
+        origin = float(grown.origin[0]), float(grown.origin[1])
+        for layers, name, parts, colours in (
+            (self.losses, LOSS_NAME, grown.losses[loss], LOSS_COLOURS),
+            (self.images, IMAGE_NAME, grown.images, "gray"),
+        ):
+            for way in reversed(WAYS):
+                where = place(Overlay(parts[way], origin, (1.0, 1.0)), image)
+                where["metadata"] = about | {"synthetic": True, "way": way}
+                if way in layers and layers[way] in self.viewer.layers:
+                    _lay(layers[way], parts[way], where)
+                else:
+                    with selection_kept(self.viewer):
                         layers[way] = self.viewer.add_image(
-                            parts[way], name=name.format(way), interpolation2d="nearest", **where
+                            parts[way],
+                            name=name.format(way),
+                            colormap=colours,
+                            contrast_limits=(0, 1),
+                            interpolation2d="nearest",
+                            visible=layers is self.images and way == WAYS[-1],
+                            **where,
                         )
-            for way in WAYS:
-                self.images[way].contrast_limits = (0, 1)
-                self.losses[way].colormap = LOSS_COLOURS
+                yield
         self.show_loss(loss)
-        self._overlay()
-        self.show_beside(beside)
+        yield
+        if beside:
+            self.viewer.fit_to_view(layers=[self.images[WAYS[0]]])
+        else:
+            self._overlay()
 
     def show_loss(self, loss: str) -> None:
         """Show another loss, on one scale for all three ways."""
@@ -91,27 +106,36 @@ class BlendLayers:
 
     def show_beside(self, shown: bool) -> None:  # noqa: FBT001
         """Show the three ways over their losses in linked views, or blended over the image."""
-        grid = self.viewer.canvas.grid
-        mine = self.all
-        if shown and mine and not self._hidden:
-            self._hidden = [(x, x.visible) for x in self.viewer.layers]
-            for layer in reversed(mine):  # the topmost fill the grid from its upper left
-                self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
-            for layer in self.viewer.layers:
-                layer.visible = layer in mine
-            for layer in mine:
-                layer.name_overlay.visible = True
-            grid.stride, grid.shape, grid.enabled = -1, (2, len(WAYS)), True
-            self.viewer.fit_to_view(layers=[mine[0]])
-        elif not shown and self._hidden:
-            grid.enabled = False
+        if shown:
+            at_once(self.laid_beside())
+        elif self._hidden:
+            self.viewer.canvas.grid.enabled = False
             for layer, visible in self._hidden:
                 if layer in self.viewer.layers:
                     layer.visible = visible
-            for layer in mine:
+            for layer in self.all:
                 layer.name_overlay.visible = False
             self._hidden = []
             self._overlay()
+
+    def laid_beside(self) -> Iterator[None]:
+        """Show the three ways over their losses, in steps, between which the window answers."""
+        mine = self.all
+        if not mine or self._hidden:
+            return
+        self._hidden = [(x, x.visible) for x in self.viewer.layers]
+        for layer in reversed(mine):  # the topmost fill the grid from its upper left
+            self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+        for layer in self.viewer.layers:
+            layer.visible = False
+        yield
+        grid = self.viewer.canvas.grid
+        grid.stride, grid.shape, grid.enabled = -1, (2, len(WAYS)), True
+        self.viewer.fit_to_view(layers=[mine[0]])
+        for layer in mine:
+            yield
+            if self._hidden:  # still wanted
+                layer.visible = layer.name_overlay.visible = True
 
     def remove(self) -> None:
         """Take the layers out of the viewer, which is then as it was.

@@ -19,7 +19,7 @@ from napari_pathogan.plugin.blending_events import (
     lesions_of_folder,
     saving,
 )
-from napari_pathogan.plugin.blending_layers import BlendLayers
+from napari_pathogan.plugin.blending_layers import LOSS_NAME, BlendLayers
 from napari_pathogan.plugin.blending_lesions import LesionShelf
 from napari_pathogan.plugin.clicks import Clicks
 from napari_pathogan.plugin.dock import Dock
@@ -53,6 +53,7 @@ class BlendingDock(Dock):
     task: ClassVar[str] = "masses-blending"
     scope: ClassVar[str] = "Grows synthetic masses: it looks for nothing in the image."
     subject: ClassVar[Subject] = MAMMOGRAM
+    letters: ClassVar[str] = "".join(LOSS_NAME.format(way) for way in WAYS)
     sample: ClassVar[str] = samples.PHANTOM_STUDY
     about_sample: ClassVar[str] = "A drawn study of four views with masses"
 
@@ -133,15 +134,17 @@ class BlendingDock(Dock):
             angle=float(self.degrees.value()),
         )
 
-    def finished(self, event: Finished) -> None:
+    def finished(self, event: Finished) -> Iterator[None]:
         """Show the three ways."""
         if self._image is None or self._image not in self.viewer.layers:
             return
         self.grown = event.result
         lesion = self.shelf.lesion
         about = {"lesion": "" if lesion is None else lesion.name, "place": self.place}
-        self.layers.show(self._image, event.result, LOSSES[self.loss.currentText()], about)
-        self.layers.show_beside(self.sides.isChecked())
+        loss = LOSSES[self.loss.currentText()]
+        yield from self.layers.show(self._image, event.result, loss, about)
+        if self.sides.isChecked():
+            yield from self.layers.laid_beside()
         self._show_result()
 
     def busy(self, *, running: bool) -> None:
@@ -186,8 +189,7 @@ class BlendingDock(Dock):
         if self.place is None or self.shelf.lesion is None or self.card is None:
             self._show_result()
             return
-        if self.run is not None:
-            self.run.cancel()
+        self.cancel()
         self.run_or_cancel()
 
     def marked(self) -> list[tuple[Mammogram, Detections]]:

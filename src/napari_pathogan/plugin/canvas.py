@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import napari
     from napari._vispy.canvas import VispyCanvas
 
@@ -17,3 +19,16 @@ def canvas_of(viewer: napari.Viewer) -> VispyCanvas:
     """
     window = getattr(viewer, "__wrapped__", viewer).window
     return window._qt_viewer.canvas  # noqa: SLF001
+
+
+def letters_made(viewer: napari.Viewer, text: str) -> Iterator[None]:
+    """Make the letters of a text before they are drawn, a letter a step.
+
+    Each takes vispy a few hundredths of a second, once in a window: a text with many that are new
+    would stop it for a second.
+    """
+    known = canvas_of(viewer)._font_info  # noqa: SLF001
+    font = known.font_manager.get_font(known.face)
+    for letter in sorted(set(text)):
+        yield
+        font[letter]

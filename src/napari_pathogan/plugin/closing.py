@@ -7,7 +7,8 @@ closed: by its frame, a key, or a menu.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -15,6 +16,7 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
 from napari_pathogan.plugin.form import above, progress_line
+from napari_pathogan.plugin.garbage import take_back
 from napari_pathogan.plugin.running import end, running
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.running import Run
 
 _CLOSE_BUTTON = "QTitleBarCloseButton"  # what napari calls that of a dock, for its style sheets
+_watched: WeakSet[Any] = WeakSet()  # docks that may hold work which is kept nowhere
 _PRESS_KEYS = {Qt.Key.Key_Space, Qt.Key.Key_Select, Qt.Key.Key_Return, Qt.Key.Key_Enter}
 
 
@@ -31,6 +34,8 @@ def watch(widget: QWidget) -> None:
 
     Call whenever the widget is shown: it may have come into another frame.
     """
+    if hasattr(widget, "unsaved"):
+        _watched.add(widget)
     frame, window = above(widget, QDockWidget), above(widget, QMainWindow)
     if window is not None and window.findChild(_Window) is None:
         viewer = _viewer_of(window)
@@ -41,9 +46,14 @@ def watch(widget: QWidget) -> None:
 
 
 def may_stop(room: QWidget) -> bool:
-    """Ask whether what runs in a widget, or anywhere within it, may be stopped, if anything does."""
+    """Ask whether what runs in a widget, or anywhere within it, may be stopped, if anything does.
+
+    And whether the user's work that is kept nowhere may go.
+    """
     runs = [run for run in running() if run.ask and run.active and _within(run.owner, room)]
-    return not runs or _asked(room, runs)
+    docks = [dock for dock in _watched if _within(dock, room)]
+    unsaved = [sentence for dock in docks if (sentence := dock.unsaved())]
+    return not (runs or unsaved) or _asked(room, runs, unsaved)
 
 
 class _Window(QObject):
@@ -71,6 +81,7 @@ class _Window(QObject):
             self._closes = True
         elif event.type() == QEvent.Type.Hide and self._closes and not event.spontaneous():
             end(run for run in running() if _within(run.owner, self.window))
+            take_back()
         return super().eventFilter(watched, event)
 
     def _may_close(self) -> bool:
@@ -122,16 +133,15 @@ def _presses(event: QEvent) -> bool:
     return event.type() in {QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonDblClick}
 
 
-def _asked(room: QWidget, runs: Sequence[Run]) -> bool:
+def _asked(room: QWidget, runs: Sequence[Run], unsaved: Sequence[str]) -> bool:
     box = QMessageBox(room)
     box.setIcon(QMessageBox.Icon.Warning)
     box.setWindowTitle("Not finished")
-    box.setText("\n".join(f"{_what(run)} is not finished{_how_far(run)}." for run in runs))
-    box.setInformativeText(
-        "Close anyway? It is stopped, and nothing of it is left behind."
-        if len(runs) == 1
-        else "Close anyway? All of this is stopped, and nothing of it is left behind."
-    )
+    lines = [f"{_what(run)} is not finished{_how_far(run)}." for run in runs]
+    box.setText("\n".join([*lines, *unsaved]))
+    stopped = {0: "", 1: "It is stopped, and nothing of it is left behind."}
+    all_stopped = "All of this is stopped, and nothing of it is left behind."
+    box.setInformativeText(f"Close anyway? {stopped.get(len(runs), all_stopped)}".strip())
     go = box.addButton("Close anyway", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Don't close", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)

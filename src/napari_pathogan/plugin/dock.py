@@ -6,8 +6,11 @@ what is run (:meth:`Dock.events`) and what is done with what comes.
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import dataclass
+from importlib import import_module
+from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
@@ -22,11 +25,14 @@ from napari_pathogan.files import tidy
 from napari_pathogan.plugin import closing, samples
 from napari_pathogan.plugin import layers as between
 from napari_pathogan.plugin.beside_opengl import let_layers_go, ready_for_torch
+from napari_pathogan.plugin.canvas import letters_made
 from napari_pathogan.plugin.card import CardDialog
 from napari_pathogan.plugin.form import Form, Ties, Welcome, confirmed, label
+from napari_pathogan.plugin.garbage import Aside, set_aside
 from napari_pathogan.plugin.keys import bind_keys
 from napari_pathogan.plugin.running import Run, run_in_viewer
 from napari_pathogan.plugin.settings import settings
+from napari_pathogan.plugin.steps import Steps
 from napari_pathogan.plugin.subject import SHAPES, SLIDE, VIEW, Subject
 from napari_pathogan.slides.cache import set_cache_mb
 
@@ -40,6 +46,15 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.slides.geometry import Region
+
+
+_SOON = (  # packages that are slow to import and that the window would import when it needs them
+    "napari_pathogan.slides.store",
+    "napari_pathogan.slides.tiff",
+    "pandas",
+    "scipy.ndimage",
+    "matplotlib.path",
+)
 
 
 class Dock(QWidget):
@@ -56,6 +71,7 @@ class Dock(QWidget):
     scope: ClassVar[str] = ""  # what it looks for, and what not: always in view
     subject: ClassVar[Subject] = SLIDE
     helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
+    letters: ClassVar[str] = ""  # that its layers write on the canvas
     sample: ClassVar[str] = samples.PHANTOM
     about_sample: ClassVar[str] = "A small drawn slide with tumour-like and healthy regions"
 
@@ -63,7 +79,9 @@ class Dock(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self._ties = Ties()
+        self._aside = Aside(napari_viewer, self, self._ties)
         self.run: Run | None = None
+        self._laying: Steps | None = None  # its result
         self._chosen: Image | None = None
         self._listed: list[Image] = []
         self._staying = False  # with the chosen slide, whatever is selected
@@ -120,14 +138,23 @@ class Dock(QWidget):
     def event_came(self, event: Event) -> None:
         """Take any other event of the task."""
 
-    def finished(self, event: Finished) -> None:
-        """Show the result."""
+    def finished(self, event: Finished) -> Iterator[None]:
+        """Show the result, in steps between which the window answers."""
+        raise NotImplementedError
 
     def stopped(self) -> None:
         """Remove what an unfinished run has shown."""
 
     def busy(self, *, running: bool) -> None:
         """Let the task's own widgets rest while something runs."""
+
+    def unsaved(self, layer: Image | None = None) -> str:
+        """What of the user's own work is kept nowhere yet, as a sentence; empty if nothing is.
+
+        Of one image, or of all that are open.
+        """
+        del layer
+        return ""
 
     def slide_changed(self) -> None:
         """Another slide was chosen."""
@@ -185,7 +212,7 @@ class Dock(QWidget):
     def run_or_cancel(self) -> None:
         """Do what the button says."""
         if self.run is not None:
-            self.run.cancel()
+            self.cancel()
             return
         layer = self.layer
         if layer is None or not self.take_pixel_size():
@@ -196,11 +223,21 @@ class Dock(QWidget):
                 self.form.pixel_size.setFocus()
                 msg = f"{layer.name} has no scale: type how many {asks.unit} a pixel spans in the row 'Scale'"
                 raise UnknownScaleError(msg)
+            unsaved = self.unsaved(layer)
+            if unsaved and not confirmed(self, self.title, f"{unsaved} Run all the same?"):
+                return
             events = self.events(layer)
         except PathoganError as error:
             show_error(str(error))
             return
         self.start(events, self.title, self.finished, self.stopped)
+
+    def cancel(self) -> None:
+        """Stop what runs; a result that is being laid is laid at once."""
+        if self._laying is not None:
+            self._laying.finish()
+        elif self.run is not None:
+            self.run.cancel()
 
     def take_pixel_size(self) -> bool:
         """Give the chosen image the size of a pixel that was typed, if one was.
@@ -235,21 +272,40 @@ class Dock(QWidget):
         self,
         events: Iterator[Event],
         title: str,
-        then: Callable[[Finished], None],
+        then: Callable[[Finished], Iterator[None] | None],
         if_stopped: Callable[[], None],
     ) -> None:
-        """Run a task in the background, with the dock's progress bar and Cancel button."""
+        """Run a task in the background, with the dock's progress bar and Cancel button.
+
+        Where ``then`` is a generator, its steps belong to the run, which ends with the last.
+        """
         began = time.monotonic()
 
         def finished(event: Finished) -> None:
-            self._end(f"Done in {time.monotonic() - began:.1f} s")
             opened = [slide for slide in self.images if slide not in self._listed]
             self._staying = True  # the result's own layers are not slides that were opened
-            then(event)
-            self._staying = False
-            self._listed = self.images
-            if self.viewer.layers.selection.active in opened:
-                self._follow()
+            line = f"Done in {time.monotonic() - began:.1f} s"
+
+            def shown() -> None:
+                self._staying = False
+                self._listed = self.images
+                if self.viewer.layers.selection.active in opened:
+                    self._follow()
+
+            def laid() -> None:
+                self._laying = None
+                self._end(line)
+                shown()
+
+            if isgeneratorfunction(then):
+                self._laying = Steps(self, then(event), laid)
+                self._laying.go()
+                return
+            self._end(line)
+            try:
+                then(event)
+            finally:
+                shown()
 
         def stopped() -> None:
             self._end("Stopped. The viewer is as it was before.")
@@ -318,6 +374,8 @@ class Dock(QWidget):
 
     def release(self) -> None:
         """Let go of the viewer: cancel what runs, disconnect. The dock is being closed."""
+        if self._laying is not None:
+            self._laying.stop()
         self._ties.release()
 
     def event(self, event: QEvent | None) -> bool:
@@ -394,13 +452,23 @@ class Dock(QWidget):
     def _find_models(self) -> None:
         """List the models and get ready for them in the background: importing torch takes long."""
         self.form.run.setEnabled(False)
+        gc.collect()
         search = run_in_viewer(
             _find((*self.helpers, self.task), settings().models_folders, self.warm_up),
             title="Getting models ready",
             owner=self,
             on_event=self._found,
+            on_finished=self._imported,
         )
         self._ties.add(search.cancel)
+
+    def _imported(self, _event: Finished) -> None:
+        self._aside.imported()
+        if not self.letters:
+            return
+        letters = Steps(self, letters_made(self.viewer, self.letters))
+        self._ties.add(letters.stop)
+        letters.go()
 
     def _found(self, event: Event) -> None:
         if not isinstance(event, Found):
@@ -433,7 +501,7 @@ class Found(Event):
 def _find(
     tasks: tuple[str, ...], folders: tuple[Path, ...], warm_up: Callable[[], None]
 ) -> Iterator[Event]:
-    """Find the models of some tasks, then import what running them needs.
+    """Find the models of some tasks, and import what is needed soon, here and in the window.
 
     What a training has left that was killed with its napari is taken away.
     """
@@ -441,12 +509,15 @@ def _find(
     for folder in folders:
         if folder.is_dir():
             tidy(folder)
-    ready_for_torch()
-    from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
+    with set_aside():
+        for name in _SOON:
+            import_module(name)
+        ready_for_torch()
+        from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
 
-    for task in tasks:
-        folder_of = find_models(task, *folders)
-        models = {name: (folder, read_card(folder)) for name, folder in folder_of.items()}
-        yield Found(models, task)
-    warm_up()
+        for task in tasks:
+            folder_of = find_models(task, *folders)
+            models = {name: (folder, read_card(folder)) for name, folder in folder_of.items()}
+            yield Found(models, task)
+        warm_up()
     yield Finished()

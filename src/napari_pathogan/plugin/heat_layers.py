@@ -13,7 +13,7 @@ from napari_pathogan.plugin.layers import place, place_level0, selection_kept
 from napari_pathogan.plugin.placing import short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import napari
     from napari.layers import Image, Layer, Vectors
@@ -97,12 +97,17 @@ class HeatLayers:
         if not self._due.isActive():
             self._due.start()
 
-    def finish(self, heat: HeatMap) -> None:
-        """Take the finished map; the layers carry it, and where it came from, for saving."""
+    def finish(self, heat: HeatMap) -> Iterator[None]:
+        """Take the finished map; the layers carry it, and where it came from, for saving.
+
+        In steps, between which the window answers.
+        """
         self._due.stop()
         self.heat = heat
         self._lay("uncertainty", heat.uncertainty)
+        yield
         self._lay("probability", heat.probability)
+        yield
         for what, image in self.images.items():
             image.metadata = {"heat_map": heat, "what": what, "model": heat.model_line}
         spread = heat.uncertainty.data[heat.scored]

@@ -146,10 +146,10 @@ class IdcDock(Dock):
         if self._running is not None:
             self._running.paint(tile)
 
-    def finished(self, event: Finished) -> None:
+    def finished(self, event: Finished) -> Iterator[None]:
         """Show the map, its outline and its areas."""
         assert self._running is not None
-        self._running.finish(event.result)
+        yield from self._running.finish(event.result)
         self._running = None
         if not self._threshold_chosen:
             self._set_threshold(event.result.threshold)

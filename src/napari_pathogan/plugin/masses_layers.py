@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ from napari_pathogan.masses.review import Decision
 from napari_pathogan.plugin.layers import place_level0, selection_kept
 from napari_pathogan.plugin.mammogram_layers import mammogram_of
 from napari_pathogan.plugin.masses_words import label_text
+from napari_pathogan.plugin.steps import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import napari
     from napari.layers import Image, Layer, Shapes
@@ -86,11 +88,14 @@ class MassLayers:
         """Those of the layers that are in the viewer."""
         return [x for x in (self.boxes, self.outlines) if x is not None and x in self.viewer.layers]
 
-    def show(self, review: Review, chosen: int | None = None) -> None:
-        """Show findings, each in the colour of its decision; the chosen one with a thick line."""
+    def show(self, review: Review, chosen: int | None = None) -> Iterator[None]:
+        """Show findings, each in the colour of its decision; the chosen one with a thick line.
+
+        In steps, between which the window answers.
+        """
         if not len(review) and not self.all:
             return
-        self._make()
+        yield from self._made()
         assert self.outlines is not None
         assert self.boxes is not None
         found = review.found
@@ -101,23 +106,23 @@ class MassLayers:
         ]
         colours = [COLOURS[decision] for decision in review.decisions]
         self._chosen = chosen
-        self._showing = True
-        try:
+        with self._untouched():
             _fill(self.outlines, shapes, "polygon", colours, {"finding": list(review.ids)})
-            labels = [label_text(review, i) for i in range(len(review))]
-            _fill(self.boxes, rectangles, "rectangle", colours, {"label": labels})
             self.outlines.feature_defaults = {"finding": NEW}
             self.outlines.metadata = {**self.outlines.metadata, "review": review}
-            self._fit()
-        finally:
-            self._showing = False
         self._laid = dict(
             zip(review.ids, (np.array(x, float) for x in self.outlines.data), strict=True)
         )
+        yield
+        with self._untouched():
+            labels = [label_text(review, i) for i in range(len(review))]
+            _fill(self.boxes, rectangles, "rectangle", colours, {"label": labels})
+            self._fit()
+        yield
 
     def begin_drawing(self) -> None:
         """Let the reader draw an ellipse, or with another of napari's tools."""
-        self._make()
+        at_once(self._made())
         assert self.outlines is not None
         self.outlines.visible = True
         self.viewer.layers.selection.active = self.outlines
@@ -152,18 +157,24 @@ class MassLayers:
         """Keep lines as wide as they are on the screen."""
         zoom = self.viewer.scene.camera.zoom
         if self.all and not 0.8 < self._zoom / zoom < 1.25:
-            self._showing = True
-            try:
+            with self._untouched():
                 self._fit()
-            finally:
-                self._showing = False
 
     # how
 
-    def _make(self) -> None:
+    @contextmanager
+    def _untouched(self) -> Iterator[None]:
+        """What happens to the outlines within the block is not the reader's doing."""
+        self._showing = True
+        try:
+            yield
+        finally:
+            self._showing = False
+
+    def _made(self) -> Iterator[None]:
         """Add the layers that are not there; what was selected stays selected."""
-        with selection_kept(self.viewer):
-            if self.boxes is None or self.boxes not in self.viewer.layers:
+        if self.boxes is None or self.boxes not in self.viewer.layers:
+            with selection_kept(self.viewer):
                 self.boxes = self._add(
                     "Mass boxes",
                     features={"label": np.zeros(0, object)},
@@ -174,10 +185,13 @@ class MassLayers:
                         "anchor": "upper_right" if self._mirrored else "upper_left",
                     },
                 )
-            if self.outlines is None or self.outlines not in self.viewer.layers:
+            yield
+        if self.outlines is None or self.outlines not in self.viewer.layers:
+            with selection_kept(self.viewer):
                 self.outlines = self._add("Masses", features={"finding": np.zeros(0, int)})
                 self.outlines.feature_defaults = {"finding": NEW}
                 self.outlines.events.data.connect(self._touched)
+            yield
 
     def _add(self, what: str, **kwargs: Any) -> Any:  # noqa: ANN401 - Shapes
         return self.viewer.add_shapes(

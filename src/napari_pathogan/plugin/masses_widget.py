@@ -39,6 +39,7 @@ from napari_pathogan.plugin.masses_words import (
     to_slider,
     usual_threshold,
 )
+from napari_pathogan.plugin.steps import at_once
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class MassesDock(Dock):
     task: ClassVar[str] = "masses"
     scope: ClassVar[str] = SCOPE
     subject: ClassVar[Subject] = MAMMOGRAM
+    letters: ClassVar[str] = "0123456789.%, mpx"
     sample: ClassVar[str] = samples.PHANTOM_STUDY
     about_sample: ClassVar[str] = "A drawn study of four views with masses"
 
@@ -140,14 +142,15 @@ class MassesDock(Dock):
         self._asked = self.images if everything else [layer]
         return masses_events([mammogram_of(image) for image in self._asked], self.model_folder)
 
-    def finished(self, event: Finished) -> None:
+    def finished(self, event: Finished) -> Iterator[None]:
         """Show what was found."""
         for image, found in zip(self._asked, event.result, strict=True):
             if image in self.viewer.layers:
                 self.reviews.found(image, found)
         if not self._threshold_chosen and self.card is not None:
             self._set_threshold(usual_threshold(self.card))
-        self.show_findings()
+        yield
+        yield from self._findings_shown()
 
     def busy(self, *, running: bool) -> None:
         """Let decisions rest while something runs."""
@@ -181,6 +184,9 @@ class MassesDock(Dock):
 
     def show_findings(self) -> None:
         """Show what the threshold lets through: in the images, in the list, in words."""
+        at_once(self._findings_shown())
+
+    def _findings_shown(self) -> Iterator[None]:
         if self.card is not None:
             self.meaning.setText(meaning(self.card, self.reviews.threshold))
         while self._orphans:
@@ -197,7 +203,7 @@ class MassesDock(Dock):
             self.finding = None
         for image, review in shown.items():
             chosen = self.finding[1] if self.finding and self.finding[0] is image else None
-            self.layers_of(image).show(review, chosen)
+            yield from self.layers_of(image).show(review, chosen)
         self.table.show_findings(order, self.finding)
         self.form.result.setText(summary(list(shown.values())) if shown else "")
         self._enable()

@@ -19,7 +19,7 @@ from napari_pathogan.plugin.nuclei_words import stroke_text
 from napari_pathogan.plugin.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari.layers import Image
@@ -62,6 +62,7 @@ class Corrections:
             "the new model has a name of its own, and the old one stays",
         )
         self.train_button.clicked.connect(self.ask_training)
+        self._saved: dict[NucleiLayers, Segmentation] = {}  # as they were when they were kept
         self._folders: set[Path] = set()  # of slides with nuclei kept beside them
 
     @property
@@ -174,9 +175,25 @@ class Corrections:
         if self.dock.shown is not None and self.dock.layer is not None:
             self.take_over(self.dock.shown)
             assert self.editor is not None
+            kept = partial(self._kept, self.dock.shown, self.editor.segmentation)
             slide = between.slide_of(self.dock.layer)
             events = keeping(slide, self.editor.segmentation)
-            self.dock.start(events, "Keeping corrections", self._kept, _nothing)
+            self.dock.start(events, "Keeping corrections", kept, _nothing)
+
+    def unsaved(self, slides: Sequence[Image]) -> str:
+        """What of these slides is corrected and not kept, as a sentence; empty if nothing is."""
+        names = []
+        for slide in slides:
+            layers = self.dock.shown_on.get(slide)
+            if layers is None or layers not in self.editors:
+                continue
+            self.take_over(layers)
+            editor = self.editors[layers]
+            if len(editor) and editor.segmentation is not self._saved.get(layers):
+                names.append(slide.name)
+        if not names:
+            return ""
+        return f"Your corrections on {' and '.join(names)} are not kept: they would be lost."
 
     def look_for_kept(self, layer: Image) -> None:
         """Show what was kept with a slide, if anything was; read in the background."""
@@ -286,7 +303,8 @@ class Corrections:
             "Nothing was painted: nuclei were not looked for there. Run there first."
         )
 
-    def _kept(self, event: Finished) -> None:
+    def _kept(self, layers: NucleiLayers, kept: Segmentation, event: Finished) -> None:
+        self._saved[layers] = kept
         path, elsewhere = event.result
         self.dock.form.status.setText(f"Kept in {path.name}")
         self.dock.form.status.setToolTip(str(path))

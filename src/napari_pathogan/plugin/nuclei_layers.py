@@ -27,10 +27,11 @@ from napari_pathogan.plugin.nuclei_colours import (
     palette_of,
     rgba,
 )
+from napari_pathogan.plugin.steps import at_once
 from napari_pathogan.slides.geometry import Overlay, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import napari
     from napari.layers import Image, Labels, Layer, Points
@@ -139,10 +140,11 @@ class NucleiLayers:
         if not self._due.isActive():
             self._due.start()
 
-    def finish(self, segmentation: Segmentation) -> None:
-        """Show the nuclei in the colours of their classes."""
+    def finish(self, segmentation: Segmentation) -> Iterator[None]:
+        """Show the nuclei in the colours of their classes; in steps, between which the window answers."""
         self._unfade()
-        self.show(segmentation)
+        yield from self._shown(segmentation)
+        yield
         self._take_found(at_once=False)
 
     def take_back(self, *, at_once: bool) -> None:
@@ -154,14 +156,7 @@ class NucleiLayers:
 
     def show(self, segmentation: Segmentation) -> None:
         """Show nuclei: as labels where they are few, else as points and a class image."""
-        self.segmentation = segmentation
-        if can_edit(segmentation):
-            self._remove(self.points, self.classes)
-            self._show_labels(segmentation)
-        else:
-            self._remove(self.labels)
-            self._show_points(segmentation)
-        self.recolour(segmentation)
+        at_once(self._shown(segmentation))
 
     def begin_painting(self) -> None:
         """Let the mouse paint nuclei; they have to be editable."""
@@ -245,14 +240,31 @@ class NucleiLayers:
 
     # how
 
+    def _shown(self, segmentation: Segmentation) -> Iterator[None]:
+        self.segmentation = segmentation
+        if can_edit(segmentation):
+            self._remove(self.points, self.classes)
+            self._show_labels(segmentation)
+            yield
+        else:
+            self._remove(self.labels)
+            yield from self._show_points(segmentation)
+        self.recolour(segmentation)
+
     def _show_labels(self, segmentation: Segmentation) -> None:
         overlay = segmentation.overlay
         data = overlay.data  # napari paints in place
         where = place(overlay, self.slide)
         if self.editable:
             assert self.labels is not None
+            moved = {
+                name: where[name]
+                for name in ("scale", "translate")
+                if not np.array_equal(getattr(self.labels, name), where[name])
+            }
+            for name, value in moved.items():  # each draws the labels anew
+                setattr(self.labels, name, value)
             self.labels.data = data
-            self.labels.scale, self.labels.translate = where["scale"], where["translate"]
             return
         self.labels = self._add(
             "add_labels", data, name=f"Nuclei ({_short(self.slide)})", opacity=0.9, **where
@@ -275,7 +287,7 @@ class NucleiLayers:
         if labels.contour != self._outline:
             labels.contour = self._outline
 
-    def _show_points(self, segmentation: Segmentation) -> None:
+    def _show_points(self, segmentation: Segmentation) -> Iterator[None]:
         centres, size = _discs(segmentation)
         self._remove(self.points, self.classes)
         self.classes = self._add(
@@ -286,6 +298,7 @@ class NucleiLayers:
             interpolation2d="nearest",
             **place(Overlay(np.zeros((1, 1)), *_place_of(segmentation)), self.slide),
         )
+        yield
         self.points = self._add(
             "add_points",
             centres,
@@ -297,6 +310,7 @@ class NucleiLayers:
         )
         assert self.points is not None
         self.points.events.visible.connect(self._colour_points)
+        yield
 
     def _fit(self) -> None:
         self._draw_outlines()

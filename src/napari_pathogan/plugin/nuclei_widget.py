@@ -182,13 +182,14 @@ class NucleiDock(Dock):
         if self._running is not None and tile.layer == "classes":
             self._running.paint(tile)
 
-    def finished(self, event: Finished) -> None:
+    def finished(self, event: Finished) -> Iterator[None]:
         """Show the nuclei, their classes, their counts."""
         assert self._running is not None
         layers, self._running = self._running, None
         self.nucleus = None
         self.corrections.begin(layers, event.result)
-        layers.finish(self.corrections.segmentation(layers))
+        yield from layers.finish(self.corrections.segmentation(layers))
+        yield
         self._show_result()
 
     def stopped(self) -> None:
@@ -206,6 +207,10 @@ class NucleiDock(Dock):
         for layers in self.shown_on.values():
             layers.brush.lock(locked=running)
         self.corrections.enable()
+
+    def unsaved(self, layer: Image | None = None) -> str:
+        """Corrections that are not kept; a run on their slide replaces them."""
+        return self.corrections.unsaved([layer] if layer is not None else self.images)
 
     def slide_changed(self) -> None:
         """Show the result of the slide that was chosen, or what was kept with it."""

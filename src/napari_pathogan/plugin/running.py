@@ -29,11 +29,37 @@ BAR_MS = 200  # the activity dock shows the latest progress this often
 LEAVE_S = 0.3  # a task that has been told to stop has as long to come to its next event
 END_S = 0.9  # and as long in all to end
 _LOOK_S = 0.01
+_SWITCH_S = 0.0005
 
 log = logging.getLogger(__name__)
 
 
-_going: set[Run] = set()  # their threads have not ended
+class _Going(set["Run"]):
+    """The runs whose threads have not ended. As long as there are some, threads take turns quickly.
+
+    Each call of OpenGL gives the interpreter away, and a thread that computes in Python keeps it for
+    5 ms, as Python is set: to draw a layer anew, of some hundred calls, would take the window a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usual_s = sys.getswitchinterval()
+
+    def add(self, run: Run) -> None:
+        """A run starts."""
+        if not self:
+            self._usual_s = sys.getswitchinterval()
+            sys.setswitchinterval(min(_SWITCH_S, self._usual_s))
+        super().add(run)
+
+    def discard(self, run: object) -> None:
+        """Its thread has ended."""
+        super().discard(run)
+        if not self:
+            sys.setswitchinterval(self._usual_s)
+
+
+_going = _Going()
 
 
 def run_in_viewer(

@@ -125,11 +125,11 @@ class StainDock(Dock):
         slide = between.slide_of(layer)
         return transfer_events(slide, self.model_folder, method, self._reference_of(layer))
 
-    def finished(self, event: Finished) -> None:
+    def finished(self, event: Finished) -> Iterator[None]:
         """Lay the view over its slide; it computes what is looked at."""
         assert self.layer is not None
         view, transfer = event.result
-        self._lay(self.layer, view, transfer)
+        yield from self._lay(self.layer, view, transfer)
         lines = [transfer.why]
         if transfer.student_error is not None:
             lines.append(
@@ -186,12 +186,13 @@ class StainDock(Dock):
         """What was measured spoke of another slide, style or reference."""
         self.method.setItemText(0, CLOSEST)
 
-    def _lay(self, slide: Image, view: Slide, transfer: Transfer) -> None:
+    def _lay(self, slide: Image, view: Slide, transfer: Transfer) -> Iterator[None]:
         old = self.views.pop(slide, None)
         if old is not None:
             self.refining.pop(old, None)
             if old in self.viewer.layers:
                 self.viewer.layers.remove(old)
+                yield
         whose = transfer.colours_of or transfer.style
         live = None
         if transfer.model is not None:
@@ -208,6 +209,7 @@ class StainDock(Dock):
             **between.place_level0(slide),
         )
         self.views[slide] = layer
+        yield
         self.viewer.layers.move(
             self.viewer.layers.index(layer), self.viewer.layers.index(slide) + 1
         )

@@ -1,0 +1,125 @@
+"""While something runs, the window answers: its thread is never away for more than 0.2 s."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton
+
+from desk import choose, enter, plain
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(480)]
+
+LONGEST_S = 0.2
+JOBS = [
+    ("IDC heat map", "H&E phantom slide"),
+    ("Nuclei", "H&E phantom at 40x"),
+    ("Stain transfer", "H&E phantom at 40x"),
+    ("Mammogram masses", "Mammogram phantom study"),
+    ("Blending", "Mammogram phantom study"),
+]
+SAVING = [job for job in JOBS if job[0] not in ("Stain transfer", "Blending")]
+
+
+def ready(desk, title, sample):
+    """A dock with an image, all that it needs imported."""
+    dock = desk.dock(title)
+    desk.sample(sample)
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.rest(3)
+    if title == "Blending":
+        rows, columns = dock.layer.data.shape
+        desk.click(desk.at(dock.layer, rows / 2, columns / 2))
+        desk.wait(lambda: dock.run is None and dock.grown is not None, "the first mass")
+    return dock
+
+
+def pan(desk, seconds):
+    """Drag the image to and fro."""
+    middle = desk.canvas().rect().center()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for step in (40, -40):
+            desk.drag(middle, middle + type(middle)(step, step // 2))
+
+
+@pytest.mark.parametrize(("title", "sample"), JOBS)
+def test_a_run(desk, title, sample):
+    dock = ready(desk, title, sample)
+
+    def run(_gaps):
+        desk.press(dock.form.run)
+        desk.wait(lambda: dock.run is None, "the run")
+
+    gaps = desk.least_gaps(run, LONGEST_S)
+    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+
+
+@pytest.mark.parametrize(("title", "sample"), SAVING)
+def test_saving(desk, tmp_path, title, sample):
+    dock = ready(desk, title, sample)
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None, "the run")
+    (button,) = (x for x in dock.findChildren(QPushButton) if plain(x.text()) == "Export")
+    for number, entry in enumerate(button.menu().actions()):
+
+        def save(gaps, number=number, entry=entry):
+            with desk.answering(choose(tmp_path / f"{number}-{time.monotonic_ns()}")):
+                entry.trigger()
+            gaps.seen.clear()  # what the dialog takes to open is no work of ours
+            desk.wait(lambda: dock.run is None, entry.text())
+
+        gaps = desk.least_gaps(save, LONGEST_S)
+        assert gaps.beyond_rest_s < LONGEST_S, f"{entry.text()}: {gaps}"
+
+
+def test_classes_are_recoloured_and_looked_at(desk):
+    dock = ready(desk, "Nuclei", "H&E phantom at 40x")
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None, "the run")
+
+    thumbs = [button for buttons in dock.gallery.buttons.values() for button in buttons]
+
+    def look(_gaps):
+        for _ in range(2):
+            dock.numbers.table.rows[0].shown.click()
+            desk.rest(0.3)
+        dock.pages.setCurrentWidget(dock.gallery)
+        desk.wait(lambda: any(x.isVisible() for x in thumbs), "the gallery")
+        dock.pages.setCurrentWidget(dock.numbers)
+
+    gaps = desk.least_gaps(look, LONGEST_S)
+    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+
+
+def test_training_while_the_image_is_panned(desk):
+    dock = ready(desk, "Stain transfer", "H&E phantom at 40x")
+
+    def learn(gaps):
+        with desk.answering(enter(f"mine-{time.monotonic_ns()}")):
+            desk.press(dock.learn)
+        gaps.seen.clear()
+        pan(desk, 8)
+        assert dock.run is not None, "it is learning all the while"
+        dock.run.cancel()
+        desk.wait(lambda: dock.run is None, "the end")
+
+    gaps = desk.least_gaps(learn, LONGEST_S)
+    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+
+
+def test_what_keeps_the_window_waiting_is_seen(desk):
+    """The measure itself: a slot that sleeps is found, with the place where it does."""
+
+    def sleeping():
+        time.sleep(0.5)
+
+    def work(_gaps):
+        QTimer.singleShot(0, sleeping)
+        desk.rest(1)
+
+    gaps = desk.least_gaps(work, LONGEST_S)
+    assert gaps.beyond_rest_s > LONGEST_S
+    assert "in sleeping" in str(gaps)
