@@ -14,7 +14,7 @@ from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -116,7 +116,12 @@ class Dock(QWidget):
         self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
         self.destroyed.connect(self._ties.release)
         self._list_slides()
-        self._find_models()
+        self.form.run.setEnabled(False)
+        search = QTimer(self)  # once the dock is seen
+        search.setSingleShot(True)
+        search.timeout.connect(self._find_models)
+        self._ties.add(search.stop)
+        search.start()
 
     # what a task says
 

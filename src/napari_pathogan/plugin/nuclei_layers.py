@@ -244,14 +244,13 @@ class NucleiLayers:
         self.segmentation = segmentation
         if can_edit(segmentation):
             self._remove(self.points, self.classes)
-            self._show_labels(segmentation)
-            yield
+            yield from self._show_labels(segmentation)
         else:
             self._remove(self.labels)
             yield from self._show_points(segmentation)
         self.recolour(segmentation)
 
-    def _show_labels(self, segmentation: Segmentation) -> None:
+    def _show_labels(self, segmentation: Segmentation) -> Iterator[None]:
         overlay = segmentation.overlay
         data = overlay.data  # napari paints in place
         where = place(overlay, self.slide)
@@ -265,13 +264,16 @@ class NucleiLayers:
             for name, value in moved.items():  # each draws the labels anew
                 setattr(self.labels, name, value)
             self.labels.data = data
+            yield
             return
         self.labels = self._add(
             "add_labels", data, name=f"Nuclei ({_short(self.slide)})", opacity=0.9, **where
         )
         self._outline = self.labels.contour
-        self._draw_outlines()
         self.brush.take(self.labels)
+        yield
+        self._draw_outlines()
+        yield
 
     def _draw_outlines(self) -> None:
         """Draw outlines as wide as they look well at this zoom; from afar nuclei are filled.
