@@ -209,13 +209,13 @@ class StainDock(Dock):
             **between.place_level0(slide),
         )
         self.views[slide] = layer
+        if live is not None:
+            self.refining[layer] = refining = Refining(self.viewer, layer, live, self)
+            refining.said.connect(self._say_coming)
         yield
         self.viewer.layers.move(
             self.viewer.layers.index(layer), self.viewer.layers.index(slide) + 1
         )
-        if live is not None:
-            self.refining[layer] = refining = Refining(self.viewer, layer, live, self)
-            refining.said.connect(self._say_coming)
 
     def _say_coming(self) -> None:
         """Say whether finer colours of what is in view are still to come."""
