@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QPushButton
 
 from desk import choose, enter, plain
 
-pytestmark = [pytest.mark.gui, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.gui, pytest.mark.alone, pytest.mark.timeout(480)]
 
 LONGEST_S = 0.2
 JOBS = [

@@ -230,6 +230,7 @@ def test_not_while_somebody_reads(desk, example_study):
         desk.wait(lambda: "Bert has a session open" in str(desk.notifications), "the refusal")
 
 
+@pytest.mark.alone
 def test_results_never_keep_the_window_waiting(desk, tmp_path):
     *_, last = example(tmp_path / "example", readers=12)
     study = last.result.folder
