@@ -24,18 +24,18 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from napari_pathogan.engine.events import Finished, Tile
 from napari_pathogan.files import write_text
-from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.network import Discriminator
-from napari_pathogan.idc.predict import heat_map_grid, predict
 from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.idc.network import Discriminator
+from napari_pathogan.tasks.idc.predict import heat_map_grid, predict
 from slides import gigapixel, section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_pathogan.idc.colour import SlideColours
-    from napari_pathogan.idc.grid import CellGrid
+    from napari_pathogan.colour.slide_colours import SlideColours
+    from napari_pathogan.tasks.idc.grid import CellGrid
 
 RESULTS = Path(__file__).parent / "results" / "idc.json"
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"

@@ -20,12 +20,12 @@ from idc_tables import averaged, markdown
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from napari_pathogan.idc import calibrate
-from napari_pathogan.idc.annotated import read_training_folder
-from napari_pathogan.idc.calibrate import Calibration
-from napari_pathogan.idc.crossval import SHARE
-from napari_pathogan.idc.score import score
-from napari_pathogan.slides.slide_colours import SlideColours
+from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.tasks.idc import calibrate
+from napari_pathogan.tasks.idc.annotated import read_training_folder
+from napari_pathogan.tasks.idc.calibrate import Calibration
+from napari_pathogan.tasks.idc.crossval import SHARE
+from napari_pathogan.tasks.idc.score import score
 
 if TYPE_CHECKING:
     from idc_runs import Fit

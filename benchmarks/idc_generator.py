@@ -25,15 +25,15 @@ from sklearn.preprocessing import StandardScaler
 
 from napari_pathogan.engine.models import CARD, Metric, find_models
 from napari_pathogan.files import write_text
-from napari_pathogan.idc.annotated import read_training_folder
-from napari_pathogan.idc.generate import FOLDER, TASK, IdcGenerator, labels
-from napari_pathogan.idc.metrics import auc
-from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.network import SIZES, Discriminator
 from napari_pathogan.kinds import OURS
+from napari_pathogan.tasks.idc.annotated import read_training_folder
+from napari_pathogan.tasks.idc.generate import FOLDER, TASK, IdcGenerator, labels
+from napari_pathogan.tasks.idc.metrics import auc
+from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.idc.network import SIZES, Discriminator
 
 if TYPE_CHECKING:
-    from napari_pathogan.idc.data import PatchFolder
+    from napari_pathogan.tasks.idc.data import PatchFolder
 
 NEIGHBOURS = 3  # of precision and recall
 WIDTH, EPOCHS, BATCH, RATE = 0.25, 4, 64, 1e-3  # of the network that learns to tell them apart

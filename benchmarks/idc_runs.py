@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.runs import RunFolder, load_state
-from napari_pathogan.idc import calibrate
-from napari_pathogan.idc.context import Context, on_grids
-from napari_pathogan.idc.crossval import SHARES, SIGMAS
-from napari_pathogan.idc.metrics import auc, mean_patient_auc, table
-from napari_pathogan.idc.network import Discriminator, folded_state
-from napari_pathogan.idc.score import score_slides
-from napari_pathogan.slides.slide_colours import SlideColours
+from napari_pathogan.tasks.idc import calibrate
+from napari_pathogan.tasks.idc.context import Context, on_grids
+from napari_pathogan.tasks.idc.crossval import SHARES, SIGMAS
+from napari_pathogan.tasks.idc.metrics import auc, mean_patient_auc, table
+from napari_pathogan.tasks.idc.network import Discriminator, folded_state
+from napari_pathogan.tasks.idc.score import score_slides
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_pathogan.idc.calibrate import Calibration
-    from napari_pathogan.idc.data import PatchFolder
+    from napari_pathogan.tasks.idc.calibrate import Calibration
+    from napari_pathogan.tasks.idc.data import PatchFolder
 
     Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Calibration]
 

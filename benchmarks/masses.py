@@ -22,8 +22,8 @@ import torch
 
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
-from napari_pathogan.masses.data import read_mass_folder
-from napari_pathogan.masses.model import MassModel, Views
+from napari_pathogan.tasks.masses.data import read_mass_folder
+from napari_pathogan.tasks.masses.model import MassModel, Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

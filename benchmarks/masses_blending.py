@@ -17,11 +17,11 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.masses.blending.blend import Blended, blend, loss_maps
-from napari_pathogan.masses.blending.lesions import windowed
-from napari_pathogan.masses.blending.model import TASK, BlendModel
-from napari_pathogan.masses.blending.synthesise import Plan, plans
-from napari_pathogan.masses.data import read_mass_folder
+from napari_pathogan.tasks.blending.blend import Blended, blend, loss_maps
+from napari_pathogan.tasks.blending.lesions import windowed
+from napari_pathogan.tasks.blending.model import TASK, BlendModel
+from napari_pathogan.tasks.blending.synthesise import Plan, plans
+from napari_pathogan.tasks.masses.data import read_mass_folder
 
 COLUMNS = ("seam", "background", "contrast", "texture", "LS", "s an image")
 SHOWN, SHOWN_PX = 8, 256

@@ -21,14 +21,14 @@ from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.masses.data import read_mass_folder
-from napari_pathogan.masses.detections import Detections
-from napari_pathogan.masses.examples import framed
-from napari_pathogan.masses.model import ALL, NOTHING, looked
-from napari_pathogan.masses.recipe import RECIPES, TrainConfig
-from napari_pathogan.masses.scored import SCORED, Scored
-from napari_pathogan.masses.starts import LR_OF_A_MODEL
-from napari_pathogan.masses.train import train
+from napari_pathogan.tasks.masses.data import read_mass_folder
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.examples import framed
+from napari_pathogan.tasks.masses.model import ALL, NOTHING, looked
+from napari_pathogan.tasks.masses.recipe import RECIPES, TrainConfig
+from napari_pathogan.tasks.masses.scored import SCORED, Scored
+from napari_pathogan.tasks.masses.starts import LR_OF_A_MODEL
+from napari_pathogan.tasks.masses.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
     from napari_pathogan.engine.events import Event
-    from napari_pathogan.masses.examples import Framed
+    from napari_pathogan.tasks.masses.examples import Framed
 
 FPPI = (0.5, 0.8, 1, 2, 4)
 

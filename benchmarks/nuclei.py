@@ -29,19 +29,19 @@ from skimage.measure import regionprops_table
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
-from napari_pathogan.nuclei import export, features, outlines
-from napari_pathogan.nuclei.instances import instances
-from napari_pathogan.nuclei.instanseg import InstanSegSegmenter
-from napari_pathogan.nuclei.model import NucleiModel
-from napari_pathogan.nuclei.predict import UNetSegmenter, segment
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.writers import write_ome_tiff
+from napari_pathogan.slides.writers.ome import write_ome_tiff
+from napari_pathogan.tasks.nuclei import export, features, outlines
+from napari_pathogan.tasks.nuclei.instances import instances
+from napari_pathogan.tasks.nuclei.instanseg import InstanSegSegmenter
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.predict import UNetSegmenter, segment
 from slides import tissue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_pathogan.nuclei.segmentation import Segmentation
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 SCREEN = Path(__file__).with_name("nuclei_screen.py")
 RESULTS = Path(__file__).parent / "results" / "nuclei.json"

@@ -29,18 +29,18 @@ from sklearn.preprocessing import StandardScaler
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.pixels import as_input
-from napari_pathogan.nuclei.classes import anchor, kmeans
-from napari_pathogan.nuclei.classes.augment import Palette, middle, vary
-from napari_pathogan.nuclei.classes.crops import CROP_PX
-from napari_pathogan.nuclei.classes.crossval import FOLDS, assemble, logits_of, most_frequent
-from napari_pathogan.nuclei.classes.data import Nuclei, read_nuclei
-from napari_pathogan.nuclei.classes.describe import describe, suggest
-from napari_pathogan.nuclei.classes.evaluate import labelled, probabilities, scored_on, values
-from napari_pathogan.nuclei.classes.model import ClassModel, as_bytes
-from napari_pathogan.nuclei.classes.network import Critic
-from napari_pathogan.nuclei.classes.recipe import RECIPES, TrainConfig
-from napari_pathogan.nuclei.classes.train import Trained, Trainer
-from napari_pathogan.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei_classes import anchor, kmeans
+from napari_pathogan.tasks.nuclei_classes.augment import Palette, middle, vary
+from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
+from napari_pathogan.tasks.nuclei_classes.crossval import FOLDS, assemble, logits_of, most_frequent
+from napari_pathogan.tasks.nuclei_classes.data import Nuclei, read_nuclei
+from napari_pathogan.tasks.nuclei_classes.describe import describe, suggest
+from napari_pathogan.tasks.nuclei_classes.evaluate import labelled, probabilities, scored_on, values
+from napari_pathogan.tasks.nuclei_classes.model import ClassModel, as_bytes
+from napari_pathogan.tasks.nuclei_classes.network import Critic
+from napari_pathogan.tasks.nuclei_classes.recipe import RECIPES, TrainConfig
+from napari_pathogan.tasks.nuclei_classes.train import Trained, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

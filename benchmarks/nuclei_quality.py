@@ -21,18 +21,18 @@ from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.engine.runs import load_state
-from napari_pathogan.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
-from napari_pathogan.nuclei.data import NucleiImage, read_folder
-from napari_pathogan.nuclei.evaluate import foretell, foretold, report, score
-from napari_pathogan.nuclei.foreign import foreign
-from napari_pathogan.nuclei.instances import instances
-from napari_pathogan.nuclei.labels import split
-from napari_pathogan.nuclei.model import ARCHITECTURE, TASK, NucleiModel
-from napari_pathogan.nuclei.network import UNet, folded_state
+from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
+from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder
+from napari_pathogan.tasks.nuclei.evaluate import foretell, foretold, report, score
+from napari_pathogan.tasks.nuclei.foreign import foreign
+from napari_pathogan.tasks.nuclei.instances import instances
+from napari_pathogan.tasks.nuclei.labels import split
+from napari_pathogan.tasks.nuclei.model import ARCHITECTURE, TASK, NucleiModel
+from napari_pathogan.tasks.nuclei.network import UNet, folded_state
 
 if TYPE_CHECKING:
-    from napari_pathogan.nuclei.data import NucleiFolder
-    from napari_pathogan.nuclei.evaluate import Scored
+    from napari_pathogan.tasks.nuclei.data import NucleiFolder
+    from napari_pathogan.tasks.nuclei.evaluate import Scored
 
 
 def fold_model(

@@ -17,12 +17,12 @@ import napari
 import numpy as np
 import pandas as pd
 
-from napari_pathogan.nuclei.editing import renamed
-from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation
-from napari_pathogan.plugin.layers import slide_layer
-from napari_pathogan.plugin.nuclei_layers import NucleiLayers
+from napari_pathogan.plugin.nuclei.layers import NucleiLayers
+from napari_pathogan.plugin.viewer.layers import slide_layer
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei.editing import renamed
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

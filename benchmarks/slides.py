@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from napari_pathogan.slides.writers import write_ome_tiff
+from napari_pathogan.slides.writers.ome import write_ome_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

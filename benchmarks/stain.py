@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
+from napari_pathogan.colour.baselines import Macenko
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.cache import set_cache_mb
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.stain.baselines import Macenko
-from napari_pathogan.stain.live import LiveView
-from napari_pathogan.stain.model import StyleModel
-from napari_pathogan.stain.predict import Method, fit, transferred
+from napari_pathogan.tasks.stain.live import LiveView
+from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.predict import Method, fit, transferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
     python benchmarks/stain_choice.py STYLE MPP IMAGES... [--pictures OUT.png]
 
 Each image is a slide of its own. The table counts how often each method is what a view starts with,
-and gives the means of what that is chosen by (``stain/closeness.py``). Pictures: each image as it
+and gives the means of what that is chosen by (``tasks/stain/closeness.py``). Pictures: each image as it
 is, and by each method in the order of the table; a green line is on what was chosen.
 """
 
@@ -18,9 +18,9 @@ from PIL import Image
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.stain.closeness import Closeness, closeness
-from napari_pathogan.stain.model import StyleModel
-from napari_pathogan.stain.predict import Method, fit, transferred
+from napari_pathogan.tasks.stain.closeness import Closeness, closeness
+from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.predict import Method, fit, transferred
 
 SIDE = 330  # pixels of a picture
 NAMES = ("distance", *(field.name for field in fields(Closeness)))

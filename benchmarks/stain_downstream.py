@@ -23,41 +23,41 @@ import numpy as np
 from PIL import Image
 from stain_tables import START, Figure, Key, Resampled, table, with_intervals
 
+from napari_pathogan.colour.lab import STAINED, optical_density
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.files import write_text, written
-from napari_pathogan.idc import calibrate
-from napari_pathogan.idc import metrics as idc_metrics
-from napari_pathogan.idc import recipe as idc_recipe
-from napari_pathogan.idc import train as idc_train
-from napari_pathogan.idc.augment import Augment as IdcAugment
-from napari_pathogan.idc.data import MPP as IDC_MPP
-from napari_pathogan.idc.data import PATCH_PX, PatchFolder, read_patches
-from napari_pathogan.idc.score import score as idc_score
 from napari_pathogan.kinds import OURS
-from napari_pathogan.nuclei import evaluate
-from napari_pathogan.nuclei import recipe as nuclei_recipe
-from napari_pathogan.nuclei import train as nuclei_train
-from napari_pathogan.nuclei.crossval import DEFAULT_THRESHOLD
-from napari_pathogan.nuclei.data import NucleiFolder, NucleiImage, read_folder
-from napari_pathogan.nuclei.metrics import pixel_table
-from napari_pathogan.nuclei.model import ARCHITECTURE, MPP, TASK, NucleiModel
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.slide_colours import SlideColours
-from napari_pathogan.stain.colour import STAINED, optical_density
-from napari_pathogan.stain.data import StylePool
-from napari_pathogan.stain.learn import learn as learn_style
-from napari_pathogan.stain.predict import Method, fit, transferred
-from napari_pathogan.stain.recipe import RECIPES as STYLES
+from napari_pathogan.tasks.idc import calibrate
+from napari_pathogan.tasks.idc import metrics as idc_metrics
+from napari_pathogan.tasks.idc import recipe as idc_recipe
+from napari_pathogan.tasks.idc import train as idc_train
+from napari_pathogan.tasks.idc.augment import Augment as IdcAugment
+from napari_pathogan.tasks.idc.data import MPP as IDC_MPP
+from napari_pathogan.tasks.idc.data import PATCH_PX, PatchFolder, read_patches
+from napari_pathogan.tasks.idc.score import score as idc_score
+from napari_pathogan.tasks.nuclei import evaluate
+from napari_pathogan.tasks.nuclei import recipe as nuclei_recipe
+from napari_pathogan.tasks.nuclei import train as nuclei_train
+from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD
+from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage, read_folder
+from napari_pathogan.tasks.nuclei.metrics import pixel_table
+from napari_pathogan.tasks.nuclei.model import ARCHITECTURE, MPP, TASK, NucleiModel
+from napari_pathogan.tasks.stain.data import StylePool
+from napari_pathogan.tasks.stain.learn import learn as learn_style
+from napari_pathogan.tasks.stain.predict import Method, fit, transferred
+from napari_pathogan.tasks.stain.recipe import RECIPES as STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_pathogan.engine.events import Event
-    from napari_pathogan.stain.model import StyleModel
+    from napari_pathogan.tasks.stain.model import StyleModel
 
 RESULTS = Path(__file__).parent / "results" / "stain_downstream.json"
 DOCS = Path(__file__).parent.parent / "docs" / "stain.md"

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import measure
 
-from napari_pathogan.slides.writers import write_ome_tiff
+from napari_pathogan.slides.writers.ome import write_ome_tiff
 
 MPP = 2.0
 SHAPE = (3201, 4005)  # odd on purpose: levels are not exact halves

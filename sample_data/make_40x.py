@@ -20,7 +20,7 @@ import numpy as np
 from make import TARGET, Stains
 from scipy import ndimage
 
-from napari_pathogan.slides.writers import write_ome_tiff
+from napari_pathogan.slides.writers.ome import write_ome_tiff
 
 MPP = 0.25
 SHAPE = (1201, 1603)  # 300 x 400 um; odd on purpose

@@ -13,7 +13,7 @@ import pytest
 # threads than cores share a small network, each waits for the slowest at every layer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Windows and training share a process here, in any order: see plugin/beside_opengl.py.
+# Windows and training share a process here, in any order: see plugin/viewer/beside_opengl.py.
 sys.modules.setdefault("triton", None)
 
 
@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown():
     """Let napari's fixture see whether a viewer is left: a dock that was open sets some aside."""
-    if (garbage := sys.modules.get("napari_pathogan.plugin.garbage")) is not None:
+    if (garbage := sys.modules.get("napari_pathogan.plugin.shell.garbage")) is not None:
         garbage.take_back()
 
 

@@ -28,9 +28,9 @@ def test_imports_go_one_way():
     [
         ("napari_pathogan.slides.slide", "torch"),
         ("napari_pathogan.plugin", "torch"),
-        ("napari_pathogan.plugin.masses_widget", "torch"),
+        ("napari_pathogan.plugin.masses.dock", "torch"),
         ("napari_pathogan.cli.app", "torch"),
-        ("napari_pathogan.idc.predict", "napari"),
+        ("napari_pathogan.tasks.idc.predict", "napari"),
     ],
 )
 def test_heavy_packages_wait_for_their_use(module: str, heavy: str):

@@ -15,11 +15,11 @@ from sklearn.metrics import roc_auc_score
 
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import read_card, zoo
-from napari_pathogan.idc.context import on_grids
-from napari_pathogan.idc.data import read_patches
-from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.predict import predict
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc.context import on_grids
+from napari_pathogan.tasks.idc.data import read_patches
+from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.idc.predict import predict
 
 SAMPLES = Path(str(resources.files("napari_pathogan.plugin") / "sample_data"))
 

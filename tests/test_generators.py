@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.models import ModelCard, TrainingData
 from napari_pathogan.errors import ModelNotFoundError
 from napari_pathogan.generators import GeneratorError, generate, generators
-from napari_pathogan.idc import generate as idc
-from napari_pathogan.idc.network import Generator
-from napari_pathogan.nuclei.classes import model as nuclei
-from napari_pathogan.nuclei.classes import network as infogan
-from napari_pathogan.nuclei.classes.naming import PALETTE
-from napari_pathogan.slides.slide_colours import SlideColours
+from napari_pathogan.tasks.idc import generate as idc
+from napari_pathogan.tasks.idc.network import Generator
+from napari_pathogan.tasks.nuclei_classes import model as nuclei
+from napari_pathogan.tasks.nuclei_classes import network as infogan
+from napari_pathogan.tasks.nuclei_classes.naming import PALETTE
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.models import ModelCard, find_models, read_card
 from napari_pathogan.errors import ModelNotFoundError, PathoganError
-from napari_pathogan.idc import generate as idc_generate
-from napari_pathogan.idc.generate import IdcGenerator
-from napari_pathogan.nuclei.classes import model as class_model
-from napari_pathogan.nuclei.classes.model import ClassModel
+from napari_pathogan.tasks.idc import generate as idc_generate
+from napari_pathogan.tasks.idc.generate import IdcGenerator
+from napari_pathogan.tasks.nuclei_classes import model as class_model
+from napari_pathogan.tasks.nuclei_classes.model import ClassModel
 
 if TYPE_CHECKING:
     from pathlib import Path

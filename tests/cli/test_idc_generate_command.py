@@ -11,8 +11,8 @@ from PIL import Image
 
 from napari_pathogan.cli import app
 from napari_pathogan.engine.models import TrainingData
-from napari_pathogan.idc.generate import IdcGenerator, save
-from napari_pathogan.idc.network import Generator
+from napari_pathogan.tasks.idc.generate import IdcGenerator, save
+from napari_pathogan.tasks.idc.network import Generator
 
 
 def run(monkeypatch, *words):

@@ -14,13 +14,13 @@ import torch
 import zarr
 from PIL import Image
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.events import Finished, Progress, from_json
 from napari_pathogan.engine.models import CARD, WEIGHTS, ModelCard
-from napari_pathogan.idc import model as models
-from napari_pathogan.idc.calibrate import Calibration
-from napari_pathogan.idc.colour import SlideColours
-from napari_pathogan.idc.context import Context
-from napari_pathogan.idc.network import Discriminator
+from napari_pathogan.tasks.idc import model as models
+from napari_pathogan.tasks.idc.calibrate import Calibration
+from napari_pathogan.tasks.idc.context import Context
+from napari_pathogan.tasks.idc.network import Discriminator
 
 if TYPE_CHECKING:
     from pathlib import Path

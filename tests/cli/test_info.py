@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_pathogan.cli import app
-from napari_pathogan.slides.writers import write_ome_tiff
+from napari_pathogan.slides.writers.ome import write_ome_tiff
 
 
 def run(monkeypatch, *words):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_pathogan.cli import app
-from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
+from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
 
 STUDY = FOLDER / PHANTOM_STUDY
 

@@ -10,8 +10,13 @@ import pytest
 from PIL import Image
 
 from napari_pathogan.cli import app
-from napari_pathogan.masses.blending.model import BlendModel
-from napari_pathogan.masses.data import MassImage, ellipses, read_mass_folder, write_mass_folder
+from napari_pathogan.tasks.blending.model import BlendModel
+from napari_pathogan.tasks.masses.data import (
+    MassImage,
+    ellipses,
+    read_mass_folder,
+    write_mass_folder,
+)
 
 SHAPE = (256, 192)
 

@@ -18,8 +18,8 @@ from scipy import ndimage
 
 from napari_pathogan.engine.events import Finished, Progress, from_json
 from napari_pathogan.engine.models import CARD, WEIGHTS, ModelCard
-from napari_pathogan.nuclei import model as models
-from napari_pathogan.nuclei.network import UNet
+from napari_pathogan.tasks.nuclei import model as models
+from napari_pathogan.tasks.nuclei.network import UNet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from typer.models import ArgumentInfo
 
 from napari_pathogan.cli.app import app, main
 from napari_pathogan.engine.models import locate, read_card
-from napari_pathogan.plugin.samples import FOLDER
+from napari_pathogan.plugin.viewer.samples import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import pytest
 
 from desk import SIZE, Desk
 from napari_pathogan.plugin import demo
-from napari_pathogan.plugin.settings import choose_usual_readers
+from napari_pathogan.plugin.shell.settings import choose_usual_readers
 
 
 @pytest.fixture(autouse=True)

@@ -25,11 +25,11 @@ from small_studies import make_images
 from tifffile import imwrite
 
 from desk import SIZE, Answer, Desk, button_in, choose, enter, press_in
-from napari_pathogan.nuclei.annotated import beside, write
-from napari_pathogan.plugin.masses_learning import TrainingDialog
-from napari_pathogan.plugin.running import running
-from napari_pathogan.plugin.study_new import NewStudyDialog
+from napari_pathogan.plugin.masses.learning import TrainingDialog
+from napari_pathogan.plugin.shell.running import running
+from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei.annotated import beside, write
 
 
 def nothing(desk: Desk, folder: Path) -> None:

@@ -16,10 +16,10 @@ from qtpy.QtWidgets import QDialog, QDockWidget, QPushButton
 from desk import press_in
 from napari_pathogan.engine.events import Progress
 from napari_pathogan.kinds import ROOM
-from napari_pathogan.plugin import study_new
-from napari_pathogan.plugin.dock import _find
-from napari_pathogan.plugin.form import above
-from napari_pathogan.plugin.study_new import NewStudyDialog
+from napari_pathogan.plugin.shell.dock import _find
+from napari_pathogan.plugin.shell.form import above
+from napari_pathogan.plugin.study import new as study_new
+from napari_pathogan.plugin.study.new import NewStudyDialog
 
 pytestmark = pytest.mark.gui
 

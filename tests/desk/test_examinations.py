@@ -10,8 +10,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QRadioButton
 
 from desk import Answer, button_in, choose, dismiss, press_in
-from napari_pathogan.plugin.mammogram_choice import ExaminationDialog
-from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
+from napari_pathogan.plugin.viewer.mammogram_choice import ExaminationDialog
+from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
 
 pytestmark = pytest.mark.gui
 

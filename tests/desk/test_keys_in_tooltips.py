@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QWidget
 
-from napari_pathogan.plugin.settings import PLUGIN
+from napari_pathogan.plugin.shell.settings import PLUGIN
 
 pytestmark = pytest.mark.gui
 

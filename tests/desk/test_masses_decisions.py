@@ -7,8 +7,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from desk import choose
-from napari_pathogan.masses.review import Decision
-from napari_pathogan.plugin import samples
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.tasks.masses.review import Decision
 
 pytestmark = pytest.mark.gui
 

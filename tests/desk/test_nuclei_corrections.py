@@ -12,13 +12,13 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDialog, QDockWidget, QLineEdit, QPushButton
 
 from desk import choose, press_in
-from napari_pathogan.nuclei import annotated
-from napari_pathogan.nuclei.features import BOX, MEASURES, measure, placed
-from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation
-from napari_pathogan.plugin import samples
-from napari_pathogan.plugin.form import above
+from napari_pathogan.plugin.shell.form import above
+from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import annotated
+from napari_pathogan.tasks.nuclei.features import BOX, MEASURES, measure, placed
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, Segmentation
 
 pytestmark = pytest.mark.gui
 

@@ -16,7 +16,7 @@ from PIL import Image
 from qtpy.QtWidgets import QRadioButton
 
 from desk import Answer, choose, press_in
-from napari_pathogan.plugin.settings import PLUGIN, choose_usual_readers
+from napari_pathogan.plugin.shell.settings import PLUGIN, choose_usual_readers
 
 pytestmark = pytest.mark.gui
 
@@ -64,7 +64,7 @@ def test_the_first_use_leaves_pictures_to_napari(field, tmp_path):
     code = """
 import sys, npe2
 from napari.settings import get_settings
-from napari_pathogan.plugin.settings import PLUGIN
+from napari_pathogan.plugin.shell.settings import PLUGIN
 
 npe2.PluginManager.instance().discover()
 assert not get_settings().plugins.extension2reader

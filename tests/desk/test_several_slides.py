@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pathogan.plugin.layers import is_looked_at
+from napari_pathogan.plugin.viewer.layers import is_looked_at
 
 pytestmark = pytest.mark.gui
 

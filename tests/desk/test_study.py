@@ -16,8 +16,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 
 from desk import Answer, choose, press_in
-from napari_pathogan.plugin.study_new import NewStudyDialog
-from napari_pathogan.plugin.study_widget import StudyDock
+from napari_pathogan.plugin.study.dock import StudyDock
+from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.study.example import example
 from napari_pathogan.study.record import Session, Study
 

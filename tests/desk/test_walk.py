@@ -10,7 +10,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QAbstractButton, QDialog
 
 from desk import choose, plain
-from napari_pathogan.plugin import samples
+from napari_pathogan.plugin.viewer import samples
 
 pytestmark = pytest.mark.gui
 

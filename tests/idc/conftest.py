@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathogan.idc.data import PatchFolder
+from napari_pathogan.tasks.idc.data import PatchFolder
 
 
 def draw_patches(patients: int = 4, each: int = 12, seed: int = 0) -> PatchFolder:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.idc.calibrate import Calibration
-from napari_pathogan.idc.colour import SlideColours
-from napari_pathogan.idc.context import Context
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc.calibrate import Calibration
+from napari_pathogan.tasks.idc.context import Context
 
 PINK, PURPLE, WHITE = (222, 150, 190), (120, 70, 150), (245, 245, 245)
 CALIBRATION = Calibration(slope=1.0, intercept=0.0, patient_sd=0.3, threshold=0.5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from napari_pathogan.idc import calibrate
+from napari_pathogan.tasks.idc import calibrate
 
 
 def patients_with_shifts(shifts: list[float], n: int = 800, seed: int = 0):

@@ -15,9 +15,9 @@ from PIL import Image
 from stand_ins import DarkIsIdc, paint, slide
 
 from napari_pathogan.errors import OutputError
-from napari_pathogan.idc import export
-from napari_pathogan.idc.page import draw, write_report
-from napari_pathogan.idc.predict import predict
+from napari_pathogan.tasks.idc import export
+from napari_pathogan.tasks.idc.page import draw, write_report
+from napari_pathogan.tasks.idc.predict import predict
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from napari_pathogan.idc.heatmap import HeatMap
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 
 def heat_map(

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.idc.annotated import read_annotated, read_training_folder
+from napari_pathogan.tasks.idc.annotated import read_annotated, read_training_folder
 
 RNG = np.random.default_rng(0)
 
@@ -104,7 +104,7 @@ def test_broken_annotations_are_named(slide, content):
 
 
 def test_real_slides_hold_the_patches_of_the_folder(real_patches):
-    from napari_pathogan.idc.data import read_patches
+    from napari_pathogan.tasks.idc.data import read_patches
 
     slides = real_patches.parent / "slides"
     if not slides.is_dir():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.errors import NoTissueError
-from napari_pathogan.idc.augment import Augment, Palette, augment
-from napari_pathogan.idc.colour import SlideColours
+from napari_pathogan.tasks.idc.augment import Augment, Palette, augment
 
 CPU = torch.device("cpu")
 

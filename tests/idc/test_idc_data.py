@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.idc import data
+from napari_pathogan.tasks.idc import data
 
 
 def test_a_folder_comes_back_as_it_was_written(tmp_path, patches, write):

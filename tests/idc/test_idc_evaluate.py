@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from napari_pathogan.cli.app import main
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.models import ModelCard, TrainingData
 from napari_pathogan.errors import DataFolderError, ModelError
-from napari_pathogan.idc import model as models
-from napari_pathogan.idc.calibrate import Calibration
-from napari_pathogan.idc.colour import SlideColours
-from napari_pathogan.idc.context import Context
-from napari_pathogan.idc.data import PatchFolder, read_patches
-from napari_pathogan.idc.evaluate import evaluate, report
-from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.network import Discriminator, folded_state
+from napari_pathogan.tasks.idc import model as models
+from napari_pathogan.tasks.idc.calibrate import Calibration
+from napari_pathogan.tasks.idc.context import Context
+from napari_pathogan.tasks.idc.data import PatchFolder, read_patches
+from napari_pathogan.tasks.idc.evaluate import evaluate, report
+from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.idc.network import Discriminator, folded_state
 
 METRICS = [
     *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1"),

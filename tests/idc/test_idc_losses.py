@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from napari_pathogan.idc.losses import adversarial_loss, class_loss, gradient_penalty
-from napari_pathogan.idc.network import Discriminator
+from napari_pathogan.tasks.idc.losses import adversarial_loss, class_loss, gradient_penalty
+from napari_pathogan.tasks.idc.network import Discriminator
 
 
 def test_adversarial_loss_at_zero_is_log_two():

@@ -8,13 +8,8 @@ from scipy.special import expit
 from sklearn import metrics as reference
 
 from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.idc import calibrate, context
-from napari_pathogan.idc.metrics import (
-    auc,
-    mean_patient_auc,
-    prevalence_weights,
-    table,
-)
+from napari_pathogan.tasks.idc import calibrate, context
+from napari_pathogan.tasks.idc.metrics import auc, mean_patient_auc, prevalence_weights, table
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 2, 400).astype(float)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from napari_pathogan.idc.network import SIZES, Discriminator, Generator, filters, folded_state
+from napari_pathogan.tasks.idc.network import SIZES, Discriminator, Generator, filters, folded_state
 
 
 @pytest.mark.parametrize(("width", "millions"), [(1, 1.48), (2, 5.91), (4, 23.61)])

@@ -19,12 +19,12 @@ from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Preview
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError, adjusted
 from napari_pathogan.errors import DataFolderError, TrainingDivergedError
-from napari_pathogan.idc.augment import Augment
-from napari_pathogan.idc.crossval import learn
-from napari_pathogan.idc.data import read_patches
-from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.recipe import RECIPES, TrainConfig, learning_rate
-from napari_pathogan.idc.train import Trainer, train
+from napari_pathogan.tasks.idc.augment import Augment
+from napari_pathogan.tasks.idc.crossval import learn
+from napari_pathogan.tasks.idc.data import read_patches
+from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.idc.recipe import RECIPES, TrainConfig, learning_rate
+from napari_pathogan.tasks.idc.train import Trainer, train
 
 CPU = Device("cpu", torch.float32)
 TINY = replace(

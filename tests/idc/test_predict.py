@@ -22,15 +22,15 @@ from napari_pathogan.errors import (
     SlideReadError,
     UnknownScaleError,
 )
-from napari_pathogan.idc.context import Context
-from napari_pathogan.idc.model import IdcModel
-from napari_pathogan.idc.network import Discriminator
-from napari_pathogan.idc.predict import heat_map_grid, predict
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc.context import Context
+from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.idc.network import Discriminator
+from napari_pathogan.tasks.idc.predict import heat_map_grid, predict
 
 if TYPE_CHECKING:
-    from napari_pathogan.idc.heatmap import HeatMap
+    from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 

@@ -7,8 +7,8 @@ import pytest
 from stand_ins import paint, slide
 
 from napari_pathogan.errors import ModelError
-from napari_pathogan.idc.grid import Block, CellGrid
 from napari_pathogan.slides.geometry import Region
+from napari_pathogan.tasks.idc.grid import Block, CellGrid
 
 MPP = (0.2527, 0.2531)
 

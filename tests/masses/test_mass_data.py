@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from napari_pathogan.errors import DataFolderError, OutputError, SlideFormatError
-from napari_pathogan.masses.data import (
+from napari_pathogan.tasks.masses.data import (
     MassImage,
     ellipses,
     need_masses,

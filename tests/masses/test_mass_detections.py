@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.masses.detections import Detections, read_json, write_json
-from napari_pathogan.slides.mammogram import Mammogram
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.tasks.masses.detections import Detections, read_json, write_json
 
 
 def ellipse(y, x, along_y, along_x, turn=0.0):

@@ -12,12 +12,12 @@ from PIL import Image
 
 from napari_pathogan.engine.events import Finished, Progress, Warn
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.masses.compare import Arm, difference, differences, table
-from napari_pathogan.masses.data import read_mass_folder
-from napari_pathogan.masses.detections import Detections
-from napari_pathogan.masses.evaluate import evaluate, report
-from napari_pathogan.masses.plots import froc_plot
-from napari_pathogan.masses.scored import SCORED, Scored
+from napari_pathogan.tasks.masses.compare import Arm, difference, differences, table
+from napari_pathogan.tasks.masses.data import read_mass_folder
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.evaluate import evaluate, report
+from napari_pathogan.tasks.masses.plots import froc_plot
+from napari_pathogan.tasks.masses.scored import SCORED, Scored
 
 
 @pytest.fixture

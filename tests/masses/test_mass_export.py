@@ -11,10 +11,10 @@ import pytest
 from mass_dicom import NAME, write_image
 
 from napari_pathogan.errors import EnvironmentMismatchError
-from napari_pathogan.masses.detections import SCOPE, Detections
-from napari_pathogan.masses.dicom_source import DicomSourceError
-from napari_pathogan.masses.export import COLUMNS, write_csv, write_sr
-from napari_pathogan.slides.mammogram import open_mammogram
+from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.tasks.masses.detections import SCOPE, Detections
+from napari_pathogan.tasks.masses.dicom_source import DicomSourceError
+from napari_pathogan.tasks.masses.export import COLUMNS, write_csv, write_sr
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def test_images_that_have_no_report(found, image, tmp_path):
 
 
 def test_without_highdicom(found, image, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "napari_pathogan.masses.dicom_sr")
-    monkeypatch.delattr("napari_pathogan.masses.dicom_sr")
+    monkeypatch.delitem(sys.modules, "napari_pathogan.tasks.masses.dicom_sr")
+    monkeypatch.delattr("napari_pathogan.tasks.masses.dicom_sr")
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(EnvironmentMismatchError, match="needs highdicom"):
         write_sr(tmp_path / "out.dcm", found, image)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_pathogan.masses.froc import Froc, froc, judge, overlaps
+from napari_pathogan.tasks.masses.froc import Froc, froc, judge, overlaps
 
 SQUARE = np.array([[0, 0, 10, 10]], float)
 NONE = np.zeros((0, 4))

@@ -11,10 +11,10 @@ from mass_dicom import NAME, NUMBER, write_image
 from pydicom import Dataset
 
 from napari_pathogan.errors import EnvironmentMismatchError
-from napari_pathogan.masses.detections import Detections
-from napari_pathogan.masses.dicom_source import DicomSourceError
-from napari_pathogan.masses.export import write_gsps
-from napari_pathogan.slides.mammogram import Mammogram, open_mammogram
+from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.dicom_source import DicomSourceError
+from napari_pathogan.tasks.masses.export import write_gsps
 
 OUTLINE = np.array([[10, 10], [10, 30], [20, 30], [20, 10]], float)  # y, x
 
@@ -154,8 +154,8 @@ def test_images_that_have_none(image, tmp_path, monkeypatch):
     lost = write_image(tmp_path / "lost.dcm", SeriesInstanceUID=None)
     with pytest.raises(DicomSourceError, match=r"lost\.dcm has no SeriesInstanceUID"):
         written(tmp_path / "out.dcm", lost)
-    monkeypatch.delitem(sys.modules, "napari_pathogan.masses.dicom_gsps")
-    monkeypatch.delattr("napari_pathogan.masses.dicom_gsps")
+    monkeypatch.delitem(sys.modules, "napari_pathogan.tasks.masses.dicom_gsps")
+    monkeypatch.delattr("napari_pathogan.tasks.masses.dicom_gsps")
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(EnvironmentMismatchError, match="presentation state needs highdicom"):
         written(tmp_path / "out.dcm", image)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Picture
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.masses.annotated import (
+from napari_pathogan.tasks.masses.annotated import (
     SUFFIX,
     beside,
     read,
@@ -17,9 +17,9 @@ from napari_pathogan.masses.annotated import (
     read_training_folder,
     write,
 )
-from napari_pathogan.masses.data import MassFolder
-from napari_pathogan.masses.detections import Detections
-from napari_pathogan.masses.review import Decision, Review
+from napari_pathogan.tasks.masses.data import MassFolder
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.review import Decision, Review
 
 SQUARE = np.array([[10, 20], [10, 40], [30, 40], [30, 20]], np.float32)  # y, x
 BOXES = np.array([[20, 10, 40, 30], [60, 50, 70, 64], [5, 70, 9, 75]], np.float32)

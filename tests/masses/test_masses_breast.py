@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_pathogan.masses.breast import NoBreastError, breast
-from napari_pathogan.masses.frame import Frame
+from napari_pathogan.tasks.masses.breast import NoBreastError, breast
+from napari_pathogan.tasks.masses.frame import Frame
 
 
 def phantom(height: int = 300, width: int = 240, *, right: bool = False) -> np.ndarray:
@@ -88,7 +88,7 @@ def test_masks_are_shown_as_their_image_is():
 
 def test_real_breasts_hold_their_masses(data):
     """Boxes of masses lie in the breast's box, and the chest wall is where the laterality says."""
-    from napari_pathogan.masses.data import read_mass_folder
+    from napari_pathogan.tasks.masses.data import read_mass_folder
 
     folder = read_mass_folder(data / "inbreast")
     for i in np.flatnonzero(folder.n_masses)[::9]:

@@ -14,10 +14,10 @@ from PIL import Image
 from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Finished, from_json
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.masses import model as models
-from napari_pathogan.masses.detections import SCOPE
-from napari_pathogan.masses.froc import Froc
-from napari_pathogan.masses.network import BUILDERS
+from napari_pathogan.tasks.masses import model as models
+from napari_pathogan.tasks.masses.detections import SCOPE
+from napari_pathogan.tasks.masses.froc import Froc
+from napari_pathogan.tasks.masses.network import BUILDERS
 
 
 @pytest.fixture

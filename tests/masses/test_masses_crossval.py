@@ -16,15 +16,15 @@ from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.masses import crossval
-from napari_pathogan.masses.breast import NoBreastError
-from napari_pathogan.masses.crossval import check, learn
-from napari_pathogan.masses.data import read_mass_folder
-from napari_pathogan.masses.model import MassModel
-from napari_pathogan.masses.predict import detect
-from napari_pathogan.masses.recipe import RECIPES
-from napari_pathogan.masses.scored import Scored
-from napari_pathogan.slides.mammogram import open_mammogram
+from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.tasks.masses import crossval
+from napari_pathogan.tasks.masses.breast import NoBreastError
+from napari_pathogan.tasks.masses.crossval import check, learn
+from napari_pathogan.tasks.masses.data import read_mass_folder
+from napari_pathogan.tasks.masses.model import MassModel
+from napari_pathogan.tasks.masses.predict import detect
+from napari_pathogan.tasks.masses.recipe import RECIPES
+from napari_pathogan.tasks.masses.scored import Scored
 
 TINY = replace(
     RECIPES["quick"],
@@ -130,7 +130,7 @@ def test_a_later_run_begins_with_an_earlier_one_of_the_same_folds(folder, run, t
 
 def test_lesions_of_the_tested_patients_are_not_blended(folder, tmp_path, monkeypatch):
     """Synthetic images of a fold are made of the folder without its patients."""
-    from napari_pathogan.masses import arms
+    from napari_pathogan.tasks.masses import arms
 
     seen = []
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_pathogan.engine.models import WEIGHTS, zoo
-from napari_pathogan.masses.data import read_mass_folder
-from napari_pathogan.masses.froc import froc
-from napari_pathogan.masses.model import MassModel
+from napari_pathogan.tasks.masses.data import read_mass_folder
+from napari_pathogan.tasks.masses.froc import froc
+from napari_pathogan.tasks.masses.model import MassModel
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathogan.nuclei.data import NucleiFolder, NucleiImage
+from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage
 
 if TYPE_CHECKING:
     from pathlib import Path

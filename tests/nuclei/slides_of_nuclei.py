@@ -10,12 +10,12 @@ from scipy import ndimage
 
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.nuclei.classes.naming import Naming
-from napari_pathogan.nuclei.predict import segment
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei.predict import segment
+from napari_pathogan.tasks.nuclei_classes.naming import Naming
 
 if TYPE_CHECKING:
-    from napari_pathogan.nuclei.segmentation import Segmentation
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 PINK, PURPLE, WHITE = (222, 150, 190), (120, 70, 150), (245, 245, 245)
 CARD = ModelCard(name="drawn", title="Drawn", task="nuclei", architecture="unet", sha256="0a" * 32)

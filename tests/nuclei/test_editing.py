@@ -8,13 +8,13 @@ import pytest
 from scipy import ndimage
 
 from napari_pathogan.errors import SlideReadError
-from napari_pathogan.nuclei.classes.naming import Naming
-from napari_pathogan.nuclei.editing import Editor, renamed
-from napari_pathogan.nuclei.features import BOX, MEASURES, measure
-from napari_pathogan.nuclei.painted import PaintingError
-from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation, UnknownNucleusError
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei.editing import Editor, renamed
+from napari_pathogan.tasks.nuclei.features import BOX, MEASURES, measure
+from napari_pathogan.tasks.nuclei.painted import PaintingError
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, Segmentation, UnknownNucleusError
+from napari_pathogan.tasks.nuclei_classes.naming import Naming
 
 MPP, STEP, ORIGIN = 0.5, (2.5, 2.5), (20.0, 35.0)
 NAMES = ("round", "long")

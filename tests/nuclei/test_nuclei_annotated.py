@@ -11,10 +11,10 @@ import tifffile
 from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint
 
 from napari_pathogan.errors import DataFolderError, UnknownScaleError
-from napari_pathogan.nuclei import annotated
-from napari_pathogan.nuclei.data import read_training_folder
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import annotated
+from napari_pathogan.tasks.nuclei.data import read_training_folder
 
 REGION = Region(60, 80, 240, 320)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_pathogan.nuclei.augment import Augment, Palette, crop, degrade, recolour
+from napari_pathogan.tasks.nuclei.augment import Augment, Palette, crop, degrade, recolour
 
 STILL = Augment(turns=False)
 

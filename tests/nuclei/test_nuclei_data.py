@@ -11,16 +11,16 @@ from PIL import Image
 from slides_of_nuclei import DarkIsNucleus, found, paint
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.nuclei import annotated
-from napari_pathogan.nuclei.data import (
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import annotated
+from napari_pathogan.tasks.nuclei.data import (
     NucleiFolder,
     need_nuclei,
     read_folder,
     read_training_folder,
 )
-from napari_pathogan.nuclei.labels import split, three_labels
-from napari_pathogan.slides.geometry import Region
-from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei.labels import split, three_labels
 
 
 def test_what_is_written_is_read(tmp_path, folder, write):

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from napari_pathogan.engine.models import read_card, zoo
-from napari_pathogan.nuclei.data import NucleiImage, read_folder
-from napari_pathogan.nuclei.evaluate import evaluate, foretell
-from napari_pathogan.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder
+from napari_pathogan.tasks.nuclei.evaluate import evaluate, foretell
+from napari_pathogan.tasks.nuclei.model import NucleiModel
 
 
 @pytest.fixture(scope="module")

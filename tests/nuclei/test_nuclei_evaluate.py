@@ -12,10 +12,10 @@ import torch
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.models import ModelCard, TrainingData
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.nuclei.data import NucleiFolder
-from napari_pathogan.nuclei.evaluate import evaluate, foretell, report, score
-from napari_pathogan.nuclei.model import NucleiModel
-from napari_pathogan.nuclei.network import UNet
+from napari_pathogan.tasks.nuclei.data import NucleiFolder
+from napari_pathogan.tasks.nuclei.evaluate import evaluate, foretell, report, score
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.network import UNet
 
 
 class ByColour(NucleiModel):

@@ -12,9 +12,9 @@ import zarr
 from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint, slide
 
 from napari_pathogan.errors import OutputError
-from napari_pathogan.nuclei import export
-from napari_pathogan.nuclei.outlines import Outline, signed_area
 from napari_pathogan.slides.geometry import Region
+from napari_pathogan.tasks.nuclei import export
+from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area
 
 WRITERS = {
     "nuclei.ome.zarr": export.write_zarr,

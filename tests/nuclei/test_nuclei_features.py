@@ -11,7 +11,7 @@ from scipy.spatial import ConvexHull, QhullError
 from skimage.color import rgb2hed
 from skimage.measure import regionprops
 
-from napari_pathogan.nuclei.features import haematoxylin, measure
+from napari_pathogan.tasks.nuclei.features import haematoxylin, measure
 
 PIXEL = 0.0625
 

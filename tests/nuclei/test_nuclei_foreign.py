@@ -9,11 +9,11 @@ import pytest
 from scipy import ndimage
 from slides_of_nuclei import PURPLE, DarkIsNucleus, found, slide
 
-from napari_pathogan.nuclei.foreign import foreign
-from napari_pathogan.nuclei.model import NucleiModel
-from napari_pathogan.nuclei.predict import UNetSegmenter
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei.foreign import foreign
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.predict import UNetSegmenter
 
 INKS = {
     "black": (25, 24, 28),

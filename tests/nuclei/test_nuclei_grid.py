@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from slides_of_nuclei import DarkIsNucleus, paint, slide
 
-from napari_pathogan.nuclei import plan
-from napari_pathogan.nuclei.grid import CELL, LabelGrid
-from napari_pathogan.nuclei.predict import label_grid
+from napari_pathogan.tasks.nuclei import plan
+from napari_pathogan.tasks.nuclei.grid import CELL, LabelGrid
+from napari_pathogan.tasks.nuclei.predict import label_grid
 
 if TYPE_CHECKING:
-    from napari_pathogan.nuclei.grid import Box
+    from napari_pathogan.tasks.nuclei.grid import Box
 
 
 def cut(shape: tuple[int, int], side: int) -> list[Box]:

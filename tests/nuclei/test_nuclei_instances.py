@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 from skimage.draw import ellipse
 
-from napari_pathogan.nuclei.instances import instances
-from napari_pathogan.nuclei.labels import three_labels
+from napari_pathogan.tasks.nuclei.instances import instances
+from napari_pathogan.tasks.nuclei.labels import three_labels
 
 MPP = 0.25
 

@@ -11,8 +11,8 @@ from slides_of_nuclei import found, paint, slide
 from torch import nn
 
 from napari_pathogan.errors import ModelError, ModelNotFoundError
-from napari_pathogan.nuclei.instanseg import InstanSegSegmenter
-from napari_pathogan.nuclei.predict import segment
+from napari_pathogan.tasks.nuclei.instanseg import InstanSegSegmenter
+from napari_pathogan.tasks.nuclei.predict import segment
 
 
 class StandIn(nn.Module):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from napari_pathogan.nuclei.losses import dice_loss, label_loss
+from napari_pathogan.tasks.nuclei.losses import dice_loss, label_loss
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, jaccard_score, recall_score
 
-from napari_pathogan.nuclei.metrics import (
+from napari_pathogan.tasks.nuclei.metrics import (
     Instances,
     instance_table,
     match,

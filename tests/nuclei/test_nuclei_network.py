@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.nuclei import model
-from napari_pathogan.nuclei.augment import Augment
-from napari_pathogan.nuclei.model import NucleiModel, probability
-from napari_pathogan.nuclei.network import UNet, folded_state
-from napari_pathogan.nuclei.recipe import TrainConfig
-from napari_pathogan.nuclei.train import Trainer
-from napari_pathogan.slides.slide_colours import SlideColours
+from napari_pathogan.tasks.nuclei import model
+from napari_pathogan.tasks.nuclei.augment import Augment
+from napari_pathogan.tasks.nuclei.model import NucleiModel, probability
+from napari_pathogan.tasks.nuclei.network import UNet, folded_state
+from napari_pathogan.tasks.nuclei.recipe import TrainConfig
+from napari_pathogan.tasks.nuclei.train import Trainer
 
 CPU = Device("cpu", torch.float32)
 

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from napari_pathogan.nuclei.outlines import Outline, signed_area, trace
 from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area, trace
 
 
 def drawn(outline: Outline, shape: tuple[int, int]) -> np.ndarray:

@@ -29,11 +29,11 @@ from napari_pathogan.errors import (
     SlideReadError,
     UnknownScaleError,
 )
-from napari_pathogan.nuclei import canvas, plan
-from napari_pathogan.nuclei.model import NucleiModel
-from napari_pathogan.nuclei.predict import UNetSegmenter, label_grid, segment
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import canvas, plan
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.predict import UNetSegmenter, label_grid, segment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import zarr
 
-from napari_pathogan.nuclei.segmentation import (
+from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.tasks.nuclei.segmentation import (
     COLUMNS,
     ClassImage,
     Segmentation,
     UnknownNucleusError,
 )
-from napari_pathogan.slides.geometry import Overlay, Region
 
 LABELS = np.zeros((40, 60), np.int32)
 LABELS[4:10, 4:12], LABELS[20:30, 40:52], LABELS[30:34, 2:6] = 2, 3, 7

@@ -18,13 +18,13 @@ from napari_pathogan.engine.models import CARD, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
-from napari_pathogan.nuclei import crossval, starts
-from napari_pathogan.nuclei.augment import Augment
-from napari_pathogan.nuclei.crossval import THRESHOLDS, best_threshold, learn
-from napari_pathogan.nuclei.evaluate import evaluate
-from napari_pathogan.nuclei.model import NucleiModel
-from napari_pathogan.nuclei.recipe import RECIPES, TrainConfig, learning_rate
-from napari_pathogan.nuclei.train import Trainer, train
+from napari_pathogan.tasks.nuclei import crossval, starts
+from napari_pathogan.tasks.nuclei.augment import Augment
+from napari_pathogan.tasks.nuclei.crossval import THRESHOLDS, best_threshold, learn
+from napari_pathogan.tasks.nuclei.evaluate import evaluate
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.recipe import RECIPES, TrainConfig, learning_rate
+from napari_pathogan.tasks.nuclei.train import Trainer, train
 
 CPU = Device("cpu", torch.float32)
 TINY = replace(RECIPES["quick"], width=2, crop=32, epochs=2, batch=8)

@@ -11,12 +11,13 @@ from napari.utils.notifications import notification_manager
 
 from napari_pathogan.engine.events import Finished, Progress, Tile
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.idc.grid import CellGrid
-from napari_pathogan.idc.heatmap import HeatMap
-from napari_pathogan.plugin import dock, idc_widget
-from napari_pathogan.plugin.idc_widget import IdcDock, Laid
-from napari_pathogan.plugin.layers import slide_layer
+from napari_pathogan.plugin.idc import dock as idc_widget
+from napari_pathogan.plugin.idc.dock import IdcDock, Laid
+from napari_pathogan.plugin.shell import dock
+from napari_pathogan.plugin.viewer.layers import slide_layer
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc.grid import CellGrid
+from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 MPP = 2.0
 STAYS_S = 0.5

@@ -9,10 +9,10 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.masses.annotated import beside, write
-from napari_pathogan.masses.detections import Detections
-from napari_pathogan.masses.review import Decision, Review
-from napari_pathogan.slides.mammogram import open_mammogram
+from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.tasks.masses.annotated import beside, write
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.review import Decision, Review
 
 SHAPE = (240, 160)
 MM = 0.2

@@ -10,12 +10,12 @@ import pandas as pd
 
 from napari_pathogan.engine.events import Finished, Progress, Tile
 from napari_pathogan.engine.models import ModelCard, Validation
-from napari_pathogan.nuclei.classes.naming import naming
-from napari_pathogan.nuclei.editing import renamed
-from napari_pathogan.nuclei.features import BOX, MEASURES, measure
-from napari_pathogan.nuclei.segmentation import COLUMNS, Segmentation
-from napari_pathogan.plugin.nuclei_events import NucleiLaid
+from napari_pathogan.plugin.nuclei.events import NucleiLaid
 from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.tasks.nuclei.editing import renamed
+from napari_pathogan.tasks.nuclei.features import BOX, MEASURES, measure
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, Segmentation
+from napari_pathogan.tasks.nuclei_classes.naming import naming
 
 NAMES = ("epithelial", "inflammatory", "fibroblast")
 COLOURS = ("#ff3b30", "#00d5ff", "#7dff3a")

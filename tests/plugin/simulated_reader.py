@@ -115,7 +115,7 @@ def play(dock, reader, truths, stop_after=None):
 def main(folder, name, stop_after):
     import napari
 
-    from napari_pathogan.plugin.study_widget import StudyDock
+    from napari_pathogan.plugin.study.dock import StudyDock
 
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)

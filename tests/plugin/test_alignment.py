@@ -7,10 +7,16 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_pathogan.idc.grid import CellGrid
-from napari_pathogan.plugin.layers import give_mpp, place, place_level0, slide_layer, slide_of
+from napari_pathogan.plugin.viewer.layers import (
+    give_mpp,
+    place,
+    place_level0,
+    slide_layer,
+    slide_of,
+)
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc.grid import CellGrid
 
 SHAPE = (1003, 1507)
 MARKER = 37  # px

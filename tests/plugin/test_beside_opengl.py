@@ -7,8 +7,8 @@ import pytest
 from qtpy.QtGui import QOpenGLContext
 from vispy.gloo.glir import GlirProgram
 
-from napari_pathogan.plugin import samples
-from napari_pathogan.plugin.settings import PLUGIN
+from napari_pathogan.plugin.shell.settings import PLUGIN
+from napari_pathogan.plugin.viewer import samples
 
 pytestmark = pytest.mark.gui
 

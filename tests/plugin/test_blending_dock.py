@@ -11,25 +11,19 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import TrainingData, read_card
-from napari_pathogan.masses.annotated import read_training_folder
-from napari_pathogan.masses.blending.model import save
-from napari_pathogan.masses.blending.network import Generator
-from napari_pathogan.masses.blending.recipe import TrainConfig
-from napari_pathogan.masses.data import MassImage, write_mass_folder
-from napari_pathogan.plugin import blending_widget, masses_widget
-from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin.blending_events import WAYS
-from napari_pathogan.plugin.blending_widget import (
-    FOLDER,
-    HINT,
-    LOSSES,
-    MARKED,
-    SAMPLE,
-    BlendingDock,
-)
-from napari_pathogan.plugin.mammogram_layers import study_layers
-from napari_pathogan.plugin.masses_widget import MassesDock
-from napari_pathogan.slides.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.plugin.blending import dock as blending_widget
+from napari_pathogan.plugin.blending.dock import FOLDER, HINT, LOSSES, MARKED, SAMPLE, BlendingDock
+from napari_pathogan.plugin.blending.events import WAYS
+from napari_pathogan.plugin.masses import dock as masses_widget
+from napari_pathogan.plugin.masses.dock import MassesDock
+from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
+from napari_pathogan.tasks.blending.model import save
+from napari_pathogan.tasks.blending.network import Generator
+from napari_pathogan.tasks.blending.recipe import TrainConfig
+from napari_pathogan.tasks.masses.annotated import read_training_folder
+from napari_pathogan.tasks.masses.data import MassImage, write_mass_folder
 
 pytestmark = pytest.mark.gui
 

@@ -13,11 +13,11 @@ from PIL import Image as Picture
 from qtpy.QtWidgets import QTextBrowser
 
 from napari_pathogan.errors import DeviceError, ModelError, NoTissueError, OutputError
-from napari_pathogan.plugin.exports import Export
-from napari_pathogan.plugin.idc_widget import IdcDock
-from napari_pathogan.plugin.layers import slide_layer, slide_of
-from napari_pathogan.plugin.subject import SHAPES, VIEW
-from napari_pathogan.plugin.writer import write_heat_map
+from napari_pathogan.plugin.idc.dock import IdcDock
+from napari_pathogan.plugin.idc.exports import Export
+from napari_pathogan.plugin.shell.subject import SHAPES, VIEW
+from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
+from napari_pathogan.plugin.viewer.writer import write_heat_map
 from napari_pathogan.slides.slide import Slide
 
 pytestmark = pytest.mark.gui
@@ -327,7 +327,7 @@ def test_closing_in_the_middle_of_a_run(open_dock, standin, qtbot, viewer, how):
 
 
 def test_the_dock_is_narrow_and_shows_the_card(open_dock):
-    from napari_pathogan.plugin.card import CardDialog
+    from napari_pathogan.plugin.shell.card import CardDialog
 
     dock, _ = open_dock
     assert dock.minimumSizeHint().width() <= 320

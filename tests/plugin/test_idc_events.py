@@ -10,8 +10,8 @@ import pytest
 from napari_pathogan.engine.events import Finished, Tile
 from napari_pathogan.engine.models import zoo
 from napari_pathogan.errors import ModelError, NoTissueError, PathoganError, UnknownScaleError
-from napari_pathogan.plugin.idc_widget import Laid, idc_events
-from napari_pathogan.plugin.running import _Failure, _guarded, _Span
+from napari_pathogan.plugin.idc.dock import Laid, idc_events
+from napari_pathogan.plugin.shell.running import _Failure, _guarded, _Span
 from napari_pathogan.slides.slide import Slide
 
 MODEL = zoo() / "idc-cgan"

@@ -9,9 +9,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_pathogan.plugin import masses_kept, nuclei_kept
-from napari_pathogan.plugin.layers import give_mpp, recall_scale, slide_of
-from napari_pathogan.plugin.mammogram_layers import give_spacing, mammogram_of
+from napari_pathogan.plugin.masses import kept as masses_kept
+from napari_pathogan.plugin.nuclei import kept as nuclei_kept
+from napari_pathogan.plugin.viewer.layers import give_mpp, recall_scale, slide_of
+from napari_pathogan.plugin.viewer.mammogram_layers import give_spacing, mammogram_of
 from napari_pathogan.slides.slide import Slide
 
 pytestmark = pytest.mark.gui

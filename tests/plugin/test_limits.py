@@ -8,17 +8,15 @@ from masses_standin import CARD, MassesStandin
 
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.report import Value
-from napari_pathogan.idc.heatmap import AreaResult
-from napari_pathogan.plugin import (
-    blending_widget,
-    idc_widget,
-    masses_widget,
-    nuclei_widget,
-    stain_widget,
-)
-from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin.masses_widget import MassesDock
-from napari_pathogan.plugin.wording import area_text
+from napari_pathogan.plugin.blending import dock as blending_widget
+from napari_pathogan.plugin.idc import dock as idc_widget
+from napari_pathogan.plugin.idc.words import area_text
+from napari_pathogan.plugin.masses import dock as masses_widget
+from napari_pathogan.plugin.masses.dock import MassesDock
+from napari_pathogan.plugin.nuclei import dock as nuclei_widget
+from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.stain import dock as stain_widget
+from napari_pathogan.tasks.idc.heatmap import AreaResult
 
 pytestmark = pytest.mark.gui
 

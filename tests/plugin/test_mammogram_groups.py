@@ -11,12 +11,12 @@ from napari.layers import Image
 from PIL import Image as Pillow
 from qtpy.QtCore import Qt
 
-from napari_pathogan.plugin import commands, mammogram_choice
-from napari_pathogan.plugin.mammogram_choice import ExaminationDialog, chosen
-from napari_pathogan.plugin.mammogram_layers import give_spacing, mammogram_of
-from napari_pathogan.plugin.masses_exports import MassExport, saving
-from napari_pathogan.plugin.reader import read
-from napari_pathogan.slides.mammogram import examinations
+from napari_pathogan.mammograms.mammogram import examinations
+from napari_pathogan.plugin.masses.exports import MassExport, saving
+from napari_pathogan.plugin.viewer import commands, mammogram_choice
+from napari_pathogan.plugin.viewer.mammogram_choice import ExaminationDialog, chosen
+from napari_pathogan.plugin.viewer.mammogram_layers import give_spacing, mammogram_of
+from napari_pathogan.plugin.viewer.reader import read
 
 UIDS = {"first": "1.2.826.0.1", "second": "1.2.826.0.2"}
 SECRETS = (*UIDS.values(), "Quackenbush", "PID-77041")
@@ -115,7 +115,7 @@ def test_a_view_that_gets_a_scale_stays_with_its_examination(viewer, tmp_path):
 def test_exports_say_of_which_examination_they_are(patients, tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(
-        "napari_pathogan.plugin.masses_exports.write_json", lambda p, _: written.append(p)
+        "napari_pathogan.plugin.masses.exports.write_json", lambda p, _: written.append(p)
     )
     views = [(mammogram_of(layer), None) for layer in layers_of(patients)]
     list(saving(MassExport.JSON, views, tmp_path / "masses.json"))

@@ -10,11 +10,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as Pillow
 
-from napari_pathogan.plugin import commands, mammogram_layers
-from napari_pathogan.plugin.layers import is_slide
-from napari_pathogan.plugin.mammogram_layers import is_mammogram, mammogram_of
-from napari_pathogan.plugin.reader import get_reader, read
-from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
+from napari_pathogan.plugin.viewer import commands, mammogram_layers
+from napari_pathogan.plugin.viewer.layers import is_slide
+from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
+from napari_pathogan.plugin.viewer.reader import get_reader, read
+from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
 from napari_pathogan.slides import remembered
 
 CHEST = {"R": "right", "L": "left"}

@@ -9,8 +9,8 @@ from importlib import resources
 import npe2
 import pytest
 
-from napari_pathogan.plugin.reader import SUFFIXES
-from napari_pathogan.plugin.settings import PLUGIN, settings
+from napari_pathogan.plugin.shell.settings import PLUGIN, settings
+from napari_pathogan.plugin.viewer.reader import SUFFIXES
 
 LIMIT_S = 0.3
 

@@ -11,17 +11,17 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.errors import ModelError
-from napari_pathogan.masses.annotated import beside, read, read_annotated_folder
-from napari_pathogan.masses.detections import read_json
-from napari_pathogan.masses.review import Decision
-from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin import masses_widget
-from napari_pathogan.plugin.mammogram_layers import study_layers
-from napari_pathogan.plugin.mammogram_subject import THIS_VIEW
-from napari_pathogan.plugin.masses_exports import MassExport
-from napari_pathogan.plugin.masses_widget import MassesDock
-from napari_pathogan.plugin.masses_words import to_slider
-from napari_pathogan.slides.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.plugin.masses import dock as masses_widget
+from napari_pathogan.plugin.masses.dock import MassesDock
+from napari_pathogan.plugin.masses.exports import MassExport
+from napari_pathogan.plugin.masses.words import to_slider
+from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
+from napari_pathogan.plugin.viewer.mammogram_subject import THIS_VIEW
+from napari_pathogan.tasks.masses.annotated import beside, read, read_annotated_folder
+from napari_pathogan.tasks.masses.detections import read_json
+from napari_pathogan.tasks.masses.review import Decision
 
 pytestmark = pytest.mark.gui
 

@@ -12,12 +12,10 @@ from masses_standin import FROC, MM, SHAPE, detections, view
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard, read_card
 from napari_pathogan.errors import OutputError
-from napari_pathogan.masses.froc import Froc
-from napari_pathogan.masses.model import Views, save
-from napari_pathogan.masses.network import slim
-from napari_pathogan.plugin.masses_events import masses_events
-from napari_pathogan.plugin.masses_exports import MassExport, saving
-from napari_pathogan.plugin.masses_words import (
+from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
+from napari_pathogan.plugin.masses.events import masses_events
+from napari_pathogan.plugin.masses.exports import MassExport, saving
+from napari_pathogan.plugin.masses.words import (
     POSITIONS,
     from_slider,
     meaning,
@@ -25,7 +23,9 @@ from napari_pathogan.plugin.masses_words import (
     to_slider,
     usual_threshold,
 )
-from napari_pathogan.slides.mammogram import Mammogram, open_mammogram
+from napari_pathogan.tasks.masses.froc import Froc
+from napari_pathogan.tasks.masses.model import Views, save
+from napari_pathogan.tasks.masses.network import slim
 
 
 def test_a_saved_model_looks_at_each_view(tmp_path):

@@ -11,11 +11,11 @@ from masses_standin import detections, view
 from PIL import Image as Picture
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.masses.annotated import beside, write
-from napari_pathogan.masses.review import Decision, Review
-from napari_pathogan.plugin import samples
-from napari_pathogan.plugin.masses_kept import keep, kept, places
-from napari_pathogan.slides.mammogram import open_mammogram
+from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.plugin.masses.kept import keep, kept, places
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.tasks.masses.annotated import beside, write
+from napari_pathogan.tasks.masses.review import Decision, Review
 
 
 @pytest.fixture

@@ -16,21 +16,24 @@ from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.jobs import Job
 from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
 from napari_pathogan.errors import DataFolderError, JobError, OutputError
-from napari_pathogan.masses.annotated import read_annotated_folder
-from napari_pathogan.masses.froc import Froc
-from napari_pathogan.masses.model import Views, save
-from napari_pathogan.masses.network import slim
-from napari_pathogan.masses.review import Decision
-from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin import learning, masses_training, masses_widget, samples
-from napari_pathogan.plugin.commands import show_mammograms
-from napari_pathogan.plugin.learning import learning as learn
-from napari_pathogan.plugin.mammogram_layers import study_layers
-from napari_pathogan.plugin.masses_learning import TrainingDialog
-from napari_pathogan.plugin.masses_training import LEARNING, Reviewed, looking
-from napari_pathogan.plugin.masses_widget import MassesDock
-from napari_pathogan.plugin.settings import settings
-from napari_pathogan.slides.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.plugin.masses import dock as masses_widget
+from napari_pathogan.plugin.masses import training as masses_training
+from napari_pathogan.plugin.masses.dock import MassesDock
+from napari_pathogan.plugin.masses.learning import TrainingDialog
+from napari_pathogan.plugin.masses.training import LEARNING, Reviewed, looking
+from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.shell import learning
+from napari_pathogan.plugin.shell.learning import learning as learn
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.commands import show_mammograms
+from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
+from napari_pathogan.tasks.masses.annotated import read_annotated_folder
+from napari_pathogan.tasks.masses.froc import Froc
+from napari_pathogan.tasks.masses.model import Views, save
+from napari_pathogan.tasks.masses.network import slim
+from napari_pathogan.tasks.masses.review import Decision
 
 SHAPE = {"width": 8, "smallest": 0.0234375 * 96}
 RECIPE = {"detector": "maskrcnn-slim", "width": 8, "long_side": 96, "crop": [64, 64]}

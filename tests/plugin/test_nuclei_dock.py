@@ -14,16 +14,17 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.errors import ModelError, OutputError
-from napari_pathogan.nuclei import annotated, export
-from napari_pathogan.nuclei.classes.naming import PALETTE
-from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin import nuclei_colours, nuclei_widget
-from napari_pathogan.plugin.layers import set_tissue, slide_layer, tissue_of
-from napari_pathogan.plugin.nuclei_exports import NucleiExport
-from napari_pathogan.plugin.nuclei_kept import reading
-from napari_pathogan.plugin.nuclei_widget import NONE, NucleiDock
-from napari_pathogan.plugin.subject import WHOLE
+from napari_pathogan.plugin.nuclei import colours as nuclei_colours
+from napari_pathogan.plugin.nuclei import dock as nuclei_widget
+from napari_pathogan.plugin.nuclei.dock import NONE, NucleiDock
+from napari_pathogan.plugin.nuclei.exports import NucleiExport
+from napari_pathogan.plugin.nuclei.kept import reading
+from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.shell.subject import WHOLE
+from napari_pathogan.plugin.viewer.layers import set_tissue, slide_layer, tissue_of
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import annotated, export
+from napari_pathogan.tasks.nuclei_classes.naming import PALETTE
 
 pytestmark = pytest.mark.gui
 

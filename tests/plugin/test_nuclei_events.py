@@ -11,12 +11,12 @@ from scipy.spatial import cKDTree
 from napari_pathogan.engine.events import Finished, Tile
 from napari_pathogan.engine.models import find_models, read_card, zoo
 from napari_pathogan.errors import NoTissueError, OutputError, UnknownScaleError
-from napari_pathogan.nuclei.classes.naming import naming
-from napari_pathogan.plugin.nuclei_events import NucleiLaid, draw_grid, keep_names, nuclei_events
-from napari_pathogan.plugin.nuclei_kept import keeping, reading
-from napari_pathogan.plugin.samples import FOLDER, PHANTOM_40X
+from napari_pathogan.plugin.nuclei.events import NucleiLaid, draw_grid, keep_names, nuclei_events
+from napari_pathogan.plugin.nuclei.kept import keeping, reading
+from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_40X
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei_classes.naming import naming
 
 MODEL = zoo() / "nuclei-unet"
 CLASS_MODELS = sorted(find_models("nuclei-classes").values())

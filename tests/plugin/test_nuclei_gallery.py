@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_pathogan.plugin.nuclei_gallery import DOUBTFUL, TYPICAL, Gallery, Shelf
+from napari_pathogan.plugin.nuclei.gallery import DOUBTFUL, TYPICAL, Gallery, Shelf
 
 pytestmark = pytest.mark.gui
 

@@ -11,8 +11,8 @@ import tifffile
 import zarr
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.plugin.layers import shown_levels, slide_layer
-from napari_pathogan.plugin.reader import get_reader, read
+from napari_pathogan.plugin.viewer.layers import shown_levels, slide_layer
+from napari_pathogan.plugin.viewer.reader import get_reader, read
 from napari_pathogan.slides.slide import Slide
 
 PIXELS = np.random.default_rng(1).integers(0, 255, (300, 400, 3), np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_pathogan.engine.events import Finished, Progress
-from napari_pathogan.plugin import running
+from napari_pathogan.plugin.shell import running
 
 pytestmark = pytest.mark.gui
 

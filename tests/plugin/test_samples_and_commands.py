@@ -6,11 +6,11 @@ import npe2
 import numpy as np
 import pytest
 
-from napari_pathogan.plugin import commands
 from napari_pathogan.plugin.demo import show
-from napari_pathogan.plugin.idc_widget import IdcDock
-from napari_pathogan.plugin.layers import slide_layer, slide_of
-from napari_pathogan.plugin.samples import ihc
+from napari_pathogan.plugin.idc.dock import IdcDock
+from napari_pathogan.plugin.viewer import commands
+from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
+from napari_pathogan.plugin.viewer.samples import ihc
 
 
 def test_the_ihc_sample_is_a_real_image_without_scale():

@@ -22,22 +22,25 @@ from nuclei_standin import ELLIPSES, segmentation
 from PIL import Image as Picture
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.idc.export import COLUMNS
-from napari_pathogan.idc.grid import CellGrid
-from napari_pathogan.idc.heatmap import HeatMap
-from napari_pathogan.masses import annotated as kept_masses
-from napari_pathogan.masses.review import Review
-from napari_pathogan.nuclei import annotated as kept_nuclei
-from napari_pathogan.plugin import exports, masses_exports, nuclei_exports, results
-from napari_pathogan.plugin.layers import selected_polygons, slide_layer
-from napari_pathogan.plugin.mammogram_layers import mammogram_layer
-from napari_pathogan.plugin.reader import get_reader
-from napari_pathogan.plugin.writer import write_heat_map
-from napari_pathogan.slides import zarr_writer
+from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
+from napari_pathogan.plugin.idc import exports
+from napari_pathogan.plugin.masses import exports as masses_exports
+from napari_pathogan.plugin.nuclei import exports as nuclei_exports
+from napari_pathogan.plugin.viewer import results
+from napari_pathogan.plugin.viewer.layers import selected_polygons, slide_layer
+from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer
+from napari_pathogan.plugin.viewer.reader import get_reader
+from napari_pathogan.plugin.viewer.writer import write_heat_map
 from napari_pathogan.slides.geometry import Overlay
-from napari_pathogan.slides.mammogram import Mammogram, open_mammogram
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.writers import write_ome_zarr
+from napari_pathogan.slides.writers import pyramid as zarr_writer
+from napari_pathogan.slides.writers.ome import write_ome_zarr
+from napari_pathogan.tasks.idc.export import COLUMNS
+from napari_pathogan.tasks.idc.grid import CellGrid
+from napari_pathogan.tasks.idc.heatmap import HeatMap
+from napari_pathogan.tasks.masses import annotated as kept_masses
+from napari_pathogan.tasks.masses.review import Review
+from napari_pathogan.tasks.nuclei import annotated as kept_nuclei
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -439,7 +442,7 @@ def test_very_many_nuclei_are_a_picture_of_their_classes(
 
 
 def test_a_large_picture_has_levels(world, viewer, tmp_path, monkeypatch):
-    from napari_pathogan.slides import writers
+    from napari_pathogan.slides.writers import ome as writers
 
     monkeypatch.setattr(writers, "_WHOLE", 100)
     monkeypatch.setattr(results, "MAX_EDITABLE", 3)
@@ -734,7 +737,7 @@ def test_the_manifest_offers_all_of_it():
 
 
 def test_heat_maps_of_a_table_and_a_folder_are_one(world, tmp_path):
-    from napari_pathogan.idc import export
+    from napari_pathogan.tasks.idc import export
 
     folder = export.read_zarr(world.save(exports.Export.ZARR, tmp_path))
     table = export.read_csv(world.save(exports.Export.CSV, tmp_path))

@@ -11,11 +11,12 @@ from qtpy.QtCore import QPoint, Qt
 from napari_pathogan.engine.events import Finished, Progress, Warn
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.errors import NoTissueError
-from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin import stain_events, stain_widget
-from napari_pathogan.plugin.layers import slide_layer, slide_of
-from napari_pathogan.plugin.stain_events import learn_events, read_reference, stains_events
-from napari_pathogan.plugin.stain_widget import CLOSEST, IN_VIEW, StainDock
+from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.stain import dock as stain_widget
+from napari_pathogan.plugin.stain import events as stain_events
+from napari_pathogan.plugin.stain.dock import CLOSEST, IN_VIEW, StainDock
+from napari_pathogan.plugin.stain.events import learn_events, read_reference, stains_events
+from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -32,8 +33,8 @@ class Standin:
         self.best = "reinhard"  # what measures closest
 
     def events(self, slide, style, method, reference):
-        from napari_pathogan.stain.closeness import Closeness
-        from napari_pathogan.stain.predict import Method, Transfer, transferred
+        from napari_pathogan.tasks.stain.closeness import Closeness
+        from napari_pathogan.tasks.stain.predict import Method, Transfer, transferred
 
         self.asked.append((slide, style, method, reference))
         yield Progress(0, 0, "measuring")
@@ -313,7 +314,7 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
             yield Warn("said")
             raise NoTissueError("stopped")
 
-    monkeypatch.setattr("napari_pathogan.plugin.learning.Job", Job)
+    monkeypatch.setattr("napari_pathogan.plugin.shell.learning.Job", Job)
     with pytest.raises(NoTissueError):
         list(learn_events(slide, Region(300, 400, 300, 300), tmp_path / "mine"))
     ((arguments, pool),) = asked

@@ -10,10 +10,10 @@ import pytest
 from test_stain_dock import Standin, find_standin
 
 from napari_pathogan.engine.events import Finished
-from napari_pathogan.plugin import dock as docks
-from napari_pathogan.plugin import stain_widget
-from napari_pathogan.plugin.layers import slide_layer, slide_of
-from napari_pathogan.plugin.stain_widget import StainDock
+from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.stain import dock as stain_widget
+from napari_pathogan.plugin.stain.dock import StainDock
+from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
 from napari_pathogan.slides.slide import Slide
 
 pytestmark = pytest.mark.gui
@@ -41,7 +41,7 @@ class NetworkStandin(Standin):
         self.network = Network()
 
     def events(self, slide, style, method, reference):
-        from napari_pathogan.stain.predict import Method, Transfer, transferred
+        from napari_pathogan.tasks.stain.predict import Method, Transfer, transferred
 
         transfer = Transfer(
             Method.cnn, "stand-in", lambda image: image[..., [1, 2, 0]], model=self.network

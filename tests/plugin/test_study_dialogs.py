@@ -13,9 +13,10 @@ from simulated_reader import wait
 from small_studies import make_images, make_study
 
 from napari_pathogan.engine.events import Finished
-from napari_pathogan.plugin import study_making, study_new
-from napari_pathogan.plugin.study_making import Generators
-from napari_pathogan.plugin.study_widget import StudyDock
+from napari_pathogan.plugin.study import making as study_making
+from napari_pathogan.plugin.study import new as study_new
+from napari_pathogan.plugin.study.dock import StudyDock
+from napari_pathogan.plugin.study.making import Generators
 from napari_pathogan.study.layout import key_path, read_key
 from napari_pathogan.study.record import Session, Study
 

@@ -14,7 +14,7 @@ from PIL import Image
 from simulated_reader import READERS, SIZE, Truths, begin, play
 
 from napari_pathogan.errors import SessionError
-from napari_pathogan.plugin.study_widget import StudyDock
+from napari_pathogan.plugin.study.dock import StudyDock
 from napari_pathogan.study.design import make_config, new_study
 from napari_pathogan.study.record import Session, Study
 from napari_pathogan.study.report import report

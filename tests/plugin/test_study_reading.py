@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QDockWidget
 from simulated_reader import begin, press, wait
 from small_studies import answers, make_study
 
-from napari_pathogan.plugin.study_widget import StudyDock
+from napari_pathogan.plugin.study.dock import StudyDock
 from napari_pathogan.study.chain import ChainWriter
 from napari_pathogan.study.record import Session
 

@@ -10,8 +10,8 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget, QLabel
 
-from napari_pathogan.plugin.study_keys import Keys
-from napari_pathogan.plugin.study_stage import GREY, Stage, frames, magnification
+from napari_pathogan.plugin.study.keys import Keys
+from napari_pathogan.plugin.study.stage import GREY, Stage, frames, magnification
 
 GREY_LEVEL = int(GREY[1:3], 16)
 

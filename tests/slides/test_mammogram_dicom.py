@@ -10,8 +10,8 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_voi, apply_windowing
 
-from napari_pathogan.slides import dicom_pixels
-from napari_pathogan.slides.mammogram import open_mammogram
+from napari_pathogan.mammograms.dicom import pixels as dicom_pixels
+from napari_pathogan.mammograms.mammogram import open_mammogram
 
 IMAGE = breast()
 PLAIN = (

@@ -12,9 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.errors import MammogramFormatError, UnknownScaleError
-from napari_pathogan.plugin.samples import FOLDER, PHANTOM_STUDY
-from napari_pathogan.slides import remembered, scales
-from napari_pathogan.slides.mammogram import (
+from napari_pathogan.mammograms.mammogram import (
     Mammogram,
     MammogramStudy,
     examinations,
@@ -22,7 +20,9 @@ from napari_pathogan.slides.mammogram import (
     open_study,
     same_examination,
 )
-from napari_pathogan.slides.views import named_view, words_beside_view
+from napari_pathogan.mammograms.views import named_view, words_beside_view
+from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
+from napari_pathogan.slides import remembered, scales
 
 VIEWS = (("L", "MLO"), ("R", "CC"), ("L", "CC"), ("R", "MLO"))
 

@@ -14,7 +14,7 @@ from PIL import Image
 from slide_makers import smooth_image, write_svs
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides import images, tiff
+from napari_pathogan.slides.backends import images, tiff
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 

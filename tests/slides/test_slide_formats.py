@@ -11,9 +11,9 @@ import zarr
 from PIL import Image
 from slide_makers import halved, smooth_image, write_svs
 
+from napari_pathogan.slides.backends.openslide import open_vendor
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.vendor import open_vendor
 
 LOSSY = "mean"  # JPEG with coarse colour: right on average
 
@@ -312,13 +312,13 @@ def test_openslide_and_tifffile_see_the_same(data, name):
 def test_openslide_reads_what_tifffile_refuses(tmp_path, monkeypatch):
     pytest.importorskip("openslide")
     from napari_pathogan.errors import SlideFormatError
-    from napari_pathogan.slides import formats
+    from napari_pathogan.slides.backends import tiff
 
     def refuse(path):
         raise SlideFormatError("not this one")
 
     path = write_svs(tmp_path / "a.svs", smooth_image(512, 512))
-    monkeypatch.setattr(formats, "open_tiff", refuse)
+    monkeypatch.setattr(tiff, "open_tiff", refuse)
     with Slide.open(path) as slide:
         assert (slide.mpp, slide.mpp_source) == ((0.25, 0.25), "OpenSlide")
         assert slide.metadata["vendor"] == "Aperio"

@@ -11,11 +11,11 @@ import zarr
 from slide_makers import smooth_image
 
 from napari_pathogan.errors import OutputError
-from napari_pathogan.slides import writers
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.writers import write_ome_tiff, write_ome_zarr
-from napari_pathogan.slides.zarr_writer import write_slide
+from napari_pathogan.slides.writers import ome as writers
+from napari_pathogan.slides.writers.ome import write_ome_tiff, write_ome_zarr
+from napari_pathogan.slides.writers.pyramid import write_slide
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 from stain_phantoms import two_stains
 
+from napari_pathogan.colour.baselines import Macenko, Reinhard, StainFitError
+from napari_pathogan.colour.lab import to_lab, to_rgb
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.stain import predict
-from napari_pathogan.stain.baselines import Macenko, Reinhard, StainFitError
-from napari_pathogan.stain.closeness import Closeness, Goal, closeness
-from napari_pathogan.stain.colour import to_lab, to_rgb
-from napari_pathogan.stain.model import StyleModel
-from napari_pathogan.stain.predict import Method, fit, fit_reference
+from napari_pathogan.tasks.stain import predict
+from napari_pathogan.tasks.stain.closeness import Closeness, Goal, closeness
+from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.predict import Method, fit, fit_reference
 
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.8)}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_pathogan.stain.data import StylePool
-from napari_pathogan.stain.evaluate import evaluate
-from napari_pathogan.stain.finish import KNOTS
-from napari_pathogan.stain.model import StyleModel
+from napari_pathogan.tasks.stain.data import StylePool
+from napari_pathogan.tasks.stain.evaluate import evaluate
+from napari_pathogan.tasks.stain.finish import KNOTS
+from napari_pathogan.tasks.stain.model import StyleModel
 
 
 @pytest.mark.parametrize("name", ["stain-tnbc", "stain-crc"])

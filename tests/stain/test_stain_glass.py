@@ -10,12 +10,12 @@ from PIL import Image
 from scipy import ndimage
 from stain_phantoms import two_stains
 
+from napari_pathogan.colour.lab import to_lab
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.stain.colour import to_lab
-from napari_pathogan.stain.glass import Glass
-from napari_pathogan.stain.live import LiveView
-from napari_pathogan.stain.model import StyleModel
-from napari_pathogan.stain.predict import Method, fit, mirrored, transferred
+from napari_pathogan.tasks.stain.glass import Glass
+from napari_pathogan.tasks.stain.live import LiveView
+from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.predict import Method, fit, mirrored, transferred
 
 STYLES = ("stain-crc", "stain-tnbc")
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.8)}

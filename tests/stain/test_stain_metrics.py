@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from stain_phantoms import two_stains
 
-from napari_pathogan.stain.metrics import correlation, euclidean, hellinger, histogram, structure
+from napari_pathogan.tasks.stain.metrics import (
+    correlation,
+    euclidean,
+    hellinger,
+    histogram,
+    structure,
+)
 
 
 def test_a_histogram_sums_to_one_a_channel():

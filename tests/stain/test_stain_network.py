@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_pathogan.stain.network import Colouriser
+from napari_pathogan.tasks.stain.network import Colouriser
 
 
 def test_the_papers_shapes():

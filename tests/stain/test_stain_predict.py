@@ -9,18 +9,18 @@ from PIL import Image
 from stain_phantoms import TINY, make_pool, two_stains
 
 from napari_pathogan.cli.app import main
+from napari_pathogan.colour.baselines import Reinhard
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScaleError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.stain.baselines import Reinhard
-from napari_pathogan.stain.evaluate import METHODS, evaluate
-from napari_pathogan.stain.export import write_slide
-from napari_pathogan.stain.learn import learn
-from napari_pathogan.stain.metrics import euclidean, histogram
-from napari_pathogan.stain.model import StyleModel
-from napari_pathogan.stain.predict import (
+from napari_pathogan.tasks.stain.evaluate import METHODS, evaluate
+from napari_pathogan.tasks.stain.export import write_slide
+from napari_pathogan.tasks.stain.learn import learn
+from napari_pathogan.tasks.stain.metrics import euclidean, histogram
+from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.predict import (
     FULL_STAIN,
     Method,
     StyleScaleError,
@@ -93,7 +93,7 @@ def test_colours_lie_where_the_tissue_lies(style, monkeypatch):
     )
     view = transferred(slide, transfer)
     level = view.levels[0]
-    from napari_pathogan.stain.colour import lightness, to_lab
+    from napari_pathogan.colour.lab import lightness, to_lab
 
     a = to_lab(np.asarray(level))[..., 1]
     smooth = np.asarray(Image.fromarray(lightness(image)).resize((210, 210), Image.Resampling.BOX))

@@ -13,12 +13,12 @@ from napari_pathogan.engine.events import Checkpoint, Finished, Preview
 from napari_pathogan.engine.models import read_card, zoo
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
-from napari_pathogan.stain import train as training
-from napari_pathogan.stain.data import StylePool
-from napari_pathogan.stain.learn import learn
-from napari_pathogan.stain.model import StyleModel
-from napari_pathogan.stain.student import distil
-from napari_pathogan.stain.train import train
+from napari_pathogan.tasks.stain import train as training
+from napari_pathogan.tasks.stain.data import StylePool
+from napari_pathogan.tasks.stain.learn import learn
+from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.student import distil
+from napari_pathogan.tasks.stain.train import train
 
 
 def last(events):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_pathogan.engine.events import Event
-    from napari_pathogan.idc.generate import IdcGenerator
+    from napari_pathogan.tasks.idc.generate import IdcGenerator
 
 
 class Label(StrEnum):
@@ -39,8 +39,8 @@ def generate(  # noqa: PLR0917
     from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.errors import OutputError
-    from napari_pathogan.idc.generate import PNG, IdcGenerator
     from napari_pathogan.kinds import others
+    from napari_pathogan.tasks.idc.generate import PNG, IdcGenerator
 
     if (other := others(output, PNG)) is not None:
         msg = f"{output} holds {other}; synthetic patches are kept apart: choose another folder"
@@ -60,8 +60,8 @@ def _drawn(
 
     from napari_pathogan.engine.events import Finished, Progress
     from napari_pathogan.files import written
-    from napari_pathogan.idc.data import CLASSES
-    from napari_pathogan.idc.generate import PNG, labels, png_text
+    from napari_pathogan.tasks.idc.data import CLASSES
+    from napari_pathogan.tasks.idc.generate import PNG, labels, png_text
 
     images = generator.generate(count, label, seed)
     for i, (image, kind) in enumerate(zip(images, labels(count, label), strict=True)):

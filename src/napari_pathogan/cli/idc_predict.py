@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_pathogan.engine.events import Event
-    from napari_pathogan.idc.heatmap import HeatMap
-    from napari_pathogan.idc.model import IdcModel
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.idc.heatmap import HeatMap
+    from napari_pathogan.tasks.idc.model import IdcModel
 
 
 class Request(NamedTuple):
@@ -61,9 +61,9 @@ def predict(  # noqa: PLR0917
 ) -> None:
     """Compute an IDC heat map of a slide's tissue, with areas and outlines."""
     from napari_pathogan.cli.outputs import names_differ, over_slides, region_of, slide_outputs
-    from napari_pathogan.idc import export
-    from napari_pathogan.idc.model import IdcModel
-    from napari_pathogan.idc.page import REPORT
+    from napari_pathogan.tasks.idc import export
+    from napari_pathogan.tasks.idc.model import IdcModel
+    from napari_pathogan.tasks.idc.page import REPORT
 
     names_differ(slides)
     outputs = {
@@ -87,9 +87,9 @@ def _predicted(
 ) -> Iterator[Event]:
     """Open, predict and save; the last event comes when all files are there."""
     from napari_pathogan.engine.events import Finished, Progress
-    from napari_pathogan.idc import predict as task
-    from napari_pathogan.idc.heatmap import SCOPE
     from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.idc import predict as task
+    from napari_pathogan.tasks.idc.heatmap import SCOPE
 
     with Slide.open(path, mpp=ask.mpp) as slide:
         last: Event | None = None
@@ -114,7 +114,7 @@ def _predicted(
 
 
 def _save(kind: str, target: Path, heat_map: HeatMap, slide: Slide, *, cells: bool) -> None:
-    from napari_pathogan.idc import export
+    from napari_pathogan.tasks.idc import export
 
     match kind:
         case "output":
@@ -124,6 +124,6 @@ def _save(kind: str, target: Path, heat_map: HeatMap, slide: Slide, *, cells: bo
         case "csv":
             export.write_csv(target, heat_map)
         case _:
-            from napari_pathogan.idc.page import write_report
+            from napari_pathogan.tasks.idc.page import write_report
 
             write_report(target, heat_map, slide)

@@ -73,9 +73,9 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
-    from napari_pathogan.idc.annotated import read_training_folder
-    from napari_pathogan.idc.crossval import check, learn
-    from napari_pathogan.idc.recipe import RECIPES
+    from napari_pathogan.tasks.idc.annotated import read_training_folder
+    from napari_pathogan.tasks.idc.crossval import check, learn
+    from napari_pathogan.tasks.idc.recipe import RECIPES
 
     run = RunFolder(output)
     run.check(resume=resume)
@@ -124,9 +124,9 @@ def evaluate(  # noqa: PLR0917
     json: Json = False,
 ) -> None:
     """Evaluate an IDC model on labelled patches: the paper's Table 1 and more, with intervals."""
-    from napari_pathogan.idc.annotated import read_training_folder
-    from napari_pathogan.idc.evaluate import evaluate as measure
-    from napari_pathogan.idc.model import IdcModel
+    from napari_pathogan.tasks.idc.annotated import read_training_folder
+    from napari_pathogan.tasks.idc.evaluate import evaluate as measure
+    from napari_pathogan.tasks.idc.model import IdcModel
 
     loaded = IdcModel.load(model, device=device, views=views)
     report = measure(read_training_folder(folder), loaded, context=context, prevalence=prevalence)

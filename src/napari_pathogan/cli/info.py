@@ -29,8 +29,8 @@ def info(
     Of a mammogram nothing is shown that says whose it is.
     """
     from napari_pathogan.cli import info_mammogram as mammograms
-    from napari_pathogan.slides.mammogram import examinations, open_mammogram
-    from napari_pathogan.slides.views import is_dicom, is_ome_zarr
+    from napari_pathogan.mammograms.mammogram import examinations, open_mammogram
+    from napari_pathogan.mammograms.views import is_dicom, is_ome_zarr
 
     facts: dict[str, Any] | None
     notes: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def info(
 
 def _of_slide(path: Path) -> dict[str, Any] | None:
     """Facts of a slide; None for a grey image of the size of a mammogram."""
-    from napari_pathogan.slides.mammogram import can_be_mammogram
+    from napari_pathogan.mammograms.mammogram import can_be_mammogram
     from napari_pathogan.slides.slide import Slide
 
     with Slide.open(path) as slide:

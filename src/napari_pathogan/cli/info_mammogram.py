@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_pathogan.slides.mammogram import Mammogram
+    from napari_pathogan.mammograms.mammogram import Mammogram
 
 
 def describe(mammogram: Mammogram) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def blend(  # noqa: PLR0917
     from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.kinds import NEW
-    from napari_pathogan.masses.blending.export import write_synthetic
-    from napari_pathogan.masses.blending.model import TASK, BlendModel
-    from napari_pathogan.masses.data import read_mass_folder
+    from napari_pathogan.tasks.blending.export import write_synthetic
+    from napari_pathogan.tasks.blending.model import TASK, BlendModel
+    from napari_pathogan.tasks.masses.data import read_mass_folder
 
     check_outputs([(output, NEW)], [folder])
     if method is Method.adversarial and not model:
@@ -105,9 +105,9 @@ def blend_train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
-    from napari_pathogan.masses.blending.model import learn
-    from napari_pathogan.masses.blending.recipe import TrainConfig
-    from napari_pathogan.masses.data import read_mass_folder
+    from napari_pathogan.tasks.blending.model import learn
+    from napari_pathogan.tasks.blending.recipe import TrainConfig
+    from napari_pathogan.tasks.masses.data import read_mass_folder
 
     run = RunFolder(output)
     run.check(resume=resume)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_pathogan.engine.events import Event
-    from napari_pathogan.masses.detections import Detections
-    from napari_pathogan.masses.model import MassModel
-    from napari_pathogan.slides.mammogram import Mammogram
+    from napari_pathogan.mammograms.mammogram import Mammogram
+    from napari_pathogan.tasks.masses.detections import Detections
+    from napari_pathogan.tasks.masses.model import MassModel
 
 
 class Request(NamedTuple):
@@ -71,9 +71,9 @@ def detect(  # noqa: PLR0917
 ) -> None:
     """Find masses in mammograms: boxes, outlines, scores and sizes in mm."""
     from napari_pathogan.cli.outputs import names_differ, over_slides, slide_outputs
-    from napari_pathogan.masses import export
-    from napari_pathogan.masses.detections import JSON
-    from napari_pathogan.masses.model import MassModel
+    from napari_pathogan.tasks.masses import export
+    from napari_pathogan.tasks.masses.detections import JSON
+    from napari_pathogan.tasks.masses.model import MassModel
 
     views = _files(images)
     names_differ(views, "mammograms")
@@ -96,7 +96,7 @@ def detect(  # noqa: PLR0917
 
 def _files(images: list[Path]) -> list[Path]:
     """The images, with folders opened as studies, one after the other in the order of a hanging."""
-    from napari_pathogan.slides.mammogram import examinations
+    from napari_pathogan.mammograms.mammogram import examinations
 
     files = []
     for path in images:
@@ -119,8 +119,8 @@ def _detected(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Even
     import time
 
     from napari_pathogan.engine.events import Finished, Progress
-    from napari_pathogan.masses import predict as task
-    from napari_pathogan.slides.mammogram import open_mammogram
+    from napari_pathogan.mammograms.mammogram import open_mammogram
+    from napari_pathogan.tasks.masses import predict as task
 
     mammogram = open_mammogram(path)
     if ask.mm is not None and mammogram.mm_per_px is None:
@@ -146,8 +146,8 @@ def _detected(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Even
 
 
 def _save(kind: str, target: Path, found: Detections, mammogram: Mammogram, ask: Request) -> None:
-    from napari_pathogan.masses import export
-    from napari_pathogan.masses.detections import write_json
+    from napari_pathogan.tasks.masses import export
+    from napari_pathogan.tasks.masses.detections import write_json
 
     assert mammogram.path is not None
     match kind:

@@ -33,10 +33,10 @@ def evaluate(  # noqa: PLR0917
     """Evaluate a mass detector: the share found at given false positives an image, with intervals."""
     from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
-    from napari_pathogan.masses.annotated import read_training_folder
-    from napari_pathogan.masses.evaluate import evaluate as measure
-    from napari_pathogan.masses.model import MassModel
-    from napari_pathogan.masses.scored import JSON
+    from napari_pathogan.tasks.masses.annotated import read_training_folder
+    from napari_pathogan.tasks.masses.evaluate import evaluate as measure
+    from napari_pathogan.tasks.masses.model import MassModel
+    from napari_pathogan.tasks.masses.scored import JSON
 
     check_outputs([(keep, JSON)], [folder])
     read = read_training_folder(folder)
@@ -63,8 +63,8 @@ def froc(
 ) -> None:
     """Compare arms: their FROC curves, and tables as Markdown beside the published figures."""
     from napari_pathogan.cli.outputs import check_outputs
-    from napari_pathogan.masses.compare import Arm, differences, table
-    from napari_pathogan.masses.plots import FROC, froc_plot
+    from napari_pathogan.tasks.masses.compare import Arm, differences, table
+    from napari_pathogan.tasks.masses.plots import FROC, froc_plot
 
     named = [run.rpartition("=") for run in runs]
     check_outputs([(output, FROC)], [Path(path) for *_, path in named])

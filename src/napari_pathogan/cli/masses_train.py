@@ -82,10 +82,10 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
-    from napari_pathogan.masses.annotated import read_training_folder
-    from napari_pathogan.masses.crossval import check, learn
-    from napari_pathogan.masses.recipe import RECIPES
-    from napari_pathogan.masses.starts import going_on
+    from napari_pathogan.tasks.masses.annotated import read_training_folder
+    from napari_pathogan.tasks.masses.crossval import check, learn
+    from napari_pathogan.tasks.masses.recipe import RECIPES
+    from napari_pathogan.tasks.masses.starts import going_on
 
     run = RunFolder(output)
     run.check(resume=resume)

@@ -24,7 +24,7 @@ from napari_pathogan.cli.options import (
 from napari_pathogan.cli.show import show
 
 if TYPE_CHECKING:
-    from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
+    from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
 
 app = typer.Typer(help="Classes of nuclei, found without labels.", no_args_is_help=True)
 
@@ -83,9 +83,9 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
-    from napari_pathogan.nuclei.classes.crossval import check, learn
-    from napari_pathogan.nuclei.classes.data import read_nuclei
-    from napari_pathogan.nuclei.classes.recipe import RECIPES
+    from napari_pathogan.tasks.nuclei_classes.crossval import check, learn
+    from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
+    from napari_pathogan.tasks.nuclei_classes.recipe import RECIPES
 
     run = RunFolder(output)
     run.check(resume=resume)
@@ -128,9 +128,9 @@ def evaluate(  # noqa: PLR0917
     json: Json = False,
 ) -> None:
     """Evaluate a class model on labelled nuclei, beside k-means on pixels and on a ResNet."""
-    from napari_pathogan.nuclei.classes.data import read_nuclei
-    from napari_pathogan.nuclei.classes.evaluate import evaluate as measure
-    from napari_pathogan.nuclei.classes.model import ClassModel
+    from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
+    from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate as measure
+    from napari_pathogan.tasks.nuclei_classes.model import ClassModel
 
     loaded = ClassModel.load(model, device=device)
     network = _resnet(resnet, resnet_weights)
@@ -153,7 +153,7 @@ def grid(  # noqa: PLR0917
     from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.files import written
     from napari_pathogan.kinds import picture, picture_text
-    from napari_pathogan.nuclei.classes.model import ClassModel
+    from napari_pathogan.tasks.nuclei_classes.model import ClassModel
 
     kind = picture("synthetic nuclei")
     check_outputs([(output, kind)], [Path(model)])
@@ -187,9 +187,9 @@ def rename(  # noqa: PLR0917
     """Give the classes of a model your own names and colours; they stay with the model."""
     from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.engine.models import model_kind
-    from napari_pathogan.nuclei.classes.crossval import named_like
-    from napari_pathogan.nuclei.classes.data import read_nuclei
-    from napari_pathogan.nuclei.classes.model import TASK, ClassModel
+    from napari_pathogan.tasks.nuclei_classes.crossval import named_like
+    from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
+    from napari_pathogan.tasks.nuclei_classes.model import TASK, ClassModel
 
     if bool(like) != (on is not None):
         raise typer.BadParameter("--like and --on go together")
@@ -216,7 +216,7 @@ def rename(  # noqa: PLR0917
 
 def _changed(values: tuple[str, ...], changes: list[str]) -> list[str]:
     """Values with some replaced, each given as ``number=value``."""
-    from napari_pathogan.nuclei.classes.model import ClassNameError
+    from napari_pathogan.tasks.nuclei_classes.model import ClassNameError
 
     changed = list(values)
     for change in changes:
@@ -229,6 +229,6 @@ def _changed(values: tuple[str, ...], changes: list[str]) -> list[str]:
 
 
 def _resnet(name: str, weights: Path | None) -> ResNetFeatures | None:
-    from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
+    from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
 
     return None if name == "none" else ResNetFeatures(name, weights)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_pathogan.engine.events import Event
-    from napari_pathogan.nuclei.classes.model import ClassModel
-    from napari_pathogan.nuclei.segmentation import Segmentation
-    from napari_pathogan.nuclei.segmenter import Segmenter
     from napari_pathogan.slides.geometry import Region
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
+    from napari_pathogan.tasks.nuclei.segmenter import Segmenter
+    from napari_pathogan.tasks.nuclei_classes.model import ClassModel
 
 
 class Request(NamedTuple):
@@ -64,7 +64,7 @@ def segment(  # noqa: PLR0917
 ) -> None:
     """Find the nuclei in a slide's tissue, measure them, and tell their classes."""
     from napari_pathogan.cli.outputs import names_differ, over_slides, region_of, slide_outputs
-    from napari_pathogan.nuclei import export
+    from napari_pathogan.tasks.nuclei import export
 
     names_differ(slides)
     outputs = {
@@ -88,18 +88,18 @@ def _segmenter(
     model: str, instanseg: Path | None, device: str, threshold: float | None, views: int | None
 ) -> Segmenter:
     if instanseg is not None:
-        from napari_pathogan.nuclei.instanseg import InstanSegSegmenter
+        from napari_pathogan.tasks.nuclei.instanseg import InstanSegSegmenter
 
         found: Segmenter = InstanSegSegmenter.load(instanseg, device)
         return found
-    from napari_pathogan.nuclei.model import NucleiModel
-    from napari_pathogan.nuclei.segmenter import UNetSegmenter
+    from napari_pathogan.tasks.nuclei.model import NucleiModel
+    from napari_pathogan.tasks.nuclei.segmenter import UNetSegmenter
 
     return UNetSegmenter(NucleiModel.load(model, device, views), threshold)
 
 
 def _classifier(name: str, device: str) -> ClassModel | None:
-    from napari_pathogan.nuclei.classes.model import ClassModel
+    from napari_pathogan.tasks.nuclei_classes.model import ClassModel
 
     return None if name == "none" else ClassModel.load(name, device)
 
@@ -107,9 +107,9 @@ def _classifier(name: str, device: str) -> ClassModel | None:
 def _segmented(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Event]:
     """Open, segment and save; the last event comes when all files are there."""
     from napari_pathogan.engine.events import Finished, Progress
-    from napari_pathogan.nuclei import predict as task
-    from napari_pathogan.nuclei.segmentation import SCOPE
     from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.nuclei import predict as task
+    from napari_pathogan.tasks.nuclei.segmentation import SCOPE
 
     with Slide.open(path, mpp=ask.mpp) as slide:
         last: Event | None = None
@@ -134,7 +134,7 @@ def _segmented(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Eve
 
 
 def _save(kind: str, target: Path, found: Segmentation) -> None:
-    from napari_pathogan.nuclei import export
+    from napari_pathogan.tasks.nuclei import export
 
     match kind:
         case "output":

@@ -78,10 +78,10 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
-    from napari_pathogan.nuclei.crossval import check, learn
-    from napari_pathogan.nuclei.data import read_training_folder
-    from napari_pathogan.nuclei.recipe import RECIPES
-    from napari_pathogan.nuclei.starts import shaped
+    from napari_pathogan.tasks.nuclei.crossval import check, learn
+    from napari_pathogan.tasks.nuclei.data import read_training_folder
+    from napari_pathogan.tasks.nuclei.recipe import RECIPES
+    from napari_pathogan.tasks.nuclei.starts import shaped
 
     run = RunFolder(output)
     run.check(resume=resume)
@@ -129,9 +129,9 @@ def evaluate(  # noqa: PLR0917
     json: Json = False,
 ) -> None:
     """Evaluate a nucleus model on images with masks: the paper's figures and more, with intervals."""
-    from napari_pathogan.nuclei.data import read_training_folder
-    from napari_pathogan.nuclei.evaluate import evaluate as measure
-    from napari_pathogan.nuclei.model import NucleiModel
+    from napari_pathogan.tasks.nuclei.data import read_training_folder
+    from napari_pathogan.tasks.nuclei.evaluate import evaluate as measure
+    from napari_pathogan.tasks.nuclei.model import NucleiModel
 
     loaded = NucleiModel.load(model, device=device, views=views)
     if threshold is not None:

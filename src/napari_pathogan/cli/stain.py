@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Event
     from napari_pathogan.slides.slide import Slide
-    from napari_pathogan.stain.predict import Transfer
+    from napari_pathogan.tasks.stain.predict import Transfer
 
 app = typer.Typer(help="Slides in the colours of another laboratory.", no_args_is_help=True)
 
@@ -79,9 +79,9 @@ def train(  # noqa: PLR0917
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.engine.settings import adjusted
-    from napari_pathogan.stain.data import StylePool
-    from napari_pathogan.stain.learn import learn
-    from napari_pathogan.stain.recipe import RECIPES
+    from napari_pathogan.tasks.stain.data import StylePool
+    from napari_pathogan.tasks.stain.learn import learn
+    from napari_pathogan.tasks.stain.recipe import RECIPES
 
     run = RunFolder(output)
     run.check(resume=resume)
@@ -134,7 +134,7 @@ def apply(  # noqa: PLR0917
     from napari_pathogan.cli.outputs import check_outputs
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.slides.slide import Slide
-    from napari_pathogan.stain.export import ZARR
+    from napari_pathogan.tasks.stain.export import ZARR
 
     check_outputs([(output, ZARR)], [slide] if reference is None else [slide, reference])
     if bool(style) == (reference is not None):
@@ -164,9 +164,9 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Compare all methods as the paper's table does, on images of SOURCE carried to a style."""
-    from napari_pathogan.stain.data import StylePool
-    from napari_pathogan.stain.evaluate import evaluate as measure
-    from napari_pathogan.stain.model import StyleModel
+    from napari_pathogan.tasks.stain.data import StylePool
+    from napari_pathogan.tasks.stain.evaluate import evaluate as measure
+    from napari_pathogan.tasks.stain.model import StyleModel
 
     loaded = StyleModel.load(style, device)
     report = measure(StylePool.read(source), StylePool.read(target), loaded)
@@ -183,8 +183,8 @@ def _transfer(
     keep_lightness: bool,
 ) -> Transfer:
     from napari_pathogan.slides.slide import Slide as Opened
-    from napari_pathogan.stain import predict as task
-    from napari_pathogan.stain.model import StyleModel
+    from napari_pathogan.tasks.stain import predict as task
+    from napari_pathogan.tasks.stain.model import StyleModel
 
     how = task.Method(method.value) if method is not None else None
     if style:
@@ -203,8 +203,8 @@ def _transfer(
 
 def _written(slide: Slide, transfer: Transfer, output: Path) -> Iterator[Event]:
     from napari_pathogan.engine.events import Finished
-    from napari_pathogan.stain.export import write_slide
-    from napari_pathogan.stain.predict import transferred
+    from napari_pathogan.tasks.stain.export import write_slide
+    from napari_pathogan.tasks.stain.predict import transferred
 
     with transferred(slide, transfer) as made:
         yield from write_slide(output, made)

@@ -106,7 +106,7 @@ class ModelCard(BaseModel):
     arguments; ``settings`` holds what prediction needs besides the weights (calibration,
     operating point, normalisation), as plain JSON. ``metrics`` were measured by patient folds,
     with the command ``measured_by``. ``validated_on`` says on which tissue what a model says was
-    checked; elsewhere it claims less (:mod:`~napari_pathogan.nuclei.classes.naming`). ``blind_to``
+    checked; elsewhere it claims less (:mod:`~napari_pathogan.tasks.nuclei_classes.naming`). ``blind_to``
     names what it should find and was measured to miss, ``not_for`` what it was never meant for.
     """
 

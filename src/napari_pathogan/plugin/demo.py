@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
-    from napari_pathogan.plugin.idc_widget import IdcDock
+    from napari_pathogan.plugin.idc.dock import IdcDock
 
 D = TypeVar("D")  # a dock
 SIZE = (1600, 1000)
@@ -76,8 +76,8 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str
     SystemExit
         If the run fails: the reason has been shown.
     """
-    from napari_pathogan.plugin.commands import show_slide  # noqa: PLC0415
-    from napari_pathogan.plugin.settings import PLUGIN  # noqa: PLC0415
+    from napari_pathogan.plugin.shell.settings import PLUGIN  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.commands import show_slide  # noqa: PLC0415
 
     viewer.window.resize(*SIZE)
     opening = time.monotonic()

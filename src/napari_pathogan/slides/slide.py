@@ -15,8 +15,8 @@ import numpy as np
 from napari_pathogan.errors import SlideClosedError, SlideFormatError, UnknownScaleError
 from napari_pathogan.slides import colours, resample, resolution, scales
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
+from napari_pathogan.slides.backends import open_source
 from napari_pathogan.slides.cache import TileCache, shared
-from napari_pathogan.slides.formats import open_source
 from napari_pathogan.slides.levels import Ledger, Level, MadeLevel
 from napari_pathogan.slides.pyramid import (
     Pair,

@@ -11,12 +11,12 @@ from scipy import ndimage
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.errors import DataFolderError, ModelError
-from napari_pathogan.masses.blending.blend import BlendError, blend, loss_maps
-from napari_pathogan.masses.blending.lesions import cut, normals
-from napari_pathogan.masses.blending.model import TASK, BlendModel
-from napari_pathogan.masses.blending.network import Generator
-from napari_pathogan.masses.blending.placing import PlacingError, places
-from napari_pathogan.masses.blending.synthesise import synthesise
+from napari_pathogan.tasks.blending.blend import BlendError, blend, loss_maps
+from napari_pathogan.tasks.blending.lesions import cut, normals
+from napari_pathogan.tasks.blending.model import TASK, BlendModel
+from napari_pathogan.tasks.blending.network import Generator
+from napari_pathogan.tasks.blending.placing import PlacingError, places
+from napari_pathogan.tasks.blending.synthesise import synthesise
 
 CENTRE = (150.0, 70.0)
 
@@ -211,7 +211,7 @@ def test_folders_that_do_not_serve(folder):
 
 
 def test_no_room_for_any_lesion(folder, monkeypatch):
-    from napari_pathogan.masses.blending import synthesise as module
+    from napari_pathogan.tasks.blending import synthesise as module
 
     monkeypatch.setattr(module, "_SCALES", (40.0, 41.0))
     with pytest.raises(PlacingError, match="none of the 3 healthy images has room"):

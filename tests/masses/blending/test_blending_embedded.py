@@ -8,10 +8,10 @@ from breast_phantoms import SHAPE, disc, mammogram
 from scipy import ndimage
 
 from napari_pathogan.engine.models import read_card, zoo
-from napari_pathogan.masses.blending.blend import blend
-from napari_pathogan.masses.blending.lesions import cut, lesions, normals
-from napari_pathogan.masses.blending.model import TASK, BlendModel
-from napari_pathogan.masses.data import read_mass_folder
+from napari_pathogan.tasks.blending.blend import blend
+from napari_pathogan.tasks.blending.lesions import cut, lesions, normals
+from napari_pathogan.tasks.blending.model import TASK, BlendModel
+from napari_pathogan.tasks.masses.data import read_mass_folder
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from breast_phantoms import disc, texture
 
-from napari_pathogan.masses.blending.losses import (
+from napari_pathogan.tasks.blending.losses import (
     adversarial_loss,
     background_loss,
     background_map,
@@ -16,7 +16,7 @@ from napari_pathogan.masses.blending.losses import (
     seamless_loss,
     seamless_map,
 )
-from napari_pathogan.masses.blending.poisson import poisson
+from napari_pathogan.tasks.blending.poisson import poisson
 
 SIZE = (24, 20)
 

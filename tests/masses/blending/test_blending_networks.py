@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_pathogan.masses.blending.network import (
+from napari_pathogan.tasks.blending.network import (
     PATCH_PX,
     STRIDE,
     Discriminator,

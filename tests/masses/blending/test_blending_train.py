@@ -14,14 +14,14 @@ from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Preview
 from napari_pathogan.engine.models import TrainingData, read_card, zoo
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
-from napari_pathogan.masses.blending import train as training
-from napari_pathogan.masses.blending.blend import blend
-from napari_pathogan.masses.blending.data import Material, noisy
-from napari_pathogan.masses.blending.lesions import Stage, lesions, normals
-from napari_pathogan.masses.blending.losses import guidance, seamless_loss, seamless_pyramid
-from napari_pathogan.masses.blending.model import BlendModel, learn
-from napari_pathogan.masses.blending.poisson import poisson
-from napari_pathogan.masses.blending.train import Trainer, stacked, train
+from napari_pathogan.tasks.blending import train as training
+from napari_pathogan.tasks.blending.blend import blend
+from napari_pathogan.tasks.blending.data import Material, noisy
+from napari_pathogan.tasks.blending.lesions import Stage, lesions, normals
+from napari_pathogan.tasks.blending.losses import guidance, seamless_loss, seamless_pyramid
+from napari_pathogan.tasks.blending.model import BlendModel, learn
+from napari_pathogan.tasks.blending.poisson import poisson
+from napari_pathogan.tasks.blending.train import Trainer, stacked, train
 
 CPU = Device("cpu", torch.float32)
 

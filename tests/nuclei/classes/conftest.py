@@ -7,14 +7,14 @@ import pytest
 import torch
 from kinds import NAMES, draw_image, write_folder
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device
-from napari_pathogan.nuclei.classes import crossval
-from napari_pathogan.nuclei.classes.data import join, nuclei_of
-from napari_pathogan.nuclei.classes.network import Critic, Generator
-from napari_pathogan.nuclei.classes.recipe import TrainConfig
-from napari_pathogan.nuclei.classes.train import Trained
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.slide_colours import SlideColours
+from napari_pathogan.tasks.nuclei_classes import crossval
+from napari_pathogan.tasks.nuclei_classes.data import join, nuclei_of
+from napari_pathogan.tasks.nuclei_classes.network import Critic, Generator
+from napari_pathogan.tasks.nuclei_classes.recipe import TrainConfig
+from napari_pathogan.tasks.nuclei_classes.train import Trained
 
 MPP = 0.55
 

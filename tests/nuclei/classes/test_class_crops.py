@@ -7,8 +7,8 @@ import pytest
 from kinds import draw_image
 
 from napari_pathogan.errors import UnknownScaleError
-from napari_pathogan.nuclei.classes.crops import cut, cut_from_slide, stain_around
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei_classes.crops import cut, cut_from_slide, stain_around
 
 
 def a_slide(image, mpp=0.55):

@@ -10,8 +10,8 @@ from kinds import NAMES, draw_image
 from PIL import Image
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.nuclei.classes.crops import cut
-from napari_pathogan.nuclei.classes.data import read_nuclei
+from napari_pathogan.tasks.nuclei_classes.crops import cut
+from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
 
 
 def test_points(points):

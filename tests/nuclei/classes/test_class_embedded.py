@@ -9,10 +9,10 @@ import pytest
 from kinds import NAMES
 
 from napari_pathogan.engine.models import read_card, zoo
-from napari_pathogan.nuclei.classes.data import read_nuclei
-from napari_pathogan.nuclei.classes.evaluate import evaluate
-from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
-from napari_pathogan.nuclei.classes.model import ClassModel
+from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
+from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate
+from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
+from napari_pathogan.tasks.nuclei_classes.model import ClassModel
 
 MODELS = {"nuclei-classes-crc": 0.55, "nuclei-classes-tnbc": 0.25}
 

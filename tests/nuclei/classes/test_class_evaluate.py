@@ -17,11 +17,11 @@ from sklearn.metrics import (
 from torchvision.models import resnet18
 
 from napari_pathogan.errors import DataFolderError, ModelError
-from napari_pathogan.nuclei.classes import kmeans
-from napari_pathogan.nuclei.classes.evaluate import evaluate, labelled, matched, values
-from napari_pathogan.nuclei.classes.kmeans import ResNetFeatures
-from napari_pathogan.nuclei.classes.matching import contingency, hungarian
-from napari_pathogan.nuclei.classes.metrics import figures, tally
+from napari_pathogan.tasks.nuclei_classes import kmeans
+from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate, labelled, matched, values
+from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
+from napari_pathogan.tasks.nuclei_classes.matching import contingency, hungarian
+from napari_pathogan.tasks.nuclei_classes.metrics import figures, tally
 
 
 def test_permuted_labels_are_matched_back():

@@ -7,12 +7,12 @@ import pytest
 import torch
 from kinds import NAMES
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.models import read_card, save_model
 from napari_pathogan.errors import ModelError, ModelNotFoundError
-from napari_pathogan.nuclei.classes.crossval import best_temperature
-from napari_pathogan.nuclei.classes.gallery import doubtful, grid_picture, typical
-from napari_pathogan.nuclei.classes.model import ClassModel, ClassNameError
-from napari_pathogan.slides.slide_colours import SlideColours
+from napari_pathogan.tasks.nuclei_classes.crossval import best_temperature
+from napari_pathogan.tasks.nuclei_classes.gallery import doubtful, grid_picture, typical
+from napari_pathogan.tasks.nuclei_classes.model import ClassModel, ClassNameError
 
 
 def some_crops(n=7):

@@ -8,8 +8,8 @@ import pytest
 
 from napari_pathogan.engine.models import CARD, ModelCard, Validation, find_models, read_card
 from napari_pathogan.errors import ModelError
-from napari_pathogan.nuclei.classes.model import TASK, ClassModel
-from napari_pathogan.nuclei.classes.naming import PALETTE, UNLABELLED, naming
+from napari_pathogan.tasks.nuclei_classes.model import TASK, ClassModel
+from napari_pathogan.tasks.nuclei_classes.naming import PALETTE, UNLABELLED, naming
 
 GROUPS = ("group A", "group B", "group C")
 COLON = Validation(organ="colon", mpp=(0.44, 0.66), n_images=40, accuracy={"value": 0.71})

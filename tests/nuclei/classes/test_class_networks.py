@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from napari_pathogan.engine.penalty import gradient_penalty
-from napari_pathogan.nuclei.classes.figures import N_FIGURES, Figures
-from napari_pathogan.nuclei.classes.losses import (
+from napari_pathogan.tasks.nuclei_classes.figures import N_FIGURES, Figures
+from napari_pathogan.tasks.nuclei_classes.losses import (
     agreed,
     anchor_loss,
     critic_loss,
     information_loss,
     noise_loss,
 )
-from napari_pathogan.nuclei.classes.network import Critic, Generator, settle
+from napari_pathogan.tasks.nuclei_classes.network import Critic, Generator, settle
 
 HEADS = ["flat", "pooled", "figures"]
 

@@ -13,14 +13,14 @@ from napari_pathogan.engine.events import Finished, Metrics, Preview, Progress, 
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.settings import SettingError, adjusted
 from napari_pathogan.errors import DataFolderError, NoTissueError, TrainingDivergedError
-from napari_pathogan.nuclei.classes.augment import Palette, middle, vary
-from napari_pathogan.nuclei.classes.crossval import learn
-from napari_pathogan.nuclei.classes.describe import describe, suggest
-from napari_pathogan.nuclei.classes.evaluate import evaluate
-from napari_pathogan.nuclei.classes.losses import information_loss
-from napari_pathogan.nuclei.classes.model import ClassModel
-from napari_pathogan.nuclei.classes.recipe import RECIPES, TrainConfig
-from napari_pathogan.nuclei.classes.train import Trainer, train
+from napari_pathogan.tasks.nuclei_classes.augment import Palette, middle, vary
+from napari_pathogan.tasks.nuclei_classes.crossval import learn
+from napari_pathogan.tasks.nuclei_classes.describe import describe, suggest
+from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate
+from napari_pathogan.tasks.nuclei_classes.losses import information_loss
+from napari_pathogan.tasks.nuclei_classes.model import ClassModel
+from napari_pathogan.tasks.nuclei_classes.recipe import RECIPES, TrainConfig
+from napari_pathogan.tasks.nuclei_classes.train import Trainer, train
 
 PAPER = replace(
     TrainConfig(), width=4, batch=12, epochs=2, critic_steps=2, lr_g=2e-3, lr_d=2e-3, lr_q=4e-3

@@ -1,0 +1,1 @@
+"""Colours that several tasks speak of: Lab, Macenko, Reinhard, a slide's own."""

@@ -1,0 +1,1 @@
+"""Mammograms in DICOM files: header, pixels, look-up tables."""

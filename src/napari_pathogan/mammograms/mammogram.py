@@ -1,0 +1,486 @@
+"""A mammogram: its intensities, how they are shown, which view it is, and how large a pixel is."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from napari_pathogan.errors import MammogramFormatError, SlideFormatError, UnknownScaleError
+from napari_pathogan.mammograms.views import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    is_dicom,
+    named_view,
+    words_beside_view,
+)
+from napari_pathogan.mammograms.voi import Shape, Voi, Window
+from napari_pathogan.slides import resolution, scales
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AT_DETECTOR, CALIBRATED, USER = "at detector", "calibrated", "user"
+"""What lengths mean: on the detector, in the breast (a calibrated file), or as a user said."""
+
+MOST_VIEWS = 24
+"""Images without headers that a folder may hold and still be opened as one study."""
+
+_NAMED = 2  # files that an examination is called by
+_CHEST = {"R": "right", "L": "left"}  # in a hanging: the right breast is on the left
+_ROWS = {"CC": 0, "MLO": 1}
+_COLUMNS = {"R": 0, "L": 1}
+
+
+@dataclass(frozen=True, eq=False)
+class Mammogram:
+    """One view of a breast; made by `open_mammogram`. Nothing in it says whose breast it is.
+
+    Attributes
+    ----------
+    name
+        "RCC", "LMLO", ... or "mammogram" for a DICOM file; the file's stem for other images.
+    pixels
+        uint8, uint16, int16 or float32 (H, W): the stored values after the modality LUT.
+    inverted
+        Whether high values are shown dark (MONOCHROME1).
+    window
+        Contrast limits (low, high) in units of the pixels: the ends of ``voi``, else the range of
+        the data.
+    laterality
+        "L", "R", or None where nothing says.
+    view
+        "CC", "MLO", ..., or None where nothing says.
+    mm_per_px
+        Size of a pixel (y, x), or None where nothing says.
+    spacing
+        What these mm are: "at detector", "calibrated", "user", or None.
+    voi
+        The header's curve from values to brightness; None takes ``window``.
+    padded
+        Bool (H, W): pixels that the header calls padding, shown as air; None where there are none.
+    chest_wall
+        "left" or "right" edge of the image, where the header says; ask ``chest_side``.
+    examination
+        A fingerprint that the files of one study share; None where no header says. It holds in
+        this process alone; not for export.
+    path
+        Where it was opened from; not for export.
+    metadata
+        format, and from DICOM: manufacturer, bits, compression, intent, spacings, ...
+    """
+
+    name: str
+    pixels: np.ndarray
+    inverted: bool = False
+    window: tuple[float, float] = (0.0, 255.0)
+    laterality: str | None = None
+    view: str | None = None
+    mm_per_px: tuple[float, float] | None = None
+    spacing: str | None = None
+    voi: Voi | None = None
+    padded: np.ndarray | None = None
+    chest_wall: str | None = None
+    examination: str | None = None
+    path: Path | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        height, width = self.pixels.shape
+        return height, width
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the file says that it was generated."""
+        return bool(self.metadata.get("synthetic"))
+
+    @property
+    def chest_side(self) -> str:
+        """The edge where the chest wall is, "left" or "right": by the header, else by the pixels."""
+        if self.chest_wall is not None:
+            return self.chest_wall
+        columns = self.shown().mean(0)
+        middle = len(columns) // 2
+        return "left" if columns[:middle].sum() >= columns[-middle:].sum() else "right"
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether a hanging shows it mirrored, so that the chest walls of R and L face each other."""
+        return self.laterality is not None and self.chest_side != _CHEST[self.laterality]
+
+    def shown(self) -> np.ndarray:
+        """float32 (H, W) in 0..1 as a radiologist sees it: dense tissue bright, air 0."""
+        low, high = self.window
+        voi = self.voi or Window((low + high) / 2, high - low, Shape.LINEAR_EXACT)
+        image = voi.apply(self.pixels)
+        if self.inverted:
+            np.subtract(1, image, out=image)
+        if self.padded is not None:
+            image[self.padded] = 0
+        return image
+
+    def with_spacing(self, mm_per_px: float | tuple[float, float]) -> Mammogram:
+        """The same mammogram with a user's size of a pixel, in mm (y, x).
+
+        Raises
+        ------
+        UnknownScaleError
+            If it is not above 0.
+        """
+        y, x = mm_per_px if isinstance(mm_per_px, tuple) else (mm_per_px, mm_per_px)
+        pair = resolution.positive(y, x)
+        if pair is None:
+            msg = f"{mm_per_px} is no size of a pixel; give mm per pixel above 0, such as 0.07"
+            raise UnknownScaleError(msg)
+        return replace(self, mm_per_px=pair, spacing=USER)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return f"<Mammogram {self.name}: {width} x {height} px, {self.spacing or 'no scale'}>"
+
+
+@dataclass(frozen=True, eq=False)
+class MammogramStudy:
+    """The views of one examination; made by `open_study`.
+
+    Attributes
+    ----------
+    views
+        One or more, in the order of a hanging: RCC, LCC, RMLO, LMLO, then all others.
+    skipped
+        Files that were left out and why, one line each.
+    name
+        What tells it from others that were opened with it: a folder's name, or those of files.
+    """
+
+    views: list[Mammogram]
+    skipped: tuple[str, ...] = ()
+    name: str = ""
+
+    def hanging(self) -> dict[tuple[int, int], Mammogram]:
+        """The place (row, column) of every view: RCC LCC over RMLO LMLO, others in rows below.
+
+        Right breasts are in column 0, left ones in column 1; see ``Mammogram.mirrored``.
+        """
+        places: dict[tuple[int, int], Mammogram] = {}
+        for one in self.views:
+            columns = [_COLUMNS[one.laterality]] if one.laterality else [0, 1]
+            rows = [_ROWS[one.view]] if one.laterality and one.view in _ROWS else []
+            free = (
+                (row, column)
+                for row in (*rows, *range(len(_ROWS), len(_ROWS) + len(self.views)))
+                for column in columns
+                if (row, column) not in places
+            )
+            places[next(free)] = one
+        return places
+
+
+def open_mammogram(path: str | Path) -> Mammogram:
+    """Open a DICOM file, or a grey PNG, PGM, TIFF or JPEG.
+
+    Images other than DICOM are shown as they are (8 bit) or between their least and greatest value
+    (16 bit); laterality and view come from the file's name (``..._R_CC.png``), the size of a pixel
+    from what the user has said before.
+
+    Raises
+    ------
+    MammogramFormatError
+        If it is no mammogram: another modality, several frames, no pixels, colour, a damaged file.
+    CodecMissingError
+        If it is compressed in a way that can't be decoded here.
+    SlideFormatError
+        If it is missing, empty, or no image at all.
+    """
+    path = Path(path)
+    if is_dicom(path):
+        from napari_pathogan.mammograms.dicom.files import read_dicom  # noqa: PLC0415 - slow to import
+
+        found = read_dicom(path)
+    else:
+        found = _read_image(path)
+    if found.mm_per_px is None and (um := scales.recall(path)) is not None:
+        found = found.with_spacing((um[0] / 1e3, um[1] / 1e3))
+    return found
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Files that belong to one examination, not opened yet; found by `examinations`.
+
+    Attributes
+    ----------
+    name
+        What tells it from the others that it was found with: a folder's name, or those of files.
+    files
+        One or more.
+    views
+        "RCC", ... of each file that is a mammogram; by the name of files without a header.
+    certain
+        Whether headers say that it is one; otherwise it was told by the names of files and folders.
+    folder
+        Where it was found; None for files that were given, each of which has to open.
+    fingerprint
+        Of the one that the user has put together (`as_one`); otherwise that of its images.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    views: tuple[str, ...]
+    certain: bool
+    folder: Path | None = None
+    fingerprint: str | None = None
+
+    def __str__(self) -> str:
+        count = len(self.views)
+        return (
+            f"{self.name} ({count} {'image' if count == 1 else 'images'}: {', '.join(self.views)})"
+        )
+
+    def open(self) -> MammogramStudy:
+        """Open its mammograms; files of a folder that are none are told of in ``skipped``.
+
+        Raises
+        ------
+        MammogramFormatError
+            If there is no mammogram.
+        SlideFormatError
+            If one of the files that were given can't be opened.
+        """
+        views, skipped = [], []
+        for path in self.files:
+            try:
+                views.append(open_mammogram(path))
+            except SlideFormatError as error:
+                if self.folder is None:
+                    raise
+                skipped.append(str(error))
+        if not views:
+            assert self.folder is not None
+            raise MammogramFormatError(
+                f"{self.folder.name} holds no mammogram that can be opened: {skipped[0]}"
+            )
+        if self.fingerprint is not None:
+            views = [replace(one, examination=self.fingerprint) for one in views]
+        return MammogramStudy(sorted(views, key=_rank), tuple(skipped), self.name)
+
+
+def as_one(found: Sequence[Examination]) -> Examination:
+    """Put together what the user knows to be one examination, though no header says so."""
+    return Examination(
+        found[0].name,
+        tuple(path for one in found for path in one.files),
+        tuple(view for one in found for view in one.views),
+        certain=False,
+        folder=found[0].folder,
+        fingerprint=secrets.token_hex(16),
+    )
+
+
+def examinations(folder_or_files: str | Path | Sequence[str | Path]) -> list[Examination]:
+    """Tell apart the examinations of a folder (with its subfolders), or of files; opens none.
+
+    Headers decide: what has another Study Instance UID is another examination. Without one, images
+    of one folder belong together if their names are the same but for side and view.
+
+    Raises
+    ------
+    MammogramFormatError
+        If a folder holds no mammogram, or no files were given.
+    """
+    if isinstance(folder_or_files, str | Path):
+        given = [Path(folder_or_files)]
+    else:
+        given = [Path(path) for path in folder_or_files]
+    if not given:
+        raise MammogramFormatError("no files were given; give the mammograms of a study")
+    found = []
+    for folder in (path for path in given if path.is_dir()):
+        found += _told_apart(_files_of_studies(folder), folder)
+    if files := [path for path in given if not path.is_dir()]:
+        found += _told_apart(files, None)
+    return found
+
+
+def open_study(folder_or_files: str | Path | Sequence[str | Path]) -> MammogramStudy:
+    """Open the mammograms of one examination: a folder (with its subfolders), or files.
+
+    DICOM files of a folder that are no mammograms are left out and told of in ``skipped``; a
+    folder without DICOM files is searched for other images.
+
+    Raises
+    ------
+    MammogramFormatError
+        If there is no mammogram, or those of more than one examination.
+    SlideFormatError
+        If one of the files that were given can't be opened.
+    """
+    found = examinations(folder_or_files)
+    if len(found) > 1:
+        raise MammogramFormatError(
+            f"these are mammograms of {len(found)} examinations, which are never hung as one: "
+            f"{'; '.join(map(str, found))}. Open those of one"
+        )
+    return found[0].open()
+
+
+def same_examination(one: Mammogram, other: Mammogram) -> bool:
+    """Whether two mammograms belong together, as `examinations` tells it."""
+    return _belonging(one.path, one.examination) == _belonging(other.path, other.examination)
+
+
+def can_be_mammogram(slide: Slide) -> bool:
+    """Whether an image is grey and of a size that a mammogram can have."""
+    return not slide.is_rgb and slide.shape[0] * slide.shape[1] <= MAX_PIXELS
+
+
+def _read_image(path: Path) -> Mammogram:
+    with Slide.open(path) as slide:
+        if slide.shape[0] * slide.shape[1] > MAX_PIXELS:
+            raise MammogramFormatError(
+                f"{path.name} has {slide.shape[1]} x {slide.shape[0]} px, more than a mammogram can "
+                "have; open it as a slide"
+            )
+        pixels = slide.read(Region(0, 0, *slide.shape))
+        if slide.damaged:
+            raise MammogramFormatError(
+                f"{slide.damaged[0]}: copy {path.name} again from its source"
+            )
+        kind = slide.metadata.get("format")
+    if pixels.ndim == 3:
+        if not (pixels == pixels[..., :1]).all():
+            raise MammogramFormatError(
+                f"{path.name} is a colour image; a mammogram is grey: open the DICOM file or a grey "
+                "PNG, PGM or TIFF"
+            )
+        pixels = pixels[..., 0]
+    laterality, view = named_view(path.stem)
+    metadata: dict[str, Any] = {"format": kind}
+    if _says_synthetic(path):
+        metadata["synthetic"] = True
+    return Mammogram(
+        path.stem,
+        np.ascontiguousarray(pixels),
+        window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
+        laterality=laterality,
+        view=view,
+        path=path,
+        metadata=metadata,
+    )
+
+
+def data_range(pixels: np.ndarray) -> tuple[float, float]:
+    """Least and greatest finite value; at least 1 apart."""
+    finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return low, max(high, low + 1)
+
+
+def _says_synthetic(path: Path) -> bool:
+    """Whether the text of a PNG marks it as generated."""
+    with Image.open(path) as image:
+        return str(image.info.get("synthetic", "")).lower() in {"true", "1", "yes"}
+
+
+def _rank(one: Mammogram) -> tuple[int, int]:
+    return _ROWS.get(one.view or "", len(_ROWS)), _COLUMNS.get(one.laterality or "", len(_COLUMNS))
+
+
+def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:
+    """Group files by examination, in the order of each one's first; what is none goes with the first."""
+    groups: dict[tuple[object, ...], list[tuple[Path, str]]] = {}
+    certain, others = set(), []
+    for path in files:
+        view, key = "".join(part or "" for part in named_view(path.stem)) or path.stem, None
+        if is_dicom(path):
+            from napari_pathogan.mammograms.dicom.files import glance  # noqa: PLC0415 - slow to import
+
+            seen = glance(path)
+            if seen is None:
+                others.append(path)
+                continue
+            view, key = seen.name, seen.examination
+        own = _belonging(path, key)
+        groups.setdefault(own, []).append((path, view))
+        if key is not None:
+            certain.add(own)
+    if not groups:
+        return [Examination(others[0].name, tuple(others), (), certain=False, folder=folder)]
+    names = distinct_names([[path for path, _ in group] for group in groups.values()], folder)
+    first, *rest = (
+        Examination(
+            name,
+            tuple(path for path, _ in group),
+            tuple(view for _, view in group),
+            own in certain,
+            folder,
+        )
+        for name, (own, group) in zip(names, groups.items(), strict=True)
+    )
+    return [replace(first, files=(*first.files, *others)), *rest]
+
+
+def _belonging(path: Path | None, examination: str | None) -> tuple[object, ...]:
+    """Equal for files of one examination: the header's fingerprint, else the folder and the name."""
+    if examination is not None:
+        return (examination,)
+    if path is None:
+        return (object(),)
+    return path.resolve().parent, words_beside_view(path.stem)
+
+
+def distinct_names(groups: list[list[Path]], folder: Path | None = None) -> list[str]:
+    """What tells groups of files apart: the folder that each is in, else the names of its files.
+
+    Names begin in ``folder``, by default in the one that is around all files.
+    """
+    above = folder or _around([path for group in groups for path in group])
+    within = [_around(group) for group in groups]
+    if len(groups) == 1:
+        return [within[0].name]
+    pairs = itertools.permutations(within, 2)
+    if not any(one.is_relative_to(other) for one, other in pairs):
+        return [_below(above, one) for one in within]
+    return [
+        ", ".join(_below(above, path) for path in group[:_NAMED]) + " …" * (len(group) > _NAMED)
+        for group in groups
+    ]
+
+
+def _around(files: list[Path]) -> Path:
+    """The innermost folder that all files are in; that of the first where there is none."""
+    places = [path.absolute() for path in files]
+    around = (at for at in places[0].parents if all(one.is_relative_to(at) for one in places))
+    return next(around, places[0].parent)
+
+
+def _below(folder: Path, path: Path) -> str:
+    inside = path.absolute().is_relative_to(folder.absolute())
+    return path.absolute().relative_to(folder.absolute()).as_posix() if inside else str(path)
+
+
+def _files_of_studies(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    dicom = [path for path in files if is_dicom(path)]
+    if dicom:
+        return dicom
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise MammogramFormatError(
+            f"{folder.name} holds no mammograms; choose a folder of DICOM, PNG, PGM or TIFF files"
+        )
+    if len(images) > MOST_VIEWS:
+        raise MammogramFormatError(
+            f"{folder.name} holds {len(images)} images, more than a study has; choose the files of "
+            "one patient"
+        )
+    return images

@@ -1,0 +1,1 @@
+"""The dock in which lesions are blended into mammograms."""

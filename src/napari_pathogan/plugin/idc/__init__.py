@@ -1,0 +1,1 @@
+"""The dock of IDC heat maps."""

@@ -1,0 +1,260 @@
+"""The IDC heat map dock: where invasive ductal carcinoma is likely, tile by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
+
+from napari_pathogan.engine.events import Event, Finished, Progress, Tile
+from napari_pathogan.plugin.idc.exports import Export, saving
+from napari_pathogan.plugin.idc.layers import HeatLayers
+from napari_pathogan.plugin.idc.words import area_text, cursor_text, meaning, usual_threshold
+from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.dock_keys import everywhere
+from napari_pathogan.plugin.shell.form import beside, label
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.tasks.idc.heatmap import SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import napari
+    import numpy as np
+    from napari.layers import Image
+
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.slides.geometry import Overlay, Region
+    from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.idc.heatmap import HeatMap
+
+LIVE_MS = 15  # slider moves that come closer together are shown at once
+PLACES = 12  # uncertain regions that the button goes round
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Laid(Event):
+    """The model is loaded: empty overlays that the tiles belong to."""
+
+    probability: Overlay
+    uncertainty: Overlay
+
+
+def idc_events(
+    slide: Slide,
+    model_folder: Path,
+    region: Region | None,
+    polygons: list[np.ndarray] | None,
+    near: tuple[float, float],
+) -> Iterator[Event]:
+    """Load the model and predict; the first event that matters is :class:`Laid`."""
+    yield Progress(0, 0, "loading the model")
+    ready_for_torch()
+    from napari_pathogan.engine.devices import choose_device  # noqa: PLC0415
+    from napari_pathogan.tasks.idc.model import IdcModel  # noqa: PLC0415
+    from napari_pathogan.tasks.idc.predict import heat_map_grid, predict  # noqa: PLC0415
+
+    chosen = settings()
+    model = IdcModel.load(model_folder, chosen.device)
+    model.device = choose_device(chosen.device, chosen.precision)
+    grid = heat_map_grid(slide, model)
+    yield Laid(grid.overlay(), grid.overlay())
+    yield from predict(slide, model, region, near=near, polygons=polygons)
+
+
+class IdcDock(Dock):
+    """Heat map of invasive ductal carcinoma on an H&E slide, with areas, outline and export."""
+
+    title: ClassVar[str] = "IDC heat map"
+    task: ClassVar[str] = "idc"
+    scope: ClassVar[str] = SCOPE
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        self.maps: dict[Image, HeatLayers] = {}
+        self._running: HeatLayers | None = None
+        self._places: Iterator[Region] = iter(())
+        self._threshold_chosen = False  # by the user, who then keeps it
+        super().__init__(napari_viewer)
+
+    def build(self) -> None:
+        """Add the rows that this task has besides those of all docks."""
+        self.threshold = QSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(1, 99)
+        self.threshold.setToolTip("Tissue with at least this probability counts as IDC")
+        self.threshold.valueChanged.connect(self._threshold_moved)
+        self.value = QLabel("0.50")
+        self.meaning = label("")
+        self.form.add_row("Threshold", beside(self.threshold, self.value))
+        self.form.add_line(self.meaning)
+        self.form.add_run()
+        self.uncertain = QPushButton("Next uncertain region")
+        self.uncertain.setToolTip("Go to where the model is least sure: look there first (U)")
+        self.uncertain.clicked.connect(self.next_uncertain)
+        everywhere(self, self._ties, "U", self.next_uncertain)
+        self.export = QPushButton("Export")
+        self.export.setToolTip("Save the heat map, its outlines, a table or a report page")
+        menu = QMenu(self.export)
+        for kind in Export:
+            action = QAction(kind.title, menu)
+            action.triggered.connect(partial(self._ask_export, kind))
+            menu.addAction(action)
+        self.export.setMenu(menu)
+        self.form.add_line(beside(self.uncertain, self.export))
+        self.under_cursor = label("")
+        self.form.add_line(self.under_cursor)
+        self._live = QTimer(self)
+        self._live.setSingleShot(True)
+        self._live.setInterval(LIVE_MS)
+        self._live.timeout.connect(self.show_threshold)
+        self.viewer.mouse_move_callbacks.append(self._cursor_moved)
+        self._ties.add(partial(self.viewer.mouse_move_callbacks.remove, self._cursor_moved))
+        self._ties.add(self._live.stop)
+        self._set_threshold(0.5)
+
+    # running
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import the network and what comes with it."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+        from napari_pathogan.tasks.idc import model, predict  # noqa: F401, PLC0415
+
+        check_torchvision()
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Load the model and predict, nearest the middle of the view first."""
+        region, polygons = self.region(layer)
+        near = between.view_centre(self.viewer, layer)
+        slide = between.slide_of(layer)
+        return idc_events(slide, self.model_folder, region, polygons, near)
+
+    def event_came(self, event: Event) -> None:
+        """Lay the empty map once the model is loaded."""
+        if isinstance(event, Laid) and self.layer is not None:
+            self._running = self.maps.setdefault(self.layer, HeatLayers(self.viewer, self.layer))
+            self._running.begin(event.probability, event.uncertainty)
+
+    def tile_came(self, tile: Tile) -> None:
+        """Paint it."""
+        if self._running is not None:
+            self._running.paint(tile)
+
+    def finished(self, event: Finished) -> Iterator[None]:
+        """Show the map, its outline and its areas."""
+        assert self._running is not None
+        yield from self._running.finish(event.result)
+        self._running = None
+        if not self._threshold_chosen:
+            self._set_threshold(event.result.threshold)
+        self._show_result()
+
+    def stopped(self) -> None:
+        """Take the unfinished map away; the earlier one is shown as before."""
+        if self._running is not None:
+            self._running.take_back(at_once=self._ties.released)
+        self._running = None
+
+    def slide_changed(self) -> None:
+        """Show the result of the slide that was chosen."""
+        for gone in [slide for slide in self.maps if slide not in self.viewer.layers]:
+            del self.maps[gone]
+        self._show_result()
+
+    # the result
+
+    @property
+    def shown(self) -> HeatLayers | None:
+        """The layers of the chosen slide's finished map."""
+        found = self.maps.get(self.layer) if self.layer is not None else None
+        return found if found is not None and found.heat is not None else None
+
+    @property
+    def heat(self) -> HeatMap | None:
+        """The finished map of the chosen slide."""
+        return self.shown.heat if self.shown is not None else None
+
+    def show_threshold(self) -> None:
+        """Show what the threshold means, and on a finished map its outline and area."""
+        threshold = self.threshold.value() / 100
+        self.meaning.setText(meaning(self.card, threshold) if self.card else "")
+        if self.heat is not None and self.shown is not None:
+            self.form.result.setText(area_text(self.heat.area(threshold)))
+            self.shown.show_outlines(self.heat.outlines(threshold))
+
+    def next_uncertain(self, _checked: object = None) -> bool:
+        """Move the camera to the next most uncertain region; after the last, the first again.
+
+        False if nothing was found yet.
+        """
+        if self.heat is None or self.layer is None:
+            return False
+        place = next(self._places, None)
+        if place is None:
+            self._places = iter(self.heat.most_uncertain(PLACES))
+            place = next(self._places)
+        between.go_to(self.viewer, self.layer, place)
+        return True
+
+    def save(self, kind: Export, path: Path) -> None:
+        """Save the map at the threshold that is shown, in the background."""
+        if self.heat is not None and self.layer is not None:
+            heat = self.heat.with_threshold(self.threshold.value() / 100)
+            events = saving(kind, heat, between.slide_of(self.layer), path)
+            self.start(events, "Saving", self._saved, _nothing)
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Start from the new model's operating point."""
+        self._threshold_chosen = False
+        self._set_threshold(usual_threshold(card))
+        self.show_threshold()
+
+    # how
+
+    def _saved(self, event: Finished) -> None:
+        self.form.status.setText(f"Saved {event.result.name}")
+        self.form.status.setToolTip(str(event.result))
+
+    def _set_threshold(self, threshold: float) -> None:
+        self.threshold.blockSignals(True)
+        self.threshold.setValue(round(100 * threshold))
+        self.threshold.blockSignals(False)
+        self.value.setText(f"{self.threshold.value() / 100:.2f}")
+
+    def _threshold_moved(self, percent: int) -> None:
+        self._threshold_chosen = True
+        self.value.setText(f"{percent / 100:.2f}")
+        self._live.start()
+
+    def _show_result(self) -> None:
+        for widget in (self.uncertain, self.export):
+            widget.setEnabled(self.heat is not None)
+        self._places = iter(())
+        self.form.result.setText("")
+        self.show_threshold()
+
+    def _ask_export(self, kind: Export, _checked: object = None) -> None:
+        assert self.heat is not None
+        suggested = f"{Path(self.heat.slide).stem}-idc{kind.suffix}"
+        path, _ = QFileDialog.getSaveFileName(self, kind.title, suggested, f"*{kind.suffix}")
+        if path:
+            self.save(kind, Path(path))
+
+    def _cursor_moved(self, viewer: napari.Viewer, _event: object) -> None:
+        layer = self.layer
+        if layer is None or layer not in viewer.layers:
+            return
+        y, x = layer.world_to_data(viewer.cursor.position[-2:])
+        self.under_cursor.setText(
+            cursor_text(between.slide_of(layer), self.heat, float(y), float(x))
+        )
+
+
+def _nothing() -> None:
+    """A stopped export leaves nothing behind, so there is nothing to take back."""

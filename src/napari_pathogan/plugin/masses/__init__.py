@@ -1,0 +1,1 @@
+"""The dock of masses in mammograms: findings, decisions, training."""

@@ -1,0 +1,137 @@
+"""What the reader says of findings: the buttons and keys of the dock, drawing, keeping."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.shell.dock_keys import OF_MAMMOGRAMS, everywhere
+from napari_pathogan.plugin.shell.form import button, evenly
+from napari_pathogan.plugin.shell.settings import data_folder
+from napari_pathogan.tasks.masses.review import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari.layers import Image
+
+    from napari_pathogan.plugin.masses.dock import MassesDock
+    from napari_pathogan.plugin.masses.layers import Edit
+    from napari_pathogan.plugin.masses.reviews import Reviews
+    from napari_pathogan.plugin.shell.form import Ties
+
+UNDO_TIP = "Take the last decision back (Ctrl+Z), or decide it again (Ctrl+Shift+Z)"
+
+
+class Decisions:
+    """Accept, reject, draw, back and forth; everything is kept at once."""
+
+    def __init__(self, dock: MassesDock, reviews: Reviews, ties: Ties) -> None:
+        self.dock, self.reviews = dock, reviews
+        self.accept = button("Accept", "This finding is a mass (A)")
+        self.reject = button("Reject", "This finding is no mass, or a drawing is wrong (R)")
+        self.draw = button(
+            "Draw",
+            "Outline a mass in the chosen image: drag an ellipse, or take another of napari's tools",
+        )
+        self.draw.setCheckable(True)
+        self.undo = button("Undo", UNDO_TIP)
+        self.keep = button(
+            "Keep view",
+            "Keep the chosen view as it is reviewed now: one without any mass, too, which models "
+            "learn from as a normal one",
+        )
+        self.line = evenly(self.accept, self.reject, self.draw, self.undo)
+        self.accept.clicked.connect(partial(self.decide, Decision.ACCEPTED))
+        self.reject.clicked.connect(partial(self.decide, Decision.REJECTED))
+        self.draw.toggled.connect(self._draw_toggled)
+        self.undo.clicked.connect(self.take_back)
+        self.keep.clicked.connect(self.keep_view)
+        for keys, action in (
+            ("A", partial(self.decide, Decision.ACCEPTED)),
+            ("R", partial(self.decide, Decision.REJECTED)),
+            ("Delete", partial(self.decide, Decision.REJECTED)),
+            ("Ctrl+Z", self.take_back),
+            ("Ctrl+Shift+Z", self.decide_again),
+        ):
+            everywhere(dock, ties, keys, action, marks=OF_MAMMOGRAMS)
+
+    def decide(self, decision: Decision, _checked: object = None) -> bool:
+        """Say of the chosen finding what it is; False if none is chosen."""
+        if self.dock.finding is None:
+            return False
+        if self.dock.run is None:
+            image, number = self.dock.finding
+            self._keep(lambda: self.reviews.decide(image, number, decision))
+        return True
+
+    def keep_view(self) -> None:
+        """Keep the chosen view as reviewed, also if it has no mass."""
+        image = self.dock.layer
+        if image is not None and self.dock.run is None:
+            self._keep(lambda: self.reviews.keep(image))
+
+    def take_back(self, _checked: object = None) -> bool:
+        """Take the last decision back; False if there is none."""
+        self._take_drawn()
+        if self.reviews.can_undo and self.dock.run is None:
+            self._keep(lambda: self.reviews.undo()[1])
+            return True
+        return False
+
+    def decide_again(self) -> bool:
+        """Decide again what was taken back last; False if there is nothing."""
+        self._take_drawn()
+        if self.reviews.can_redo and self.dock.run is None:
+            self._keep(lambda: self.reviews.redo()[1])
+            return True
+        return False
+
+    def edited(self, image: Image, edit: Edit) -> None:
+        """Take over what was drawn with napari's tools."""
+        self._keep(lambda: self.reviews.edit(image, edit))
+        self.draw.setChecked(False)
+
+    def enable(self) -> None:
+        """Let the buttons say what can be done."""
+        idle = self.dock.run is None
+        for widget in (self.accept, self.reject):
+            widget.setEnabled(idle and self.dock.finding is not None)
+        for widget in (self.draw, self.keep):
+            widget.setEnabled(idle and self.dock.layer is not None)
+        self.undo.setEnabled(idle and self.reviews.can_undo)
+
+    def _take_drawn(self) -> None:
+        """Take over what was drawn a moment ago."""
+        for layers in list(self.dock.shown_on.values()):
+            layers.take_drawn()
+
+    def _keep(self, change: Callable[[], Path]) -> None:
+        try:
+            path = change()
+        except PathoganError as error:
+            show_error(str(error))
+        else:
+            elsewhere = data_folder() in path.parents
+            self.dock.form.status.setText(
+                "Kept in PathoGAN's data folder" if elsewhere else "Kept beside the image"
+            )
+            self.dock.form.status.setToolTip(str(path))
+        self.dock.show_findings()
+
+    def _draw_toggled(self, drawing: bool) -> None:  # noqa: FBT001  (Qt passes it)
+        layer = self.dock.layer
+        if layer is None:
+            return
+        if drawing:
+            self.reviews.begin(layer)
+            self.dock.layers_of(layer).begin_drawing()
+            self.dock.form.status.setText("Drag an ellipse around the mass")
+        else:
+            for layers in self.dock.shown_on.values():
+                if layers.drawing:
+                    layers.end_drawing()

@@ -1,0 +1,320 @@
+"""The Mammogram masses dock: where masses are, how sure that is, and what the reader says."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.masses.decisions import Decisions
+from napari_pathogan.plugin.masses.events import masses_events
+from napari_pathogan.plugin.masses.exports import MassExport, saving
+from napari_pathogan.plugin.masses.layers import MassLayers
+from napari_pathogan.plugin.masses.learning import Learning
+from napari_pathogan.plugin.masses.reviews import Reviews
+from napari_pathogan.plugin.masses.table import FindingsTable, Row
+from napari_pathogan.plugin.masses.words import (
+    POSITIONS,
+    from_slider,
+    meaning,
+    percent,
+    score_text,
+    size_text,
+    summary,
+    to_slider,
+    usual_threshold,
+)
+from napari_pathogan.plugin.shell.clicks import Clicks
+from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.form import beside, button, evenly, keep_lines, label
+from napari_pathogan.plugin.shell.steps import at_once
+from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
+from napari_pathogan.plugin.viewer.mammogram_subject import ALL_VIEWS, MAMMOGRAM
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.tasks.masses.detections import SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import napari
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Event, Finished
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.plugin.shell.subject import Subject
+    from napari_pathogan.tasks.masses.review import Review
+
+LIVE_MS = 15  # slider moves that come closer together are shown at once
+FILL = 0.25  # of the canvas that a finding takes when the dock goes to it
+
+
+class MassesDock(Dock):
+    """Masses of one view or a study: boxes, outlines, sizes; accepted, rejected or drawn; kept."""
+
+    title: ClassVar[str] = "Mammogram masses"
+    task: ClassVar[str] = "masses"
+    scope: ClassVar[str] = SCOPE
+    subject: ClassVar[Subject] = MAMMOGRAM
+    letters: ClassVar[str] = "0123456789.%, mpx"
+    sample: ClassVar[str] = samples.PHANTOM_STUDY
+    about_sample: ClassVar[str] = "A drawn study of four views with masses"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        self.reviews = Reviews()
+        self.shown_on: dict[Image, MassLayers] = {}
+        self.finding: tuple[Image, int] | None = None
+        self._asked: list[Image] = []
+        self._known: dict[Image, str] = {}
+        self._orphans: list[MassLayers] = []  # of images that are gone
+        self._came_back = False  # something that was kept is about to be shown
+        self._threshold_chosen = False  # by the user, who then keeps it
+        super().__init__(napari_viewer)
+
+    def build(self) -> None:
+        """Add the task's own rows: threshold, list, decisions, export."""
+        self.threshold = QSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(0, POSITIONS)
+        self.threshold.setToolTip("Findings that score at least this much are shown")
+        self.threshold.valueChanged.connect(self._threshold_moved)
+        self.value = QLabel()
+        self.value.setMinimumWidth(44)
+        self.meaning = label("")
+        self.meaning.setToolTip("Measured on patients that the model had not seen")
+        self.form.add_row("Threshold", beside(self.threshold, self.value))
+        self.form.add_line(self.meaning)
+        self.form.add_run()
+        keep_lines(self.meaning, 2)
+        keep_lines(self.form.result, 3)
+        self.table = FindingsTable()
+        self.form.add_line(self.table)
+        self.decisions = Decisions(self, self.reviews, self._ties)
+        self.form.add_line(self.decisions.line)
+        self.export = self._export_button()
+        self.learning = Learning(self)
+        self.form.add_line(evenly(self.decisions.keep, self.learning.button, self.export))
+        self.form.add_line(self.learning.row)
+        self._live = QTimer(self)
+        self._live.setSingleShot(True)
+        self._live.setInterval(LIVE_MS)
+        self._live.timeout.connect(self.show_findings)
+        self.table.chosen.connect(lambda row: self.go_to(row.image, row.number))
+        self.clicks = Clicks(self.viewer, self._ties, self.pick)
+        self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
+        self._ties.add(self._release_layers)
+        self._ties.add(self._live.stop)
+        self._set_threshold(0.5)
+
+    def _export_button(self) -> QPushButton:
+        made = button(
+            "Export",
+            "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'",
+        )
+        menu = QMenu(made)
+        for kind in MassExport:
+            action = QAction(kind.title, menu)
+            action.triggered.connect(partial(self._ask_export, kind))
+            menu.addAction(action)
+        made.setMenu(menu)
+        return made
+
+    # running
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import the network and what comes with it."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+        from napari_pathogan.tasks.masses import model, predict  # noqa: F401, PLC0415
+
+        check_torchvision()
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Load the model and look at this view, or at all of them."""
+        everything = self.form.region.currentText() == ALL_VIEWS
+        self._asked = self.images if everything else [layer]
+        return masses_events([mammogram_of(image) for image in self._asked], self.model_folder)
+
+    def finished(self, event: Finished) -> Iterator[None]:
+        """Show what was found."""
+        for image, found in zip(self._asked, event.result, strict=True):
+            if image in self.viewer.layers:
+                self.reviews.found(image, found)
+        if not self._threshold_chosen and self.card is not None:
+            self._set_threshold(usual_threshold(self.card))
+        yield
+        yield from self._findings_shown()
+
+    def busy(self, *, running: bool) -> None:
+        """Let decisions rest while something runs."""
+        self.table.setEnabled(not running)
+        self._enable()
+
+    def slides_listed(self, slides: list[Image]) -> None:
+        """Show what was kept with images that were just opened; forget those that are gone."""
+        names = {image: image.name for image in reversed(slides)}
+        if names == self._known:
+            return
+        for gone in self._known.keys() - names.keys():
+            self.reviews.forget(gone)
+            if (layers := self.shown_on.pop(gone, None)) is not None:
+                self._orphans.append(layers)
+        for image in names.keys() - self._known.keys():
+            try:
+                if self.reviews.look_for_kept(image):
+                    self._came_back = True
+            except PathoganError as error:
+                show_error(str(error))
+        self._known = names
+        self._live.start()  # layers come and go once napari has done with this one
+
+    def slide_changed(self) -> None:
+        """Draw in the image that is chosen now."""
+        self.decisions.draw.setChecked(False)
+        self._enable()
+
+    # the result
+
+    def show_findings(self) -> None:
+        """Show what the threshold lets through: in the images, in the list, in words."""
+        at_once(self._findings_shown())
+
+    def _findings_shown(self) -> Iterator[None]:
+        if self.card is not None:
+            self.meaning.setText(meaning(self.card, self.reviews.threshold))
+        while self._orphans:
+            self._orphans.pop().remove()
+        if self._came_back:
+            self.form.status.setText("Findings that were kept with these images")
+            self._came_back = False
+        shown = self._shown()
+        rows = [row for image, review in shown.items() for row in _rows(image, review)]
+        order = sorted(rows, key=lambda row: -self._score(row))
+        if self.finding is not None and not any(
+            (row.image, row.number) == self.finding for row in rows
+        ):
+            self.finding = None
+        for image, review in shown.items():
+            chosen = self.finding[1] if self.finding and self.finding[0] is image else None
+            yield from self.layers_of(image).show(review, chosen)
+        self.table.show_findings(order, self.finding)
+        self.form.result.setText(summary(list(shown.values())) if shown else "")
+        self._enable()
+
+    def go_to(self, image: Image, number: int) -> None:
+        """Move the camera to a finding and choose it."""
+        review = self.reviews.of(image)
+        at = None if review is None else review.index(number)
+        if review is None or at is None:
+            return
+        x0, y0, x1, y1 = review.found.boxes[at].tolist()
+        region = Region(int(y0), int(x0), max(1, round(y1 - y0)), max(1, round(x1 - x0)))
+        between.go_to(self.viewer, image, region, fill=FILL)
+        self.select(image, number)
+
+    def select(self, image: Image, number: int) -> None:
+        """Choose a finding, and its image."""
+        self.finding = image, number
+        if image is not self.layer:
+            self.form.slide.setCurrentIndex(self.form.slide.findData(image))
+        self.show_findings()
+
+    def pick(self, position: Sequence[float]) -> None:
+        """Choose the smallest finding at a place in the world; nothing changes where there is none."""
+        for image, review in self._shown().items():
+            y, x = np.asarray(image.world_to_data(position)) + 0.5
+            boxes = review.found.boxes
+            inside = (boxes[:, :2] <= (x, y)).all(1) & (boxes[:, 2:] >= (x, y)).all(1)
+            if inside.any():
+                area = np.prod(boxes[:, 2:] - boxes[:, :2], 1)
+                self.select(image, review.ids[int(np.where(inside, area, np.inf).argmin())])
+                return
+
+    def save(self, kind: MassExport, path: Path) -> None:
+        """Save what is shown and not rejected, a file a view, in the background."""
+        everything = self.form.region.currentText() == ALL_VIEWS
+        pairs = [
+            (mammogram_of(image), review.masses())
+            for image, review in self._shown().items()
+            if everything or image is self.layer
+        ]
+        self.start(saving(kind, pairs, path), "Saving", self._saved, _nothing)
+
+    def layers_of(self, image: Image) -> MassLayers:
+        """The layers that show an image's findings."""
+        if image not in self.shown_on:
+            edited = partial(self.decisions.edited, image)
+            self.shown_on[image] = MassLayers(self.viewer, image, edited)
+        return self.shown_on[image]
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Start from the new model's operating point."""
+        self._threshold_chosen = False
+        self._set_threshold(usual_threshold(card))
+        self.show_findings()
+
+    # how
+
+    def _shown(self) -> dict[Image, Review]:
+        shown = {image: self.reviews.shown(image) for image in self.images}
+        return {image: review for image, review in shown.items() if review is not None}
+
+    def _score(self, row: Row) -> float:
+        review = self.reviews.of(row.image)
+        assert review is not None
+        return float(review.found.scores[review.ids.index(row.number)])
+
+    def _enable(self) -> None:
+        self.decisions.enable()
+        self.learning.enable()
+        self.export.setEnabled(self.run is None and bool(self._shown()))
+
+    def _set_threshold(self, threshold: float) -> None:
+        self.threshold.blockSignals(True)
+        self.threshold.setValue(to_slider(threshold))
+        self.threshold.blockSignals(False)
+        self._say_threshold(threshold)
+
+    def _say_threshold(self, threshold: float) -> None:
+        self.reviews.threshold = threshold
+        self.value.setText(percent(threshold))
+
+    def _threshold_moved(self, position: int) -> None:
+        self._threshold_chosen = True
+        self._say_threshold(from_slider(position))
+        self._live.start()
+
+    def _ask_export(self, kind: MassExport, _checked: object = None) -> None:
+        name = f"masses{kind.suffix}"
+        path, _ = QFileDialog.getSaveFileName(self, kind.title, name, f"*{kind.suffix}")
+        if path:
+            self.save(kind, Path(path))
+
+    def _saved(self, event: Finished) -> None:
+        self.form.status.setText(f"Saved {', '.join(path.name for path in event.result)}")
+        self.form.status.setToolTip(str(event.result[0].parent))
+
+    def _camera_moved(self) -> None:
+        for layers in self.shown_on.values():
+            layers.camera_moved()
+
+    def _release_layers(self) -> None:
+        for layers in self.shown_on.values():
+            layers.release()
+
+
+def _rows(image: Image, review: Review) -> Iterator[Row]:
+    for i, number in enumerate(review.ids):
+        about = score_text(review, i), size_text(review.found, i), review.decisions[i]
+        yield Row(image, number, image.name, *about)
+
+
+def _nothing() -> None:
+    """A stopped export leaves nothing behind, so there is nothing to take back."""

@@ -1,0 +1,163 @@
+"""The reviews of all open mammograms: what is said of each finding, undone, and kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.plugin.masses.kept import keep, kept
+from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.review import Decision, Review
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.layers import Image
+
+    from napari_pathogan.plugin.masses.layers import Edit
+
+MOST_UNDONE = 100
+
+
+class Reviews:
+    """What was found in each image, and what the reader says of it."""
+
+    def __init__(self) -> None:
+        self.threshold = 0.0  # what scores less is not shown, unless it is decided
+        self._current: dict[Image, Review] = {}
+        self._before: list[tuple[Image, Review]] = []
+        self._undone: list[tuple[Image, Review]] = []
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back."""
+        return bool(self._before)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is something to decide again."""
+        return bool(self._undone)
+
+    def __contains__(self, image: Image) -> bool:
+        return image in self._current
+
+    def of(self, image: Image) -> Review | None:
+        """The whole review of an image; None if it was not looked at."""
+        return self._current.get(image)
+
+    def shown(self, image: Image) -> Review | None:
+        """What of it is shown at the threshold."""
+        review = self.of(image)
+        return None if review is None else review.at(self.threshold)
+
+    def look_for_kept(self, image: Image) -> bool:
+        """Take over what was kept with an image; says whether there was something.
+
+        Raises
+        ------
+        DataFolderError
+            If it can't be read.
+        """
+        review = kept(mammogram_of(image))
+        if review is not None:
+            self._current[image] = review
+        return review is not None
+
+    def found(self, image: Image, found: Detections) -> None:
+        """Take over what a model has found; what the reader has decided before stays."""
+        old = self.of(image)
+        self._current[image] = Review.of(found) if old is None else old.renewed(found)
+        self._forget_steps(image)
+
+    def begin(self, image: Image) -> None:
+        """Begin without a model, to draw."""
+        if image not in self:
+            nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+            self._current[image] = Review.of(Detections.on(mammogram_of(image), *nothing))
+
+    def decide(self, image: Image, number: int, decision: Decision) -> Path:
+        """Say of a finding what it is; returns where that is kept.
+
+        Raises
+        ------
+        OutputError
+            If it can't be kept; then it is not decided either.
+        """
+        return self._change(image, self._current[image].decided(number, decision))
+
+    def keep(self, image: Image) -> Path:
+        """Keep what is shown in an image, also if that is nothing; returns where.
+
+        Raises
+        ------
+        OutputError
+            If it can't be kept.
+        """
+        self.begin(image)
+        return keep(mammogram_of(image), self._current[image].at(self.threshold))
+
+    def edit(self, image: Image, edit: Edit) -> Path:
+        """Take over what was drawn, changed or deleted in an image; returns where it is kept.
+
+        Raises
+        ------
+        OutputError
+            If it can't be kept; then nothing is changed.
+        """
+        review = self._current[image]
+        for number in edit.removed:
+            review = review.decided(number, Decision.REJECTED)
+        for number, outline in edit.redrawn.items():
+            review = review.redrawn(number, outline)
+        for outline in edit.drawn:
+            review = review.with_drawn(outline)
+        return self._change(image, review)
+
+    def undo(self) -> tuple[Image, Path]:
+        """Take the last decision back; returns the image, and where that is kept.
+
+        Raises
+        ------
+        OutputError
+            If it can't be kept.
+        """
+        return self._step(self._before, self._undone)
+
+    def redo(self) -> tuple[Image, Path]:
+        """Decide again what was taken back last; returns the image, and where that is kept.
+
+        Raises
+        ------
+        OutputError
+            If it can't be kept.
+        """
+        return self._step(self._undone, self._before)
+
+    def forget(self, image: Image) -> None:
+        """Let go of an image that is closed."""
+        self._current.pop(image, None)
+        self._forget_steps(image)
+
+    def _forget_steps(self, image: Image) -> None:
+        for steps in (self._before, self._undone):
+            steps[:] = [(other, review) for other, review in steps if other is not image]
+
+    def _step(
+        self, taken: list[tuple[Image, Review]], given: list[tuple[Image, Review]]
+    ) -> tuple[Image, Path]:
+        """Go to the last review of one list; the current one goes to the end of the other."""
+        image, review = taken[-1]
+        path = keep(mammogram_of(image), review.at(self.threshold))
+        taken.pop()
+        given.append((image, self._current[image]))
+        self._current[image] = review
+        return image, path
+
+    def _change(self, image: Image, review: Review) -> Path:
+        path = keep(mammogram_of(image), review.at(self.threshold))
+        self._before = [*self._before[1 - MOST_UNDONE :], (image, self._current[image])]
+        self._undone.clear()
+        self._current[image] = review
+        return path

@@ -1,0 +1,127 @@
+"""Training a mass detector on reviews: what a folder holds, and the child process that learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.plugin.shell.learning import learning
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LEARNING = ("--arm", "real", "--recipe", "quick", "--epochs", "1")
+FOLDS, ENOUGH = 3, 6  # and patients with masses that are needed to measure anything by them
+SOURCE, TERMS = "mammograms reviewed in napari", "those of the reviewed mammograms"
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What can be learnt from a folder.
+
+    Attributes
+    ----------
+    folder
+        It.
+    images, patients, masses, skipped
+        How many reviewed images there are, of how many patients, with how many masses, and how
+        many images whose review is not finished.
+    folds
+        Over how many patient folds the new model is measured; 0 if it can't be.
+    why
+        Why it can't be measured; "" if it can.
+    """
+
+    folder: Path
+    images: int
+    patients: int
+    masses: int
+    skipped: int
+    folds: int
+    why: str = ""
+
+    def __str__(self) -> str:
+        """Two sentences for the user."""
+        images, masses = _count(self.images, "image"), _count(self.masses, "mass")
+        text = f"{images} of {_count(self.patients, 'patient')} with {masses}"
+        if self.skipped:
+            text += f"; {self.skipped} left out, for findings there are not decided yet"
+        if self.folds:
+            return f"{text}. It is measured on patients it has not seen, in {self.folds} folds."
+        return f"{text}. How well it does is not measured: {self.why}."
+
+
+def looking(place: Path, start: Path) -> Iterator[Event]:
+    """See what there is to learn from; finishes with a :class:`Reviewed`.
+
+    Parameters
+    ----------
+    place
+        A folder with reviewed mammograms, in folders of its own for each patient; or one of these
+        mammograms: its folder, or the one above if that holds reviews of other patients.
+    start
+        The folder of the model to begin with.
+
+    Raises
+    ------
+    DataFolderError
+        If fewer than two images are reviewed, or no mass was accepted or drawn.
+    """
+    yield Progress(0, 0, "looking for reviewed mammograms")
+    ready_for_torch()
+    from napari_pathogan.tasks.masses.annotated import SUFFIX, read_annotated_folder  # noqa: PLC0415
+    from napari_pathogan.tasks.masses.crossval import check  # noqa: PLC0415
+    from napari_pathogan.tasks.masses.data import need_masses  # noqa: PLC0415
+    from napari_pathogan.tasks.masses.recipe import RECIPES  # noqa: PLC0415
+
+    folder = place if place.is_dir() else _home(place, SUFFIX)
+    found = read_annotated_folder(folder)
+    if len(found) < 2:
+        msg = f"only one mammogram of {folder} is reviewed; review another, or one without a mass"
+        raise DataFolderError(msg)
+    need_masses(found)
+    with_masses = len(set(found.patients[found.n_masses > 0]))
+    folds, why = FOLDS, ""
+    if with_masses < ENOUGH:
+        folds, why = 0, f"that takes {ENOUGH} patients with masses"
+    else:
+        try:
+            check(found, RECIPES["quick"], folds, str(start))
+        except DataFolderError as error:  # the model knows some of them, or a fold has no mass
+            folds, why = 0, str(error).removesuffix(": train without --folds")
+    patients = len(set(found.patients))
+    masses = int(found.n_masses.sum())
+    yield Finished(Reviewed(folder, len(found), patients, masses, len(found.skipped), folds, why))
+
+
+def training(reviewed: Reviewed, start: Path, model: Path) -> Iterator[Event]:
+    """Go on with a model on reviewed mammograms; finishes with the new model's folder.
+
+    The model that it starts from stays as it is. Events and errors as of
+    :func:`~napari_pathogan.plugin.shell.learning.learning`.
+
+    Parameters
+    ----------
+    start
+        The folder of the model to begin with.
+    model
+        The new model's folder.
+    """
+    options = [*LEARNING, "--folds", str(reviewed.folds), "--start", str(start)]
+    options += ["--source", SOURCE, "--terms", TERMS, "--device", settings().device]
+    yield from learning("masses", reviewed.folder, options, model)
+
+
+def _home(image: Path, suffix: str) -> Path:
+    own = image.parent
+    others = (kept for kept in own.parent.glob(f"*/*{suffix}") if kept.parent != own)
+    return own if next(others, None) is None else own.parent
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"

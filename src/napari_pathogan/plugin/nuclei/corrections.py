@@ -1,0 +1,327 @@
+"""Correcting nuclei in the dock: class, removal, painting; undo; keeping it with the slide."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtWidgets import QInputDialog
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.nuclei.brush import Hands
+from napari_pathogan.plugin.nuclei.colours import can_edit
+from napari_pathogan.plugin.nuclei.kept import keeping, reading
+from napari_pathogan.plugin.nuclei.training import training
+from napari_pathogan.plugin.nuclei.words import stroke_text
+from napari_pathogan.plugin.shell.form import button
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer import layers as between
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Finished
+    from napari_pathogan.plugin.nuclei.dock import NucleiDock
+    from napari_pathogan.plugin.nuclei.layers import NucleiLayers
+    from napari_pathogan.tasks.nuclei.editing import Editor, Step, Stroke
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
+    from napari_pathogan.tasks.nuclei_classes.naming import Naming
+
+NEW_TIP = "Paint a nucleus that was missed: it takes a number that no other has (N)"
+REMOVAL = "removal of the nuclei"
+TOO_MANY_TIP = "There are too many nuclei here to paint one more: run on a part of the slide, such as 'In view'"
+
+
+class Corrections:
+    """The corrections of every slide of a dock, and the buttons that go with them."""
+
+    def __init__(self, dock: NucleiDock) -> None:
+        self.dock = dock
+        self.editors: dict[NucleiLayers, Editor] = {}
+        self._class_of_new: dict[NucleiLayers, int] = {}  # the number of the class given last
+        self.new_button = button("New nucleus", NEW_TIP)
+        self.new_button.clicked.connect(self.begin_new)
+        self.undo_button = button("Undo", "")
+        self.undo_button.setMinimumWidth(90)  # what would be undone may be cut off
+        self.undo_button.clicked.connect(self.undo)
+        self.redo_button = button("Redo", "")
+        self.redo_button.clicked.connect(self.redo)
+        self.keep_button = button(
+            "Keep corrections",
+            "Save these nuclei and their classes beside the slide (GeoJSON): they come back when it "
+            "is opened again, and models can learn from them",
+        )
+        self.keep_button.clicked.connect(self.keep)
+        self.train_button = button(
+            "Train on corrections…",
+            "Let the chosen model learn from all slides of this folder that have kept nuclei; "
+            "the new model has a name of its own, and the old one stays",
+        )
+        self.train_button.clicked.connect(self.ask_training)
+        self._saved: dict[NucleiLayers, Segmentation] = {}  # as they were when they were kept
+        self._folders: set[Path] = set()  # of slides with nuclei kept beside them
+
+    @property
+    def editor(self) -> Editor | None:
+        """The corrections of the chosen slide."""
+        return self.editors.get(self.dock.shown) if self.dock.shown is not None else None
+
+    @property
+    def removed(self) -> NucleiLayers | None:
+        """The chosen slide's nuclei, if the user has taken them out of the layer list."""
+        layer = self.dock.layer
+        layers = self.dock.shown_on.get(layer) if layer is not None else None
+        return layers if layers in self.editors and layers is not None and layers.missing else None
+
+    def begin(self, layers: NucleiLayers, segmentation: Segmentation) -> None:
+        """Start from nuclei as they were found, or kept."""
+        from napari_pathogan.tasks.nuclei.editing import Editor, editable  # noqa: PLC0415
+
+        own = editable(segmentation) if can_edit(segmentation) else segmentation
+        self.editors[layers] = Editor(own, between.slide_of(layers.slide))
+        self._class_of_new.pop(layers, None)
+        layers.brush.hands = Hands(
+            painted=partial(self.take_over, layers),
+            undo=partial(self.undo, layers=layers),
+            redo=partial(self.redo, layers=layers),
+            numbered=partial(self._numbered, layers),
+            missed=self._missed,
+        )
+
+    def segmentation(self, layers: NucleiLayers) -> Segmentation:
+        """The nuclei as corrected so far."""
+        return self.editors[layers].segmentation
+
+    def set_class(self, name: str) -> None:
+        """Correct the class of the chosen nucleus."""
+        layers = self.dock.shown
+        if layers is None or not self.take_over(layers) or self.dock.nucleus is None:
+            return
+        editor, nucleus = self.editors[layers], self.dock.nucleus
+        editor.set_class(nucleus, name)
+        self._class_of_new[layers] = editor.segmentation.class_names.index(name)
+        self.dock.corrected(layers, nucleus)
+
+    def remove(self) -> bool:
+        """Take the chosen nucleus away; False if there is none."""
+        layers, nucleus = self.dock.shown, self.dock.nucleus
+        if layers is None or nucleus is None:
+            return False
+        if self.take_over(layers):
+            self.editors[layers].remove(nucleus)
+            layers.redraw()
+            self.dock.corrected(layers, None)
+            self.dock.form.status.setText(f"Nucleus {nucleus} is deleted.")
+        return True
+
+    def undo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
+        """Take the last correction of a slide back, of the chosen one unless told otherwise."""
+        if layers is None and self.removed is not None:
+            if self.dock.run is None:
+                self.dock.show_again(self.removed)
+                self.dock.form.status.setText(f"Undone: {REMOVAL}.")
+            return True
+        return self._step(layers or self.dock.shown, lambda editor: editor.undo(), "Undone")
+
+    def redo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
+        """Do again what was taken back last."""
+        return self._step(layers or self.dock.shown, lambda editor: editor.redo(), "Done again")
+
+    def begin_new(self) -> bool:
+        """Let the user paint a nucleus that was missed; False if there are none to paint beside."""
+        layers = self.dock.shown
+        if layers is None or not layers.editable:
+            return False
+        if self.take_over(layers):
+            layers.begin_painting()
+            self.dock.select(None)
+            self.dock.form.status.setText(
+                "Paint the nucleus. N: one more; Z: move the slide again."
+            )
+        return True
+
+    def hold(self, layers: NucleiLayers, nucleus: int | None) -> None:
+        """Paint the outline of a nucleus from now on; of one that is new if it is None."""
+        layers.brush.hold(self.editors[layers].unused if nucleus is None else nucleus)
+
+    def take_over(self, layers: NucleiLayers) -> bool:
+        """Take over what was painted with napari's tools; False if it is no time for corrections."""
+        if self.dock.run is not None or layers.brush.painting or layers not in self.editors:
+            return False
+        editor = self.editors[layers]
+        layers.reclaim()
+        try:
+            stroke = editor.repainted(self._name_of_new(layers))
+        except PathoganError as error:
+            layers.redraw()
+            show_error(str(error))
+            return True
+        if stroke is not None:
+            self._show_stroke(layers, stroke)
+        return True
+
+    def rename(self, layers: NucleiLayers, naming: Naming, tissue: str) -> None:
+        """Show the classes under other names and colours."""
+        editor = self.editors[layers]
+        editor.rename(naming, tissue)
+        layers.recolour(editor.segmentation)
+
+    def keep(self) -> None:
+        """Save the nuclei of the chosen slide beside it."""
+        if self.dock.shown is not None and self.dock.layer is not None:
+            self.take_over(self.dock.shown)
+            assert self.editor is not None
+            kept = partial(self._kept, self.dock.shown, self.editor.segmentation)
+            slide = between.slide_of(self.dock.layer)
+            events = keeping(slide, self.editor.segmentation)
+            self.dock.start(events, "Keeping corrections", kept, _nothing)
+
+    def unsaved(self, slides: Sequence[Image]) -> str:
+        """What of these slides is corrected and not kept, as a sentence; empty if nothing is."""
+        names = []
+        for slide in slides:
+            layers = self.dock.shown_on.get(slide)
+            if layers is None or layers not in self.editors:
+                continue
+            self.take_over(layers)
+            editor = self.editors[layers]
+            if len(editor) and editor.segmentation is not self._saved.get(layers):
+                names.append(slide.name)
+        if not names:
+            return ""
+        return f"Your corrections on {' and '.join(names)} are not kept: they would be lost."
+
+    def look_for_kept(self, layer: Image) -> None:
+        """Show what was kept with a slide, if anything was; read in the background."""
+        slide = between.slide_of(layer)
+        if slide.path is not None:
+            self.dock.aside(reading(slide), partial(self._read, layer))
+
+    def enable(self) -> None:
+        """Let the buttons say what can be done."""
+        idle = self.dock.run is None
+        editor = self.editor
+        undoable, redoable = ("", "") if editor is None else (editor.undoable, editor.redoable)
+        if self.removed is not None:
+            undoable = REMOVAL
+        for made, what, verb, keys in (
+            (self.undo_button, undoable, "Undo", "Ctrl+Z"),
+            (self.redo_button, redoable, "Redo", "Ctrl+Shift+Z"),
+        ):
+            made.setEnabled(idle and bool(what))
+            made.setToolTip(f"{verb} {what or 'a correction'} ({keys})")
+        self.undo_button.setText(f"Undo {undoable}".strip())
+        paintable = self.dock.shown is not None and self.dock.shown.editable
+        self.new_button.setEnabled(idle and paintable)
+        self.new_button.setToolTip(NEW_TIP if paintable or editor is None else TOO_MANY_TIP)
+        self.keep_button.setEnabled(idle and editor is not None)
+        self.train_button.setEnabled(idle and self._folder() in self._folders)
+
+    def ask_training(self) -> None:
+        """Ask for the new model's name, and train."""
+        card = self.dock.card
+        if card is None:
+            return
+        text = "Name of the new model (the old one stays):"
+        name, said_yes = QInputDialog.getText(
+            self.dock, "Train on corrections", text, text=f"{card.name}-corrected"
+        )
+        if said_yes and name.strip():
+            self.train(name.strip())
+
+    def train(self, name: str) -> None:
+        """Go on with the chosen model on all corrected slides of this slide's folder."""
+        folder = self._folder()
+        if folder is not None:
+            events = training(folder, self.dock.model_folder, settings().own_models / name)
+            self.dock.start(events, f"Training {name}", self._trained, _nothing)
+
+    def _trained(self, event: Finished) -> None:
+        name = self.dock.model_trained(event.result)
+        self.dock.form.status.setText(f"{name} is trained: choose it above to use it")
+
+    def _folder(self) -> Path | None:
+        """The folder of the chosen slide."""
+        path = between.slide_of(self.dock.layer).path if self.dock.layer is not None else None
+        return None if path is None else path.parent
+
+    def _show_stroke(self, layers: NucleiLayers, stroke: Stroke) -> None:
+        """Show what has become of a stroke, and choose the nucleus that is new."""
+        segmentation = self.editors[layers].segmentation
+        layers.redraw()
+        self.dock.form.choose(layers.slide)
+        if stroke.new and layers is self.dock.shown:
+            new = next(iter(stroke.new))
+            self.dock.numbers.table.show_class(segmentation.nucleus(new)["class"])
+            self.dock.corrected(layers, new)
+        else:
+            self.dock.corrected(layers, self.dock.nucleus)
+        self.dock.form.status.setText(stroke_text(stroke, segmentation))
+
+    def _step(
+        self,
+        layers: NucleiLayers | None,
+        go: Callable[[Editor], Step | None],
+        said: str,
+    ) -> bool:
+        """Go a step of a slide's history; False if there is none."""
+        if layers is None or layers not in self.editors:
+            return False
+        if not self.take_over(layers):
+            return True
+        editor = self.editors[layers]
+        step = go(editor)
+        if step is None:
+            return False
+        if step.pixels is not None:
+            layers.redraw()
+        there = step.ids & set(editor.segmentation.table["id"].tolist())
+        self.dock.corrected(layers, there.pop() if len(there) == 1 else self.dock.nucleus)
+        self.dock.form.status.setText(f"{said}: {step.what}.")
+        return True
+
+    def _name_of_new(self, layers: NucleiLayers) -> str:
+        """The class of a nucleus that was painted: the one given last, else the most frequent."""
+        segmentation = self.editors[layers].segmentation
+        if (given := self._class_of_new.get(layers)) is not None:
+            return segmentation.class_names[given]
+        counts = segmentation.counts()
+        return max(counts, key=lambda name: counts[name])
+
+    def _numbered(self, layers: NucleiLayers, number: int) -> None:
+        """The user has given the brush a number: that of a nucleus chooses it."""
+        if layers is self.dock.shown:
+            known = number in set(self.editors[layers].segmentation.table["id"])
+            self.dock.select(number if known else None)
+
+    def _missed(self) -> None:
+        self.dock.form.status.setText(
+            "Nothing was painted: nuclei were not looked for there. Run there first."
+        )
+
+    def _kept(self, layers: NucleiLayers, kept: Segmentation, event: Finished) -> None:
+        self._saved[layers] = kept
+        path, elsewhere = event.result
+        self.dock.form.status.setText(f"Kept in {path.name}")
+        self.dock.form.status.setToolTip(str(path))
+        if not elsewhere:
+            self._folders.add(path.parent)
+        else:
+            show_info(f"Nothing can be kept beside this slide: the corrections are in {path}")
+        self.enable()
+
+    def _read(self, layer: Image, event: Finished) -> None:
+        in_time = layer in self.dock.viewer.layers and layer not in self.dock.shown_on
+        path = between.slide_of(layer).path
+        if event.result is not None and in_time and path is not None:
+            self._folders.add(path.parent)
+            self.dock.show_kept(layer, event.result)
+            self.dock.form.status.setText("Nuclei that were kept with this slide")
+
+
+def _nothing() -> None:
+    """A stopped save leaves nothing behind, so there is nothing to take back."""

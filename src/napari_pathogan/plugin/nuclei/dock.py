@@ -1,0 +1,478 @@
+"""The Nuclei dock: where the nuclei are, what classes they form, and how many of each."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QTabWidget
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.nuclei.corrections import Corrections
+from napari_pathogan.plugin.nuclei.details import Details
+from napari_pathogan.plugin.nuclei.events import NucleiLaid, draw_grid, keep_names, nuclei_events
+from napari_pathogan.plugin.nuclei.exports import NucleiExport, saving
+from napari_pathogan.plugin.nuclei.gallery import Gallery, GridDialog, fill_shelf
+from napari_pathogan.plugin.nuclei.layers import NucleiLayers
+from napari_pathogan.plugin.nuclei.numbers import Numbers
+from napari_pathogan.plugin.nuclei.picking import Picker
+from napari_pathogan.plugin.shell.card import CardDialog
+from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.dock_keys import everywhere
+from napari_pathogan.plugin.shell.form import beside, combo, label
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.subject import VIEW
+from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.slides import tissues
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.tasks.nuclei.segmentation import SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import napari
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Event, Finished, Tile
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
+    from napari_pathogan.tasks.nuclei_classes.naming import Naming
+
+CLASSES_TASK = "nuclei-classes"
+NONE = "None"
+OLD_NOTE = "Classes found without labels; their names were kept by an older version."
+CLOSE_UM = 60.0  # of the slide is in view around a nucleus that the dock goes to
+
+
+class NucleiDock(Dock):
+    """Nuclei of an H&E slide: instances, classes, counts, a look at each, corrections, export."""
+
+    title: ClassVar[str] = "Nuclei"
+    task: ClassVar[str] = "nuclei"
+    scope: ClassVar[str] = SCOPE
+    helpers: ClassVar[tuple[str, ...]] = (CLASSES_TASK,)
+    sample: ClassVar[str] = samples.PHANTOM_40X
+    about_sample: ClassVar[str] = "A small drawn slide with nuclei of three kinds"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        self.shown_on: dict[Image, NucleiLayers] = {}
+        self.class_models: dict[str, tuple[Path, ModelCard]] = {}
+        self.nucleus: int | None = None
+        self._running: NucleiLayers | None = None
+        self._class_model_chosen = False  # by the user, who then keeps it
+        super().__init__(napari_viewer)
+
+    def build(self) -> None:
+        """Add the task's own rows: the class model, pages of results, corrections, export."""
+        self._build_class_model()
+        self.form.region.setCurrentText(VIEW)
+        self.fast = QCheckBox("Fast (one view)")
+        self.form.add_line(self.fast)
+        self.form.add_run()
+        self.class_note = label("")  # says with the classes, always, what they are not
+        self.form.add_line(self.class_note)
+        self.pages = QTabWidget()
+        self.pages.setDocumentMode(True)
+        self.pages.tabBar().setDrawBase(False)  # type: ignore[union-attr]
+        self.numbers, self.details, self.gallery = Numbers(), Details(), Gallery()
+        self.pages.addTab(self.numbers, "Classes")
+        self.pages.addTab(self.details, "Nucleus")
+        self.pages.addTab(self.gallery, "Gallery")
+        self.form.add_line(self.pages)
+        self.corrections = Corrections(self)
+        self.export = QPushButton("Export")
+        self.export.setToolTip("Save the nuclei: labels, a table, or outlines for QuPath")
+        menu = QMenu(self.export)
+        for kind in NucleiExport:
+            action = QAction(kind.title, menu)
+            action.triggered.connect(partial(self._ask_export, kind))
+            menu.addAction(action)
+        self.export.setMenu(menu)
+        corrections = self.corrections
+        self.form.add_line(beside(corrections.undo_button, corrections.redo_button))
+        self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
+        self.form.add_line(beside(corrections.train_button, self.export))
+        self.numbers.renamed.connect(self.rename)
+        self.numbers.hidden_changed.connect(self._hide)
+        self.numbers.drawn.clicked.connect(self.show_grid)
+        self.details.class_chosen.connect(self.corrections.set_class)
+        self.details.removed.connect(self.corrections.remove)
+        self.gallery.chosen.connect(self.go_to)
+        self.gallery.asked.connect(self._fill_gallery)
+        self._ties.add(self._release_layers)
+        self.picker = Picker(self, self._ties)
+        for keys, action in (
+            ("Ctrl+Z", self.corrections.undo),
+            ("Ctrl+Shift+Z", self.corrections.redo),
+            ("N", self.corrections.begin_new),
+            ("Delete", self.corrections.remove),
+        ):
+            everywhere(self, self._ties, keys, action)
+        self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
+        self._layers_gone = QTimer(self)  # once napari has done with them, and show() with its own
+        self._layers_gone.setSingleShot(True)
+        self._layers_gone.timeout.connect(self._look_for_missing)
+        self._ties.connect(self.viewer.layers.events.removed, self._layer_removed)
+        self._ties.add(self._layers_gone.stop)
+        self._show_result()
+
+    def _build_class_model(self) -> None:
+        self.classes = combo("The model that sorts nuclei into classes which it found by itself")
+        self.classes.addItem(NONE)
+        self.classes.currentIndexChanged.connect(self._class_model_changed)
+        self.classes.activated.connect(self._class_model_picked)
+        self.classes_info = QPushButton("i")
+        self.classes_info.setFixedWidth(28)
+        self.classes_info.setToolTip("What this class model was trained on, and its limits")
+        self.classes_info.clicked.connect(self.show_classes_card)
+        self.form.add_row_before_region("Classes", beside(self.classes, self.classes_info))
+        self.tissue = combo(
+            "The organ, which no file says. Classes of nuclei have names only on tissue on which "
+            "they were checked, at its scale; elsewhere they are groups. Remembered for this file."
+        )
+        self.tissue.addItem("Not said", tissues.NOT_SAID)
+        for tissue in tissues.TISSUES:
+            self.tissue.addItem(tissue.capitalize(), tissue)
+        self.tissue.activated.connect(self._tissue_said)
+        self.form.add_row_before_region("Tissue", self.tissue)
+
+    # running
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import the networks and what comes with them."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+        from napari_pathogan.tasks.nuclei import model, predict  # noqa: F401, PLC0415
+        from napari_pathogan.tasks.nuclei_classes import model as classes  # noqa: F401, PLC0415
+
+        check_torchvision()
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Load the models and find nuclei, nearest the middle of the view first."""
+        region, polygons = self.region(layer)
+        near = between.view_centre(self.viewer, layer)
+        slide = between.slide_of(layer)
+        folder, _ = self.class_models.get(self.classes.currentText(), (None, None))
+        return nuclei_events(
+            slide,
+            self.model_folder,
+            folder,
+            views=1 if self.fast.isChecked() else None,
+            tissue=between.tissue_of(layer),
+            region=region,
+            polygons=polygons,
+            near=near,
+        )
+
+    def event_came(self, event: Event) -> None:
+        """Lay the empty picture once the models are loaded."""
+        if isinstance(event, NucleiLaid) and self.layer is not None:
+            layers = self.shown_on.setdefault(self.layer, NucleiLayers(self.viewer, self.layer))
+            self._running = layers
+            layers.begin(event.place, event.colours)
+
+    def tile_came(self, tile: Tile) -> None:
+        """Paint its classes."""
+        if self._running is not None and tile.layer == "classes":
+            self._running.paint(tile)
+
+    def finished(self, event: Finished) -> Iterator[None]:
+        """Show the nuclei, their classes, their counts."""
+        assert self._running is not None
+        layers, self._running = self._running, None
+        self.nucleus = None
+        self.corrections.begin(layers, event.result)
+        yield from layers.finish(self.corrections.segmentation(layers))
+        yield
+        self._show_result()
+
+    def stopped(self) -> None:
+        """Take the unfinished picture away; earlier nuclei are shown as before."""
+        if self._running is not None:
+            self._running.take_back(at_once=self._ties.released)
+        self._running = None
+        self._show_result()
+
+    def busy(self, *, running: bool) -> None:
+        """Let pages and choices rest while something runs."""
+        for widget in (self.pages, self.classes, self.tissue, self.fast):
+            widget.setEnabled(not running)
+        self.export.setEnabled(not running and self.segmentation is not None)
+        for layers in self.shown_on.values():
+            layers.brush.lock(locked=running)
+        self.corrections.enable()
+
+    def unsaved(self, layer: Image | None = None) -> str:
+        """Corrections that are not kept; a run on their slide replaces them."""
+        return self.corrections.unsaved([layer] if layer is not None else self.images)
+
+    def slide_changed(self) -> None:
+        """Show the result of the slide that was chosen, or what was kept with it."""
+        for gone in [slide for slide in self.shown_on if slide not in self.viewer.layers]:
+            self.shown_on.pop(gone).release()
+        self.nucleus = None
+        if not self._class_model_chosen:
+            self._suggest_class_model()
+        tissue = between.tissue_of(self.layer) if self.layer is not None else tissues.NOT_SAID
+        self.tissue.setCurrentIndex(max(0, self.tissue.findData(tissue)))
+        self._show_result()
+        if self.layer is not None and self.layer not in self.shown_on:
+            self.corrections.look_for_kept(self.layer)
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Offer to look once only, where the model looks at a slide in several views."""
+        views = card.settings.get("views", 1)
+        self.fast.setVisible(views > 1)
+        self.fast.setToolTip(
+            f"Look at the slide once, not in {views} flips and turns: faster, a little less exact"
+        )
+
+    def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:
+        """List the class models."""
+        del task  # there is but one
+        self.class_models = models
+        self.classes.blockSignals(True)
+        self.classes.clear()
+        self.classes.addItems([NONE, *models])
+        self.classes.blockSignals(False)
+        self._suggest_class_model()
+        self._class_model_changed()
+
+    # the result
+
+    @property
+    def shown(self) -> NucleiLayers | None:
+        """The layers of the chosen slide's nuclei, if they are there."""
+        found = self.shown_on.get(self.layer) if self.layer is not None else None
+        if found is None or found.segmentation is None or found.missing:
+            return None
+        return found
+
+    @property
+    def segmentation(self) -> Segmentation | None:
+        """The nuclei of the chosen slide, as corrected so far."""
+        return self.shown.segmentation if self.shown is not None else None
+
+    def show_again(self, layers: NucleiLayers) -> None:
+        """Bring nuclei back that the user has taken out of the layer list."""
+        layers.show(self.corrections.segmentation(layers))
+        self._show_result()
+
+    def show_kept(self, layer: Image, segmentation: Segmentation) -> None:
+        """Show nuclei that were kept with a slide, as if they had just been found."""
+        layers = self.shown_on.setdefault(layer, NucleiLayers(self.viewer, layer))
+        self.corrections.begin(layers, segmentation)
+        layers.show(self.corrections.segmentation(layers))
+        self._show_result()
+
+    def select(self, nucleus: int | None) -> None:
+        """Show a nucleus in detail, and a ring around it on the slide."""
+        if self.shown is None or self.layer is None:
+            return
+        self.nucleus = nucleus
+        self.shown.select(nucleus)
+        self.corrections.hold(self.shown, nucleus)
+        self.details.show_nucleus(self.segmentation, between.slide_of(self.layer), nucleus)
+        if nucleus is not None:
+            self.pages.setCurrentWidget(self.details)
+        self.picker.enable_keys()
+
+    def go_to(self, nucleus: int) -> None:
+        """Move the camera to a nucleus and show it in detail; the page stays."""
+        if self.segmentation is None or self.layer is None:
+            return
+        page = self.pages.currentWidget()
+        try:
+            one = self.segmentation.nucleus(nucleus)
+        except PathoganError as error:  # it was deleted meanwhile
+            show_error(str(error))
+            return
+        half = [round(CLOSE_UM / 2 / mpp) for mpp in self.segmentation.mpp]
+        y, x = round(one["y_px"] - half[0] + 0.5), round(one["x_px"] - half[1] + 0.5)
+        region = Region(y, x, 2 * half[0], 2 * half[1])
+        between.go_to(self.viewer, self.layer, region, fill=1.0)
+        self.select(nucleus)
+        self.pages.setCurrentWidget(page)
+
+    def corrected(self, layers: NucleiLayers, nucleus: int | None) -> None:
+        """Show a slide's nuclei after a correction, and one of them in detail if it is there."""
+        segmentation = self.corrections.segmentation(layers)
+        layers.recolour(segmentation)
+        if layers is self.shown:
+            self._show_numbers()
+            known = nucleus in set(segmentation.table["id"])
+            self.select(nucleus if known else None)
+
+    def rename(self, names: tuple[str, ...], colours: tuple[str, ...]) -> None:
+        """Give the classes other names or colours, and keep them with the class model."""
+        shown = self.segmentation
+        name = shown.class_model if shown is not None else self.classes.currentText()
+        if name not in self.class_models:
+            return
+        target = settings().own_models / name
+        naming = self._naming(self.layer, name)
+        events = keep_names(
+            self.class_models[name][0], names, colours, target, validated=naming.validated
+        )
+        self.aside(events, partial(self._renamed, name), self._show_result)
+
+    def show_grid(self) -> None:
+        """Open the picture of nuclei that the class model draws."""
+        name = self.classes.currentText()
+        if name in self.class_models:
+            naming = self._naming(self.layer, name)
+            self.aside(draw_grid(self.class_models[name][0], naming), self._grid_drawn)
+
+    def show_classes_card(self) -> None:
+        """Open the card of the class model."""
+        if (chosen := self.class_models.get(self.classes.currentText())) is not None:
+            CardDialog(chosen[1], chosen[0], self).show()
+
+    def save(self, kind: NucleiExport, path: Path) -> None:
+        """Save the nuclei, in the background."""
+        if self.segmentation is not None:
+            self.start(saving(kind, self.segmentation, path), "Saving", self._saved, _nothing)
+
+    # how
+
+    def _show_result(self) -> None:
+        """Fill all pages anew."""
+        shown = self.segmentation
+        self.select(None)
+        if shown is None:
+            self.details.show_nucleus(None, None, None)
+        self._show_numbers()
+        self.gallery.clear()
+        if shown is not None and shown.class_model:
+            self.gallery.offer(shown.class_names)
+
+    def _show_numbers(self) -> None:
+        shown = self.segmentation
+        self.export.setEnabled(shown is not None and self.run is None)
+        self.corrections.enable()
+        if shown is None:
+            name = self.classes.currentText()
+            naming = self._naming(self.layer, name) if name in self.class_models else None
+            self.numbers.show_model(naming)
+            self._show_note(naming.note if naming else "")
+            self.form.result.setText("")
+            return
+        self.numbers.show_nuclei(shown, editable=shown.class_model in self.class_models)
+        self._show_note(shown.class_note or (OLD_NOTE if shown.class_model else ""))
+        what = "nucleus" if len(shown) == 1 else "nuclei"
+        density = "" if math.isnan(shown.density) else f", {shown.density:,.0f} per mm²"
+        self.form.result.setText(f"<b>{len(shown):,} {what}{density}</b>")
+
+    def _show_note(self, note: str) -> None:
+        self.class_note.setText(note)
+        self.class_note.setVisible(bool(note))
+
+    def _naming(self, layer: Image | None, name: str) -> Naming:
+        """What the classes of a class model are called on a slide."""
+        from napari_pathogan.tasks.nuclei_classes.naming import naming  # noqa: PLC0415
+
+        card = self.class_models[name][1]
+        if layer is None:
+            return naming(card)
+        return naming(card, between.tissue_of(layer), between.slide_of(layer).mpp)
+
+    def _tissue_said(self) -> None:
+        """Remember the organ, and call the classes of nuclei that are shown as it allows."""
+        if self.layer is None:
+            return
+        try:
+            between.set_tissue(self.layer, self.tissue.currentData())
+        except PathoganError as error:
+            show_error(str(error))
+        if self.segmentation is not None:
+            self._name_again(self.layer)
+        self._show_result()
+
+    def _name_again(self, layer: Image) -> None:
+        """Call the classes of a slide's nuclei as their model's card says by now.
+
+        Nuclei that an older version kept, which says nothing of their names, stay as they are.
+        """
+        shown = self.shown_on[layer].segmentation
+        if shown is not None and shown.class_note and shown.class_model in self.class_models:
+            naming = self._naming(layer, shown.class_model)
+            self.corrections.rename(self.shown_on[layer], naming, between.tissue_of(layer))
+
+    def _hide(self, hidden: frozenset[str]) -> None:
+        if self.shown is not None and self.segmentation is not None:
+            self.shown.recolour(self.segmentation, hidden)
+
+    def _fill_gallery(self, name: str) -> None:
+        if self.segmentation is not None and self.layer is not None:
+            events = fill_shelf(between.slide_of(self.layer), self.segmentation, name)
+            self.aside(events, lambda event: self.gallery.show_shelf(event.result))
+
+    def _renamed(self, name: str, event: Finished) -> None:
+        folder, card = event.result
+        self.class_models[name] = (folder, card)
+        for layer in self.shown_on:
+            self._name_again(layer)
+        self._show_result()
+        self.form.status.setText(f"Names kept with {name}")
+
+    def _grid_drawn(self, event: Finished) -> None:
+        picture, naming, title = event.result
+        GridDialog(picture, naming, title, self).show()
+
+    def _suggest_class_model(self) -> None:
+        """Choose the class model whose scale is the slide's, as far as anyone can tell."""
+        mpp = between.slide_of(self.layer).mpp if self.layer is not None else None
+        scales = {name: card.mpp for name, (_, card) in self.class_models.items() if card.mpp}
+        if scales:
+            own = mpp[0] if mpp else 0.25
+            best = min(scales, key=lambda name: abs(math.log(scales[name] / own)))
+            self.classes.setCurrentText(best)
+
+    def _class_model_picked(self) -> None:
+        self._class_model_chosen = True
+
+    def _class_model_changed(self) -> None:
+        chosen = self.class_models.get(self.classes.currentText())
+        self.classes_info.setEnabled(chosen is not None)
+        self.numbers.drawn.setEnabled(chosen is not None)
+        self.classes.setToolTip(chosen[1].title if chosen else "Nuclei are not sorted into classes")
+        if self.segmentation is None:
+            self._show_numbers()
+
+    def _ask_export(self, kind: NucleiExport, _checked: object = None) -> None:
+        assert self.segmentation is not None
+        suggested = f"{Path(self.segmentation.slide).stem}-nuclei{kind.suffix}"
+        path, _ = QFileDialog.getSaveFileName(self, kind.title, suggested, f"*{kind.suffix}")
+        if path:
+            self.save(kind, Path(path))
+
+    def _saved(self, event: Finished) -> None:
+        self.form.status.setText(f"Saved {event.result.name}")
+        self.form.status.setToolTip(str(event.result))
+
+    def _layer_removed(self) -> None:
+        self._layers_gone.start(0)
+
+    def _look_for_missing(self) -> None:
+        """Show no numbers of nuclei that are not there."""
+        if self.run is None and self.corrections.removed is not None:
+            self._show_result()
+            self.form.status.setText("The nuclei's layer is removed. Undo (Ctrl+Z) brings it back.")
+
+    def _camera_moved(self) -> None:
+        for layers in self.shown_on.values():
+            layers.camera_moved()
+
+    def _release_layers(self) -> None:
+        for layers in self.shown_on.values():
+            layers.release()
+
+
+def _nothing() -> None:
+    """A stopped export leaves nothing behind, so there is nothing to take back."""

@@ -1,0 +1,73 @@
+"""Nuclei kept with a slide: beside it, or in the user's data folder where that can't be written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.errors import OutputError
+from napari_pathogan.plugin.shell.settings import kept_elsewhere
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
+
+
+def reading(slide: Slide) -> Iterator[Event]:
+    """Read the nuclei that were kept with a slide; finishes with them, or None if there are none.
+
+    Where there are some in both places, the newer ones count.
+    """
+    yield Progress(0, 0, "looking for nuclei that were kept")
+    if slide.path is None:
+        yield Finished(None)
+        return
+    ready_for_torch()
+    from napari_pathogan.tasks.nuclei import annotated  # noqa: PLC0415
+
+    there = [path for path in places(slide.path) if path.is_file()]
+    if there:
+        newest = max(there, key=lambda path: path.stat().st_mtime)
+        yield Finished(annotated.read(newest, slide))
+    else:
+        yield Finished(None)
+
+
+def keeping(slide: Slide, segmentation: Segmentation) -> Iterator[Event]:
+    """Keep nuclei beside a slide; finishes with the path, and whether it is elsewhere.
+
+    Raises
+    ------
+    OutputError
+        If neither place can be written, or the slide is no file.
+    """
+    yield Progress(0, 0, "keeping the corrections")
+    ready_for_torch()
+    from napari_pathogan.tasks.nuclei import annotated  # noqa: PLC0415
+
+    if slide.path is None:
+        msg = f"{slide.name} is no file, so nothing can be kept with it: save it and open it again"
+        raise OutputError(msg)
+    first, *others = places(slide.path)
+    try:
+        annotated.write(first, segmentation)
+    except OutputError:
+        if not others:
+            raise
+        first = others[0]
+        annotated.write(first, segmentation)
+    yield Finished((first, first.parent != slide.path.parent))
+
+
+def places(slide: Path) -> tuple[Path, ...]:
+    """Beside a slide (not so for sample data); and in the data folder, by the slide's whole path."""
+    from napari_pathogan.tasks.nuclei.annotated import beside  # noqa: PLC0415
+
+    name = beside(slide)
+    elsewhere = kept_elsewhere(slide) / name.name
+    return (elsewhere,) if samples.FOLDER in slide.parents else (name, elsewhere)

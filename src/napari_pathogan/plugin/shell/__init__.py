@@ -1,0 +1,1 @@
+"""What all docks share: the dock itself, its form, work in the background, closing, settings."""

@@ -1,0 +1,529 @@
+"""The shape that all docks share: Slide, Model, Region, Run <-> Cancel, a result, actions.
+
+A dock of a task derives from :class:`Dock`, adds its own rows with :meth:`Dock.add_row`, and says
+what is run (:meth:`Dock.events`) and what is done with what comes.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import isgeneratorfunction
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_pathogan.engine.events import Event, Finished, Progress, Tile
+from napari_pathogan.engine.limits import limits
+from napari_pathogan.errors import PathoganError, UnknownScaleError
+from napari_pathogan.files import tidy
+from napari_pathogan.plugin.shell import closing
+from napari_pathogan.plugin.shell.card import CardDialog
+from napari_pathogan.plugin.shell.form import Form, Ties, Welcome, confirmed, label
+from napari_pathogan.plugin.shell.garbage import Aside, set_aside
+from napari_pathogan.plugin.shell.keys import bind_keys
+from napari_pathogan.plugin.shell.running import Run, run_in_viewer
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.steps import Steps
+from napari_pathogan.plugin.shell.subject import SHAPES, SLIDE, VIEW, Subject
+from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go, ready_for_torch
+from napari_pathogan.plugin.viewer.canvas import letters_made
+from napari_pathogan.slides.cache import set_cache_mb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import napari
+    import numpy as np
+    from napari.layers import Image
+
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.slides.geometry import Region
+
+
+_SOON = (  # packages that are slow to import and that the window would import when it needs them
+    "napari_pathogan.slides.store",
+    "napari_pathogan.slides.backends.tiff",
+    "pandas",
+    "scipy.ndimage",
+    "matplotlib.path",
+)
+
+
+class Dock(QWidget):
+    """Base of all docks.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are offered; napari passes it.
+    """
+
+    title: ClassVar[str]
+    task: ClassVar[str]
+    scope: ClassVar[str] = ""  # what it looks for, and what not: always in view
+    subject: ClassVar[Subject] = SLIDE
+    helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
+    letters: ClassVar[str] = ""  # that its layers write on the canvas
+    sample: ClassVar[str] = samples.PHANTOM
+    about_sample: ClassVar[str] = "A small drawn slide with tumour-like and healthy regions"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._ties = Ties()
+        self._aside = Aside(napari_viewer, self, self._ties)
+        self.run: Run | None = None
+        self._laying: Steps | None = None  # its result
+        self._chosen: Image | None = None
+        self._listed: list[Image] = []
+        self._staying = False  # with the chosen slide, whatever is selected
+        self._models: dict[str, tuple[Path, ModelCard]] = {}
+        self.setMinimumWidth(300)
+        self.setWindowTitle(self.title)
+        set_cache_mb(settings().cache_mb)
+        bind_keys()
+
+        self.limits = label(self.scope)
+        self.limits.setVisible(bool(self.scope))
+        self.welcome = Welcome(self.viewer, self.subject, self.sample, self.about_sample)
+        self.form = Form(self.subject)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(9, 9, 9, 9)
+        for widget in (self.limits, self.welcome):
+            column.addWidget(widget)
+        column.addWidget(self.form)
+        column.addStretch(1)
+
+        self.form.run.clicked.connect(self.run_or_cancel)
+        self.shortcut("Ctrl+Return", self.run_or_cancel)
+        self.form.slide.currentIndexChanged.connect(self._slide_chosen)
+        self.form.model.currentIndexChanged.connect(self._model_chosen)
+        self.form.info.clicked.connect(self.show_card)
+        self.form.pixel_size_typed.connect(self._pixel_size_typed)
+
+        self.build()
+        for emitter in ("inserted", "removed", "reordered"):
+            self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
+        let_layers_go(self.viewer)
+        self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
+        self.destroyed.connect(self._ties.release)
+        self._list_slides()
+        self.form.run.setEnabled(False)
+        search = QTimer(self)  # once the dock is seen
+        search.setSingleShot(True)
+        search.timeout.connect(self._find_models)
+        self._ties.add(search.stop)
+        search.start()
+
+    # what a task says
+
+    def build(self) -> None:
+        """Add the task's own rows; :meth:`Form.add_run` goes among them."""
+        raise NotImplementedError
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import what a run needs; called in a thread while the user looks at the slide."""
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Make the generator that runs on a slide's layer; reading and computing are left to it."""
+        raise NotImplementedError
+
+    def tile_came(self, tile: Tile) -> None:
+        """Show a finished part of the result."""
+
+    def event_came(self, event: Event) -> None:
+        """Take any other event of the task."""
+
+    def finished(self, event: Finished) -> Iterator[None]:
+        """Show the result, in steps between which the window answers."""
+        raise NotImplementedError
+
+    def stopped(self) -> None:
+        """Remove what an unfinished run has shown."""
+
+    def busy(self, *, running: bool) -> None:
+        """Let the task's own widgets rest while something runs."""
+
+    def unsaved(self, layer: Image | None = None) -> str:
+        """What of the user's own work is kept nowhere yet, as a sentence; empty if nothing is.
+
+        Of one image, or of all that are open.
+        """
+        del layer
+        return ""
+
+    def slide_changed(self) -> None:
+        """Another slide was chosen."""
+
+    def slides_listed(self, slides: list[Image]) -> None:
+        """These slides are open now, the topmost first."""
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Another model was chosen."""
+
+    def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:
+        """Take the models of one of :attr:`helpers`; the task's own come after."""
+
+    # what all docks do
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer of the chosen slide."""
+        return self.form.slide.currentData()
+
+    @property
+    def images(self) -> list[Image]:
+        """All images of the subject that are open, in the order of the layers."""
+        return [image for image in self.viewer.layers if self.subject.offers(image)]
+
+    @property
+    def model_folder(self) -> Path:
+        """The folder of the chosen model.
+
+        Raises
+        ------
+        PathoganError
+            If there is none.
+        """
+        if self.form.model.currentText() not in self._models:
+            msg = "There is no model to run: choose a models folder in Preferences > PathoGAN"
+            raise PathoganError(msg)
+        return self._models[self.form.model.currentText()][0]
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the chosen model."""
+        _, card = self._models.get(self.form.model.currentText(), (None, None))
+        return card
+
+    def region(self, layer: Image) -> tuple[Region | None, list[np.ndarray] | None]:
+        """The chosen part of the slide: a rectangle, polygons, or neither for the whole."""
+        choice = self.form.region.currentText()
+        if choice == VIEW:
+            return between.view_region(self.viewer, layer), None
+        if choice == SHAPES:
+            return None, between.selected_polygons(self.viewer, layer)
+        return None, None
+
+    def run_or_cancel(self) -> None:
+        """Do what the button says."""
+        if self.run is not None:
+            self.cancel()
+            return
+        layer = self.layer
+        if layer is None or not self.take_pixel_size():
+            return
+        try:
+            asks = self.subject.pixel_size
+            if asks.needed and asks.size(layer) is None:
+                self.form.pixel_size.setFocus()
+                msg = f"{layer.name} has no scale: type how many {asks.unit} a pixel spans in the row 'Scale'"
+                raise UnknownScaleError(msg)
+            unsaved = self.unsaved(layer)
+            if unsaved and not confirmed(self, self.title, f"{unsaved} Run all the same?"):
+                return
+            events = self.events(layer)
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        self.start(events, self.title, self.finished, self.stopped)
+
+    def cancel(self) -> None:
+        """Stop what runs; a result that is being laid is laid at once."""
+        if self._laying is not None:
+            self._laying.finish()
+        elif self.run is not None:
+            self.run.cancel()
+
+    def take_pixel_size(self) -> bool:
+        """Give the chosen image the size of a pixel that was typed, if one was.
+
+        An implausible size is asked about. Returns whether nothing speaks against going on.
+        """
+        field, layer = self.form.pixel_size, self.layer
+        if layer is None or not field.isModified() or not field.text().strip():
+            return True
+        field.setModified(False)  # a question takes the focus, which ends the editing once more
+        asks = self.subject.pixel_size
+        try:
+            size = asks.read(field.text())
+            doubt = asks.doubt(layer, size)
+            if doubt and not confirmed(self, "Size of a pixel", doubt):
+                self._ask_pixel_size()
+                field.setFocus()
+                return False
+            asks.give(self.viewer, layer, size)
+        except PathoganError as error:
+            show_error(str(error))
+            field.setFocus()
+            field.setModified(True)
+            return False
+        return True
+
+    def _pixel_size_typed(self) -> None:
+        if not self.form.run.hasFocus():  # Run takes it by itself, and would say an error again
+            self.take_pixel_size()
+
+    def start(
+        self,
+        events: Iterator[Event],
+        title: str,
+        then: Callable[[Finished], Iterator[None] | None],
+        if_stopped: Callable[[], None],
+    ) -> None:
+        """Run a task in the background, with the dock's progress bar and Cancel button.
+
+        Where ``then`` is a generator, its steps belong to the run, which ends with the last.
+        """
+        began = time.monotonic()
+
+        def finished(event: Finished) -> None:
+            opened = [slide for slide in self.images if slide not in self._listed]
+            self._staying = True  # the result's own layers are not slides that were opened
+            line = f"Done in {time.monotonic() - began:.1f} s"
+
+            def shown() -> None:
+                self._staying = False
+                self._listed = self.images
+                if self.viewer.layers.selection.active in opened:
+                    self._follow()
+
+            def laid() -> None:
+                self._laying = None
+                self._end(line)
+                shown()
+
+            if isgeneratorfunction(then):
+                self._laying = Steps(self, then(event), laid)
+                self._laying.go()
+                return
+            self._end(line)
+            try:
+                then(event)
+            finally:
+                shown()
+
+        def stopped() -> None:
+            self._end("Stopped. The viewer is as it was before.")
+            if_stopped()
+
+        self.form.begin()
+        self.run = run_in_viewer(
+            events,
+            title=title,
+            owner=self,
+            ask=True,
+            on_tile=self.tile_came,
+            on_event=self._event_came,
+            on_finished=finished,
+            on_stopped=stopped,
+        )
+        self._ties.add(self.run.cancel)
+        self.busy(running=True)
+
+    def aside(
+        self,
+        events: Iterator[Event],
+        then: Callable[[Finished], None],
+        if_stopped: Callable[[], None] | None = None,
+        *,
+        title: str = "",
+        ask: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Run:
+        """Run something in the background, beside what Run has started.
+
+        With ``ask``, the user is asked before the dock is closed while it runs.
+        """
+        run = run_in_viewer(
+            events,
+            title=title or self.title,
+            owner=self,
+            ask=ask,
+            on_event=on_event,
+            on_finished=then,
+            on_stopped=if_stopped,
+        )
+        self._ties.add(run.cancel)
+        return run
+
+    def model_trained(self, folder: Path) -> str:
+        """Offer a new model beside the old ones; returns its name."""
+        from napari_pathogan.engine.models import read_card  # noqa: PLC0415
+
+        card = read_card(folder)
+        if card.name not in self._models:
+            self.form.model.addItem(card.name)
+        self._models[card.name] = (folder, card)
+        return card.name
+
+    def shortcut(self, keys: str, action: Callable[[], object]) -> None:
+        """Call ``action`` on a key sequence while the dock has the focus."""
+        made = QShortcut(QKeySequence(keys), self)
+        made.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        made.activated.connect(action)
+
+    def show_card(self) -> None:
+        """Open the card of the chosen model."""
+        if self.card is not None:
+            CardDialog(self.card, self.model_folder, self).show()
+
+    def release(self) -> None:
+        """Let go of the viewer: cancel what runs, disconnect. The dock is being closed."""
+        if self._laying is not None:
+            self._laying.stop()
+        self._ties.release()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that napari has taken the dock out of its window, or put it there."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        elif event is not None and event.type() == QEvent.Type.Show:
+            closing.watch(self)
+        return super().event(event)
+
+    # how
+
+    def _event_came(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self.form.show_progress(event)
+        self.event_came(event)
+
+    def _end(self, line: str) -> None:
+        if self.run is not None:
+            self._ties.remove(self.run.cancel)
+        self.run = None
+        self.form.end(line)
+        self.busy(running=False)
+        self._list_slides(follow=False)
+
+    def _list_slides(self, _event: object = None, *, follow: bool = True) -> None:
+        """Offer the slides that are open; the chosen one stays chosen unless another is opened."""
+        if self.run is not None:
+            chosen = self.layer
+            if chosen is not None and chosen not in self.viewer.layers:
+                self.run.cancel()
+            return
+        slides = self.images[::-1]
+        self.form.offer_slides(slides)
+        for slide in slides:
+            self._ties.connect_once(slide.events.name, self._list_slides)
+            self._ties.connect_once(slide.events.scale, self._ask_pixel_size)
+        self.welcome.setVisible(not slides)
+        self.form.setVisible(bool(slides))
+        self.slides_listed(slides)
+        if self.layer is not self._chosen:
+            self._slide_chosen()
+        if follow and not self._staying:
+            opened = [slide for slide in slides if slide not in self._listed]
+            self._listed = slides
+            if self.viewer.layers.selection.active in opened:
+                self._follow()
+
+    def _follow(self, _event: object = None) -> None:
+        """Look at the slide that is selected in the layer list."""
+        active = self.viewer.layers.selection.active
+        staying = self._staying or self.run is not None or between.results_are_added()
+        if not staying and active is not None and active != self.layer:
+            self.form.choose(active)
+
+    def _slide_chosen(self) -> None:
+        self._chosen = layer = self.layer
+        self.form.status.setText("")  # it spoke of another slide
+        if layer is not None and self.subject is SLIDE:
+            between.recall_scale(self.viewer, layer)
+            if not between.is_looked_at(self.viewer, layer):  # mammograms are looked at together
+                self.viewer.fit_to_view(layers=[layer])
+        self._ask_pixel_size()
+        self.slide_changed()
+
+    def _ask_pixel_size(self) -> None:
+        """Show the row for the size of a pixel where the file does not say it."""
+        asks, layer = self.subject.pixel_size, self.layer
+        if layer is not None and asks.asked(layer):
+            self.form.ask_pixel_size(asks.size(layer))
+        else:
+            self.form.pixel_size_known()
+
+    def _find_models(self) -> None:
+        """List the models and get ready for them in the background: importing torch takes long."""
+        self.form.run.setEnabled(False)
+        gc.collect()
+        search = run_in_viewer(
+            _find((*self.helpers, self.task), settings().models_folders, self.warm_up),
+            title="Getting models ready",
+            owner=self,
+            on_event=self._found,
+            on_finished=self._imported,
+        )
+        self._ties.add(search.cancel)
+
+    def _imported(self, _event: Finished) -> None:
+        self._aside.imported()
+        if not self.letters:
+            return
+        letters = Steps(self, letters_made(self.viewer, self.letters))
+        self._ties.add(letters.stop)
+        letters.go()
+
+    def _found(self, event: Event) -> None:
+        if not isinstance(event, Found):
+            return
+        if event.task in self.helpers:
+            self.helpers_found(event.task, event.models)
+        else:
+            self._models = event.models
+            self.form.offer_models(list(self._models))
+            self._model_chosen()
+
+    def _model_chosen(self) -> None:
+        card = self.card
+        self.form.run.setEnabled(card is not None)
+        self.form.info.setEnabled(card is not None)
+        if card is not None:
+            self.form.model.setToolTip(card.title)
+            self.limits.setText(limits(self.scope, card.blind_to))
+            self.model_changed(card)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found(Event):
+    """The models there are for a task, by name: folder and card."""
+
+    models: dict[str, tuple[Path, ModelCard]]
+    task: str = ""
+
+
+def _find(
+    tasks: tuple[str, ...], folders: tuple[Path, ...], warm_up: Callable[[], None]
+) -> Iterator[Event]:
+    """Find the models of some tasks, and import what is needed soon, here and in the window.
+
+    What a training has left that was killed with its napari is taken away.
+    """
+    yield Progress(0, 0, "looking for models")
+    for folder in folders:
+        if folder.is_dir():
+            tidy(folder)
+    with set_aside():
+        for name in _SOON:
+            import_module(name)
+        ready_for_torch()
+        from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
+
+        for task in tasks:
+            folder_of = find_models(task, *folders)
+            models = {name: (folder, read_card(folder)) for name, folder in folder_of.items()}
+            yield Found(models, task)
+        warm_up()
+    yield Finished()

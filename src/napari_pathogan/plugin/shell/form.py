@@ -1,0 +1,344 @@
+"""The widgets of a dock: rows that fit 320 px, in napari's dark and light theme."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_pathogan.plugin.viewer import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Progress
+    from napari_pathogan.plugin.shell.pixel_size import PixelSize
+    from napari_pathogan.plugin.shell.subject import Subject
+
+W = TypeVar("W", bound=QWidget)
+
+
+class Ties:
+    """Connections of a widget that outlives neither napari nor itself: all are undone at once."""
+
+    def __init__(self) -> None:
+        self._undo: dict[Any, Callable[[], object]] = {}
+        self.released = False
+
+    def connect(self, emitter: Any, callback: Callable[..., object]) -> None:  # noqa: ANN401
+        """Connect a callback to a napari emitter until :meth:`release`."""
+        emitter.connect(callback)
+        self._undo[emitter, callback] = partial(emitter.disconnect, callback)
+
+    def connect_once(self, emitter: Any, callback: Callable[..., object]) -> None:  # noqa: ANN401
+        """Connect unless that was done before."""
+        if (emitter, callback) not in self._undo:
+            self.connect(emitter, callback)
+
+    def add(self, undo: Callable[[], object]) -> None:
+        """Call something on release."""
+        self._undo[undo] = undo
+
+    def remove(self, undo: Callable[[], object]) -> None:
+        """Don't call it any more."""
+        self._undo.pop(undo, None)
+
+    def release(self) -> None:
+        """Undo everything, the latest first."""
+        self.released = True
+        while self._undo:
+            _, undo = self._undo.popitem()
+            undo()
+
+
+class Welcome(QWidget):
+    """What a dock shows before any image of its kind is open.
+
+    Parameters
+    ----------
+    subject
+        The kind of image.
+    sample, about
+        The sample data to try, a file of :data:`samples.FOLDER`, and what is on it.
+    """
+
+    def __init__(self, viewer: napari.Viewer, subject: Subject, sample: str, about: str) -> None:
+        super().__init__()
+        text = label(subject.start)
+        self.open = QPushButton(subject.open)
+        self.sample = QPushButton("Try the sample")
+        # not partial: it would pass on the "checked" that comes with the click
+        self.open.clicked.connect(lambda: subject.ask(viewer))
+        self.sample.clicked.connect(lambda: subject.show(viewer, samples.FOLDER / sample))
+        self.open.setToolTip(subject.open_tip)
+        self.sample.setToolTip(about)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        for widget in (text, self.open, self.sample):
+            column.addWidget(widget)
+
+
+class Form(QWidget):
+    """The rows of a dock; knows nothing of images and models but their names."""
+
+    pixel_size_typed = Signal()  # Enter was pressed, or the field left
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.grid = QGridLayout(self)
+        self.grid.setContentsMargins(0, 0, 0, 0)
+        self.grid.setHorizontalSpacing(8)
+        self.grid.setVerticalSpacing(8)
+        self.grid.setColumnStretch(1, 1)
+
+        self.slide = combo(subject.tip)
+        self.model = combo(f"The model that looks at the {subject.name.lower()}")
+        self.model.addItem("Looking for models…")
+        self.info = QPushButton("i")
+        self.info.setFixedWidth(28)
+        self.info.setEnabled(False)
+        self.info.setToolTip("What this model was trained on, how well it does, and its limits")
+        self.region = combo(subject.part_tip)
+        self.region.addItems(list(subject.parts))
+        self.add_row(subject.name, self.slide)
+        self._build_pixel_size(subject.pixel_size)
+        self.add_row("Model", beside(self.model, self.info))
+        self.add_row(subject.part, self.region)
+        self.region_row = self.grid.rowCount() - 1
+
+        self.run = QPushButton("Run")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        keep_place(self.bar)
+        self.status = label("")
+        self.result = label("")
+        self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._say_run(running=False)
+
+    def add_row(self, name: str, widget: QWidget) -> None:
+        """Add a row: its name on the left, its widget beside."""
+        row = self.grid.rowCount()
+        self.grid.addWidget(QLabel(name), row, 0)
+        self.grid.addWidget(widget, row, 1)
+
+    def add_row_before_region(self, name: str, widget: QWidget) -> None:
+        """Add a row that belongs to the model: above the region."""
+        moved = [
+            item.widget() for c in (0, 1) if (item := self.grid.itemAtPosition(self.region_row, c))
+        ]
+        row = self.grid.rowCount()
+        for column, region in enumerate(moved):
+            self.grid.addWidget(region, row, column)
+        self.grid.addWidget(QLabel(name), self.region_row, 0)
+        self.grid.addWidget(widget, self.region_row, 1)
+        self.region_row = row
+
+    def hide_region(self) -> None:
+        """Take the region's row away, for a task that works on what is in view by itself."""
+        for column in (0, 1):
+            item = self.grid.itemAtPosition(self.region_row, column)
+            if item is not None and (widget := item.widget()) is not None:
+                widget.hide()
+
+    def add_line(self, widget: QWidget) -> None:
+        """Add a row that takes the whole width."""
+        self.grid.addWidget(widget, self.grid.rowCount(), 0, 1, 2)
+
+    def add_run(self) -> None:
+        """Add the button, the progress bar, the status line and the result."""
+        self.run.setMinimumWidth(90)
+        self.add_line(beside(self.run, self.bar, wide=1))
+        self.add_line(self.status)
+        self.add_line(self.result)
+
+    def _build_pixel_size(self, asks: PixelSize) -> None:
+        self.pixel_size = QLineEdit()
+        self.pixel_size.setPlaceholderText(f"e.g. {asks.example}")
+        self.pixel_size.setToolTip(asks.tip)
+        self.pixel_size.editingFinished.connect(self.pixel_size_typed)
+        row = self.grid.rowCount()
+        self._pixel_size_row = QLabel("Scale"), beside(self.pixel_size, QLabel(f"{asks.unit}/px"))
+        for column, widget in enumerate(self._pixel_size_row):
+            self.grid.addWidget(widget, row, column)
+            widget.hide()
+
+    def ask_pixel_size(self, known: float | None) -> None:
+        """Show the row that asks for the size of a pixel; ``known`` is what the user gave before."""
+        self.pixel_size.setText("" if known is None else f"{known:g}")
+        for widget in self._pixel_size_row:
+            widget.show()
+
+    def pixel_size_known(self) -> None:
+        """Hide the row that asks for the size of a pixel."""
+        self.pixel_size.clear()
+        for widget in self._pixel_size_row:
+            widget.hide()
+
+    def offer_slides(self, slides: Sequence[Image]) -> None:
+        """Offer layers by name; the chosen one stays chosen, else the first."""
+        chosen = self.slide.currentData()
+        self.slide.blockSignals(True)
+        self.slide.clear()
+        for index, layer in enumerate(slides):
+            self.slide.addItem(shortened(layer.name), layer)
+            self.slide.setItemData(index, layer.name, Qt.ItemDataRole.ToolTipRole)
+        self.slide.setCurrentIndex(slides.index(chosen) if chosen in slides else 0)
+        self.slide.blockSignals(False)
+
+    def choose(self, slide: Image) -> None:
+        """Choose a layer if it is offered."""
+        for index in range(self.slide.count()):
+            if self.slide.itemData(index) == slide:
+                self.slide.setCurrentIndex(index)
+
+    def offer_models(self, names: Sequence[str]) -> None:
+        """Offer models by name."""
+        self.model.blockSignals(True)
+        self.model.clear()
+        self.model.addItems(list(names) or ["No model found"])
+        self.model.blockSignals(False)
+
+    def begin(self) -> None:
+        """Show that work has started: Run becomes Cancel, choices rest."""
+        self._say_run(running=True)
+        self.status.setText("Starting…")
+
+    def end(self, line: str) -> None:
+        """Show that work has ended."""
+        self._say_run(running=False)
+        self.status.setText(line)
+
+    def show_progress(self, event: Progress) -> None:
+        """Move the bar; one line says what is done and how long it takes."""
+        self.bar.setRange(0, event.total)
+        self.bar.setValue(event.done)
+        self.status.setText(progress_line(event))
+
+    def _say_run(self, *, running: bool) -> None:
+        self.run.setText("Cancel" if running else "Run")
+        self.run.setToolTip(
+            "Stop; earlier results stay (Ctrl+Return)" if running else "Start (Ctrl+Return)"
+        )
+        self.bar.setRange(0, 0 if running else 1)
+        self.bar.setVisible(running)
+        for widget in (self.slide, self.model, self.region, self.pixel_size):
+            widget.setEnabled(not running)
+
+
+def combo(tip: str) -> QComboBox:
+    """Give a combo box that shrinks with the dock; long names are shortened by Qt."""
+    box = QComboBox()
+    box.setToolTip(tip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def label(text: str) -> QLabel:
+    """Give a label that wraps."""
+    made = QLabel(text)
+    made.setWordWrap(True)
+    return made
+
+
+def beside(*widgets: QWidget, wide: int = 0) -> QWidget:
+    """Put widgets in a line; the one of index ``wide`` takes the room there is."""
+    box = QWidget()
+    line = QHBoxLayout(box)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(6)
+    for widget in widgets:
+        line.addWidget(widget)
+    line.setStretch(wide, 1)
+    return box
+
+
+def button(text: str, tip: str) -> QPushButton:
+    """Give a button and what it says when the mouse rests on it."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    return made
+
+
+def evenly(*buttons: QPushButton) -> QWidget:
+    """Put buttons in a line, all as wide."""
+    box = beside(*buttons)
+    line = box.layout()
+    assert isinstance(line, QHBoxLayout)
+    for index, made in enumerate(buttons):
+        line.setStretch(index, 1)
+        made.setMinimumWidth(40)
+    return box
+
+
+def keep_lines(text: QLabel, lines: int) -> None:
+    """Keep the room of some lines, so that nothing moves or is squeezed when they come."""
+    text.setMinimumHeight(lines * text.fontMetrics().lineSpacing())
+    text.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+
+def keep_place(widget: QWidget) -> None:
+    """Keep a widget's room while it is hidden, so that nothing jumps."""
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    widget.setSizePolicy(policy)
+
+
+def above(widget: QWidget, kind: type[W]) -> W | None:
+    """The nearest of the widgets around this one that is of a kind."""
+    around = widget.parentWidget()
+    while around is not None and not isinstance(around, kind):
+        around = around.parentWidget()
+    return around
+
+
+def progress_line(event: Progress) -> str:
+    """``Scoring the tissue, 63 %, 4 s left``."""
+    what = event.what[:1].upper() + event.what[1:]
+    if event.total and event.done:
+        what += f", {100 * event.done // event.total} %"
+    if event.eta_s is not None:
+        what += f", {duration(event.eta_s)} left"
+    return what
+
+
+def shortened(name: str, longest: int = 24) -> str:
+    """Leave out the middle of a long name."""
+    if len(name) <= longest:
+        return name
+    head = longest // 2
+    return f"{name[:head]}…{name[head + 1 - longest :]}"
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 90:
+        return f"{max(1, math.ceil(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def confirmed(parent: QWidget, title: str, question: str) -> bool:
+    """Ask a question whose answer is No unless the user says Yes."""
+    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+    return QMessageBox.question(parent, title, question, yes | no, no) == yes

@@ -1,0 +1,48 @@
+"""The manifest's key bindings, made to work: napari 0.9 lists them and binds none.
+
+napari imports a plugin on its first use, so the keys work from the first slide, sample or dock on.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import npe2
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QApplication, QMainWindow
+
+from napari_pathogan.plugin.shell.settings import PLUGIN
+
+_NAME = "pathogan-key"  # of the shortcuts of a window that has them
+
+
+def bind_keys() -> None:
+    """Bind the keys in every open window; does nothing where that was done before."""
+    if QApplication.instance() is None:
+        return
+    manifest = npe2.PluginManager.instance().get_manifest(PLUGIN)
+    docks = {dock.command: dock.display_name for dock in manifest.contributions.widgets or ()}
+    for window in QApplication.topLevelWidgets():
+        if not isinstance(window, QMainWindow) or window.findChild(QShortcut, _NAME) is not None:
+            continue
+        for binding in manifest.contributions.keybindings or ():
+            shortcut = QShortcut(QKeySequence(binding.key), window)
+            shortcut.setObjectName(_NAME)
+            entry = f"{docks[binding.command]} ({manifest.display_name})"
+            shortcut.activated.connect(partial(_choose, window, entry))
+
+
+def _choose(window: QMainWindow, entry: str) -> None:
+    """Choose an entry of a window's menus: a dock is shown, or hidden again.
+
+    (``add_plugin_dock_widget`` would open a second one, under another name.)
+    """
+    bar = window.menuBar()
+    menus = [action.menu() for action in bar.actions()] if bar is not None else []
+    while menus:
+        menu = menus.pop()
+        for action in menu.actions() if menu is not None else ():
+            if action.text() == entry:
+                action.trigger()
+                return
+            menus.append(action.menu())

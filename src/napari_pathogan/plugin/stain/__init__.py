@@ -1,0 +1,1 @@
+"""The dock of stain transfer: views in another laboratory's colours."""

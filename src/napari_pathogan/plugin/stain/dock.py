@@ -1,0 +1,349 @@
+"""The Stain transfer dock: a slide in the colours of another laboratory, computed as one looks."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QInputDialog, QPushButton, QSlider
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.form import beside, combo, label
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.stain.events import learn_events, stains_events, transfer_events
+from napari_pathogan.plugin.stain.live import Refining
+from napari_pathogan.plugin.stain.swipe import Swipe
+from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.slides.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import napari
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Event, Finished
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.stain.predict import Transfer
+
+CLOSEST = "Closest on this slide"
+METHODS = {
+    CLOSEST: "",
+    "Network (CNN)": "cnn",
+    "Network, fast (LUT)": "lut",
+    "Macenko": "macenko",
+    "Reinhard": "reinhard",
+}
+OWN, IN_VIEW = "The style's own images", "What is in view"
+_COLOURMAPS = {"haematoxylin": ("#ffffff", "#3b1f77"), "eosin": ("#ffffff", "#c2185b")}
+
+
+class StainDock(Dock):
+    """A slide in other colours: a lazy layer over it, compared by swiping, fading, side by side."""
+
+    title: ClassVar[str] = "Stain transfer"
+    task: ClassVar[str] = "stain"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        self.views: dict[Image, Image] = {}
+        self.refining: dict[Image, Refining] = {}  # by view
+        self._hidden: list[tuple[Image, bool]] = []
+        super().__init__(napari_viewer)
+
+    def build(self) -> None:
+        """Add the task's own rows: reference, method, comparison, stains, learning."""
+        self.reference = combo(
+            "Whose colours the slide gets: the style's, or a region's you choose"
+        )
+        self.method = combo(
+            "The network sees lightness alone; Macenko and Reinhard see colours. By default, what "
+            "measures closest to the style on this slide."
+        )
+        for name, method in METHODS.items():
+            self.method.addItem(name, method)
+        self.reference.activated.connect(self._measured_no_more)
+        self.form.add_row("Colours of", self.reference)
+        self.form.add_row("Method", self.method)
+        self.form.hide_region()
+        self.form.add_run()
+        self.fade = QSlider(Qt.Orientation.Horizontal)
+        self.fade.setRange(0, 100)
+        self.fade.setValue(100)
+        self.fade.setToolTip("Fade between the slide as it is (left) and in its new colours")
+        self.fade.valueChanged.connect(self._faded)
+        self.form.add_row("Compare", self.fade)
+        self.divider = Swipe(self.viewer)
+        self._ties.add(self.divider.remove)
+        # a viewer that is closed takes its canvas away before its docks
+        self.divider.destroyed.connect(partial(self._ties.remove, self.divider.remove))
+        self.swipe = QCheckBox("Swipe")
+        self.swipe.setToolTip(
+            "A divider on the picture: drag it between the slide and its new colours"
+        )
+        self.swipe.toggled.connect(self._swiped)
+        self.sides = QCheckBox("Side by side")
+        self.sides.setToolTip("The slide and its new colours in two linked views")
+        self.sides.toggled.connect(self._side_by_side)
+        self.show_stains = QPushButton("Show stains")
+        self.show_stains.setToolTip("Haematoxylin and eosin of the slide as two layers (Macenko)")
+        self.show_stains.clicked.connect(self._find_stains)
+        self.form.add_line(beside(self.swipe, self.sides, wide=1))
+        self.form.add_line(self.show_stains)
+        self.learn = QPushButton("Learn a style from this slide…")
+        self.learn.setToolTip(
+            "Train a network on this slide's colours in the background (minutes to hours)"
+        )
+        self.learn.clicked.connect(self._ask_name)
+        self.form.add_line(self.learn)
+        self.note = label("")
+        self.coming = label("")
+        for line in (self.note, self.coming):
+            self.form.add_line(line)
+        for emitter in (self.viewer.canvas.grid.events.enabled, self.viewer.dims.events.ndisplay):
+            self._ties.connect(emitter, self._flat_alone)
+        self._offer_references()
+        self._show_result()
+
+    # running
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import the network and what comes with it."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+        from napari_pathogan.tasks.stain import model, predict  # noqa: F401, PLC0415
+
+        check_torchvision()
+
+    def events(self, layer: Image) -> Iterator[Event]:
+        """Measure the slide and make its view."""
+        method = self.method.currentData()
+        slide = between.slide_of(layer)
+        return transfer_events(slide, self.model_folder, method, self._reference_of(layer))
+
+    def finished(self, event: Finished) -> Iterator[None]:
+        """Lay the view over its slide; it computes what is looked at."""
+        assert self.layer is not None
+        view, transfer = event.result
+        yield from self._lay(self.layer, view, transfer)
+        lines = [transfer.why]
+        if transfer.student_error is not None:
+            lines.append(
+                f"Fast colours differ from the network's by {transfer.student_error:.1f} Lab units "
+                "on average."
+            )
+        self.note.setText(" ".join(filter(None, lines)))
+        if transfer.measured:
+            self.method.setItemText(0, f"Closest here: {transfer.method.words}")
+        self._show_result()
+
+    def slide_changed(self) -> None:
+        """Show the view of the slide that was chosen."""
+        for gone in [s for s, v in self.views.items() if {s, v} - set(self.viewer.layers)]:
+            self.refining.pop(self.views.pop(gone), None)
+        self._measured_no_more()
+        self._offer_references()
+        self._show_result()
+
+    def model_changed(self, card: ModelCard) -> None:
+        """Another style: another method may come closest."""
+        del card
+        self._measured_no_more()
+
+    def busy(self, *, running: bool) -> None:
+        """Let choices rest while something runs."""
+        for widget in (self.reference, self.method, self.show_stains, self.learn):
+            widget.setEnabled(not running)
+
+    def release(self) -> None:
+        """Leave the viewer as it was: one view, layers shown as they were."""
+        if self.sides.isChecked():
+            self._side_by_side(False)
+        super().release()
+
+    # the result
+
+    @property
+    def view(self) -> Image | None:
+        """The layer of the chosen slide in its new colours."""
+        return self.views.get(self.layer) if self.layer is not None else None
+
+    def learn_style(self, name: str) -> None:
+        """Learn a style from the chosen slide, or from what is in view, in the background."""
+        if self.layer is None:
+            return
+        place = self._place_in_view(self.layer) if self.reference.currentText() == IN_VIEW else None
+        events = learn_events(between.slide_of(self.layer), place, settings().own_models / name)
+        self.start(events, f"Learning {name}", self._learned, _nothing)
+
+    # how
+
+    def _measured_no_more(self) -> None:
+        """What was measured spoke of another slide, style or reference."""
+        self.method.setItemText(0, CLOSEST)
+
+    def _lay(self, slide: Image, view: Slide, transfer: Transfer) -> Iterator[None]:
+        old = self.views.pop(slide, None)
+        if old is not None:
+            self.refining.pop(old, None)
+            if old in self.viewer.layers:
+                self.viewer.layers.remove(old)
+                yield
+        whose = transfer.colours_of or transfer.style
+        live = None
+        if transfer.model is not None:
+            from napari_pathogan.tasks.stain.live import LiveView  # noqa: PLC0415  (imports torch)
+
+            live = LiveView(between.slide_of(slide), view, transfer)
+        layer = self.viewer.add_image(
+            between.shown_levels(view if live is None else live.slide),
+            name=f"{slide.name} in the colours of {whose}, {transfer.method} [synthetic]",
+            rgb=True,
+            multiscale=True,
+            opacity=self.fade.value() / 100,
+            metadata={"slide": view, "synthetic": True, **view.metadata},
+            **between.place_level0(slide),
+        )
+        self.views[slide] = layer
+        if live is not None:
+            self.refining[layer] = refining = Refining(self.viewer, layer, live, self)
+            refining.said.connect(self._say_coming)
+        yield
+        self.viewer.layers.move(
+            self.viewer.layers.index(layer), self.viewer.layers.index(slide) + 1
+        )
+
+    def _say_coming(self) -> None:
+        """Say whether finer colours of what is in view are still to come."""
+        refining = self.refining.get(self.view) if self.view is not None else None
+        self.coming.setText(refining.text if refining is not None else "")
+
+    def _show_result(self) -> None:
+        known = self.view is not None
+        self.fade.setEnabled(known)
+        for box in (self.swipe, self.sides):
+            box.setEnabled(known)
+            box.setChecked(known and box.isChecked())
+        self.divider.divide(self.view if self.swipe.isChecked() else None)
+        self.form.result.setText(f"<b>{self.view.name}</b>" if self.view is not None else "")
+        self._say_coming()
+
+    def _faded(self, percent: int) -> None:
+        if self.view is not None:
+            self.view.opacity = percent / 100
+
+    def _swiped(self, shown: bool) -> None:  # noqa: FBT001  (Qt passes it)
+        """A divider between the slide and its new colours."""
+        if shown:
+            self.sides.setChecked(False)
+            self.viewer.dims.ndisplay = 2
+        self.divider.divide(self.view if shown else None)
+
+    def _flat_alone(self) -> None:
+        """A divider parts one flat picture: take it away from a grid of pictures, and from 3-D."""
+        if self.viewer.canvas.grid.enabled or self.viewer.dims.ndisplay > 2:
+            self.swipe.setChecked(False)
+
+    def _side_by_side(self, shown: bool) -> None:  # noqa: FBT001  (Qt passes it)
+        """Two linked views of the slide and its new colours; other layers are hidden meanwhile."""
+        grid = self.viewer.canvas.grid
+        if shown and self.view is not None and self.layer is not None:
+            pair = {self.view, self.layer}
+            self._hidden = [(x, x.visible) for x in self.viewer.layers]
+            for layer in self.viewer.layers:
+                layer.visible = layer in pair
+            self.view.opacity = 1.0
+            # hidden layers share the two places; these two are neighbours, so they don't
+            grid.stride, grid.shape, grid.enabled = 1, (1, 2), True
+            self.viewer.fit_to_view(layers=[self.layer])
+        else:
+            grid.enabled = False
+            for layer, visible in self._hidden:
+                if layer in self.viewer.layers:
+                    layer.visible = visible
+            self._hidden = []
+            self._faded(self.fade.value())
+
+    def _find_stains(self) -> None:
+        if self.layer is not None:
+            events = stains_events(between.slide_of(self.layer))
+            self.start(events, "Stains", self._stains_found, _nothing)
+
+    def _stains_found(self, event: Finished) -> None:
+        from napari.utils import Colormap  # noqa: PLC0415
+
+        if self.layer is None:
+            return
+        for slide, (name, colours) in zip(event.result, _COLOURMAPS.items(), strict=True):
+            self.viewer.add_image(
+                between.shown_levels(slide),
+                name=f"{self.layer.name}, {name}",
+                multiscale=True,
+                colormap=Colormap(list(colours), name=f"pathogan-{name}"),
+                contrast_limits=(0, 255),
+                blending="multiplicative" if name == "eosin" else "translucent",
+                metadata={"slide": slide},
+                **between.place_level0(self.layer),
+            )
+
+    def _ask_name(self) -> None:
+        if self.layer is None:
+            return
+        suggested = re.sub(r"[^a-z0-9]+", "-", self.layer.name.lower()).strip("-")
+        name, given = QInputDialog.getText(
+            self, "Learn a style", "Name of the style:", text=f"stain-{suggested}"
+        )
+        name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+        if given and name:
+            self.learn_style(name)
+
+    def _learned(self, event: Finished) -> None:
+        self.form.status.setText(f"Learned {event.result.name}; it is among the styles now")
+        self._find_models()
+
+    def _offer_references(self) -> None:
+        chosen = self.reference.currentText()
+        slides = [x for x in self.viewer.layers if between.is_slide(x) and x is not self.layer]
+        shown = set(self.views.values())
+        self.reference.clear()
+        self.reference.addItem(OWN)
+        self.reference.addItem(IN_VIEW)
+        for slide in slides:
+            if slide not in shown:
+                self.reference.addItem(slide.name, slide)
+        self.reference.setCurrentIndex(max(0, self.reference.findText(chosen)))
+
+    def _reference_of(self, layer: Image) -> tuple[Slide, Region] | None:
+        choice = self.reference.currentText()
+        if choice == OWN:
+            return None
+        if choice == IN_VIEW:
+            return self._in_view(layer)
+        other = self.reference.currentData()
+        height, width = between.slide_of(other).shape
+        return between.slide_of(other), Region(0, 0, height, width)
+
+    def _in_view(self, layer: Image) -> tuple[Slide, Region]:
+        """The topmost other slide that is in view, or else the slide itself."""
+        for other in reversed(self.viewer.layers):
+            if between.is_slide(other) and other.visible and other not in self.views.values():
+                try:
+                    return between.slide_of(other), between.view_region(self.viewer, other)
+                except PathoganError:
+                    continue
+        return between.slide_of(layer), between.view_region(self.viewer, layer)
+
+    def _place_in_view(self, layer: Image) -> Region | None:
+        try:
+            return between.view_region(self.viewer, layer)
+        except PathoganError as error:
+            show_error(str(error))
+            return None
+
+
+def _nothing() -> None:
+    """A stopped task leaves nothing behind, so there is nothing to take back."""

@@ -1,0 +1,1 @@
+"""The dock of reader studies: making, reading, results."""

@@ -1,0 +1,98 @@
+"""The reader study's dock: take part in a study, make one, see its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from napari_pathogan.plugin.shell import closing
+from napari_pathogan.plugin.study.new import NewStudyDialog
+from napari_pathogan.plugin.study.reading import Reading
+from napari_pathogan.plugin.study.results import Results
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtGui import QHideEvent
+
+
+class StudyDock(QWidget):
+    """Real or generated: readers judge images one by one, blinded; then the statistics.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that shows the images; napari passes it.
+    """
+
+    title: ClassVar[str] = "Reader study"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.setWindowTitle(self.title)
+        self.setMinimumWidth(300)
+        self.reading = Reading(napari_viewer, self)
+        self.results = Results()
+        self.tabs = QTabWidget()
+        for page, name in ((self.reading, "Take part"), (self.results, "Results")):
+            self.tabs.addTab(_padded(page), name)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 6)
+        column.addWidget(self.tabs)
+        self.reading.currentChanged.connect(self._page_changed)
+        self.reading.start.new.clicked.connect(self.new_study)
+        self.tabs.currentChanged.connect(self._tab_changed)
+        self.destroyed.connect(self.results.ties.release)
+
+    def new_study(self) -> NewStudyDialog:
+        """Open the dialog that makes a study; the new one is then chosen here."""
+        dialog = NewStudyDialog(self.viewer, self)
+        dialog.made.connect(self.reading.open)
+        dialog.show()
+        return dialog
+
+    def release(self) -> None:
+        """Let go of the viewer: end the session and what runs. The dock is being closed."""
+        if self.reading.running:
+            self.reading.leave()
+        self.results.ties.release()
+        for dialog in self.findChildren(NewStudyDialog):
+            dialog.stop()
+            dialog.close()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that napari has taken the dock out of its window, or put it there."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        elif event is not None and event.type() == QEvent.Type.Show:
+            closing.watch(self)
+        return super().event(event)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """A dock that was hidden can't be answered in; a minimised window comes back."""
+        stage = self.reading.stage
+        gone = stage is None or not isalive(stage.main)  # type: ignore[no-untyped-call]
+        if not gone and event is not None and not event.spontaneous():
+            self.reading.leave()
+        super().hideEvent(event)
+
+    def _tab_changed(self, _index: int) -> None:
+        """What was done on one page shows on the other: a study opened, the answer key opened."""
+        self.results.offer()
+        self.reading.offer()
+
+    def _page_changed(self, _index: int) -> None:
+        bar = self.tabs.tabBar()
+        assert bar is not None
+        bar.setVisible(not self.reading.running)
+
+
+def _padded(widget: QWidget) -> QWidget:
+    box = QWidget()
+    column = QVBoxLayout(box)
+    column.setContentsMargins(8, 10, 8, 8)
+    column.addWidget(widget)
+    return box

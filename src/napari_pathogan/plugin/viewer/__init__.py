@@ -1,0 +1,1 @@
+"""Between napari's viewer and our data: readers, writer, layers, samples, commands, the canvas."""

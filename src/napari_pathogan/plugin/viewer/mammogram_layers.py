@@ -1,0 +1,252 @@
+"""Between mammograms and napari layers: window, inversion, mm, and the hanging of four views.
+
+All views share one world with its origin in the middle of the hanging: right breasts lie left of
+it, left ones right of it, CC above, MLO below. So a view takes its place whichever is opened first,
+and chest walls face each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_info
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.mammograms.mammogram import USER, Mammogram, data_range, open_mammogram
+from napari_pathogan.mammograms.views import named_view
+from napari_pathogan.plugin.viewer.layers import AXES, file_of, shows_pixels, staying_on
+from napari_pathogan.plugin.viewer.mammogram_groups import hung, hung_apart, moved
+from napari_pathogan.slides import scales
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari
+
+    from napari_pathogan.mammograms.mammogram import MammogramStudy
+    from napari_pathogan.slides.geometry import Region
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+_GAP = 0.02  # between views, of a view's width
+
+
+def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -> LayerData:
+    """Image layer of a view: its intensities as stored, in mm where their size is known.
+
+    MONOCHROME1 is shown by an inverse colour map, and the header's window by contrast limits.
+    """
+    kwargs: dict[str, Any] = {
+        "name": f"{mammogram.name} [synthetic]" if mammogram.synthetic else mammogram.name,
+        "rgb": False,
+        "multiscale": False,
+        "axis_labels": AXES,
+        "contrast_limits": mammogram.window,
+        "colormap": "gray_r" if mammogram.inverted else "gray",
+        "metadata": _metadata(mammogram),
+        **(_place(mammogram) if place is None else place),
+    }
+    return mammogram.pixels, kwargs, "image"
+
+
+def study_layers(*studies: MammogramStudy, viewer: napari.Viewer | None = None) -> list[LayerData]:
+    """Image layers of all views in their places: RCC LCC over RMLO LMLO, others below.
+
+    The views are in mm if the size of a pixel is known for all of them, else all are in pixels.
+    Studies hang one beside the other, and beside those that are open in ``viewer``.
+    """
+    in_mm = all(one.mm_per_px is not None for study in studies for one in study.views)
+    layers = [layer for study in studies for layer in _hanging(study, in_mm=in_mm)]
+    return hung_apart(layers, viewer)
+
+
+def _hanging(study: MammogramStudy, *, in_mm: bool) -> list[LayerData]:
+    places = study.hanging()
+    layers, below = [], 0.0
+    for row in sorted({row for row, _ in places}):
+        views = {column: one for (at, column), one in places.items() if at == row}
+        for column, one in views.items():
+            place = _place(one, (row, column), in_mm=in_mm, below=below)
+            layers.append(mammogram_layer(one, place))
+        if row > 0:
+            below += max((1 + _GAP) * _size(one, in_mm=in_mm)[0] for one in views.values())
+    return layers
+
+
+def is_mammogram(layer: object) -> bool:
+    """Whether a layer is a mammogram: one that was opened as such, or any grey image of integers."""
+    if not isinstance(layer, Image) or layer.rgb or layer.ndim != 2 or layer.multiscale:
+        return False
+    return "mammogram" in layer.metadata or layer.dtype in (np.uint8, np.uint16, np.int16)
+
+
+def mammogram_of(layer: Image) -> Mammogram:
+    """The mammogram that a layer shows; an image from elsewhere becomes one, with its scale."""
+    known = layer.metadata.get("mammogram")
+    if isinstance(known, Mammogram):
+        return known
+    mammogram = _mammogram_in_file(layer)
+    if mammogram is None:
+        pixels = np.asarray(layer.data)
+        laterality, view = named_view(layer.name)
+        mammogram = Mammogram(
+            layer.name,
+            pixels,
+            window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
+            laterality=laterality,
+            view=view,
+        )
+    if all(unit.is_compatible_with("mm") for unit in layer.units):
+        y, x = (
+            abs(float(scale * (1 * unit).to("mm").magnitude))
+            for scale, unit in zip(layer.scale, layer.units, strict=True)
+        )
+        mammogram = mammogram.with_spacing((y, x))
+    layer.metadata = {**layer.metadata, **_metadata(mammogram)}
+    return mammogram
+
+
+def spacing_of(layer: Image) -> float | None:
+    """Millimetres a pixel of a mammogram's layer spans, the mean of both sides."""
+    mm_per_px = mammogram_of(layer).mm_per_px
+    return None if mm_per_px is None else float(np.mean(mm_per_px))
+
+
+def spacing_is_asked(layer: Image) -> bool:
+    """Whether the user has to say the size of a pixel, or said it and may correct it."""
+    mammogram = mammogram_of(layer)
+    return mammogram.mm_per_px is None or mammogram.spacing == USER
+
+
+def give_spacing(viewer: napari.Viewer, layer: Image, mm_per_px: float) -> None:
+    """Give a mammogram the user's size of a pixel: shown at once, remembered for its file.
+
+    The other views that are open and don't say theirs get it as well: one machine made them, and
+    views in mm can't hang beside views in pixels.
+
+    Raises
+    ------
+    UnknownScaleError
+        If it is not above 0.
+    """
+    others = [x for x in viewer.layers if is_mammogram(x) and mammogram_of(x).mm_per_px is None]
+    views = [layer, *(other for other in others if other is not layer)]
+    for view in views:
+        mammogram = mammogram_of(view).with_spacing(mm_per_px)
+        if mammogram.path is not None:
+            scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
+        with staying_on(viewer, view):
+            at = moved(view, mm_per_px)
+            view.metadata = {**view.metadata, **_metadata(mammogram), **at}
+            place = _place(mammogram)
+            y, x = place["translate"]
+            for name, given in {**place, "translate": (y, x + hung(view).shift)}.items():
+                setattr(view, name, given)
+    _say_spacing(viewer, [mammogram_of(view) for view in views])
+    viewer.fit_to_view(layers=views)
+
+
+def _mammogram_in_file(layer: Image) -> Mammogram | None:
+    """The mammogram in a layer's file; None where there is none, or it has other pixels."""
+    path = file_of(layer)
+    if path is None or path.is_dir():
+        return None
+    try:
+        mammogram = open_mammogram(path)
+    except SlideFormatError:
+        return None  # a format that only other readers know: the layer's own pixels will do
+
+    def read(region: Region) -> np.ndarray:
+        return mammogram.pixels[region.y : region.bottom, region.x : region.right]
+
+    return mammogram if shows_pixels(layer, mammogram.shape, read) else None
+
+
+def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -> None:
+    """Get a viewer ready for views that are about to be added.
+
+    The scale bar is switched on, with what its mm are beside it; views without a scale are named;
+    and once all views are there the camera shows them all (napari shows the first layer alone).
+    """
+    _fit_after(viewer, len(mammograms))
+    _say_spacing(viewer, mammograms)
+    for one in mammograms:
+        if one.mm_per_px is None:
+            show_info(
+                f"{one.name} does not say how many mm a pixel spans, so it is shown in pixels"
+            )
+        if one.metadata.get("intent") == "for processing":
+            show_info(
+                f"{one.name} is raw data of the detector (FOR PROCESSING), on which models see "
+                "little: choose the view FOR PRESENTATION if there is one"
+            )
+
+
+def _say_spacing(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -> None:
+    overlays = viewer.canvas.overlays
+    overlays.scale_bar.visible = True
+    overlays.text.text = "\n".join(sorted({_meaning(one) for one in mammograms} - {""}))
+    overlays.text.position, overlays.text.visible = "bottom_left", True
+
+
+def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
+    """Show everything when so many more layers have been added."""
+
+    def added(_: object) -> None:
+        nonlocal awaited
+        awaited -= 1
+        if awaited == 0:
+            viewer.layers.events.inserted.disconnect(added)
+            viewer.reset_view()
+
+    viewer.layers.events.inserted.connect(added)
+
+
+def _meaning(mammogram: Mammogram) -> str:
+    if mammogram.spacing is None:
+        return ""
+    return "mm as you gave them" if mammogram.spacing == USER else f"mm {mammogram.spacing}"
+
+
+def _metadata(mammogram: Mammogram) -> dict[str, Any]:
+    return {
+        "mammogram": mammogram,
+        "path": mammogram.path,
+        "mm_per_px": mammogram.mm_per_px,
+        "spacing": mammogram.spacing,
+    }
+
+
+def _size(mammogram: Mammogram, *, in_mm: bool) -> tuple[float, float]:
+    y, x = _pixel(mammogram, in_mm=in_mm)
+    return mammogram.shape[0] * y, mammogram.shape[1] * x
+
+
+def _pixel(mammogram: Mammogram, *, in_mm: bool) -> tuple[float, float]:
+    return mammogram.mm_per_px if in_mm and mammogram.mm_per_px is not None else (1.0, 1.0)
+
+
+def _place(
+    mammogram: Mammogram,
+    position: tuple[int, int] | None = None,
+    *,
+    in_mm: bool = True,
+    below: float = 0.0,
+) -> dict[str, Any]:
+    """Scale, translation and units that lay a view in its place (row, column) of the hanging.
+
+    ``below`` is how far under the origin its row begins, for rows under the first. A mirrored view
+    has a negative scale, so that coordinates in its pixels stay those of the file.
+    """
+    in_mm = in_mm and mammogram.mm_per_px is not None
+    unit = "mm" if in_mm else "pixel"
+    y, x = _pixel(mammogram, in_mm=in_mm)
+    height, width = _size(mammogram, in_mm=in_mm)
+    row, column = position or (0 if mammogram.view == "CC" else 1, int(mammogram.laterality != "R"))
+    gap = _GAP * width / 2
+    top = -gap - height if row == 0 else gap + below
+    left = -gap - width if column == 0 else gap
+    scale, first = ((y, -x), left + width - x / 2) if mammogram.mirrored else ((y, x), left + x / 2)
+    return {"scale": scale, "translate": (top + y / 2, first), "units": (unit, unit)}

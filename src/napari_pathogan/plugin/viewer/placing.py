@@ -1,0 +1,229 @@
+"""Where results from files lie: on the image they belong to, as soon as it is open.
+
+Every result knows its place in pixels of its image. On an open image it takes that image's own
+scale and translation. Until the image is open, it lies in the world in the size of its pixels, if
+the file says that; once the image opens, it moves there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari import current_viewer
+
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.views import is_dicom
+from napari_pathogan.plugin.viewer.layers import AXES, is_slide, slide_of
+from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram
+from napari_pathogan.slides.slide import Slide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import napari
+    from napari.layers import Image, Layer
+    from napari.utils.events import Event
+
+    from napari_pathogan.slides.geometry import Overlay
+
+    Find = Callable[[napari.Viewer | None], "Ground"]
+
+_SAME_SCALE = 0.01  # share by which two scales of one slide may differ
+_AWAITS = "awaits"  # key of a layer's metadata: the image it belongs to is not open
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What a result lies on.
+
+    Attributes
+    ----------
+    layer
+        The layer of its image; None where that is not open.
+    pixel, unit
+        Size of a pixel (y, x) of the result's image; None where the file does not say.
+    ratio
+        Pixels of the layer a pixel (y, x) of the result's image: 1 unless it is a copy at another
+        scale.
+    alike
+        How many open images it could be.
+    """
+
+    layer: Image | None = None
+    pixel: tuple[float, float] | None = None
+    unit: str = "um"
+    ratio: tuple[float, float] = (1.0, 1.0)
+    alike: int = 1
+
+    def overlay(self, overlay: Overlay) -> dict[str, Any]:
+        """Arguments of a layer that lays an overlay in its place."""
+        return self.laid(*overlay.affine())
+
+    def level0(self) -> dict[str, Any]:
+        """Arguments of a layer whose data are level-0 centre coordinates of its image."""
+        return self.laid((1.0, 1.0), (0.0, 0.0))
+
+    def laid(self, scale: tuple[float, float], translate: tuple[float, float]) -> dict[str, Any]:
+        """Arguments of a layer, from its scale and translation in pixels of its image."""
+        if self.layer is None:
+            pixel = np.asarray(self.pixel or (1.0, 1.0))
+            unit = "pixel" if self.pixel is None else self.unit
+            return {
+                "units": (unit, unit),
+                "axis_labels": AXES,
+                "scale": pixel * scale,
+                "translate": pixel * translate,
+            }
+        ratio, own = np.asarray(self.ratio), np.asarray(self.layer.scale)
+        first = (np.asarray(translate) + 0.5) * ratio - 0.5  # from centre to centre of a pixel
+        return {
+            "units": self.layer.units,
+            "axis_labels": AXES,
+            "affine": self.layer.affine,
+            "scale": own * scale * ratio,
+            "translate": np.asarray(self.layer.translate) + own * first,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Awaited:
+    """The image that a layer waits for."""
+
+    find: Find
+    pixel: tuple[float, float]
+
+
+def await_image(
+    viewer: napari.Viewer | None, layers: Sequence[tuple[Any, dict[str, Any], str]], find: Find
+) -> None:
+    """Let layers that are about to be added move onto their image once that is opened.
+
+    Parameters
+    ----------
+    layers
+        As a reader gives them, laid on a ground without a layer.
+    find
+        Looks for the ground; called whenever an image has been opened.
+    """
+    if viewer is None:
+        return
+    awaited = _Awaited(find, find(None).pixel or (1.0, 1.0))
+    for _, kwargs, _ in layers:
+        kwargs["metadata"] = {**kwargs.get("metadata", {}), _AWAITS: awaited}
+    viewer.layers.events.inserted.connect(_lay_what_waits)  # once: napari knows a second time
+
+
+def _lay_what_waits(event: Event) -> None:
+    """Move what has waited for the image that was opened onto it."""
+    viewer = current_viewer()
+    if viewer is None or event.source is not viewer.layers:
+        return
+    for layer in [one for one in viewer.layers if _AWAITS in one.metadata]:
+        awaited: _Awaited = layer.metadata[_AWAITS]
+        ground = awaited.find(viewer)
+        if ground.layer is not None:
+            _move(layer, ground, awaited.pixel)
+
+
+def _move(layer: Layer, ground: Ground, pixel: tuple[float, float]) -> None:
+    scale, translate = np.asarray(layer.scale) / pixel, np.asarray(layer.translate) / pixel
+    for name, value in ground.laid(tuple(scale), tuple(translate)).items():
+        setattr(layer, name, value)
+    layer.metadata = {k: v for k, v in layer.metadata.items() if k != _AWAITS}
+
+
+def on_slide(
+    viewer: napari.Viewer | None, name: str, mpp: tuple[float, float] | None = None
+) -> Ground:
+    """The slide of that name, by its file's name or at least its stem.
+
+    One whose pixels have another size than the result's is a copy at another scale.
+    """
+    named, alike = _named(viewer, filter(is_slide, _layers(viewer)), name)
+    if named is None:
+        return Ground(None, mpp)
+    own = slide_of(named).mpp
+    ratio = np.divide(mpp, own) if own is not None and mpp is not None else np.ones(2)
+    if np.abs(ratio - 1).max() <= _SAME_SCALE:
+        return Ground(named, mpp, alike=alike)
+    return Ground(named, mpp, ratio=(float(ratio[0]), float(ratio[1])), alike=alike)
+
+
+def on_some_slide(viewer: napari.Viewer | None, path: Path) -> Ground:
+    """The slide that a file is named after; else the one that is selected, or the topmost."""
+    slides = [layer for layer in _layers(viewer) if is_slide(layer)]
+    stem = _stem(path.name)
+    named = [
+        (len(own), layer)
+        for layer in slides
+        for own in map(_stem, _names(layer))
+        if stem.startswith(own) and not stem[len(own) : len(own) + 1].isalnum()
+    ]
+    if named:
+        return Ground(max(named, key=lambda one: one[0])[1])
+    chosen = [x for x in slides if viewer is not None and x in viewer.layers.selection] or slides
+    return Ground(chosen[-1] if chosen else None)
+
+
+def on_mammogram(
+    viewer: napari.Viewer | None,
+    name: str,
+    mm_per_px: tuple[float, float] | None = None,
+    shape: tuple[int, int] | None = None,
+) -> Ground:
+    """The mammogram of that name (and size, where it is known)."""
+    images = [
+        layer
+        for layer in _layers(viewer)
+        if is_mammogram(layer) and shape in (None, tuple(layer.data.shape))
+    ]
+    named, alike = _named(viewer, images, name)
+    return Ground(named, mm_per_px, "mm", alike=alike)
+
+
+def on_dicom(viewer: napari.Viewer | None, instance: str) -> Ground:
+    """The mammogram of a DICOM file, by its SOP instance UID."""
+    from napari_pathogan.tasks.masses.dicom_marks import instance_of  # noqa: PLC0415  (pydicom)
+
+    for layer in filter(is_mammogram, _layers(viewer)):
+        path = layer.metadata.get("path") or layer.source.path
+        if path and is_dicom(Path(path)) and instance_of(Path(path)) == instance:
+            return Ground(layer)
+    return Ground()
+
+
+def short(name: str) -> str:
+    """Name of a slide without its suffix, for the layer list's narrow rows."""
+    return _stem(name)
+
+
+def _layers(viewer: napari.Viewer | None) -> list[Any]:
+    return [] if viewer is None else list(viewer.layers)
+
+
+def _named(
+    viewer: napari.Viewer | None, layers: Iterable[Image], name: str
+) -> tuple[Image | None, int]:
+    """The layer of that name, the selected one if there are several; and how many there are."""
+    by_names = [(layer, _names(layer)) for layer in layers] if name else []
+    exact = [layer for layer, names in by_names if name in names]
+    alike = [layer for layer, names in by_names if _stem(name) in map(_stem, names)]
+    fitting = exact or alike
+    chosen = [x for x in fitting if viewer is not None and x in viewer.layers.selection]
+    return next(iter(chosen or fitting), None), len(fitting)
+
+
+def _names(layer: Image) -> set[str]:
+    """What the image of a layer is called: the layer, its file, its slide or mammogram."""
+    path, image = layer.metadata.get("path"), layer.metadata.get("slide")
+    names = {layer.name}
+    names |= {Path(one).name for one in (path, layer.source.path) if one}
+    image = layer.metadata.get("mammogram", image)
+    return names | ({image.name} if isinstance(image, Slide | Mammogram) else set())
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem.removesuffix(".ome")

@@ -1,0 +1,149 @@
+"""napari reader: whole slides as raw zarr pyramids, mammograms in their hanging, saved results."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_pathogan.mammograms.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
+from napari_pathogan.plugin.viewer.saved import is_layer_table, layers_in, saved_in, zarr_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Reader = Callable[[str | list[str]], list[tuple[Any, dict[str, Any], str]]]
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG"
+# suffix -> how such a file begins
+_HEADERS: dict[str, tuple[bytes, ...]] = {
+    **dict.fromkeys((".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".btf", ".tf8"), _TIFF),
+    ".png": (_PNG,),
+    **dict.fromkeys((".jpg", ".jpeg", ".mrxs"), (_JPEG,)),
+    **dict.fromkeys((".vms", ".vmu"), (b"[Virtual Microscope", b"[Uncompressed Virtual")),
+    ".svslide": (b"SQLite format 3",),
+    ".pgm": (b"P5", b"P2"),
+}
+SUFFIXES = (*_HEADERS, ".zarr")
+RESULT_SUFFIXES = (".geojson", ".json", ".csv", ".parquet")
+_NOTHING: list[Any] = [(None,)]  # how napari is told that a reader was left
+_MOST_FILES = 500  # of a folder that are looked at before it is left to other readers
+
+
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Give the reader of slides, mammograms and saved results, or None for what is none of these.
+
+    Decided by the first bytes of the files; nothing is decoded. napari's own tables (CSV) of
+    points and shapes get napari's reader: whoever is chosen for CSV opens both.
+    """
+    paths = [path] if isinstance(path, str) else path
+    if paths and all(is_layer_table(Path(p)) for p in paths):
+        from napari_builtins.io import napari_get_reader  # noqa: PLC0415  (slow to import)
+
+        theirs: Reader = napari_get_reader(paths[0])
+        return theirs
+    return read if paths and all(_is_ours(Path(p)) for p in paths) else None
+
+
+def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
+    """Open slides or mammograms as image layers; the user chooses among several examinations.
+
+    What was saved (heat maps, nuclei, outlines, tables, masses) comes back on its image.
+
+    Raises
+    ------
+    SlideFormatError, ResultFormatError
+        If a file can't be opened; says why.
+    """
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+
+    from napari_pathogan.plugin.shell.keys import bind_keys  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go  # noqa: PLC0415
+
+    bind_keys()
+    if (viewer := current_viewer()) is not None:
+        let_layers_go(viewer)
+    paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
+    kinds = {p: saved_in(p) for p in paths}
+    layers = [one for p, kind in kinds.items() if kind is not None for one in layers_in(p, kind)]
+    images = [p for p, kind in kinds.items() if kind is None]
+    if images and all(is_dicom(p) or (p.is_dir() and not is_ome_zarr(p)) for p in images):
+        return [*_read_study(images), *layers] or _NOTHING
+    return [*_apart([one for p in images for one in _read_image(p)]), *layers]
+
+
+def _read_image(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
+    if path.is_dir() and (layers := zarr_layers(path)) is not None:
+        return layers
+    return [_read_one(path)]
+
+
+def _read_study(paths: list[Path]) -> list[tuple[Any, dict[str, Any], str]]:
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+    from napari.utils.notifications import show_warning  # noqa: PLC0415
+
+    from napari_pathogan.mammograms.mammogram import examinations  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.mammogram_choice import chosen  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers  # noqa: PLC0415
+
+    studies = [one.open() for one in chosen(examinations(paths))]
+    if not studies:
+        return []
+    if (viewer := current_viewer()) is not None:
+        prepare_mammograms(viewer, [view for study in studies for view in study.views])
+    for line in (line for study in studies for line in study.skipped):
+        show_warning(line)
+    return study_layers(*studies, viewer=viewer)
+
+
+def _apart(layers: list[tuple[Any, dict[str, Any], str]]) -> list[tuple[Any, dict[str, Any], str]]:
+    """Grey images of several examinations do not hang as one."""
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+
+    from napari_pathogan.plugin.viewer.mammogram_groups import hung_apart  # noqa: PLC0415
+
+    return hung_apart(layers, current_viewer())
+
+
+def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
+    """A slide; a grey image that fits into memory is a mammogram."""
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+
+    from napari_pathogan.mammograms.mammogram import can_be_mammogram, open_mammogram  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer, prepare_mammograms  # noqa: PLC0415
+    from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
+
+    viewer = current_viewer()
+    slide = Slide.open(path)
+    if not can_be_mammogram(slide):
+        if viewer is not None:
+            prepare(viewer, [slide])
+        return slide_layer(slide, viewer)
+    slide.close()
+    mammogram = open_mammogram(path)
+    if viewer is not None:
+        prepare_mammograms(viewer, [mammogram])
+    return mammogram_layer(mammogram)
+
+
+def _is_ours(path: Path) -> bool:
+    if path.is_dir():
+        return is_ome_zarr(path) or _is_study(path)
+    if is_dicom(path) or saved_in(path) is not None:
+        return True
+    starts = _HEADERS.get(path.suffix.lower())
+    if starts is None or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(32).startswith(starts)
+
+
+def _is_study(path: Path) -> bool:
+    """Whether a folder holds DICOM files, or images whose names all say a view (``..._R_CC.png``)."""
+    files = [one for one in islice(path.rglob("*"), _MOST_FILES) if one.is_file()]
+    if any(is_dicom(one) for one in files):
+        return True
+    images = [one for one in files if one.suffix.lower() in IMAGE_SUFFIXES]
+    return bool(images) and all(None not in named_view(one.stem) for one in images)

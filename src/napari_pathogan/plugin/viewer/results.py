@@ -1,0 +1,422 @@
+"""Layers of what was saved: heat maps, nuclei, outlines, masses; and of any grey OME-Zarr."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.utils import DirectLabelColormap
+from PIL import Image as Picture
+from PIL import ImageDraw
+
+from napari_pathogan.plugin.idc.layers import OUTLINE_COLOUR, heat_image, uncertainty_limits
+from napari_pathogan.plugin.masses.layers import COLOURS as DECISION_COLOURS
+from napari_pathogan.plugin.masses.layers import LABEL_SIZE
+from napari_pathogan.plugin.masses.words import label_text, percent
+from napari_pathogan.plugin.nuclei.colours import (
+    FOUND_COLOUR,
+    MAX_EDITABLE,
+    MAX_EDITABLE_PX,
+    NOTHING,
+    class_colours,
+    rgba,
+)
+from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.resolution import UM_PER_UNIT
+from napari_pathogan.tasks.masses.review import Decision, Review
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_pathogan.plugin.viewer.placing import Ground
+    from napari_pathogan.slides.backends.ngff import Multiscale
+    from napari_pathogan.slides.geojson import Feature
+    from napari_pathogan.tasks.idc.heatmap import HeatMap
+    from napari_pathogan.tasks.masses.detections import Detections
+    from napari_pathogan.tasks.masses.dicom_marks import Marks
+    from napari_pathogan.tasks.masses.export import SavedBoxes
+    from napari_pathogan.tasks.nuclei.export import SavedLabels
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+MAX_SHAPES = 2000  # what napari draws as shapes within seconds; more are points and a picture
+MAX_PAINTED_PX = 4096**2  # of that picture
+NO_CLASS_COLOUR = "#ffd400"
+BELOW_COLOUR = "#8e8e93"  # of masses that score less than the threshold
+REGION = "Region*"  # QuPath's own class for an outline of what was looked at
+_FILL = "1e"  # opacity of the inside of outlines, hexadecimal
+_RANGE_PX = 2**24  # pixels that are looked at for the range of an image's values
+
+
+def heat_map_layers(heat: HeatMap, ground: Ground) -> list[LayerData]:
+    """Uncertainty (hidden), probability, and the outline at the threshold it was saved with."""
+    layers: list[LayerData] = [
+        (
+            getattr(heat, what).data,
+            {
+                **heat_image(what, heat.slide),
+                **ground.overlay(getattr(heat, what)),
+                "metadata": {"heat_map": heat, "what": what, "threshold": heat.threshold},
+            },
+            "image",
+        )
+        for what in ("uncertainty", "probability")
+    ]
+    doubt = heat.uncertainty.data[heat.scored]
+    layers[0][1]["contrast_limits"] = uncertainty_limits(doubt)
+    rings = [ring for one in heat.outlines() for ring in (one.exterior, *one.holes)]
+    if rings:
+        parts = [np.stack([ring, np.roll(ring, -1, 0) - ring], 1) for ring in rings]
+        kwargs = {
+            "name": f"IDC outline ({short(heat.slide)})",
+            "edge_color": OUTLINE_COLOUR,
+            "edge_width": heat.probability.step[0] / 40,
+            "vector_style": "line",
+            "metadata": {"threshold": heat.threshold},
+            **ground.level0(),
+        }
+        layers.append((np.concatenate(parts), kwargs, "vectors"))
+    return layers
+
+
+def label_layers(saved: SavedLabels, ground: Ground) -> list[LayerData]:
+    """Nuclei as labels in the colours of their classes; many of them as a picture of the classes.
+
+    A colour an id takes napari seconds beyond some thousand ids.
+    """
+    about, where = saved.about, ground.overlay(saved.place)
+    names = list(map(str, about.get("class_names", ())))
+    palette = np.asarray([NOTHING, *map(rgba, about.get("class_colours", ()))], np.float32)
+    name = f"Nuclei ({short(str(about.get('slide', '')))})"
+    kwargs: dict[str, Any] = {**where, "metadata": {"pathogan": dict(about)}}
+    few = saved.labels[0].size <= MAX_EDITABLE_PX and about.get("n_nuclei", 0) <= MAX_EDITABLE
+    if saved.classes and not few:
+        kwargs |= {
+            "name": name.replace("Nuclei", "Nuclei classes"),
+            "colormap": class_colours(palette),
+            "contrast_limits": (0, max(len(palette) - 1, 1)),
+            "interpolation2d": "nearest",
+            "multiscale": len(saved.classes) > 1,
+        }
+        return [(_levels(saved.classes), kwargs, "image")]
+    colours: dict[int | None, Any] = {0: "transparent", None: FOUND_COLOUR}
+    kwargs |= {"name": name, "opacity": 0.9}
+    if few:
+        labels = np.asarray(saved.labels[0])
+        if saved.classes:
+            ids, first = np.unique(labels, return_index=True)
+            codes = np.asarray(saved.classes[0]).ravel()[first]
+            codes = np.minimum(codes, len(palette) - 1)[ids > 0]
+            ids = ids[ids > 0]
+            colours.update(zip(ids.tolist(), palette[codes], strict=True))
+            own = [names[code - 1] if 0 < code <= len(names) else "" for code in codes.tolist()]
+            kwargs["features"] = pd.DataFrame({"index": [0, *ids.tolist()], "class": ["", *own]})
+        kwargs["colormap"] = DirectLabelColormap(color_dict=colours)
+        return [(labels, kwargs, "labels")]
+    kwargs |= {
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "multiscale": len(saved.labels) > 1,
+    }
+    return [(_levels(saved.labels), kwargs, "labels")]
+
+
+def table_layers(table: pd.DataFrame, about: Mapping[str, Any], ground: Ground) -> list[LayerData]:
+    """Nuclei of a table as points as large as they are, with all measures as features."""
+    colours = [rgba(colour) for colour in about["class_colours"]]
+    codes = table["class"].cat.codes.to_numpy()
+    my, mx = about["mpp"] or (1.0, 1.0)
+    kwargs = {
+        "name": f"Nuclei ({short(about['slide'])})",
+        "size": 2 * np.sqrt(table["area_um2"].to_numpy() / (math.pi * my * mx)),
+        "face_color": np.asarray([rgba(FOUND_COLOUR), *colours])[codes + 1],
+        "border_width": 0,
+        "opacity": 0.9,
+        "features": table.assign(**{"class": table["class"].astype(str)}),
+        "metadata": {"pathogan": dict(about)},
+        **ground.level0(),
+    }
+    if not len(table):
+        del kwargs["size"], kwargs["face_color"], kwargs["features"]
+    return [(table[["y_px", "x_px"]].to_numpy(), kwargs, "points")]
+
+
+def outline_layers(
+    features: Sequence[Feature], about: Mapping[str, Any], name: str, ground: Ground
+) -> list[LayerData]:
+    """Objects of a GeoJSON file as shapes and points in the colours of their classes.
+
+    Beyond :data:`MAX_SHAPES` shapes, what was detected (else everything) is shown as a picture of
+    the classes, and a point an object.
+    """
+    metadata = {"pathogan": dict(about)} if about else {}
+    if "threshold" in about:
+        metadata["threshold"] = about["threshold"]
+    drawn = [one for one in features if one.polygons or one.lines]
+    dotted = [one for one in features if len(one.points)]
+    many: list[Feature] = []
+    if len(drawn) > MAX_SHAPES:
+        by_hand = [x for x in drawn if x.kind in ("", "annotation") or x.class_name == REGION]
+        if len(by_hand) > MAX_SHAPES:
+            by_hand = [x for x in drawn if x.class_name == REGION][:MAX_SHAPES]
+        shown = set(map(id, by_hand))
+        many, drawn = [x for x in drawn if id(x) not in shown], by_hand
+    layers: list[LayerData] = []
+    if many:
+        layers += _picture_and_points([x for x in many if x.polygons], name, ground)
+    if drawn or not (many or dotted):
+        layers.append(_shapes(drawn, name, ground))
+    if dotted:
+        points = np.concatenate([one.points for one in dotted]) - 0.5
+        rows = [one for one in dotted for _ in one.points]
+        suffix = ", points" if drawn else ""
+        layers.append(_points(points, rows, f"{name}{suffix}", ground))
+    for _, kwargs, _ in layers:
+        kwargs["metadata"] = metadata
+    return layers
+
+
+def mass_layers(found: Detections, ground: Ground) -> list[LayerData]:
+    """Boxes with scores, and outlines; what scores less than the threshold is grey."""
+    name = f"{found.name} [synthetic]" if found.synthetic else found.name
+    labels = [label_text(Review.of(found), i) for i in range(len(found))]
+    boxes = _boxes(
+        name, found.boxes, found.scores, labels, threshold=found.threshold, ground=ground
+    )
+    outlines = [
+        (contour if len(contour) > 2 else _corners(box)) - 0.5
+        for contour, box in zip(found.contours, found.boxes, strict=True)
+    ]
+    kwargs = {
+        **boxes[1],
+        "name": f"Masses ({name})",
+        "shape_type": "polygon",
+        "edge_width": 2 * boxes[1]["edge_width"],
+    }
+    del kwargs["text"]
+    return [boxes, (outlines, kwargs, "shapes")]
+
+
+def box_layers(saved: SavedBoxes, ground: Ground) -> list[LayerData]:
+    """Boxes of a table of masses, with their scores."""
+    name = f"{saved.name} [synthetic]" if saved.synthetic else saved.name
+    labels = [percent(score) for score in saved.scores.tolist()]
+    return [_boxes(name, saved.boxes, saved.scores, labels, threshold=0.0, ground=ground)]
+
+
+def mark_layers(drawn: Marks, name: str, ground: Ground) -> list[LayerData]:
+    """Outlines of a DICOM report or presentation state; of the latter, a layer a group."""
+    layers: list[LayerData] = []
+    for group in dict.fromkeys(mark.group for mark in drawn.marks) or [""]:
+        marks = [mark for mark in drawn.marks if mark.group == group]
+        kwargs: dict[str, Any] = {
+            "name": f"{name}, {group.lower()}" if group else name,
+            "ndim": 2,
+            "face_color": "transparent",
+            "edge_color": DECISION_COLOURS[Decision.OPEN],
+            "edge_width": 2.0,
+            "opacity": 1.0,
+            "metadata": {"threshold": drawn.threshold},
+            **ground.level0(),
+        }
+        if marks:
+            rows = [{"label": mark.label, "class": "Mass", **mark.numbers} for mark in marks]
+            kwargs |= {"shape_type": "polygon", "features": pd.DataFrame(rows)}
+        layers.append(([mark.outline - 0.5 for mark in marks], kwargs, "shapes"))
+    return layers
+
+
+def multiscale_layer(image: Multiscale, name: str) -> LayerData:
+    """Any grey OME-Zarr image: over its own range of values; whole numbers of 32 bits as labels."""
+    dtype = image.levels[0].dtype
+    labels = dtype.kind in "iu" and dtype.itemsize >= 4
+    scale, translate = list(image.scale), list(image.translate)
+    units = ["pixel"] * len(image.axes)
+    for at, axis in enumerate(image.axes):
+        factor = UM_PER_UNIT.get(str(image.units[at]).lower())
+        if axis in "yx" and factor is not None:
+            scale[at], translate[at], units[at] = scale[at] * factor, translate[at] * factor, "um"
+    kwargs: dict[str, Any] = {
+        "name": name,
+        "scale": scale,
+        "translate": translate,
+        "units": units,
+        "axis_labels": tuple(image.axes),
+        "multiscale": len(image.levels) > 1,
+    }
+    if not labels:
+        kwargs |= {"rgb": False, "contrast_limits": _range(image.levels[-1])}
+    return _levels(image.levels), kwargs, "labels" if labels else "image"
+
+
+def _levels(levels: Sequence[Any]) -> Any:  # noqa: ANN401 - an array, or several
+    return list(levels) if len(levels) > 1 else levels[0]
+
+
+def _range(level: Any) -> tuple[float, float]:  # noqa: ANN401 - zarr
+    """Least and greatest finite value, apart; of every n-th pixel where there are very many."""
+    every = math.ceil(math.sqrt(max(1.0, level.size / _RANGE_PX)))
+    values = np.asarray(level[..., ::every, ::every])
+    if values.dtype == np.uint8:
+        return 0.0, 255.0
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
+
+
+def _shapes(features: Sequence[Feature], name: str, ground: Ground) -> LayerData:
+    """Each polygon a shape, its holes cut out; each line a path."""
+    data, kinds, rows = [], [], []
+    for one in features:
+        parts = [(_keyhole(rings), "polygon") for rings in one.polygons]
+        for corners, kind in (*parts, *((line, "path") for line in one.lines)):
+            data.append(corners - 0.5)
+            kinds.append(kind)
+            rows.append(one)
+    colours = [one.colour or NO_CLASS_COLOUR for one in rows]
+    faces = [f"{c}{'00' if one.class_name == REGION else _FILL}"
+             for c, one in zip(colours, rows, strict=True)]  # fmt: skip
+    sizes = [float(np.ptp(corners, 0).max()) for corners in data]
+    kwargs: dict[str, Any] = {"name": name, "ndim": 2, "opacity": 1.0, **ground.level0()}
+    if data:
+        kwargs |= {
+            "shape_type": kinds,
+            "edge_color": colours,
+            "face_color": faces,
+            "edge_width": max(1.0, float(np.median(sizes)) / 400),
+            "features": _features(rows),
+        }
+    return data, kwargs, "shapes"
+
+
+def _points(
+    points: np.ndarray,
+    rows: Sequence[Feature],
+    name: str,
+    ground: Ground,
+    size: Any = 20.0,  # noqa: ANN401
+) -> LayerData:
+    kwargs = {
+        "name": name,
+        "size": size,
+        "face_color": [one.colour or NO_CLASS_COLOUR for one in rows],
+        "border_width": 0,
+        "opacity": 0.9,
+        "features": _features(rows),
+        **ground.level0(),
+    }
+    return points, kwargs, "points"
+
+
+def _features(rows: Sequence[Feature]) -> pd.DataFrame:
+    """Names, classes and measurements, a row a shape."""
+    listed = [
+        {"class": x.class_name, "name": x.name, "kind": x.kind, "part": x.part, **x.measurements}
+        for x in rows
+    ]
+    table = pd.DataFrame(listed)
+    return table.drop(columns=[c for c in ("kind", "part") if not table[c].any()])
+
+
+def _picture_and_points(features: Sequence[Feature], name: str, ground: Ground) -> list[LayerData]:
+    """Very many objects: the classes of pixels as a picture, and a point an object."""
+    classes = {(one.class_name, one.colour or NO_CLASS_COLOUR): 0 for one in features}
+    codes = {one: min(code, 255) for code, one in enumerate(classes, 1)}
+    palette = np.asarray([NOTHING, *(rgba(colour) for _, colour in codes)][:256], np.float32)
+    outer = [np.concatenate([rings[0] for rings in one.polygons]) for one in features]
+    low = np.array([corners.min(0) for corners in outer])
+    high = np.array([corners.max(0) for corners in outer])
+    origin, end = np.floor(low.min(0)), np.ceil(high.max(0))
+    step = max(1.0, math.sqrt(float(np.prod(end - origin)) / MAX_PAINTED_PX))
+    height, width = np.ceil((end - origin) / step).astype(int).tolist()
+    picture = Picture.new("L", (max(width, 1), max(height, 1)))
+    draw = ImageDraw.Draw(picture)
+    for one in features:
+        code = codes[one.class_name, one.colour or NO_CLASS_COLOUR]
+        for rings in one.polygons:
+            for number, ring in enumerate(rings):
+                corners = (ring - origin) / step - 0.5
+                draw.polygon(corners[:, ::-1].ravel().tolist(), fill=0 if number else code)
+    overlay = Overlay(np.asarray(picture), (float(origin[0]), float(origin[1])), (step, step))
+    kwargs = {
+        "name": f"{name}, classes",
+        "colormap": class_colours(palette),
+        "contrast_limits": (0, len(palette) - 1),
+        "interpolation2d": "nearest",
+        "opacity": 0.6,
+        **ground.overlay(overlay),
+    }
+    sizes = np.sqrt(np.prod(high - low, 1))
+    centres = (low + high) / 2 - 0.5
+    return [
+        (overlay.data, kwargs, "image"),
+        _points(centres, features, name, ground, np.maximum(sizes, 1.0)),
+    ]
+
+
+def _keyhole(rings: Sequence[np.ndarray]) -> np.ndarray:
+    """One outline of a polygon with holes: into each hole and back by the same way."""
+    outline = rings[0]
+    for hole in rings[1:]:
+        gap = np.linalg.norm(outline[:, None] - hole[None], axis=2)
+        at, into = np.unravel_index(int(gap.argmin()), gap.shape)
+        turned = np.roll(hole, -into, 0)
+        if _turn(turned) == _turn(rings[0]):
+            turned = np.roll(turned[::-1], 1, 0)  # holes run the other way round
+        way = np.concatenate([outline[: at + 1], turned, turned[:1], outline[at : at + 1]])
+        outline = np.concatenate([way, outline[at + 1 :]])
+    return outline
+
+
+def _turn(ring: np.ndarray) -> bool:
+    """Whether a ring runs clockwise on the screen."""
+    y, x = ring.T
+    return bool(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) > 0)
+
+
+def _boxes(
+    image: str,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: Sequence[str],
+    *,
+    threshold: float,
+    ground: Ground,
+) -> LayerData:
+    above = np.asarray(scores) >= threshold
+    mirrored = ground.layer is not None and float(ground.layer.scale[1]) < 0
+    kwargs: dict[str, Any] = {
+        "name": f"Mass boxes ({image})",
+        "ndim": 2,
+        "face_color": "transparent",
+        "opacity": 1.0,
+        "text": {
+            "string": "{label}",
+            "size": LABEL_SIZE,
+            "color": "#ffffff",
+            "anchor": "upper_right" if mirrored else "upper_left",
+        },
+        "features": pd.DataFrame(
+            {
+                "label": list(labels),
+                "class": "Mass",
+                "score": np.asarray(scores, float),
+            }
+        ),
+        "metadata": {"threshold": threshold},
+        "edge_width": 2.0,
+        **ground.level0(),
+    }
+    if len(boxes):
+        usual = DECISION_COLOURS[Decision.OPEN]
+        kwargs["edge_color"] = [usual if held else BELOW_COLOUR for held in above]
+        kwargs["shape_type"] = "rectangle"
+    return [_corners(box) - 0.5 for box in boxes], kwargs, "shapes"
+
+
+def _corners(box: np.ndarray) -> np.ndarray:
+    """(4, 2) y, x of a box x0, y0, x1, y1."""
+    x0, y0, x1, y1 = np.asarray(box, float)
+    return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])

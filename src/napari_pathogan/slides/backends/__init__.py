@@ -1,0 +1,61 @@
+"""Which reader opens what: by the first bytes of a file, not by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides.backends.images import open_image
+from napari_pathogan.slides.backends.openslide import open_vendor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pathogan.slides.source import Source
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WITH_PARTS = (".mrxs", ".vms")  # they begin like a JPEG, or name one, but are more than that
+_IMAGE = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"P2", b"P5")  # the last two: PGM
+
+
+def open_source(path: Path) -> Source:
+    """Open a file or an OME-Zarr folder with the reader that fits.
+
+    Raises
+    ------
+    SlideFormatError
+        If it is missing, unreadable, empty, or not a slide; says which and what to do.
+    """
+    try:
+        if path.is_dir():
+            from napari_pathogan.slides.backends.ngff import open_ngff  # noqa: PLC0415  (zarr is slow to import)
+
+            return open_ngff(path)
+        with path.open("rb") as stream:
+            head = stream.read(16)
+    except FileNotFoundError as error:
+        raise SlideFormatError(f"there is no file {path}; check the name and the folder") from error
+    except PermissionError as error:
+        raise SlideFormatError(f"{path} may not be read; ask for permission to the file") from error
+    except OSError as error:
+        raise SlideFormatError(f"{path} can't be read: {error.strerror or error}") from error
+    if not head:
+        raise SlideFormatError(f"{path.name} is empty (0 bytes); copy it again from where it came")
+    if head.startswith(_TIFF):
+        return _tiff_or_vendor(path)
+    if head.startswith(_IMAGE) and path.suffix.lower() not in _WITH_PARTS:
+        return open_image(path)
+    return open_vendor(path)
+
+
+def _tiff_or_vendor(path: Path) -> Source:
+    """Tifffile first; what it can't open may still be one of OpenSlide's TIFF dialects."""
+    from napari_pathogan.slides.backends.tiff import open_tiff  # noqa: PLC0415  (tifffile is slow to import)
+
+    try:
+        return open_tiff(path)
+    except SlideFormatError as error:
+        try:
+            return open_vendor(path)
+        except SlideFormatError:
+            raise error from None

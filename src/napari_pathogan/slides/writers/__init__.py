@@ -1,0 +1,1 @@
+"""Writing slides and what lies on them: OME-TIFF, OME-Zarr."""

@@ -1,0 +1,290 @@
+"""Cross-validation by patient, and the finished model with what it learnt about itself.
+
+The figures on a model's card come from here: every patient is scored by a network, and called by
+a calibration, that never saw a patch of theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.events import Event, Finished, Warn
+from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.training import one_part
+from napari_pathogan.files import write_text, written
+from napari_pathogan.kinds import OURS
+from napari_pathogan.tasks.idc import calibrate, context, generate, model
+from napari_pathogan.tasks.idc.data import CLASSES, PatchFolder, hold_out, need_both_classes
+from napari_pathogan.tasks.idc.evaluate import report
+from napari_pathogan.tasks.idc.plots import calibration_plot
+from napari_pathogan.tasks.idc.score import score, score_slides
+from napari_pathogan.tasks.idc.train import train
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from napari_pathogan.engine.report import Report
+    from napari_pathogan.tasks.idc.recipe import TrainConfig
+    from napari_pathogan.tasks.idc.train import Trained
+
+SHARE = 0.75  # how far heat maps carry a slide to the reference colours; docs/idc.md says why
+_NAMES = {"cgan": "cGAN", "cnn": "CNN"}
+SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Logits of patches by networks that never saw their patient.
+
+    ``raw`` and ``slide`` are (N,): patch by patch, and in the slide's normalised colours; NaN for
+    patches that were not tested. ``fold`` (N,) is -1 for those.
+    """
+
+    raw: np.ndarray
+    slide: np.ndarray
+    fold: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What out-of-fold logits teach.
+
+    Attributes
+    ----------
+    patch, heat_map
+        Calibrations fitted to all of them.
+    reports
+        Patch by patch and heat map; empty where nobody was left to test on.
+    curves
+        Title -> labels and out-of-fold probabilities, for the calibration plot.
+    """
+
+    patch: calibrate.Calibration
+    heat_map: context.Context
+    reports: tuple[Report, ...] = ()
+    curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+def learn(
+    patches: PatchFolder,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    folds: int = 0,
+    holdout: float = 0.2,
+    device: str = "auto",
+    name: str = "",
+    data: TrainingData | None = None,
+) -> Iterator[Event]:
+    """Train a model, calibrate it on patients it did not learn from, and save it in the run.
+
+    Parameters
+    ----------
+    folds
+        Cross-validate over so many patient folds, then train on all patients. 0: train once,
+        hold out ``holdout`` of the patients and calibrate on them.
+    name
+        Of the model; the run's folder name by default.
+    data
+        What the patches are and on what terms, for the card.
+
+    Yields
+    ------
+    Those of :func:`~napari_pathogan.tasks.idc.train.train`; ``Finished`` with the out-of-fold reports
+    (patch by patch, heat map) as its result.
+    """
+    check(patches, folds)
+    for line in patches.skipped:
+        yield Warn(f"left out {line}")
+    learning, rest, total = patches, None, folds + 1
+    if folds:
+        tested = yield from _cross_validate(patches, config, run, folds, device)
+        config = replace(config, patience=0)  # nobody is left to watch
+    elif holdout and len(patches.names) > 1:
+        learning, rest = hold_out(patches, holdout)
+    finished = yield from one_part(
+        train(learning, config, run, held_out=rest, device=device), total - 1, total
+    )
+    if not folds:
+        tested = _nothing(patches)
+        if rest is not None:
+            fold = np.where(np.isin(patches.patients, rest.names), 0, -1)
+            _test(patches, fold, 0, tested, by=finished.result, device=device)
+    trained: Trained = finished.result
+    data = data or TrainingData(name="patches")
+    name = name or run.path.name
+    reports = _finish(patches, config, run, tested, trained, name=name, data=data)
+    if trained.generator is not None:
+        to, own = run.path / generate.FOLDER, data.of(learning.names, len(learning))
+        recipe = config.to_json()
+        generate.save(to, trained.generator, name=f"{name}-generator", data=own, recipe=recipe)
+    summary = {
+        "model": str(run.model),
+        **{key: r.to_dict() for key, r in zip(("patch", "heat_map"), reports, strict=False)},
+    }
+    yield Finished(result=reports, summary=summary)
+
+
+def check(patches: PatchFolder, folds: int) -> None:
+    """Make sure that :func:`learn` has what it needs, before anything is written.
+
+    Raises
+    ------
+    DataFolderError
+        If a class is missing, or there are fewer patients than folds.
+    """
+    need_both_classes(patches)
+    if folds:
+        patient_folds(patches.patients, folds)
+
+
+def _cross_validate(
+    patches: PatchFolder, config: TrainConfig, run: RunFolder, folds: int, device: str
+) -> Generator[Event, None, OutOfFold]:
+    fold = patient_folds(patches.patients, folds)
+    tested = _nothing(patches)
+    # the best epoch would be chosen on the fold's own test patients: keep the last
+    blind = replace(config, patience=0)
+    for k in range(folds):
+        part = RunFolder(run.path / "folds" / str(k))
+        part.start(blind.to_json(), resume=True)
+        finished = yield from one_part(
+            train(patches.take(fold != k), blind, part, device=device), k, folds + 1
+        )
+        _test(patches, fold, k, tested, by=finished.result, device=device)
+    with written(run.path / "out_of_fold.safetensors", OURS) as beside:
+        tensors = {"raw": tested.raw, "slide": tested.slide, "fold": tested.fold}
+        save_file({key: torch.from_numpy(v) for key, v in tensors.items()}, beside)
+    return tested
+
+
+def _nothing(patches: PatchFolder) -> OutOfFold:
+    empty = np.full(len(patches), np.nan, np.float32)
+    return OutOfFold(empty.copy(), empty.copy(), np.full(len(patches), -1))
+
+
+def _test(
+    patches: PatchFolder, fold: np.ndarray, k: int, tested: OutOfFold, *, by: Trained, device: str
+) -> None:
+    """Score the patients of fold ``k`` and note their logits."""
+    which, network = fold == k, by.network
+    part, where = patches.take(which), choose_device(device)
+    tested.raw[which] = score(network, part.images, where)[:, 0]
+    tested.slide[which] = score_slides(network, part, where, by.reference, SHARE)[:, 0]
+    tested.fold[which] = k
+
+
+def calibrated(patches: PatchFolder, tested: OutOfFold) -> Calibrated:
+    """Calibrate on out-of-fold logits, and report on them fold by fold.
+
+    The calibration returned is fitted to all; in the reports, each fold is called by one fitted
+    to the others (where there is only one fold, by its own: too good, and the report says so).
+    """
+    known = (tested.fold >= 0) & (patches.labels >= 0)
+    plain = context.Context((0.0,), (1.0,), calibrate.UNFITTED)
+    near = context.Context(SIGMAS, SHARES, calibrate.UNFITTED)
+    columns = []
+    for logits, neighbourhood in ((tested.raw, plain), (tested.slide, near)):
+        mixed = np.full(len(patches), np.nan)
+        scored = tested.fold >= 0
+        mixed[scored] = context.on_grids(
+            patches.take(scored), logits[scored][:, None], neighbourhood
+        )[:, 0]
+        columns.append(mixed[known])
+    own = patches.take(known)
+    fits = [calibrate.fit(column, own.labels, own.patients) for column in columns]
+    titles = ("out of fold, patch by patch", "out of fold, heat map")
+    nested = [
+        _nested(own, column, tested.fold[known], title)
+        for column, title in zip(columns, titles, strict=True)
+    ]
+    curves = {
+        title: (own.labels, probability)
+        for title, (_, probability) in zip(titles, nested, strict=True)
+    }
+    near = replace(near, calibration=fits[1])
+    return Calibrated(fits[0], near, tuple(done for done, _ in nested), curves)
+
+
+def _nested(
+    patches: PatchFolder, logits: np.ndarray, fold: np.ndarray, title: str
+) -> tuple[Report, np.ndarray]:
+    probability = np.empty(len(patches))
+    called = np.empty(len(patches), bool)
+    folds = np.unique(fold)
+    for k in folds:
+        test = fold == k
+        others = ~test if len(folds) > 1 else test
+        fitted = calibrate.fit(logits[others], patches.labels[others], patches.patients[others])
+        probability[test] = fitted.probability(logits[test][:, None])[0]
+        called[test] = probability[test] >= fitted.threshold
+    done = report(patches, probability, called, title=title)
+    if len(folds) == 1:
+        done = replace(done, notes=(*done.notes, "calibrated on these same patients"))
+    return done, probability
+
+
+def _how(config: TrainConfig, folds: int) -> str:
+    command = f"pathogan idc train DIR -o RUN --method {config.method} --width {config.width:g}"
+    if folds > 1:
+        return f"{command} --folds {folds}, with this recipe: out of fold"
+    return f"{command}, with this recipe: on patients held out, who also calibrated it"
+
+
+def _finish(
+    patches: PatchFolder,
+    config: TrainConfig,
+    run: RunFolder,
+    tested: OutOfFold,
+    trained: Trained,
+    *,
+    name: str,
+    data: TrainingData,
+) -> tuple[Report, ...]:
+    known = (tested.fold >= 0) & (patches.labels >= 0)
+    done = Calibrated(calibrate.UNFITTED, context.Context(SIGMAS, SHARES, calibrate.UNFITTED))
+    if len(np.unique(patches.labels[known])) == len(CLASSES):
+        done = calibrated(patches, tested)
+    metrics = {
+        prefix + key: Metric(**value._asdict())
+        for prefix, r in zip(("", "heat_map_"), done.reports, strict=False)
+        for key, value in r.metrics.items()
+    }
+    card = ModelCard(
+        name=name,
+        title=f"IDC {_NAMES[config.method]}, width {config.width:g}, {len(patches.names)} patients",
+        task=model.TASK,
+        architecture=model.ARCHITECTURE,
+        training_data=(data.of(patches.names, len(patches)),),
+        recipe=config.to_json(),
+        metrics=metrics,
+        measured_by=_how(config, int(tested.fold.max()) + 1) if metrics else "",
+        not_for=(
+            "diagnosis or any clinical decision",
+            "stains other than H&E, organs other than breast, carcinoma other than IDC",
+            "cytology, frozen sections, and scales far from 4 um/px",
+        ),
+    )
+    model.save(
+        run.model,
+        card,
+        trained.network.state_dict(),
+        width=config.width,
+        reference=trained.reference,
+        share=SHARE,
+        calibration=done.patch,
+        context=done.heat_map,
+    )
+    for key, r in zip(("patch", "heat_map"), done.reports, strict=False):
+        write_text(run.path / f"{key}.json", r.to_json(), OURS)
+    if done.curves:
+        calibration_plot(run.model / "calibration.png", done.curves)
+    return done.reports

@@ -1,0 +1,189 @@
+"""How good a model is on patients: the paper's Table 1, with intervals over patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.engine.folds import patient_resamples
+from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.tasks.idc.context import on_grids
+from napari_pathogan.tasks.idc.metrics import auc, patient_aucs, prevalence_weights, table
+from napari_pathogan.tasks.idc.score import score, score_slides
+
+if TYPE_CHECKING:
+    from napari_pathogan.tasks.idc.data import PatchFolder
+    from napari_pathogan.tasks.idc.model import IdcModel
+
+ROUNDS = 1000
+
+
+def evaluate(
+    patches: PatchFolder,
+    model: IdcModel,
+    *,
+    context: bool = False,
+    prevalence: float | None = None,
+    rounds: int = ROUNDS,
+) -> Report:
+    """Evaluate a model on labelled patches.
+
+    Parameters
+    ----------
+    patches
+        Unlabelled ones are left out (with ``context`` they still are neighbours).
+    context
+        Score as the heat map does: with the slide's own colours and the neighbouring patches.
+    prevalence
+        Share of IDC at which to report accuracy, precision, F1, Brier score and calibration
+        error; None takes it as it is. Sensitivity, specificity and AUC don't depend on it.
+    rounds
+        Bootstrap resamples of the patients for the 95 % intervals.
+
+    Raises
+    ------
+    DataFolderError
+        If no patch has a label, or a prevalence is asked for and a class is missing.
+    """
+    if context:
+        args = (model.device, model.reference, model.share)
+        logits = score_slides(model.network, patches, *args, views=model.views)
+        calibration = model.context.calibration
+        logits = on_grids(patches, logits, model.context)
+    else:
+        logits = score(model.network, patches.images, model.device, views=model.views)
+        calibration = model.calibration
+    probability = calibration.probability(logits)[0].astype(np.float64)
+    return report(
+        patches,
+        probability,
+        probability >= calibration.threshold,
+        title=f"{model.card.title}, {'heat map' if context else 'patch by patch'}",
+        prevalence=prevalence,
+        rounds=rounds,
+        trained_on=[name for data in model.card.training_data for name in data.patients],
+    )
+
+
+def report(
+    patches: PatchFolder,
+    probability: np.ndarray,
+    called: np.ndarray,
+    *,
+    title: str,
+    prevalence: float | None = None,
+    rounds: int = ROUNDS,
+    trained_on: list[str] | tuple[str, ...] = (),
+) -> Report:
+    """Report on probabilities (N,) and calls (N,), however they were made.
+
+    Raises
+    ------
+    DataFolderError
+        As :func:`evaluate`.
+    """
+    known = patches.labels >= 0
+    labels, patients = patches.labels[known].astype(float), patches.patients[known]
+    probability, called = probability[known], called[known]
+    if not len(labels):
+        msg = "none of these patches has a label; put them in folders 0 and 1 to evaluate"
+        raise DataFolderError(msg)
+    weights = _class_weights(labels, prevalence)
+    values = _figures(labels, probability, called, weights, patients)
+    n_patients = len(np.unique(patients))
+    intervals = {}
+    if n_patients > 1 and rounds:
+        intervals = _bootstrap(labels, probability, called, weights, patients, rounds=rounds)
+    metrics = {
+        name: Value(value, *(intervals.get(name, (None, None)) if value is not None else ()))
+        for name, value in values.items()
+    }
+    counts = {"n_patches": len(labels), "n_patients": n_patients}
+    notes = _notes(labels, patients, prevalence, patches.skipped, set(trained_on))
+    return Report(title, metrics, counts, notes)
+
+
+def _class_weights(labels: np.ndarray, prevalence: float | None) -> np.ndarray:
+    if prevalence is None:
+        return np.ones(len(labels))
+    if not 0 < prevalence < 1:
+        msg = f"the prevalence is {prevalence:g}; it must be between 0 and 1"
+        raise DataFolderError(msg)
+    if labels.min() == labels.max():
+        msg = "a prevalence can't be set on patches of one class; give patches of both"
+        raise DataFolderError(msg)
+    return prevalence_weights(labels, prevalence)
+
+
+def _figures(
+    labels: np.ndarray,
+    probability: np.ndarray,
+    called: np.ndarray,
+    weights: np.ndarray,
+    patients: np.ndarray,
+) -> dict[str, float | None]:
+    each = list(patient_aucs(labels, probability, patients).values())
+    figures = table(labels, probability, called, weights)
+    brier, ece = figures.pop("brier"), figures.pop("ece")
+    areas = {
+        "auc": auc(labels, probability),
+        "auc_patient_mean": float(np.mean(each)) if each else None,
+    }
+    return {**figures, **areas, "brier": brier, "ece": ece}
+
+
+def _bootstrap(
+    labels: np.ndarray,
+    probability: np.ndarray,
+    called: np.ndarray,
+    weights: np.ndarray,
+    patients: np.ndarray,
+    *,
+    rounds: int,
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals over resamples of the patients."""
+    each = patient_aucs(labels, probability, patients)
+    first = {str(p): int(np.flatnonzero(patients == p)[0]) for p in each}
+    drawn: dict[str, list[float]] = {}
+    for counts in patient_resamples(patients, rounds):
+        figures = table(labels, probability, called, weights * counts)
+        figures["auc"] = auc(labels, probability, counts)
+        times = [counts[first[p]] for p in each]
+        if sum(times):
+            figures["auc_patient_mean"] = float(np.average(list(each.values()), weights=times))
+        for name, value in figures.items():
+            if value is not None:
+                drawn.setdefault(name, []).append(value)
+    return {
+        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
+        for name, values in drawn.items()
+    }
+
+
+def _notes(
+    labels: np.ndarray,
+    patients: np.ndarray,
+    prevalence: float | None,
+    skipped: tuple[str, ...],
+    trained_on: set[str],
+) -> tuple[str, ...]:
+    notes = []
+    names = {str(name) for name in patients}
+    seen = sorted(names & trained_on)
+    if seen:
+        notes.append(
+            f"the model was trained on {len(seen)} of these {len(names)} patients "
+            f"({', '.join(seen)}): these figures are too good"
+        )
+    if len(names) == 1:
+        notes.append("one patient: no intervals over patients can be given")
+    if labels.min() == labels.max():
+        only = "IDC" if labels[0] else "healthy"
+        notes.append(f"all patches are {only}: AUC and balanced accuracy can't be given")
+    if prevalence is not None:
+        notes.append(f"at a prevalence of {prevalence:.1%} IDC (in the data {labels.mean():.1%})")
+    if skipped:
+        notes.append(f"{len(skipped)} files were left out, the first: {skipped[0]}")
+    return tuple(notes)

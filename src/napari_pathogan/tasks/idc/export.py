@@ -1,0 +1,247 @@
+"""A heat map in the formats that others read: OME-Zarr, GeoJSON (QuPath), CSV; and back from them.
+
+Each file is written whole or not at all. The report page is in :mod:`napari_pathogan.tasks.idc.page`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathogan.engine.models import package_versions
+from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.files import write_text, written
+from napari_pathogan.kinds import geojson, ome_zarr, table
+from napari_pathogan.slides.backends.ngff import read_multiscales
+from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.writers.ome import write_ome_zarr
+from napari_pathogan.tasks.idc.heatmap import HeatMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_pathogan.tasks.idc.heatmap import Outline
+
+IDC_COLOUR = (200, 0, 60)  # QuPath's way: RGB of a class
+KIND = "IDC heat map"
+COLUMNS = (
+    "row", "col", "x_um", "y_um", "probability", "uncertainty", "tissue",
+    "x_px", "y_px", "cell_um", "threshold", "slide",
+)  # fmt: skip
+_NUMBERS = COLUMNS[:-1]
+_MOST_CELLS = 100_000  # along a side of a table's grid
+_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+ZARR, GEOJSON, CSV = ome_zarr(KIND), geojson(KIND), table("IDC cells", COLUMNS)
+
+
+def write_zarr(path: Path, heat_map: HeatMap) -> None:
+    """Write probability, uncertainty and tissue as OME-Zarr, laid on the slide in micrometres.
+
+    The attributes say what it is: slide, scale and where that came from, model and hash,
+    threshold, areas, versions.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; nothing is left half written.
+    """
+    overlays = {
+        "probability": heat_map.probability,
+        "uncertainty": heat_map.uncertainty,
+        "tissue": heat_map.tissue,
+    }
+    write_ome_zarr(path, overlays, heat_map.mpp, attributes={"pathogan": attributes(heat_map)})
+
+
+def attributes(heat_map: HeatMap) -> dict[str, Any]:
+    """What a saved map says about itself, plain JSON."""
+    return {
+        "kind": KIND,
+        **heat_map.summary(),
+        "model_line": heat_map.model_line,
+        "versions": package_versions(),
+    }
+
+
+def write_geojson(path: Path, heat_map: HeatMap, *, cells: bool = False) -> None:
+    """Write outlines of IDC as QuPath annotations; drag the file onto the open slide there.
+
+    Coordinates are level-0 pixels from the slide's upper left corner (x, y), as QuPath has them.
+    Each outline carries its area and its mean probability; with ``cells``, every scored cell
+    comes too, as a tile with its probability and uncertainty.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    features = [_annotation(outline) for outline in heat_map.outlines()]
+    if cells:
+        features += _tiles(heat_map)
+    collection = {
+        "type": "FeatureCollection",
+        "features": features,
+        "pathogan": attributes(heat_map),
+    }
+    write_text(path, json.dumps(collection, allow_nan=False), GEOJSON)
+
+
+def write_csv(path: Path, heat_map: HeatMap) -> None:
+    """Write one row a scored cell: row, col, centre in um, probability, uncertainty, tissue share.
+
+    Then what lays the cells on their slide again: the centre in level-0 centre coordinates, the
+    size of a cell, the threshold, and the slide's name.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        my, mx = heat_map.mpp
+        same = {
+            "cell_um": round(heat_map.probability.step[0] * my, 5),
+            "threshold": heat_map.threshold,
+            "slide": heat_map.slide,
+        }
+        for cell in heat_map.cells():
+            centre = {"x_px": cell["x_um"] / mx - 0.5, "y_px": cell["y_um"] / my - 0.5}
+            writer.writerow({k: round(v, 5) for k, v in (cell | centre).items()} | same)
+
+
+def read_zarr(path: Path) -> HeatMap:
+    """Read what :func:`write_zarr` wrote.
+
+    Raises
+    ------
+    SlideFormatError, ResultFormatError
+        If the folder is incomplete or holds something else.
+    """
+    images, attrs = read_multiscales(path)
+    try:
+        about = attrs["pathogan"]
+        mpp = (float(about["mpp"][0]), float(about["mpp"][1]))
+        laid = {
+            one.name: Overlay.from_affine(np.asarray(one.levels[0]), *one.plane, mpp)
+            for one in images
+        }
+        region = about.get("region")
+        return HeatMap(
+            laid["probability"],
+            laid["uncertainty"],
+            laid["tissue"],
+            mpp,
+            float(about["threshold"]),
+            mpp_source=str(about.get("mpp_source", "")),
+            model=str(about.get("model", "")),
+            model_line=str(about.get("model_line", "")),
+            model_sha256=str(about.get("model_sha256", "")),
+            slide=str(about.get("slide", "")),
+            region=Region(*map(int, region)) if region else None,
+            notes=tuple(map(str, about.get("notes", ()))),
+        )
+    except (*_WRONG, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_csv(path: Path) -> HeatMap:
+    """Read what :func:`write_csv` wrote: the cells that were scored, and no others.
+
+    Raises
+    ------
+    ResultFormatError
+        If the table is empty, incomplete, or something else.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+        if not rows:
+            msg = "no cell was scored"
+            raise ValueError(msg)
+        table = {name: np.array([float(row[name]) for row in rows]) for name in _NUMBERS}
+        names = {str(row["slide"]) for row in rows}
+        (slide,) = names
+        row, col = (table[name].astype(int) for name in ("row", "col"))
+        shape = int(row.max()) + 1, int(col.max()) + 1
+        if min(row.min(), col.min()) < 0 or max(shape) > _MOST_CELLS:
+            msg = f"a grid of {shape[0]} x {shape[1]} cells"
+            raise ValueError(msg)
+        my, mx = (float(table[f"{a}_um"][0] / (table[f"{a}_px"][0] + 0.5)) for a in "yx")
+        step = float(table["cell_um"][0] / my), float(table["cell_um"][0] / mx)
+        origin = (
+            float(table["y_px"][0] + 0.5 - (row[0] + 0.5) * step[0]),
+            float(table["x_px"][0] + 0.5 - (col[0] + 0.5) * step[1]),
+        )
+        laid = {}
+        for name, empty in (("probability", np.nan), ("uncertainty", np.nan), ("tissue", 0.0)):
+            cells = np.full(shape, empty, np.float32)
+            cells[row, col] = table[name]
+            laid[name] = Overlay(cells, origin, step)
+        return HeatMap(
+            laid["probability"],
+            laid["uncertainty"],
+            laid["tissue"],
+            (my, mx),
+            float(table["threshold"][0]),
+            slide=slide,
+        )
+    except (*_WRONG, OSError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ResultFormatError:
+    return ResultFormatError(
+        f"{path.name} is not a whole IDC heat map ({type(error).__name__}: {error}); save one again"
+    )
+
+
+def _annotation(outline: Outline) -> dict[str, Any]:
+    rings = [_ring(corners) for corners in (outline.exterior, *outline.holes)]
+    measurements = {
+        "IDC area mm^2": outline.idc_mm2,
+        "IDC probability": outline.probability,
+        "IDC uncertainty": outline.uncertainty,
+        "Cells": outline.n_cells,
+    }
+    return _feature(rings, "annotation", measurements)
+
+
+def _tiles(heat_map: HeatMap) -> Iterator[dict[str, Any]]:
+    """Every scored cell as a QuPath tile."""
+    origin, step = np.asarray(heat_map.probability.origin), np.asarray(heat_map.probability.step)
+    square = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    limit = heat_map.threshold
+    for cell in heat_map.cells():
+        corners = origin + np.add(square, (cell["row"], cell["col"])) * step - 0.5
+        measurements = {
+            "IDC probability": cell["probability"],
+            "IDC uncertainty": cell["uncertainty"],
+            "Tissue share": cell["tissue"],
+        }
+        yield _feature([_ring(corners)], "tile", measurements, idc=cell["probability"] >= limit)
+
+
+def _ring(corners: np.ndarray) -> list[list[float]]:
+    """(N, 2) corners (y, x) in centre coordinates -> closed GeoJSON ring (x, y) in edge ones."""
+    points = (corners[:, ::-1] + 0.5).round(2).tolist()
+    return [*points, points[0]]
+
+
+def _feature(
+    rings: list[list[list[float]]], kind: str, measurements: dict[str, float], *, idc: bool = True
+) -> dict[str, Any]:
+    properties: dict[str, Any] = {"objectType": kind}
+    if idc:
+        properties["classification"] = {"name": "IDC", "color": list(IDC_COLOUR)}
+    properties["measurements"] = {k: round(v, 5) for k, v in measurements.items()}
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": rings},
+        "properties": properties,
+    }

@@ -1,0 +1,185 @@
+"""A trained IDC model: its card, its network with folded weights, and what its logits mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.tasks.idc.calibrate import Calibration
+from napari_pathogan.tasks.idc.context import Context
+from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX
+from napari_pathogan.tasks.idc.network import Discriminator
+from napari_pathogan.tasks.idc.score import score
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+__all__ = ["IdcModel", "SlideColours", "save"]
+
+TASK = "idc"
+ARCHITECTURE = "discriminator"
+
+
+@dataclass(eq=False)
+class IdcModel:
+    """A model that tells IDC from healthy breast tissue in 50 px patches at 4 um/px.
+
+    Attributes
+    ----------
+    card
+        What it was trained on, how well it does, what it is not for.
+    network
+        The discriminator, spectral norms folded into plain weights.
+    device
+        Where it computes and how precisely.
+    calibration, context
+        From logits to probabilities: patch by patch, and with the neighbourhood.
+    reference
+        The colours that slides are normalised to.
+    share
+        How far towards them: 0 not at all, 1 all the way.
+    views
+        Columns of :meth:`logits`: how many of the 8 flips and turns each patch is seen in. 1 is
+        the fastest; more make the uncertainty follow what the views disagree about.
+    """
+
+    card: ModelCard
+    network: Discriminator
+    device: Device
+    calibration: Calibration
+    context: Context
+    reference: SlideColours
+    share: float = 1.0
+    views: int = 1
+
+    @classmethod
+    def load(cls, name: str | Path = "idc-cgan", device: str = "auto", views: int = 1) -> IdcModel:
+        """Load an embedded model by name, or a run's by its folder.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelError
+            If there is none, or its files don't fit together or are for another task.
+        """
+        card, weights = load_model(name, TASK)
+        where = choose_device(device)
+        with fitting(card, ARCHITECTURE):
+            network = Discriminator(**card.arguments, spectral=False)
+            network.load_state_dict(weights)
+            settings = card.settings
+            return cls(
+                card,
+                network.eval().requires_grad_(requires_grad=False),
+                where,
+                Calibration.from_json(settings["calibration"]),
+                Context.from_json(settings["context"]),
+                SlideColours.from_json(settings["reference"]),
+                float(settings["share"]),
+                views,
+            )
+
+    @property
+    def patch_px(self) -> int:
+        """Side of a patch in pixels."""
+        return PATCH_PX
+
+    @property
+    def mpp(self) -> float:
+        """Micrometres per pixel of a patch."""
+        return MPP
+
+    @property
+    def threshold(self) -> float:
+        """Operating point of :meth:`probability`."""
+        return self.calibration.threshold
+
+    @property
+    def context_threshold(self) -> float:
+        """Operating point of :meth:`heat_map`."""
+        return self.context.calibration.threshold
+
+    @property
+    def context_cells(self) -> int:
+        """How many patches to each side of one :meth:`heat_map` looks at."""
+        return self.context.reach
+
+    def colours(self, pixels: np.ndarray) -> SlideColours:
+        """Measure a slide's colours on uint8 RGB pixels (N, 3) of its tissue.
+
+        Raises
+        ------
+        NoTissueError
+            If hardly any of them is tissue.
+        """
+        return SlideColours.measure(pixels)
+
+    def logits(self, patches: np.ndarray, colours: SlideColours | None = None) -> np.ndarray:
+        """IDC logits of patches, uint8 (N, 50, 50, 3) -> float32 (N, V).
+
+        With the slide's ``colours`` the patches are first carried towards the reference colours.
+        """
+        recolour = None if colours is None else colours.map_to(self.reference, self.share)
+        return score(self.network, patches, self.device, recolour=recolour, views=self.views)
+
+    def probability(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Calibrated probability and uncertainty, patch by patch: (..., V) -> two of (...)."""
+        return self.calibration.probability(logits)
+
+    def heat_map(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Calibrated probability and uncertainty with the neighbourhood.
+
+        Parameters
+        ----------
+        logits
+            (H, W, V) of one slide with its colours given, one cell a patch, NaN off the tissue.
+
+        Returns
+        -------
+        probability, uncertainty
+            float32 (H, W), NaN off the tissue.
+        """
+        return self.context.calibration.probability(self.context.mix(logits))
+
+
+def save(
+    folder: Path,
+    card: ModelCard,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    width: float,
+    reference: SlideColours,
+    share: float,
+    calibration: Calibration,
+    context: Context,
+) -> ModelCard:
+    """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
+
+    Weights are stored in float16: half the size, and the logits move by under 0.01.
+    """
+    settings: dict[str, Any] = {
+        "calibration": calibration.to_json(),
+        "context": context.to_json(),
+        "reference": reference.to_json(),
+        "share": share,
+    }
+    full = card.model_copy(
+        update={
+            "task": TASK,
+            "architecture": ARCHITECTURE,
+            "arguments": {"width": width},
+            "mpp": MPP,
+            "patch_px": PATCH_PX,
+            "classes": CLASSES,
+            "input_range": (-1.0, 1.0),
+            "operating_point": calibration.threshold,
+            "settings": settings,
+        }
+    )
+    return save_model(folder, full, {name: value.half() for name, value in weights.items()})

@@ -1,0 +1,118 @@
+"""How an IDC network is trained: the paper's recipe, and a quick one for small data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from napari_pathogan.engine.settings import one_cycle
+from napari_pathogan.tasks.idc.augment import Augment
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train and how. The defaults are the paper's (section 3.2).
+
+    Attributes
+    ----------
+    method
+        ``cgan``, or ``cnn``: the discriminator alone, learning from labelled patches only.
+    width
+        The paper's width multiplier.
+    labelled
+        Share of the labels that may be seen; the other patches count as unlabelled.
+    seed, epochs, batch
+        As usual; an epoch is as many steps as there are batches of all training patches.
+    lr, betas, weight_decay
+        Of Adam (decoupled decay), for both networks.
+    schedule
+        ``paper``: constant for half of the epochs, then linear to exactly 0. ``one-cycle``: up
+        over the first fifth, then down a cosine.
+    dropout, smoothing
+        Of the features before the heads; of the class targets.
+    ema
+        Decay of the average of the weights that becomes the model; 0 takes the last weights.
+    adversarial
+        Weight of the adversarial term against the class term of the discriminator.
+    fake_class
+        Weight of the class loss of generated patches in the discriminator's loss.
+    penalty, penalty_every
+        Weight of the gradient penalty; computed every so many steps with so many times the weight.
+    penalty_norm
+        Length that the gradient should have: 1 as in WGAN-GP, 0 for as flat as will do.
+    generated
+        Generated patches a step, as a share of the batch.
+    generator_every
+        Discriminator steps for one generator step.
+    batch_norm
+        Batch normalisation in the generator: in a short training it keeps patches from all
+        looking alike. The paper names none.
+    local_noise
+        Noise at every layer of the generator, which makes fine texture; not in the paper.
+    augment
+        How patches are varied; the paper's is flips alone.
+    patience
+        Stop after so many epochs without a better AUC on held-out patients; 0 never stops.
+    preview_every
+        Epochs between pictures of generated patches.
+    """
+
+    method: Literal["cgan", "cnn"] = "cgan"
+    width: float = 1.0
+    labelled: float = 1.0
+    seed: int = 0
+    epochs: int = 200
+    batch: int = 128
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 0.0
+    schedule: Literal["paper", "one-cycle"] = "paper"
+    dropout: float = 0.0
+    smoothing: float = 0.0
+    ema: float = 0.999
+    adversarial: float = 1.0
+    fake_class: float = 1.0
+    penalty: float = 10.0
+    penalty_every: int = 1
+    penalty_norm: float = 1.0
+    generated: float = 1.0
+    generator_every: int = 1
+    batch_norm: bool = False
+    local_noise: bool = False
+    augment: Augment = field(default_factory=Augment)
+    patience: int = 0
+    preview_every: int = 10
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for config.json and the card."""
+        return asdict(self)
+
+
+RECIPES = {
+    "paper": TrainConfig(),
+    "quick": TrainConfig(
+        epochs=10,
+        batch=64,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        dropout=0.2,
+        smoothing=0.05,
+        ema=0.98,
+        adversarial=0.02,
+        fake_class=0.02,
+        penalty=0.2,
+        penalty_every=8,
+        generated=0.5,
+        generator_every=2,
+        augment=Augment(normalise=0.2, mix=0.3, jitter=0.1, turns=True),
+    ),
+}
+
+
+def learning_rate(config: TrainConfig, progress: float) -> float:
+    """The learning rate after ``progress`` (0 to 1) of all steps; exactly 0 at 1."""
+    if config.schedule == "paper":
+        return config.lr * min(1.0, 2.0 * (1.0 - progress))
+    return config.lr * one_cycle(progress)

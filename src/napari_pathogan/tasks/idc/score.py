@@ -1,0 +1,87 @@
+"""One pass of patches through the discriminator, as fast as the device allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.engine.pixels import as_input, view
+from napari_pathogan.errors import NoTissueError
+
+if TYPE_CHECKING:
+    from napari_pathogan.engine.devices import Device
+    from napari_pathogan.tasks.idc.data import PatchFolder
+    from napari_pathogan.tasks.idc.network import Discriminator
+
+_BATCH = {"cpu": 128, "cuda": 2048}
+
+
+@torch.inference_mode()
+def score(
+    network: Discriminator,
+    images: np.ndarray,
+    device: Device,
+    *,
+    recolour: tuple[np.ndarray, np.ndarray] | None = None,
+    views: int = 1,
+) -> np.ndarray:
+    """IDC logits of patches.
+
+    Parameters
+    ----------
+    network
+        With folded weights (``spectral=False``).
+    images
+        uint8 (N, 50, 50, 3), RGB.
+    recolour
+        Matrix (3, 3) and offset (3,) applied to RGB in [0, 1] first.
+    views
+        How many of the 8 flips and quarter turns to look at.
+
+    Returns
+    -------
+    float32 (N, views).
+    """
+    to = device.torch
+    network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    batch = _BATCH.get(to.type, 512)
+    logits = np.empty((len(images), views), np.float32)
+    for start in range(0, len(images), batch):
+        part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(to)
+        x = as_input(part, recolour)
+        with device.autocast:
+            columns = [network.idc(network.features(view(x, v)))[:, 0] for v in range(views)]
+        logits[start : start + batch] = torch.stack(columns, 1).float().cpu().numpy()
+    return logits
+
+
+def score_slides(
+    network: Discriminator,
+    patches: PatchFolder,
+    device: Device,
+    reference: SlideColours,
+    share: float,
+    *,
+    views: int = 1,
+) -> np.ndarray:
+    """Score patches as their slide's heat map would: each slide carried to reference colours.
+
+    A slide's colours are those of its patches; one without tissue is taken as it is.
+
+    Returns
+    -------
+    float32 (N, views).
+    """
+    logits = np.empty((len(patches), views), np.float32)
+    for name in patches.names:
+        own = patches.patients == name
+        images = patches.images[own]
+        try:
+            recolour = SlideColours.measure(images).map_to(reference, share)
+        except NoTissueError:
+            recolour = None
+        logits[own] = score(network, images, device, recolour=recolour, views=views)
+    return logits

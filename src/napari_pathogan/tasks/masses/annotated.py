@@ -1,0 +1,259 @@
+"""Masses kept beside a mammogram as ``<file name>.masses.geojson``: reviewed, drawn, to be learned.
+
+The file is GeoJSON in pixels of the image, from its upper left corner: each finding is a polygon
+with the reader's decision, of class ``Mass``, or ``Ignore*`` where it was rejected. It says nothing
+of whose image it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+from skimage.draw import polygon2mask
+
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
+from napari_pathogan.mammograms.views import named_view
+from napari_pathogan.tasks.masses.data import MassFolder, read_mass_folder
+from napari_pathogan.tasks.masses.detections import SCOPE, Detections
+from napari_pathogan.tasks.masses.review import Decision, Review
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SUFFIX = ".masses.geojson"
+KIND, VERSION = "masses under review", 1
+MASS, REJECTED = "Mass", "Ignore*"  # the second is QuPath's own
+_COLOURS = {MASS: [255, 159, 10], REJECTED: [142, 142, 147]}
+_DIGITS = 2  # of a pixel
+_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+
+
+def beside(image: Path) -> Path:
+    """Where the findings of an image are kept."""
+    return image.with_name(image.name + SUFFIX)
+
+
+def write(path: Path, review: Review, *, laterality: str = "", view: str = "") -> None:
+    """Keep the findings of an image and what a reader says of them.
+
+    Parameters
+    ----------
+    laterality, view
+        "L" or "R", "CC", "MLO", ...; "" where nobody knows.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; what was kept before stays as it was.
+    """
+    found = review.found
+    about = found.to_dict() | {"kind": KIND, "version": VERSION}
+    about |= {"laterality": laterality, "view": view}
+    del about["masses"], about["image"]
+    features = [_feature(found, i, decision) for i, decision in enumerate(review.decisions)]
+    content = {"type": "FeatureCollection", "features": features, "pathogan": about}
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n", OURS)
+
+
+def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) -> Review:
+    """Read what was kept.
+
+    Parameters
+    ----------
+    name
+        What the image is called; its file's name where nothing is given.
+    shape
+        (H, W) of the image, to make sure that it is the one.
+
+    Raises
+    ------
+    DataFolderError
+        If the file can't be read, is something else, or of an image of another size.
+    """
+    about, features = _content(path)
+    try:
+        findings = sorted(map(_finding, features), key=lambda one: -one[2])
+        height, width = about["shape"]
+        spacing = about["mm_per_px"]
+        found = Detections(
+            name or path.name.removesuffix(SUFFIX),
+            (int(height), int(width)),
+            np.array([box for box, *_ in findings], np.float32).reshape(-1, 4),
+            np.array([score for *_, score, _ in findings], np.float32),
+            tuple(contour for _, contour, *_ in findings),
+            None if spacing is None else (float(spacing[0]), float(spacing[1])),
+            about["spacing"],
+            float(about["threshold"]),
+            str(about["model"]),
+            str(about["sha256"]),
+            bool(about["synthetic"]),
+            str(about.get("scope", SCOPE)),
+        )
+    except _WRONG as error:
+        raise _not_kept(path, error) from error
+    if shape not in (None, found.shape):
+        raise _not_kept(path, f"its image had {width} x {height} px, this one has other sides")
+    return Review(found, tuple(decision for *_, decision in findings), tuple(range(len(findings))))
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedFolder(MassFolder):
+    """Mammograms with the masses that readers have accepted or drawn.
+
+    Attributes
+    ----------
+    outlines
+        Of each image its masses' outlines, float32 (K, 2) each: y, x in pixels.
+    """
+
+    outlines: tuple[tuple[np.ndarray, ...], ...] = ()
+
+    def mask(self, index: SupportsIndex) -> np.ndarray:
+        """The outlines as pixels, bool (n, H, W); errors as of :meth:`MassFolder.mammogram`."""
+        shape = self.mammogram(index).shape
+        masks = [_pixels(outline, shape) for outline in self.outlines[index]]
+        return np.array(masks, bool).reshape(-1, *shape)
+
+    def subset(self, indices: np.ndarray | Sequence[int]) -> AnnotatedFolder:
+        """The images that a mask or index picks, in its order."""
+        chosen = np.arange(len(self))[np.asarray(indices)]
+        plain = super().subset(chosen)
+        return AnnotatedFolder(**vars(plain), outlines=tuple(self.outlines[i] for i in chosen))
+
+
+def read_training_folder(folder: Path) -> MassFolder:
+    """Read a folder of images with tables of boxes, or of images with kept masses beside them.
+
+    Raises
+    ------
+    DataFolderError
+        If it holds neither, or what it holds can't be used.
+    """
+    if (folder / "images.csv").is_file() or not any(folder.rglob(f"*{SUFFIX}")):
+        return read_mass_folder(folder)
+    return read_annotated_folder(folder)
+
+
+def read_annotated_folder(folder: Path) -> AnnotatedFolder:
+    """Read all images below a folder that have masses kept beside them.
+
+    The images of one folder in ``folder`` are of one patient; those that lie in ``folder`` itself
+    too. Patients are called by a hash of that folder's name, which a model's card may hold, and
+    which stays the same whatever folder around it is read. An image counts once all its findings are accepted or rejected:
+    rejected ones are tissue to learn from like any other.
+
+    Raises
+    ------
+    DataFolderError
+        If no image can be used; says why of the first.
+    """
+    rows, skipped = [], []
+    for kept in sorted(folder.rglob(f"*{SUFFIX}")):
+        image = kept.with_name(kept.name.removesuffix(SUFFIX))
+        try:
+            review = read(kept)
+        except DataFolderError as error:
+            skipped.append(str(error))
+            continue
+        undecided = review.decisions.count(Decision.OPEN)
+        if not image.is_file():
+            skipped.append(f"{kept}: its image is not beside it")
+        elif undecided:
+            skipped.append(f"{image}: findings that are neither accepted nor rejected: {undecided}")
+        else:
+            own = review.masses()
+            rows.append((image, _patient(image, folder), *_side_and_view(kept, image), own))
+    if not rows:
+        why = skipped[0] if skipped else f"accept, reject or draw masses in its images (*{SUFFIX})"
+        msg = f"{folder} holds no reviewed mammogram: {why}"
+        raise DataFolderError(msg)
+    files, patients, laterality, view, masses = zip(*rows, strict=True)
+    return AnnotatedFolder(
+        tuple(files),
+        np.array(patients),
+        np.array(laterality),
+        np.array(view),
+        tuple(found.boxes for found in masses),
+        np.array([found.synthetic for found in masses], bool),
+        (None,) * len(files),
+        tuple(skipped),
+        tuple(found.contours for found in masses),
+    )
+
+
+def _content(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a file says of its image, and its findings."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        about, features = content["pathogan"], list(content["features"])
+        right = about["kind"] == KIND and about["version"] == VERSION
+    except (OSError, *_WRONG) as error:
+        raise _not_kept(path, error) from error
+    if not right:
+        raise _not_kept(path, f"{about['kind']!r} of version {about['version']!r}")
+    return about, features
+
+
+def _not_kept(path: Path, why: object) -> DataFolderError:
+    if isinstance(why, OSError):
+        why = why.strerror
+    elif isinstance(why, KeyError):
+        why = f"{why} is missing"
+    return DataFolderError(
+        f"{path} does not hold masses as they are kept beside an image ({why}); keep them anew"
+    )
+
+
+def _side_and_view(kept: Path, image: Path) -> tuple[str, str]:
+    about, _ = _content(kept)
+    named = named_view(image.stem)
+    return str(about.get("laterality") or named[0] or ""), str(about.get("view") or named[1] or "")
+
+
+def _pixels(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bool (H, W): pixels whose middle lies inside."""
+    return polygon2mask(shape, outline - 0.5)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _patient(image: Path, folder: Path) -> str:
+    inside = image.relative_to(folder)
+    name = inside.parts[0] if len(inside.parts) > 1 else folder.resolve().name
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _feature(found: Detections, index: int, decision: Decision) -> dict[str, Any]:
+    """A finding as QuPath reads it; x, y in pixels, closed."""
+    x0, y0, x1, y1 = found.boxes[index]
+    outline = found.contours[index]
+    if len(outline) < 3:
+        outline = np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
+    ring = np.concatenate([outline, outline[:1]])[:, ::-1].astype(float).round(_DIGITS)
+    name = REJECTED if decision is Decision.REJECTED else MASS
+    properties = {
+        "objectType": "annotation",
+        "classification": {"name": name, "color": _COLOURS[name]},
+        "decision": str(decision),
+        "score": round(float(found.scores[index]), 6),
+        "box": found.boxes[index].astype(float).round(_DIGITS).tolist(),
+    }
+    geometry = {"type": "Polygon", "coordinates": [ring.tolist()]}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _finding(feature: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, float, Decision]:
+    """Box, outline, score, decision."""
+    properties = feature["properties"]
+    (ring,) = feature["geometry"]["coordinates"]
+    outline = np.array(ring[:-1], np.float32)[:, ::-1]
+    if outline.shape[1:] != (2,) or len(outline) < 3 or not np.isfinite(outline).all():
+        msg = "an outline is no polygon"
+        raise ValueError(msg)
+    box = np.array(properties["box"], np.float32).reshape(4)
+    return box, outline, float(properties["score"]), Decision(properties["decision"])

@@ -1,0 +1,339 @@
+"""Cross-validation by patient, and the finished model with what it learnt about itself.
+
+The figures on a model's card come from here: masses of every patient are looked for by a detector
+that never saw an image of theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.runs import RunFolder, load_state
+from napari_pathogan.engine.settings import SettingError
+from napari_pathogan.engine.training import one_part
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
+from napari_pathogan.tasks.masses import model
+from napari_pathogan.tasks.masses.arms import synthetic
+from napari_pathogan.tasks.masses.data import need_masses
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.evaluate import report
+from napari_pathogan.tasks.masses.examples import framed
+from napari_pathogan.tasks.masses.froc import Froc
+from napari_pathogan.tasks.masses.network import BUILDERS
+from napari_pathogan.tasks.masses.procedural import pictures
+from napari_pathogan.tasks.masses.recipe import ARMS, arguments
+from napari_pathogan.tasks.masses.scored import SCORED, Scored
+from napari_pathogan.tasks.masses.starts import FOLDS, check_start, folds_of, learnt_from, model_of
+from napari_pathogan.tasks.masses.train import Example, train
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from torchvision.models.detection import MaskRCNN
+
+    from napari_pathogan.engine.report import Report
+    from napari_pathogan.tasks.masses.data import MassFolder
+    from napari_pathogan.tasks.masses.examples import Framed
+    from napari_pathogan.tasks.masses.recipe import TrainConfig
+
+DEFAULT_FPPI = 0.5  # the operating point that the paper reports
+_PICTURES, _ROOM_PX = 1000, 64  # procedural pictures, and how much larger than crops they are
+_STRIDE = 32  # of the detector's coarsest features
+
+
+class Known(NamedTuple):
+    """What is known of a detector; by default nothing."""
+
+    report: Report | None = None
+    froc: Froc = Froc(np.zeros(0), np.zeros(0), np.zeros(0))
+    calibration: tuple[float, float] = (1.0, 0.0)
+    threshold: float = 0.5
+
+    @classmethod
+    def of(cls, card: ModelCard | None) -> Known:
+        """What a model was used to, which stays when it learns on; nothing without a model."""
+        if card is None:
+            return cls()
+        slope, offset = card.settings["calibration"]
+        return cls(
+            calibration=(float(slope), float(offset)), threshold=float(card.settings["threshold"])
+        )
+
+
+def learn(
+    folder: MassFolder,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    folds: int = 0,
+    start: str = "",
+    device: str = "auto",
+    name: str = "",
+    data: TrainingData | None = None,
+) -> Iterator[Event]:
+    """Train a detector on all patients, and save it in the run.
+
+    Parameters
+    ----------
+    folds
+        First cross-validate over so many patient folds, which gives the model its operating
+        point, its FROC curve and the figures on its card. 0: neither.
+    start
+        Folder of an earlier run of the same folds, whose detectors to begin with; or a model that
+        knows no patient of the folds. Its threshold and calibration stay if there are no folds.
+    name
+        Of the model; the run's folder name by default.
+    data
+        What the images are and on what terms, for the card.
+
+    Yields
+    ------
+    Those of :func:`~.train.train`; ``Finished`` with the out-of-fold report or None as its result.
+
+    Raises
+    ------
+    DataFolderError, SettingError
+        As :func:`check`.
+    """
+    check(folder, config, folds, start)
+    yield from (Warn(f"left out {line}") for line in folder.skipped)
+    fold = _fold(folder, folds)
+    write_text(run.path / FOLDS, json.dumps(folds_of(folder, fold), indent=1), OURS)
+    seen = yield from framed(folder, config.long_side)
+    training = _Training(folder, seen, config, run, device, folds)
+    begin = yield from _beginning(config, run, start, device)
+    known = Known.of(begin.card)
+    if folds:
+        known = yield from _cross_validate(training, fold, begin)
+    network = yield from training.one(run, np.arange(len(folder)), begin, folds)
+    about = folder.described(data)
+    model.save(
+        run.model,
+        _card(name or run.path.name, config, begin, about, known.report, folds),
+        network,
+        froc=known.froc,
+        threshold=known.threshold,
+        long_side=config.long_side,
+        calibration=known.calibration,
+        views=model.Views(),
+    )
+    out_of_fold = {"out_of_fold": known.report.to_dict()} if known.report else {}
+    yield Finished(known.report, {"model": str(run.model), **out_of_fold})
+
+
+def check(folder: MassFolder, config: TrainConfig, folds: int, start: str = "") -> None:
+    """Make sure that :func:`learn` has what it needs, before anything is written.
+
+    Raises
+    ------
+    DataFolderError
+        If no image has a mass, there are fewer patients than folds, a fold would learn without a
+        mass, or ``start`` is no finished run of the same folds, or a model that knows patients of
+        a fold.
+    ModelNotFoundError
+        If ``start`` is neither a run nor a model.
+    SettingError
+        If the arm or detector has no such name, or crops are no multiples of 32 px.
+    """
+    need_masses(folder)
+    if config.arm not in ARMS or config.detector not in BUILDERS:
+        known = f"{', '.join(ARMS)} and {', '.join(BUILDERS)}"
+        msg = f"arm={config.arm}, detector={config.detector} are not among {known}"
+        raise SettingError(msg)
+    if any(side < _STRIDE or side % _STRIDE for side in config.crop):
+        msg = f"crop={list(config.crop)} are no multiples of {_STRIDE}, the detector's stride"
+        raise SettingError(msg)
+    fold = _fold(folder, folds)
+    for k in range(folds):
+        if not folder.n_masses[fold != k].any():
+            msg = f"all masses are of the patients of one of {folds} folds; ask for other folds"
+            raise DataFolderError(msg)
+    if start:
+        check_start(start, folder, fold)
+
+
+def _fold(folder: MassFolder, folds: int) -> np.ndarray:
+    """The fold in which each image is tested; -1 where there are none."""
+    return patient_folds(folder.patients, folds) if folds else np.full(len(folder), -1)
+
+
+class _Begin(NamedTuple):
+    """The folder to begin with: of an earlier run, fold by fold, or one for all; a model's card."""
+
+    earlier: Path | None = None
+    common: Path | None = None
+    card: ModelCard | None = None
+
+    def of(self, part: Path) -> Path | None:
+        """The folder for a part of this run, ``folds/0`` or ``.``."""
+        return self.common if self.earlier is None else self.earlier / part
+
+    def learnt(self, data: TrainingData) -> tuple[TrainingData, ...]:
+        """What was learnt from, for the card: also what the model to begin with knows."""
+        return learnt_from(self.card.training_data if self.card else (), data)
+
+    def recipe(self, config: TrainConfig) -> dict[str, Any]:
+        """The settings, for the card; what came before, with its own, under ``start``."""
+        own = config.to_json()
+        if self.card is not None:
+            return {**own, "start": self.card.recipe}
+        if self.earlier is None:
+            return own
+        before = json.loads(RunFolder(self.earlier).config.read_text(encoding="utf-8"))
+        return {**own, "start": {name: before[name] for name in own if name in before}}
+
+
+def _beginning(
+    config: TrainConfig, run: RunFolder, start: str, device: str
+) -> Generator[Event, None, _Begin]:
+    """Find what to begin with, or learn it."""
+    if start:
+        found = model_of(start)
+        return _Begin(Path(start)) if found is None else _Begin(common=found[0], card=found[1])
+    if config.procedural_epochs:
+        return (yield from _procedural(config, run, device))
+    return _Begin()
+
+
+def _procedural(config: TrainConfig, run: RunFolder, device: str) -> Generator[Event, None, _Begin]:
+    """Learn from breasts made of noise, once for all folds."""
+    own = replace(config, arm="real", epochs=config.procedural_epochs, procedural_epochs=0)
+    part = RunFolder(run.path / "procedural")
+    part.start(own.to_json(), resume=True)
+    if part.checkpoint.exists() and load_state(part.checkpoint)["epoch"] == own.epochs:
+        return _Begin(common=part.path)
+    height, width = config.crop
+    size = height + _ROOM_PX, width + _ROOM_PX
+    yield Progress(0, config.procedural_epochs, "drawing breasts made of noise")
+    drawn = [Example(*one) for one in pictures(_PICTURES, size, config.seed, config.long_side)]
+    yield from one_part(train(drawn, own, part, device=device), 0, 1, "procedural")
+    return _Begin(common=part.path)
+
+
+class _Training(NamedTuple):
+    """What the folds of a training share."""
+
+    folder: MassFolder
+    seen: Mapping[int, Framed]
+    config: TrainConfig
+    run: RunFolder
+    device: str
+    folds: int
+
+    def one(
+        self, run: RunFolder, indices: np.ndarray, begin: _Begin, part: int
+    ) -> Generator[Event, None, MaskRCNN]:
+        """Train on some of the images, and on what is made of them."""
+        real = [self.seen[int(i)].example for i in indices if int(i) in self.seen]
+        made = yield from synthetic(self.folder.subset(indices), self.config, run, self.device)
+        start = begin.of(run.path.relative_to(self.run.path))
+        training = train([*real, *made], self.config, run, device=self.device, start=start)
+        finished = yield from one_part(training, part, self.folds + 1)
+        network: MaskRCNN = finished.result
+        return network
+
+
+def _cross_validate(
+    training: _Training, fold: np.ndarray, begin: _Begin
+) -> Generator[Event, None, Known]:
+    """Train a detector a fold; what each finds in patients it has not seen is what is known."""
+    found: list[Detections | None] = [None] * len(fold)
+    for k in range(training.folds):
+        part = RunFolder(training.run.path / "folds" / str(k))
+        part.start(training.config.to_json(), resume=True)
+        tested = np.flatnonzero(fold == k)
+        if not (part.path / SCORED).exists():  # what a stopped run has tested is not tested again
+            network = yield from training.one(part, np.flatnonzero(fold != k), begin, k)
+            own = [training.seen.get(int(i)) for i in tested]
+            done = yield from _test(network, own, choose_device(training.device))
+            Scored.of(training.folder.subset(tested), done).write(part.path / SCORED)
+        kept = Scored.read(part.path / SCORED)
+        for i, boxes, scores in zip(tested, kept.boxes, kept.scores, strict=True):
+            found[i] = _detections(training.folder.files[i].name, boxes, scores)
+    scored = Scored.of(training.folder, [one for one in found if one is not None])
+    scored.write(training.run.path / SCORED)
+    known = _known(training.folder, scored)
+    assert known.report is not None
+    write_text(training.run.path / "report.json", known.report.to_json(), OURS)
+    return known
+
+
+def _test(
+    network: MaskRCNN, frames: list[Framed | None], device: Device
+) -> Generator[Event, None, list[Detections]]:
+    done = []
+    for number, one in enumerate(frames):
+        yield Progress(number, len(frames), "looking at patients not learnt from")
+        found = model.NOTHING
+        if one is not None:
+            found = model.looked(network, one.frame, device, model.Views())
+            found = found._replace(boxes=one.frame.boxes_back(found.boxes))
+        done.append(_detections("", found.boxes, found.scores))
+    return done
+
+
+def _detections(name: str, boxes: np.ndarray, scores: np.ndarray) -> Detections:
+    return Detections(name, (0, 0), boxes, scores, (np.zeros((0, 2)),) * len(scores))
+
+
+def _known(folder: MassFolder, scored: Scored) -> Known:
+    """Calibrate scores, choose the operating point, and report, from out-of-fold findings."""
+    logits = model.logits(scored.hits.scores)[:, None]
+    right = scored.hits.found
+    calibration = (1.0, 0.0)
+    if 0 < right.sum() < len(right):
+        fitted = LogisticRegression(C=np.inf).fit(logits, right)
+        calibration = (float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
+    curve = scored.hits.curve()
+    curve = Froc(curve.fppi, curve.tpr, model.calibrated(curve.thresholds, calibration))
+    threshold = min(1.0, curve.threshold_at(DEFAULT_FPPI))
+    found = [
+        _detections(str(file), boxes, model.calibrated(scores, calibration))
+        for file, boxes, scores in zip(scored.files, scored.boxes, scored.scores, strict=True)
+    ]
+    done = report(folder, found, title="out of fold, by patient", threshold=threshold)
+    return Known(done, curve, calibration, threshold)
+
+
+def _card(  # noqa: PLR0917
+    name: str,
+    config: TrainConfig,
+    begin: _Begin,
+    data: TrainingData,
+    done: Report | None,
+    folds: int,
+) -> ModelCard:
+    learnt, recipe = begin.learnt(data), begin.recipe(config)
+    patients = len({patient for part in learnt for patient in part.patients})
+    metrics = done.metrics if done else {}
+    start = " --start EARLIER" * ("start" in recipe)
+    how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}{start}, with this recipe"
+    return ModelCard(
+        name=name,
+        title=f"Mask R-CNN for masses, {config.arm}, {patients} patient{'s' * (patients != 1)}",
+        task=model.TASK,
+        architecture=config.detector,
+        arguments=arguments(config),
+        training_data=learnt,
+        recipe=recipe,
+        metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
+        measured_by=f"{how}: out of fold" if done else "",
+        licence="; ".join(dict.fromkeys(part.terms for part in learnt)),
+        not_for=(
+            "diagnosis, screening or any clinical decision",
+            "tomosynthesis, film and specimen images",
+            "calcifications and architectural distortion: it was taught masses alone",
+        ),
+    )

@@ -1,0 +1,102 @@
+"""What DICOM objects say of the image that they belong to, and where its masses lie in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.mammograms.views import is_dicom
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+    from napari_pathogan.tasks.masses.detections import Detections
+
+MANUFACTURER = "napari-pathogan"
+_REFERENCE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_IDENTITY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
+    "StudyDate", "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_PIXELS = ("Modality", "Rows", "Columns", "SamplesPerPixel", "ImageLaterality")
+_MAPPING = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence")
+
+
+class DicomSourceError(PathoganError, ValueError):
+    """Nothing can refer to an image: it is no DICOM file, or lacks what it is referred to by."""
+
+
+def is_own(path: Path, *, modality: str) -> bool:
+    """Whether a file is a DICOM object of this modality ("SR", "PR") that we wrote."""
+    if not is_dicom(path):
+        return False
+    from pydicom import dcmread  # noqa: PLC0415  (slow to import)
+
+    about = dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer", "Modality"])
+    return bool(about.get("Manufacturer") == MANUFACTURER and about.get("Modality") == modality)
+
+
+def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
+    """What a DICOM object must know of the image that it refers to, and no more.
+
+    Parameters
+    ----------
+    what
+        The object, for the message: "DICOM SR".
+    identifiers
+        Whether it may know who the patient is; these values are empty otherwise.
+
+    Raises
+    ------
+    DicomSourceError
+        If the image is no DICOM file, or lacks the UIDs that it is referred to by.
+    """
+    if image is None or not is_dicom(image):
+        name = "the image" if image is None else image.name
+        msg = f"{name} is no DICOM file, so a {what} has nothing to refer to; write JSON"
+        raise DicomSourceError(msg)
+    from pydicom import Dataset, dcmread  # noqa: PLC0415
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+
+    try:
+        header = dcmread(image, stop_before_pixels=True)
+        lacking = [name for name in _REFERENCE if not header.get(name)]
+    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError) as error:
+        msg = f"the header of {image.name} can't be read ({error}); write JSON"
+        raise DicomSourceError(msg) from error
+    if lacking:
+        msg = f"{image.name} has no {', '.join(lacking)}, which a {what} refers to; write JSON"
+        raise DicomSourceError(msg)
+    source = Dataset()
+    for name in (*_REFERENCE, *_PIXELS):
+        setattr(source, name, header.get(name))
+    for name in _MAPPING:
+        if name in header:
+            setattr(source, name, header.get(name))
+    for name in _IDENTITY:
+        setattr(source, name, header.get(name, "") if identifiers else "")
+    return source
+
+
+def outline(found: Detections, index: int, source: Dataset) -> np.ndarray:
+    """A mass's outline, or the box where there is none: (K, 2) columns and rows, closed.
+
+    They count from the image's upper left corner, and are cut at its edge.
+    """
+    ring = found.contours[index][:, ::-1]
+    return box(found, index, source) if len(ring) < 3 else _closed(ring, source)
+
+
+def box(found: Detections, index: int, source: Dataset) -> np.ndarray:
+    """A mass's box as an outline."""
+    x0, y0, x1, y1 = found.boxes[index]
+    return _closed(np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]), source)
+
+
+def _closed(ring: np.ndarray, source: Dataset) -> np.ndarray:
+    inside = np.clip(ring, 0, (source.Columns, source.Rows))
+    return np.concatenate([inside, inside[:1]])

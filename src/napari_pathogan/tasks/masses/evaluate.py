@@ -1,0 +1,191 @@
+"""How good a detector is: the share of masses found at given false positives an image."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import binomtest
+
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.folds import patient_resamples
+from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.tasks.masses.breast import NoBreastError
+from napari_pathogan.tasks.masses.data import need_masses
+from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.model import NOTHING
+from napari_pathogan.tasks.masses.scored import Scored
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_pathogan.tasks.masses.data import MassFolder
+    from napari_pathogan.tasks.masses.froc import Froc
+    from napari_pathogan.tasks.masses.model import MassModel
+
+FPPI = (0.25, 0.5, 0.8, 1.0, 2.0, 4.0)
+ROUNDS = 1000
+_NOTED = (0.5, 1.0)  # operating points whose Wilson interval is noted
+
+
+def evaluate(
+    folder: MassFolder, model: MassModel, *, rounds: int = ROUNDS, keep: Path | None = None
+) -> Iterator[Event]:
+    """Detect in every image of a folder and report; an event an image.
+
+    Parameters
+    ----------
+    rounds
+        Bootstrap resamples of the patients for the 95 % intervals.
+    keep
+        Where to write what was found (:class:`Scored`), if anywhere.
+
+    Yields
+    ------
+    Event
+        Progress; Warn for an image without a breast, in which nothing counts as found; the last is
+        Finished with the :class:`Report` as its result and its JSON form as its summary.
+
+    Raises
+    ------
+    DataFolderError
+        If no image has a mass.
+    SlideFormatError, OutputError
+        If an image can't be read, or the file not written.
+    """
+    need_masses(folder)
+    found, seconds = [], []
+    for index, file in enumerate(folder.files):
+        yield Progress(index, len(folder), f"detecting in {file.name}")
+        mammogram = folder.mammogram(index)
+        image = mammogram.shown()
+        start = time.perf_counter()
+        try:
+            own = model.detect(image)
+        except NoBreastError as error:
+            yield Warn(f"{file.name}: {error}")
+            own = NOTHING
+        seconds.append(time.perf_counter() - start)
+        found.append(Detections.on(mammogram, *own))
+    yield Progress(len(folder), len(folder), "working out intervals")
+    if keep is not None:
+        Scored.of(folder, found).write(keep)
+    done = report(
+        folder,
+        found,
+        title=model.card.title,
+        rounds=rounds,
+        trained_on={name for data in model.card.training_data for name in data.patients},
+        threshold=model.threshold,
+        seconds=seconds,
+    )
+    yield Finished(done, done.to_dict())
+
+
+def report(
+    folder: MassFolder,
+    found: Sequence[Detections],
+    *,
+    title: str = "Masses",
+    rounds: int = ROUNDS,
+    trained_on: Collection[str] = (),
+    threshold: float | None = None,
+    seconds: Sequence[float] = (),
+) -> Report:
+    """Report on what was found in each image of a folder, however it was found.
+
+    Parameters
+    ----------
+    trained_on
+        Patients that the detector learnt from.
+    threshold
+        Of the detector: sensitivity and false positives are given there too.
+    seconds
+        What each image took.
+
+    Raises
+    ------
+    DataFolderError
+        If no image has a mass.
+    """
+    need_masses(folder)
+    scored = Scored.of(folder, found)
+    curve = scored.hits.curve()
+    values = _figures(curve, threshold)
+    n_patients = len(np.unique(scored.patients))
+    intervals: dict[str, tuple[float, float]] = {}
+    if n_patients > 1 and rounds:
+        intervals = _bootstrap(scored, threshold, rounds)
+    metrics = {
+        name: Value(value, *intervals.get(name, (None, None))) for name, value in values.items()
+    }
+    if seconds:
+        metrics["seconds_per_image"] = Value(median(seconds))
+    masses = folder.n_masses
+    counts = {
+        "n_images": len(folder),
+        "n_normal": int((masses == 0).sum()),
+        "n_masses": int(masses.sum()),
+        "n_patients": n_patients,
+    }
+    return Report(title, metrics, counts, _notes(folder, curve, set(trained_on)))
+
+
+def _figures(curve: Froc, threshold: float | None) -> dict[str, float]:
+    figures = {f"tpr_at_{fppi:g}": curve.tpr_at(fppi) for fppi in FPPI}
+    if threshold is not None:
+        figures["tpr_at_threshold"], figures["fppi_at_threshold"] = curve.at(threshold)
+    return figures
+
+
+def _bootstrap(
+    scored: Scored, threshold: float | None, rounds: int
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals over resamples of the patients; those without a mass are no help."""
+    hits = scored.hits
+    drawn: dict[str, list[float]] = {}
+    for weights in patient_resamples(scored.patients, rounds):
+        if not weights @ hits.masses:
+            continue
+        for name, value in _figures(hits.curve(weights), threshold).items():
+            drawn.setdefault(name, []).append(value)
+    return {
+        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
+        for name, values in drawn.items()
+    }
+
+
+def _notes(folder: MassFolder, curve: Froc, trained_on: set[str]) -> tuple[str, ...]:
+    notes = []
+    names = set(folder.patients.tolist())
+    seen = names & trained_on
+    if seen:
+        notes.append(
+            f"the model was trained on {len(seen)} of these {len(names)} patients: "
+            "these figures are too good"
+        )
+    if len(names) == 1:
+        notes.append("one patient: no intervals over patients can be given")
+    masses = int(folder.n_masses.sum())
+    wilson = [_wilson(curve.tpr_at(fppi), masses) for fppi in _NOTED]
+    each = ", ".join(
+        f"{low:.3f} to {high:.3f} at {fppi:g}"
+        for fppi, (low, high) in zip(_NOTED, wilson, strict=True)
+    )
+    notes.append(f"Wilson intervals, as if each mass were of another patient: {each}")
+    if folder.synthetic.any():
+        notes.append(f"{folder.synthetic.sum()} of the images are synthetic")
+    if folder.skipped:
+        notes.append(
+            f"{len(folder.skipped)} lines or files were left out, the first: {folder.skipped[0]}"
+        )
+    return tuple(notes)
+
+
+def _wilson(share: float, masses: int) -> tuple[float, float]:
+    """95 % interval of a share of independent masses (Wilson 1927)."""
+    interval = binomtest(round(share * masses), masses).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

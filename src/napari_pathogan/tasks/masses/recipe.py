@@ -1,0 +1,123 @@
+"""How a mass detector is trained: the paper's recipe, and a quick one for small data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from napari_pathogan.engine.settings import one_cycle
+from napari_pathogan.tasks.masses.augment import Augment
+from napari_pathogan.tasks.masses.frame import LONG_SIDE_PX
+
+Arm = Literal["real", "poisson", "adversarial", "blending"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train and how. The defaults are the paper's (section 3), where it says.
+
+    Attributes
+    ----------
+    arm
+        ``real`` mammograms alone, or beside synthetic ones: lesions put into healthy breasts by
+        Poisson image editing, by a GAN without prior knowledge, or by the blending GAN.
+    synthetic
+        How many synthetic mammograms there are.
+    synthetic_share
+        Share of the crops with a mass that are taken from them.
+    detector, width
+        A builder of :mod:`~.network`, and the channels of a slim one's first stage.
+    weights
+        A file of COCO weights to begin with; empty: from scratch.
+    long_side
+        Of a whole mammogram, in the pixels in which masses are looked for.
+    crop
+        Height and width of a training crop, multiples of 32.
+    seed, epochs, batch
+        As usual.
+    steps
+        Batches an epoch; the same for every arm, so that all learn for as long.
+    procedural_epochs
+        Epochs on breasts made of noise (:mod:`~.procedural`) before a patient is seen; all folds
+        begin with the same detector.
+    heads_epochs, upper_epochs
+        The paper's steps: so many epochs the heads alone learn, then so many the stages from 4 on
+        as well; then everything.
+    with_mass
+        Share of the crops that hold a mass; the others lie anywhere in a healthy breast.
+    lr, weight_decay
+        Of AdamW.
+    schedule
+        ``constant``, or ``one-cycle``: up over the first fifth, then down a cosine.
+    ema
+        Decay of the average of the weights that becomes the model; 0 takes the last weights.
+    box_loss, mask_loss
+        Weights of the losses (lambda_loc and lambda_seg of equation 6).
+    augment
+        How crops are varied.
+    """
+
+    arm: Arm = "real"
+    synthetic: int = 200
+    synthetic_share: float = 0.7
+    detector: str = "maskrcnn-resnet50-fpn"
+    width: int = 64
+    weights: str = ""
+    long_side: int = 1024
+    crop: tuple[int, int] = (768, 512)
+    seed: int = 0
+    epochs: int = 100
+    batch: int = 2
+    steps: int = 100
+    procedural_epochs: int = 0
+    heads_epochs: int = 30
+    upper_epochs: int = 30
+    with_mass: float = 0.8
+    lr: float = 1e-4
+    weight_decay: float = 1e-4
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    ema: float = 0.0
+    box_loss: float = 1.0
+    mask_loss: float = 1.0
+    augment: Augment = field(default_factory=Augment)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for config.json and the card."""
+        return asdict(self)
+
+
+RECIPES = {
+    "paper": TrainConfig(),
+    "quick": TrainConfig(
+        synthetic_share=0.5,
+        detector="maskrcnn-slim",
+        width=24,
+        long_side=LONG_SIDE_PX,
+        crop=(288, 192),
+        epochs=12,
+        batch=8,
+        steps=80,
+        procedural_epochs=12,
+        heads_epochs=0,
+        upper_epochs=0,
+        lr=1e-3,
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        ema=0.99,
+        augment=Augment(rotate=20, scale=1.3, shear=0.1, gamma=1.4, contrast=0.2, noise=0.02),
+    ),
+}
+
+
+def arguments(config: TrainConfig) -> dict[str, Any]:
+    """Arguments of the detector's builder that a model's card must keep."""
+    if config.detector != "maskrcnn-slim":
+        return {}
+    # the smallest masses are 20 px of a mammogram with a long side of 1024
+    return {"width": config.width, "smallest": 0.0234375 * config.long_side}
+
+
+def learning_rate(config: TrainConfig, progress: float) -> float:
+    """The learning rate after ``progress`` (0 to 1) of all steps."""
+    return config.lr * (one_cycle(progress) if config.schedule == "one-cycle" else 1.0)

@@ -1,0 +1,346 @@
+"""Nuclei kept beside a slide as ``<slide name>.nuclei.geojson``: corrected, drawn, to be learned.
+
+The file is GeoJSON that QuPath opens and saves: each nucleus is an annotation with its class, and
+so is each region in which all nuclei are marked, of QuPath's class ``Region*``. Outlines follow the
+edges of the labels' pixels, so that what is read back is what was kept, pixel by pixel.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from napari_pathogan.errors import DataFolderError, PathoganError, UnknownScaleError
+from napari_pathogan.kinds import OURS
+from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.polygons import inside, rectangle_around
+from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import drawn, export, features
+from napari_pathogan.tasks.nuclei.canvas import Canvas
+from napari_pathogan.tasks.nuclei.grid import LabelGrid
+from napari_pathogan.tasks.nuclei.outlines import signed_area
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, NUCLEUS_COLOUR, Segmentation
+
+if TYPE_CHECKING:
+    import tempfile
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+SUFFIX = ".nuclei.geojson"
+MPP = 0.25  # of the labels, where a file does not say
+RIM_UM = 4.0  # so far into a region may nuclei reach, unmarked, whose middle lies outside
+AROUND_UM = 32.0  # around a corrected nucleus of a whole slide: this counts as looked at
+_REGION_COLOUR = "#b4b4b4"
+_COLOURS = (NUCLEUS_COLOUR, "#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500")
+_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+_STAIN = export.MEASUREMENTS["haematoxylin_mean"]
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedRegion:
+    """A part of a slide in which all nuclei are known.
+
+    Attributes
+    ----------
+    slide
+        Name of the slide.
+    image
+        uint8 (H, W, 3), RGB.
+    mask
+        int32 (H, W): 0 background, else a nucleus's number from 1 on, -1 where nobody looked.
+    classes
+        Of each nucleus, by its number less one; ``nucleus`` where it has none.
+    mpp
+        um per pixel of both.
+    """
+
+    slide: str
+    image: np.ndarray
+    mask: np.ndarray
+    classes: tuple[str, ...]
+    mpp: float
+
+
+def beside(slide: Path) -> Path:
+    """Where the nuclei of a slide are kept."""
+    return slide.with_name(slide.name + SUFFIX)
+
+
+def write(path: Path, segmentation: Segmentation) -> None:
+    """Keep nuclei, their classes, and the region in which they were looked for.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; what was kept before stays as it was.
+    """
+    overlay = segmentation.overlay
+    grid = {"origin": overlay.origin, "step": overlay.step, "shape": overlay.data.shape}
+    about = export.attributes(segmentation) | {"grid": grid}
+    export.write_features(path, _features(segmentation), about, OURS)
+
+
+def _features(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
+    classification = {"name": drawn.REGION, "color": export.rgb(_REGION_COLOUR)}
+    for outline in looked_at(segmentation):
+        yield {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [export.ring(outline)]},
+            "properties": {"objectType": "annotation", "classification": classification},
+        }
+    yield from export.features(segmentation, "annotation")
+
+
+def looked_at(segmentation: Segmentation) -> list[np.ndarray]:
+    """Outlines (N, 2) of what was asked for, level-0 centre coordinates; none for the whole."""
+    if segmentation.polygons is not None:
+        return [np.asarray(outline, float) for outline in segmentation.polygons]
+    return [] if segmentation.region is None else [_corners(segmentation.region)]
+
+
+def read(path: Path, slide: Slide) -> Segmentation:
+    """Read what was kept, or drawn in QuPath.
+
+    Parameters
+    ----------
+    slide
+        Nuclei that carry no measurements are measured on it.
+
+    Raises
+    ------
+    DataFolderError
+        If the file can't be read, or is not GeoJSON with polygons.
+    UnknownScaleError
+        If neither the slide nor the file says how large a pixel is.
+    """
+    listed, about = _content(path)
+    slide = _scaled(slide, about)
+    try:
+        overlay, room = _labels(slide, about.get("grid"))
+        outlines, nuclei = drawn.parse(listed, overlay)
+        names, colours = _classes(about, nuclei)
+    except _WRONG as error:
+        raise _no_geojson(path, error) from error
+    measured = _measured(nuclei, overlay, slide)
+    assert slide.mpp is not None
+    region = rectangle_around(outlines) if outlines else None
+    plain = region is not None and len(outlines) == 1 and _same(outlines[0], _corners(region))
+    looked = sum(abs(signed_area(outline)) for outline in outlines) or float(np.prod(slide.shape))
+    return Segmentation(
+        slide=slide.name,
+        overlay=overlay,
+        table=_table(measured, nuclei, overlay, slide.mpp, names),
+        boxes=measured[list(features.BOX)].to_numpy(np.int32),
+        mpp=slide.mpp,
+        area_mm2=about.get("area_mm2") or looked * float(np.prod(slide.mpp)) * 1e-6,
+        class_names=names,
+        class_colours=colours,
+        mpp_source=slide.mpp_source,
+        model=str(about.get("model", "")),
+        model_line=str(about.get("model_line", "")),
+        model_sha256=str(about.get("model_sha256", "")),
+        class_model=str(about.get("class_model", "")),
+        class_note=str(about.get("class_note", "")),
+        tissue=str(about.get("tissue", "")),
+        region=region,
+        polygons=None if plain or not outlines else tuple(outlines),
+        notes=tuple(about.get("notes", ())),
+        room=room,
+    )
+
+
+def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
+    """Cut what is known out of slides with such files beside them, ready to train on.
+
+    Returns
+    -------
+    regions
+        One for each outline of class ``Region*``, or around corrected nuclei where the whole
+        slide was looked for nuclei, or of the whole image.
+    skipped
+        What was left out and why, one line a file.
+    """
+    found: list[AnnotatedRegion] = []
+    skipped = []
+    for file in sorted(folder.glob(f"*{SUFFIX}")):
+        path = file.with_name(file.name.removesuffix(SUFFIX))
+        try:
+            with Slide.open(path) as slide:
+                known = list(_cut(slide, read(file, slide)))
+        except PathoganError as error:
+            skipped.append(f"{file}: {error}")
+            continue
+        found += known
+        if not known:
+            skipped.append(f"{file}: none of its nuclei was corrected")
+    return found, skipped
+
+
+def _cut(slide: Slide, segmentation: Segmentation) -> Iterator[AnnotatedRegion]:
+    """Cut out what is known, an outline at a time."""
+    outlines = looked_at(segmentation)
+    for outline in outlines or _around_corrected(segmentation):
+        yield _region(slide, segmentation, outline)
+
+
+def _around_corrected(segmentation: Segmentation) -> Iterator[np.ndarray]:
+    """A square around each corrected nucleus, unless it lies in the square of another."""
+    table = segmentation.table
+    points = table.loc[table["corrected"], ["y_px", "x_px"]].to_numpy()
+    half = AROUND_UM / np.asarray(segmentation.mpp)
+    while len(points):
+        square = Region(*np.floor(points[0] - half).astype(int), *(2 * half).astype(int))
+        yield _corners(square)
+        points = points[1:][~inside(points[1:], square, None)]
+
+
+def _region(slide: Slide, segmentation: Segmentation, outline: np.ndarray) -> AnnotatedRegion:
+    overlay = segmentation.overlay
+    origin, step = np.asarray(overlay.origin), np.asarray(overlay.step)
+    corners = (outline + 0.5 - origin) / step
+    first = np.maximum(np.floor(corners.min(0) + 0.01), 0).astype(int)
+    last = np.minimum(np.ceil(corners.max(0) - 0.01), overlay.data.shape).astype(int)
+    (top, left), (bottom, right) = first.tolist(), np.maximum(first, last).tolist()
+    labels = np.asarray(segmentation.labels[top:bottom, left:right])
+    ids, mask = np.unique(np.append(0, labels), return_inverse=True)
+    mask = mask[1:].reshape(labels.shape).astype(np.int32)
+    rows, cols = np.mgrid[top:bottom, left:right] + 0.5
+    places = np.stack([rows.ravel(), cols.ravel()], 1) * step + origin - 0.5
+    looked = inside(places, None, [outline]).reshape(labels.shape)
+    start, stop = origin + first * step, origin + last * step
+    at_edge = (*(start < step), *(stop > np.asarray(slide.shape) - step))
+    mpp = float(step[0] * segmentation.mpp[0])
+    mask[(_depth(looked, at_edge) * mpp <= RIM_UM) & (mask == 0)] = -1
+    image = slide.resampled((start[0], start[1]), overlay.step, labels.shape)
+    classes = segmentation.table["class"].astype(str).to_numpy()
+    own = np.searchsorted(segmentation.table["id"].to_numpy(), ids[1:])
+    return AnnotatedRegion(slide.name, image, mask, tuple(classes[own].tolist()), mpp)
+
+
+def _depth(looked: np.ndarray, at_edge: tuple[bool, ...]) -> np.ndarray:
+    """Distance in pixels to where nobody looked; beyond the slide's edge there is nothing to see.
+
+    ``at_edge`` says of top, left, bottom and right whether they are the slide's.
+    """
+    height, width = looked.shape
+    around = np.zeros((height + 2, width + 2), bool)
+    around[1:-1, 1:-1] = looked
+    top, left, bottom, right = at_edge
+    if top:
+        around[0] = around[1]
+    if bottom:
+        around[-1] = around[-2]
+    if left:
+        around[:, 0] = around[:, 1]
+    if right:
+        around[:, -1] = around[:, -2]
+    if around.all():
+        return np.full(looked.shape, np.inf)
+    depth: np.ndarray = ndimage.distance_transform_edt(around)[1:-1, 1:-1]
+    return depth
+
+
+def _content(path: Path) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The features of a file, and what it says about itself."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, list):  # older QuPath writes the features alone
+            return content, {}
+        return content["features"], content.get("pathogan") or {}
+    except (OSError, *_WRONG) as error:
+        raise _no_geojson(path, error) from error
+
+
+def _no_geojson(path: Path, error: Exception) -> DataFolderError:
+    return DataFolderError(f"{path} is not GeoJSON with polygons ({error}); save it anew")
+
+
+def _scaled(slide: Slide, about: Mapping[str, Any]) -> Slide:
+    """The slide with the scale that the file was written with, where it has none itself."""
+    if slide.mpp is not None:
+        return slide
+    if "mpp" not in about:
+        msg = f"{slide.name} does not say how many micrometres a pixel measures; pass it"
+        raise UnknownScaleError(msg)
+    y, x = about["mpp"]
+    return slide.with_mpp((float(y), float(x)), str(about.get("mpp_source", "user")))
+
+
+def _labels(
+    slide: Slide, grid: Mapping[str, Any] | None
+) -> tuple[Overlay, tempfile.TemporaryDirectory[str] | None]:
+    """Empty labels as the file has them, or over the whole slide."""
+    assert slide.mpp is not None
+    if grid is None:
+        own = LabelGrid.over(slide.shape, slide.mpp, MPP)
+        canvas = Canvas(own.shape)
+        return own.overlay(canvas.labels), canvas.room
+    height, width = grid["shape"]
+    (y, x), (dy, dx) = grid["origin"], grid["step"]
+    canvas = Canvas((int(height), int(width)))
+    return Overlay(canvas.labels, (float(y), float(x)), (float(dy), float(dx))), canvas.room
+
+
+def _classes(
+    about: Mapping[str, Any], nuclei: Sequence[drawn.Drawn]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and colours: those the file lists, and then what else its nuclei are called."""
+    names = [str(name) for name in about.get("class_names", ())]
+    colours = [str(colour) for colour in about.get("class_colours", ())][: len(names)]
+    for nucleus in nuclei:
+        if (name := nucleus.name or NUCLEUS) not in names:
+            names.append(name)
+            colours.append(nucleus.colour or _COLOURS[(len(names) - 1) % len(_COLOURS)])
+    return tuple(names or [NUCLEUS]), tuple(colours or [NUCLEUS_COLOUR])
+
+
+def _measured(nuclei: Sequence[drawn.Drawn], overlay: Overlay, slide: Slide) -> pd.DataFrame:
+    """Paint the nuclei and measure them; by rising id, in pixels of the labels."""
+    assert slide.mpp is not None
+    pixel_um2 = float(np.prod(overlay.step) * np.prod(slide.mpp))
+    tables = [features.measure(np.zeros((0, 0), int), np.zeros((0, 0, 3), np.uint8), pixel_um2)]
+    for top, left, window, group in drawn.paint(nuclei, overlay.data):
+        stain = {n.id: n.measured[_STAIN] for n in group if _STAIN in n.measured}
+        image = np.zeros((*window.shape, 3), np.uint8)
+        if len(stain) < len(group):
+            y, x = np.asarray(overlay.origin) + (top, left) * np.asarray(overlay.step)
+            image = slide.resampled((y, x), overlay.step, window.shape)
+        table = features.moved(features.measure(window, image, pixel_um2), top, left)
+        kept = table["id"].map(stain)
+        tables.append(table.assign(haematoxylin_mean=kept.fillna(table["haematoxylin_mean"])))
+    return pd.concat(tables).sort_values("id", ignore_index=True)
+
+
+def _table(
+    measured: pd.DataFrame,
+    nuclei: Sequence[drawn.Drawn],
+    overlay: Overlay,
+    mpp: tuple[float, float],
+    names: tuple[str, ...],
+) -> pd.DataFrame:
+    """The table as :class:`Segmentation` has it."""
+    by_id = {nucleus.id: nucleus for nucleus in nuclei}
+    own = [by_id[number] for number in measured["id"].tolist()]
+    table = features.placed(measured, overlay.origin, overlay.step, mpp)
+    table["class"] = pd.Categorical([n.name or NUCLEUS for n in own], categories=list(names))
+    for column, name in export.measurement_names(names).items():
+        if column in {"class_probability", "corrected"} or column.startswith("p_"):
+            table[column] = np.array([n.measured.get(name, np.nan) for n in own], np.float32)
+    table["corrected"] = table["corrected"].fillna(0) > 0
+    probabilities = [f"p_{name}" for name in names if table[f"p_{name}"].notna().any()]
+    return table[[*COLUMNS, *probabilities]]
+
+
+def _corners(region: Region) -> np.ndarray:
+    """(4, 2) corners of a rectangle in level-0 centre coordinates."""
+    y, x, bottom, right = region.y, region.x, region.bottom, region.right
+    return np.array([(y, x), (y, right), (bottom, right), (bottom, x)]) - 0.5
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool(np.allclose(one, other, atol=0.01))

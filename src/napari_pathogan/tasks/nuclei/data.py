@@ -1,0 +1,261 @@
+"""What nucleus models learn from: images with masks, always kept apart by patient.
+
+A folder holds ``images/`` and ``masks/`` with files of the same names, or slides with corrected
+nuclei beside them (``<slide name>.nuclei.geojson``). A mask is binary (0 is background) or numbers
+the nuclei. Whose image it is, the name says: ``04_3.png`` is the third of patient 04; a name of
+another form is a patient of its own, unless a pattern says how to read it.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.errors import DataFolderError, NoTissueError
+from napari_pathogan.tasks.nuclei.annotated import SUFFIX, annotated_regions
+from napari_pathogan.tasks.nuclei.labels import is_binary, three_labels
+from napari_pathogan.tasks.nuclei.model import MPP
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENT = r"(.+)_\d+"
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+_SMALLEST = 16  # pixels
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class NucleiImage:
+    """One image with its mask, as they were read.
+
+    Attributes
+    ----------
+    name, patient
+        Of the file; whose it is.
+    pixels
+        uint8 (H, W, 3), RGB.
+    mask
+        int32 (H, W): 0 background, else a nucleus's number (or one value for all); -1 where it
+        was not annotated.
+    mpp
+        Micrometres per pixel of both.
+    """
+
+    name: str
+    patient: str
+    pixels: np.ndarray
+    mask: np.ndarray
+    mpp: float = MPP
+
+    @cached_property
+    def learnt(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels and the three labels (int8) at the scale of the model."""
+        pixels, mask = self.at(MPP)
+        return pixels, three_labels(mask)
+
+    def at(self, mpp: float) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels and mask at another scale: averaged or interpolated, and nearest."""
+        factor = self.mpp / mpp
+        if abs(factor - 1) < 0.01:
+            return self.pixels, self.mask
+        height, width = (max(1, round(side * factor)) for side in self.mask.shape)
+        pixels = Image.fromarray(self.pixels).resize((width, height), Image.Resampling.BICUBIC)
+        mask = Image.fromarray(self.mask).resize((width, height), Image.Resampling.NEAREST)
+        return np.asarray(pixels), np.asarray(mask)
+
+
+@dataclass(frozen=True, eq=False)
+class NucleiFolder:
+    """Images of several patients in memory.
+
+    Attributes
+    ----------
+    images
+        One or more.
+    skipped
+        What was left out and why, one line a file.
+    """
+
+    images: tuple[NucleiImage, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def patients(self) -> np.ndarray:
+        """Str (N,): whose image each is."""
+        return np.array([image.patient for image in self.images])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The patients, sorted."""
+        return tuple(sorted(set(self.patients.tolist())))
+
+    @cached_property
+    def instances(self) -> bool:
+        """Whether the masks number the nuclei: some mask has more than one number."""
+        return not all(is_binary(np.maximum(image.mask, 0)) for image in self.images)
+
+    def reference(self) -> SlideColours | None:
+        """The average of the patients' colours; None where no image shows tissue."""
+        known = []
+        for name in self.names:
+            own = [i.pixels.reshape(-1, 3) for i in self.images if i.patient == name]
+            with suppress(NoTissueError):
+                known.append(SlideColours.measure(np.concatenate(own)))
+        return SlideColours.average(known) if known else None
+
+    def take(self, which: np.ndarray) -> NucleiFolder:
+        """The images that a mask or index picks."""
+        return NucleiFolder(tuple(self.images[i] for i in np.arange(len(self))[which]))
+
+
+def read_training_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> NucleiFolder:
+    """Read a folder of images with masks, or of slides with corrected nuclei beside them.
+
+    Slides say their own ``mpp``; the other arguments and errors are those of :func:`read_folder`.
+    """
+    if not folder.is_dir() or (folder / "images").is_dir() or not [*folder.glob(f"*{SUFFIX}")]:
+        return read_folder(folder, mpp=mpp, patient=patient)
+    names = _pattern(patient)
+    regions, skipped = annotated_regions(folder)
+    if not regions:
+        msg = f"no slide in {folder} could be used; the first: {skipped[0]}"
+        raise DataFolderError(msg)
+    images = (
+        NucleiImage(
+            f"{r.slide} {number}", _whose(PurePath(r.slide).stem, names), r.image, r.mask, r.mpp
+        )
+        for number, r in enumerate(regions, 1)
+    )
+    return NucleiFolder(tuple(images), tuple(skipped))
+
+
+def read_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> NucleiFolder:
+    """Read ``folder/images`` with ``folder/masks``.
+
+    Files that can't be read, images without a mask and masks of another size are left out and
+    named in ``skipped``.
+
+    Parameters
+    ----------
+    mpp
+        Micrometres per pixel of the images.
+    patient
+        Regular expression whose first group, on the whole of a name without its suffix, is the
+        patient; a name that does not match is a patient of its own.
+
+    Raises
+    ------
+    DataFolderError
+        If a folder is missing, nothing in it can be used, or the pattern is none.
+    """
+    names = _pattern(patient)
+    for sub in (folder, folder / "images", folder / "masks"):
+        if not sub.is_dir():
+            msg = f"{sub} is not a folder; give one with images/ and masks/ of the same file names"
+            raise DataFolderError(msg)
+    masks = {file.stem: file for file in sorted((folder / "masks").iterdir())}
+    files = [f for f in sorted((folder / "images").iterdir()) if f.suffix.lower() in _SUFFIXES]
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda f: _read(f, masks.get(f.stem), mpp, names), files))
+    images = tuple(image for image in read if isinstance(image, NucleiImage))
+    skipped = tuple(reason for reason in read if isinstance(reason, str))
+    if not images:
+        why = f"; {skipped[0]}" if skipped else ""
+        msg = f"no image with a mask in {folder}{why}; images/ and masks/ hold the same file names"
+        raise DataFolderError(msg)
+    return NucleiFolder(images, skipped)
+
+
+def _pattern(patient: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(patient)
+    except re.error as error:
+        msg = f"{patient!r} is no regular expression ({error}); the default is {PATIENT!r}"
+        raise DataFolderError(msg) from error
+    if not pattern.groups:
+        msg = f"{patient!r} has no group; put the patient in brackets, as in {PATIENT!r}"
+        raise DataFolderError(msg)
+    return pattern
+
+
+def _read(file: Path, mask: Path | None, mpp: float, names: re.Pattern[str]) -> NucleiImage | str:
+    if mask is None:
+        return f"{file}: there is no mask {file.name} beside it"
+    try:
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except _UNREADABLE as error:
+        return f"{file}: can't be read ({error})"
+    try:
+        marked = _read_mask(mask)
+    except _UNREADABLE as error:
+        return f"{mask}: can't be read ({error})"
+    if marked.shape != pixels.shape[:2]:
+        sizes = [f"{shape[1]} x {shape[0]}" for shape in (marked.shape, pixels.shape)]
+        return f"{mask}: {sizes[0]} px, but its image has {sizes[1]}"
+    if min(marked.shape) < _SMALLEST:
+        return f"{file}: a side under {_SMALLEST} px shows no tissue"
+    return NucleiImage(file.stem, _whose(file.stem, names), pixels, marked, mpp)
+
+
+def _whose(name: str, names: re.Pattern[str]) -> str:
+    match = names.fullmatch(name)
+    return match[1] if match else name
+
+
+def _read_mask(file: Path) -> np.ndarray:
+    """int32 (H, W); colours are numbered, as tools that paint each nucleus differently save them.
+
+    Raises
+    ------
+    ValueError
+        If it is no plane of whole numbers.
+    """
+    if file.suffix.lower() == ".npy":
+        plane = np.load(file, allow_pickle=False)
+    elif file.suffix.lower() in (".tif", ".tiff"):
+        plane = tifffile.imread(file)  # ids beyond 16 bit, which other readers refuse
+    else:
+        with Image.open(file) as image:
+            plane = np.asarray(image)
+    if plane.ndim == 3:
+        plane = plane[..., :3].astype(np.int64) @ (1, 256, 65536)[: min(3, plane.shape[2])]
+    if plane.ndim != 2 or plane.dtype.kind not in "buif" or (plane < 0).any():
+        msg = f"{plane.dtype} {plane.shape} is no plane of whole numbers from 0 on"
+        raise ValueError(msg)
+    if plane.max(initial=0) > np.iinfo(np.int32).max or plane.dtype.kind == "f":
+        plane = np.unique(plane, return_inverse=True)[1].reshape(plane.shape) + (plane.min() > 0)
+    return np.asarray(plane, np.int32)
+
+
+def need_nuclei(folder: NucleiFolder) -> None:
+    """Make sure that there is something to learn.
+
+    Raises
+    ------
+    DataFolderError
+        If no mask marks a nucleus.
+    """
+    if not any((image.mask > 0).any() for image in folder.images):
+        msg = f"no nucleus is marked in any of the {len(folder)} masks: all are 0"
+        raise DataFolderError(msg)

@@ -1,0 +1,304 @@
+"""Nuclei in the formats that others read: OME-Zarr, CSV, Parquet, GeoJSON (QuPath); and back.
+
+Each file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathogan.engine.models import package_versions
+from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.files import written
+from napari_pathogan.kinds import geojson, ome_zarr, parquet, table
+from napari_pathogan.slides.backends.ngff import read_multiscales
+from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.resolution import positive
+from napari_pathogan.slides.writers.ome import write_ome_zarr
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from napari_pathogan.kinds import FileKind
+    from napari_pathogan.tasks.nuclei.outlines import Outline
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
+
+KIND = "nuclei"
+MEASUREMENTS = {
+    "area_um2": "Area um^2",
+    "eccentricity": "Eccentricity",
+    "solidity": "Solidity",
+    "haematoxylin_mean": "Haematoxylin OD mean",
+    "class_probability": "Class probability",
+    "corrected": "Corrected",
+}
+_DECIMALS = 4
+_MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
+_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+_SAID = ("class_colour", "slide")  # which Parquet says in its metadata
+ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
+CSV = table("nuclei", (*COLUMNS, *_SAID), more="p_")
+GEOJSON = geojson(KIND, without="grid")  # which nuclei have that were kept with a slide
+
+
+def write_zarr(path: Path, segmentation: Segmentation) -> None:
+    """Write the labels as OME-Zarr, laid on the slide in micrometres; with their classes if any.
+
+    ``nuclei`` holds the ids of the table, int32; ``classes`` the number of each pixel's class from
+    1 on, uint8. The attributes say what it is: slide, scale and where that came from, model and
+    hash, counts, classes and their colours, versions.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; nothing is left half written.
+    """
+    overlays = {"nuclei": segmentation.overlay}
+    if segmentation.class_model:
+        overlays["classes"] = replace(segmentation.overlay, data=segmentation.class_image())
+    write_ome_zarr(
+        path, overlays, segmentation.mpp, attributes={"pathogan": attributes(segmentation)}
+    )
+
+
+def attributes(segmentation: Segmentation) -> dict[str, Any]:
+    """What saved nuclei say about themselves, plain JSON."""
+    return {
+        "kind": KIND,
+        **segmentation.summary(),
+        "model_line": segmentation.model_line,
+        "class_names": list(segmentation.class_names),
+        "class_colours": list(segmentation.class_colours),
+        "versions": package_versions(),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class SavedLabels:
+    """Nuclei as :func:`write_zarr` wrote them; no pixel is read before it is looked at.
+
+    Attributes
+    ----------
+    labels, classes
+        Zarr arrays, finest first: the ids int32, and the numbers of the classes uint8, from 1 on.
+        The latter is empty without a class model.
+    place
+        Where level 0 of both lies; its data are those of the labels.
+    mpp
+        um per level-0 pixel of the slide (y, x).
+    about
+        What :func:`attributes` said.
+    """
+
+    labels: tuple[Any, ...]
+    classes: tuple[Any, ...]
+    place: Overlay
+    mpp: tuple[float, float]
+    about: Mapping[str, Any]
+
+
+def read_zarr(path: Path) -> SavedLabels:
+    """Open what :func:`write_zarr` wrote.
+
+    Raises
+    ------
+    SlideFormatError, ResultFormatError
+        If the folder is incomplete or holds something else.
+    """
+    images, attrs = read_multiscales(path)
+    try:
+        about = attrs["pathogan"]
+        mpp = _pair(about["mpp"])
+        by_name = {one.name: one for one in images}
+        nuclei, classes = by_name["nuclei"], by_name.get("classes")
+        place = Overlay.from_affine(nuclei.levels[0], *nuclei.plane, mpp)
+    except (*_WRONG, OSError) as error:
+        raise _unreadable(path, error) from error
+    return SavedLabels(nuclei.levels, classes.levels if classes else (), place, mpp, about)
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table of nuclei, CSV or Parquet, as :func:`write_csv` or :func:`write_parquet` wrote it.
+
+    Returns
+    -------
+    table
+        A row a nucleus; ``class`` is categorical.
+    about
+        ``slide``, ``mpp`` (None where there is no nucleus to tell it), ``class_names`` and
+        ``class_colours``.
+
+    Raises
+    ------
+    ResultFormatError
+        If it is damaged or something else.
+    """
+    import pandas as pd  # noqa: PLC0415  (slow to import)
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+            said = table.attrs["pathogan"]
+            names, colours = said["class_names"], said["class_colours"]
+            about = {"slide": said["slide"], "mpp": _pair(said["mpp"])}
+        else:
+            table = pd.read_csv(path, encoding="utf-8-sig")
+            pairs = table[["class", "class_colour"]].drop_duplicates()
+            names, colours = pairs["class"].tolist(), pairs["class_colour"].tolist()
+            about = {"slide": str(table["slide"].iloc[0]) if len(table) else "", "mpp": None}
+            if len(table):
+                about["mpp"] = _pair(
+                    (table[f"{a}_um"] / (table[f"{a}_px"] + 0.5)).median() for a in "yx"
+                )
+            table = table.drop(columns=list(_SAID))
+        missing = set(COLUMNS) - set(table.columns)
+        if missing:
+            msg = f"no columns {', '.join(sorted(missing))}"
+            raise ValueError(msg)
+        table["class"] = table["class"].astype(pd.CategoricalDtype(names))
+        table[list(_MEASURED)] = table[list(_MEASURED)].astype(float)
+    except (*_WRONG, OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return table, about | {"class_names": tuple(names), "class_colours": tuple(colours)}
+
+
+def _pair(values: Iterable[Any]) -> tuple[float, float]:
+    """Um per pixel (y, x)."""
+    y, x = values
+    pair = positive(y, x)
+    if pair is None:
+        msg = f"{y} x {x} um is no size of a pixel"
+        raise ValueError(msg)
+    return pair
+
+
+def _unreadable(path: Path, error: Exception) -> ResultFormatError:
+    return ResultFormatError(
+        f"{path.name} does not hold whole nuclei ({type(error).__name__}: {error}); save them again"
+    )
+
+
+def write_csv(path: Path, segmentation: Segmentation) -> None:
+    """Write the table as CSV, a row a nucleus, 4 decimals; with its class's colour and the slide.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    with written(path, CSV) as beside:
+        colours = np.array(segmentation.class_colours, object)
+        table = segmentation.table.round(_DECIMALS)
+        said = (colours[table["class"].cat.codes.to_numpy()], segmentation.slide)
+        for at, (column, values) in enumerate(zip(_SAID, said, strict=True), len(COLUMNS)):
+            table.insert(at, column, values)
+        table.to_csv(beside, index=False)
+
+
+def write_parquet(path: Path, segmentation: Segmentation) -> None:
+    """Write the table as Parquet, a row a nucleus; its metadata say what it is.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    found = segmentation.table.copy()
+    found.attrs = {"pathogan": attributes(segmentation)}
+    with written(path, PARQUET) as beside:
+        found.to_parquet(beside, index=False)
+
+
+def write_geojson(path: Path, segmentation: Segmentation) -> None:
+    """Write every nucleus as a QuPath detection; drag the file onto the open slide there.
+
+    Coordinates are level-0 pixels from the slide's upper left corner (x, y), as QuPath has them,
+    along the edges of the labels' pixels. Each nucleus carries its class and its measurements.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    write_features(path, features(segmentation, "detection"), attributes(segmentation), GEOJSON)
+
+
+def write_features(
+    path: Path, written_features: Iterable[dict[str, Any]], about: Mapping[str, Any], kind: FileKind
+) -> None:
+    """Write GeoJSON feature by feature: there may be more of them than memory holds.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    with written(path, kind) as beside, beside.open("w", encoding="utf-8") as stream:
+        stream.write('{"type": "FeatureCollection", "features": [')
+        for number, feature in enumerate(written_features):
+            stream.write((",\n" if number else "\n") + json.dumps(feature, allow_nan=False))
+        stream.write(f'\n], "pathogan": {json.dumps(about, allow_nan=False)}}}')
+
+
+def features(segmentation: Segmentation, kind: str) -> Iterator[dict[str, Any]]:
+    """Each nucleus as a GeoJSON feature of QuPath's kind: "detection" or "annotation"."""
+    table, names = segmentation.table, measurement_names(segmentation.class_names)
+    names = {column: name for column, name in names.items() if column in table}
+    measured = table[list(names)].to_numpy(float).round(_DECIMALS).tolist()
+    ids, classes = table["id"].to_numpy(), table["class"].tolist()
+    colours = {
+        name: rgb(colour)
+        for name, colour in zip(segmentation.class_names, segmentation.class_colours, strict=True)
+    }
+    for outline in segmentation.outlines():
+        row = int(np.searchsorted(ids, outline.id))
+        yield {
+            "type": "Feature",
+            "geometry": geometry(outline),
+            "properties": {
+                "objectType": kind,
+                "name": str(outline.id),
+                "classification": {"name": classes[row], "color": colours[classes[row]]},
+                "measurements": _known(names.values(), measured[row]),
+            },
+        }
+
+
+def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
+    """Column of the table -> name of the measurement in QuPath."""
+    return MEASUREMENTS | {f"p_{name}": f"Probability {name}" for name in class_names}
+
+
+def _known(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
+    """Without what is not known, which JSON has no number for."""
+    pairs = zip(names, values, strict=True)
+    return {name: value for name, value in pairs if not math.isnan(value)}
+
+
+def rgb(colour: str) -> list[int]:
+    """``#d62728`` as QuPath has it: [214, 39, 40]."""
+    return list(bytes.fromhex(colour.removeprefix("#")))
+
+
+def geometry(outline: Outline) -> dict[str, Any]:
+    """An outline in level-0 centre coordinates as GeoJSON, in edge coordinates (x, y)."""
+    parts = [[ring(exterior)] for exterior in outline.exteriors]
+    if len(parts) == 1:
+        return {"type": "Polygon", "coordinates": parts[0] + [ring(h) for h in outline.holes]}
+    return {"type": "MultiPolygon", "coordinates": parts}
+
+
+def ring(corners: np.ndarray) -> list[list[float]]:
+    """(N, 2) corners (y, x) in centre coordinates -> closed GeoJSON ring (x, y) in edge ones."""
+    points = (corners[:, ::-1] + 0.5).round(2).tolist()
+    return [*points, points[0]]

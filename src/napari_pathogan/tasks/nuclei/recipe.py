@@ -1,0 +1,103 @@
+"""How a U-Net is trained: the paper's recipe, and a quick one for small data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from napari_pathogan.engine.settings import one_cycle
+from napari_pathogan.tasks.nuclei.augment import Augment
+from napari_pathogan.tasks.nuclei.model import CROP_PX
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train and how. The defaults are the paper's (section 3.2), where it says.
+
+    Attributes
+    ----------
+    width
+        Channels of the U-Net's first stage.
+    squares
+        1, or 2 for a U-Net that works at half the resolution.
+    crop
+        Side of a training crop in pixels of 0.25 um, a multiple of 16 (of 32 with squares of 2).
+    seed, epochs, batch
+        As usual; an epoch shows as many pixels as the training images have.
+    common_epochs
+        Of a cross-validation: epochs that the folds of one half of the patients learn in common,
+        from the other half alone, before each goes on by itself; 0: each learns from scratch.
+    final_epochs
+        Epochs of the training on all patients after cross-validation; 0: as many as a fold.
+    lr, betas, weight_decay
+        Of Adam (decoupled decay).
+    schedule
+        ``constant`` as in the paper; ``one-cycle``: up over the first fifth, then down a cosine.
+    ema
+        Decay of the average of the weights that becomes the model; 0 takes the last weights.
+    dice
+        Weight of the Dice loss beside the cross entropy; 0 is cross entropy alone.
+    boundary
+        Weight of boundary pixels in the cross entropy.
+    on_nuclei
+        Share of the crops whose middle is on a nucleus; the others lie anywhere.
+    normalise
+        How far images are carried to the average colours of the training patients before the
+        trained network sees them: 0 not at all, 1 all the way.
+    views
+        In how many of the 8 flips and quarter turns the trained network sees an image: its answer
+        is their mean.
+    augment
+        How crops are varied; the paper's are rotations and inversions.
+    """
+
+    width: int = 32
+    squares: int = 1
+    crop: int = CROP_PX
+    seed: int = 0
+    epochs: int = 100
+    common_epochs: int = 0
+    final_epochs: int = 0
+    batch: int = 16
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    ema: float = 0.0
+    dice: float = 0.0
+    boundary: float = 1.0
+    on_nuclei: float = 0.0
+    normalise: float = 0.0
+    views: int = 1
+    augment: Augment = field(default_factory=Augment)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for config.json and the card."""
+        return asdict(self)
+
+
+RECIPES = {
+    "paper": TrainConfig(),
+    "quick": TrainConfig(
+        width=16,
+        squares=2,
+        crop=128,
+        epochs=30,
+        batch=4,
+        lr=3e-3,
+        betas=(0.9, 0.99),
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        ema=0.99,
+        dice=1.0,
+        on_nuclei=0.5,
+        normalise=0.6,
+        views=4,
+        augment=Augment(mix=0.5, stain=0.15, colour=0.06, scale=1.5, degrade=0.3),
+    ),
+}
+
+
+def learning_rate(config: TrainConfig, progress: float) -> float:
+    """The learning rate after ``progress`` (0 to 1) of all steps."""
+    return config.lr * (one_cycle(progress) if config.schedule == "one-cycle" else 1.0)

@@ -1,0 +1,147 @@
+"""Where networks begin: at random, in common with other folds, where a run ended, with a model.
+
+Whatever a fold begins with must have seen nothing of the patients that it is tested on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_pathogan.engine.models import locate, read_card
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.settings import SettingError
+from napari_pathogan.engine.training import one_part
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.files import write_text
+from napari_pathogan.kinds import OURS
+from napari_pathogan.tasks.nuclei.model import TASK, NucleiModel
+from napari_pathogan.tasks.nuclei.train import train
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+
+    from napari_pathogan.engine.events import Event
+    from napari_pathogan.tasks.nuclei.data import NucleiFolder
+    from napari_pathogan.tasks.nuclei.recipe import TrainConfig
+
+_FOLDS = "folds.json"
+_LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights
+_LR_OF_A_MODEL = 0.1  # where its norms are folded: nothing keeps its layers in bounds any more
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What to begin with: checkpoints of the folds, and of the network of all patients.
+
+    ``whole`` may be the folder of a model, which then is ``model``.
+    """
+
+    folds: dict[int, Path] = field(default_factory=dict)
+    whole: Path | None = None
+    model: NucleiModel | None = None
+
+
+def going_on(config: TrainConfig, start: Path | None, epochs: int = 0) -> TrainConfig:
+    """How a network learns that does, or does not, begin with another's weights."""
+    share = 1.0
+    if start is not None:
+        share = _LR_OF_A_MODEL if start.is_dir() else _LR_GOING_ON
+    return replace(config, lr=config.lr * share, epochs=epochs or config.epochs)
+
+
+def in_common(
+    folder: NucleiFolder, fold: np.ndarray, config: TrainConfig, run: RunFolder, device: str
+) -> Generator[Event, None, Starts]:
+    """Train a network on each half of the folds, if the configuration asks for it.
+
+    Returns
+    -------
+    Each fold begins with the network that saw nothing of its half.
+    """
+    folds = int(fold.max()) + 1
+    if not config.common_epochs:
+        return Starts()
+    common = replace(config, epochs=config.common_epochs)
+    starts: dict[int, Path] = {}
+    for half in (0, 1):
+        part = RunFolder(run.path / "common" / str(half))
+        part.start(common.to_json(), resume=True)
+        training = train(folder.take(fold % 2 != half), common, part, device=device)
+        yield from one_part(training, 0, folds + 1, f"in common {half + 1} of 2")
+        starts |= dict.fromkeys(range(half, folds, 2), part.checkpoint)
+    return Starts(starts, starts[0])
+
+
+def keep_folds(run: RunFolder, folder: NucleiFolder, fold: np.ndarray) -> None:
+    """Write down which patient is tested in which fold."""
+    write_text(run.path / _FOLDS, json.dumps(_folds(folder, fold), indent=1), OURS)
+
+
+def _folds(folder: NucleiFolder, fold: np.ndarray) -> dict[str, int]:
+    return {name: int(k) for name, k in zip(folder.patients.tolist(), fold, strict=True)}
+
+
+def shaped(config: TrainConfig, start: str) -> TrainConfig:
+    """Give the U-Net the shape of what it begins with.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If ``start`` is neither a run nor a model.
+    """
+    run = RunFolder(Path(start))
+    if run.config.is_file():
+        shape = json.loads(run.config.read_text(encoding="utf-8"))
+    else:
+        shape = read_card(locate(start, TASK)).arguments
+    return replace(config, width=shape["width"], squares=shape["squares"])
+
+
+def earlier(
+    start: str, folder: NucleiFolder, fold: np.ndarray | None, config: TrainConfig
+) -> Starts:
+    """Begin where an earlier run ended, fold by fold, or with a model.
+
+    Raises
+    ------
+    DataFolderError
+        If that run is not finished, or had other folds, or a model is to be cross-validated: a
+        network would be tested on patients that it has seen.
+    ModelNotFoundError
+        If ``start`` is neither a run nor a model.
+    SettingError
+        If its U-Net has another shape.
+    """
+    own = shaped(config, start)
+    if own != config:
+        msg = f"{start} has a U-Net of width {own.width}, squares {own.squares}; ask for the same"
+        raise SettingError(msg)
+    run = RunFolder(Path(start))
+    if not run.config.is_file():
+        if fold is not None:
+            msg = f"model {start} may know patients of these folds; train without --folds"
+            raise DataFolderError(msg)
+        return Starts(whole=locate(start, TASK), model=NucleiModel.load(start, device="cpu"))
+    had = {} if fold is None else _had(run)
+    if fold is not None and had != _folds(folder, fold):
+        msg = f"{start} had other patient folds, so its networks know patients to be tested on"
+        raise DataFolderError(msg)
+    checkpoints = {k: run.path / "folds" / str(k) / run.checkpoint.name for k in had.values()}
+    for checkpoint in (*checkpoints.values(), run.checkpoint):
+        if not checkpoint.is_file():
+            msg = f"{start} is no finished run: {checkpoint} is missing; resume it first"
+            raise DataFolderError(msg)
+    return Starts(checkpoints, run.checkpoint)
+
+
+def _had(run: RunFolder) -> dict[str, int]:
+    path = run.path / _FOLDS
+    if not path.is_file():
+        return {}
+    had: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
+    return had

@@ -1,0 +1,202 @@
+"""Training the U-Net on crops of images with masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_pathogan.engine.devices import Device, choose_device
+from napari_pathogan.engine.events import Event, Finished, Metrics
+from napari_pathogan.engine.models import load_model
+from napari_pathogan.engine.runs import EMA, load_state
+from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
+from napari_pathogan.tasks.nuclei.augment import Palette, crop, degrade, recolour
+from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
+from napari_pathogan.tasks.nuclei.losses import dice_loss, label_loss
+from napari_pathogan.tasks.nuclei.model import TASK
+from napari_pathogan.tasks.nuclei.network import UNet, folded_state
+from napari_pathogan.tasks.nuclei.recipe import TrainConfig, learning_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_pathogan.engine.runs import RunFolder
+
+
+class Trainer:
+    """The network, its optimiser and average, the images, and one step of learning."""
+
+    def __init__(
+        self,
+        folder: NucleiFolder,
+        config: TrainConfig,
+        device: Device,
+        start: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device = config, device
+        self.epoch = 0
+        pairs = [image.learnt for image in folder.images]
+        self.images = [torch.tensor(pixels).permute(2, 0, 1).contiguous() for pixels, _ in pairs]
+        self.labels = [torch.tensor(labels) for _, labels in pairs]
+        self.inside = [torch.nonzero(label == 1) for label in self.labels]
+        names, patient = np.unique(folder.patients, return_inverse=True)
+        self.patient = torch.from_numpy(patient)
+        self.palette = Palette(
+            [
+                np.concatenate([pairs[i][0].reshape(-1, 3) for i in np.flatnonzero(patient == p)])
+                for p in range(len(names))
+            ]
+        )
+        area = sum(label.numel() for label in self.labels)
+        self.steps = max(1, round(area / (config.crop**2 * config.batch)))
+        # a model's norms are folded: it goes on without
+        self.normalised = start is None or any(".norm" in name for name in start)
+        self.network = self._unet()
+        if start is not None:
+            self.network.load_state_dict(start)
+        self.network.to(device.torch)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = EMA(self.network, config.ema)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+        )
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """Draw which images the crops of an epoch are of: int64 (batch,) a step."""
+        drawn = shuffled(torch.arange(len(self.images)), self.steps * self.config.batch)
+        yield from drawn.view(self.steps, -1)
+
+    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw a varied crop of each image.
+
+        Returns
+        -------
+        images, labels
+            float32 (N, 3, crop, crop) in [-1, 1], channels last; int64 (N, crop, crop).
+        """
+        how, size = self.config.augment, self.config.crop
+        crops, labels = [], []
+        for i in index.tolist():
+            seen, marked = crop(self.images[i], self.labels[i], self._centre(i), size, how)
+            crops.append(seen)
+            labels.append(marked)
+        x = recolour(torch.stack(crops), self.patient[index], self.palette, how)
+        x = degrade(x, how.degrade) if how.degrade else x
+        return (x * 2 - 1).contiguous(memory_format=torch.channels_last), torch.stack(labels)
+
+    def _centre(self, i: int) -> torch.Tensor:
+        """Draw where in an image a crop lies: anywhere, or on a nucleus; y, x."""
+        room = torch.tensor(self.labels[i].shape)
+        edge = torch.minimum(room, torch.tensor(self.config.crop)) / 2
+        centre = edge + torch.rand(2) * (room - 2 * edge)
+        chance, which = torch.rand(2).tolist()
+        if chance < self.config.on_nuclei and len(self.inside[i]):
+            centre = self.inside[i][int(which * len(self.inside[i]))].float()
+        return torch.maximum(torch.minimum(centre, room - edge), edge)
+
+    def step(self, batch: torch.Tensor, number: int) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """Learn from one batch of crops; returns its losses."""
+        x, labels = (part.to(self.device.torch) for part in self.draw(batch))
+        self.network.train()
+        with self.device.autocast:
+            logits = self.network(x)
+        losses = {"label": label_loss(logits.float(), labels, self.config.boundary)}
+        total = losses["label"]
+        if self.config.dice:
+            losses["dice"] = dice_loss(logits.float(), labels)
+            total = total + self.config.dice * losses["dice"]
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.ema.update(self.network)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def set_lr(self, progress: float) -> float:
+        """Set the learning rate to where the schedule is; returns it."""
+        lr = learning_rate(self.config, progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def trained(self) -> UNet:
+        """The averaged network with batch normalisation folded in."""
+        average = self._unet()
+        average.load_state_dict(self.average())
+        network = UNet(self.config.width, self.config.squares, normalised=False)
+        network.load_state_dict(folded_state(average.cpu()))
+        return network.eval()
+
+    def _unet(self) -> UNet:
+        return UNet(self.config.width, self.config.squares, normalised=self.normalised)
+
+    def average(self) -> dict[str, torch.Tensor]:
+        """The averaged weights, batch normalisation apart."""
+        return self.ema.shadow if self.config.ema else dict(self.network.state_dict())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, and the averaged weights."""
+        return {
+            "epoch": self.epoch,
+            "average": self.average(),
+            "ema": self.ema.state_dict(),
+            "network": dict(self.network.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.epoch = state["epoch"]
+        self.ema.load_state_dict(state["ema"])
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def train(
+    folder: NucleiFolder,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    device: str = "auto",
+    start: Path | None = None,
+) -> Iterator[Event]:
+    """Train one U-Net on images with masks.
+
+    A checkpoint in ``run`` is gone on from.
+
+    Parameters
+    ----------
+    start
+        Checkpoint of another run, or folder of a model: begin with its (averaged) weights.
+
+    Yields
+    ------
+    Progress, Metrics, Checkpoint, and Finished with the :class:`UNet`, its norms folded in.
+
+    Raises
+    ------
+    DataFolderError
+        If no image has a nucleus.
+    TrainingDivergedError
+        If a loss becomes NaN or infinite; the checkpoint before it stays.
+    """
+    need_nuclei(folder)
+    weights = None
+    if start is not None:
+        weights = load_model(start, TASK)[1] if start.is_dir() else load_state(start)["average"]
+    trainer = Trainer(folder, config, choose_device(device), weights)
+    yield from resumed(trainer, run)
+    pace = Pace(trainer)
+    while trainer.epoch < config.epochs:
+        values = yield from one_epoch(trainer, pace)
+        metrics = Metrics(trainer.epoch, values)
+        run.log(metrics)
+        yield metrics
+        yield kept(trainer, run)
+    yield Finished(trainer.trained(), {"epochs": trainer.epoch})

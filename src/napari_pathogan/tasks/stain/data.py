@@ -1,0 +1,162 @@
+"""A pool of images of one stain style: what a style is learned from.
+
+``POOL/*.png`` or ``POOL/<class>/*.png`` (also jpg, tif): where there are sub-folders, they are the
+tissue classes of the paper's class loss. The patient is what stands before the first ``_`` of a
+file's name (``02_3.png`` is patient 02), so that whole patients can be held out. A folder for each
+patient, ``POOL/<patient>/<class>/*.png``, will do as well: the layout of the IDC patches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from napari_pathogan.colour.lab import STAINED, optical_density
+from napari_pathogan.errors import DataFolderError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+_LEAST_PX = 48
+
+
+@dataclass(frozen=True, eq=False)
+class StylePool:
+    """Images of one style.
+
+    Attributes
+    ----------
+    images
+        uint8 (H, W, 3) each, of any sizes.
+    names, patients
+        File name and patient of each.
+    labels
+        Class of each, an index into ``classes``; all 0 where there are none.
+    classes
+        Names of the sub-folders; empty where there are none.
+    skipped
+        One sentence for each file that was left out.
+    """
+
+    images: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    patients: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> StylePool:
+        """Read a folder.
+
+        Raises
+        ------
+        DataFolderError
+            If there is no folder, or no image in it that can be used.
+        """
+        if not folder.is_dir():
+            msg = f"{folder} is not a folder; a pool is a folder of images of one stain style"
+            raise DataFolderError(msg)
+        classes, places = _places(folder)
+        found, skipped = [], []
+        for place, patient, label in places:
+            for path in _files(place):
+                try:
+                    image = _image(path)
+                except (OSError, ValueError, UnidentifiedImageError) as error:
+                    skipped.append(f"{path.name}: {error}")
+                else:
+                    named = path.name.partition("_")[0].partition(".")[0]
+                    found.append((image, path.name, patient or named, label))
+        if not found:
+            why = f" ({skipped[0]})" if skipped else ""
+            msg = f"{folder} holds no colour image of tissue{why}; give PNG, JPEG or TIFF images"
+            raise DataFolderError(msg)
+        images, names, patients, labels = zip(*found, strict=True)
+        return cls(images, names, patients, labels, classes, tuple(skipped))
+
+    def __len__(self) -> int:
+        """Images."""
+        return len(self.images)
+
+    def select(self, keep: Sequence[bool] | np.ndarray) -> StylePool:
+        """Part of the pool."""
+        chosen = np.flatnonzero(keep)
+        return StylePool(
+            tuple(self.images[i] for i in chosen),
+            tuple(self.names[i] for i in chosen),
+            tuple(self.patients[i] for i in chosen),
+            tuple(self.labels[i] for i in chosen),
+            self.classes,
+            self.skipped,
+        )
+
+    def split(self, share: float, seed: int) -> tuple[StylePool, StylePool]:
+        """Hold out about a share of the patients (at least one); the rest comes first.
+
+        Raises
+        ------
+        DataFolderError
+            If there is only one patient.
+        """
+        names = sorted(set(self.patients))
+        if len(names) < 2:
+            msg = f"all {len(self)} images are of one patient; none can be held out (--holdout 0)"
+            raise DataFolderError(msg)
+        shuffled = np.random.default_rng(seed).permutation(names)
+        out = set(shuffled[: max(1, min(len(names) - 1, round(share * len(names))))])
+        held = np.array([p in out for p in self.patients])
+        return self.select(~held), self.select(held)
+
+    def tissue(self, most: int = 300_000) -> np.ndarray:
+        """Pixels of tissue from all images alike: uint8 (N, 3)."""
+        each = max(1, most // len(self))
+        parts = []
+        for image in self.images:
+            flat = image.reshape(-1, 3)
+            stained = flat[optical_density(flat).max(1) >= STAINED]
+            parts.append(stained[:: max(1, len(stained) // each)])
+        return np.concatenate(parts)
+
+
+def _places(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, str, int]]]:
+    """Classes, and each folder that holds images: its patient ("": in the names) and its class."""
+    below = _holding_images(folder)
+    if below or _files(folder):
+        classes = tuple(place.name for place in below)
+        return classes, [(place, "", i) for i, place in enumerate(below)] or [(folder, "", 0)]
+    nested = [(p, q) for p in _folders(folder) for q in _holding_images(p)]
+    classes = tuple(sorted({place.name for _, place in nested}))
+    return classes, [(q, p.name, classes.index(q.name)) for p, q in nested]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir())
+
+
+def _holding_images(folder: Path) -> list[Path]:
+    return [p for p in _folders(folder) if _files(p)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
+
+
+def _image(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        if picture.mode in {"L", "I;16", "I", "1", "F"}:
+            msg = "it is grey, and a style is colours"
+            raise ValueError(msg)
+        image = np.asarray(picture.convert("RGB"))
+    if min(image.shape[:2]) < _LEAST_PX:
+        msg = f"it is smaller than {_LEAST_PX} px"
+        raise ValueError(msg)
+    if (optical_density(image).max(-1) >= STAINED).mean() < 0.05:
+        msg = "there is hardly any tissue on it"
+        raise ValueError(msg)
+    return image

@@ -1,0 +1,148 @@
+"""From a pool to a style's model: checked on patients held out, then learned from all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.colour.lab import lightness, to_lab
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.tasks.stain import model
+from napari_pathogan.tasks.stain.metrics import structure
+from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.network import colours, whole
+from napari_pathogan.tasks.stain.student import distil
+from napari_pathogan.tasks.stain.train import train
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from napari_pathogan.tasks.stain.data import StylePool
+    from napari_pathogan.tasks.stain.network import Colouriser
+    from napari_pathogan.tasks.stain.recipe import TrainConfig
+
+
+def learn(
+    pool: StylePool,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    holdout: float = 0.25,
+    mpp: float | None = None,
+    name: str = "",
+    data: TrainingData | None = None,
+    device: str = "auto",
+) -> Iterator[Event]:
+    """Learn a style from a pool and write its model to ``run.model``.
+
+    With ``holdout``, a first network learns without that share of the patients and is measured on
+    them; the model learns from all. The run without them stays in ``run/held_out``, with a model
+    of its own, for ``evaluate`` against patients it never saw.
+
+    Yields
+    ------
+    Events of both trainings, and Finished with the :class:`StyleModel`.
+
+    Raises
+    ------
+    DataFolderError
+        If the pool has no second patient to hold out.
+    """
+    name = name or run.path.name
+    metrics: dict[str, Metric] = {}
+    if holdout:
+        rest, out = pool.split(holdout, config.seed)
+        part = RunFolder(run.path / "held_out")
+        part.start(config.to_json(), resume=True)
+        network = yield from _trained(rest, config, part, "without held-out patients: ", device)
+        about = _card(f"{name}-held-out", rest, config, mpp=mpp, data=data, metrics={})
+        checked = _save(part, about, network, rest, device=device)
+        metrics = _measure(checked, out)
+    network = yield from _trained(pool, config, run, "all patients: " if holdout else "", device)
+    style = _save(
+        run,
+        _card(name, pool, config, mpp=mpp, data=data, metrics=metrics),
+        network,
+        pool,
+        device=device,
+    )
+    summary = {"model": str(run.model), **{k: m.value for k, m in metrics.items()}}
+    yield Finished(style, summary)
+
+
+def _trained(
+    pool: StylePool, config: TrainConfig, run: RunFolder, prefix: str, device: str
+) -> Generator[Event, None, Colouriser]:
+    for event in train(pool, config, run, device=device):
+        if isinstance(event, Finished):
+            network: Colouriser = event.result
+            return network
+        yield replace(event, what=prefix + event.what) if isinstance(event, Progress) else event
+    raise AssertionError("training ends with Finished")
+
+
+def _save(
+    run: RunFolder, card: ModelCard, network: Colouriser, pool: StylePool, *, device: str
+) -> StyleModel:
+    """Measure how well a student can follow, on the pool; write the model and read it back."""
+    parts = [whole(image) for image in pool.images[:: max(1, len(pool) // 16)]]
+    _, error = distil(parts, [colours(network, lightness(part)) for part in parts])
+    model.save(run.model, card, network, pool, width=card.recipe["width"], student_error=error)
+    return StyleModel.load(run.model, device)
+
+
+def _measure(style: StyleModel, out: StylePool) -> dict[str, Metric]:
+    """Of patients the network never saw: their colours from their lightness, in Lab units."""
+    apart, kept = [], []
+    for image in out.images:
+        made = style(image)
+        apart.append(float(np.linalg.norm((to_lab(made) - to_lab(image))[..., 1:], axis=-1).mean()))
+        kept.append(structure(image, made))
+    return {
+        "colour_error_lab": Metric(value=float(np.mean(apart))),
+        "ssim_lightness": Metric(value=float(np.mean(kept))),
+        **_measure_classes(style, out),
+    }
+
+
+def _measure_classes(style: StyleModel, out: StylePool) -> dict[str, Metric]:
+    """How often the class head is right; nothing without one."""
+    if style.network.classify is None:
+        return {}
+    right = np.array([style.tissue_class(image) for image in out.images]) == out.labels
+    each = [right[np.equal(out.labels, label)].mean() for label in sorted(set(out.labels))]
+    return {
+        "class_accuracy": Metric(value=float(right.mean())),
+        "class_balanced_accuracy": Metric(value=float(np.mean(each))),
+    }
+
+
+def _card(
+    name: str,
+    pool: StylePool,
+    config: TrainConfig,
+    *,
+    mpp: float | None,
+    data: TrainingData | None,
+    metrics: dict[str, Metric],
+) -> ModelCard:
+    about = data or TrainingData(name="a pool of images")
+    return ModelCard(
+        name=name,
+        title=f"Stain style of {about.name}, {len(set(pool.patients))} patients",
+        task=model.TASK,
+        architecture=model.ARCHITECTURE,
+        mpp=mpp,
+        training_data=(about.of(pool.patients, len(pool)),),
+        recipe=config.to_json(),
+        metrics=metrics,
+        measured_by="pathogan stain train" if metrics else "",
+        not_for=(
+            "diagnosis: the colours are a guess from lightness",
+            "stains other than H&E, and quantifying a stain",
+        ),
+    )

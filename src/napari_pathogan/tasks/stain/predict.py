@@ -1,0 +1,617 @@
+"""A slide in other colours: a slide again, lazy, that computes only what is looked at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from napari_pathogan.colour.baselines import Macenko, Reinhard, StainFitError
+from napari_pathogan.colour.lab import joined, lightness
+from napari_pathogan.colour.stained import tissue_or_field
+from napari_pathogan.errors import NoTissueError, PathoganError, SlideFormatError, UnknownScaleError
+from napari_pathogan.slides.slide import Slide
+from napari_pathogan.slides.tissue import tissue_mask
+from napari_pathogan.tasks.stain.closeness import Goal, closeness
+from napari_pathogan.tasks.stain.finish import Finish, Tint
+from napari_pathogan.tasks.stain.glass import Glass
+from napari_pathogan.tasks.stain.light import LightCurve, tissue_quantiles
+from napari_pathogan.tasks.stain.lut import Lut
+from napari_pathogan.tasks.stain.network import STRIDE, Colouriser
+from napari_pathogan.tasks.stain.student import distil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import torch
+
+    from napari_pathogan.slides.tissue import TissueMask
+    from napari_pathogan.tasks.stain.closeness import Closeness
+    from napari_pathogan.tasks.stain.model import StyleModel
+
+    Pair = tuple[float, float]
+
+
+_SAMPLES, _SAMPLE_PX = 16, 256  # tiles that a slide's colours are measured on
+_SAME = 1.5  # pixels up to this much coarser or finer than the style's are as good as its own
+_TILE = 512
+_TITLES = {
+    "cnn": "network",
+    "lut": "fast network",
+    "macenko": "Macenko",
+    "reinhard": "Reinhard",
+}
+FULL_STAIN = 200  # grey level of a stain that is full
+
+
+class Method(StrEnum):
+    """How a slide is carried to a style."""
+
+    cnn = "cnn"
+    lut = "lut"
+    macenko = "macenko"
+    reinhard = "reinhard"
+
+    @property
+    def words(self) -> str:
+        """What it is called in a sentence."""
+        return _TITLES[self.value]
+
+
+class StyleScaleError(PathoganError, ValueError):
+    """A slide's pixels are too coarse for a style's network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """How one slide is carried to a style.
+
+    Attributes
+    ----------
+    method, style
+        What was chosen: the method, and the name of the style or reference.
+    pixelwise
+        The map of single pixels, uint8 (..., 3) -> uint8: the whole of it for macenko, reinhard
+        and lut; for cnn its student, for levels far coarser than the style.
+    model, vector
+        For cnn: the style, and the global vector if not the pool's.
+    finish
+        For cnn: what is done to lightness and to the network's colours; None leaves both alone.
+    student_error
+        Mean distance of the student from the network on tiles of this slide, in Lab units.
+    glass
+        Where the slide has none, and so keeps its own pixels; None recolours everything.
+    colours_of
+        Whose colours these are: the style, or the image that was the reference.
+    measured
+        How close each method came, where the method was chosen by that; the closest first.
+    notes
+        What the user should know: a stain far from the style's pool.
+    """
+
+    method: Method
+    style: str
+    pixelwise: Callable[[np.ndarray], np.ndarray]
+    model: StyleModel | None = None
+    vector: torch.Tensor | None = None
+    finish: Finish | None = None
+    student_error: float | None = None
+    glass: Glass | None = None
+    colours_of: str = ""
+    measured: Mapping[Method, Closeness] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """``Reinhard measured closest on this slide (distance 0.33; network 0.38)``, or ""."""
+        if not self.measured:
+            return ""
+        others = [
+            f"{m.words} {c.distance:.2f}" for m, c in self.measured.items() if m != self.method
+        ]
+        own = f"distance {self.measured[self.method].distance:.2f}"
+        title = self.method.words[:1].upper() + self.method.words[1:]
+        return f"{title} measured closest on this slide ({'; '.join([own, ', '.join(others)])})."
+
+
+def fit(
+    slide: Slide,
+    style: StyleModel,
+    method: Method | None = None,
+    *,
+    reference: np.ndarray | None = None,
+    named: str = "",
+    keep_lightness: bool = False,
+) -> Transfer:
+    """Measure a slide once and make its way to a style.
+
+    Parameters
+    ----------
+    method
+        How; None takes the method that comes closest on this slide (:mod:`.closeness`).
+    reference
+        uint8 RGB of an image in the wanted colours: the target of macenko and reinhard in place of
+        the style's pool; for cnn and lut the global features come from it (the paper's Figure 6),
+        and their finish goes towards it.
+    named
+        What the reference is called.
+    keep_lightness
+        For cnn and lut: pass lightness through untouched and take the network's colours as they
+        are, as the paper does, rather than bring both towards the style's
+        (:class:`~napari_pathogan.tasks.stain.finish.Finish`).
+
+    Raises
+    ------
+    NoTissueError, StainFitError
+        If the slide or the reference has no tissue, or (Macenko) not two stains.
+    SlideFormatError
+        If the slide is grey.
+    UnknownScaleError, StyleScaleError
+        For cnn and lut: if nobody knows the slide's scale, or it is too coarse for the style.
+    """
+    pair = _Pair(slide, style, reference, named, keep_lightness=keep_lightness)
+    return pair.transfer(method) if method is not None else pair.closest()
+
+
+class _Pair:
+    """A slide and the colours that it shall have; what all methods need is measured once."""
+
+    def __init__(
+        self,
+        slide: Slide,
+        style: StyleModel | None,
+        reference: np.ndarray | None,
+        named: str,
+        *,
+        keep_lightness: bool = False,
+    ) -> None:
+        self.slide, self.style, self.reference = slide, style, reference
+        self.name = style.card.name if style is not None else named
+        self.colours_of = named or self.name
+        self.keep_lightness = keep_lightness
+        need_colours(slide)
+        self.mask = tissue_or_field(slide, tissue_mask(slide))
+        self.glass = Glass.of(slide, self.mask)
+
+    @cached_property
+    def tiles(self) -> list[np.ndarray]:
+        """Tiles of tissue at the slide's own scale."""
+        return tissue_tiles(self.slide, None, mask=self.mask)
+
+    @cached_property
+    def network(self) -> _Painted:
+        """Tiles at the style's scale, and what the network makes of them."""
+        assert self.style is not None
+        _check_scale(self.slide, self.style)
+        edge = Colouriser.margin
+        side = _SAMPLE_PX - 2 * edge
+        wide = tissue_tiles(self.slide, self.style.mpp, side, mask=self.mask, margin=edge)
+        vector, light, tint = None, self.style.light, self.style.tint
+        if self.reference is not None:
+            vector = self.style.vector(self.reference)
+            light, tint = tissue_quantiles([self.reference]), Tint.of([self.reference])
+        inner = np.s_[edge:-edge, edge:-edge]
+        colours = [self.style.colour(lightness(tile), vector)[inner] for tile in wide]
+        tiles = [tile[inner] for tile in wide]
+        finish = None if self.keep_lightness else Finish.fit(tiles, colours, light, tint)
+        return _Painted(tiles, colours, vector, finish, *student(tiles, colours, finish))
+
+    def transfer(self, method: Method) -> Transfer:
+        """The way by one method."""
+        if method in {Method.macenko, Method.reinhard}:
+            change = _pixelwise(self.tiles, self._target(method))
+            way = Transfer(method, self.name, change, notes=self._far(self.tiles))
+        else:
+            made = self.network
+            model = self.style if method == Method.cnn else None
+            way = Transfer(
+                method,
+                self.name,
+                made.student,
+                model,
+                made.vector,
+                made.finish,
+                made.error,
+                notes=self._far(made.tiles),
+            )
+        return replace(way, glass=self.glass, colours_of=self.colours_of)
+
+    def _target(self, method: Method) -> Macenko | Reinhard:
+        if self.reference is not None:
+            return (Macenko if method == Method.macenko else Reinhard).fit(self.reference)
+        assert self.style is not None
+        return self.style.macenko if method == Method.macenko else self.style.reinhard
+
+    @property
+    def goal(self) -> Goal:
+        """What the slide shall look like."""
+        if self.reference is not None:
+            return Goal.of([self.reference])
+        assert self.style is not None
+        return self.style.goal
+
+    def closest(self) -> Transfer:
+        """The way by the method that comes closest; those that can't be taken are left out."""
+        ways: dict[Method, Transfer] = {}
+        why: PathoganError | None = None
+        for method in Method if self.style is not None else (Method.macenko, Method.reinhard):
+            try:
+                ways[method] = self.transfer(method)
+            except (StainFitError, StyleScaleError, UnknownScaleError) as error:
+                why = error
+        if not ways:
+            assert why is not None
+            raise why
+        goal = self.goal
+        tiles = self.network.tiles if Method.cnn in ways else self.tiles
+        glass = replace(self.glass, tissue=None)  # tiles lie on tissue
+
+        def made(way: Transfer) -> list[np.ndarray]:
+            after = self.network.finished() if way.model else [way.pixelwise(x) for x in tiles]
+            pairs = zip(tiles, after, strict=True)
+            return [glass.keep(one, other, (0, 0), (1, 1)) for one, other in pairs]
+
+        each = {
+            method: closeness(
+                tiles, made(way), goal, smudges=self.network.error if way.model else 0
+            )
+            for method, way in ways.items()
+        }
+        ranked = dict(sorted(each.items(), key=lambda item: item[1].distance))
+        return replace(ways[next(iter(ranked))], measured=ranked)
+
+    def _far(self, tiles: Sequence[np.ndarray]) -> tuple[str, ...]:
+        """A note on a slide whose colours are unlike all that the style was learned from."""
+        style = self.style
+        if style is None or self.reference is not None:
+            return ()
+        own = Reinhard.fit(np.concatenate([tile.reshape(-1, 3) for tile in tiles]))
+        distance = own.distance(style.reinhard)
+        if distance <= 2 * style.reach:
+            return ()
+        far = (
+            f"the colours of {self.slide.name} are far from those {style.card.name} was learned from "
+            f"({distance:.0f} Lab units; its own patients reach {style.reach:.0f}): look twice at the "
+            "result"
+        )
+        return (far,)
+
+
+class _Painted(NamedTuple):
+    """Tiles of a slide, and what a network, its finish and its student make of them."""
+
+    tiles: list[np.ndarray]
+    colours: list[np.ndarray]
+    vector: torch.Tensor | None
+    finish: Finish | None
+    student: Lut
+    error: float
+
+    def finished(self) -> list[np.ndarray]:
+        """The tiles in the network's colours: uint8 (H, W, 3) each."""
+        made = []
+        for tile, colour in zip(self.tiles, self.colours, strict=True):
+            change, own = self.finish(tile, colour) if self.finish else (0, colour)
+            made.append(joined(lightness(tile) + change, own, tile))
+        return made
+
+
+def student(
+    tiles: Sequence[np.ndarray], colours: Sequence[np.ndarray], finish: Finish | None
+) -> tuple[Lut, float]:
+    """Distil what a network and a finish made of tiles, as :func:`distil` does.
+
+    A table sees no surroundings, so its curve of lightness is not blurred, and goes less far.
+    """
+    if finish is None:
+        return distil(tiles, colours)
+    made = [finish(tile, colour)[1] for tile, colour in zip(tiles, colours, strict=True)]
+    return distil(tiles, made, LightCurve.fit(tiles, finish.light.target))
+
+
+def fit_reference(
+    slide: Slide, reference: np.ndarray, method: Method | None, name: str
+) -> Transfer:
+    """Make a slide's way to the colours of a reference image, uint8 RGB, without a style.
+
+    ``method`` is macenko, reinhard, or None for that of the two which comes closer.
+
+    Raises
+    ------
+    NoTissueError, StainFitError
+        If the slide or the reference has no tissue, or (Macenko) not two stains.
+    """
+    pair = _Pair(slide, None, reference, name)
+    return pair.transfer(method) if method is not None else pair.closest()
+
+
+def transferred(slide: Slide, transfer: Transfer) -> Slide:
+    """The slide in its new colours: a slide of the same size and scale, computed where it is read.
+
+    Each level is computed by itself. A level coarser than the style's pixels by more than half is
+    computed by the student: the network was not taught such a scale.
+    """
+    levels = [
+        _level(slide, step, (level.shape[0], level.shape[1]), transfer)
+        for level, step in zip(slide.levels, slide.downsamples, strict=True)
+    ]
+    made = Slide.from_arrays(
+        levels,
+        name=f"{slide.name} [{transfer.colours_of or transfer.style}, {transfer.method}]",
+        mpp=slide.mpp,
+        mpp_source=slide.mpp_source,
+        downsamples=slide.downsamples,
+    )
+    made.metadata |= {
+        "stain_style": transfer.style,
+        "stain_method": str(transfer.method),
+        "stain_colours_of": transfer.colours_of or transfer.style,
+    }
+    return made
+
+
+def networked(slide: Slide, transfer: Transfer) -> tuple[bool, ...]:
+    """Which levels of a transferred slide are the network's; the student's are the others."""
+    return tuple(_by_network(slide, step, transfer) for step in slide.downsamples)
+
+
+def stains(slide: Slide) -> tuple[Slide, Slide]:
+    """Haematoxylin and eosin of a slide, each a grey slide that is computed where it is read.
+
+    Pixels are uint8: 200 where a stain is as full as its 99th percentile on this slide (Macenko).
+
+    Raises
+    ------
+    NoTissueError, StainFitError, SlideFormatError
+        If the slide has no tissue, not two stains, or is grey.
+    """
+    pixels = np.concatenate([tile.reshape(-1, 3) for tile in tissue_tiles(slide, None)])
+    macenko = Macenko.fit(pixels)
+
+    def amount_of(which: int) -> Slide:
+        def amount(image: np.ndarray) -> np.ndarray:
+            found = macenko.concentrations(image)[..., which] * FULL_STAIN
+            return np.asarray(np.clip(np.rint(found), 0, 255), np.uint8)
+
+        levels = [
+            _Level(slide, step, (level.shape[0], level.shape[1]), amount, colour=())
+            for level, step in zip(slide.levels, slide.downsamples, strict=True)
+        ]
+        name = f"{slide.name} [{('haematoxylin', 'eosin')[which]}]"
+        return Slide.from_arrays(
+            levels,
+            name=name,
+            mpp=slide.mpp,
+            mpp_source=slide.mpp_source,
+            downsamples=slide.downsamples,
+        )
+
+    return amount_of(0), amount_of(1)
+
+
+def need_colours(slide: Slide) -> None:
+    """Refuse a grey slide.
+
+    Raises
+    ------
+    SlideFormatError
+        If it is grey.
+    """
+    if not slide.is_rgb:
+        msg = f"{slide.name} is grey; stain transfer needs a colour slide"
+        raise SlideFormatError(msg)
+
+
+def tissue_tiles(
+    slide: Slide,
+    mpp: float | None,
+    side: int = _SAMPLE_PX,
+    *,
+    mask: TissueMask | None = None,
+    margin: int = 0,
+) -> list[np.ndarray]:
+    """Up to 16 square tiles spread over the tissue, uint8 (side, side, 3); the same each time.
+
+    Parameters
+    ----------
+    mpp
+        um per pixel; None for the slide's own pixels.
+    mask
+        The slide's tissue where it is known already.
+    margin
+        Pixels around each tile that come with it.
+
+    Raises
+    ------
+    NoTissueError
+        If the slide has no tissue.
+    SlideFormatError
+        If it is grey.
+    """
+    need_colours(slide)
+    step = (1.0, 1.0)
+    if mpp is not None and slide.mpp is not None:
+        step = mpp / slide.mpp[0], mpp / slide.mpp[1]
+    size = side * step[0], side * step[1]
+    shape = tuple(max(1, int(n // s)) for n, s in zip(slide.shape, size, strict=True))
+    mask = mask or tissue_or_field(slide, tissue_mask(slide))
+    covered = mask.coverage((0, 0), size, (shape[0], shape[1])).ravel()
+    full = np.flatnonzero(covered > 0.5 * covered.max())
+    if not covered.max() > 0:
+        msg = f"no tissue was found on {slide.name}, so its stains can't be measured"
+        raise NoTissueError(msg)
+    chosen = full[np.linspace(0, len(full) - 1, min(_SAMPLES, len(full))).round().astype(int)]
+    return [
+        mirrored(slide, step, (row * side - margin, col * side - margin), (side + 2 * margin,) * 2)
+        for row, col in (divmod(int(cell), shape[1]) for cell in chosen)
+    ]
+
+
+def mirrored(
+    slide: Slide, step: Pair, first: tuple[int, int], shape: tuple[int, int]
+) -> np.ndarray:
+    """Read pixels of a grid that starts at the slide's corner; beyond its edges it is mirrored.
+
+    What a network sees beyond a slide's edge is tissue then, not white, which would be coloured
+    as no tissue is and show as a frame.
+
+    Parameters
+    ----------
+    step
+        Level-0 pixels to one of the grid (y, x).
+    first, shape
+        Row and column of the first pixel, and how many; they may lie beyond the slide.
+    """
+    pads, start, count = [], [], []
+    for size, s, low, n in zip(slide.shape, step, first, shape, strict=True):
+        there = max(1, math.floor(size / s + 1e-6))  # whole pixels that the slide has
+        a, b = min(max(low, 0), there - 1), max(min(low + n, there), 1)
+        pads.append((a - low, low + n - b))
+        start.append(a * s)
+        count.append(b - a)
+    image = slide.resampled((start[0], start[1]), step, (count[0], count[1]), parallel=False)
+    if not any(map(any, pads)):
+        return image
+    return np.pad(image, [*pads, (0, 0)], mode="reflect")
+
+
+class _Level:
+    """One level of a slide with its pixels changed, sliced like an array (Y, X[, 3]) of uint8."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        slide: Slide,
+        step: tuple[float, float],
+        shape: tuple[int, int],
+        change: Callable[[np.ndarray], np.ndarray],
+        *,
+        colour: tuple[int, ...] = (3,),
+        glass: Glass | None = None,
+    ) -> None:
+        self.slide, self.step, self.change, self.glass = slide, step, change, glass
+        self.shape = (*shape, *colour)
+        self.chunks = (_TILE, _TILE, *colour)
+
+    def __getitem__(self, place: tuple[slice, ...]) -> np.ndarray:
+        rows, cols = (s.indices(n)[:2] for s, n in zip(place, self.shape[:2], strict=False))
+        return self.part((rows[0], cols[0]), (rows[1] - rows[0], cols[1] - cols[0]))
+
+    def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Change a part of the level; glass stays as it is."""
+        origin = start[0] * self.step[0], start[1] * self.step[1]
+        seen = self.slide.resampled(origin, self.step, shape, parallel=False)
+        if self.glass is None:
+            return self.changed(seen, start)
+        if not self.glass.near(origin, self.step, shape):
+            return seen
+        return self.glass.keep(seen, self.changed(seen, start), origin, self.step)
+
+    def changed(self, image: np.ndarray, start: tuple[int, int]) -> np.ndarray:
+        """The part of the level from ``start`` on, as the method makes it of its pixels."""
+        del start  # single pixels don't know where they are
+        return self.change(image)
+
+
+class _NetworkLevel(_Level):
+    """A level in the network's colours, computed on the style's own grid of pixels.
+
+    That grid starts at the slide's corner and is cut at multiples of 8, so that a pixel's colour
+    does not depend on how the level is cut into tiles.
+    """
+
+    def __init__(
+        self,
+        slide: Slide,
+        step: tuple[float, float],
+        shape: tuple[int, int],
+        transfer: Transfer,
+        ratio: tuple[float, float],
+    ) -> None:
+        super().__init__(slide, step, shape, transfer.pixelwise, glass=transfer.glass)
+        assert transfer.model is not None
+        self.model, self.vector, self.finish = transfer.model, transfer.vector, transfer.finish
+        near = all(1 / _SAME <= r <= _SAME for r in ratio)
+        self.ratio = (1.0, 1.0) if near else ratio  # style pixels to one of this level
+
+    def changed(self, image: np.ndarray, start: tuple[int, int]) -> np.ndarray:
+        """Colour a part of the level."""
+        made = self._made(start, (image.shape[0], image.shape[1]))
+        return joined(lightness(image) + made[..., 0], made[..., 1:], image)
+
+    def _made(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """What is added to lightness, and a and b: (H, W, 3)."""
+        first, count = [], []
+        for a, n, s in zip(start, shape, self.ratio, strict=True):
+            low = math.floor((a * s - 1 - Colouriser.margin) / STRIDE) * STRIDE
+            high = math.ceil(((a + n) * s + 1 + Colouriser.margin) / STRIDE) * STRIDE
+            first.append(low)
+            count.append(high - low)
+        step = self.step[0] / self.ratio[0], self.step[1] / self.ratio[1]
+        seen = mirrored(self.slide, step, (first[0], first[1]), (count[0], count[1]))
+        colour = self.model.colour(lightness(seen), self.vector)
+        change = np.zeros(colour.shape[:2], np.float32)
+        if self.finish is not None:
+            change, colour = self.finish(seen, colour)
+        made = np.dstack([change, colour])
+        if self.ratio == (1.0, 1.0):
+            y, x = start[0] - first[0], start[1] - first[1]
+            return made[y : y + shape[0], x : x + shape[1]]
+        places = [
+            (a + 0.5 + np.arange(n)) * s - 0.5 - f
+            for a, n, s, f in zip(start, shape, self.ratio, first, strict=True)
+        ]
+        grid = np.stack(np.meshgrid(*places, indexing="ij"))
+        return np.dstack([ndimage.map_coordinates(made[..., c], grid, order=1) for c in range(3)])
+
+
+def _level(
+    slide: Slide, step: tuple[float, float], shape: tuple[int, int], transfer: Transfer
+) -> _Level:
+    if not _by_network(slide, step, transfer):
+        return _Level(slide, step, shape, transfer.pixelwise, glass=transfer.glass)
+    return _NetworkLevel(slide, step, shape, transfer, _ratio(slide, step, transfer))
+
+
+def _by_network(slide: Slide, step: tuple[float, float], transfer: Transfer) -> bool:
+    return transfer.model is not None and max(_ratio(slide, step, transfer)) <= _SAME
+
+
+def _ratio(slide: Slide, step: tuple[float, float], transfer: Transfer) -> tuple[float, float]:
+    """Pixels of the style to one of a level (y, x); 1 where a scale is not known."""
+    model = transfer.model
+    if model is None or model.mpp is None or slide.mpp is None:
+        return 1.0, 1.0
+    return step[0] * slide.mpp[0] / model.mpp, step[1] * slide.mpp[1] / model.mpp
+
+
+def _pixelwise(
+    tiles: list[np.ndarray], target: Macenko | Reinhard
+) -> Callable[[np.ndarray], np.ndarray]:
+    pixels = np.concatenate([tile.reshape(-1, 3) for tile in tiles])
+    if isinstance(target, Macenko):
+        return Macenko.fit(pixels).map_to(target)
+    return Lut.tabulate(Reinhard.fit(pixels).map_to(target))
+
+
+def _check_scale(slide: Slide, style: StyleModel) -> None:
+    if style.mpp is None:
+        return
+    if slide.mpp is None:
+        msg = (
+            f"{slide.name} does not say how large its pixels are, and the style {style.card.name} "
+            f"was learned at {style.mpp:g} um; give the slide's um per pixel, or choose Reinhard"
+        )
+        raise UnknownScaleError(msg)
+    if max(slide.mpp) > style.mpp * _SAME:
+        msg = (
+            f"{slide.name} has {max(slide.mpp):.3g} um per pixel, too coarse for the style "
+            f"{style.card.name}, learned at {style.mpp:g}; choose another style, Macenko or Reinhard"
+        )
+        raise StyleScaleError(msg)
