@@ -7,12 +7,18 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from napari_pathogan.engine import devices
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.errors import DeviceError, EnvironmentMismatchError
+from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.masses.model import MassModel
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei_classes.model import ClassModel
+from napari_pathogan.tasks.stain.model import StyleModel
 
 
 def test_cpu_computes_in_float32_unless_it_has_bfloat16(monkeypatch):
@@ -87,3 +93,30 @@ def test_packages_that_do_not_fit_are_named(monkeypatch):
     ):
         choose_device("cpu")
     devices.check_torchvision.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("model", "look"),
+    [
+        ("idc-cgan", lambda name: IdcModel.load(name, "cpu").logits),
+        ("nuclei-unet", lambda name: NucleiModel.load(name, "cpu").probability),
+        ("nuclei-classes-crc", lambda name: ClassModel.load(name, "cpu").probability),
+        ("masses-inbreast", lambda name: MassModel.load(name, "cpu").detect),
+        ("stain-crc", lambda name: StyleModel.load(name, "cpu")),
+    ],
+)
+def test_networks_stay_where_they_are_while_threads_compute_with_them(model, look, monkeypatch):
+    """Moving a network that is in place swaps the memory under the hands of other threads."""
+    seen = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
+    given = {
+        "idc-cgan": seen[:, :50, :50],
+        "nuclei-classes-crc": seen[:, :40, :40],
+        "masses-inbreast": np.pad(np.ones((200, 100), np.float32) / 2, 20),
+        "stain-crc": seen[0],
+    }.get(model, seen)
+    predict = look(model)
+    predict(given)
+    moves = []
+    monkeypatch.setattr(torch.nn.Module, "_apply", lambda self, *_, **__: moves.append(self))
+    predict(given)
+    assert not moves

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.engine.devices import moved
 from napari_pathogan.engine.pixels import as_input, view
 from napari_pathogan.errors import NoTissueError
 
@@ -46,7 +47,7 @@ def score(
     float32 (N, views).
     """
     to = device.torch
-    network = network.to(to).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    moved(network, to)
     batch = _BATCH.get(to.type, 512)
     logits = np.empty((len(images), views), np.float32)
     for start in range(0, len(images), batch):
