@@ -27,3 +27,16 @@ def test_a_wrong_word_is_one_line_and_exit_code_2(monkeypatch, capsys, words):
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
     assert "--help" in said.err
+
+
+TRAININGS = ("idc train", "nuclei train", "nuclei classes train", "masses train", "stain train")
+
+
+@pytest.mark.parametrize("command", [*TRAININGS, "masses blend-train"])
+def test_no_training_gives_its_model_a_name_that_leads_elsewhere(
+    monkeypatch, capsys, command, tmp_path
+):
+    out = str(tmp_path / "run")
+    assert run(monkeypatch, *command.split(), str(tmp_path), "-o", out, "--name", "../x") == 2
+    assert "a model can't be called '../x'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from napari_pathogan.engine.models import (
     CARD,
     WEIGHTS,
     ModelCard,
+    check_name,
     find_models,
     load_model,
     locate,
@@ -89,6 +90,39 @@ def test_a_broken_card_does_not_hide_the_others(saved, tmp_path):
 def test_an_unknown_name_lists_the_known(saved, tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"no idc model 'large'.*small"):
         locate("large", "idc", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a", "stain-tnbc", "Kühn 2.1 (Süd)", "x" * 80])
+def test_a_model_can_be_called_this(name):
+    assert check_name(name) == name
+
+
+NOT_NAMES = (
+    *(
+        "",
+        " ",
+        ".",
+        "..",
+        "../x",
+        "/tmp/x",
+        "a/b",
+        "a\\b",
+        "C:x",
+        "-x",
+        ".x",
+        "_x",
+        "x.",
+        "x ",
+        "x*",
+    ),
+    *("x\n", "x\0", "nul", "Con.model", "com1", "x" * 81),
+)
+
+
+@pytest.mark.parametrize("name", NOT_NAMES)
+def test_a_name_that_could_lead_elsewhere_is_refused(name):
+    with pytest.raises(ModelError, match="a model can't be called"):
+        check_name(name)
 
 
 @pytest.mark.parametrize(

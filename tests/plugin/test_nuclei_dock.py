@@ -439,6 +439,9 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     assert dock.form.status.text() == "Kept in case 3.png.nuclei.geojson"
     assert (path.parent / "case 3.png.nuclei.geojson").is_file()
     assert dock.corrections.train_button.isEnabled()
+    dock.corrections.train("../x")
+    assert "a model can't be called '../x'" in told.pop()
+    assert dock.run is None
     data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
     viewer.add_image(data, **kwargs)
     dock.form.slide.setCurrentIndex(0)

@@ -262,6 +262,13 @@ def test_an_error_is_shown_and_leaves_the_viewer_as_it_was(opened, qtbot, viewer
     assert any("no tissue" in line for line in told)
 
 
+def test_a_style_gets_no_name_that_leads_elsewhere(opened, told):
+    dock, _ = opened
+    dock.learn_style("../x")
+    assert "a model can't be called '../x'" in told[0]
+    assert dock.run is None
+
+
 def test_stains_are_two_layers(viewer, standin, qtbot):
     pixels = np.full((600, 600, 3), 240, np.uint8)
     pixels[100:500, 100:300] = (150, 90, 170)

@@ -11,6 +11,12 @@ import typer
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")]
 
 
+def _checked(name: str) -> str:
+    from napari_pathogan.engine.models import check_name
+
+    return check_name(name) if name else name
+
+
 class RecipeName(StrEnum):
     """With which settings to train."""
 
@@ -29,7 +35,9 @@ Settings = Annotated[
         "--set", help="Any other setting of the recipe, as in a run's config.json: ema=0.99."
     ),
 ]
-Name = Annotated[str, typer.Option(help="Name of the model; the run's by default.")]
+Name = Annotated[
+    str, typer.Option(help="Name of the model; the run's by default.", callback=_checked)
+]
 Source = Annotated[str, typer.Option(help="What the images are, for the model card.")]
 Terms = Annotated[str, typer.Option(help="Their terms of use, for the model card.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]

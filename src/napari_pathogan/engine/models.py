@@ -7,6 +7,7 @@ on what terms, how well it did on patients it had not seen, and what it is not f
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import contextmanager
 from importlib import metadata, resources
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 _PARTS = (CARD, WEIGHTS, "calibration.png")
+_RESERVED = r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))"  # by Windows
+_NAME = re.compile(_RESERVED + r"[^\W_](?:[\w .()+-]{0,78}[\w)+])?")
 
 
 class Metric(BaseModel):
@@ -140,6 +143,23 @@ def package_versions() -> dict[str, str]:
     """Versions of the packages that a model's numbers depend on."""
     names = ("napari-pathogan", "torch", "torchvision", "numpy")
     return {name: metadata.version(name) for name in names}
+
+
+def check_name(name: str) -> str:
+    """Return a new model's name if it can be one: models lie in folders of their names.
+
+    Raises
+    ------
+    ModelError
+        If it can't name a folder on every system.
+    """
+    if not _NAME.fullmatch(name):
+        msg = (
+            f"a model can't be called {name!r}: begin with a letter or digit, go on with those, "
+            "spaces and . - _ + ( ), and end with no space, dot or dash; 80 characters at most"
+        )
+        raise ModelError(msg)
+    return name
 
 
 def zoo() -> Path:

@@ -67,7 +67,7 @@ class Learning:
 
     def train(self, reviewed: Reviewed, start: Path, name: str) -> None:
         """Go on with a model on the reviewed mammograms of a folder."""
-        events = training(reviewed, start, settings().own_models / name)
+        events = training(reviewed, start, settings().own_model(name))
         self.row.start(events, name, self._trained, self.enable)
         self.enable()
 
@@ -111,6 +111,7 @@ class TrainingDialog(QDialog):
         keep_lines(self.about, 4)
         self.name = QLineEdit(owner.free_name())
         self.name.textChanged.connect(self._enable)
+        self.wrong = label("")
         box = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.go = button("Train", "Start in the background; the viewer stays usable")
         box.addButton(self.go, QDialogButtonBox.ButtonRole.AcceptRole)
@@ -120,6 +121,7 @@ class TrainingDialog(QDialog):
         rows.addRow("Reviews in", beside(self.folder, self.choose))
         rows.addRow("", self.about)
         rows.addRow("New model", self.name)
+        rows.addRow("", self.wrong)
         column = QVBoxLayout(self)
         column.addLayout(rows)
         column.addWidget(box)
@@ -158,9 +160,13 @@ class TrainingDialog(QDialog):
         self.deleteLater()
 
     def _enable(self) -> None:
-        name = self.name.text().strip()
-        fits = bool(name) and not set(name) & set('/\\:*?"<>|')
-        self.go.setEnabled(self.reviewed is not None and fits)
+        why = ""
+        try:
+            settings().own_model(self.name.text().strip())
+        except PathoganError as error:
+            why = str(error)
+        self.wrong.setText(why)
+        self.go.setEnabled(self.reviewed is not None and not why)
 
 
 def _told(events: Iterator[Event]) -> Iterator[Event]:

@@ -236,9 +236,15 @@ class Corrections:
     def train(self, name: str) -> None:
         """Go on with the chosen model on all corrected slides of this slide's folder."""
         folder = self._folder()
-        if folder is not None:
-            events = training(folder, self.dock.model_folder, settings().own_models / name)
-            self.dock.start(events, f"Training {name}", self._trained, _nothing)
+        if folder is None:
+            return
+        try:
+            target = settings().own_model(name)
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        events = training(folder, self.dock.model_folder, target)
+        self.dock.start(events, f"Training {name}", self._trained, _nothing)
 
     def _trained(self, event: Finished) -> None:
         name = self.dock.model_trained(event.result)

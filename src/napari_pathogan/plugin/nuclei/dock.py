@@ -315,7 +315,12 @@ class NucleiDock(Dock):
         name = shown.class_model if shown is not None else self.classes.currentText()
         if name not in self.class_models:
             return
-        target = settings().own_models / name
+        try:
+            target = settings().own_model(name)
+        except PathoganError as error:  # the card's name, from somebody else's folder
+            show_error(str(error))
+            self._show_result()
+            return
         naming = self._naming(self.layer, name)
         events = keep_names(
             self.class_models[name][0], names, colours, target, validated=naming.validated

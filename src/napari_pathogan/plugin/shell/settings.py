@@ -40,6 +40,18 @@ class Settings:
         """Where models that the user makes are kept: the models folder, else the data folder."""
         return self.models_folders[-1] if self.models_folders else data_folder() / "models"
 
+    def own_model(self, name: str) -> Path:
+        """The folder of a model that the user makes.
+
+        Raises
+        ------
+        ModelError
+            If no model can have this name.
+        """
+        from napari_pathogan.engine.models import check_name  # noqa: PLC0415  (torch is slow)
+
+        return self.own_models / check_name(name)
+
 
 def data_folder() -> Path:
     """The user's data folder."""

@@ -177,7 +177,12 @@ class StainDock(Dock):
         if self.layer is None:
             return
         place = self._place_in_view(self.layer) if self.reference.currentText() == IN_VIEW else None
-        events = learn_events(between.slide_of(self.layer), place, settings().own_models / name)
+        try:
+            target = settings().own_model(name)
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        events = learn_events(between.slide_of(self.layer), place, target)
         self.start(events, f"Learning {name}", self._learned, _nothing)
 
     # how
@@ -297,9 +302,8 @@ class StainDock(Dock):
         name, given = QInputDialog.getText(
             self, "Learn a style", "Name of the style:", text=f"stain-{suggested}"
         )
-        name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
-        if given and name:
-            self.learn_style(name)
+        if given and name.strip():
+            self.learn_style(name.strip())
 
     def _learned(self, event: Finished) -> None:
         self.form.status.setText(f"Learned {event.result.name}; it is among the styles now")
