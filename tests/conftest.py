@@ -68,6 +68,14 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _data_folder(tmp_path_factory):
+    """No test finds the models of the user, or writes into their data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _ctrl_c():
     """Ctrl-C works in the commands that tests start.
 

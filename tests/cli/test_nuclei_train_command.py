@@ -50,6 +50,23 @@ def test_train_then_evaluate(pathogan, folder, tmp_path):
     assert "1.000" in out  # everything is nucleus from a probability of 0 on
 
 
+@pytest.mark.parametrize("inside", ["mine", "mine/model"])
+def test_a_model_trained_in_a_dock_is_found_by_name(
+    pathogan, folder, tmp_path, monkeypatch, inside
+):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    assert pathogan("train", folder, "-o", tmp_path / "run", *QUICK, "--name", "mine")[0] == 0
+    learnt = tmp_path / "home" / "napari-pathogan" / "models" / inside
+    learnt.parent.mkdir(parents=True)
+    (tmp_path / "run" / "model").rename(learnt)
+    assert pathogan("evaluate", folder, "--model", "mine")[0] == 0
+    on = ("train", folder, "-o", tmp_path / "on", *QUICK, "--start", "mine")
+    assert pathogan(*on)[0] == 0
+    code, _, err = pathogan("evaluate", folder, "--model", "yours")
+    assert code == 2
+    assert "mine" in err
+
+
 def test_the_width_is_the_recipes_unless_asked_otherwise(pathogan, folder, tmp_path):
     quick = [argument for argument in QUICK if argument not in {"--width", "2"}]
     assert pathogan("train", folder, "-o", tmp_path / "run", *quick)[0] == 0

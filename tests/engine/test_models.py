@@ -21,6 +21,7 @@ from napari_pathogan.engine.models import (
     save_model,
     zoo,
 )
+from napari_pathogan.engine.places import note_models_folder
 from napari_pathogan.errors import ModelError, ModelNotFoundError, OutputError
 
 
@@ -60,6 +61,35 @@ def test_a_model_is_found_by_name_folder_or_run(saved, tmp_path):
     assert find_models("nuclei", tmp_path) == find_models("nuclei")
     save_model(tmp_path / ".pathogan-x" / "killed", card("killed"), {"w": torch.zeros(1)})
     assert "killed" not in find_models("idc", tmp_path)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The user's data folder."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path / "napari-pathogan"
+
+
+def test_a_users_models_are_found_by_name(home, tmp_path):
+    weights, chosen = {"w": torch.zeros(1)}, tmp_path / "chosen"
+    save_model(home / "models" / "mine", card("mine"), weights)
+    save_model(home / "models" / "run" / "model", card("trained"), weights)
+    save_model(chosen / "other", card("other"), weights)
+    assert locate("mine", "idc") == home / "models" / "mine"
+    assert locate("trained", "idc") == home / "models" / "run" / "model"
+    note_models_folder(chosen)
+    assert load_model("other", "idc")[0].name == "other"
+    save_model(chosen / "mine", card("mine"), weights)
+    assert locate("mine", "idc") == chosen / "mine"
+    note_models_folder(None)
+    assert "other" not in find_models("idc")
+
+
+def test_a_note_of_the_models_folder_that_says_nothing(home):
+    home.mkdir()
+    for content in (b"\xff", b"/not/there"):
+        (home / "models_folder.txt").write_bytes(content)
+        assert find_models("idc")
 
 
 @pytest.mark.parametrize("copied", [True, False])

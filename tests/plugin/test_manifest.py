@@ -9,6 +9,7 @@ from importlib import resources
 import npe2
 import pytest
 
+from napari_pathogan.engine.places import models_folders
 from napari_pathogan.plugin.shell.settings import PLUGIN, settings
 from napari_pathogan.plugin.viewer.reader import SUFFIXES
 
@@ -69,6 +70,7 @@ def test_configurations_are_read(manifest, tmp_path):
         chosen.storage.cache_mb = 100
         assert settings().device == "cpu"
         assert settings().models_folders == (tmp_path,)
+        assert models_folders() == (tmp_path,)  # for the command line
         assert settings().cache_mb == 100
         with pytest.raises(ValueError, match="abacus"):
             chosen.compute.device = "abacus"

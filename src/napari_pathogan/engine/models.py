@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from napari_pathogan.engine.places import models_folders
 from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.files import sha256, written
 from napari_pathogan.kinds import ROOM, FolderKind
@@ -168,14 +169,14 @@ def zoo() -> Path:
 
 
 def find_models(task: str, *folders: Path) -> dict[str, Path]:
-    """Name -> folder of every model of a task: embedded ones, then those under ``folders``.
+    """Name -> folder of every model of a task: embedded, the user's, those under ``folders``.
 
     A folder is searched two levels deep, so that a folder of runs (``RUN/model/``) will do. Later
     folders win where a name occurs twice. Cards that can't be read are left out here; loading
     such a model by its folder says why.
     """
     found: dict[str, Path] = {}
-    for folder in (zoo(), *folders):
+    for folder in (zoo(), *models_folders(), *folders):
         for card in sorted([*folder.glob(f"*/{CARD}"), *folder.glob(f"*/*/{CARD}")]):
             if any(part.startswith(ROOM) for part in card.relative_to(folder).parts):
                 continue  # being written, or left by a kill

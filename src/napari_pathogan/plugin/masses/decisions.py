@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
 
+from napari_pathogan.engine.places import data_folder
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.dock_keys import OF_MAMMOGRAMS, everywhere
 from napari_pathogan.plugin.shell.form import button, evenly
-from napari_pathogan.plugin.shell.settings import data_folder
 from napari_pathogan.tasks.masses.review import Decision
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import platformdirs
+from napari_pathogan.engine.places import data_folder, note_models_folder, own_models
 
 PLUGIN = "napari-pathogan"
 
@@ -38,7 +38,7 @@ class Settings:
     @property
     def own_models(self) -> Path:
         """Where models that the user makes are kept: the models folder, else the data folder."""
-        return self.models_folders[-1] if self.models_folders else data_folder() / "models"
+        return self.models_folders[-1] if self.models_folders else own_models()
 
     def own_model(self, name: str) -> Path:
         """The folder of a model that the user makes.
@@ -51,11 +51,6 @@ class Settings:
         from napari_pathogan.engine.models import check_name  # noqa: PLC0415  (torch is slow)
 
         return self.own_models / check_name(name)
-
-
-def data_folder() -> Path:
-    """The user's data folder."""
-    return Path(platformdirs.user_data_dir(PLUGIN, appauthor=False))
 
 
 def kept_elsewhere(image: Path) -> Path:
@@ -94,8 +89,10 @@ def settings() -> Settings:
 
     chosen = get_plugin_settings(PLUGIN)
     folder = chosen.storage.models_folder.strip()
-    own = data_folder() / "models"
-    folders = ([own] if own.is_dir() else []) + ([Path(folder).expanduser()] if folder else [])
+    named = Path(folder).expanduser() if folder else None
+    note_models_folder(named)
+    own = own_models()
+    folders = ([own] if own.is_dir() else []) + ([named] if named else [])
     return Settings(
         device=chosen.compute.device,
         precision=chosen.compute.precision,
