@@ -21,11 +21,11 @@ from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.tasks.masses.config import RECIPES, TrainConfig
 from napari_pathogan.tasks.masses.data import read_mass_folder
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.examples import framed
 from napari_pathogan.tasks.masses.model import ALL, NOTHING, looked
-from napari_pathogan.tasks.masses.recipe import RECIPES, TrainConfig
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
 from napari_pathogan.tasks.masses.starts import LR_OF_A_MODEL
 from napari_pathogan.tasks.masses.train import train

@@ -32,6 +32,7 @@ from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.tasks.nuclei.model import NucleiModel
 from napari_pathogan.tasks.nuclei_classes import anchor, kmeans
 from napari_pathogan.tasks.nuclei_classes.augment import Palette, middle, vary
+from napari_pathogan.tasks.nuclei_classes.config import RECIPES, TrainConfig
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
 from napari_pathogan.tasks.nuclei_classes.crossval import FOLDS, assemble, logits_of, most_frequent
 from napari_pathogan.tasks.nuclei_classes.data import Nuclei, read_nuclei
@@ -39,7 +40,6 @@ from napari_pathogan.tasks.nuclei_classes.describe import describe, suggest
 from napari_pathogan.tasks.nuclei_classes.evaluate import labelled, probabilities, scored_on, values
 from napari_pathogan.tasks.nuclei_classes.model import ClassModel, as_bytes
 from napari_pathogan.tasks.nuclei_classes.network import Critic
-from napari_pathogan.tasks.nuclei_classes.recipe import RECIPES, TrainConfig
 from napari_pathogan.tasks.nuclei_classes.train import Trained, Trainer
 
 if TYPE_CHECKING:

@@ -34,24 +34,24 @@ from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.idc import calibrate
+from napari_pathogan.tasks.idc import config as idc_recipe
 from napari_pathogan.tasks.idc import metrics as idc_metrics
-from napari_pathogan.tasks.idc import recipe as idc_recipe
 from napari_pathogan.tasks.idc import train as idc_train
 from napari_pathogan.tasks.idc.augment import Augment as IdcAugment
 from napari_pathogan.tasks.idc.data import MPP as IDC_MPP
 from napari_pathogan.tasks.idc.data import PATCH_PX, PatchFolder, read_patches
 from napari_pathogan.tasks.idc.score import score as idc_score
+from napari_pathogan.tasks.nuclei import config as nuclei_recipe
 from napari_pathogan.tasks.nuclei import evaluate
-from napari_pathogan.tasks.nuclei import recipe as nuclei_recipe
 from napari_pathogan.tasks.nuclei import train as nuclei_train
 from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage, read_folder
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
 from napari_pathogan.tasks.nuclei.model import ARCHITECTURE, MPP, TASK, NucleiModel
+from napari_pathogan.tasks.stain.config import RECIPES as STYLES
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.learn import learn as learn_style
 from napari_pathogan.tasks.stain.predict import Method, fit, transferred
-from napari_pathogan.tasks.stain.recipe import RECIPES as STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.models import CARD, WEIGHTS, TrainingData, read_card
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import ModelError, ModelNotFoundError
+from napari_pathogan.tasks.idc.config import RECIPES
 from napari_pathogan.tasks.idc.crossval import learn
 from napari_pathogan.tasks.idc.generate import IdcGenerator, save
 from napari_pathogan.tasks.idc.metrics import auc
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.network import Generator, folded_state, to_bytes
-from napari_pathogan.tasks.idc.recipe import RECIPES
 from napari_pathogan.tasks.idc.train import Trainer
 
 CPU = Device("cpu", torch.float32)

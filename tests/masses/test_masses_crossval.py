@@ -11,19 +11,19 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished, Progress, Warn
 from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.mammograms.mammogram import open_mammogram
 from napari_pathogan.tasks.masses import crossval
 from napari_pathogan.tasks.masses.breast import NoBreastError
+from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
 from napari_pathogan.tasks.masses.model import MassModel
 from napari_pathogan.tasks.masses.predict import detect
-from napari_pathogan.tasks.masses.recipe import RECIPES
 from napari_pathogan.tasks.masses.scored import Scored
 
 TINY = replace(
@@ -177,7 +177,6 @@ def test_all_folds_begin_with_what_was_learnt_from_noise(folder, tmp_path, monke
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"arm": "vanilla"}, "arm=vanilla"),
         ({"detector": "yolo"}, "detector=yolo"),
         ({"crop": (60, 64)}, "multiples of 32"),
     ],

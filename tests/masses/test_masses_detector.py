@@ -14,11 +14,11 @@ from napari_pathogan.engine.events import Checkpoint, Finished, Metrics
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.masses.augment import Augment, crop
+from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.frame import Frame
 from napari_pathogan.tasks.masses.model import Views, calibrated, looked
 from napari_pathogan.tasks.masses.network import SlimResNet, inputs, resnet50_fpn, slim
 from napari_pathogan.tasks.masses.procedural import pictures
-from napari_pathogan.tasks.masses.recipe import RECIPES
 from napari_pathogan.tasks.masses.train import Example, Trainer, train
 
 TINY = replace(RECIPES["quick"], width=8, long_side=96, crop=(64, 64), epochs=2, batch=2, steps=2)

@@ -14,10 +14,10 @@ from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import TrainingData, load_model, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelNotFoundError
+from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
 from napari_pathogan.tasks.masses.model import MassModel
-from napari_pathogan.tasks.masses.recipe import RECIPES
 from napari_pathogan.tasks.masses.starts import going_on, learnt_from
 
 TINY = replace(

@@ -13,9 +13,9 @@ from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.tasks.nuclei import model
 from napari_pathogan.tasks.nuclei.augment import Augment
+from napari_pathogan.tasks.nuclei.config import TrainConfig
 from napari_pathogan.tasks.nuclei.model import NucleiModel, probability
 from napari_pathogan.tasks.nuclei.network import UNet, folded_state
-from napari_pathogan.tasks.nuclei.recipe import TrainConfig
 from napari_pathogan.tasks.nuclei.train import Trainer
 
 CPU = Device("cpu", torch.float32)

@@ -19,9 +19,9 @@ from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
+from napari_pathogan.tasks.blending.config import TrainConfig
 from napari_pathogan.tasks.blending.model import save
 from napari_pathogan.tasks.blending.network import Generator
-from napari_pathogan.tasks.blending.recipe import TrainConfig
 from napari_pathogan.tasks.masses.annotated import read_training_folder
 from napari_pathogan.tasks.masses.data import MassImage, write_mass_folder
 

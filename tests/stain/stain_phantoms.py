@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from napari_pathogan.tasks.stain.config import TrainConfig
 from napari_pathogan.tasks.stain.data import StylePool
-from napari_pathogan.tasks.stain.recipe import TrainConfig
 
 TINY = TrainConfig(width=0.05, epochs=2, steps=2, batch=2, crop=64, ema=0.9, lightness=0.2)
 HAEMATOXYLIN, EOSIN = (0.5626, 0.7201, 0.4062), (0.2159, 0.8012, 0.5581)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +31,8 @@ _Folder = Annotated[
 ]
 
 _Patience = Annotated[
-    int, typer.Option(help="Stop after so many epochs without a better held-out AUC; 0: never.")
+    int | None,
+    typer.Option(help="Stop after so many epochs without a better held-out AUC; never by default."),
 ]
 
 
@@ -47,19 +47,23 @@ def train(  # noqa: PLR0917
     folder: _Folder,
     output: Output,
     method: Annotated[
-        Method, typer.Option(help="Conditional GAN, or its CNN alone.")
-    ] = Method.cgan,
+        Method | None, typer.Option(help="Conditional GAN (the default), or its CNN alone.")
+    ] = None,
     recipe: Recipe = RecipeName.paper,
-    width: Annotated[float, typer.Option(help="Width multiplier: 1, 2 or 4.", min=0.01)] = 1.0,
-    labelled: Annotated[float, typer.Option(help="Share of the labels to use.")] = 1.0,
+    width: Annotated[
+        float | None, typer.Option(help="Width multiplier: 1 (the default), 2 or 4.", min=0.01)
+    ] = None,
+    labelled: Annotated[
+        float | None, typer.Option(help="Share of the labels to use; all by default.")
+    ] = None,
     folds: Annotated[int, typer.Option(help="Patient folds to cross-validate; 0: none.")] = 0,
     holdout: Annotated[
         float, typer.Option(help="Without folds: share of the patients held out.", min=0, max=0.5)
     ] = 0.2,
     epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Patches a step.", min=2)] = None,
-    patience: _Patience = 0,
-    seed: Seed = 0,
+    patience: _Patience = None,
+    seed: Seed = None,
     settings: Settings = None,
     name: Name = "",
     source: Source = "",
@@ -72,22 +76,20 @@ def train(  # noqa: PLR0917
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.engine.settings import adjusted
     from napari_pathogan.tasks.idc.annotated import read_training_folder
+    from napari_pathogan.tasks.idc.config import RECIPES
     from napari_pathogan.tasks.idc.crossval import check, learn
-    from napari_pathogan.tasks.idc.recipe import RECIPES
 
     run = RunFolder(output)
     run.check(resume=resume)
-    config = adjusted(RECIPES[recipe.value], settings or ())
-    config = replace(
-        config,
-        method=method.value,
+    config = RECIPES[recipe.value].adjusted(
+        settings or (),
+        method=method.value if method else None,
         width=width,
         labelled=labelled,
         seed=seed,
-        epochs=epochs or config.epochs,
-        batch=batch or config.batch,
+        epochs=epochs,
+        batch=batch,
         patience=patience,
     )
     patches = read_training_folder(folder)

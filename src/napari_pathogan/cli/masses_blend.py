@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003  (typer reads the annotations)
 from typing import Annotated
@@ -85,13 +84,14 @@ def blend_train(  # noqa: PLR0917
     folder: Annotated[Path, _FOLDER],
     output: Output,
     method: Annotated[
-        Arm, typer.Option(help="With prior knowledge of the mass, or without (adversarial).")
-    ] = Arm.blending,
+        Arm | None,
+        typer.Option(help="With prior knowledge of the mass (default), or without (adversarial)."),
+    ] = None,
     width: Annotated[
         int | None, typer.Option(help="Channels of the generator at full size.", min=1)
     ] = None,
     epochs: Epochs = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     settings: Settings = None,
     name: Name = "",
     source: Source = "",
@@ -104,16 +104,19 @@ def blend_train(  # noqa: PLR0917
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.tasks.blending.config import TrainConfig
     from napari_pathogan.tasks.blending.model import learn
-    from napari_pathogan.tasks.blending.recipe import TrainConfig
     from napari_pathogan.tasks.masses.data import read_mass_folder
 
     run = RunFolder(output)
     run.check(resume=resume)
-    config = adjusted(TrainConfig(), settings or ())
-    config = replace(config, method=method.value, seed=seed)
-    config = replace(config, width=width or config.width, epochs=epochs or config.epochs)
+    config = TrainConfig().adjusted(
+        settings or (),
+        method=method.value if method else None,
+        seed=seed,
+        width=width,
+        epochs=epochs,
+    )
     read = read_mass_folder(folder)
     run.start({**config.to_json(), "data": str(folder)}, resume=resume)
     data = TrainingData.told(folder, source, terms)

@@ -53,8 +53,9 @@ def train(  # noqa: PLR0917
     folder: _Folder,
     output: Output,
     arm: Annotated[
-        Arm, typer.Option(help="Real mammograms alone, or lesions blended into healthy ones too.")
-    ] = Arm.blending,
+        Arm | None,
+        typer.Option(help="Real mammograms alone, or lesions blended into healthy ones (default)."),
+    ] = None,
     recipe: Annotated[
         RecipeName,
         typer.Option(help="The paper's ResNet-50, or a slim one that learns on a CPU."),
@@ -67,7 +68,7 @@ def train(  # noqa: PLR0917
     ] = 0,
     start: _Start = "",
     epochs: Epochs = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     settings: Settings = None,
     name: Name = "",
     source: Source = "",
@@ -81,17 +82,21 @@ def train(  # noqa: PLR0917
     from napari_pathogan.cli.show import show
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.engine.settings import adjusted
     from napari_pathogan.tasks.masses.annotated import read_training_folder
+    from napari_pathogan.tasks.masses.config import RECIPES
     from napari_pathogan.tasks.masses.crossval import check, learn
-    from napari_pathogan.tasks.masses.recipe import RECIPES
     from napari_pathogan.tasks.masses.starts import going_on
 
     run = RunFolder(output)
     run.check(resume=resume)
-    config = replace(RECIPES[recipe.value], arm=arm.value, weights=weights, seed=seed)
-    config = replace(config, epochs=epochs or config.epochs)
-    config = adjusted(going_on(config, start) if start else config, settings or ())
+    config = replace(RECIPES[recipe.value], arm="blending")
+    config = (going_on(config, start) if start else config).adjusted(
+        settings or (),
+        arm=arm.value if arm else None,
+        weights=weights or None,
+        seed=seed,
+        epochs=epochs,
+    )
     read = read_training_folder(folder)
     check(read, config, folds, start)
     asked = {**config.to_json(), "folds": folds, "data": str(folder), "start": start}

@@ -50,7 +50,9 @@ _Weights = Annotated[
 def train(  # noqa: PLR0917
     folder: _Folder,
     output: Output,
-    classes: Annotated[int, typer.Option(help="Classes to find: 3, 5, ...", min=2, max=8)] = 3,
+    classes: Annotated[
+        int | None, typer.Option(help="Classes to find: 3 (the default), 5, ...", min=2, max=8)
+    ] = None,
     recipe: Annotated[
         RecipeName, typer.Option(help="Quick settings that find biology, or the paper's.")
     ] = RecipeName.quick,
@@ -62,7 +64,7 @@ def train(  # noqa: PLR0917
         int, typer.Option(help="Seeds to try on held-out images, where there are labels.", min=0)
     ] = 0,
     epochs: Epochs = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     settings: Settings = None,
     resnet: _ResNet = "resnet18",
     resnet_weights: _Weights = None,
@@ -77,20 +79,18 @@ def train(  # noqa: PLR0917
     events: Events = False,
 ) -> None:
     """Find classes among nuclei with an InfoGAN; labels only name and score what was found."""
-    from dataclasses import replace
-
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.tasks.nuclei_classes.config import RECIPES
     from napari_pathogan.tasks.nuclei_classes.crossval import check, learn
     from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
-    from napari_pathogan.tasks.nuclei_classes.recipe import RECIPES
 
     run = RunFolder(output)
     run.check(resume=resume)
-    config = adjusted(RECIPES[recipe.value], settings or ())
-    config = replace(config, classes=classes, seed=seed, epochs=epochs or config.epochs)
+    config = RECIPES[recipe.value].adjusted(
+        settings or (), classes=classes, seed=seed, epochs=epochs
+    )
     network = _resnet(resnet, resnet_weights) if seeds else None
     nuclei = read_nuclei(folder, at, mpp)
     check(nuclei, config, seeds)

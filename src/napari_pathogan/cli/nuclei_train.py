@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +60,7 @@ def train(  # noqa: PLR0917
     folds: _Folds = "0",
     epochs: Epochs = None,
     batch: Annotated[int | None, typer.Option(help="Crops a step.", min=1)] = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     mpp: Annotated[float, _MPP] = 0.25,
     patient: Annotated[str, _PATIENT] = r"(.+)_\d+",
     settings: Settings = None,
@@ -77,18 +76,16 @@ def train(  # noqa: PLR0917
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.tasks.nuclei.config import RECIPES
     from napari_pathogan.tasks.nuclei.crossval import check, learn
     from napari_pathogan.tasks.nuclei.data import read_training_folder
-    from napari_pathogan.tasks.nuclei.recipe import RECIPES
     from napari_pathogan.tasks.nuclei.starts import shaped
 
     run = RunFolder(output)
     run.check(resume=resume)
-    config = RECIPES[recipe.value]
-    config = replace(config, width=width or config.width, seed=seed)
-    config = replace(config, epochs=epochs or config.epochs, batch=batch or config.batch)
-    config = adjusted(config, settings or ())
+    config = RECIPES[recipe.value].adjusted(
+        settings or (), width=width, seed=seed, epochs=epochs, batch=batch
+    )
     config = shaped(config, start) if start else config
     read = read_training_folder(folder, mpp=mpp, patient=patient)
     number = _folds(folds, len(read.names))

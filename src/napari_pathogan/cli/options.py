@@ -28,7 +28,7 @@ Recipe = Annotated[
     RecipeName, typer.Option(help="The paper's settings, or quick ones for small data.")
 ]
 Epochs = Annotated[int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random; 0 by default.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as js
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003  (typer reads the annotations)
 from typing import TYPE_CHECKING, Annotated
@@ -65,7 +65,7 @@ def train(  # noqa: PLR0917
         float, typer.Option(help="Share of the patients to measure on first.", min=0, max=0.5)
     ] = 0.25,
     epochs: Epochs = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     settings: Settings = None,
     name: Name = "",
     source: Source = "",
@@ -78,24 +78,18 @@ def train(  # noqa: PLR0917
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.engine.models import TrainingData
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.engine.settings import adjusted
+    from napari_pathogan.tasks.stain.config import RECIPES
     from napari_pathogan.tasks.stain.data import StylePool
     from napari_pathogan.tasks.stain.learn import learn
-    from napari_pathogan.tasks.stain.recipe import RECIPES
 
     run = RunFolder(output)
     run.check(resume=resume)
-    config = adjusted(RECIPES[recipe.value], settings or ())
-    config = replace(
-        config,
-        seed=seed,
-        width=width or config.width,
-        epochs=epochs or config.epochs,
-        class_loss=config.class_loss if class_loss is None else class_loss,
+    config = RECIPES[recipe.value].adjusted(
+        settings or (), seed=seed, width=width, epochs=epochs, class_loss=class_loss
     )
     pool = StylePool.read(folder)
     if holdout:
-        pool.split(holdout, seed)  # fails now if there is no second patient
+        pool.split(holdout, config.seed)  # fails now if there is no second patient
     asked = {**config.to_json(), "holdout": holdout, "mpp": mpp, "data": str(folder)}
     run.start(asked, resume=resume)
     data = TrainingData.told(folder, source, terms)

@@ -7,7 +7,7 @@ import pytest
 from breast_phantoms import SHAPE, disc, mammogram
 
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.tasks.blending.recipe import TrainConfig
+from napari_pathogan.tasks.blending.config import TrainConfig
 from napari_pathogan.tasks.masses.data import MassImage, read_mass_folder, write_mass_folder
 
 MASSES = {"a": (170, 80, 14), "b": (200, 60, 10)}

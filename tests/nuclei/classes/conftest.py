@@ -11,9 +11,9 @@ from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei_classes import crossval
+from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
 from napari_pathogan.tasks.nuclei_classes.data import join, nuclei_of
 from napari_pathogan.tasks.nuclei_classes.network import Critic, Generator
-from napari_pathogan.tasks.nuclei_classes.recipe import TrainConfig
 from napari_pathogan.tasks.nuclei_classes.train import Trained
 
 MPP = 0.55

@@ -75,9 +75,9 @@ def looking(place: Path, start: Path) -> Iterator[Event]:
     yield Progress(0, 0, "looking for reviewed mammograms")
     ready_for_torch()
     from napari_pathogan.tasks.masses.annotated import SUFFIX, read_annotated_folder  # noqa: PLC0415
+    from napari_pathogan.tasks.masses.config import RECIPES  # noqa: PLC0415
     from napari_pathogan.tasks.masses.crossval import check  # noqa: PLC0415
     from napari_pathogan.tasks.masses.data import need_masses  # noqa: PLC0415
-    from napari_pathogan.tasks.masses.recipe import RECIPES  # noqa: PLC0415
 
     folder = place if place.is_dir() else _home(place, SUFFIX)
     found = read_annotated_folder(folder)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.models import Metric
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.tasks.blending.config import Arm, TrainConfig
     from napari_pathogan.tasks.blending.lesions import Stage
-    from napari_pathogan.tasks.blending.recipe import Arm, TrainConfig
     from napari_pathogan.tasks.masses.data import MassFolder
 
 TASK = "masses-blending"

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from napari_pathogan.engine.config import one_cycle
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Metrics, Preview
 from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.settings import one_cycle
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.tasks.blending.config import TrainConfig
     from napari_pathogan.tasks.blending.lesions import Stage
-    from napari_pathogan.tasks.blending.recipe import TrainConfig
     from napari_pathogan.tasks.masses.data import MassFolder
 
 _SHOWN = 6  # crops in a preview

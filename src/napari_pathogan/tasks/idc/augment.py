@@ -7,7 +7,6 @@ which training seeds anew every epoch.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 from napari_pathogan.colour.slide_colours import AXES, SlideColours
+from napari_pathogan.engine.config import Share, Weight, checked
 from napari_pathogan.errors import NoTissueError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SHIFT = (0.07, 0.03, 0.03)
 _CONTRAST = 0.12
 
 
-@dataclass(frozen=True)
+@checked
 class Augment:
     """How strongly patches are varied; flips (and quarter turns) always are.
 
@@ -43,10 +43,10 @@ class Augment:
         Whether flips come with quarter turns (the paper flips only).
     """
 
-    normalise: float = 0.0
-    mix: float = 0.0
-    jitter: float = 0.0
-    geometry: float = 0.0
+    normalise: Share = 0.0
+    mix: Share = 0.0
+    jitter: Weight = 0.0
+    geometry: Weight = 0.0
     turns: bool = False
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from napari_pathogan.engine.report import Report
-    from napari_pathogan.tasks.idc.recipe import TrainConfig
+    from napari_pathogan.tasks.idc.config import TrainConfig
     from napari_pathogan.tasks.idc.train import Trained
 
 SHARE = 0.75  # how far heat maps carry a slide to the reference colours; docs/idc.md says why

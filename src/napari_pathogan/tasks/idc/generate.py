@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.kinds import picture, picture_text
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX
 from napari_pathogan.tasks.idc.network import Generator, to_bytes

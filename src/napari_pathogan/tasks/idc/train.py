@@ -20,11 +20,11 @@ from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuf
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.idc.augment import Palette, augment
+from napari_pathogan.tasks.idc.config import TrainConfig, learning_rate
 from napari_pathogan.tasks.idc.data import UNLABELLED, PatchFolder, hide_labels, need_both_classes
 from napari_pathogan.tasks.idc.losses import adversarial_loss, class_loss, gradient_penalty
 from napari_pathogan.tasks.idc.metrics import mean_patient_auc
 from napari_pathogan.tasks.idc.network import Discriminator, Generator, folded_state, to_bytes
-from napari_pathogan.tasks.idc.recipe import TrainConfig, learning_rate
 from napari_pathogan.tasks.idc.score import score
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.tasks.blending.config import TrainConfig as BlendConfig
 from napari_pathogan.tasks.blending.model import BlendModel, learn
-from napari_pathogan.tasks.blending.recipe import TrainConfig as BlendConfig
 from napari_pathogan.tasks.blending.synthesise import synthesise
 from napari_pathogan.tasks.masses.examples import example
 from napari_pathogan.tasks.masses.frame import Frame
@@ -16,8 +16,8 @@ from napari_pathogan.tasks.masses.frame import Frame
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_pathogan.tasks.masses.config import TrainConfig
     from napari_pathogan.tasks.masses.data import MassFolder
-    from napari_pathogan.tasks.masses.recipe import TrainConfig
     from napari_pathogan.tasks.masses.train import Example
 
 

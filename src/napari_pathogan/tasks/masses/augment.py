@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
+from napari_pathogan.engine.config import Factor, Share, Weight, checked
+
 _FIRMLY = 0.5  # of a mass must be inside of a crop for it to count as one
 
 
-@dataclass(frozen=True, slots=True)
+@checked
 class Augment:
     """How strongly crops are varied; 0 (1 for factors) is not at all.
 
@@ -29,13 +30,13 @@ class Augment:
         Of grey values in [0, 1]: spread of contrast and brightness, deviation of noise.
     """
 
-    rotate: float = 15.0
-    scale: float = 1.2
-    shear: float = 0.0
-    flip: float = 0.5
-    gamma: float = 1.0
-    contrast: float = 0.0
-    noise: float = 0.0
+    rotate: Weight = 15.0
+    scale: Factor = 1.2
+    shear: Weight = 0.0
+    flip: Share = 0.5
+    gamma: Factor = 1.0
+    contrast: Weight = 0.0
+    noise: Weight = 0.0
 
 
 def crop(

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder, load_state
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.masses import model
 from napari_pathogan.tasks.masses.arms import synthetic
+from napari_pathogan.tasks.masses.config import arguments
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.evaluate import report
@@ -33,7 +34,6 @@ from napari_pathogan.tasks.masses.examples import framed
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
 from napari_pathogan.tasks.masses.procedural import pictures
-from napari_pathogan.tasks.masses.recipe import ARMS, arguments
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
 from napari_pathogan.tasks.masses.starts import FOLDS, check_start, folds_of, learnt_from, model_of
 from napari_pathogan.tasks.masses.train import Example, train
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
     from napari_pathogan.engine.report import Report
+    from napari_pathogan.tasks.masses.config import TrainConfig
     from napari_pathogan.tasks.masses.data import MassFolder
     from napari_pathogan.tasks.masses.examples import Framed
-    from napari_pathogan.tasks.masses.recipe import TrainConfig
 
 DEFAULT_FPPI = 0.5  # the operating point that the paper reports
 _PICTURES, _ROOM_PX = 1000, 64  # procedural pictures, and how much larger than crops they are
@@ -145,12 +145,11 @@ def check(folder: MassFolder, config: TrainConfig, folds: int, start: str = "") 
     ModelNotFoundError
         If ``start`` is neither a run nor a model.
     SettingError
-        If the arm or detector has no such name, or crops are no multiples of 32 px.
+        If the detector has no such name, or crops are no multiples of 32 px.
     """
     need_masses(folder)
-    if config.arm not in ARMS or config.detector not in BUILDERS:
-        known = f"{', '.join(ARMS)} and {', '.join(BUILDERS)}"
-        msg = f"arm={config.arm}, detector={config.detector} are not among {known}"
+    if config.detector not in BUILDERS:
+        msg = f"detector={config.detector} is not among {', '.join(BUILDERS)}"
         raise SettingError(msg)
     if any(side < _STRIDE or side % _STRIDE for side in config.crop):
         msg = f"crop={list(config.crop)} are no multiples of {_STRIDE}, the detector's stride"

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import torch
 
     from napari_pathogan.engine.models import ModelCard, TrainingData
+    from napari_pathogan.tasks.masses.config import TrainConfig
     from napari_pathogan.tasks.masses.data import MassFolder
-    from napari_pathogan.tasks.masses.recipe import TrainConfig
 
 FOLDS = "folds.json"
 # of the learning rate: with a tenth, a finished detector forgets what it knew

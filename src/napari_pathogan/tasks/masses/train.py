@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torchvision.ops import masks_to_boxes
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Metrics
 from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.tasks.masses.augment import crop
+from napari_pathogan.tasks.masses.config import arguments, learning_rate
 from napari_pathogan.tasks.masses.network import BUILDERS, inputs
-from napari_pathogan.tasks.masses.recipe import arguments, learning_rate
 from napari_pathogan.tasks.masses.starts import weights
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.tasks.masses.recipe import TrainConfig
+    from napari_pathogan.tasks.masses.config import TrainConfig
 
 _JITTER = 0.35  # of the crop's sides: how far from its middle a mass may lie
 _SMALLEST_PX = 4  # of a mass's box in a crop; the detector's anchors know none smaller

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from PIL import Image
 from skimage.color import rgb_from_hed
 
 from napari_pathogan.colour.slide_colours import AXES, SlideColours
+from napari_pathogan.engine.config import Factor, Share, Weight, checked
 from napari_pathogan.errors import NoTissueError
 
 # rows: optical density in red, green, blue of haematoxylin, eosin and the residual
@@ -25,7 +25,7 @@ _STAINS = torch.tensor(rgb_from_hed, dtype=torch.float32)
 _DARKEST = 1 / 255  # optical density of black is infinite otherwise
 
 
-@dataclass(frozen=True)
+@checked
 class Augment:
     """How strongly crops are varied.
 
@@ -47,11 +47,11 @@ class Augment:
     """
 
     turns: bool = True
-    scale: float = 1.0
-    mix: float = 0.0
-    stain: float = 0.0
-    colour: float = 0.0
-    degrade: float = 0.0
+    scale: Factor = 1.0
+    mix: Share = 0.0
+    stain: Weight = 0.0
+    colour: Weight = 0.0
+    degrade: Share = 0.0
 
 
 class Palette:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.engine.report import Report
+    from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.network import UNet
-    from napari_pathogan.tasks.nuclei.recipe import TrainConfig
 
 DEFAULT_THRESHOLD = 0.5
 THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)

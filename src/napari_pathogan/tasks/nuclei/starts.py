@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_pathogan.engine.events import Event
+    from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.data import NucleiFolder
-    from napari_pathogan.tasks.nuclei.recipe import TrainConfig
 
 _FOLDS = "folds.json"
 _LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights

@@ -13,11 +13,11 @@ from napari_pathogan.engine.models import load_model
 from napari_pathogan.engine.runs import EMA, load_state
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.tasks.nuclei.augment import Palette, crop, degrade, recolour
+from napari_pathogan.tasks.nuclei.config import TrainConfig, learning_rate
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.tasks.nuclei.losses import dice_loss, label_loss
 from napari_pathogan.tasks.nuclei.model import TASK
 from napari_pathogan.tasks.nuclei.network import UNet, folded_state
-from napari_pathogan.tasks.nuclei.recipe import TrainConfig, learning_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

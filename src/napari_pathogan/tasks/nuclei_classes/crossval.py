@@ -42,9 +42,9 @@ from napari_pathogan.tasks.nuclei_classes.train import Trained, need_nuclei, tra
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
+    from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
     from napari_pathogan.tasks.nuclei_classes.data import Nuclei
     from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
-    from napari_pathogan.tasks.nuclei_classes.recipe import TrainConfig
 
 FOLDS = 5
 SCALE_SLACK = 1.2  # a slide this much finer or coarser is as good as at the model's scale

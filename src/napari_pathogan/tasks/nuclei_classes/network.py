@@ -7,7 +7,7 @@ nuclei of a batch, as the gradient penalty asks.
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,12 +15,13 @@ from torch import nn
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
 from napari_pathogan.tasks.nuclei_classes.figures import N_FIGURES, Figures
 
+if TYPE_CHECKING:
+    from napari_pathogan.tasks.nuclei_classes.config import Head
+
 LATENT = 16
 _SMALLEST = CROP_PX // 8
 _HIDDEN = 32  # of the class head that sees figures
 _CLIP = 4.0  # standard deviations: a blot of ink says no more than a dark nucleus
-
-Head = Literal["flat", "pooled", "figures"]
 
 
 class Generator(nn.Module):

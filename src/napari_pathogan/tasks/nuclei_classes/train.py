@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Metrics, Preview, Progress
 from napari_pathogan.engine.penalty import gradient_penalty
 from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.settings import SettingError
 from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
     from napari_pathogan.tasks.nuclei_classes.data import Nuclei
-    from napari_pathogan.tasks.nuclei_classes.recipe import TrainConfig
 
 _ROWS = 8  # of the preview
 _VIEWS = 3  # restained ones, for the class head

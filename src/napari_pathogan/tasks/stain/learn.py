@@ -21,9 +21,9 @@ from napari_pathogan.tasks.stain.train import train
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from napari_pathogan.tasks.stain.config import TrainConfig
     from napari_pathogan.tasks.stain.data import StylePool
     from napari_pathogan.tasks.stain.network import Colouriser
-    from napari_pathogan.tasks.stain.recipe import TrainConfig
 
 
 def learn(

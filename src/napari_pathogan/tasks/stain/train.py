@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.tasks.stain.config import TrainConfig
     from napari_pathogan.tasks.stain.data import StylePool
-    from napari_pathogan.tasks.stain.recipe import TrainConfig
 
 _PREVIEWS, _PREVIEW_PX = 4, 256
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import field
+from typing import Annotated, Any, Literal, get_args
 
-from napari_pathogan.engine.settings import one_cycle
+from annotated_types import Ge
+
+from napari_pathogan.engine import config as base
+from napari_pathogan.engine.config import (
+    Count,
+    Share,
+    Some,
+    Weight,
+    checked,
+    one_cycle,
+)
 from napari_pathogan.tasks.masses.augment import Augment
 from napari_pathogan.tasks.masses.frame import LONG_SIDE_PX
 
@@ -13,8 +23,8 @@ Arm = Literal["real", "poisson", "adversarial", "blending"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@checked
+class TrainConfig(base.TrainConfig):
     """What to train and how. The defaults are the paper's (section 3), where it says.
 
     Attributes
@@ -34,8 +44,8 @@ class TrainConfig:
         Of a whole mammogram, in the pixels in which masses are looked for.
     crop
         Height and width of a training crop, multiples of 32.
-    seed, epochs, batch
-        As usual.
+    batch
+        Crops a step.
     steps
         Batches an epoch; the same for every arm, so that all learn for as long.
     procedural_epochs
@@ -50,8 +60,6 @@ class TrainConfig:
         Of AdamW.
     schedule
         ``constant``, or ``one-cycle``: up over the first fifth, then down a cosine.
-    ema
-        Decay of the average of the weights that becomes the model; 0 takes the last weights.
     box_loss, mask_loss
         Weights of the losses (lambda_loc and lambda_seg of equation 6).
     augment
@@ -59,32 +67,25 @@ class TrainConfig:
     """
 
     arm: Arm = "real"
-    synthetic: int = 200
-    synthetic_share: float = 0.7
+    synthetic: Some = 200
+    synthetic_share: Share = 0.7
     detector: str = "maskrcnn-resnet50-fpn"
-    width: int = 64
+    width: Count = 64
     weights: str = ""
-    long_side: int = 1024
-    crop: tuple[int, int] = (768, 512)
-    seed: int = 0
-    epochs: int = 100
-    batch: int = 2
-    steps: int = 100
-    procedural_epochs: int = 0
-    heads_epochs: int = 30
-    upper_epochs: int = 30
-    with_mass: float = 0.8
-    lr: float = 1e-4
-    weight_decay: float = 1e-4
+    long_side: Annotated[int, Ge(32)] = 1024
+    crop: tuple[Annotated[int, Ge(32)], Annotated[int, Ge(32)]] = (768, 512)
+    batch: Count = 2
+    steps: Count = 100
+    procedural_epochs: Some = 0
+    heads_epochs: Some = 30
+    upper_epochs: Some = 30
+    with_mass: Share = 0.8
+    lr: Weight = 1e-4
+    weight_decay: Weight = 1e-4
     schedule: Literal["constant", "one-cycle"] = "constant"
-    ema: float = 0.0
-    box_loss: float = 1.0
-    mask_loss: float = 1.0
+    box_loss: Weight = 1.0
+    mask_loss: Weight = 1.0
     augment: Augment = field(default_factory=Augment)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for config.json and the card."""
-        return asdict(self)
 
 
 RECIPES = {

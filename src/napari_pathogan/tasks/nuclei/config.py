@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import field
+from typing import Annotated, Literal
 
-from napari_pathogan.engine.settings import one_cycle
+from annotated_types import Ge, Interval
+
+from napari_pathogan.engine import config as base
+from napari_pathogan.engine.config import (
+    Betas,
+    Count,
+    Share,
+    Some,
+    Weight,
+    checked,
+    one_cycle,
+)
 from napari_pathogan.tasks.nuclei.augment import Augment
 from napari_pathogan.tasks.nuclei.model import CROP_PX
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@checked
+class TrainConfig(base.TrainConfig):
     """What to train and how. The defaults are the paper's (section 3.2), where it says.
 
     Attributes
@@ -22,8 +33,8 @@ class TrainConfig:
         1, or 2 for a U-Net that works at half the resolution.
     crop
         Side of a training crop in pixels of 0.25 um, a multiple of 16 (of 32 with squares of 2).
-    seed, epochs, batch
-        As usual; an epoch shows as many pixels as the training images have.
+    batch
+        Crops a step; an epoch shows as many pixels as the training images have.
     common_epochs
         Of a cross-validation: epochs that the folds of one half of the patients learn in common,
         from the other half alone, before each goes on by itself; 0: each learns from scratch.
@@ -33,8 +44,6 @@ class TrainConfig:
         Of Adam (decoupled decay).
     schedule
         ``constant`` as in the paper; ``one-cycle``: up over the first fifth, then down a cosine.
-    ema
-        Decay of the average of the weights that becomes the model; 0 takes the last weights.
     dice
         Weight of the Dice loss beside the cross entropy; 0 is cross entropy alone.
     boundary
@@ -51,29 +60,22 @@ class TrainConfig:
         How crops are varied; the paper's are rotations and inversions.
     """
 
-    width: int = 32
-    squares: int = 1
-    crop: int = CROP_PX
-    seed: int = 0
-    epochs: int = 100
-    common_epochs: int = 0
-    final_epochs: int = 0
-    batch: int = 16
-    lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
+    width: Count = 32
+    squares: Literal[1, 2] = 1
+    crop: Annotated[int, Ge(16)] = CROP_PX
+    common_epochs: Some = 0
+    final_epochs: Some = 0
+    batch: Count = 16
+    lr: Weight = 1e-4
+    betas: Betas = (0.9, 0.999)
+    weight_decay: Weight = 0.0
     schedule: Literal["constant", "one-cycle"] = "constant"
-    ema: float = 0.0
-    dice: float = 0.0
-    boundary: float = 1.0
-    on_nuclei: float = 0.0
-    normalise: float = 0.0
-    views: int = 1
+    dice: Weight = 0.0
+    boundary: Weight = 1.0
+    on_nuclei: Share = 0.0
+    normalise: Share = 0.0
+    views: Annotated[int, Interval(ge=1, le=8)] = 1
     augment: Augment = field(default_factory=Augment)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for config.json and the card."""
-        return asdict(self)
 
 
 RECIPES = {

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import field
+from typing import Literal
 
-from napari_pathogan.engine.settings import one_cycle
+from napari_pathogan.engine import config as base
+from napari_pathogan.engine.config import (
+    Betas,
+    Count,
+    Decay,
+    Positive,
+    Share,
+    Some,
+    Weight,
+    checked,
+    one_cycle,
+)
 from napari_pathogan.tasks.idc.augment import Augment
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@checked
+class TrainConfig(base.TrainConfig):
     """What to train and how. The defaults are the paper's (section 3.2).
 
     Attributes
@@ -21,8 +32,8 @@ class TrainConfig:
         The paper's width multiplier.
     labelled
         Share of the labels that may be seen; the other patches count as unlabelled.
-    seed, epochs, batch
-        As usual; an epoch is as many steps as there are batches of all training patches.
+    batch
+        Patches a step; an epoch is as many steps as there are batches of all training patches.
     lr, betas, weight_decay
         Of Adam (decoupled decay), for both networks.
     schedule
@@ -30,8 +41,6 @@ class TrainConfig:
         over the first fifth, then down a cosine.
     dropout, smoothing
         Of the features before the heads; of the class targets.
-    ema
-        Decay of the average of the weights that becomes the model; 0 takes the last weights.
     adversarial
         Weight of the adversarial term against the class term of the discriminator.
     fake_class
@@ -58,34 +67,29 @@ class TrainConfig:
     """
 
     method: Literal["cgan", "cnn"] = "cgan"
-    width: float = 1.0
-    labelled: float = 1.0
-    seed: int = 0
-    epochs: int = 200
-    batch: int = 128
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    weight_decay: float = 0.0
+    width: Positive = 1.0
+    labelled: Share = 1.0
+    epochs: Count = 200
+    batch: Count = 128
+    lr: Weight = 2e-4
+    betas: Betas = (0.5, 0.999)
+    weight_decay: Weight = 0.0
     schedule: Literal["paper", "one-cycle"] = "paper"
-    dropout: float = 0.0
-    smoothing: float = 0.0
-    ema: float = 0.999
-    adversarial: float = 1.0
-    fake_class: float = 1.0
-    penalty: float = 10.0
-    penalty_every: int = 1
-    penalty_norm: float = 1.0
-    generated: float = 1.0
-    generator_every: int = 1
+    dropout: Decay = 0.0
+    smoothing: Decay = 0.0
+    ema: Decay = 0.999
+    adversarial: Weight = 1.0
+    fake_class: Weight = 1.0
+    penalty: Weight = 10.0
+    penalty_every: Count = 1
+    penalty_norm: Weight = 1.0
+    generated: Positive = 1.0
+    generator_every: Count = 1
     batch_norm: bool = False
     local_noise: bool = False
     augment: Augment = field(default_factory=Augment)
-    patience: int = 0
-    preview_every: int = 10
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for config.json and the card."""
-        return asdict(self)
+    patience: Some = 0
+    preview_every: Count = 10
 
 
 RECIPES = {

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Literal
 
-if TYPE_CHECKING:
-    from napari_pathogan.tasks.nuclei_classes.network import Head
+from annotated_types import Ge
+
+from napari_pathogan.engine import config as base
+from napari_pathogan.engine.config import (
+    Betas,
+    Count,
+    Share,
+    Some,
+    Weight,
+    checked,
+)
+
+Head = Literal["flat", "pooled", "figures"]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@checked
+class TrainConfig(base.TrainConfig):
     """What to train and how. The defaults are the paper's (section 3.3).
 
     Attributes
@@ -19,16 +29,14 @@ class TrainConfig:
         Of the categorical c (the paper's 3, and 5) and of the noise z.
     width
         Filters of the networks' widest pictures; the next layers have twice and four times more.
-    seed, epochs, batch
-        As usual; an epoch shows each nucleus to the critic once.
+    batch
+        Nuclei a step; an epoch shows each nucleus to the critic once.
     lr_g, lr_d, lr_q
         Learning rates of the generator, of critic and trunk, of the heads for class and noise.
     betas
         Of Adam.
     decay
         Whether the learning rates fall to 0 along a line over the second half.
-    ema
-        Decay of the averages of the weights that become the model; 0 takes the last weights.
     critic_steps
         Steps of the critic for one of the generator.
     penalty, penalty_every
@@ -59,34 +67,28 @@ class TrainConfig:
         Epochs between pictures of generated nuclei.
     """
 
-    classes: int = 3
-    latent: int = 16
-    width: int = 32
-    seed: int = 0
-    epochs: int = 3200
-    batch: int = 64
-    lr_g: float = 1e-4
-    lr_d: float = 1e-4
-    lr_q: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.9)
+    classes: Annotated[int, Ge(2)] = 3
+    latent: Some = 16
+    width: Count = 32
+    epochs: Some = 3200
+    batch: Count = 64
+    lr_g: Weight = 1e-4
+    lr_d: Weight = 1e-4
+    lr_q: Weight = 2e-4
+    betas: Betas = (0.5, 0.9)
     decay: bool = False
-    ema: float = 0.0
-    critic_steps: int = 5
-    penalty: float = 10.0
-    penalty_every: int = 1
-    information: float = 1.0
-    noise: float = 0.0
+    critic_steps: Count = 5
+    penalty: Weight = 10.0
+    penalty_every: Count = 1
+    information: Weight = 1.0
+    noise: Weight = 0.0
     told: bool = False
     head: Head = "flat"
     normalise: bool = False
-    jitter: float = 0.0
-    rounds: int = 0
-    neighbours: float = 0.8
-    preview_every: int = 10
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for config.json and the card."""
-        return asdict(self)
+    jitter: Weight = 0.0
+    rounds: Some = 0
+    neighbours: Share = 0.8
+    preview_every: Count = 10
 
 
 RECIPES = {

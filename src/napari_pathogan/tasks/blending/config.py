@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+from napari_pathogan.engine import config as base
+from napari_pathogan.engine.config import Betas, Count, Decay, Positive, Weight, checked
 
 Arm = Literal["blending", "adversarial"]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@checked
+class TrainConfig(base.TrainConfig):
     """What to train and how.
 
     Attributes
@@ -21,8 +25,8 @@ class TrainConfig:
         Channels of the generator and of the discriminator at full size.
     membrane
         Whether the generator begins with levels met (see :class:`.network.Generator`).
-    seed, epochs, steps, batch
-        As usual; an epoch is so many steps.
+    steps, batch
+        Steps of an epoch, crops a step.
     crop
         Side of the crops, px of the working scale (:data:`.blend.WORKING_PX`); a multiple of 16.
     lr, lr_judge, betas
@@ -39,30 +43,23 @@ class TrainConfig:
         (see :func:`.losses.seamless_pyramid`).
     smallest, largest
         Range of the random resizing of lesions.
-    ema
-        Decay of the average of the weights that becomes the model; 0 takes the last weights.
     """
 
     method: Arm = "blending"
-    width: int = 16
-    judge: int = 12
+    width: Count = 16
+    judge: Count = 12
     membrane: bool = True
-    seed: int = 0
-    epochs: int = 6
-    steps: int = 60
-    batch: int = 3
-    crop: int = 128
-    lr: float = 2e-3
-    lr_judge: float = 1e-3
-    betas: tuple[float, float] = (0.5, 0.999)
-    clip: float = 1.0
-    prior: float = 10.0
-    unit: float = 16.0
-    levels: int = 4
-    smallest: float = 0.75
-    largest: float = 1.33
-    ema: float = 0.98
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for config.json and the card."""
-        return asdict(self)
+    epochs: Count = 6
+    steps: Count = 60
+    batch: Count = 3
+    crop: Annotated[int, Ge(16)] = 128
+    lr: Weight = 2e-3
+    lr_judge: Weight = 1e-3
+    betas: Betas = (0.5, 0.999)
+    clip: Positive = 1.0
+    prior: Weight = 10.0
+    unit: Positive = 16.0
+    levels: Count = 4
+    smallest: Positive = 0.75
+    largest: Positive = 1.33
+    ema: Decay = 0.98

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated
+
+from annotated_types import Ge
+
+from napari_pathogan.engine import config as base
+from napari_pathogan.engine.config import Count, Decay, Positive, Share, Weight, checked
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@checked
+class TrainConfig(base.TrainConfig):
     """What to train and how. The defaults are the paper's (section 3.1).
 
     Attributes
@@ -17,8 +21,8 @@ class TrainConfig:
     class_loss
         Weight of the class loss; the paper tried 1/30 to 1/300. 0 is the arm without it. Used
         where the pool has sub-folders for classes.
-    epochs, steps
-        Epochs, and training steps in each.
+    steps
+        Training steps of an epoch.
     batch, crop
         Pictures in a step, their side in pixels.
     lr, rho, eps
@@ -28,27 +32,19 @@ class TrainConfig:
     lightness
         How strongly lightness is varied at the input (contrast by up to this share, density by
         half of it), so that a slide darker than the pool gets the same colours. Not in the paper.
-    ema
-        Decay of the average of the weights that becomes the model; 0 takes the last weights.
     """
 
-    width: float = 1.0
-    class_loss: float = 1 / 300
-    epochs: int = 200
-    steps: int = 100
-    batch: int = 64
-    crop: int = 224
-    lr: float = 1.0
-    rho: float = 0.9
-    eps: float = 1e-6
-    anneal: float = 0.0
-    lightness: float = 0.0
-    ema: float = 0.0
-    seed: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for config.json and the card."""
-        return asdict(self)
+    width: Positive = 1.0
+    class_loss: Weight = 1 / 300
+    epochs: Count = 200
+    steps: Count = 100
+    batch: Count = 64
+    crop: Annotated[int, Ge(8)] = 224
+    lr: Weight = 1.0
+    rho: Decay = 0.9
+    eps: Positive = 1e-6
+    anneal: Share = 0.0
+    lightness: Share = 0.0
 
 
 RECIPES = {
