@@ -113,6 +113,22 @@ class Slide:
         """
         path = Path(path)
         source = open_source(path)
+        try:
+            return cls._over(source, path, mpp, icc=icc, cache_mb=cache_mb)
+        except BaseException:
+            source.close()
+            raise
+
+    @classmethod
+    def _over(
+        cls,
+        source: Source,
+        path: Path,
+        mpp: float | Pair | None,
+        *,
+        icc: bool,
+        cache_mb: int | None,
+    ) -> Self:
         scale, mpp_source = source.mpp, source.mpp_source
         if mpp is not None:
             scale, mpp_source = _given(mpp), "user"

@@ -5,7 +5,7 @@ Overlays take the slide layer's own scale and translate, so they stay on the sli
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -402,9 +402,11 @@ def _slide_in_file(layer: Image) -> Slide | None:
         slide = Slide.open(path)
     except SlideFormatError:
         return None  # a format that only other readers know: the layer's own pixels will do
-    if slide.is_rgb and shows_pixels(layer, slide.shape, slide.read):
-        return slide
-    slide.close()
+    with ExitStack() as opened:
+        opened.callback(slide.close)
+        if slide.is_rgb and shows_pixels(layer, slide.shape, slide.read):
+            opened.pop_all()
+            return slide
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,12 +117,14 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
 
     viewer = current_viewer()
-    slide = Slide.open(path)
-    if not can_be_mammogram(slide):
-        if viewer is not None:
-            prepare(viewer, [slide])
-        return slide_layer(slide, viewer)
-    slide.close()
+    with ExitStack() as opened:
+        slide = opened.enter_context(Slide.open(path))
+        if not can_be_mammogram(slide):
+            if viewer is not None:
+                prepare(viewer, [slide])
+            layer = slide_layer(slide, viewer)
+            opened.pop_all()  # the layer reads from it
+            return layer
     mammogram = open_mammogram(path)
     if viewer is not None:
         prepare_mammograms(viewer, [mammogram])

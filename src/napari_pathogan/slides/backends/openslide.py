@@ -58,6 +58,11 @@ def open_vendor(path: Path) -> Source:
         ) from error
     try:
         slide = openslide.OpenSlide(path)
+        try:
+            return _source(path, slide)
+        except BaseException:
+            slide.close()
+            raise
     except openslide.OpenSlideUnsupportedFormatError as error:
         raise SlideFormatError(
             f"{path.name} is not a slide in any format that can be read (SVS, TIFF, OME-TIFF, NDPI, "
@@ -67,6 +72,11 @@ def open_vendor(path: Path) -> Source:
         raise SlideFormatError(
             f"{path.name} is damaged or incomplete ({error}); copy it again, with all its parts"
         ) from error
+
+
+def _source(path: Path, slide: OpenSlide) -> Source:
+    import openslide  # noqa: PLC0415 - optional
+
     about = slide.properties
     mpp = resolution.plausible(
         about.get(openslide.PROPERTY_NAME_MPP_Y), about.get(openslide.PROPERTY_NAME_MPP_X)

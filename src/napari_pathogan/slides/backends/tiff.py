@@ -112,7 +112,7 @@ class MappedPlane:
         shape = (samples, *self.shape) if self._separate else (*self.shape, samples)
         assert page.dtype is not None, "the colour rule has refused unknown types"
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
-        self._pixels = np.memmap(path, dtype, "r", page.dataoffsets[0], shape)
+        self._pixels: np.ndarray = np.memmap(path, dtype, "r", page.dataoffsets[0], shape)
 
     def decode(self, row: int, col: int) -> np.ndarray:
         """A tile (Y, X, samples)."""
@@ -123,6 +123,10 @@ class MappedPlane:
             return np.moveaxis(self._pixels[:, rows, cols], 0, -1)
         return self._pixels[rows, cols]
 
+    def close(self) -> None:
+        """Let go of the map, which holds the file open."""
+        self._pixels = np.empty((0, 0, 0), self._pixels.dtype)
+
 
 def open_tiff(path: Path) -> Source:
     """Open a TIFF of any kind.
@@ -132,18 +136,16 @@ def open_tiff(path: Path) -> Source:
     SlideFormatError
         If its directory can't be read (truncated), or it holds no image that a slide can be.
     """
-    file: TiffFile | None = None
     try:
         file = tifffile.TiffFile(path)
-        series = max(file.series, key=_area)
-        return _source(path, file, series)
-    except SlideFormatError:
-        if file is not None:
+        try:
+            return _source(path, file, max(file.series, key=_area))
+        except BaseException:
             file.close()
+            raise
+    except SlideFormatError:
         raise
     except Exception as error:  # tifffile has no common error for what broken files do to it
-        if file is not None:
-            file.close()
         raise SlideFormatError(
             f"{path.name} is damaged or truncated, its directory can't be read ({error}); "
             "copy it again from where it came from"
@@ -163,7 +165,6 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     if series.kind not in _VENDORS:
         levels += _further_levels(file, series, levels)
     rule = _colours(path.name, page, len(levels[0]))
-    planes = tuple(_plane(path, pages) for pages in levels)
     mpp, mpp_source = _mpp(file, series, page)
     depth = {a: n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YXSC"}
     metadata: dict[str, object] = {
@@ -175,6 +176,14 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     if any(n > 1 for n in depth.values()):
         metadata["plane"] = "first of " + ", ".join(f"{n} ({a})" for a, n in depth.items() if n > 1)
     icc = page.iccprofile
+    planes = tuple(_plane(path, pages) for pages in levels)
+
+    def close() -> None:
+        file.close()
+        for plane in planes:
+            if isinstance(plane, MappedPlane):
+                plane.close()
+
     return Source(
         planes=planes,
         colours=rule,
@@ -182,8 +191,8 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         mpp_source=mpp_source,
         icc=bytes(icc) if icc is not None else None,
         metadata=metadata,
-        notes=tuple(_missing(path, planes)),
-        close=file.close,
+        notes=tuple(_missing(path.name, planes, file.filehandle.size)),
+        close=close,
     )
 
 
@@ -352,12 +361,11 @@ def _format(path: Path, file: TiffFile, series: TiffPageSeries) -> str:
     return known.get(series.kind, plain) + big if path.suffix else plain
 
 
-def _missing(path: Path, planes: tuple[Plane, ...]) -> Iterator[str]:
-    size = path.stat().st_size
+def _missing(name: str, planes: tuple[Plane, ...], size: int) -> Iterator[str]:
     for number, plane in enumerate(planes):
         missing, total = plane.beyond(size) if isinstance(plane, SegmentPlane) else (0, 0)
         if missing:
             yield (
-                f"{path.name} is truncated: {missing} of {total} tiles of level {number} lie beyond "
+                f"{name} is truncated: {missing} of {total} tiles of level {number} lie beyond "
                 "its end and are left blank; copy it again from where it came from"
             )
