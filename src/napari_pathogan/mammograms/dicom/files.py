@@ -7,11 +7,8 @@ What pydicom says about a damaged value may quote it, so its words are not passe
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import secrets
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +18,12 @@ from napari_pathogan.errors import MammogramFormatError, SlideFormatError
 from napari_pathogan.mammograms.dicom import pixels as dicom_pixels
 from napari_pathogan.mammograms.dicom.header import numbers, text, value, values, whole
 from napari_pathogan.mammograms.dicom.luts import modality, voi_of
+from napari_pathogan.mammograms.dicom.quiet import quiet
 from napari_pathogan.mammograms.mammogram import AT_DETECTOR, CALIBRATED, Mammogram, data_range
 from napari_pathogan.mammograms.views import named_view
 from napari_pathogan.slides import resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -60,7 +57,7 @@ def read_dicom(path: Path) -> Mammogram:
     CodecMissingError
         If its pixels are compressed in a way that can't be decoded here.
     """
-    with _quiet():
+    with quiet():
         header = _dataset(path)
         _check_kind(header, path.name)
         stored = dicom_pixels.decode(header, path.name)
@@ -106,7 +103,7 @@ class Glance:
 
 def glance(path: Path) -> Glance | None:
     """Look at the header alone; None for what is no mammogram, or damaged."""
-    with _quiet():
+    with quiet():
         try:
             header = _dataset(path, stop_before_pixels=True)
         except SlideFormatError:
@@ -130,28 +127,11 @@ def _dataset(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
     )
     try:
         header = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
-    except Exception as error:  # pydicom raises errors of many kinds on damaged files
-        raise damaged from error
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds, and their words quote the header
+        raise damaged from None
     if not header:  # so pydicom gives files that end amid their compressed pixels
         raise damaged
     return header
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what pydicom warns of and logs, since it quotes values of the header."""
-    log = logging.getLogger("pydicom")
-    log.addFilter(_nothing)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.removeFilter(_nothing)
-
-
-def _nothing(_: logging.LogRecord) -> bool:
-    return False
 
 
 def _is_mammogram(header: FileDataset) -> bool:

@@ -17,6 +17,7 @@ from pydicom.filereader import read_file_meta_info
 
 from napari_pathogan.errors import ResultFormatError
 from napari_pathogan.mammograms.dicom.header import value, values
+from napari_pathogan.mammograms.dicom.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,8 @@ class Marks:
 def holds_marks(path: Path) -> bool:
     """Whether a DICOM file is a report or a presentation state, by its first elements."""
     try:
-        kind = str(read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
+        with quiet():
+            kind = str(read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
     except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError):
         return False
     return kind.startswith(_REPORTS) or kind == _STATE
@@ -84,7 +86,8 @@ def holds_marks(path: Path) -> bool:
 def instance_of(path: Path) -> str:
     """SOP instance UID of a DICOM file; empty where it has none."""
     try:
-        return str(read_file_meta_info(path).get("MediaStorageSOPInstanceUID", ""))
+        with quiet():
+            return str(read_file_meta_info(path).get("MediaStorageSOPInstanceUID", ""))
     except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError):
         return ""
 
@@ -98,22 +101,15 @@ def read_marks(path: Path) -> Marks:
         If the file is damaged, refers to no image, or to several.
     """
     try:
-        header = dcmread(path, specific_tags=_NEEDED)
-        if "GraphicAnnotationSequence" in header or "ReferencedSeriesSequence" in header:
-            images, marks = _of_state(header)
-            said = [str(value(header, "ContentDescription") or "")]
-        else:
-            nodes = list(_nodes(header, 0))
-            images = {image for node in nodes for image in _referred(node)}
-            marks = [mark for node in nodes for mark in _of_node(node)]
-            said = [str(value(node, "TextValue") or "") for node in nodes]
+        with quiet():
+            images, marks, said = _drawn(path)
     except (
         InvalidDicomError, OSError, KeyError, ValueError, TypeError, AttributeError, IndexError,
         RecursionError,
     ) as error:  # fmt: skip
         # pydicom's words may quote a damaged value, which may name a person
         msg = f"{path.name} is damaged ({type(error).__name__}); export it again"
-        raise ResultFormatError(msg) from error
+        raise ResultFormatError(msg) from None
     if len(images) != 1:
         which = "no image" if not images else f"{len(images)} images"
         msg = f"{path.name} refers to {which}, not to one; export it again, an image a file"
@@ -121,6 +117,20 @@ def read_marks(path: Path) -> Marks:
     limits = [found for text in said if (found := _THRESHOLD.search(text))]
     threshold = float(limits[0][1] or limits[0][2]) if limits else None
     return Marks(images.pop(), tuple(marks), threshold)
+
+
+def _drawn(path: Path) -> tuple[set[str], list[Mark], list[str]]:
+    """The images that a file refers to, its outlines, and texts that may name a threshold."""
+    header = dcmread(path, specific_tags=_NEEDED)
+    if "GraphicAnnotationSequence" in header or "ReferencedSeriesSequence" in header:
+        images, marks = _of_state(header)
+        return images, marks, [str(value(header, "ContentDescription") or "")]
+    nodes = list(_nodes(header, 0))
+    return (
+        {image for node in nodes for image in _referred(node)},
+        [mark for node in nodes for mark in _of_node(node)],
+        [str(value(node, "TextValue") or "") for node in nodes],
+    )
 
 
 def _of_state(header: Dataset) -> tuple[set[str], list[Mark]]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.mammograms.dicom.header import value
+from napari_pathogan.mammograms.dicom.quiet import quiet
 from napari_pathogan.mammograms.views import is_dicom
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pydicom import Dataset
@@ -36,8 +40,10 @@ def is_own(path: Path, *, modality: str) -> bool:
         return False
     from pydicom import dcmread  # noqa: PLC0415  (slow to import)
 
-    about = dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer", "Modality"])
-    return bool(about.get("Manufacturer") == MANUFACTURER and about.get("Modality") == modality)
+    with quiet():
+        about = dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer", "Modality"])
+        said = (value(about, "Manufacturer"), value(about, "Modality"))
+    return said == (MANUFACTURER, modality)
 
 
 def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
@@ -59,15 +65,15 @@ def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
         name = "the image" if image is None else image.name
         msg = f"{name} is no DICOM file, so a {what} has nothing to refer to; write JSON"
         raise DicomSourceError(msg)
-    from pydicom import Dataset, dcmread  # noqa: PLC0415
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+    with quiet(), nobody_named(image.name, what):
+        return _source(image, what, identifiers=identifiers)
 
-    try:
-        header = dcmread(image, stop_before_pixels=True)
-        lacking = [name for name in _REFERENCE if not header.get(name)]
-    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError) as error:
-        msg = f"the header of {image.name} can't be read ({error}); write JSON"
-        raise DicomSourceError(msg) from error
+
+def _source(image: Path, what: str, *, identifiers: bool) -> Dataset:
+    from pydicom import Dataset, dcmread  # noqa: PLC0415
+
+    header = dcmread(image, stop_before_pixels=True)
+    lacking = [name for name in _REFERENCE if not header.get(name)]
     if lacking:
         msg = f"{image.name} has no {', '.join(lacking)}, which a {what} refers to; write JSON"
         raise DicomSourceError(msg)
@@ -80,6 +86,27 @@ def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
     for name in _IDENTITY:
         setattr(source, name, header.get(name, "") if identifiers else "")
     return source
+
+
+@contextmanager
+def nobody_named(image: str, what: str) -> Iterator[None]:
+    """Say what fails with a header in words of our own: those of libraries quote its values.
+
+    Raises
+    ------
+    DicomSourceError
+        Instead of what pydicom and highdicom raise.
+    """
+    try:
+        yield
+    except PathoganError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as many kinds as headers can be odd in
+        msg = (
+            f"the header of {image} can't be used ({type(error).__name__}), and a {what} needs it; "
+            "write JSON"
+        )
+        raise DicomSourceError(msg) from None
 
 
 def outline(found: Detections, index: int, source: Dataset) -> np.ndarray:

@@ -16,7 +16,8 @@ import numpy as np
 from napari_pathogan.errors import EnvironmentMismatchError, ResultFormatError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import FileKind, table
-from napari_pathogan.tasks.masses.dicom_source import is_own
+from napari_pathogan.mammograms.dicom.quiet import quiet
+from napari_pathogan.tasks.masses.dicom_source import is_own, nobody_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,9 +131,10 @@ def write_sr(path: Path, found: Detections, image: Path, *, identifiers: bool = 
     """
     with _needing_highdicom("DICOM SR"):
         from napari_pathogan.tasks.masses import dicom_sr  # noqa: PLC0415
-    report = dicom_sr.structured_report(found, image, identifiers=identifiers)
-    with written(path, SR) as beside:
-        report.save_as(beside)
+    with quiet(), nobody_named(image.name, "DICOM SR"):
+        report = dicom_sr.structured_report(found, image, identifiers=identifiers)
+        with written(path, SR) as beside:
+            report.save_as(beside)
 
 
 def write_gsps(
@@ -161,9 +163,10 @@ def write_gsps(
     """
     with _needing_highdicom("DICOM presentation state"):
         from napari_pathogan.tasks.masses import dicom_gsps  # noqa: PLC0415
-    state = dicom_gsps.presentation_state(found, mammogram, identifiers=identifiers)
-    with written(path, GSPS) as beside:
-        state.save_as(beside)
+    with quiet(), nobody_named(mammogram.name, "DICOM presentation state"):
+        state = dicom_gsps.presentation_state(found, mammogram, identifiers=identifiers)
+        with written(path, GSPS) as beside:
+            state.save_as(beside)
 
 
 @contextmanager
