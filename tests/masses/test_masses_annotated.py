@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from napari_pathogan.engine.places import kept_elsewhere
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.masses.annotated import (
     SUFFIX,
@@ -130,6 +131,16 @@ def test_reviewed_images_are_ready_to_train_on(tmp_path):
     assert part.files == (second, first)
     assert part.mask(1).sum() == 800
     assert read_annotated_folder(tmp_path / "one").patients[0] == folder.patients[0]
+
+
+def test_what_is_kept_elsewhere_is_trained_on_too(tmp_path):
+    review = Review.of(found()).at(0.3).decided(0, Decision.ACCEPTED).decided(1, Decision.REJECTED)
+    first, second = save_image(tmp_path / "one" / "RCC.png"), save_image(tmp_path / "two" / "a.png")
+    for image in (second, first):
+        write(kept_elsewhere(image) / beside(image).name, review)
+        assert image in read_training_folder(tmp_path).files
+    assert read_training_folder(tmp_path).files == (first, second)
+    assert read_training_folder(tmp_path / "one").files == (first,)
 
 
 def test_folders_and_files_that_hold_nothing_say_so(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,13 @@ import pytest
 import tifffile
 from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint
 
+from napari_pathogan.engine.places import kept_elsewhere, kept_with_images
 from napari_pathogan.errors import DataFolderError, UnknownScaleError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import annotated
 from napari_pathogan.tasks.nuclei.data import read_training_folder
+from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
 
 REGION = Region(60, 80, 240, 320)
 
@@ -127,6 +130,24 @@ def test_regions_are_cut_out_to_train_on(path):
     rim = np.concatenate([region.mask[:15].ravel(), region.mask[:, -15:].ravel()])
     assert 0 not in rim
     assert -1 in rim
+
+
+def test_what_is_kept_elsewhere_is_trained_on_like_what_is_beside(path):
+    kept, *_ = corrected(path, region=REGION)
+    other = path.with_name("b.tif")
+    other.write_bytes(path.read_bytes())
+    elsewhere = kept_elsewhere(path) / annotated.beside(path).name
+    annotated.write(elsewhere, kept)
+    assert len(read_training_folder(path.parent)) == 1
+    nuclei = len(read_nuclei(path.parent, 0.5, 0.5))
+    annotated.write(annotated.beside(other), kept)
+    assert len(read_training_folder(path.parent)) == 2
+    assert len(read_nuclei(path.parent, 0.5, 0.5)) == 2 * nuclei
+    # of two, the newer one counts
+    annotated.write(annotated.beside(path), corrected(path)[0])
+    assert kept_with_images(path.parent, annotated.SUFFIX)[1] == (path, annotated.beside(path))
+    os.utime(annotated.beside(path), (0, 0))
+    assert kept_with_images(path.parent, annotated.SUFFIX)[1] == (path, elsewhere)
 
 
 def test_an_outline_beyond_a_rectangle_is_not_known(path):

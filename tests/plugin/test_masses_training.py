@@ -15,6 +15,7 @@ from PIL import Image as Picture
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.jobs import Job
 from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
+from napari_pathogan.engine.places import kept_elsewhere
 from napari_pathogan.errors import DataFolderError, JobError, OutputError
 from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
@@ -29,7 +30,7 @@ from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.commands import show_mammograms
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
-from napari_pathogan.tasks.masses.annotated import read_annotated_folder
+from napari_pathogan.tasks.masses.annotated import beside, read_annotated_folder
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.model import Views, save
 from napari_pathogan.tasks.masses.network import slim
@@ -45,6 +46,7 @@ for done in range(10_000):
     print('{"event": "progress", "done": %d, "total": 10000, "what": "epoch 1 of 1"}' % done)
     time.sleep(0.02)
 """
+SAID = {"origin": "a folder", "terms": "ours"}
 FAILS = "import sys; sys.exit('pathogan: the disk is full')"
 
 
@@ -135,6 +137,17 @@ def test_what_a_folder_holds_in_words(images, model):
     assert str(found).endswith("It is measured on patients it has not seen, in 3 folds.")
 
 
+def test_reviews_that_are_kept_elsewhere_count(images, model):
+    """Where the folder of one patient, or of all, can't be written."""
+    for moved, image in enumerate(images, 1):
+        elsewhere = kept_elsewhere(image)
+        elsewhere.mkdir(parents=True)
+        beside(image).rename(elsewhere / beside(image).name)
+        for place in (images[0], images[0].parent.parent):
+            found = reviewed(place, model)
+            assert (found.folder, found.images) == (images[0].parent.parent, 3), moved
+
+
 def test_patients_that_the_model_knows_measure_nothing(images, model):
     for name in "cdef":
         kept_review(images[0].parent.parent / name / "RCC.png")
@@ -171,11 +184,11 @@ def test_a_failed_training_leaves_nothing_and_an_earlier_one_stays(child, tmp_pa
     models = tmp_path / "models"
     models.mkdir()
     with pytest.raises(JobError, match="the disk is full"):
-        list(learn("masses", tmp_path, [], models / "mine"))
+        list(learn("masses", tmp_path, [], models / "mine", **SAID))
     assert list(models.iterdir()) == []
     (models / "mine/model").mkdir(parents=True)
     with pytest.raises(OutputError, match="mine is there already"):
-        list(learn("masses", tmp_path, [], models / "mine"))
+        list(learn("masses", tmp_path, [], models / "mine", **SAID))
     assert list(models.glob("**/*")) == [models / "mine", models / "mine/model"]
     assert len(child.jobs) == 1
 
@@ -183,7 +196,7 @@ def test_a_failed_training_leaves_nothing_and_an_earlier_one_stays(child, tmp_pa
 def test_a_stopped_generator_ends_its_child(child, tmp_path):
     models = tmp_path / "models"
     models.mkdir()
-    events = learn("masses", tmp_path, [], models / "mine")
+    events = learn("masses", tmp_path, [], models / "mine", **SAID)
     while not (isinstance(event := next(events), Progress) and event.done):
         pass
     (job,) = child.jobs

@@ -462,9 +462,11 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     monkeypatch.setattr(
         annotated, "write", lambda p, s: (refuse if p.parent == path.parent else write)(p, s)
     )
+    dock.corrections._folders.clear()
     dock.corrections.keep()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert "Nothing can be kept beside" in told[0]
+    assert dock.corrections.train_button.isEnabled()
     *_, last = reading(Slide.open(path, mpp=0.25))
     assert last.result is not None
     (path.parent / "case 3.png.nuclei.geojson").write_text("{}")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.engine.places import kept_with_images
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.shell.learning import learning
-from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
@@ -113,13 +113,13 @@ def training(reviewed: Reviewed, start: Path, model: Path) -> Iterator[Event]:
         The new model's folder.
     """
     options = [*LEARNING, "--folds", str(reviewed.folds), "--start", str(start)]
-    options += ["--source", SOURCE, "--terms", TERMS, "--device", settings().device]
-    yield from learning("masses", reviewed.folder, options, model)
+    yield from learning("masses", reviewed.folder, options, model, origin=SOURCE, terms=TERMS)
 
 
 def _home(image: Path, suffix: str) -> Path:
     own = image.parent
-    others = (kept for kept in own.parent.glob(f"*/*{suffix}") if kept.parent != own)
+    kept = kept_with_images(own.parent, suffix, below=True)
+    others = (one for one, _ in kept if one.parent != own and one.parent.parent == own.parent)
     return own if next(others, None) is None else own.parent
 
 

@@ -17,6 +17,7 @@ from napari_pathogan.plugin.nuclei.words import stroke_text
 from napari_pathogan.plugin.shell.form import button
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,7 @@ class Corrections:
         )
         self.train_button.clicked.connect(self.ask_training)
         self._saved: dict[NucleiLayers, Segmentation] = {}  # as they were when they were kept
-        self._folders: set[Path] = set()  # of slides with nuclei kept beside them
+        self._folders: set[Path] = set()  # of slides with nuclei kept
 
     @property
     def editor(self) -> Editor | None:
@@ -251,9 +252,9 @@ class Corrections:
         self.dock.form.status.setText(f"{name} is trained: choose it above to use it")
 
     def _folder(self) -> Path | None:
-        """The folder of the chosen slide."""
+        """The folder of the chosen slide; None for the sample, which nothing is learnt from."""
         path = between.slide_of(self.dock.layer).path if self.dock.layer is not None else None
-        return None if path is None else path.parent
+        return None if path is None or samples.FOLDER in path.parents else path.parent
 
     def _show_stroke(self, layers: NucleiLayers, stroke: Stroke) -> None:
         """Show what has become of a stroke, and choose the nucleus that is new."""
@@ -314,9 +315,10 @@ class Corrections:
         path, elsewhere = event.result
         self.dock.form.status.setText(f"Kept in {path.name}")
         self.dock.form.status.setToolTip(str(path))
-        if not elsewhere:
-            self._folders.add(path.parent)
-        else:
+        slide = between.slide_of(layers.slide).path
+        assert slide is not None, "what is no file can't be kept"
+        self._folders.add(slide.parent)
+        if elsewhere:
             show_info(f"Nothing can be kept beside this slide: the corrections are in {path}")
         self.enable()
 

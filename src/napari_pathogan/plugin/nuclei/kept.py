@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.engine.places import kept_elsewhere
 from napari_pathogan.errors import OutputError
-from napari_pathogan.plugin.shell.settings import kept_elsewhere
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 

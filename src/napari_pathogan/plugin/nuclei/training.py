@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Event
 
+SOURCE, TERMS = "slides corrected in napari", "those of the corrected slides"
 EPOCHS = 5  # enough for some corrected regions, from a model that knows nuclei
 
 
@@ -37,4 +38,4 @@ def training(slides: Path, start: Path, model: Path) -> Iterator[Event]:
         If the training fails; says why.
     """
     options = ["--recipe", "quick", "--epochs", str(EPOCHS), "--start", str(start)]
-    yield from learning("nuclei", slides, options, model)
+    yield from learning("nuclei", slides, options, model, origin=SOURCE, terms=TERMS)

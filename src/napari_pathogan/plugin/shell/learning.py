@@ -8,6 +8,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.jobs import Job
 from napari_pathogan.files import written
 from napari_pathogan.kinds import NEW
+from napari_pathogan.plugin.shell.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ def learning(
     source: Path | Callable[[Path], Iterator[Event]],
     options: Sequence[str],
     model: Path,
+    *,
+    origin: str,
+    terms: str,
 ) -> Iterator[Event]:
     """Run ``pathogan TASK train SOURCE``; finishes with the new model's folder.
 
@@ -34,9 +38,12 @@ def learning(
         The folder to learn from; or what makes it, for this training alone: called with its path,
         it yields events.
     options
-        What would be typed after the source, without ``-o`` and ``--name``.
+        What would be typed after the source, without what follows here, and the preferences'
+        device, on which it is trained.
     model
         The new model's folder, which is not there yet. The model has its name.
+    origin, terms
+        What it learns from, and under which terms: for the model's card.
 
     Yields
     ------
@@ -57,6 +64,7 @@ def learning(
             source = pool
         yield Progress(0, 0, "starting the training")
         command = [task, "train", str(source), *options, "--name", model.name, "-o", str(run)]
+        command += ["--source", origin, "--terms", terms, "--device", settings().device]
         with Job.start(command) as job:
             for event in job.events():
                 if not isinstance(event, Finished):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from napari_pathogan.engine.places import data_folder, note_models_folder, own_models
+from napari_pathogan.engine.places import note_models_folder, own_models
 
 PLUGIN = "napari-pathogan"
 
@@ -51,12 +50,6 @@ class Settings:
         from napari_pathogan.engine.models import check_name  # noqa: PLC0415  (torch is slow)
 
         return self.own_models / check_name(name)
-
-
-def kept_elsewhere(image: Path) -> Path:
-    """Where corrections of an image are kept whose own folder can't be written."""
-    digest = hashlib.sha256(str(image.resolve()).encode()).hexdigest()[:16]
-    return data_folder() / "corrections" / digest
 
 
 def choose_usual_readers(_context: object) -> None:

@@ -69,10 +69,11 @@ def learn_events(slide: Slide, region: Region | None, model: Path) -> Iterator[E
     The tiles that it learns from are there as long as it learns. Events and errors as of
     :func:`~napari_pathogan.plugin.shell.learning.learning`.
     """
-    options = [*LEARNING, "--source", f"tiles of {slide.name}"]
+    options = [*LEARNING]
     if slide.mpp is not None:
         options += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
-    yield from learning("stain", partial(_cut_tiles, slide, region), options, model)
+    tiles, origin = partial(_cut_tiles, slide, region), f"tiles of {slide.name}"
+    yield from learning("stain", tiles, options, model, origin=origin, terms="those of the slide")
 
 
 def read_reference(slide: Slide, region: Region) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from skimage.draw import polygon2mask
 
+from napari_pathogan.engine.places import kept_with_images
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
@@ -136,13 +137,14 @@ def read_training_folder(folder: Path) -> MassFolder:
     DataFolderError
         If it holds neither, or what it holds can't be used.
     """
-    if (folder / "images.csv").is_file() or not any(folder.rglob(f"*{SUFFIX}")):
+    tables = (folder / "images.csv").is_file()
+    if tables or not kept_with_images(folder, SUFFIX, below=True):
         return read_mass_folder(folder)
     return read_annotated_folder(folder)
 
 
 def read_annotated_folder(folder: Path) -> AnnotatedFolder:
-    """Read all images below a folder that have masses kept beside them.
+    """Read all images below a folder that have masses kept beside them, or elsewhere.
 
     The images of one folder in ``folder`` are of one patient; those that lie in ``folder`` itself
     too. Patients are called by a hash of that folder's name, which a model's card may hold, and
@@ -155,8 +157,7 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
         If no image can be used; says why of the first.
     """
     rows, skipped = [], []
-    for kept in sorted(folder.rglob(f"*{SUFFIX}")):
-        image = kept.with_name(kept.name.removesuffix(SUFFIX))
+    for image, kept in kept_with_images(folder, SUFFIX, below=True):
         try:
             review = read(kept)
         except DataFolderError as error:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from napari_pathogan.engine.places import kept_with_images
 from napari_pathogan.errors import DataFolderError, PathoganError, UnknownScaleError
 from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.geometry import Overlay, Region
@@ -155,7 +156,7 @@ def read(path: Path, slide: Slide) -> Segmentation:
 
 
 def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
-    """Cut what is known out of slides with such files beside them, ready to train on.
+    """Cut what is known out of slides with such files, beside them or elsewhere, to train on.
 
     Returns
     -------
@@ -167,8 +168,7 @@ def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
     """
     found: list[AnnotatedRegion] = []
     skipped = []
-    for file in sorted(folder.glob(f"*{SUFFIX}")):
-        path = file.with_name(file.name.removesuffix(SUFFIX))
+    for path, file in kept_with_images(folder, SUFFIX):
         try:
             with Slide.open(path) as slide:
                 known = list(_cut(slide, read(file, slide)))

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.ndimage import center_of_mass
 from scipy.spatial import cKDTree
 
+from napari_pathogan.engine.places import kept_with_images
 from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import annotated
@@ -251,8 +252,7 @@ def _from_annotated(
     folder: Path, mpp: float, image_mpp: float | None
 ) -> tuple[list[Nuclei], list[str]]:
     parts, skipped = [], []
-    for file in sorted(folder.glob(f"*{annotated.SUFFIX}")):
-        path = file.with_name(file.name.removesuffix(annotated.SUFFIX))
+    for path, file in kept_with_images(folder, annotated.SUFFIX):
         try:
             with Slide.open(path, mpp=image_mpp) as slide:
                 parts.append(from_segmentation(slide, annotated.read(file, slide), mpp))
