@@ -11,6 +11,7 @@ from mass_folders import IMAGES, BrightDiscs, write
 from PIL import Image
 
 from napari_pathogan.engine.events import Finished, Progress, Warn
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.masses.compare import Arm, difference, differences, table
 from napari_pathogan.tasks.masses.data import read_mass_folder
@@ -107,8 +108,8 @@ def test_scored_masses_are_written_and_read_back(folder, tmp_path):
     scored = Scored.of(folder, perfect(folder))
     scored.write(tmp_path / SCORED)
     back = Scored.read(tmp_path)
-    assert back.files.tolist() == list(IMAGES)
-    assert back.patients.tolist() == folder.patients.tolist()
+    assert back.files.tolist() == [pseudonym(name) for name in IMAGES]
+    assert back.patients.tolist() == [pseudonym(name) for name in folder.patients]
     assert all(map(np.array_equal, back.truth, folder.boxes))
     assert back.hits.curve().tpr.tolist() == [1]
     (tmp_path / SCORED).write_text('{"kind": "else"}')
@@ -145,6 +146,8 @@ def test_arms_are_compared_on_the_same_patients(arms):
     assert more.low == 0  # never worse, whoever is drawn
     assert more.high > 0.5
     assert difference(real, real, 0.5) == (0, 0, 0)
+    named = replace(real, scored=replace(real.scored, files=np.array(list(IMAGES))))  # an older run
+    assert difference(named, real, 0.5).value == difference(real, named, 0.5).value == 0
     other = replace(real, scored=replace(real.scored, files=real.scored.files[::-1]))
     with pytest.raises(DataFolderError, match="not of the same images"):
         difference(blending, other, 0.5)

@@ -94,7 +94,7 @@ def test_it_is_tested_on_patients_it_does_not_know_alone(model, folder, others, 
 
 def test_what_was_learnt_again_is_named_once():
     first, again, more = (
-        TrainingData(name=name, terms="mine", patients=patients)
+        TrainingData(name=name, terms="mine").of(patients, 1)
         for name, patients in (("own", ("a",)), ("own", ("a", "b")), ("other", ("a", "b", "c")))
     )
     assert learnt_from([first], again) == (again,)
@@ -102,6 +102,9 @@ def test_what_was_learnt_again_is_named_once():
     assert learnt_from([again], more) == (again, more)
     stricter = again.model_copy(update={"terms": "research only"})
     assert learnt_from([stricter], again) == (stricter, again)
+    named = first.model_copy(update={"patients": ("a",), "pseudonyms": False})  # an older card
+    assert learnt_from([named], again) == (again,)
+    assert learnt_from([named], more) == (first, more)
 
 
 def test_the_command_goes_on_from_a_model(model, others, tmp_path, monkeypatch, capsys):

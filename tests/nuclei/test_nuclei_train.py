@@ -16,6 +16,7 @@ from napari_pathogan.engine.devices import Device
 from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import CARD, read_card
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
 from napari_pathogan.tasks.nuclei import crossval, starts
@@ -127,7 +128,7 @@ def test_cross_validation_ends_with_a_model(tmp_path, folder, seed, measured):
     assert report.metrics["aji"].value is not None
     model = NucleiModel.load(run.path, device="cpu")
     assert model.card.name == "tiny"
-    assert model.card.training_data[0].patients == ("p0", "p1", "p2")
+    assert model.card.training_data[0].known([*folder.names, "p3"]) == set(folder.names)
     assert model.card.metrics["dice"].value == report.metrics["dice"].value
     assert 0.2 <= model.threshold <= 0.8
     assert model.views == 2
@@ -136,7 +137,7 @@ def test_cross_validation_ends_with_a_model(tmp_path, folder, seed, measured):
     assert measured("own_dice", own.metrics["dice"].value) > 0.8
     assert any("trained on 3 of these 3" in note for note in own.notes)
     rows = list(csv.DictReader((run.path / "patients.csv").open()))
-    assert [row["patient"] for row in rows] == ["p0", "p1", "p2"]
+    assert [row["patient"] for row in rows] == [pseudonym(name) for name in folder.names]
     assert json.loads((run.path / "report.json").read_text())["n_images"] == 6
 
 
@@ -179,7 +180,10 @@ def test_an_earlier_run_is_gone_on_from_fold_by_fold(tmp_path, folder, monkeypat
     tested = json.loads((first.path / "folds.json").read_text())
     for names, checkpoint in begun[:3]:
         (out,) = set(folder.names) - names
-        assert checkpoint == first.path / "folds" / str(tested[out]) / "checkpoint.safetensors"
+        assert (
+            checkpoint
+            == first.path / "folds" / str(tested[pseudonym(out)]) / "checkpoint.safetensors"
+        )
     assert begun[3] == (set(folder.names), first.checkpoint)
 
 
@@ -215,7 +219,7 @@ def test_a_model_is_gone_on_from_with_new_images(tmp_path, folder):
     assert same.share == before.share == 0.6
     assert same.views == before.views == 3
     assert np.allclose(same.reference.mean, old.reference().mean, atol=1e-5)
-    assert [d.patients for d in same.card.training_data] == [("p0", "p1"), ("p2",)]
+    assert [d.known(folder.names) for d in same.card.training_data] == [{"p0", "p1"}, {"p2"}]
     assert "3 patients" in same.card.title
     list(learn(new, TINY, start(tmp_path / "on"), start=str(first.model)))
     on = NucleiModel.load(tmp_path / "on", device="cpu")
@@ -267,8 +271,10 @@ def test_each_fold_is_cut_where_the_others_say(tmp_path, folder):
     threshold, report = crossval._calibrated(folder, fold, found, start(tmp_path))
     assert threshold == 0.35
     rows = {r["patient"]: r for r in csv.DictReader((tmp_path / "patients.csv").open())}
-    assert float(rows["p0"]["dice"]) == 1  # cut at .35, by p1 and p2 together
-    assert float(rows["p2"]["dice"]) < 0.9  # cut at .35 too: its own optimum is not looked at
+    assert float(rows[pseudonym("p0")]["dice"]) == 1  # cut at .35, by p1 and p2 together
+    assert (
+        float(rows[pseudonym("p2")]["dice"]) < 0.9
+    )  # cut at .35 too: its own optimum is not looked at
     assert report.metrics["dice"].value < 1
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.errors import DataFolderError
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ def patient_folds(patients: np.ndarray, folds: int) -> np.ndarray:
         fold_of[patient] = filled.argmin()
         filled[fold_of[patient]] += counts[patient]
     return fold_of[index]
+
+
+def folds_of(patients: np.ndarray, fold: np.ndarray) -> dict[str, int]:
+    """Each patient's fold, for a run's file: patients by their pseudonyms."""
+    return {pseudonym(name): int(k) for name, k in zip(patients, fold, strict=True)}
+
+
+def same_folds(had: dict[str, int], patients: np.ndarray, fold: np.ndarray) -> bool:
+    """Whether a run had these :func:`folds_of`; files of older runs have the patients' names."""
+    named = {str(name): int(k) for name, k in zip(patients, fold, strict=True)}
+    return had in (folds_of(patients, fold), named)
 
 
 def patient_resamples(patients: np.ndarray, rounds: int, seed: int = 0) -> Iterator[np.ndarray]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.places import models_folders
 from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.files import sha256, written
@@ -81,7 +82,10 @@ class Validation(BaseModel):
 
 
 class TrainingData(BaseModel):
-    """What a model was trained on, and on what terms it may be used."""
+    """What a model was trained on, and on what terms it may be used.
+
+    ``patients`` are pseudonyms if ``pseudonyms`` is true. Cards from before that have names.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,6 +93,7 @@ class TrainingData(BaseModel):
     terms: str = "not stated"
     citation: str = ""
     patients: tuple[str, ...] = ()
+    pseudonyms: bool = False
     n_images: int = 0
 
     @classmethod
@@ -98,9 +103,19 @@ class TrainingData(BaseModel):
         return cls(name=name, terms=terms) if terms else cls(name=name)
 
     def of(self, patients: Iterable[object], n_images: int) -> TrainingData:
-        """The same of so many images, and whose they are."""
-        names = tuple(sorted({str(patient) for patient in patients}))
-        return self.model_copy(update={"patients": names, "n_images": n_images})
+        """The same of so many images, and whose they are: names, for which pseudonyms are kept."""
+        names = tuple(sorted({pseudonym(patient) for patient in patients}))
+        return self.model_copy(update={"patients": names, "pseudonyms": True, "n_images": n_images})
+
+    def pseudonymous(self) -> TrainingData:
+        """The same without names, as a new card has it."""
+        return self if self.pseudonyms else self.of(self.patients, self.n_images)
+
+    def known(self, names: Iterable[object]) -> set[str]:
+        """Those of some patients' names whose images these are."""
+        own = set(self.patients)
+        key = pseudonym if self.pseudonyms else str
+        return {str(name) for name in names if key(name) in own}
 
 
 class ModelCard(BaseModel):
@@ -138,6 +153,11 @@ class ModelCard(BaseModel):
     licence: str = ""
     versions: dict[str, str] = {}
     sha256: str = ""
+
+    def knows(self, names: Iterable[object]) -> set[str]:
+        """Those of some patients' names that the model has learnt from."""
+        names = list(names)
+        return {name for data in self.training_data for name in data.known(names)}
 
 
 def package_versions() -> dict[str, str]:

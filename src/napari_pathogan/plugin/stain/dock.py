@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -298,9 +298,10 @@ class StainDock(Dock):
     def _ask_name(self) -> None:
         if self.layer is None:
             return
-        suggested = re.sub(r"[^a-z0-9]+", "-", self.layer.name.lower()).strip("-")
+        names = (f"stain-own-{number}" for number in itertools.count(1))
+        suggested = next(name for name in names if not (settings().own_models / name).exists())
         name, given = QInputDialog.getText(
-            self, "Learn a style", "Name of the style:", text=f"stain-{suggested}"
+            self, "Learn a style", "Name of the style:", text=suggested
         )
         if given and name.strip():
             self.learn_style(name.strip())

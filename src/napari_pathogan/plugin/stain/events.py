@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.plugin.shell.learning import learning
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
@@ -72,7 +73,7 @@ def learn_events(slide: Slide, region: Region | None, model: Path) -> Iterator[E
     options = [*LEARNING]
     if slide.mpp is not None:
         options += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
-    tiles, origin = partial(_cut_tiles, slide, region), f"tiles of {slide.name}"
+    tiles, origin = partial(_cut_tiles, slide, region), f"tiles of slide {pseudonym(slide.name)}"
     yield from learning("stain", tiles, options, model, origin=origin, terms="those of the slide")
 
 

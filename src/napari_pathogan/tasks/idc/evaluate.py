@@ -14,6 +14,8 @@ from napari_pathogan.tasks.idc.metrics import auc, patient_aucs, prevalence_weig
 from napari_pathogan.tasks.idc.score import score, score_slides
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from napari_pathogan.tasks.idc.data import PatchFolder
     from napari_pathogan.tasks.idc.model import IdcModel
 
@@ -63,7 +65,7 @@ def evaluate(
         title=f"{model.card.title}, {'heat map' if context else 'patch by patch'}",
         prevalence=prevalence,
         rounds=rounds,
-        trained_on=[name for data in model.card.training_data for name in data.patients],
+        trained_on=model.card.knows(patches.names),
     )
 
 
@@ -75,7 +77,7 @@ def report(
     title: str,
     prevalence: float | None = None,
     rounds: int = ROUNDS,
-    trained_on: list[str] | tuple[str, ...] = (),
+    trained_on: Collection[str] = (),
 ) -> Report:
     """Report on probabilities (N,) and calls (N,), however they were made.
 

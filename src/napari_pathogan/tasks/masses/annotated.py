@@ -7,7 +7,6 @@ of whose image it is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from skimage.draw import polygon2mask
 
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.places import kept_with_images
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
@@ -226,7 +226,7 @@ def _pixels(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def _patient(image: Path, folder: Path) -> str:
     inside = image.relative_to(folder)
     name = inside.parts[0] if len(inside.parts) > 1 else folder.resolve().name
-    return hashlib.sha256(name.encode()).hexdigest()[:8]
+    return pseudonym(name)
 
 
 def _feature(found: Detections, index: int, decision: Decision) -> dict[str, Any]:

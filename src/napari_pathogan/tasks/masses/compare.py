@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_pathogan.engine.folds import patient_resamples
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.report import Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
@@ -102,13 +103,21 @@ def difference(arm: Arm, other: Arm, fppi: float, rounds: int = ROUNDS) -> Value
     DataFolderError
         If the arms are not of the same images.
     """
-    if arm.scored.files.tolist() != other.scored.files.tolist():
+    if not _same(arm.scored.files.tolist(), other.scored.files.tolist()):
         msg = f"{arm.name} and {other.name} are not of the same images, so they can't be compared"
         raise DataFolderError(msg)
 
     return _interval(
         lambda weights: arm.tpr_at(fppi, weights) - other.tpr_at(fppi, weights),
         arm.resamples(rounds),
+    )
+
+
+def _same(files: list[str], others: list[str]) -> bool:
+    """Whether these are the same images; those of older runs have names, not pseudonyms."""
+    return len(files) == len(others) and all(
+        others[i] in {name, pseudonym(name)} or name == pseudonym(others[i])
+        for i, name in enumerate(files)
     )
 
 

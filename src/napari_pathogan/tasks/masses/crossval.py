@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.folds import folds_of, patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder, load_state
 from napari_pathogan.engine.training import one_part
@@ -35,7 +35,7 @@ from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
 from napari_pathogan.tasks.masses.procedural import pictures
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
-from napari_pathogan.tasks.masses.starts import FOLDS, check_start, folds_of, learnt_from, model_of
+from napari_pathogan.tasks.masses.starts import FOLDS, check_start, learnt_from, model_of
 from napari_pathogan.tasks.masses.train import Example, train
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def learn(
     check(folder, config, folds, start)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     fold = _fold(folder, folds)
-    write_text(run.path / FOLDS, json.dumps(folds_of(folder, fold), indent=1), OURS)
+    write_text(run.path / FOLDS, json.dumps(folds_of(folder.patients, fold), indent=1), OURS)
     seen = yield from framed(folder, config.long_side)
     training = _Training(folder, seen, config, run, device, folds)
     begin = yield from _beginning(config, run, start, device)
@@ -302,7 +302,8 @@ def _known(folder: MassFolder, scored: Scored) -> Known:
         _detections(str(file), boxes, model.calibrated(scores, calibration))
         for file, boxes, scores in zip(scored.files, scored.boxes, scored.scores, strict=True)
     ]
-    done = report(folder, found, title="out of fold, by patient", threshold=threshold)
+    quiet = replace(folder, skipped=())  # what was left out has names
+    done = report(quiet, found, title="out of fold, by patient", threshold=threshold)
     return Known(done, curve, calibration, threshold)
 
 

@@ -78,7 +78,7 @@ def evaluate(
         found,
         title=model.card.title,
         rounds=rounds,
-        trained_on={name for data in model.card.training_data for name in data.patients},
+        trained_on=model.card.knows(folder.patients),
         threshold=model.threshold,
         seconds=seconds,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import record
@@ -33,6 +34,8 @@ JSON = record(KIND)
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Images of several patients, their masses, and what a detector found in them.
+
+    Images and patients have pseudonyms where this was read from a file, but in files of older runs.
 
     Attributes
     ----------
@@ -83,8 +86,8 @@ class Scored:
         columns = zip(self.files, self.patients, self.truth, self.boxes, self.scores, strict=True)
         images = [
             {
-                "file": str(file),
-                "patient": str(patient),
+                "file": pseudonym(file),
+                "patient": pseudonym(patient),
                 "truth": _plain(truth),
                 "boxes": _plain(boxes),
                 "scores": [round(float(score), 6) for score in scores],

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathogan.engine.folds import same_folds
 from napari_pathogan.engine.models import fitting, load_model, locate, read_card
 from napari_pathogan.engine.runs import RunFolder, load_state
 from napari_pathogan.errors import DataFolderError
@@ -94,8 +95,7 @@ def check_start(start: str, folder: MassFolder, fold: np.ndarray) -> None:
         _check_same(Path(start), folder, fold)
         return
     _, card = found
-    known = {name for data in card.training_data for name in data.patients}
-    again = sorted(known & {str(name) for name in folder.patients[fold >= 0]})
+    again = card.knows(folder.patients[fold >= 0])
     if again:
         msg = f"{card.name} has learnt from {len(again)} of these patients: train without --folds"
         raise DataFolderError(msg)
@@ -109,20 +109,15 @@ def learnt_from(before: Sequence[TrainingData], now: TrainingData) -> tuple[Trai
     same = now.name, now.terms
     others = (
         part
-        for part in before
+        for part in (part.pseudonymous() for part in before)
         if (part.name, part.terms) != same or not set(part.patients) <= set(now.patients)
     )
     return (*others, now)
 
 
-def folds_of(folder: MassFolder, fold: np.ndarray) -> dict[str, int]:
-    """Each patient's fold."""
-    return {str(name): int(k) for name, k in zip(folder.patients, fold, strict=True)}
-
-
 def _check_same(begin: Path, folder: MassFolder, fold: np.ndarray) -> None:
     had = json.loads((begin / FOLDS).read_text(encoding="utf-8"))
-    if had != folds_of(folder, fold):
+    if not same_folds(had, folder.patients, fold):
         msg = f"{begin} is no run of these patients and folds, so its detectors may know too much"
         raise DataFolderError(msg)
     parts = [RunFolder(begin / "folds" / str(k)) for k in range(fold.max(initial=-1) + 1)]

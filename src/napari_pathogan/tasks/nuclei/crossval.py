@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
-from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.folds import folds_of, patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.files import write_text, written
@@ -28,7 +30,7 @@ from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.tasks.nuclei.evaluate import Scored, foretold, report, score
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
 from napari_pathogan.tasks.nuclei.network import MULTIPLE
-from napari_pathogan.tasks.nuclei.starts import Starts, earlier, going_on, in_common, keep_folds
+from napari_pathogan.tasks.nuclei.starts import FOLDS, Starts, earlier, going_on, in_common
 from napari_pathogan.tasks.nuclei.train import train
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ def learn(
     whole = going_on(config, starts.whole, config.final_epochs)
     training = train(folder, whole, run, device=device, start=starts.whole)
     finished = yield from one_part(training, folds, folds + 1)
-    before = starts.model.card.training_data if starts.model else ()
+    learnt = starts.model.card.training_data if starts.model else ()
+    before = [part.pseudonymous() for part in learnt]
     model.save(
         run.model,
         _card(name or run.path.name, config, (*before, _described(folder, data)), done, folds),
@@ -180,7 +183,7 @@ def _cross_validate(  # noqa: PLR0917
     """Train a network a fold; returns each image's probabilities, uint8 (3, H, W)."""
     found: dict[str, np.ndarray] = {}
     folds = int(fold.max()) + 1
-    keep_folds(run, folder, fold)
+    write_text(run.path / FOLDS, json.dumps(folds_of(folder.patients, fold), indent=1), OURS)
     for k in range(folds):
         part = RunFolder(run.path / "folds" / str(k))
         part.start(config.to_json(), resume=True)
@@ -192,7 +195,10 @@ def _cross_validate(  # noqa: PLR0917
             finished = yield from one_part(training, k, folds + 1)
             tried = _fold_model(finished.result, folder.take(fold != k), config, device)
             _test(folder.take(fold == k), tried, kept)
-        found |= {name: plane.numpy() for name, plane in load_file(kept).items()}
+        planes = load_file(kept)
+        for number, image in enumerate(folder.take(fold == k).images):
+            key = _key(number, image.name)
+            found[image.name] = planes[key if key in planes else image.name].numpy()
     return found
 
 
@@ -215,12 +221,20 @@ def _colours(learnt: NucleiFolder, config: TrainConfig) -> tuple[SlideColours | 
 
 def _test(folder: NucleiFolder, tried: model.NucleiModel, kept: Path) -> None:
     """Segment the images of a fold and keep the probabilities on disk."""
+    numbers = {image.name: number for number, image in enumerate(folder.images)}
     planes = {
-        image.name: torch.from_numpy((found * _STEPS).round().astype(np.uint8))
+        _key(numbers[image.name], image.name): torch.from_numpy(
+            (found * _STEPS).round().astype(np.uint8)
+        )
         for image, found in foretold(folder, tried)
     }
     with written(kept, OURS) as beside:
         save_file(planes, beside)
+
+
+def _key(number: int, name: str) -> str:
+    """Under which an image's probabilities are kept; those of older runs have its name."""
+    return f"{number} {pseudonym(name)}"
 
 
 def _calibrated(
@@ -239,7 +253,7 @@ def _calibrated(
     for k, row in zip(fold, tried, strict=True):
         threshold = best_threshold(counts[fold != k])
         scored.append(row[THRESHOLDS.index(threshold)])
-    done = report(scored, title="out of fold, by patient", skipped=folder.skipped)
+    done = report(scored, title="out of fold, by patient")  # what was left out has names
     write_text(run.path / "report.json", done.to_json(), OURS)
     write_text(run.path / "patients.csv", patient_table(scored), OURS)
     return best_threshold(counts), done
@@ -262,7 +276,7 @@ def best_threshold(tables: np.ndarray) -> float:
 
 
 def patient_table(scored: Sequence[Scored]) -> str:
-    """Comma-separated figures of each patient, one a row."""
+    """Comma-separated figures of each patient, by their pseudonyms, one a row."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     for number, patient in enumerate(sorted({one.patient for one in scored})):
@@ -271,5 +285,5 @@ def patient_table(scored: Sequence[Scored]) -> str:
         if not number:
             table.writerow(["patient", "images", *figures])
         values = ("" if v is None else f"{v:.4f}" for v in figures.values())
-        table.writerow([patient, len(own), *values])
+        table.writerow([pseudonym(patient), len(own), *values])
     return stream.getvalue()

@@ -61,12 +61,11 @@ def evaluate(folder: NucleiFolder, model: NucleiModel, *, rounds: int = ROUNDS) 
         score(image, planes, model.threshold, instances_known=folder.instances)
         for image, planes in foretold(folder, model)
     ]
-    trained_on = {name for data in model.card.training_data for name in data.patients}
     return report(
         scored,
         title=model.card.title,
         rounds=rounds,
-        trained_on=trained_on,
+        trained_on=model.card.knows(folder.names),
         skipped=folder.skipped,
     )
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.folds import same_folds
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.training import one_part
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.files import write_text
-from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei.model import TASK, NucleiModel
 from napari_pathogan.tasks.nuclei.train import train
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.data import NucleiFolder
 
-_FOLDS = "folds.json"
+FOLDS = "folds.json"  # which patient is tested in which fold
 _LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights
 _LR_OF_A_MODEL = 0.1  # where its norms are folded: nothing keeps its layers in bounds any more
 
@@ -77,15 +76,6 @@ def in_common(
     return Starts(starts, starts[0])
 
 
-def keep_folds(run: RunFolder, folder: NucleiFolder, fold: np.ndarray) -> None:
-    """Write down which patient is tested in which fold."""
-    write_text(run.path / _FOLDS, json.dumps(_folds(folder, fold), indent=1), OURS)
-
-
-def _folds(folder: NucleiFolder, fold: np.ndarray) -> dict[str, int]:
-    return {name: int(k) for name, k in zip(folder.patients.tolist(), fold, strict=True)}
-
-
 def shaped(config: TrainConfig, start: str) -> TrainConfig:
     """Give the U-Net the shape of what it begins with.
 
@@ -128,7 +118,7 @@ def earlier(
             raise DataFolderError(msg)
         return Starts(whole=locate(start, TASK), model=NucleiModel.load(start, device="cpu"))
     had = {} if fold is None else _had(run)
-    if fold is not None and had != _folds(folder, fold):
+    if fold is not None and not same_folds(had, folder.patients, fold):
         msg = f"{start} had other patient folds, so its networks know patients to be tested on"
         raise DataFolderError(msg)
     checkpoints = {k: run.path / "folds" / str(k) / run.checkpoint.name for k in had.values()}
@@ -140,7 +130,7 @@ def earlier(
 
 
 def _had(run: RunFolder) -> dict[str, int]:
-    path = run.path / _FOLDS
+    path = run.path / FOLDS
     if not path.is_file():
         return {}
     had: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))

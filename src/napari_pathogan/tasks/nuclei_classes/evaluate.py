@@ -303,7 +303,7 @@ def _notes(
         kinds = ", ".join(f"{n} {name}" for name, n in known.left_out.items())
         notes.append(f"left out: {kinds}")
     names = {str(name) for name in np.unique(nuclei.images)}
-    seen = names & {image for data in model.card.training_data for image in data.patients}
+    seen = model.card.knows(names)
     if seen:
         notes.append(
             f"the model was trained on {len(seen)} of these {len(names)} images, without labels, but "

@@ -140,8 +140,7 @@ def _metrics(rows: dict[str, list[tuple[float, ...]]], patients: list[str]) -> d
 
 
 def _notes(source: StylePool, target: StylePool, style: StyleModel) -> Iterator[str]:
-    trained = {p for data in style.card.training_data for p in data.patients}
-    seen = sorted(trained & set(target.patients))
+    seen = sorted(style.card.knows(target.patients))
     if seen:
         yield (
             f"the style was learned from {len(seen)} of the target's patients "
