@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 
@@ -71,6 +72,17 @@ def test_a_flag_goes_before_a_setting_and_that_before_the_recipe(config):
     assert config.adjusted(["epochs=7"], epochs=None).epochs == 7
     assert config.adjusted(["epochs=7"], epochs=8).epochs == 8
     assert "greater than or equal to" in refused(config, epochs=-1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_configuration_is_typed_so_that_it_comes_back(task):
+    module = import_module(f"napari_pathogan.tasks.{task}.config")
+    recipes = getattr(module, "RECIPES", None) or {"only": module.TrainConfig()}
+    for name, recipe in recipes.items():
+        assert recipe.typed({name: recipe}) == f"--recipe {name}"
+        config = recipe.adjusted(["epochs=7", "ema=0.25"], seed=3)
+        _, closest, *changes = shlex.split(config.typed(recipes))
+        assert recipes[closest].adjusted(x for x in changes if x != "--set") == config
 
 
 @pytest.mark.parametrize("task", TASKS)

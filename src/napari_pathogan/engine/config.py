@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from dataclasses import asdict, fields, is_dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self, dataclass_transform
 
 from annotated_types import Ge, Gt, Interval
@@ -18,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from napari_pathogan.errors import PathoganError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 Count = Annotated[int, Ge(1)]
 Some = Annotated[int, Ge(0)]  # a number that may be none
@@ -99,6 +101,17 @@ class TrainConfig:
                 config = _changed(config, [], name, value, f"{name}={value}")
         return config
 
+    def typed(self, recipes: Mapping[str, Self]) -> str:
+        """What gives this on the command line: the recipe that is closest, and what differs."""
+
+        def differing(recipe: Self) -> list[str]:
+            pairs = [(name, attrgetter(name)) for name in _names(self)]
+            return [f"{n}={_text(get(self))}" for n, get in pairs if get(self) != get(recipe)]
+
+        closest = min(recipes, key=lambda name: len(differing(recipes[name])))
+        changes = (f"--set {shlex.quote(one)}" for one in differing(recipes[closest]))
+        return " ".join([f"--recipe {closest}", *changes])
+
 
 def _changed(config: Any, outer: list[str], name: str, value: Any, setting: str) -> Any:  # noqa: ANN401
     """A configuration with one value changed, deep in it."""
@@ -121,6 +134,11 @@ def _value(text: str, now: Any) -> Any:  # noqa: ANN401
         return json.loads(text)
     except ValueError:
         return text  # which is refused with what is possible
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    """How a value is typed."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _names(config: Any, before: str = "") -> list[str]:  # noqa: ANN401

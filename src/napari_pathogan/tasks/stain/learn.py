@@ -12,6 +12,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.tasks.stain import model
+from napari_pathogan.tasks.stain.config import RECIPES
 from napari_pathogan.tasks.stain.metrics import structure
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.network import colours, whole
@@ -54,6 +55,7 @@ def learn(
     """
     name = name or run.path.name
     metrics: dict[str, Metric] = {}
+    how = _how(config, holdout, mpp)
     if holdout:
         rest, out = pool.split(holdout, config.seed)
         part = RunFolder(run.path / "held_out")
@@ -65,13 +67,20 @@ def learn(
     network = yield from _trained(pool, config, run, "all patients: " if holdout else "", device)
     style = _save(
         run,
-        _card(name, pool, config, mpp=mpp, data=data, metrics=metrics),
+        _card(name, pool, config, mpp=mpp, data=data, metrics=metrics, measured_by=how),
         network,
         pool,
         device=device,
     )
     summary = {"model": str(run.model), **{k: m.value for k, m in metrics.items()}}
     yield Finished(style, summary)
+
+
+def _how(config: TrainConfig, holdout: float, mpp: float | None) -> str:
+    """The command that gives the figures again."""
+    command = f"pathogan stain train IMAGES -o RUN {config.typed(RECIPES)} --holdout {holdout!r}"
+    scale = "" if mpp is None else f" --mpp {mpp!r}"
+    return f"{command}{scale}: a first network, on patients it had not seen"
 
 
 def _trained(
@@ -129,6 +138,7 @@ def _card(
     mpp: float | None,
     data: TrainingData | None,
     metrics: dict[str, Metric],
+    measured_by: str = "",
 ) -> ModelCard:
     about = data or TrainingData(name="a pool of images")
     return ModelCard(
@@ -140,7 +150,7 @@ def _card(
         training_data=(about.of(pool.patients, len(pool)),),
         recipe=config.to_json(),
         metrics=metrics,
-        measured_by="pathogan stain train" if metrics else "",
+        measured_by=measured_by if metrics else "",
         not_for=(
             "diagnosis: the colours are a guess from lightness",
             "stains other than H&E, and quantifying a stain",
