@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.runs import RunFolder, load_state
+from napari_pathogan.engine.trainer import weights_in
 from napari_pathogan.tasks.idc import calibrate
 from napari_pathogan.tasks.idc.context import Context, on_grids
 from napari_pathogan.tasks.idc.crossval import SHARES, SIGMAS
@@ -64,7 +65,7 @@ class Run:
         for k in range(fold.max() + 1):
             part = RunFolder(folder / "folds" / str(k))
             recipe = json.loads(part.config.read_text(encoding="utf-8"))
-            network = _network(recipe["width"], load_state(part.checkpoint)["ema"]["shadow"])
+            network = _network(recipe["width"], weights_in(load_state(part.checkpoint), "d"))
             index = np.flatnonzero(fold == k)
             seen = patches.take(fold != k)
             own = [SlideColours.measure(seen.of([name]).images) for name in seen.names]

@@ -96,7 +96,7 @@ def played(nuclei: Nuclei, train: np.ndarray, config: TrainConfig, steps: int) -
             number += 1
         shown = ", ".join(f"{name} {float(loss):.2f}" for name, loss in losses.items())
         print(f"# step {number}: {shown}", file=sys.stderr, flush=True)
-    trained = Trained(trainer.network(1), trainer.network(0), trainer.palette.reference)
+    trained = Trained(trainer.judging(), trainer.drawing(), trainer.palette.reference)
     return logits_of(nuclei, assemble(trained, config, nuclei.mpp, "cpu")).argmax(1)
 
 

@@ -21,6 +21,7 @@ from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.engine.runs import load_state
+from napari_pathogan.engine.trainer import weights_in
 from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
 from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder
 from napari_pathogan.tasks.nuclei.evaluate import foretell, foretold, report, score
@@ -41,7 +42,7 @@ def fold_model(
     """Load what a fold's training ended with."""
     shape = (config["width"], config["squares"])
     average = UNet(*shape)
-    average.load_state_dict(load_state(checkpoint)["average"])
+    average.load_state_dict(weights_in(load_state(checkpoint), "network"))
     network = UNet(*shape, normalised=False)
     network.load_state_dict(folded_state(average))
     return NucleiModel(

@@ -21,7 +21,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
 from napari_pathogan.tasks.nuclei import crossval, starts
 from napari_pathogan.tasks.nuclei.augment import Augment
-from napari_pathogan.tasks.nuclei.config import RECIPES, TrainConfig, learning_rate
+from napari_pathogan.tasks.nuclei.config import RECIPES, TrainConfig
 from napari_pathogan.tasks.nuclei.crossval import THRESHOLDS, best_threshold, learn
 from napari_pathogan.tasks.nuclei.evaluate import evaluate
 from napari_pathogan.tasks.nuclei.model import NucleiModel
@@ -41,12 +41,12 @@ def test_the_defaults_are_the_papers():
     config = TrainConfig()
     assert (config.width, config.crop, config.lr, config.dice) == (32, 144, 1e-4, 0)
     assert config.augment == Augment()
-    assert [learning_rate(config, p) for p in (0, 0.5, 1)] == [1e-4] * 3
+    assert [config.lr * config.rate(p) for p in (0, 0.5, 1)] == [1e-4] * 3
 
 
 def test_quick_goes_up_and_then_down_to_zero():
     config = replace(RECIPES["quick"], lr=1e-3)
-    got = [learning_rate(config, p) for p in (0, 0.1, 0.2, 0.6, 1)]
+    got = [config.lr * config.rate(p) for p in (0, 0.1, 0.2, 0.6, 1)]
     assert got == pytest.approx([4e-5, 5.2e-4, 1e-3, 5e-4, 0])
 
 

@@ -75,10 +75,10 @@ def test_without_class_loss_there_is_no_class_head(pool, tiny, tmp_path):
 
 def test_the_papers_optimiser(pool, tiny):
     trainer = training.Trainer(pool, replace(tiny, anneal=0.5), training.choose_device("cpu"))
-    assert isinstance(trainer.optimiser, torch.optim.Adadelta)
-    group = trainer.optimiser.param_groups[0]
+    assert isinstance(trainer.optimisers["network"], torch.optim.Adadelta)
+    group = trainer.optimisers["network"].param_groups[0]
     assert (group["lr"], group["rho"], group["eps"], group["weight_decay"]) == (1.0, 0.9, 1e-6, 0)
-    assert [trainer.set_lr(p) for p in (0, 0.5, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0]
+    assert [trainer.set_rates(p) for p in (0, 0.5, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0]
 
 
 def test_a_nan_stops_the_run_and_keeps_the_checkpoint(pool, tiny, run, monkeypatch):

@@ -67,6 +67,10 @@ class TrainConfig:
         """As plain JSON, for config.json and the card."""
         return asdict(self)
 
+    def rate(self, progress: float) -> float:  # noqa: ARG002
+        """Share of the learning rates after ``progress`` (0 to 1) of all steps."""
+        return 1.0
+
     def adjusted(self, settings: Iterable[str] = (), **flags: Any) -> Self:  # noqa: ANN401
         """Change single settings: by flags, else by name, else they stay.
 

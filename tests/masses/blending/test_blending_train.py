@@ -138,7 +138,7 @@ def test_the_generator_is_asked_for_what_the_paper_says(material, tiny):
 
 def test_rates_follow_one_cycle(material, tiny):
     trainer = Trainer(material, tiny, CPU)
-    rates = [trainer.set_lr(p) for p in (0, 0.2, 1.0)]
+    rates = [trainer.set_rates(p) for p in (0, 0.2, 1.0)]
     assert rates == pytest.approx([0.04 * tiny.lr, tiny.lr, 0.0])
     assert trainer.optimisers["d"].param_groups[0]["lr"] == 0.0
 

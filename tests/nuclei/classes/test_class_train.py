@@ -97,7 +97,9 @@ def test_the_game_leaves_a_fitted_class_head_alone(nuclei, cpu):
     after = trainer.critic.state_dict()
     assert len(before) == 6
     assert all(torch.equal(after[k], v) for k, v in before.items())
-    assert not torch.equal(after["trunk.0.weight"], trainer.averages[1].shadow["trunk.0.weight"])
+    assert not torch.equal(
+        after["trunk.0.weight"], trainer.averages["critic"].shadow["trunk.0.weight"]
+    )
 
 
 def test_the_class_head_is_the_same_whatever_the_size_of_the_other_networks(nuclei, cpu):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from napari_pathogan.engine import config as base
-from napari_pathogan.engine.config import Betas, Count, Decay, Positive, Weight, checked
+from napari_pathogan.engine.config import Betas, Count, Decay, Positive, Weight, checked, one_cycle
 
 Arm = Literal["blending", "adversarial"]
 
@@ -63,3 +63,7 @@ class TrainConfig(base.TrainConfig):
     smallest: Positive = 0.75
     largest: Positive = 1.33
     ema: Decay = 0.98
+
+    def rate(self, progress: float) -> float:
+        """One cycle."""
+        return one_cycle(progress)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image
 
-from napari_pathogan.engine.config import one_cycle
+from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import Event, Finished, Metrics, Preview
-from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed
-from napari_pathogan.files import written
-from napari_pathogan.kinds import OURS
+from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.tasks.blending.data import Material, noisy
 from napari_pathogan.tasks.blending.losses import (
     adversarial_loss,
@@ -37,19 +32,15 @@ _SHOWN = 6  # crops in a preview
 Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 
-class Trainer:
-    """The two networks, their optimisers, the average of the generator, and one step."""
+class Trainer(base.Trainer["TrainConfig", Batch]):
+    """The two networks, and one step of the game; the generator is averaged."""
 
     def __init__(self, material: Material, config: TrainConfig, device: Device) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.device, self.material = config, device, material
-        self.epoch, self.steps = 0, config.steps
-        self.g = Generator(config.width, membrane=config.membrane).to(device.torch)
-        self.d = Discriminator(config.judge).to(device.torch)
-        for network in (self.g, self.d):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = EMA(self.g, config.ema)
-        self.optimisers = {
+        super().__init__(config, device)
+        self.material, self.steps = material, config.steps
+        self.g = self.add("g", Generator(config.width, membrane=config.membrane))
+        self.d = self.add("d", Discriminator(config.judge), averaged=False)
+        self.optimisers |= {
             "g": torch.optim.Adam(self.g.parameters(), config.lr, config.betas),
             "d": torch.optim.Adam(self.d.parameters(), config.lr_judge, config.betas),
         }
@@ -79,7 +70,8 @@ class Trainer:
             says = self.d(seen).float()
         d = adversarial_loss(says[: len(real)], real=True)
         d = d + adversarial_loss(says[len(real) :], real=False)
-        self._update("d", d)
+        # one odd crop must not throw a network off that does not normalise: gradients are cut
+        self.update("d", d, clip=self.config.clip)
         self.d.requires_grad_(requires_grad=False)
         with self.device.autocast:
             doubted = self.d(made).float()
@@ -91,51 +83,27 @@ class Trainer:
             losses["seamless"] = seamless_pyramid(made, x, e, w, self.config.levels)
             losses["background"] = background_loss(made, x, w)
             total = total + self.config.prior * (losses["seamless"] + losses["background"])
-        self._update("g", total)
-        self.ema.update(self.g)
+        self.update("g", total, clip=self.config.clip)
         return {name: loss.detach() for name, loss in {"d": d, **losses}.items()}
-
-    def _update(self, which: str, loss: torch.Tensor) -> None:
-        network, optimiser = getattr(self, which), self.optimisers[which]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        # one odd crop must not throw a network off that does not normalise
-        torch.nn.utils.clip_grad_norm_(network.parameters(), self.config.clip)
-        optimiser.step()
-
-    def set_lr(self, progress: float) -> float:
-        """Set both learning rates to where the cycle is; returns the generator's."""
-        share = one_cycle(progress)
-        rates = {"g": self.config.lr, "d": self.config.lr_judge}
-        for which, optimiser in self.optimisers.items():
-            for group in optimiser.param_groups:
-                group["lr"] = share * rates[which]
-        return share * self.config.lr
 
     def trained(self) -> Generator:
         """The (averaged) generator, on the CPU, ready to apply."""
         network = Generator(self.config.width, membrane=self.config.membrane)
-        network.load_state_dict(self.ema.shadow if self.config.ema else self.g.state_dict())
+        network.load_state_dict(self.weights("g"))
         return network.eval().requires_grad_(requires_grad=False)
 
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        networks = {"g": self.g, "d": self.d}
-        return {
-            "epoch": self.epoch,
-            "ema": self.ema.state_dict(),
-            "networks": {name: dict(n.state_dict()) for name, n in networks.items()},
-            "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.epoch = state["epoch"]
-        self.ema.load_state_dict(state["ema"])
-        self.g.load_state_dict(state["networks"]["g"])
-        self.d.load_state_dict(state["networks"]["d"])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+    @torch.no_grad()
+    def preview(self) -> tuple[str, np.ndarray]:
+        """Some stages, side by side: pasted above, Poisson, and what the network makes below."""
+        x, _, pasted, w = stacked(self.shown).unbind(1)
+        made = self.trained()(x, pasted, w).numpy()[:, 0]
+        columns = [
+            np.concatenate([stage.pasted, poisson(stage.x, stage.e, stage.w), blended])
+            for stage, blended in zip(self.shown, made, strict=True)
+        ]
+        grey = np.concatenate(columns, 1).clip(0, 1)
+        picture = np.repeat(np.round(255 * grey).astype(np.uint8)[..., None], 3, 2)
+        return "pasted above, Poisson in the middle, generated below", picture
 
 
 def stacked(stages: list[Stage]) -> torch.Tensor:
@@ -163,29 +131,6 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     trainer = Trainer(Material.read(folder), config, choose_device(device))
-    yield from resumed(trainer, run)
-    pace = Pace(trainer)
-    while trainer.epoch < config.epochs:
-        metrics = Metrics(trainer.epoch + 1, (yield from one_epoch(trainer, pace)))
-        run.log(metrics)
-        yield metrics
-        yield _preview(trainer, run)
-        yield kept(trainer, run)
+    yield from trainer.resume(run)
+    yield from trainer.learn(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
-
-
-@torch.no_grad()
-def _preview(trainer: Trainer, run: RunFolder) -> Preview:
-    """Some stages, side by side: pasted above, Poisson, and what the network makes below."""
-    x, _, pasted, w = stacked(trainer.shown).unbind(1)
-    made = trainer.trained()(x, pasted, w).numpy()[:, 0]
-    columns = [
-        np.concatenate([stage.pasted, poisson(stage.x, stage.e, stage.w), blended])
-        for stage, blended in zip(trainer.shown, made, strict=True)
-    ]
-    grey = np.concatenate(columns, 1).clip(0, 1)
-    picture = np.repeat(np.round(255 * grey).astype(np.uint8)[..., None], 3, 2)
-    path = run.previews / f"epoch_{trainer.epoch:04d}.png"
-    with written(path, OURS) as beside:
-        Image.fromarray(picture).save(beside)
-    return Preview("pasted above, Poisson in the middle, generated below", picture, path)

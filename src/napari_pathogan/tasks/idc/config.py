@@ -91,6 +91,12 @@ class TrainConfig(base.TrainConfig):
     patience: Some = 0
     preview_every: Count = 10
 
+    def rate(self, progress: float) -> float:
+        """As ``schedule`` says; exactly 0 at 1."""
+        if self.schedule == "paper":
+            return min(1.0, 2.0 * (1.0 - progress))
+        return one_cycle(progress)
+
 
 RECIPES = {
     "paper": TrainConfig(),
@@ -113,10 +119,3 @@ RECIPES = {
         augment=Augment(normalise=0.2, mix=0.3, jitter=0.1, turns=True),
     ),
 }
-
-
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """The learning rate after ``progress`` (0 to 1) of all steps; exactly 0 at 1."""
-    if config.schedule == "paper":
-        return config.lr * min(1.0, 2.0 * (1.0 - progress))
-    return config.lr * one_cycle(progress)

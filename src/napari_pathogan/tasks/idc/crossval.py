@@ -18,7 +18,7 @@ from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.training import one_part
+from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.idc import calibrate, context, generate, model

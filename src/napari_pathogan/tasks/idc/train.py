@@ -7,20 +7,17 @@ checkpoint ends with the same weights as one that was not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 
+from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import Event, Finished, Metrics, Preview, Warn
-from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
-from napari_pathogan.files import written
-from napari_pathogan.kinds import OURS
+from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.idc.augment import Palette, augment
-from napari_pathogan.tasks.idc.config import TrainConfig, learning_rate
+from napari_pathogan.tasks.idc.config import TrainConfig
 from napari_pathogan.tasks.idc.data import UNLABELLED, PatchFolder, hide_labels, need_both_classes
 from napari_pathogan.tasks.idc.losses import adversarial_loss, class_loss, gradient_penalty
 from napari_pathogan.tasks.idc.metrics import mean_patient_auc
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
     from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.engine.runs import RunFolder
 
-Network = TypeVar("Network", Discriminator, Generator)
 _SAMPLES = 16  # generated patches of each class in a preview
 
 
@@ -49,13 +45,21 @@ class Trained:
     generator: Generator | None = None
 
 
-class Trainer:
-    """The two networks, their optimisers and averages, and one step of the game."""
+class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
+    """The two networks, the patches, and one step of the game.
 
-    def __init__(self, patches: PatchFolder, config: TrainConfig, device: Device) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.device = config, device
-        self.epoch = 0
+    With ``held_out`` patients their AUC is measured after each epoch.
+    """
+
+    def __init__(
+        self,
+        patches: PatchFolder,
+        config: TrainConfig,
+        device: Device,
+        held_out: PatchFolder | None = None,
+    ) -> None:
+        super().__init__(config, device)
+        self.held_out = held_out
         self.best_auc = -1.0
         self.best: dict[str, torch.Tensor] = {}
         self.stale = 0
@@ -64,15 +68,10 @@ class Trainer:
         self.labels = torch.from_numpy(patches.labels.astype(np.float32))
         self.patient = torch.from_numpy(np.unique(patches.patients, return_inverse=True)[1])
         self.steps = max(1, len(patches) // config.batch)
-        self.d = _placed(Discriminator(config.width, config.dropout), device)
-        self.g = _placed(self._generator(), device) if config.method == "cgan" else None
+        self.d = self.add("d", Discriminator(config.width, config.dropout))
+        self.g = self.add("g", self._generator()) if config.method == "cgan" else None
         self.fixed_z = torch.randn(2 * _SAMPLES, self.g.latent if self.g else 0)
-        self.ema = EMA(self.d, config.ema)
-        self.optimisers = {"d": self._adam(self.d)}
-        self.g_ema: EMA | None = None
-        if self.g is not None:
-            self.g_ema = EMA(self.g, config.ema)
-            self.optimisers["g"] = self._adam(self.g)
+        self.optimisers |= {name: self._adam(one) for name, one in self.networks.items()}
 
     def _generator(self, *, spectral: bool = True) -> Generator:
         c = self.config
@@ -141,8 +140,7 @@ class Trainer:
                 lambda p: self.d(p)[0], x[:n], fake, mix, c.penalty_norm
             )
             total = total + c.penalty * c.penalty_every * losses["penalty"]
-        self._update("d", total)
-        self.ema.update(self.d)
+        self.update("d", total)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _generate(self, batch: int) -> torch.Tensor:
@@ -151,9 +149,7 @@ class Trainer:
             fake, asked = self._draw(max(1, round(self.config.generated * batch)))
             real, idc = self.d(fake)
             loss = adversarial_loss(real.float(), real=True) + class_loss(idc.float(), asked)
-        self._update("g", loss)
-        if self.g is not None and self.g_ema is not None:
-            self.g_ema.update(self.g)
+        self.update("g", loss)
         self.d.requires_grad_(requires_grad=True)
         return loss.detach()
 
@@ -163,32 +159,16 @@ class Trainer:
         asked = (torch.rand(n, device=self.device.torch) < 0.5).float()
         return self.g(z, asked), asked
 
-    def _update(self, which: str, loss: torch.Tensor) -> None:
-        optimiser = self.optimisers[which]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-
-    def set_lr(self, progress: float) -> float:
-        """Set both learning rates to where the schedule is; returns it."""
-        lr = learning_rate(self.config, progress)
-        for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-        return lr
-
-    def weights(self) -> dict[str, torch.Tensor]:
+    def folded(self) -> dict[str, torch.Tensor]:
         """The averaged discriminator with its spectral norms folded in."""
         average = Discriminator(self.config.width)
-        average.load_state_dict(self.ema.shadow if self.config.ema else self.d.state_dict())
+        average.load_state_dict(self.weights("d"))
         return folded_state(average)
 
     def generator(self) -> Generator:
         """The averaged generator with its spectral norms folded in, on the CPU."""
-        assert self.g is not None
-        assert self.g_ema is not None
         average, folded = self._generator(), self._generator(spectral=False)
-        average.load_state_dict(self.g_ema.shadow if self.config.ema else self.g.state_dict())
+        average.load_state_dict(self.weights("g"))
         folded.load_state_dict(folded_state(average))
         return folded.eval()
 
@@ -200,37 +180,42 @@ class Trainer:
         rows = tiles.reshape(4, -1, *tiles.shape[1:]).transpose(0, 2, 1, 3, 4)
         return np.ascontiguousarray(rows.reshape(4 * tiles.shape[1], -1, 3))
 
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        networks = {"d": self.d, **({"g": self.g} if self.g else {})}
-        return {
-            "epoch": self.epoch,
-            "best_auc": self.best_auc,
-            "best": self.best,
-            "stale": self.stale,
-            "ema": self.ema.state_dict(),
-            "g_ema": self.g_ema.state_dict() if self.g_ema else None,
-            "networks": {name: dict(n.state_dict()) for name, n in networks.items()},
-            "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
-        }
+    def preview(self) -> tuple[str, np.ndarray] | None:
+        """Generated patches, now and then."""
+        if self.g is None or self.epoch % self.config.preview_every:
+            return None
+        return "generated patches: healthy above, IDC below", self.samples()
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.epoch, self.stale = state["epoch"], state["stale"]
-        self.best_auc, self.best = state["best_auc"], state["best"]
-        self.ema.load_state_dict(state["ema"])
-        self.d.load_state_dict(state["networks"]["d"])
-        if self.g is not None and self.g_ema is not None:
-            self.g.load_state_dict(state["networks"]["g"])
-            self.g_ema.load_state_dict(state["g_ema"])
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+    def measure(self) -> dict[str, float]:
+        """The mean AUC of the held-out patients; the best epoch's weights are kept."""
+        if self.held_out is None:
+            return {}
+        weights = self.folded()
+        seen = _network(self.config, weights)
+        logits = score(seen, self.held_out.images, self.device)[:, 0]
+        auc = mean_patient_auc(self.held_out.labels, logits, self.held_out.patients)
+        if auc is None:
+            return {}
+        if auc > self.best_auc:
+            self.best_auc, self.best, self.stale = auc, weights, 0
+        else:
+            self.stale += 1
+        return {"held_out_auc": auc}
 
+    def enough(self) -> str:
+        """Whether the held-out patients have seen nothing better for long."""
+        patience = self.config.patience
+        if not patience or self.stale < patience:
+            return ""
+        return f"stopped: no better AUC on held-out patients for {patience} epochs"
 
-def _placed(network: Network, device: Device) -> Network:
-    """On the device, channels last: a fifth faster on a CPU."""
-    network.to(device.torch)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    def own_state(self) -> dict[str, Any]:
+        """The best epoch so far."""
+        return {"best_auc": self.best_auc, "best": self.best, "stale": self.stale}
+
+    def restore_own(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.best_auc, self.best, self.stale = state["best_auc"], state["best"], state["stale"]
 
 
 def train(
@@ -264,27 +249,10 @@ def train(
     """
     need_both_classes(patches)
     patches = hide_labels(patches, config.labelled, config.seed)
-    trainer = Trainer(patches, config, choose_device(device))
-    yield from resumed(trainer, run)
-    pace = Pace(trainer)
-    while trainer.epoch < config.epochs:
-        if config.patience and trainer.stale >= config.patience:
-            yield Warn(f"stopped: no better AUC on held-out patients for {config.patience} epochs")
-            break
-        values = yield from one_epoch(trainer, pace)
-        if held_out is not None:
-            values |= _validate(trainer, held_out)
-        metrics = Metrics(trainer.epoch, values)
-        run.log(metrics)
-        yield metrics
-        if trainer.g is not None and trainer.epoch % config.preview_every == 0:
-            path = run.previews / f"epoch_{trainer.epoch:04d}.png"
-            picture = trainer.samples()
-            with written(path, OURS) as beside:
-                Image.fromarray(picture).save(beside)
-            yield Preview("generated patches: healthy above, IDC below", picture, path)
-        yield kept(trainer, run)
-    weights = trainer.best if config.patience and trainer.best else trainer.weights()
+    trainer = Trainer(patches, config, choose_device(device), held_out)
+    yield from trainer.resume(run)
+    yield from trainer.learn(run)
+    weights = trainer.best if config.patience and trainer.best else trainer.folded()
     generator = trainer.generator() if trainer.g is not None else None
     trained = Trained(_network(config, weights), trainer.palette.reference, generator)
     yield Finished(trained, {"epochs": trainer.epoch})
@@ -294,16 +262,3 @@ def _network(config: TrainConfig, weights: dict[str, torch.Tensor]) -> Discrimin
     network = Discriminator(config.width, spectral=False)
     network.load_state_dict(weights)
     return network.eval()
-
-
-def _validate(trainer: Trainer, held_out: PatchFolder) -> dict[str, float]:
-    weights = trainer.weights()
-    logits = score(_network(trainer.config, weights), held_out.images, trainer.device)[:, 0]
-    auc = mean_patient_auc(held_out.labels, logits, held_out.patients)
-    if auc is None:
-        return {}
-    if auc > trainer.best_auc:
-        trainer.best_auc, trainer.best, trainer.stale = auc, weights, 0
-    else:
-        trainer.stale += 1
-    return {"held_out_auc": auc}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
@@ -20,7 +20,6 @@ from napari_pathogan.tasks.masses.augment import Augment
 from napari_pathogan.tasks.masses.frame import LONG_SIDE_PX
 
 Arm = Literal["real", "poisson", "adversarial", "blending"]
-ARMS: tuple[Arm, ...] = get_args(Arm)
 
 
 @checked
@@ -87,6 +86,10 @@ class TrainConfig(base.TrainConfig):
     mask_loss: Weight = 1.0
     augment: Augment = field(default_factory=Augment)
 
+    def rate(self, progress: float) -> float:
+        """As ``schedule`` says."""
+        return one_cycle(progress) if self.schedule == "one-cycle" else 1.0
+
 
 RECIPES = {
     "paper": TrainConfig(),
@@ -117,8 +120,3 @@ def arguments(config: TrainConfig) -> dict[str, Any]:
         return {}
     # the smallest masses are 20 px of a mammogram with a long side of 1024
     return {"width": config.width, "smallest": 0.0234375 * config.long_side}
-
-
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """The learning rate after ``progress`` (0 to 1) of all steps."""
-    return config.lr * (one_cycle(progress) if config.schedule == "one-cycle" else 1.0)

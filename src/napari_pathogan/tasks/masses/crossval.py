@@ -20,7 +20,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import folds_of, patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder, load_state
-from napari_pathogan.engine.training import one_part
+from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_pathogan.engine.folds import same_folds
 from napari_pathogan.engine.models import fitting, load_model, locate, read_card
 from napari_pathogan.engine.runs import RunFolder, load_state
+from napari_pathogan.engine.trainer import weights_in
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.masses.model import TASK
 from napari_pathogan.tasks.masses.network import BUILDERS
@@ -69,14 +70,12 @@ def going_on(config: TrainConfig, start: str) -> TrainConfig:
     return replace(config, **shape, lr=config.lr * LR_OF_A_MODEL, procedural_epochs=0)
 
 
-def weights(start: Path, *, averaged: bool) -> dict[str, torch.Tensor]:
+def weights(start: Path) -> dict[str, torch.Tensor]:
     """The weights that an earlier training ended with, or those of a model."""
     checkpoint = RunFolder(start).checkpoint
     if not checkpoint.is_file():
         return load_model(start, TASK)[1]
-    state = load_state(checkpoint)
-    found: dict[str, torch.Tensor] = state["ema"]["shadow"] if averaged else state["network"]
-    return found
+    return weights_in(load_state(checkpoint), "network")
 
 
 def check_start(start: str, folder: MassFolder, fold: np.ndarray) -> None:

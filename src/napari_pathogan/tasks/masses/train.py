@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torchvision.ops import masks_to_boxes
 
+from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import Event, Finished, Metrics
+from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
+from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.masses.augment import crop
-from napari_pathogan.tasks.masses.config import arguments, learning_rate
+from napari_pathogan.tasks.masses.config import arguments
 from napari_pathogan.tasks.masses.network import BUILDERS, inputs
 from napari_pathogan.tasks.masses.starts import weights
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.config import TrainConfig
 
 _JITTER = 0.35  # of the crop's sides: how far from its middle a mass may lie
+_CLIP = 5.0  # length of a gradient
 _SMALLEST_PX = 4  # of a mass's box in a crop; the detector's anchors know none smaller
 
 
@@ -40,18 +42,14 @@ class Example:
     synthetic: bool = False
 
 
-class Trainer:
-    """The detector, its optimiser and average, and one step."""
+class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
+    """The detector, the examples, and one step."""
 
     def __init__(self, examples: Sequence[Example], config: TrainConfig, device: Device) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.device = config, device
-        self.epoch, self.steps = 0, config.steps
-        self.examples = list(examples)
-        self.network = built(config).to(device.torch)
-        self.network.to(memory_format=torch.channels_last)
-        self.ema = EMA(self.network, config.ema)
-        self.optimiser = torch.optim.AdamW(
+        super().__init__(config, device)
+        self.examples, self.steps = list(examples), config.steps
+        self.network = self.add("network", built(config))
+        self.optimisers["network"] = torch.optim.AdamW(
             self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
         with_mass = torch.tensor([len(e.masks) > 0 for e in self.examples])
@@ -82,11 +80,7 @@ class Trainer:
             )
         weights = {"loss_box_reg": c.box_loss, "loss_mask": c.mask_loss}
         total = sum(loss.float() * weights.get(name, 1.0) for name, loss in losses.items())
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.ema.update(self.network)
+        self.update("network", total, clip=_CLIP)
         return {name.removeprefix("loss_"): loss.detach() for name, loss in losses.items()}
 
     def _crop(self, example: Example) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -120,27 +114,11 @@ class Trainer:
             for name, weight in self.network.backbone.body.named_parameters():
                 weight.requires_grad_(whole or name.startswith(upper))
 
-    def set_lr(self, progress: float) -> float:
-        """Set the learning rate to where the schedule is; returns it."""
-        lr = learning_rate(self.config, progress)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        return lr
-
     def trained(self) -> MaskRCNN:
         """The (averaged) detector, ready to look for masses."""
         network = built(self.config, weights="")
-        network.load_state_dict(self.ema.shadow if self.config.ema else self.network.state_dict())
+        network.load_state_dict(self.weights("network"))
         return network.eval().requires_grad_(requires_grad=False)
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        return {
-            "epoch": self.epoch,
-            "network": dict(self.network.state_dict()),
-            "ema": self.ema.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
 
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
         """Begin with the detector that another training ended with.
@@ -155,14 +133,7 @@ class Trainer:
         except RuntimeError as error:
             msg = "what to begin with has another detector or width; ask for the same"
             raise SettingError(msg) from error
-        self.ema = EMA(self.network, self.config.ema)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.epoch = state["epoch"]
-        self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.averages["network"] = EMA(self.network, self.config.ema)
 
 
 def built(config: TrainConfig, weights: str | None = None) -> MaskRCNN:
@@ -196,12 +167,7 @@ def train(
     """
     trainer = Trainer(examples, config, choose_device(device))
     if start is not None:
-        trainer.begin_with(weights(start, averaged=bool(config.ema)))
-    yield from resumed(trainer, run)
-    pace = Pace(trainer)
-    while trainer.epoch < config.epochs:
-        metrics = Metrics(trainer.epoch + 1, (yield from one_epoch(trainer, pace)))
-        run.log(metrics)
-        yield metrics
-        yield kept(trainer, run)
+        trainer.begin_with(weights(start))
+    yield from trainer.resume(run)
+    yield from trainer.learn(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})

@@ -77,6 +77,10 @@ class TrainConfig(base.TrainConfig):
     views: Annotated[int, Interval(ge=1, le=8)] = 1
     augment: Augment = field(default_factory=Augment)
 
+    def rate(self, progress: float) -> float:
+        """As ``schedule`` says."""
+        return one_cycle(progress) if self.schedule == "one-cycle" else 1.0
+
 
 RECIPES = {
     "paper": TrainConfig(),
@@ -98,8 +102,3 @@ RECIPES = {
         augment=Augment(mix=0.5, stain=0.15, colour=0.06, scale=1.5, degrade=0.3),
     ),
 }
-
-
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """The learning rate after ``progress`` (0 to 1) of all steps."""
-    return config.lr * (one_cycle(progress) if config.schedule == "one-cycle" else 1.0)

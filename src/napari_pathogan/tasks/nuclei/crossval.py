@@ -22,7 +22,7 @@ from napari_pathogan.engine.folds import folds_of, patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.training import one_part
+from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei import model

@@ -14,7 +14,7 @@ from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.folds import same_folds
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.training import one_part
+from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.nuclei.model import TASK, NucleiModel
 from napari_pathogan.tasks.nuclei.train import train

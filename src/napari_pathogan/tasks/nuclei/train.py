@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import Event, Finished, Metrics
+from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.models import load_model
-from napari_pathogan.engine.runs import EMA, load_state
-from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
+from napari_pathogan.engine.runs import load_state
+from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.nuclei.augment import Palette, crop, degrade, recolour
-from napari_pathogan.tasks.nuclei.config import TrainConfig, learning_rate
+from napari_pathogan.tasks.nuclei.config import TrainConfig
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.tasks.nuclei.losses import dice_loss, label_loss
 from napari_pathogan.tasks.nuclei.model import TASK
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.runs import RunFolder
 
 
-class Trainer:
-    """The network, its optimiser and average, the images, and one step of learning."""
+class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
+    """The U-Net, the images, and one step of learning."""
 
     def __init__(
         self,
@@ -36,9 +37,7 @@ class Trainer:
         device: Device,
         start: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.device = config, device
-        self.epoch = 0
+        super().__init__(config, device)
         pairs = [image.learnt for image in folder.images]
         self.images = [torch.tensor(pixels).permute(2, 0, 1).contiguous() for pixels, _ in pairs]
         self.labels = [torch.tensor(labels) for _, labels in pairs]
@@ -55,17 +54,12 @@ class Trainer:
         self.steps = max(1, round(area / (config.crop**2 * config.batch)))
         # a model's norms are folded: it goes on without
         self.normalised = start is None or any(".norm" in name for name in start)
-        self.network = self._unet()
+        unet = self._unet()
         if start is not None:
-            self.network.load_state_dict(start)
-        self.network.to(device.torch)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = EMA(self.network, config.ema)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.lr,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
+            unet.load_state_dict(start)
+        self.network = self.add("network", unet)
+        self.optimisers["network"] = torch.optim.AdamW(
+            unet.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
 
     def batches(self) -> Iterator[torch.Tensor]:
@@ -112,50 +106,19 @@ class Trainer:
         if self.config.dice:
             losses["dice"] = dice_loss(logits.float(), labels)
             total = total + self.config.dice * losses["dice"]
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self.ema.update(self.network)
+        self.update("network", total)
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def set_lr(self, progress: float) -> float:
-        """Set the learning rate to where the schedule is; returns it."""
-        lr = learning_rate(self.config, progress)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        return lr
 
     def trained(self) -> UNet:
         """The averaged network with batch normalisation folded in."""
         average = self._unet()
-        average.load_state_dict(self.average())
+        average.load_state_dict(self.weights("network"))
         network = UNet(self.config.width, self.config.squares, normalised=False)
         network.load_state_dict(folded_state(average.cpu()))
         return network.eval()
 
     def _unet(self) -> UNet:
         return UNet(self.config.width, self.config.squares, normalised=self.normalised)
-
-    def average(self) -> dict[str, torch.Tensor]:
-        """The averaged weights, batch normalisation apart."""
-        return self.ema.shadow if self.config.ema else dict(self.network.state_dict())
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs, and the averaged weights."""
-        return {
-            "epoch": self.epoch,
-            "average": self.average(),
-            "ema": self.ema.state_dict(),
-            "network": dict(self.network.state_dict()),
-            "optimiser": self.optimiser.state_dict(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.epoch = state["epoch"]
-        self.ema.load_state_dict(state["ema"])
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
 
 
 def train(
@@ -189,14 +152,12 @@ def train(
     need_nuclei(folder)
     weights = None
     if start is not None:
-        weights = load_model(start, TASK)[1] if start.is_dir() else load_state(start)["average"]
+        weights = load_model(start, TASK)[1] if start.is_dir() else _weights(start)
     trainer = Trainer(folder, config, choose_device(device), weights)
-    yield from resumed(trainer, run)
-    pace = Pace(trainer)
-    while trainer.epoch < config.epochs:
-        values = yield from one_epoch(trainer, pace)
-        metrics = Metrics(trainer.epoch, values)
-        run.log(metrics)
-        yield metrics
-        yield kept(trainer, run)
+    yield from trainer.resume(run)
+    yield from trainer.learn(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
+
+
+def _weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return base.weights_in(load_state(checkpoint), "network")

@@ -90,6 +90,10 @@ class TrainConfig(base.TrainConfig):
     neighbours: Share = 0.8
     preview_every: Count = 10
 
+    def rate(self, progress: float) -> float:
+        """As ``decay`` says."""
+        return min(1.0, 2 * (1 - progress)) if self.decay else 1.0
+
 
 RECIPES = {
     "paper": TrainConfig(),

@@ -21,7 +21,7 @@ from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData, Validation
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.engine.training import one_part
+from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS

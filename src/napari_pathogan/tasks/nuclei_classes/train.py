@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 
+from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import Event, Finished, Metrics, Preview, Progress
+from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.engine.penalty import gradient_penalty
 from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed, shuffled
+from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.files import written
-from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei_classes import anchor
 from napari_pathogan.tasks.nuclei_classes.augment import Palette, middle, restain, vary
+from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
 from napari_pathogan.tasks.nuclei_classes.describe import describe, suggest
 from napari_pathogan.tasks.nuclei_classes.gallery import grid_picture
 from napari_pathogan.tasks.nuclei_classes.losses import critic_loss, information_loss, noise_loss
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
     from napari_pathogan.tasks.nuclei_classes.data import Nuclei
 
 _ROWS = 8  # of the preview
@@ -53,35 +51,31 @@ class Trained:
     reference: SlideColours
 
 
-class Trainer:
-    """Generator and critic, their optimisers and averages, and one step of the game."""
+class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
+    """Generator and critic, the nuclei, and one step of the game."""
 
     def __init__(self, nuclei: Nuclei, config: TrainConfig, device: Device) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.device = config, device
-        self.epoch = 0
+        super().__init__(config, device)
         self.palette = Palette(nuclei, normalise=config.normalise)
         self.pictures = torch.from_numpy(nuclei.pictures)
         self.image = torch.from_numpy(np.unique(nuclei.images, return_inverse=True)[1])
         self.steps = max(1, len(nuclei) // (config.batch * config.critic_steps))
         c = config
-        self.generator = Generator(c.classes, c.width, c.latent).to(device.torch)
-        self.critic = Critic(c.classes, c.width, c.latent, c.head, told=c.told).to(device.torch)
-        for network in (self.generator, self.critic):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = self.add("generator", Generator(c.classes, c.width, c.latent))
+        critic = Critic(c.classes, c.width, c.latent, c.head, told=c.told)
+        self.critic = self.add("critic", critic)
         self.prior = torch.full((c.classes,), 1 / c.classes)
         self.fixed_z = torch.randn(_ROWS, c.latent)
-        self.averages = [EMA(self.generator, c.ema), EMA(self.critic, c.ema)]
         named = dict(self.critic.named_parameters())
         trunk = [own for name, own in named.items() if name.startswith(_JUDGING)]
         heads = [own for name, own in named.items() if not name.startswith(_JUDGING)]
         self.anchored = c.rounds > 0
-        self.optimiser_g = torch.optim.Adam(self.generator.parameters(), c.lr_g, c.betas)
-        self.optimiser_d = torch.optim.Adam(
+        self.optimisers["generator"] = torch.optim.Adam(
+            self.generator.parameters(), c.lr_g, c.betas
+        )
+        self.optimisers["critic"] = torch.optim.Adam(
             [{"params": trunk, "lr": c.lr_d}, {"params": heads, "lr": c.lr_q}], betas=c.betas
         )
-        for group in (*self.optimiser_g.param_groups, *self.optimiser_d.param_groups):
-            group["initial_lr"] = group["lr"]
 
     def anchor(self, nuclei: Nuclei) -> Iterator[anchor.Round]:
         """Fit the class head to the real nuclei (see :mod:`.anchor`); the game leaves it alone."""
@@ -109,7 +103,7 @@ class Trainer:
             neighbours=c.neighbours,
         )
         self.critic.to(self.device.torch)
-        self.averages[1] = EMA(self.critic, c.ema)
+        self.averages["critic"] = EMA(self.critic, c.ema)
 
     def _real(self, *, restained: bool = False) -> Iterator[torch.Tensor]:
         """All real nuclei as they are, or restained: some at a time, (n, 3, 40, 40) in [-1, 1]."""
@@ -151,8 +145,7 @@ class Trainer:
             value_of = partial(self.critic.value, c=asked)
             losses["penalty"] = gradient_penalty(value_of, real, fake, mix)
             total = total + c.penalty * c.penalty_every * losses["penalty"]
-        self._update(self.optimiser_d, total)
-        self.averages[1].update(self.critic)
+        self.update("critic", total)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _generate(self, n: int) -> dict[str, torch.Tensor]:
@@ -167,8 +160,7 @@ class Trainer:
         loss = -value.mean() + c.information * information
         if c.noise:
             loss = loss + c.noise * noise_loss(noise, z)
-        self._update(self.optimiser_g, loss)
-        self.averages[0].update(self.generator)
+        self.update("generator", loss)
         self.critic.requires_grad_(requires_grad=True)
         return {"g": loss.detach(), "information": information.detach()}
 
@@ -187,61 +179,42 @@ class Trainer:
         fake = self.generator(z, asked)
         return fake.contiguous(memory_format=torch.channels_last), z
 
-    def _update(self, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-
-    def set_lr(self, progress: float) -> float:
-        """Set the learning rates to where the schedule is; returns the generator's."""
-        factor = min(1.0, 2 * (1 - progress)) if self.config.decay else 1.0
-        for group in (*self.optimiser_g.param_groups, *self.optimiser_d.param_groups):
-            group["lr"] = group["initial_lr"] * factor
-        return self.config.lr_g * factor
-
-    def network(self, which: int) -> Any:  # noqa: ANN401
-        """The averaged generator (0) or critic (1), on the CPU and ready for use."""
+    def drawing(self) -> Generator:
+        """The averaged generator, on the CPU and ready for use."""
         c = self.config
-        network: Generator | Critic = Generator(c.classes, c.width, c.latent)
-        if which:
-            network = Critic(c.classes, c.width, c.latent, c.head, told=c.told)
-        present = (self.generator, self.critic)[which]
-        network.load_state_dict(self.averages[which].shadow if c.ema else present.state_dict())
-        network.eval().requires_grad_(requires_grad=False)
-        if isinstance(network, Generator):
-            settle(network, self.prior)
+        network = Generator(c.classes, c.width, c.latent)
+        network.load_state_dict(self.weights("generator"))
+        settle(network.eval().requires_grad_(requires_grad=False), self.prior)
         return network
+
+    def judging(self) -> Critic:
+        """The averaged critic, on the CPU and ready for use."""
+        c = self.config
+        network = Critic(c.classes, c.width, c.latent, c.head, told=c.told)
+        network.load_state_dict(self.weights("critic"))
+        return network.eval().requires_grad_(requires_grad=False)
 
     def samples(self) -> np.ndarray:
         """The paper's Figure 7 as it is now: uint8 (Y, X, 3)."""
         classes = self.config.classes
         z = self.fixed_z.repeat_interleave(classes, 0)
-        drawn = as_bytes(self.network(0)(z, torch.arange(classes).repeat(_ROWS)))
+        drawn = as_bytes(self.drawing()(z, torch.arange(classes).repeat(_ROWS)))
         crops = drawn.reshape(_ROWS, classes, *drawn.shape[1:])
         return grid_picture(crops, group_colours(classes))
 
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        return {
-            "epoch": self.epoch,
-            "prior": self.prior,
-            "averages": [average.state_dict() for average in self.averages],
-            "generator": dict(self.generator.state_dict()),
-            "critic": dict(self.critic.state_dict()),
-            "optimisers": [self.optimiser_g.state_dict(), self.optimiser_d.state_dict()],
-        }
+    def preview(self) -> tuple[str, np.ndarray] | None:
+        """Generated nuclei, now and then and at the end."""
+        if self.epoch % self.config.preview_every and self.epoch != self.config.epochs:
+            return None
+        return "generated nuclei: classes across, z down", self.samples()
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.epoch, self.prior = state["epoch"], state["prior"]
-        self.generator.load_state_dict(state["generator"])
-        self.critic.load_state_dict(state["critic"])
-        for average, saved in zip(self.averages, state["averages"], strict=True):
-            average.load_state_dict(saved)
-        for optimiser, saved in zip(
-            (self.optimiser_g, self.optimiser_d), state["optimisers"], strict=True
-        ):
-            optimiser.load_state_dict(saved)
+    def own_state(self) -> dict[str, Any]:
+        """How common the classes are."""
+        return {"prior": self.prior}
+
+    def restore_own(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.prior = state["prior"]
 
 
 def need_nuclei(nuclei: Nuclei, classes: int) -> None:
@@ -288,24 +261,12 @@ def train(
         msg = "told=true needs a class head that knows real nuclei; set rounds=5, or told=false"
         raise SettingError(msg)
     trainer = Trainer(nuclei, config, choose_device(device, "float32"))
-    yield from resumed(trainer, run)
+    yield from trainer.resume(run)
     if config.rounds and not run.checkpoint.exists():
         for number, done in enumerate(trainer.anchor(nuclei), 1):
             yield Progress(number, config.rounds, f"class head, round {number} of {config.rounds}")
             yield Metrics(0, {"head_loss": done.loss, "head_changed": done.changed})
-        yield kept(trainer, run)
-    pace = Pace(trainer)
-    while trainer.epoch < config.epochs:
-        values = yield from one_epoch(trainer, pace)
-        metrics = Metrics(trainer.epoch, values)
-        run.log(metrics)
-        yield metrics
-        if trainer.epoch % config.preview_every == 0 or trainer.epoch == config.epochs:
-            path = run.previews / f"epoch_{trainer.epoch:04d}.png"
-            picture = trainer.samples()
-            with written(path, OURS) as beside:
-                Image.fromarray(picture).save(beside)
-            yield Preview("generated nuclei: classes across, z down", picture, path)
-        yield kept(trainer, run)
-    trained = Trained(trainer.network(1), trainer.network(0), trainer.palette.reference)
+        yield trainer.save(run)
+    yield from trainer.learn(run)
+    trained = Trained(trainer.judging(), trainer.drawing(), trainer.palette.reference)
     yield Finished(trained, {"epochs": trainer.epoch})

@@ -46,6 +46,10 @@ class TrainConfig(base.TrainConfig):
     anneal: Share = 0.0
     lightness: Share = 0.0
 
+    def rate(self, progress: float) -> float:
+        """As ``anneal`` says."""
+        return min(1.0, (1 - progress) / self.anneal) if self.anneal else 1.0
+
 
 RECIPES = {
     "paper": TrainConfig(),

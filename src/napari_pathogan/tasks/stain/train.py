@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
-from PIL import Image
 
 from napari_pathogan.colour.lab import AB_SCALE, lightness, to_lab, to_rgb
+from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.events import Event, Finished, Metrics, Preview
-from napari_pathogan.engine.runs import EMA
-from napari_pathogan.engine.training import Pace, kept, one_epoch, resumed
-from napari_pathogan.files import written
-from napari_pathogan.kinds import OURS
+from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.tasks.stain.network import Colouriser, colours, whole
 
 if TYPE_CHECKING:
@@ -28,20 +24,17 @@ if TYPE_CHECKING:
 _PREVIEWS, _PREVIEW_PX = 4, 256
 
 
-class Trainer:
-    """The network, its optimiser and average, and one step."""
+class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
+    """The network, the pool, and one step."""
 
     def __init__(self, pool: StylePool, config: TrainConfig, device: Device) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.device = config, device
-        self.epoch, self.steps = 0, config.steps
+        super().__init__(config, device)
+        self.pool, self.steps = pool, config.steps
         self.lab = [torch.from_numpy(to_lab(image)).permute(2, 0, 1) for image in pool.images]
         self.labels = torch.tensor(pool.labels)
         self.classes = len(pool.classes) if config.class_loss > 0 and len(pool.classes) > 1 else 0
-        self.network = Colouriser(config.width, self.classes).to(device.torch)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = EMA(self.network, config.ema)
-        self.optimiser = torch.optim.Adadelta(
+        self.network = self.add("network", Colouriser(config.width, self.classes))
+        self.optimisers["network"] = torch.optim.Adadelta(
             self.network.parameters(), lr=config.lr, rho=config.rho, eps=config.eps
         )
 
@@ -62,40 +55,26 @@ class Trainer:
             if logits is not None:
                 losses["class"] = F.cross_entropy(logits.float(), self.labels[index].to(to))
                 total = total + c.class_loss * losses["class"]
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self.ema.update(self.network)
+        self.update("network", total)
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def set_lr(self, progress: float) -> float:
-        """Set the learning rate to where the schedule is; returns it."""
-        share = min(1.0, (1 - progress) / self.config.anneal) if self.config.anneal else 1.0
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * share
-        return self.config.lr * share
 
     def trained(self) -> Colouriser:
         """The (averaged) network, ready to apply."""
         network = Colouriser(self.config.width, self.classes)
-        network.load_state_dict(self.ema.shadow if self.config.ema else self.network.state_dict())
+        network.load_state_dict(self.weights("network"))
         return network.eval().requires_grad_(requires_grad=False)
 
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        return {
-            "epoch": self.epoch,
-            "network": dict(self.network.state_dict()),
-            "ema": self.ema.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.epoch = state["epoch"]
-        self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimiser.load_state_dict(state["optimiser"])
+    def preview(self) -> tuple[str, np.ndarray]:
+        """Images of the pool above, the same coloured from their lightness below."""
+        network, pairs = self.trained(), []
+        for image in self.pool.images[:: max(1, len(self.pool) // _PREVIEWS)][:_PREVIEWS]:
+            part = whole(image[:_PREVIEW_PX, :_PREVIEW_PX])
+            light = lightness(part)
+            rest = (*((0, _PREVIEW_PX - n) for n in part.shape[:2]), (0, 0))
+            both = (part, to_rgb(np.dstack([light, colours(network, light)])))
+            pairs.append(np.concatenate([np.pad(x, rest, constant_values=255) for x in both]))
+        text = "above as they are, below coloured from lightness alone"
+        return text, np.concatenate(pairs, 1)
 
 
 def train(
@@ -115,31 +94,9 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     trainer = Trainer(pool, config, choose_device(device))
-    yield from resumed(trainer, run)
-    pace = Pace(trainer)
-    while trainer.epoch < config.epochs:
-        metrics = Metrics(trainer.epoch + 1, (yield from one_epoch(trainer, pace)))
-        run.log(metrics)
-        yield metrics
-        yield _preview(trainer, pool, run)
-        yield kept(trainer, run)
+    yield from trainer.resume(run)
+    yield from trainer.learn(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
-
-
-def _preview(trainer: Trainer, pool: StylePool, run: RunFolder) -> Preview:
-    """Images of the pool above, the same coloured from their lightness below."""
-    network, pairs = trainer.trained(), []
-    for image in pool.images[:: max(1, len(pool) // _PREVIEWS)][:_PREVIEWS]:
-        part = whole(image[:_PREVIEW_PX, :_PREVIEW_PX])
-        light = lightness(part)
-        rest = (*((0, _PREVIEW_PX - n) for n in part.shape[:2]), (0, 0))
-        both = (part, to_rgb(np.dstack([light, colours(network, light)])))
-        pairs.append(np.concatenate([np.pad(x, rest, constant_values=255) for x in both]))
-    picture = np.concatenate(pairs, 1)
-    path = run.previews / f"epoch_{trainer.epoch:04d}.png"
-    with written(path, OURS) as beside:
-        Image.fromarray(picture).save(beside)
-    return Preview("above as they are, below coloured from lightness alone", picture, path)
 
 
 def _crop(lab: torch.Tensor, side: int) -> torch.Tensor:
