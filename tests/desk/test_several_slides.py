@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_pathogan.plugin.viewer.layers import is_looked_at
 
@@ -46,6 +49,24 @@ def test_the_view_fits_every_slide_that_is_opened(used, slides):
         assert dock.layer is used.viewer.layers[-1], "the dock looks at the new slide"
     first, second = (layer.extent.world[:, -1] for layer in used.viewer.layers)
     assert second[0] > first[1], "none lies on the other"
+
+
+@pytest.mark.parametrize("title", ["Nuclei", "Mammogram masses"])
+def test_plain_pictures_lie_beside_one_another_too(used, tmp_path, title):
+    """napari's own reader lays them in the same corner."""
+    dock = used.dock(title)
+    for number, side in enumerate((300, 500, 200), start=1):
+        pixels = np.full((side, 2 * side, 3), 60 * number, np.uint8)
+        picture = Image.fromarray(pixels if title == "Nuclei" else pixels[..., 0])
+        picture.save(tmp_path / f"{number}.png")
+        used.open(tmp_path / f"{number}.png")
+        used.wait(lambda number=number: len(used.viewer.layers) == number, "the picture")
+        used.rest()
+        used.picture(f"picture-{title}-{number}")
+        assert shown(used, used.viewer.layers[-1])
+        assert dock.layer is used.viewer.layers[-1]
+    ends = [layer.extent.world[:, -1] for layer in used.viewer.layers]
+    assert all(one[1] < next_one[0] for one, next_one in itertools.pairwise(ends))
 
 
 def test_docks_follow_the_layer_that_is_selected(used, slides):

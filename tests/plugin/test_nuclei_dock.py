@@ -18,10 +18,11 @@ from napari_pathogan.plugin.nuclei import colours as nuclei_colours
 from napari_pathogan.plugin.nuclei import dock as nuclei_widget
 from napari_pathogan.plugin.nuclei.dock import NONE, NucleiDock
 from napari_pathogan.plugin.nuclei.exports import NucleiExport
+from napari_pathogan.plugin.nuclei.gallery import TYPICAL
 from napari_pathogan.plugin.nuclei.kept import reading
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.subject import WHOLE
-from napari_pathogan.plugin.viewer.layers import set_tissue, slide_layer, tissue_of
+from napari_pathogan.plugin.viewer.layers import set_tissue, slide_layer, slide_of, tissue_of
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import annotated, export
 from napari_pathogan.tasks.nuclei_classes.naming import PALETTE
@@ -423,6 +424,24 @@ def test_exports(done, qtbot, tmp_path):
         qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
         assert dock.form.status.text() == f"Saved out{kind.suffix}"
         assert (tmp_path / f"out{kind.suffix}").exists()
+
+
+def test_nuclei_kept_beside_a_picture_bring_its_scale(done, qtbot, path, told):
+    """On another computer nobody has typed it in; the nuclei were measured with it."""
+    dock, _ = done
+    dock.corrections.keep_button.click()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
+    slide = Slide.open(path)
+    assert slide.mpp is None
+    data, kwargs, _ = slide_layer(slide)
+    layer = dock.viewer.add_image(data, **kwargs)
+    dock.form.choose(layer)
+    qtbot.waitUntil(lambda: layer in dock.shown_on, timeout=30_000)
+    assert slide_of(layer).mpp == (0.25, 0.25)
+    dock.pages.setCurrentWidget(dock.gallery)
+    pictures = dock.gallery.buttons[TYPICAL]
+    qtbot.waitUntil(lambda: any(not one.icon().isNull() for one in pictures), timeout=30_000)
+    assert not [one for one in told if "units" not in one]  # napari's word on the other picture
 
 
 def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told):

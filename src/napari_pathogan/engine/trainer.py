@@ -157,9 +157,14 @@ class Trainer(ABC, Generic[Config, Batch]):
             msg = "this run's checkpoint is of an older version: start it anew in another folder"
             raise DataFolderError(msg)
         self.epoch = state["epoch"]
-        for part in ("networks", "averages", "optimisers"):
+        for part in ("networks", "averages"):
             for name, one in getattr(self, part).items():
                 one.load_state_dict(state[part][name])
+        for name, optimiser in self.optimisers.items():
+            rates = [group["lr"] for group in optimiser.param_groups]  # the configuration's
+            optimiser.load_state_dict(state["optimisers"][name])
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["initial_lr"] = rate
         self.restore_own(state)
 
     def save(self, run: RunFolder) -> Checkpoint:

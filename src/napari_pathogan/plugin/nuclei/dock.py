@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
@@ -265,7 +266,12 @@ class NucleiDock(Dock):
         self._show_result()
 
     def show_kept(self, layer: Image, segmentation: Segmentation) -> None:
-        """Show nuclei that were kept with a slide, as if they had just been found."""
+        """Show nuclei that were kept with a slide, as if they had just been found.
+
+        They know the slide's scale, if nobody else does.
+        """
+        if between.slide_of(layer).mpp is None:
+            between.give_mpp(self.viewer, layer, float(np.mean(segmentation.mpp)))
         layers = self.shown_on.setdefault(layer, NucleiLayers(self.viewer, layer))
         self.corrections.begin(layers, segmentation)
         layers.show(self.corrections.segmentation(layers))

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import napari
     import numpy as np
     from napari.layers import Image
+    from napari.utils.events import Event as NapariEvent
 
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.slides.geometry import Region
@@ -111,6 +112,7 @@ class Dock(QWidget):
         self.form.pixel_size_typed.connect(self._pixel_size_typed)
 
         self.build()
+        self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
         let_layers_go(self.viewer)
@@ -406,6 +408,11 @@ class Dock(QWidget):
         self.form.end(line)
         self.busy(running=False)
         self._list_slides(follow=False)
+
+    def _inserted(self, event: NapariEvent) -> None:
+        """See to it that an image that was opened covers no other."""
+        if self.subject.offers(event.value):
+            between.lie_beside(self.viewer, event.value)
 
     def _list_slides(self, _event: object = None, *, follow: bool = True) -> None:
         """Offer the slides that are open; the chosen one stays chosen unless another is opened."""

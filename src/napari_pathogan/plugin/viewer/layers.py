@@ -99,6 +99,38 @@ def _right_of_slides(viewer: napari.Viewer | None) -> dict[str, Any]:
     return {"translate": (0.0, float(columns.max() + gap))}
 
 
+def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
+    """Move an image that another reader has laid on one that is open to the right of all, in view.
+
+    napari lays whatever it opens in the same corner, so that one would cover the other.
+    """
+    if file_of(layer) is None or {"slide", "mammogram"} & set(layer.metadata):
+        return
+    others = [
+        other
+        for other in viewer.layers
+        if other is not layer and isinstance(other, Image) and file_of(other) is not None
+    ]
+    low, high = _ends(layer)
+    if not any(_overlap(low, high, *_ends(other)) for other in others):
+        return
+    right = max(_ends(other)[1][1] for other in others)
+    gap = _GAP * (high[1] - low[1])
+    y, x = layer.translate
+    layer.translate = (y, x + right - low[1] + gap)
+    viewer.fit_to_view(layers=[layer])
+
+
+def _ends(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    """The world's (y, x) at which a layer begins and ends."""
+    low, high = np.sort(layer.extent.world[:, -2:], axis=0)
+    return low, high
+
+
+def _overlap(low: np.ndarray, high: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.all((low < b) & (a < high)))
+
+
 def _show_when_added(viewer: napari.Viewer, slide: Slide) -> None:
     def added(event: Event) -> None:
         if event.value.metadata.get("slide") is slide:
