@@ -11,6 +11,7 @@ import typer
 from napari_pathogan.cli.options import Json  # noqa: TC001 - typer reads the annotation
 
 if TYPE_CHECKING:
+    from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.slides.slide import Slide
 
 
@@ -29,10 +30,10 @@ def info(
     Of a mammogram nothing is shown that says whose it is.
     """
     from napari_pathogan.cli import info_mammogram as mammograms
-    from napari_pathogan.mammograms.mammogram import examinations, open_mammogram
-    from napari_pathogan.mammograms.views import is_dicom, is_ome_zarr
+    from napari_pathogan.mammograms.mammogram import Mammogram, examinations
+    from napari_pathogan.mammograms.views import is_ome_zarr
 
-    facts: dict[str, Any] | None
+    facts: dict[str, Any]
     notes: tuple[str, ...] = ()
     if image.is_dir() and not is_ome_zarr(image) and image.suffix != ".zarr":
         studies = [one.open() for one in examinations(image)]
@@ -44,10 +45,11 @@ def info(
         notes = tuple(line for study in studies for line in study.skipped)
         facts = {"examinations": len(studies), "views": views, "skipped": list(notes)}
         tables = [mammograms.rows(one, several=len(studies) > 1) for one in views]
-    elif is_dicom(image) or (facts := _of_slide(image)) is None:
-        facts = mammograms.describe(open_mammogram(image))
+    elif isinstance(one := _one(image), Mammogram):
+        facts = mammograms.describe(one)
         tables = [mammograms.rows(facts)]
     else:
+        facts = one
         tables, notes = [_rows(facts)], tuple(facts["damaged"])
     if as_json:
         print(json.dumps(facts, indent=2))  # noqa: T201
@@ -55,13 +57,16 @@ def info(
         _show(tables, notes)
 
 
-def _of_slide(path: Path) -> dict[str, Any] | None:
-    """Facts of a slide; None for a grey image of the size of a mammogram."""
-    from napari_pathogan.mammograms.mammogram import can_be_mammogram
+def _one(path: Path) -> Mammogram | dict[str, Any]:
+    """A mammogram (a grey image of the size of one too); facts of what is a slide."""
+    from napari_pathogan.mammograms.mammogram import can_be_mammogram, mammogram_in, open_mammogram
+    from napari_pathogan.mammograms.views import is_dicom
     from napari_pathogan.slides.slide import Slide
 
+    if is_dicom(path):
+        return open_mammogram(path)
     with Slide.open(path) as slide:
-        return None if can_be_mammogram(slide) else describe(slide)
+        return mammogram_in(slide) if can_be_mammogram(slide) else describe(slide)
 
 
 def describe(slide: Slide) -> dict[str, Any]:

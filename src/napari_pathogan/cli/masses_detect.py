@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.model import MassModel
 
 
+_MOST_OPEN = 1 << 30
+
+
 class Request(NamedTuple):
     """What is asked for of each mammogram."""
 
@@ -71,37 +74,45 @@ def detect(  # noqa: PLR0917
 ) -> None:
     """Find masses in mammograms: boxes, outlines, scores and sizes in mm."""
     from napari_pathogan.cli.outputs import names_differ, over_slides, slide_outputs
+    from napari_pathogan.mammograms.mammogram import open_mammogram
     from napari_pathogan.tasks.masses import export
     from napari_pathogan.tasks.masses.detections import JSON
     from napari_pathogan.tasks.masses.model import MassModel
 
-    views = _files(images)
-    names_differ(views, "mammograms")
+    views = _views(images)
+    paths = [path for path, _ in views]
+    names_differ(paths, "mammograms")
     outputs = {
         "output": (output, JSON),
         "csv": (csv, export.CSV),
         "sr": (sr, export.SR),
         "gsps": (gsps, export.GSPS),
     }
-    files = slide_outputs(views, outputs)
+    files = slide_outputs(paths, outputs)
+    opened = dict(views)
+    del views  # they go one by one
     loaded = MassModel.load(model, device)
     limit = loaded.threshold if threshold is None else threshold
     ask = Request(loaded, limit, mm, identifiers)
 
     def work(path: Path, targets: dict[str, Path]) -> Iterator[Event]:
-        return _detected(path, targets, ask)
+        return _detected(opened.pop(path, None) or open_mammogram(path), targets, ask)
 
     over_slides(files, work, as_json=as_json, events=events, kind="mammograms")
 
 
-def _files(images: list[Path]) -> list[Path]:
-    """The images, with folders opened as studies, one after the other in the order of a hanging."""
+def _views(images: list[Path]) -> list[tuple[Path, Mammogram | None]]:
+    """The images, with folders opened as studies, one after the other in the order of a hanging.
+
+    Those of folders are open already, as many as ``_MOST_OPEN`` bytes hold.
+    """
     from napari_pathogan.mammograms.mammogram import examinations
 
-    files = []
+    files: list[tuple[Path, Mammogram | None]] = []
+    held = 0
     for path in images:
         if not path.is_dir():
-            files.append(path)
+            files.append((path, None))
             continue
         found = examinations(path)
         if len(found) > 1:
@@ -110,19 +121,20 @@ def _files(images: list[Path]) -> list[Path]:
         for study in (one.open() for one in found):
             for line in study.skipped:
                 typer.echo(f"pathogan: left out {line}", err=True)
-            files += [view.path for view in study.views if view.path is not None]
+            for view in study.views:
+                assert view.path is not None, "it was opened from a file"
+                held += view.pixels.nbytes
+                files.append((view.path, view if held <= _MOST_OPEN else None))
     return files
 
 
-def _detected(path: Path, files: dict[str, Path], ask: Request) -> Iterator[Event]:
-    """Open, detect and save; the last event comes when all files are there."""
+def _detected(mammogram: Mammogram, files: dict[str, Path], ask: Request) -> Iterator[Event]:
+    """Detect and save; the last event comes when all files are there."""
     import time
 
     from napari_pathogan.engine.events import Finished, Progress
-    from napari_pathogan.mammograms.mammogram import open_mammogram
     from napari_pathogan.tasks.masses import predict as task
 
-    mammogram = open_mammogram(path)
     if ask.mm is not None and mammogram.mm_per_px is None:
         mammogram = mammogram.with_spacing(ask.mm)
     start = time.perf_counter()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from napari_pathogan.errors import MammogramFormatError, SlideFormatError, UnknownScaleError
 from napari_pathogan.mammograms.views import (
@@ -202,14 +201,30 @@ def open_mammogram(path: str | Path) -> Mammogram:
         If it is missing, empty, or no image at all.
     """
     path = Path(path)
-    if is_dicom(path):
-        from napari_pathogan.mammograms.dicom.files import read_dicom  # noqa: PLC0415 - slow to import
+    if not is_dicom(path):
+        with Slide.open(path) as slide:
+            return mammogram_in(slide)
+    from napari_pathogan.mammograms.dicom.files import read_dicom  # noqa: PLC0415 - slow to import
 
-        found = read_dicom(path)
-    else:
-        found = _read_image(path)
+    return _with_known_spacing(read_dicom(path), path)
+
+
+def mammogram_in(slide: Slide) -> Mammogram:
+    """The mammogram in a file that is open as a slide; as `open_mammogram` opens it.
+
+    Raises
+    ------
+    MammogramFormatError
+        If it is too large for one, has colours, or is damaged.
+    """
+    assert slide.path is not None, "it was opened from a file"
+    return _with_known_spacing(_read_image(slide, slide.path), slide.path)
+
+
+def _with_known_spacing(found: Mammogram, path: Path) -> Mammogram:
+    """With the size of a pixel that the user has said before, where the file says none."""
     if found.mm_per_px is None and (um := scales.recall(path)) is not None:
-        found = found.with_spacing((um[0] / 1e3, um[1] / 1e3))
+        return found.with_spacing((um[0] / 1e3, um[1] / 1e3))
     return found
 
 
@@ -343,19 +358,15 @@ def can_be_mammogram(slide: Slide) -> bool:
     return not slide.is_rgb and slide.shape[0] * slide.shape[1] <= MAX_PIXELS
 
 
-def _read_image(path: Path) -> Mammogram:
-    with Slide.open(path) as slide:
-        if slide.shape[0] * slide.shape[1] > MAX_PIXELS:
-            raise MammogramFormatError(
-                f"{path.name} has {slide.shape[1]} x {slide.shape[0]} px, more than a mammogram can "
-                "have; open it as a slide"
-            )
-        pixels = slide.read(Region(0, 0, *slide.shape))
-        if slide.damaged:
-            raise MammogramFormatError(
-                f"{slide.damaged[0]}: copy {path.name} again from its source"
-            )
-        kind = slide.metadata.get("format")
+def _read_image(slide: Slide, path: Path) -> Mammogram:
+    if slide.shape[0] * slide.shape[1] > MAX_PIXELS:
+        raise MammogramFormatError(
+            f"{path.name} has {slide.shape[1]} x {slide.shape[0]} px, more than a mammogram can "
+            "have; open it as a slide"
+        )
+    pixels = slide.read(Region(0, 0, *slide.shape))
+    if slide.damaged:
+        raise MammogramFormatError(f"{slide.damaged[0]}: copy {path.name} again from its source")
     if pixels.ndim == 3:
         if not (pixels == pixels[..., :1]).all():
             raise MammogramFormatError(
@@ -364,9 +375,7 @@ def _read_image(path: Path) -> Mammogram:
             )
         pixels = pixels[..., 0]
     laterality, view = named_view(path.stem)
-    metadata: dict[str, Any] = {"format": kind}
-    if _says_synthetic(path):
-        metadata["synthetic"] = True
+    metadata = {key: known for key in ("format", "synthetic") if (known := slide.metadata.get(key))}
     return Mammogram(
         path.stem,
         np.ascontiguousarray(pixels),
@@ -383,12 +392,6 @@ def data_range(pixels: np.ndarray) -> tuple[float, float]:
     finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     return low, max(high, low + 1)
-
-
-def _says_synthetic(path: Path) -> bool:
-    """Whether the text of a PNG marks it as generated."""
-    with Image.open(path) as image:
-        return str(image.info.get("synthetic", "")).lower() in {"true", "1", "yes"}
 
 
 def _rank(one: Mammogram) -> tuple[int, int]:

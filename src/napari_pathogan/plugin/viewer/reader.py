@@ -111,7 +111,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
     """A slide; a grey image that fits into memory is a mammogram."""
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
 
-    from napari_pathogan.mammograms.mammogram import can_be_mammogram, open_mammogram  # noqa: PLC0415
+    from napari_pathogan.mammograms.mammogram import can_be_mammogram, mammogram_in  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer, prepare_mammograms  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
@@ -125,7 +125,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
             layer = slide_layer(slide, viewer)
             opened.pop_all()  # the layer reads from it
             return layer
-    mammogram = open_mammogram(path)
+        mammogram = mammogram_in(slide)
     if viewer is not None:
         prepare_mammograms(viewer, [mammogram])
     return mammogram_layer(mammogram)

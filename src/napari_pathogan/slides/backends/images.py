@@ -39,6 +39,7 @@ def open_image(path: Path) -> Source:
             kind = image.format or "image"
             icc = image.info.get("icc_profile")
             mpp = _mpp(image)
+            made = str(image.info.get("synthetic", "")).lower() in {"true", "1", "yes"}  # PNG text
             pixels, rule = _uniform(ImageOps.exif_transpose(image), path.name)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise SlideFormatError(f"{path.name} is not an image that can be read: {error}") from error
@@ -54,7 +55,12 @@ def open_image(path: Path) -> Source:
         mpp=mpp,
         mpp_source="image resolution" if mpp else "unknown",
         icc=icc if isinstance(icc, bytes) else None,
-        metadata={"format": kind, "vendor": None, "compression": kind},
+        metadata={
+            "format": kind,
+            "vendor": None,
+            "compression": kind,
+            **({"synthetic": True} if made else {}),
+        },
     )
 
 
