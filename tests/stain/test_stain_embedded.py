@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_pathogan.tasks.stain.config import RECIPES, TrainConfig
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.evaluate import evaluate
 from napari_pathogan.tasks.stain.finish import KNOTS
@@ -17,6 +18,8 @@ def test_the_styles_are_there_and_say_what_they_are(name):
     assert card.mpp in {0.25, 0.55}
     assert card.metrics["ssim_lightness"].value > 0.99
     assert card.training_data[0].terms
+    command = card.measured_by.replace("--epochs ", "--set epochs=")  # either gives the same
+    assert TrainConfig(**card.recipe).typed(RECIPES) + f" --mpp {card.mpp}" in command
     assert card.settings["student_error_lab"] < 5
     assert len(card.settings["tint"]["mean"]) == len(KNOTS)
 
