@@ -119,3 +119,23 @@ def test_a_mammogram_without_a_size_gets_a_row_in_mm(used, tmp_path):
         assert np.abs(layer.scale) == pytest.approx((0.3, 0.3)), "all views of the machine"
         assert str(layer.units[0]) == "millimeter"
     used.picture("mammogram-scale-mm")
+
+
+@pytest.mark.parametrize("title", ["Mammogram masses", "Blending"])
+def test_the_size_of_a_mammogram_is_known_when_its_file_is_opened_again(used, tmp_path, title):
+    y, x = np.mgrid[:400, :300]
+    path = tmp_path / "case_R_CC.png"
+    Image.fromarray((180 * (np.hypot(y - 200, x - 299) < 190)).astype(np.uint8)).save(path)
+    dock = used.dock(title)
+    used.open(path)
+    used.wait(lambda: dock.form.pixel_size.isVisible(), "the question")
+    used.type(dock.form.pixel_size, "0.15")
+    used.key("Return", dock.form.pixel_size)
+    used.viewer.layers.clear()
+    used.open(path)
+    used.wait(lambda: dock.layer is not None, "the mammogram")
+    assert dock.layer.source.reader_plugin == "napari"
+    assert tuple(np.abs(dock.layer.scale)) == (0.15, 0.15)
+    assert str(dock.layer.units[0]) == "millimeter"
+    assert dock.form.pixel_size.text() == "0.15"
+    assert used.viewer.canvas.overlays.text.text == "mm as you gave them"

@@ -174,3 +174,26 @@ def test_the_sample_folder_opens_in_naparis_own_way(viewer):
     assert camera.center[-2:] == pytest.approx(((top + bottom) / 2, (left + right) / 2), abs=1)
     assert camera.zoom * max(bottom - top, right - left) <= max(viewer.canvas.size)
     assert {str(layer.units[0]) for layer in layers} == {"millimeter"}
+
+
+@pytest.mark.gui
+def test_what_mm_are_is_said_as_long_as_mammograms_in_mm_are_open(viewer, study, told):
+    text = viewer.canvas.overlays.text
+    commands.show_mammograms(viewer, study)
+    assert (text.text, text.visible) == ("mm at detector", True)
+    slide = viewer.add_image(np.full((40, 40, 3), 235, np.uint8), name="H&E", rgb=True)
+    names = ", ".join(layer.name for layer in viewer.layers if layer is not slide)
+    assert text.text == f"{names}: mm at detector"
+    viewer.layers.remove(slide)
+    assert text.text == "mm at detector"
+    Pillow.fromarray(np.zeros((40, 40), np.uint8)).save(study / "plain.png")
+    (plain,) = viewer.open(study / "plain.png", plugin="napari")
+    assert text.text == f"{names}: mm at detector"
+    for layer in [layer for layer in viewer.layers if layer is not plain]:
+        viewer.layers.remove(layer)
+    assert (text.text, text.visible) == ("", False)
+    mammogram_layers.give_spacing(viewer, plain, 0.1)
+    assert (text.text, text.visible) == ("mm as you gave them", True)
+    viewer.layers.clear()
+    viewer.add_image(np.full((40, 40, 3), 235, np.uint8), rgb=True)
+    assert (text.text, text.visible) == ("", False)

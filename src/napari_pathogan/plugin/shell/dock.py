@@ -447,9 +447,10 @@ class Dock(QWidget):
     def _slide_chosen(self) -> None:
         self._chosen = layer = self.layer
         self.form.status.setText("")  # it spoke of another slide
-        if layer is not None and self.subject is SLIDE:
-            between.recall_scale(self.viewer, layer)
-            if not between.is_looked_at(self.viewer, layer):  # mammograms are looked at together
+        if layer is not None:
+            self.subject.pixel_size.recall(self.viewer, layer)
+            # mammograms are looked at together
+            if self.subject is SLIDE and not between.is_looked_at(self.viewer, layer):
                 self.viewer.fit_to_view(layers=[layer])
         self._ask_pixel_size()
         self.slide_changed()

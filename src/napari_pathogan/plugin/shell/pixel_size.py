@@ -39,6 +39,8 @@ class PixelSize:
         Whether the row is shown: nobody knows the size, or it is the user's, who may correct it.
     give
         Gives a layer a size, and remembers it for its file.
+    recall
+        Gives a layer that another reader has shown in pixels the size that is known of its file.
     """
 
     unit: str
@@ -51,6 +53,7 @@ class PixelSize:
     size: Callable[[Image], float | None]
     asked: Callable[[Image], bool]
     give: Callable[[napari.Viewer, Image, float], object]
+    recall: Callable[[napari.Viewer, Image], object]
 
     def read(self, text: str) -> float:
         """Read a size as it is typed: ``0.25``, ``0,25``, ``0.25 µm``.

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.plugin.shell.pixel_size import PixelSize
 from napari_pathogan.plugin.viewer import commands
-from napari_pathogan.plugin.viewer.layers import give_mpp, is_slide, mpp_is_asked, mpp_of
+from napari_pathogan.plugin.viewer.layers import (
+    give_mpp,
+    is_slide,
+    mpp_is_asked,
+    mpp_of,
+    recall_scale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,5 +86,6 @@ SLIDE = Subject(
         size=mpp_of,
         asked=mpp_is_asked,
         give=give_mpp,
+        recall=recall_scale,
     ),
 )

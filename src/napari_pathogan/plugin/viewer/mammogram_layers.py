@@ -10,13 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari import current_viewer
 from napari.layers import Image
 from napari.utils.notifications import show_info
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.mammograms.mammogram import USER, Mammogram, data_range, open_mammogram
 from napari_pathogan.mammograms.views import named_view
-from napari_pathogan.plugin.viewer.layers import AXES, file_of, shows_pixels, staying_on
+from napari_pathogan.plugin.viewer.layers import (
+    AXES,
+    file_of,
+    is_slide,
+    shows_pixels,
+    staying_on,
+)
 from napari_pathogan.plugin.viewer.mammogram_groups import hung, hung_apart, moved
 from napari_pathogan.slides import scales
 
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari
+    from napari.utils.events import Event
 
     from napari_pathogan.mammograms.mammogram import MammogramStudy
     from napari_pathogan.slides.geometry import Region
@@ -137,15 +145,34 @@ def give_spacing(viewer: napari.Viewer, layer: Image, mm_per_px: float) -> None:
         mammogram = mammogram_of(view).with_spacing(mm_per_px)
         if mammogram.path is not None:
             scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
-        with staying_on(viewer, view):
-            at = moved(view, mm_per_px)
-            view.metadata = {**view.metadata, **_metadata(mammogram), **at}
-            place = _place(mammogram)
-            y, x = place["translate"]
-            for name, given in {**place, "translate": (y, x + hung(view).shift)}.items():
-                setattr(view, name, given)
-    _say_spacing(viewer, [mammogram_of(view) for view in views])
+        _show_spacing(viewer, view, mammogram)
     viewer.fit_to_view(layers=views)
+
+
+def recall_spacing(viewer: napari.Viewer, layer: Image) -> None:
+    """Show a mammogram in mm that another reader has shown in pixels, if its size is known.
+
+    Views that were opened as mammograms may be in pixels because others beside them are.
+    """
+    if layer.source.reader_plugin in {None, "napari-pathogan"}:
+        return
+    in_pixels = all(str(unit) == "pixel" for unit in layer.units)
+    mammogram = mammogram_of(layer)
+    if mammogram.mm_per_px is not None and in_pixels and (np.asarray(layer.scale) == 1).all():
+        _show_spacing(viewer, layer, mammogram)
+        viewer.fit_to_view(layers=[layer])
+
+
+def _show_spacing(viewer: napari.Viewer, view: Image, mammogram: Mammogram) -> None:
+    assert mammogram.mm_per_px is not None
+    with staying_on(viewer, view):
+        at = moved(view, float(np.mean(mammogram.mm_per_px)))
+        view.metadata = {**view.metadata, **_metadata(mammogram), **at}
+        place = _place(mammogram)
+        y, x = place["translate"]
+        for name, given in {**place, "translate": (y, x + hung(view).shift)}.items():
+            setattr(view, name, given)
+    _say_spacing(viewer)
 
 
 def _mammogram_in_file(layer: Image) -> Mammogram | None:
@@ -171,7 +198,7 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
     and once all views are there the camera shows them all (napari shows the first layer alone).
     """
     _fit_after(viewer, len(mammograms))
-    _say_spacing(viewer, mammograms)
+    _say_spacing(viewer)
     for one in mammograms:
         if one.mm_per_px is None:
             show_info(
@@ -184,11 +211,34 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
             )
 
 
-def _say_spacing(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -> None:
-    overlays = viewer.canvas.overlays
-    overlays.scale_bar.visible = True
-    overlays.text.text = "\n".join(sorted({_meaning(one) for one in mammograms} - {""}))
-    overlays.text.position, overlays.text.visible = "bottom_left", True
+def _say_spacing(viewer: napari.Viewer) -> None:
+    """Show the scale bar, and beside it what its mm are, as long as mammograms in mm are open."""
+    viewer.canvas.overlays.scale_bar.visible = True
+    for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
+        emitter.connect(_spacing_changed)  # once: napari knows a second time
+    _write_spacing(viewer)
+
+
+def _spacing_changed(event: Event) -> None:
+    viewer = current_viewer()
+    if viewer is not None and event.source is viewer.layers:
+        _write_spacing(viewer)
+
+
+def _write_spacing(viewer: napari.Viewer) -> None:
+    """What mm are in each mammogram; with their names where other images are open as well."""
+    views: dict[str, list[str]] = {}
+    for layer in viewer.layers:
+        opened = layer.source.path is not None and "pathogan" not in layer.metadata
+        if is_slide(layer) or "mammogram" in layer.metadata or (opened and is_mammogram(layer)):
+            views.setdefault(_meaning(layer), []).append(layer.name)
+    several, text = len(views) > 1, viewer.canvas.overlays.text
+    lines = [
+        f"{', '.join(names)}: {meaning}" if several else meaning
+        for meaning, names in sorted(views.items())
+        if meaning
+    ]
+    text.text, text.position, text.visible = "\n".join(lines), "bottom_left", bool(lines)
 
 
 def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
@@ -204,8 +254,11 @@ def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
     viewer.layers.events.inserted.connect(added)
 
 
-def _meaning(mammogram: Mammogram) -> str:
-    if mammogram.spacing is None:
+def _meaning(layer: Image) -> str:
+    """What the mm of a layer are; empty where it is no mammogram in mm."""
+    mammogram = layer.metadata.get("mammogram")
+    in_mm = layer.units[-1].is_compatible_with("mm")
+    if mammogram is None or mammogram.spacing is None or not in_mm:
         return ""
     return "mm as you gave them" if mammogram.spacing == USER else f"mm {mammogram.spacing}"
 

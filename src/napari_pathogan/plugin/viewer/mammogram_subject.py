@@ -8,6 +8,7 @@ from napari_pathogan.plugin.viewer import commands
 from napari_pathogan.plugin.viewer.mammogram_layers import (
     give_spacing,
     is_mammogram,
+    recall_spacing,
     spacing_is_asked,
     spacing_of,
 )
@@ -38,5 +39,6 @@ MAMMOGRAM = Subject(
         size=spacing_of,
         asked=spacing_is_asked,
         give=give_spacing,
+        recall=recall_spacing,
     ),
 )
