@@ -47,6 +47,7 @@ MAX_PAINTED_PX = 4096**2  # of that picture
 NO_CLASS_COLOUR = "#ffd400"
 BELOW_COLOUR = "#8e8e93"  # of masses that score less than the threshold
 REGION = "Region*"  # QuPath's own class for an outline of what was looked at
+_WIDTH = 0.002  # of a line, of a heat map's longer side: two pixels where all of it is seen
 _FILL = "1e"  # opacity of the inside of outlines, hexadecimal
 _RANGE_PX = 2**24  # pixels that are looked at for the range of an image's values
 
@@ -73,7 +74,7 @@ def heat_map_layers(heat: HeatMap, ground: Ground) -> list[LayerData]:
         kwargs = {
             "name": f"IDC outline ({short(heat.slide)})",
             "edge_color": OUTLINE_COLOUR,
-            "edge_width": heat.probability.step[0] / 40,
+            "edge_width": _WIDTH * max(heat.probability.data.shape) * heat.probability.step[0],
             "vector_style": "line",
             "metadata": {"threshold": heat.threshold},
             **ground.level0(),
