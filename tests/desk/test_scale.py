@@ -36,7 +36,9 @@ def leave(used, dock):
     used.rest(0.1)
 
 
-@pytest.mark.parametrize("typed", ["4", "4.0", "4,0", " 4 µm ", "4 um/px"])
+@pytest.mark.parametrize(
+    "typed", ["4", "4.0", "4,0", " 4 µm ", "4 um/px", "4000 nm", "4 microns", "0.004 mm", "4e0"]
+)
 @pytest.mark.parametrize("how", ["enter", "leave", "run", "keys"])
 def test_what_is_typed_counts(used, asked, typed, how):
     if how != "enter" and typed != "4":
@@ -64,7 +66,7 @@ def test_run_without_a_scale_says_what_is_missing(used, asked):
     assert asked.form.pixel_size.hasFocus()
 
 
-@pytest.mark.parametrize("typed", ["abc", "0", "-1", "0.25 mm", "1.000,5"])
+@pytest.mark.parametrize("typed", ["abc", "0", "-1", "0.25 m", "0.25 px", "1.000,5"])
 def test_what_is_no_size_is_refused_in_a_sentence(used, asked, typed):
     used.type(asked.form.pixel_size, typed)
     with used.expecting("no size of a pixel"):

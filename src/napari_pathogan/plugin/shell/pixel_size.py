@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-_SIZE = re.compile(r"\s*(\d+(?:[.,]\d*)?|[.,]\d+)\s*(?:([µμum])m(?:\s*/\s*px)?)?\s*")
+_SIZE = re.compile(
+    r"\s*((?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?)\s*(?:([µμunm]m|microns?)(?:\s*/\s*(?:px|pixel))?)?\s*",
+    re.IGNORECASE,
+)
+_UNITS_MM = {"nm": 1e-6, "mm": 1.0}  # all others are micrometres
+_UM_MM = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +61,21 @@ class PixelSize:
     recall: Callable[[napari.Viewer, Image], object]
 
     def read(self, text: str) -> float:
-        """Read a size as it is typed: ``0.25``, ``0,25``, ``0.25 µm``.
+        """Read a size as it is typed: ``0.25``, ``0,25``, ``0.25 µm``, ``250 nm``, ``2.5e-4 mm``.
 
         Raises
         ------
         UnknownScaleError
-            If it is no number above 0, or in another unit.
+            If it is no number above 0, or in a unit that is no length.
         """
         typed = _SIZE.fullmatch(text)
         size = float(typed[1].replace(",", ".")) if typed is not None else 0.0
-        if typed is None or size <= 0 or not self._is_unit(typed[2]):
+        if typed is None or size <= 0:
             msg = f"{text.strip()!r} is no size of a pixel: type a number of {self.unit}, such as {self.example}"
             raise UnknownScaleError(msg)
-        return size
-
-    def _is_unit(self, typed: str | None) -> bool:
-        """Whether what stands before the m of a unit is this one's; none is."""
-        return typed is None or (typed == "m") == (self.unit == "mm")
+        if typed[2] is None:
+            return size
+        return size * (_UNITS_MM.get(typed[2].lower(), _UM_MM) / self.unit_mm)
 
     def doubt(self, layer: Image, size: float) -> str:
         """Why a size is implausible for a layer, as a question; empty where it is plausible."""
