@@ -120,7 +120,9 @@ OURS = FileKind("file", marked=lambda _: True)
 """A file in a folder that is ours: of a run or a study, or the user's data folder."""
 
 
-def table(name: str, columns: Sequence[str], *, more: str | None = None) -> FileKind:
+def table(
+    name: str, columns: Sequence[str], *, more: str | tuple[str, ...] | None = None
+) -> FileKind:
     """CSV with just these columns; with ``more``, further ones that begin so."""
 
     def marked(path: Path) -> bool:

@@ -78,7 +78,7 @@ def test_written_and_read_back(found, tmp_path):
     assert record["scope"].startswith("Looks for masses only: not for calcifications")
     assert record["masses"][0]["size_mm"] == [4, 1]
     assert set(record) == {
-        "kind", "version", "image", "shape", "synthetic", "mm_per_px", "spacing", "scope",
+        "kind", "version", "image", "shape", "imprint", "synthetic", "mm_per_px", "spacing", "scope",
         "model", "sha256", "threshold", "masses",
     }  # fmt: skip
 

@@ -35,7 +35,7 @@ def test_a_row_a_mass(found, tmp_path):
     write_csv(tmp_path / "out.csv", found)
     with (tmp_path / "out.csv").open() as stream:
         first, second = csv.DictReader(stream)
-    assert tuple(first) == COLUMNS
+    assert tuple(first) == (*COLUMNS, "imprint")
     assert (first["image"], first["mass"], first["score"]) == ("LCC", "1", "0.75")
     assert [float(first[c]) for c in ("xmin", "ymin", "xmax", "ymax")] == [10, 10, 30, 20]
     assert (float(second["longest_mm"]), float(second["across_mm"])) == (0.8, 0.4)

@@ -97,6 +97,7 @@ def segmentation(slide, ellipses, *, names=NAMES, colours=COLOURS, class_model="
         class_colours=tuple(colours),
         class_model=class_model,
         model="stand-in",
+        imprint=slide.imprint,
     )
 
 

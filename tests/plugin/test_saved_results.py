@@ -32,6 +32,7 @@ from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer
 from napari_pathogan.plugin.viewer.reader import get_reader
 from napari_pathogan.plugin.viewer.writer import write_heat_map
 from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.writers import pyramid as zarr_writer
 from napari_pathogan.slides.writers.ome import write_ome_zarr
@@ -65,6 +66,7 @@ def pixels():
 def case(pixels):
     """The slide that everything is found on, which does not lie at the origin of the world."""
     with Slide.from_arrays([pixels], name="case-17.svs", mpp=MPP) as slide:
+        slide.imprint = Imprint.of(slide.shape, slide.read)  # as if it were a file
         yield slide
 
 
@@ -86,7 +88,7 @@ def heat(case):
     tissue = np.isfinite(p).astype(np.float32)
     place = (20.0, 40.0), grid.step
     overlays = (Overlay(one, *place) for one in (p, doubt, tissue))
-    return HeatMap(*overlays, case.mpp, THRESHOLD, slide=case.name, model="stand-in")
+    return HeatMap(*overlays, case.mpp, THRESHOLD, slide=case.name, imprint=case.imprint)
 
 
 @pytest.fixture
@@ -401,7 +403,103 @@ def test_of_two_images_of_one_name_the_selected_one_is_taken(world, viewer, told
     assert "2 open images are called RCC" in "".join(told)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if BACK[k][0] in {SLIDE, BREAST}], ids=str)
+def namesake(kind, how, world):
+    """A layer of another image that is called the same; of another size, or with other pixels."""
+    cut = np.s_[:250] if how == "size" else np.s_[:]
+    if BACK[kind][0] == SLIDE:
+        pixels = 255 - np.asarray(world.case.levels[0])[cut]
+        slide = Slide.from_arrays([pixels], name=world.case.name, mpp=MPP)
+        slide.imprint = Imprint.of(slide.shape, slide.read)
+        return slide_layer(slide)
+    pixels = 255 - world.mammogram.pixels[: 200 if how == "size" else None]
+    return mammogram_layer(replace(world.mammogram, pixels=pixels))
+
+
+def own_image(kind, world):
+    return slide_layer(world.case) if BACK[kind][0] == SLIDE else mammogram_layer(world.mammogram)
+
+
+NAMED = [k for k in KINDS if BACK[k][0] in {SLIDE, BREAST}]
+
+
+@pytest.mark.parametrize("case_of", [(k, x) for k in NAMED for x in ("size", "pixels")], ids=str)
+def test_it_does_not_lie_on_another_image_of_that_name(case_of, world, viewer, told, tmp_path):
+    kind, how = case_of
+    data, kwargs, _ = namesake(kind, how, world)
+    other = viewer.add_image(data, **kwargs)
+    layers = viewer.open(world.save(kind, tmp_path), plugin=PLUGIN)
+    assert f"does not lie on {other.name}, which is another image" in "".join(told)
+    right = other.extent.world[:, -1].max()
+    assert all(layer.extent.world[:, -1].min() > right for layer in layers if len(layer.data))
+    data, kwargs, _ = own_image(kind, world)
+    ground = viewer.add_image(data, **kwargs, visible=False)
+    for layer, (own, spot) in BACK[kind][1](layers, world).items():
+        assert lies(layer, own, ground, spot), f"{kind}: {layer.name}"
+
+
+@pytest.mark.parametrize("kind", [exports.Export.CSV, masses_exports.MassExport.JSON], ids=str)
+def test_who_opens_another_image_of_that_name_later_is_told_too(
+    kind, world, viewer, told, tmp_path
+):
+    layers = viewer.open(world.save(kind, tmp_path), plugin=PLUGIN)
+    places = [np.array(layer.translate) for layer in layers]
+    data, kwargs, _ = namesake(kind, "pixels", world)
+    viewer.add_image(data, **kwargs)
+    assert "which is another image" in "".join(told)
+    for layer, place in zip(layers, places, strict=True):
+        np.testing.assert_array_equal(layer.translate, place)
+
+
+@pytest.mark.parametrize("kind", NAMED, ids=str)
+def test_results_of_earlier_versions_say_less_and_are_laid(kind, world, viewer, told, tmp_path):
+    world.heat = replace(world.heat, imprint=None)
+    world.nuclei = replace(world.nuclei, imprint=None)
+    path = tmp_path / f"saved{kind.suffix}"
+    if BACK[kind][0] == BREAST:
+        found = replace(detections(world.mammogram), imprint=None)
+        list(masses_exports.saving(kind, [(world.mammogram, found)], path))
+    else:
+        path = world.save(kind, tmp_path)
+    if path.suffix == ".csv":  # these had no such column
+        rows = path.read_text().splitlines()
+        assert rows[0].endswith(",imprint")
+        path.write_text("\n".join(row.rpartition(",")[0] for row in rows))
+    data, kwargs, _ = own_image(kind, world)
+    ground = viewer.add_image(data, **kwargs)
+    layers = viewer.open(path, plugin=PLUGIN)
+    assert not told
+    for layer, (own, spot) in BACK[kind][1](layers, world).items():
+        assert lies(layer, own, ground, spot), f"{kind}: {layer.name}"
+    world.save(kind, tmp_path)  # which replaces it
+
+
+def test_masses_of_one_view_do_not_lie_on_another(world, viewer, told, tmp_path):
+    left = replace(world.mammogram, laterality="L", name="LCC", path=tmp_path / "RCC.dcm")
+    data, kwargs, _ = mammogram_layer(left)
+    viewer.add_image(data, **kwargs)
+    found = replace(detections(world.mammogram), imprint=None)
+    path = tmp_path / "saved.json"
+    list(masses_exports.saving(masses_exports.MassExport.JSON, [(world.mammogram, found)], path))
+    viewer.open(path, plugin=PLUGIN)
+    assert "does not lie on LCC, which is another image: that is LCC" in "".join(told)
+
+
+def test_files_of_one_size_have_imprints_of_their_own(tmp_path):
+    random = np.random.default_rng(0)
+    imprints = []
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        path = tmp_path / str(number) / "06_1.png"
+        coarse = random.integers(90, 240, (16, 16, 3), np.uint8)
+        Picture.fromarray(coarse).resize((512, 512)).save(path)
+        with Slide.open(path) as one, Slide.open(path) as again:
+            assert not one.imprint.contradicts(again.imprint)
+            imprints.append(one.imprint)
+        assert Imprint.read(str(imprints[-1])) == imprints[-1]
+    assert imprints[0].contradicts(imprints[1])
+
+
+@pytest.mark.parametrize("kind", NAMED, ids=str)
 def test_nothing_found_opens_as_nothing(kind, world, viewer, ground, tmp_path):
     world.heat = world.heat.with_threshold(1.1)
     world.nuclei = segmentation(world.case, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from napari_pathogan.mammograms.views import (
 from napari_pathogan.mammograms.voi import Shape, Voi, Window
 from napari_pathogan.slides import resolution, scales
 from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
@@ -96,6 +98,15 @@ class Mammogram:
         """(H, W) in pixels."""
         height, width = self.pixels.shape
         return height, width
+
+    @cached_property
+    def imprint(self) -> Imprint:
+        """What tells it from others of its name."""
+        eight_bit = self.pixels.dtype == np.uint8
+        limits = (0.0, 255.0) if eight_bit else data_range(self.pixels)
+        return Imprint.of(
+            self.shape, lambda at: self.pixels[at.y : at.bottom, at.x : at.right], limits
+        )
 
     @property
     def synthetic(self) -> bool:

@@ -17,6 +17,7 @@ from napari_pathogan.slides import colours, resample, resolution, scales
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.backends import open_source
 from napari_pathogan.slides.cache import TileCache, shared
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.levels import Ledger, Level, MadeLevel
 from napari_pathogan.slides.pyramid import (
     Pair,
@@ -238,6 +239,14 @@ class Slide:
     def dtype(self) -> np.dtype:
         """uint8, or uint16 for deep grey."""
         return self._levels[0].fill.dtype
+
+    @cached_property
+    def imprint(self) -> Imprint:
+        """What tells it from others of its name; its size alone where there is no file.
+
+        What is no file may be computed where it is read, by a network.
+        """
+        return Imprint(self.shape) if self.path is None else Imprint.of(self.shape, self.read)
 
     @property
     def damaged(self) -> list[str]:

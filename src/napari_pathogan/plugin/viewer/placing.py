@@ -1,23 +1,25 @@
 """Where results from files lie: on the image they belong to, as soon as it is open.
 
 Every result knows its place in pixels of its image. On an open image it takes that image's own
-scale and translation. Until the image is open, it lies in the world in the size of its pixels, if
-the file says that; once the image opens, it moves there.
+scale and translation. Until the image is open, it lies beside those that are, in the size of its pixels if
+the file says that; once the image opens, it moves there. An image that is only called the same is
+not taken for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari import current_viewer
+from napari.utils.notifications import show_warning
 
 from napari_pathogan.mammograms.mammogram import Mammogram
-from napari_pathogan.mammograms.views import is_dicom
+from napari_pathogan.mammograms.views import is_dicom, named_view
 from napari_pathogan.plugin.viewer.layers import AXES, is_slide, slide_of
-from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram
+from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
 
     from napari_pathogan.slides.geometry import Overlay
+    from napari_pathogan.slides.imprint import Imprint
 
     Find = Callable[[napari.Viewer | None], "Ground"]
 
 _SAME_SCALE = 0.01  # share by which two scales of one slide may differ
+_GAP = 0.05  # between what is open and what waits, of the former's width
 _AWAITS = "awaits"  # key of a layer's metadata: the image it belongs to is not open
 
 
@@ -50,6 +54,10 @@ class Ground:
         scale.
     alike
         How many open images it could be.
+    beside
+        How far right of the world's origin it lies while its image is not open, in ``unit``.
+    namesake, why
+        An open image of that name that is another one, and what tells, as half a sentence.
     """
 
     layer: Image | None = None
@@ -57,6 +65,9 @@ class Ground:
     unit: str = "um"
     ratio: tuple[float, float] = (1.0, 1.0)
     alike: int = 1
+    beside: float = 0.0
+    namesake: Image | None = None
+    why: str = ""
 
     def overlay(self, overlay: Overlay) -> dict[str, Any]:
         """Arguments of a layer that lays an overlay in its place."""
@@ -75,7 +86,7 @@ class Ground:
                 "units": (unit, unit),
                 "axis_labels": AXES,
                 "scale": pixel * scale,
-                "translate": pixel * translate,
+                "translate": pixel * translate + (0.0, self.beside),
             }
         ratio, own = np.asarray(self.ratio), np.asarray(self.layer.scale)
         first = (np.asarray(translate) + 0.5) * ratio - 0.5  # from centre to centre of a pixel
@@ -94,10 +105,14 @@ class _Awaited:
 
     find: Find
     pixel: tuple[float, float]
+    beside: float
 
 
 def await_image(
-    viewer: napari.Viewer | None, layers: Sequence[tuple[Any, dict[str, Any], str]], find: Find
+    viewer: napari.Viewer | None,
+    layers: Sequence[tuple[Any, dict[str, Any], str]],
+    find: Find,
+    beside: float = 0.0,
 ) -> None:
     """Let layers that are about to be added move onto their image once that is opened.
 
@@ -107,10 +122,12 @@ def await_image(
         As a reader gives them, laid on a ground without a layer.
     find
         Looks for the ground; called whenever an image has been opened.
+    beside
+        Of the ground that they are laid on.
     """
     if viewer is None:
         return
-    awaited = _Awaited(find, find(None).pixel or (1.0, 1.0))
+    awaited = _Awaited(find, find(None).pixel or (1.0, 1.0), beside)
     for _, kwargs, _ in layers:
         kwargs["metadata"] = {**kwargs.get("metadata", {}), _AWAITS: awaited}
     viewer.layers.events.inserted.connect(_lay_what_waits)  # once: napari knows a second time
@@ -121,35 +138,77 @@ def _lay_what_waits(event: Event) -> None:
     viewer = current_viewer()
     if viewer is None or event.source is not viewer.layers:
         return
+    namesakes: dict[str, Ground] = {}
     for layer in [one for one in viewer.layers if _AWAITS in one.metadata]:
         awaited: _Awaited = layer.metadata[_AWAITS]
         ground = awaited.find(viewer)
         if ground.layer is not None:
-            _move(layer, ground, awaited.pixel)
+            _move(layer, ground, awaited)
+        elif ground.namesake is not None and ground.namesake is event.value:
+            namesakes[layer.name] = ground
+    if namesakes:
+        show_warning(not_laid(", ".join(namesakes), next(iter(namesakes.values()))))
 
 
-def _move(layer: Layer, ground: Ground, pixel: tuple[float, float]) -> None:
-    scale, translate = np.asarray(layer.scale) / pixel, np.asarray(layer.translate) / pixel
+def _move(layer: Layer, ground: Ground, awaited: _Awaited) -> None:
+    scale = np.asarray(layer.scale) / awaited.pixel
+    translate = (np.asarray(layer.translate) - (0.0, awaited.beside)) / awaited.pixel
     for name, value in ground.laid(tuple(scale), tuple(translate)).items():
         setattr(layer, name, value)
     layer.metadata = {k: v for k, v in layer.metadata.items() if k != _AWAITS}
 
 
+def not_laid(what: str, ground: Ground) -> str:
+    """Tell the user that a result is not laid on an open image, though that is called the same."""
+    assert ground.namesake is not None
+    return f"{what} does not lie on {ground.namesake.name}, which is another image: {ground.why}"
+
+
+def beside_images(viewer: napari.Viewer | None, ground: Ground) -> Ground:
+    """The ground of a result whose image is not open, right of all images that are."""
+    images = [
+        layer
+        for layer in _layers(viewer)
+        if (is_slide(layer) or is_mammogram(layer)) and _AWAITS not in layer.metadata
+    ]
+    if not images:
+        return ground
+    unit = "pixel" if ground.pixel is None else ground.unit
+    ends = np.array([layer.extent.world[:, -1] * _in(layer.units[-1], unit) for layer in images])
+    low, high = float(ends.min()), float(ends.max())
+    return replace(ground, beside=high + _GAP * (high - low))
+
+
+def _in(unit: Any, other: str) -> float:  # noqa: ANN401 - pint
+    """How many of the other unit it is; 1 where napari can't tell and draws both alike."""
+    return float((1 * unit).to(other).magnitude) if unit.is_compatible_with(other) else 1.0
+
+
 def on_slide(
-    viewer: napari.Viewer | None, name: str, mpp: tuple[float, float] | None = None
+    viewer: napari.Viewer | None,
+    name: str,
+    mpp: tuple[float, float] | None = None,
+    imprint: Imprint | None = None,
 ) -> Ground:
     """The slide of that name, by its file's name or at least its stem.
 
     One whose pixels have another size than the result's is a copy at another scale.
     """
-    named, alike = _named(viewer, filter(is_slide, _layers(viewer)), name)
-    if named is None:
-        return Ground(None, mpp)
-    own = slide_of(named).mpp
-    ratio = np.divide(mpp, own) if own is not None and mpp is not None else np.ones(2)
-    if np.abs(ratio - 1).max() <= _SAME_SCALE:
-        return Ground(named, mpp, alike=alike)
-    return Ground(named, mpp, ratio=(float(ratio[0]), float(ratio[1])), alike=alike)
+
+    def ratio(layer: Image) -> tuple[float, float]:
+        slide = slide_of(layer)
+        if slide.mpp is None or mpp is None or (imprint and imprint.shape == slide.shape):
+            return 1.0, 1.0
+        y, x = np.divide(mpp, slide.mpp).tolist()
+        return (1.0, 1.0) if max(abs(y - 1), abs(x - 1)) <= _SAME_SCALE else (y, x)
+
+    def contradiction(layer: Image) -> str:
+        return imprint.contradicts(slide_of(layer).imprint, ratio(layer)) if imprint else ""
+
+    ground = _named(viewer, filter(is_slide, _layers(viewer)), name, contradiction)
+    if ground.layer is not None:
+        ground = replace(ground, ratio=ratio(ground.layer))
+    return replace(ground, pixel=mpp)
 
 
 def on_some_slide(viewer: napari.Viewer | None, path: Path) -> Ground:
@@ -172,16 +231,24 @@ def on_mammogram(
     viewer: napari.Viewer | None,
     name: str,
     mm_per_px: tuple[float, float] | None = None,
-    shape: tuple[int, int] | None = None,
+    imprint: Imprint | None = None,
 ) -> Ground:
-    """The mammogram of that name (and size, where it is known)."""
-    images = [
-        layer
-        for layer in _layers(viewer)
-        if is_mammogram(layer) and shape in (None, tuple(layer.data.shape))
-    ]
-    named, alike = _named(viewer, images, name)
-    return Ground(named, mm_per_px, "mm", alike=alike)
+    """The mammogram of that name, unless its header says another view."""
+    said = named_view(name)
+
+    def contradiction(layer: Image) -> str:
+        mammogram = mammogram_of(layer)
+        own = mammogram.laterality, mammogram.view
+        its_file = mammogram.path is not None and mammogram.path.name == name
+        if not its_file and any(
+            one and other and one != other for one, other in zip(said, own, strict=True)
+        ):
+            one, other = ("".join(part or "" for part in view) for view in (own, said))
+            return f"that is {one}, and its own image {other}"
+        return imprint.contradicts(mammogram.imprint) if imprint else ""
+
+    ground = _named(viewer, filter(is_mammogram, _layers(viewer)), name, contradiction)
+    return replace(ground, pixel=mm_per_px, unit="mm")
 
 
 def on_dicom(viewer: napari.Viewer | None, instance: str) -> Ground:
@@ -205,15 +272,22 @@ def _layers(viewer: napari.Viewer | None) -> list[Any]:
 
 
 def _named(
-    viewer: napari.Viewer | None, layers: Iterable[Image], name: str
-) -> tuple[Image | None, int]:
-    """The layer of that name, the selected one if there are several; and how many there are."""
+    viewer: napari.Viewer | None,
+    layers: Iterable[Image],
+    name: str,
+    contradiction: Callable[[Image], str],
+) -> Ground:
+    """The layer of that name that nothing speaks against; the selected one if there are several."""
     by_names = [(layer, _names(layer)) for layer in layers] if name else []
     exact = [layer for layer, names in by_names if name in names]
     alike = [layer for layer, names in by_names if _stem(name) in map(_stem, names)]
-    fitting = exact or alike
+    why = {layer: contradiction(layer) for layer in {*exact, *alike}}
+    fitting = [x for x in exact if not why[x]] or [x for x in alike if not why[x]]
+    if not fitting:
+        namesake = next(reversed([*alike, *exact]), None)
+        return Ground(namesake=namesake, why=why.get(namesake, ""))
     chosen = [x for x in fitting if viewer is not None and x in viewer.layers.selection]
-    return next(iter(chosen or fitting), None), len(fitting)
+    return Ground(next(iter(chosen or fitting)), alike=len(fitting))
 
 
 def _names(layer: Image) -> set[str]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.mammograms.views import is_dicom
+from napari_pathogan.slides.imprint import Imprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,14 +104,19 @@ def layers_in(path: Path, kind: Saved) -> list[LayerData]:
             from napari_pathogan.tasks.nuclei import export as nuclei  # noqa: PLC0415
 
             table, about = nuclei.read_table(path)
-            find = partial(placing.on_slide, name=about["slide"], mpp=about["mpp"])
+            find = partial(
+                placing.on_slide,
+                name=about["slide"],
+                mpp=about["mpp"],
+                imprint=Imprint.read(about.get("imprint")),
+            )
             return _laid(path, find, partial(results.table_layers, table, about), about["slide"])
         case Saved.BOXES:
             from napari_pathogan.tasks.masses import export as masses  # noqa: PLC0415
 
             layers = []
             for boxes in masses.read_csv(path):
-                find = partial(placing.on_mammogram, name=boxes.name)
+                find = partial(placing.on_mammogram, name=boxes.name, imprint=boxes.imprint)
                 make = partial(results.box_layers, boxes)
                 layers += _laid(path, find, make, boxes.name)
             return layers
@@ -122,7 +128,7 @@ def layers_in(path: Path, kind: Saved) -> list[LayerData]:
                 placing.on_mammogram,
                 name=found.name,
                 mm_per_px=found.mm_per_px,
-                shape=found.shape,
+                imprint=found.imprint or Imprint(found.shape),
             )
             return _laid(path, find, partial(results.mass_layers, found), found.name)
         case Saved.MARKS:
@@ -159,7 +165,12 @@ def zarr_layers(path: Path) -> list[LayerData] | None:
 
         labels = nuclei.read_zarr(path)
         slide = str(labels.about.get("slide", ""))
-        find = partial(placing.on_slide, name=slide, mpp=labels.mpp)
+        find = partial(
+            placing.on_slide,
+            name=slide,
+            mpp=labels.mpp,
+            imprint=Imprint.read(labels.about.get("imprint")),
+        )
         return _laid(path, find, partial(results.label_layers, labels), slide)
     if images[0].is_colour:
         return None
@@ -174,7 +185,7 @@ def zarr_layers(path: Path) -> list[LayerData] | None:
 def _heat_map(path: Path, heat: HeatMap) -> list[LayerData]:
     from napari_pathogan.plugin.viewer import placing, results  # noqa: PLC0415  (slow to import)
 
-    find = partial(placing.on_slide, name=heat.slide, mpp=heat.mpp)
+    find = partial(placing.on_slide, name=heat.slide, mpp=heat.mpp, imprint=heat.imprint)
     return _laid(path, find, partial(results.heat_map_layers, heat), heat.slide)
 
 
@@ -189,13 +200,15 @@ def _outlines(path: Path) -> list[LayerData]:
         str(about.get("slide") or ""),
         partial(placing.on_some_slide, path=path),
     )
-    size = about.get("mpp")
+    size, imprint = about.get("mpp"), Imprint.read(about.get("imprint"))
     if about.get("kind") == masses.KIND:
         image = path.name.removesuffix(masses.SUFFIX)
-        find = partial(placing.on_mammogram, name=image)
+        if imprint is None and isinstance(about.get("shape"), list):
+            imprint = Imprint.read("x".join(map(str, about["shape"])))
+        find = partial(placing.on_mammogram, name=image, imprint=imprint)
     elif image:
         mpp = resolution.positive(*size) if isinstance(size, list) and len(size) == 2 else None
-        find = partial(placing.on_slide, name=image, mpp=mpp)
+        find = partial(placing.on_slide, name=image, mpp=mpp, imprint=imprint)
         words = {"IDC heat map": "IDC outlines", "nuclei": "Nuclei"}
         name = f"{words.get(str(about.get('kind')), 'Outlines')} ({placing.short(image)})"
     return _laid(path, find, partial(results.outline_layers, features, about, name), image)
@@ -212,15 +225,26 @@ def _laid(
         What the image is called; empty where the file does not say.
     """
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
-    from napari.utils.notifications import show_info  # noqa: PLC0415
+    from napari.utils.notifications import show_info, show_warning  # noqa: PLC0415
 
-    from napari_pathogan.plugin.viewer.placing import await_image  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.placing import (  # noqa: PLC0415
+        await_image,
+        beside_images,
+        not_laid,
+    )
 
     viewer = current_viewer()
     ground = find(viewer)
+    if ground.layer is None:
+        ground = beside_images(viewer, ground)
     layers = make(ground)
     if ground.layer is None:
-        await_image(viewer, layers, find)
+        await_image(viewer, layers, find, ground.beside)
+        if ground.namesake is not None:
+            show_warning(
+                f"{not_laid(path.name, ground)}. It will move to its own once that is open"
+            )
+            return layers
         which = f"{image}, which" if image else "a slide that it does not name and that"
         show_info(f"{path.name} belongs to {which} is not open: it will move there once it is")
     elif ground.alike > 1:

@@ -17,6 +17,7 @@ from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import geojson, ome_zarr, table
 from napari_pathogan.slides.backends.ngff import read_multiscales
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.writers.ome import write_ome_zarr
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 
@@ -33,9 +34,10 @@ COLUMNS = (
     "x_px", "y_px", "cell_um", "threshold", "slide",
 )  # fmt: skip
 _NUMBERS = COLUMNS[:-1]
+_IMPRINT = "imprint"  # a further column, which earlier versions did not write
 _MOST_CELLS = 100_000  # along a side of a table's grid
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
-ZARR, GEOJSON, CSV = ome_zarr(KIND), geojson(KIND), table("IDC cells", COLUMNS)
+ZARR, GEOJSON, CSV = ome_zarr(KIND), geojson(KIND), table("IDC cells", COLUMNS, more=_IMPRINT)
 
 
 def write_zarr(path: Path, heat_map: HeatMap) -> None:
@@ -102,13 +104,14 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
         If it can't be written.
     """
     with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, (*COLUMNS, _IMPRINT))
         writer.writeheader()
         my, mx = heat_map.mpp
         same = {
             "cell_um": round(heat_map.probability.step[0] * my, 5),
             "threshold": heat_map.threshold,
             "slide": heat_map.slide,
+            _IMPRINT: heat_map.imprint or "",
         }
         for cell in heat_map.cells():
             centre = {"x_px": cell["x_um"] / mx - 0.5, "y_px": cell["y_um"] / my - 0.5}
@@ -145,6 +148,7 @@ def read_zarr(path: Path) -> HeatMap:
             slide=str(about.get("slide", "")),
             region=Region(*map(int, region)) if region else None,
             notes=tuple(map(str, about.get("notes", ()))),
+            imprint=Imprint.read(about.get("imprint")),
         )
     except (*_WRONG, OSError) as error:
         raise _unreadable(path, error) from error
@@ -190,6 +194,7 @@ def read_csv(path: Path) -> HeatMap:
             (my, mx),
             float(table["threshold"][0]),
             slide=slide,
+            imprint=Imprint.read(rows[0].get(_IMPRINT)),
         )
     except (*_WRONG, OSError, csv.Error) as error:
         raise _unreadable(path, error) from error

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_pathogan.slides.imprint import Imprint
+
     Cells = npt.NDArray[np.bool_]
 
 SCOPE = (
@@ -124,6 +126,8 @@ class HeatMap:
         What was asked for; None for the whole slide.
     notes
         What the reader should know: tiles that can't be read, a scale far from the model's.
+    imprint
+        What tells the slide from others of its name; None in results of earlier versions.
     """
 
     probability: Overlay
@@ -138,6 +142,7 @@ class HeatMap:
     slide: str = ""
     region: Region | None = None
     notes: tuple[str, ...] = field(default=())
+    imprint: Imprint | None = None
 
     @property
     def scored(self) -> Cells:
@@ -257,6 +262,7 @@ class HeatMap:
         region = self.region
         return {
             "slide": self.slide,
+            "imprint": self.imprint and str(self.imprint),
             "scope": SCOPE,
             **self.area().to_dict(),
             "mpp": list(self.mpp),

@@ -194,6 +194,7 @@ def _heat_map(
         slide=slide.name,
         region=region,
         notes=notes,
+        imprint=slide.imprint,
     )
 
 

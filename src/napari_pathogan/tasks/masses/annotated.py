@@ -20,6 +20,7 @@ from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.mammograms.views import named_view
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.tasks.masses.data import MassFolder, read_mass_folder
 from napari_pathogan.tasks.masses.detections import SCOPE, Detections
 from napari_pathogan.tasks.masses.review import Decision, Review
@@ -96,6 +97,7 @@ def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) ->
             str(about["sha256"]),
             bool(about["synthetic"]),
             str(about.get("scope", SCOPE)),
+            Imprint.read(about.get("imprint")),
         )
     except _WRONG as error:
         raise _not_kept(path, error) from error

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import record
+from napari_pathogan.slides.imprint import Imprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,8 @@ class Detections:
         Whether the image was generated.
     scope
         What was looked for and what was not, in a sentence or two.
+    imprint
+        What tells the image from others of its name; None in results of earlier versions.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Detections:
     sha256: str = ""
     synthetic: bool = False
     scope: str = SCOPE
+    imprint: Imprint | None = None
 
     @classmethod
     def on(
@@ -97,6 +101,7 @@ class Detections:
             sha256,
             mammogram.synthetic,
             scope,
+            mammogram.imprint,
         )
 
     def __len__(self) -> int:
@@ -167,6 +172,7 @@ class Detections:
             "version": VERSION,
             "image": self.name,
             "shape": list(self.shape),
+            "imprint": self.imprint and str(self.imprint),
             "synthetic": self.synthetic,
             "mm_per_px": None if self.mm_per_px is None else list(self.mm_per_px),
             "spacing": self.spacing,
@@ -219,6 +225,7 @@ class Detections:
             record.sha256,
             record.synthetic,
             record.scope,
+            Imprint.read(record.imprint),
         )
 
 
@@ -268,6 +275,7 @@ class _Record(_Strict):
     version: Literal[1]
     image: str
     shape: tuple[int, int]
+    imprint: str | None = None
     synthetic: bool = False
     mm_per_px: tuple[float, float] | None = None
     spacing: str | None = None

@@ -17,6 +17,7 @@ from napari_pathogan.errors import EnvironmentMismatchError, ResultFormatError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import FileKind, table
 from napari_pathogan.mammograms.dicom.quiet import quiet
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.tasks.masses.dicom_source import is_own, nobody_named
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ COLUMNS = (
     "image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "longest_mm", "across_mm", "mm",
     "synthetic",
 )  # fmt: skip
+_IMPRINT = "imprint"  # a further column, which earlier versions did not write
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-CSV = table("masses", COLUMNS)
+CSV = table("masses", COLUMNS, more=_IMPRINT)
 SR, GSPS = (
     FileKind(name, suffix, partial(is_own, modality=modality))
     for name, suffix, modality in (
@@ -52,12 +54,20 @@ def write_csv(path: Path, found: Detections) -> None:
     sizes = found.sizes_mm()
     with written(path, CSV) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream)
-        rows.writerow(COLUMNS)
+        rows.writerow((*COLUMNS, _IMPRINT))
         for i, (score, box) in enumerate(zip(found.scores, found.boxes, strict=True)):
             mm = ("", "", "") if sizes is None else (*sizes[i].round(2), found.spacing)
             corners = box.astype(float).round(2)
             rows.writerow(
-                (found.name, i + 1, round(float(score), 4), *corners, *mm, int(found.synthetic))
+                (
+                    found.name,
+                    i + 1,
+                    round(float(score), 4),
+                    *corners,
+                    *mm,
+                    int(found.synthetic),
+                    found.imprint or "",
+                )
             )
 
 
@@ -73,12 +83,15 @@ class SavedBoxes:
         (N,), and (N, 4): x0, y0, x1, y1 in pixels from the image's upper left corner.
     synthetic
         Whether the image was generated.
+    imprint
+        What tells the image from others of its name; None where the table does not say.
     """
 
     name: str
     scores: np.ndarray
     boxes: np.ndarray
     synthetic: bool = False
+    imprint: Imprint | None = None
 
 
 def read_csv(path: Path) -> list[SavedBoxes]:
@@ -89,20 +102,27 @@ def read_csv(path: Path) -> list[SavedBoxes]:
     ResultFormatError
         If it can't be read, holds no mass, or is something else.
     """
-    by_image: dict[str, list[list[float]]] = {}
+    by_image: dict[tuple[str, str], list[list[float]]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             for row in csv.DictReader(stream):
                 numbers = [float(row[name]) for name in ("synthetic", "score", *_CORNERS)]
-                by_image.setdefault(row["image"], []).append(numbers)
+                image = row["image"], row.get(_IMPRINT) or ""
+                by_image.setdefault(image, []).append(numbers)
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         msg = f"{path.name} is not a whole table of masses ({error}); save it again"
         raise ResultFormatError(msg) from error
     if not by_image:
         raise ResultFormatError(f"{path.name} has no row: no mass was saved in it")
     return [
-        SavedBoxes(name, np.array(rows)[:, 1], np.array(rows)[:, 2:], bool(rows[0][0]))
-        for name, rows in by_image.items()
+        SavedBoxes(
+            name,
+            np.array(rows)[:, 1],
+            np.array(rows)[:, 2:],
+            bool(rows[0][0]),
+            Imprint.read(imprint),
+        )
+        for (name, imprint), rows in by_image.items()
     ]
 
 

@@ -151,6 +151,7 @@ def read(path: Path, slide: Slide) -> Segmentation:
         region=region,
         polygons=None if plain or not outlines else tuple(outlines),
         notes=tuple(about.get("notes", ())),
+        imprint=slide.imprint,
         room=room,
     )
 

@@ -44,9 +44,10 @@ MEASUREMENTS = {
 _DECIMALS = 4
 _MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+_IMPRINT = "imprint"  # a further column, which earlier versions did not write
 _SAID = ("class_colour", "slide")  # which Parquet says in its metadata
 ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
-CSV = table("nuclei", (*COLUMNS, *_SAID), more="p_")
+CSV = table("nuclei", (*COLUMNS, *_SAID), more=("p_", _IMPRINT))
 GEOJSON = geojson(KIND, without="grid")  # which nuclei have that were kept with a slide
 
 
@@ -134,8 +135,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     table
         A row a nucleus; ``class`` is categorical.
     about
-        ``slide``, ``mpp`` (None where there is no nucleus to tell it), ``class_names`` and
-        ``class_colours``.
+        ``slide``, ``imprint`` (text, or None), ``mpp`` (None where there is no nucleus to tell
+        it), ``class_names`` and ``class_colours``.
 
     Raises
     ------
@@ -151,6 +152,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
             said = table.attrs["pathogan"]
             names, colours = said["class_names"], said["class_colours"]
             about = {"slide": said["slide"], "mpp": _pair(said["mpp"])}
+            about[_IMPRINT] = said.get(_IMPRINT)
         else:
             table = pd.read_csv(path, encoding="utf-8-sig")
             pairs = table[["class", "class_colour"]].drop_duplicates()
@@ -160,7 +162,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
                 about["mpp"] = _pair(
                     (table[f"{a}_um"] / (table[f"{a}_px"] + 0.5)).median() for a in "yx"
                 )
-            table = table.drop(columns=list(_SAID))
+            about[_IMPRINT] = table[_IMPRINT].iloc[0] if len(table) and _IMPRINT in table else None
+            table = table.drop(columns=[*_SAID, *({_IMPRINT} & set(table.columns))])
         missing = set(COLUMNS) - set(table.columns)
         if missing:
             msg = f"no columns {', '.join(sorted(missing))}"
@@ -202,6 +205,7 @@ def write_csv(path: Path, segmentation: Segmentation) -> None:
         said = (colours[table["class"].cat.codes.to_numpy()], segmentation.slide)
         for at, (column, values) in enumerate(zip(_SAID, said, strict=True), len(COLUMNS)):
             table.insert(at, column, values)
+        table[_IMPRINT] = str(segmentation.imprint or "")
         table.to_csv(beside, index=False)
 
 

@@ -141,6 +141,7 @@ def _segmentation(
         region=asked_for(plan.region, plan.polygons),
         polygons=None if plan.polygons is None else tuple(plan.polygons),
         notes=notes,
+        imprint=slide.imprint,
         room=harvest.canvas.room,
     )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import zarr
 
+    from napari_pathogan.slides.imprint import Imprint
+
 NUCLEUS, NUCLEUS_COLOUR = "nucleus", "#4fd1c5"  # the one class of nuclei that nobody has classified
 SCOPE = "Looks for nuclei only: it finds no tumour and grades nothing."
 WINDOW = 1024  # pixels per side of what is traced at once
@@ -115,6 +117,8 @@ class Segmentation:
         it; None for the whole slide.
     notes
         What the reader should know: tiles that can't be read, a scale far from the model's.
+    imprint
+        What tells the slide from others of its name; None in results of earlier versions.
     room
         The temporary folder of zarr labels; deleted with the last segmentation that uses it.
     """
@@ -137,6 +141,7 @@ class Segmentation:
     region: Region | None = None
     polygons: tuple[np.ndarray, ...] | None = None
     notes: tuple[str, ...] = field(default=())
+    imprint: Imprint | None = None
     room: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -278,6 +283,7 @@ class Segmentation:
         region = self.region
         return {
             "slide": self.slide,
+            "imprint": self.imprint and str(self.imprint),
             "scope": SCOPE,
             "n_nuclei": len(self),
             "density_per_mm2": len(self) / self.area_mm2 if self.area_mm2 else None,
