@@ -422,7 +422,9 @@ def own_image(kind, world):
 NAMED = [k for k in KINDS if BACK[k][0] in {SLIDE, BREAST}]
 
 
-@pytest.mark.parametrize("case_of", [(k, x) for k in NAMED for x in ("size", "pixels")], ids=str)
+@pytest.mark.parametrize(
+    "case_of", [(k, x) for k in NAMED for x in ("size", "pixels")], ids=lambda x: f"{x[0]}-{x[1]}"
+)
 def test_it_does_not_lie_on_another_image_of_that_name(case_of, world, viewer, told, tmp_path):
     kind, how = case_of
     data, kwargs, _ = namesake(kind, how, world)
