@@ -15,6 +15,7 @@ from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.masses.exports import MassExport
+from napari_pathogan.plugin.masses.layers import MassLayers
 from napari_pathogan.plugin.masses.words import to_slider
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
@@ -303,3 +304,17 @@ def test_an_image_that_is_closed_takes_its_layers_along(done, viewer, qtbot):
     qtbot.waitUntil(lambda: "Masses (RCC)" not in names(viewer), timeout=5000)
     assert names(viewer) == ["LCC", "RMLO", "Mass boxes (RMLO)", "Masses (RMLO)"]
     assert [row.view for row in done.table.rows] == ["RMLO"]
+
+
+def test_the_camera_may_move_while_findings_are_laid(done, viewer):
+    """They are laid in steps, between which lines would be fitted to what is not there yet."""
+    laid = 0
+    for image in done.images:
+        layers, review = MassLayers(viewer, image, lambda _: None), done.reviews.shown(image)
+        for _ in layers.show(review):
+            viewer.scene.camera.zoom *= 1.5
+            layers.camera_moved()
+        if len(review):
+            assert layers.outlines.nshapes == layers.boxes.nshapes == len(review)
+            laid += 1
+    assert laid

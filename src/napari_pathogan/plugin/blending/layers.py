@@ -160,7 +160,7 @@ class BlendLayers:
     def _overlay(self) -> None:
         """Over the image, show the blended one alone."""
         for layer in self.all:
-            layer.visible = layer is self.images[WAYS[-1]]
+            layer.visible = layer is self.images.get(WAYS[-1])
 
 
 def _lay(layer: Image, data: np.ndarray, about: dict[str, Any]) -> None:

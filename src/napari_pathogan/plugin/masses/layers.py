@@ -78,6 +78,7 @@ class MassLayers:
         self._chosen: int | None = None
         self._zoom = 0.0
         self._showing = False
+        self._partial = False
         self._rest = QTimer()
         self._rest.setSingleShot(True)
         self._rest.setInterval(DRAWN_MS)
@@ -95,6 +96,13 @@ class MassLayers:
         """
         if not len(review) and not self.all:
             return
+        with self._in_parts():
+            yield from self._shown(review, chosen)
+        with self._untouched():
+            self._fit()
+        yield
+
+    def _shown(self, review: Review, chosen: int | None) -> Iterator[None]:
         yield from self._made()
         assert self.outlines is not None
         assert self.boxes is not None
@@ -117,12 +125,11 @@ class MassLayers:
         with self._untouched():
             labels = [label_text(review, i) for i in range(len(review))]
             _fill(self.boxes, rectangles, "rectangle", colours, {"label": labels})
-            self._fit()
-        yield
 
     def begin_drawing(self) -> None:
         """Let the reader draw an ellipse, or with another of napari's tools."""
-        at_once(self._made())
+        with self._in_parts():
+            at_once(self._made())
         assert self.outlines is not None
         self.outlines.visible = True
         self.viewer.layers.selection.active = self.outlines
@@ -156,11 +163,20 @@ class MassLayers:
     def camera_moved(self) -> None:
         """Keep lines as wide as they are on the screen."""
         zoom = self.viewer.scene.camera.zoom
-        if self.all and not 0.8 < self._zoom / zoom < 1.25:
+        if self.all and not self._partial and not 0.8 < self._zoom / zoom < 1.25:
             with self._untouched():
                 self._fit()
 
     # how
+
+    @contextmanager
+    def _in_parts(self) -> Iterator[None]:
+        """Within the block outlines and boxes may not fit each other, or not all be there."""
+        self._partial = True
+        try:
+            yield
+        finally:
+            self._partial = False
 
     @contextmanager
     def _untouched(self) -> Iterator[None]:
