@@ -61,9 +61,9 @@ def test_plain_pictures_lie_beside_one_another_too(used, tmp_path, title):
         picture.save(tmp_path / f"{number}.png")
         used.open(tmp_path / f"{number}.png")
         used.wait(lambda number=number: len(used.viewer.layers) == number, "the picture")
+        used.wait(lambda: shown(used, used.viewer.layers[-1]), "it in view", 20)
         used.rest()
         used.picture(f"picture-{title}-{number}")
-        assert shown(used, used.viewer.layers[-1])
         assert dock.layer is used.viewer.layers[-1]
     ends = [layer.extent.world[:, -1] for layer in used.viewer.layers]
     assert all(one[1] < next_one[0] for one, next_one in itertools.pairwise(ends))

@@ -118,7 +118,7 @@ def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
     gap = _GAP * (high[1] - low[1])
     y, x = layer.translate
     layer.translate = (y, x + right - low[1] + gap)
-    viewer.fit_to_view(layers=[layer])
+    _fit(viewer, layer)
 
 
 def _ends(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -135,14 +135,15 @@ def _show_when_added(viewer: napari.Viewer, slide: Slide) -> None:
     def added(event: Event) -> None:
         if event.value.metadata.get("slide") is slide:
             viewer.layers.events.inserted.disconnect(added)
-            layer = event.value
-            viewer.fit_to_view(layers=[layer])
-            # once more when the window has taken its shape: the first layer's controls narrow the canvas
-            QTimer.singleShot(
-                0, lambda: layer in viewer.layers and viewer.fit_to_view(layers=[layer])
-            )
+            _fit(viewer, event.value)
 
     viewer.layers.events.inserted.connect(added)
+
+
+def _fit(viewer: napari.Viewer, layer: Layer) -> None:
+    """Show a layer whole, once more when the window has taken its shape: controls narrow the canvas."""
+    viewer.fit_to_view(layers=[layer])
+    QTimer.singleShot(0, lambda: layer in viewer.layers and viewer.fit_to_view(layers=[layer]))
 
 
 def _show_what_is_left(event: Event) -> None:
