@@ -63,6 +63,7 @@ def masses(desk: Desk, folder: Path) -> None:
         desk.menu("File", "IO Utilities", "Open mammograms…")
     dock = desk.dock("Mammogram masses")
     desk.wait(dock.learning.button.isEnabled, "the model")
+    desk.wait(lambda: not running(), "the models to be ready")  # imports can't be interrupted
     with desk.answering(press_in("Train", TrainingDialog)):
         desk.press(dock.learning.button)
 
