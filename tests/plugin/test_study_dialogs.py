@@ -196,10 +196,10 @@ def test_results_are_cancelled_at_once_and_leave_no_process(dock, tmp_path):
     results.work_out(study.folder, key_path(study.folder))
     assert results.show_button.text() == "Cancel"
     children = psutil.Process().children
-    wait(lambda: any("study_bundle" in words(x) for x in children()))
+    wait(lambda: any("study.bundle" in words(x) for x in children()))
     results.show_button.click()
     assert results.status.text() == "Stopped."
-    wait(lambda: not any(x.is_running() and "study_bundle" in words(x) for x in children()))
+    wait(lambda: not any(x.is_running() and "study.bundle" in words(x) for x in children()))
 
 
 def words(process):
