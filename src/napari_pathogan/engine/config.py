@@ -13,8 +13,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self, dataclass_transform
 
-from annotated_types import Ge, Gt, Interval
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from napari_pathogan.errors import PathoganError
@@ -22,13 +21,13 @@ from napari_pathogan.errors import PathoganError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Count = Annotated[int, Ge(1)]
-Some = Annotated[int, Ge(0)]  # a number that may be none
-Weight = Annotated[float, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-Factor = Annotated[float, Ge(1)]
-Share = Annotated[float, Interval(ge=0, le=1)]
-Decay = Annotated[float, Interval(ge=0, lt=1)]  # of an average
+Count = Annotated[int, Field(ge=1)]
+Some = Annotated[int, Field(ge=0)]  # a number that may be none
+Weight = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Factor = Annotated[float, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]  # of an average
 Betas = tuple[Decay, Decay]
 
 _RISE = 0.2  # of a one-cycle training

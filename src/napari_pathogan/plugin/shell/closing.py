@@ -1,4 +1,4 @@
-"""What happens when a window, or one of our docks, is closed while something runs in it.
+"""What happens when a window, or one of our docks, is closed while something runs in it, or work is unsaved.
 
 The user is asked first. What runs is then stopped, at once, and leaves nothing behind; a window that
 is gone is not waited for. All of this listens to what Qt says of the window, whichever way it is
@@ -30,7 +30,7 @@ _PRESS_KEYS = {Qt.Key.Key_Space, Qt.Key.Key_Select, Qt.Key.Key_Return, Qt.Key.Ke
 
 
 def watch(widget: QWidget) -> None:
-    """Ask before a docked widget, or its window, is closed while something of it runs.
+    """Ask before a docked widget, or its window, is closed while something of it runs or is unsaved.
 
     Call whenever the widget is shown: it may have come into another frame.
     """

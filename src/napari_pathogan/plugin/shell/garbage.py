@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
     from napari_pathogan.plugin.shell.form import Ties
 
-_taken_back: list[None] = [None]  # how often; imports may be going on meanwhile, in their threads
+
+class _Count:
+    """How often things were taken back; imports may be going on meanwhile, in their threads."""
+
+    taken_back = 0
 
 
 @contextmanager
@@ -38,13 +42,13 @@ def set_aside() -> Iterator[None]:
     Collect before: what is garbage already is set aside as well. In the window's thread: widgets
     that are garbage may go nowhere else.
     """
-    before, collects = len(_taken_back), gc.isenabled()
+    before, collects = _Count.taken_back, gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        if len(_taken_back) > before:  # those for whom it would be are gone
+        if _Count.taken_back > before:  # those for whom it would be are gone
             gc.unfreeze()
         if collects:
             gc.enable()
@@ -52,7 +56,7 @@ def set_aside() -> Iterator[None]:
 
 def take_back() -> None:
     """Let everything be collected again, also what is being imported."""
-    _taken_back.append(None)
+    _Count.taken_back += 1
     gc.unfreeze()
 
 

@@ -218,9 +218,10 @@ class StainDock(Dock):
             self.refining[layer] = refining = Refining(self.viewer, layer, live, self)
             refining.said.connect(self._say_coming)
         yield
-        self.viewer.layers.move(
-            self.viewer.layers.index(layer), self.viewer.layers.index(slide) + 1
-        )
+        if {layer, slide} <= set(self.viewer.layers):  # neither was removed meanwhile
+            self.viewer.layers.move(
+                self.viewer.layers.index(layer), self.viewer.layers.index(slide) + 1
+            )
 
     def _say_coming(self) -> None:
         """Say whether finer colours of what is in view are still to come."""

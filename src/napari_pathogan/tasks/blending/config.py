@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from pydantic import Field
 
 from napari_pathogan.engine import config as base
 from napari_pathogan.engine.config import Betas, Count, Decay, Positive, Weight, checked, one_cycle
@@ -52,7 +52,7 @@ class TrainConfig(base.TrainConfig):
     epochs: Count = 6
     steps: Count = 60
     batch: Count = 3
-    crop: Annotated[int, Ge(16)] = 128
+    crop: Annotated[int, Field(ge=16)] = 128
     lr: Weight = 2e-3
     lr_judge: Weight = 1e-3
     betas: Betas = (0.5, 0.999)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from pydantic import Field
 
 from napari_pathogan.engine import config as base
 from napari_pathogan.engine.config import (
@@ -71,8 +71,8 @@ class TrainConfig(base.TrainConfig):
     detector: str = "maskrcnn-resnet50-fpn"
     width: Count = 64
     weights: str = ""
-    long_side: Annotated[int, Ge(32)] = 1024
-    crop: tuple[Annotated[int, Ge(32)], Annotated[int, Ge(32)]] = (768, 512)
+    long_side: Annotated[int, Field(ge=32)] = 1024
+    crop: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (768, 512)
     batch: Count = 2
     steps: Count = 100
     procedural_epochs: Some = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval
+from pydantic import Field
 
 from napari_pathogan.engine import config as base
 from napari_pathogan.engine.config import (
@@ -62,7 +62,7 @@ class TrainConfig(base.TrainConfig):
 
     width: Count = 32
     squares: Literal[1, 2] = 1
-    crop: Annotated[int, Ge(16)] = CROP_PX
+    crop: Annotated[int, Field(ge=16)] = CROP_PX
     common_epochs: Some = 0
     final_epochs: Some = 0
     batch: Count = 16
@@ -74,7 +74,7 @@ class TrainConfig(base.TrainConfig):
     boundary: Weight = 1.0
     on_nuclei: Share = 0.0
     normalise: Share = 0.0
-    views: Annotated[int, Interval(ge=1, le=8)] = 1
+    views: Annotated[int, Field(ge=1, le=8)] = 1
     augment: Augment = field(default_factory=Augment)
 
     def rate(self, progress: float) -> float:

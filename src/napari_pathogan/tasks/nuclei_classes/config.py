@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from pydantic import Field
 
 from napari_pathogan.engine import config as base
 from napari_pathogan.engine.config import (
@@ -67,7 +67,7 @@ class TrainConfig(base.TrainConfig):
         Epochs between pictures of generated nuclei.
     """
 
-    classes: Annotated[int, Ge(2)] = 3
+    classes: Annotated[int, Field(ge=2)] = 3
     latent: Some = 16
     width: Count = 32
     epochs: Some = 3200

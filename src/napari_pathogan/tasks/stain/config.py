@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Ge
+from pydantic import Field
 
 from napari_pathogan.engine import config as base
 from napari_pathogan.engine.config import Count, Decay, Positive, Share, Weight, checked
@@ -39,7 +39,7 @@ class TrainConfig(base.TrainConfig):
     epochs: Count = 200
     steps: Count = 100
     batch: Count = 64
-    crop: Annotated[int, Ge(8)] = 224
+    crop: Annotated[int, Field(ge=8)] = 224
     lr: Weight = 1.0
     rho: Decay = 0.9
     eps: Positive = 1e-6
