@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -112,11 +114,13 @@ def test_closing_lets_go(file):
     assert held(path) == []
 
 
-def test_an_open_that_fails_at_any_step_lets_go(file):
-    path, opener = file
+def held_after_failing(kind, path):
+    """What stays open of a file when opening it fails at each of its steps in turn."""
+    opener = KINDS[kind][1]
     with failing_at(0) as calls, suppress(AttributeError):
         opener(path).close()
     assert len(calls) > 5
+    open_still = []
     for step in range(1, len(calls)):
         error, opened = None, None
         try:
@@ -126,7 +130,20 @@ def test_an_open_that_fails_at_any_step_lets_go(file):
             error = caught
         with suppress(AttributeError):
             opened.close()
-        assert held(path) == [], (calls[step - 1], error)
+        open_still += [(calls[step - 1], repr(error), one) for one in held(path)]
+    return open_still
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """A process of its own: Python 3.11 may hang where one that has run much else is profiled."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+def test_an_open_that_fails_at_any_step_lets_go(file, fresh):
+    path, _ = file
+    assert fresh.submit(held_after_failing, path.name, path).result(timeout=200) == []
 
 
 def test_a_scale_that_is_none_lets_go(tmp_path):

@@ -174,3 +174,22 @@ def test_where_only_level_0_exists_coarser_ones_are_made_of_what_is_asked_for(tm
         assert (
             0 < sum(key[0] == slide.base.key for key in touched) <= 16 * 16
         )  # one tile of the level made
+
+
+def test_an_owner_that_goes_while_the_cache_is_used_is_dropped_later():
+    cache = TileCache(1 << 20)
+
+    class Key:
+        """Whose comparison, within the cache's lock, collects a slide that nobody holds any more."""
+
+        def __hash__(self):
+            cache.forget("gone")
+            return 1
+
+    cache.get(("gone", 0), lambda: np.zeros(10, np.uint8))
+    done = threading.Thread(target=cache.held, args=(Key(),), daemon=True)
+    done.start()
+    done.join(10)
+    assert not done.is_alive(), "the cache waits for itself"
+    assert cache.held(("gone", 0)) is None
+    assert cache.size == 0

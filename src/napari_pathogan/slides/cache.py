@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from contextlib import contextmanager
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
     import numpy as np
 
@@ -33,7 +34,14 @@ class TileCache:
         self._size = 0
         self._tiles: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._coming: dict[Hashable, Future[np.ndarray]] = {}
+        self._gone: deque[object] = deque()  # owners whose tiles are to be dropped
         self._lock = threading.Lock()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock:
+            self._sweep()
+            yield
 
     @property
     def size(self) -> int:
@@ -47,7 +55,7 @@ class TileCache:
 
     @budget.setter
     def budget(self, budget: int) -> None:
-        with self._lock:
+        with self._alone():
             self._budget = budget
             self._trim()
 
@@ -56,7 +64,7 @@ class TileCache:
 
         What ``make`` raises is raised in every thread that waited for it; nothing is kept.
         """
-        with self._lock:
+        with self._alone():
             tile = self._tiles.get(key)
             if tile is not None:
                 self._tiles.move_to_end(key)
@@ -69,12 +77,12 @@ class TileCache:
         try:
             tile = make()
         except BaseException as error:
-            with self._lock:
+            with self._alone():
                 del self._coming[key]
             mine.set_exception(error)
             raise
         tile.setflags(write=False)
-        with self._lock:
+        with self._alone():
             del self._coming[key]
             self._tiles[key] = tile
             self._size += tile.nbytes
@@ -84,15 +92,28 @@ class TileCache:
 
     def held(self, key: Hashable) -> np.ndarray | None:
         """The tile of ``key``, if it is held; it then counts as used. It must not be changed."""
-        with self._lock:
+        with self._alone():
             tile = self._tiles.get(key)
             if tile is not None:
                 self._tiles.move_to_end(key)
             return tile
 
     def forget(self, owner: object) -> None:
-        """Drop all tiles whose key is a tuple that starts with ``owner``."""
-        with self._lock:
+        """Drop all tiles whose key is a tuple that starts with ``owner``.
+
+        Never waits, for it is also called as objects are collected, which may be while this very
+        thread uses the cache: tiles then go when the cache is used next.
+        """
+        self._gone.append(owner)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sweep()
+            finally:
+                self._lock.release()
+
+    def _sweep(self) -> None:
+        while self._gone:
+            owner = self._gone.popleft()
             for key in [k for k in self._tiles if isinstance(k, tuple) and k[0] == owner]:
                 self._size -= self._tiles.pop(key).nbytes
 
