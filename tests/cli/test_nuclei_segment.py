@@ -213,7 +213,7 @@ def test_every_error_is_one_line_and_leaves_nothing(  # noqa: PLR0917
 def test_a_region_that_is_none_is_a_usage_error(pathogan, model, section, region):
     code, _, err = pathogan("nuclei", "segment", section, "--model", model, "--region", region)
     assert code == 2
-    assert err.startswith("pathogan: Invalid value for --region")
+    assert err.startswith("pathogan: Invalid value for '--region'")
     assert err.count("\n") == 1
 
 

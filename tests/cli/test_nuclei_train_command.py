@@ -35,7 +35,7 @@ def test_train_then_evaluate(pathogan, folder, tmp_path):
     assert events[-1]["event"] == "finished"
     assert events[-1]["summary"]["out_of_fold"]["n_patients"] == 2
     config = json.loads((run / "config.json").read_text())
-    assert (config["folds"], config["width"]) == (2, 2)
+    assert (config["folds"], config["width"]) == ("patients", 2)
 
     code, out, err = pathogan("evaluate", folder, "--model", run, "--json", "--views", "2")
     assert (code, err) == (0, "")

@@ -121,12 +121,12 @@ def test_a_later_run_begins_with_an_earlier_one_of_the_same_folds(folder, run, t
     assert "--start" in card.measured_by
     assert "start" not in read_card(run.model).recipe
     with pytest.raises(DataFolderError, match="these patients and folds"):
-        check(folder, TINY, 2, str(run.path))
+        check(folder, TINY, folds=2, start=str(run.path))
     (tmp_path / "unfinished").mkdir()
     folds = (run.path / "folds.json").read_text()
     (tmp_path / "unfinished" / "folds.json").write_text(folds)
     with pytest.raises(DataFolderError, match="no finished run"):
-        check(folder, TINY, 3, str(tmp_path / "unfinished"))
+        check(folder, TINY, folds=3, start=str(tmp_path / "unfinished"))
 
 
 def test_lesions_of_the_tested_patients_are_not_blended(folder, tmp_path, monkeypatch):
@@ -185,18 +185,18 @@ def test_all_folds_begin_with_what_was_learnt_from_noise(folder, tmp_path, monke
 )
 def test_settings_that_cannot_be_are_named(folder, change, says):
     with pytest.raises(SettingError, match=says):
-        check(folder, replace(TINY, **change), 0)
+        check(folder, replace(TINY, **change), folds=0)
 
 
 def test_masses_are_needed(tmp_path):
     healthy = {name: (patient, [], []) for name, (patient, *_) in IMAGES.items()}
     with pytest.raises(DataFolderError, match="mass"):
-        check(read_mass_folder(write(tmp_path / "healthy", healthy)), TINY, 0)
+        check(read_mass_folder(write(tmp_path / "healthy", healthy)), TINY, folds=0)
     with pytest.raises(DataFolderError, match="folds"):
-        check(read_mass_folder(write(tmp_path / "masses")), TINY, 4)
+        check(read_mass_folder(write(tmp_path / "masses")), TINY, folds=4)
     one = {**healthy, "c1.png": IMAGES["c1.png"]}
     with pytest.raises(DataFolderError, match="one of 3 folds"):
-        check(read_mass_folder(write(tmp_path / "one", one)), TINY, 3)
+        check(read_mass_folder(write(tmp_path / "one", one)), TINY, folds=3)
 
 
 def test_the_papers_detector_learns_from_coco_weights_and_is_read_back(folder, tmp_path):

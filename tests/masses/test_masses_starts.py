@@ -86,10 +86,10 @@ def test_it_is_tested_on_patients_it_does_not_know_alone(model, folder, others, 
     with pytest.raises(
         DataFolderError, match="first has learnt from 3 of these patients: train wi"
     ):
-        check(folder, config, 3, str(model))
-    check(folder, config, 0, str(model))
+        check(folder, config, folds=3, start=str(model))
+    check(folder, config, folds=0, start=str(model))
     with pytest.raises(ModelNotFoundError, match="no masses model 'nowhere'"):
-        check(folder, config, 0, "nowhere")
+        check(folder, config, folds=0, start="nowhere")
 
 
 def test_what_was_learnt_again_is_named_once():

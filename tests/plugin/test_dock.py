@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QTextBrowser
 
 from napari_pathogan.errors import DeviceError, ModelError, NoTissueError, OutputError
 from napari_pathogan.plugin.idc.dock import IdcDock
-from napari_pathogan.plugin.idc.exports import Export
+from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.subject import SHAPES, VIEW
 from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
 from napari_pathogan.plugin.viewer.writer import write_heat_map
@@ -262,7 +262,7 @@ def test_regions_in_view_and_selected_shapes(open_dock, standin, qtbot, told, se
 
 def test_exports_are_written_and_valid(done, qtbot, tmp_path, viewer):
     dock, _ = done
-    for kind in Export:
+    for kind in exports("idc").values():
         dock.save(kind, tmp_path / "case")
         qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
         assert dock.form.status.text() == f"Saved case{kind.suffix}"
@@ -280,7 +280,7 @@ def test_exports_are_written_and_valid(done, qtbot, tmp_path, viewer):
 def test_an_export_that_cannot_be_written_says_so(done, qtbot, tmp_path, told):
     dock, _ = done
     (tmp_path / "file").write_text("in the way")
-    dock.save(Export.CSV, tmp_path / "file" / "case.csv")
+    dock.save(exports("idc")["csv"], tmp_path / "file" / "case.csv")
     qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
     assert "can't write" in told[0]
     assert dock.heat is not None
@@ -289,7 +289,7 @@ def test_an_export_that_cannot_be_written_says_so(done, qtbot, tmp_path, told):
 def test_an_export_replaces_no_file_of_the_users(done, qtbot, tmp_path, told):
     """The suffix is added after the file dialog, which has then asked of another name."""
     dock, _ = done
-    for kind in Export:
+    for kind in exports("idc").values():
         (tmp_path / f"case{kind.suffix}").write_text("theirs")
         dock.save(kind, tmp_path / "case")
         qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from qtpy.QtCore import Qt
 
 from napari_pathogan.mammograms.mammogram import examinations
-from napari_pathogan.plugin.masses.exports import MassExport, saving
+from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.plugin.viewer import commands, mammogram_choice
 from napari_pathogan.plugin.viewer.mammogram_choice import ExaminationDialog, chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import give_spacing, mammogram_of
@@ -115,10 +115,10 @@ def test_a_view_that_gets_a_scale_stays_with_its_examination(viewer, tmp_path):
 def test_exports_say_of_which_examination_they_are(patients, tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(
-        "napari_pathogan.plugin.masses.exports.write_json", lambda p, _: written.append(p)
+        "napari_pathogan.tasks.masses.detections.write_json", lambda p, _: written.append(p)
     )
     views = [(mammogram_of(layer), None) for layer in layers_of(patients)]
-    list(saving(MassExport.JSON, views, tmp_path / "masses.json"))
+    list(saving("masses", exports("masses")["output"], views, tmp_path / "masses.json"))
     assert [path.name for path in written] == [
         "masses-1-RCC.json", "masses-1-LCC.json", "masses-2-RCC.json", "masses-2-LCC.json",
     ]  # fmt: skip

@@ -14,10 +14,10 @@ from napari_pathogan.errors import ModelError
 from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
-from napari_pathogan.plugin.masses.exports import MassExport
 from napari_pathogan.plugin.masses.layers import MassLayers
 from napari_pathogan.plugin.masses.words import to_slider
 from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
 from napari_pathogan.plugin.viewer.mammogram_subject import THIS_VIEW
 from napari_pathogan.tasks.masses.annotated import beside, read, read_annotated_folder
@@ -282,15 +282,15 @@ def test_exports_leave_out_what_was_rejected(done, qtbot, viewer, tmp_path, told
     dock.table.selectRow(0)
     dock.decisions.decide(Decision.REJECTED)
     assert dock.layer is viewer.layers["RCC"]
-    dock.save(MassExport.CSV, tmp_path / "out")
+    dock.save(exports("masses")["csv"], tmp_path / "out")
     qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
     assert dock.form.status.text() == "Saved out-RCC.csv, out-LCC.csv, out-RMLO.csv"
     assert len((tmp_path / "out-RMLO.csv").read_text().splitlines()) == 2
     dock.form.region.setCurrentText(THIS_VIEW)
-    dock.save(MassExport.SR, tmp_path / "out.dcm")
+    dock.save(exports("masses")["sr"], tmp_path / "out.dcm")
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert "no DICOM file" in told[0]
-    dock.save(MassExport.JSON, tmp_path / "out")
+    dock.save(exports("masses")["output"], tmp_path / "out")
     qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
     assert dock.form.status.text() == "Saved out.json"
     saved = read_json(tmp_path / "out.json")

@@ -14,7 +14,6 @@ from napari_pathogan.engine.models import ModelCard, read_card
 from napari_pathogan.errors import OutputError
 from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
 from napari_pathogan.plugin.masses.events import masses_events
-from napari_pathogan.plugin.masses.exports import MassExport, saving
 from napari_pathogan.plugin.masses.words import (
     POSITIONS,
     from_slider,
@@ -23,6 +22,7 @@ from napari_pathogan.plugin.masses.words import (
     to_slider,
     usual_threshold,
 )
+from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.model import Views, save
 from napari_pathogan.tasks.masses.network import slim
@@ -65,7 +65,7 @@ def test_each_view_gets_a_presentation_state_of_its_own(tmp_path):
         for name, side in (("RCC", "right"), ("LCC", "left"))
     ]
     pairs = [(one, detections(one)) for one in views]
-    *_, last = saving(MassExport.GSPS, pairs, tmp_path / "out")
+    *_, last = saving("masses", exports("masses")["gsps"], pairs, tmp_path / "out")
     assert [path.name for path in last.result] == ["out-RCC.gsps.dcm", "out-LCC.gsps.dcm"]
     right, left = (pydicom.dcmread(path) for path in last.result)
     assert right.Modality == left.Modality == "PR"
@@ -81,11 +81,11 @@ def test_a_file_that_is_there_is_not_replaced_nor_half_of_them_written(tmp_path)
     ]
     pairs = [(one, detections(one)) for one in views]
     before = sorted(tmp_path.iterdir())
-    for kind in MassExport:
+    for kind in exports("masses").values():
         theirs = tmp_path / f"out-LCC{kind.suffix}"
         theirs.write_text("theirs")
         with pytest.raises(OutputError, match=r"out-LCC.* is there already"):
-            list(saving(kind, pairs, tmp_path / "out"))
+            list(saving("masses", kind, pairs, tmp_path / "out"))
         assert theirs.read_text() == "theirs"
         theirs.unlink()
     assert sorted(tmp_path.iterdir()) == before

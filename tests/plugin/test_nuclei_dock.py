@@ -17,10 +17,10 @@ from napari_pathogan.errors import ModelError, OutputError
 from napari_pathogan.plugin.nuclei import colours as nuclei_colours
 from napari_pathogan.plugin.nuclei import dock as nuclei_widget
 from napari_pathogan.plugin.nuclei.dock import NONE, NucleiDock
-from napari_pathogan.plugin.nuclei.exports import NucleiExport
 from napari_pathogan.plugin.nuclei.gallery import TYPICAL
 from napari_pathogan.plugin.nuclei.kept import reading
 from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.subject import WHOLE
 from napari_pathogan.plugin.viewer.layers import set_tissue, slide_layer, slide_of, tissue_of
 from napari_pathogan.slides.slide import Slide
@@ -419,7 +419,7 @@ def test_a_fast_look_is_a_single_one(open_nuclei, standin, qtbot):
 
 def test_exports(done, qtbot, tmp_path):
     dock, _ = done
-    for kind in NucleiExport:
+    for kind in exports("nuclei").values():
         dock.save(kind, tmp_path / "out")
         qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
         assert dock.form.status.text() == f"Saved out{kind.suffix}"

@@ -23,9 +23,7 @@ from PIL import Image as Picture
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
-from napari_pathogan.plugin.idc import exports
-from napari_pathogan.plugin.masses import exports as masses_exports
-from napari_pathogan.plugin.nuclei import exports as nuclei_exports
+from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.plugin.viewer import results
 from napari_pathogan.plugin.viewer.layers import selected_polygons, slide_layer
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer
@@ -102,6 +100,12 @@ def mammogram():
     return Mammogram("RCC", view("RCC"), laterality="R", view="CC", mm_per_px=(MM, MM))
 
 
+def export_of(kind):
+    """What the dock's menu offers: ``idc output``."""
+    task, name = kind.split()
+    return exports(task)[name]
+
+
 @dataclass
 class World:
     """What there is to be saved."""
@@ -113,16 +117,14 @@ class World:
 
     def save(self, kind, folder):
         """Save by the very function that the dock's menu calls."""
-        target = folder / f"saved{kind.suffix}"
-        match kind:
-            case exports.Export():
-                events = exports.saving(kind, self.heat, self.case, target)
-            case nuclei_exports.NucleiExport():
-                events = nuclei_exports.saving(kind, self.nuclei, target)
-            case masses_exports.MassExport():
-                found = detections(self.mammogram)
-                events = masses_exports.saving(kind, [(self.mammogram, found)], target)
-        list(events)
+        task, export = kind.split()[0], export_of(kind)
+        target = folder / f"saved{export.suffix}"
+        found = {
+            "idc": (self.case, self.heat),
+            "nuclei": (self.case, self.nuclei),
+            "masses": (self.mammogram, detections(self.mammogram)),
+        }
+        list(saving(task, export, [found[task]], target))
         return target
 
 
@@ -271,20 +273,20 @@ def check_state_in_dicom(layers, world):
 
 SLIDE, BREAST, DICOM = "slide", "breast", "dicom"
 BACK: dict[object, tuple[str | None, Callable]] = {
-    exports.Export.ZARR: (SLIDE, check_heat),
-    exports.Export.GEOJSON: (SLIDE, check_outlines),
-    exports.Export.CSV: (SLIDE, check_heat),
-    exports.Export.REPORT: (None, check_report),
-    nuclei_exports.NucleiExport.ZARR: (SLIDE, check_labels),
-    nuclei_exports.NucleiExport.CSV: (SLIDE, check_table),
-    nuclei_exports.NucleiExport.PARQUET: (SLIDE, check_table),
-    nuclei_exports.NucleiExport.GEOJSON: (SLIDE, check_nuclei_outlines),
-    masses_exports.MassExport.JSON: (BREAST, check_masses),
-    masses_exports.MassExport.CSV: (BREAST, check_boxes),
-    masses_exports.MassExport.SR: (DICOM, check_report_in_dicom),
-    masses_exports.MassExport.GSPS: (DICOM, check_state_in_dicom),
+    "idc output": (SLIDE, check_heat),
+    "idc geojson": (SLIDE, check_outlines),
+    "idc csv": (SLIDE, check_heat),
+    "idc report": (None, check_report),
+    "nuclei output": (SLIDE, check_labels),
+    "nuclei csv": (SLIDE, check_table),
+    "nuclei parquet": (SLIDE, check_table),
+    "nuclei geojson": (SLIDE, check_nuclei_outlines),
+    "masses output": (BREAST, check_masses),
+    "masses csv": (BREAST, check_boxes),
+    "masses sr": (DICOM, check_report_in_dicom),
+    "masses gsps": (DICOM, check_state_in_dicom),
 }
-KINDS = [*exports.Export, *nuclei_exports.NucleiExport, *masses_exports.MassExport]
+KINDS = [f"{task} {name}" for task in ("idc", "nuclei", "masses") for name in exports(task)]
 
 
 def dicom_of(mammogram, path):
@@ -395,7 +397,7 @@ def test_of_two_images_of_one_name_the_selected_one_is_taken(world, viewer, told
     data, kwargs, _ = mammogram_layer(world.mammogram)
     first = viewer.add_image(data, **kwargs)
     second = viewer.add_image(data, **{**kwargs, "translate": (500, 0)})
-    path = world.save(masses_exports.MassExport.JSON, tmp_path)
+    path = world.save("masses output", tmp_path)
     for chosen in (first, second):
         viewer.layers.selection = {chosen}
         boxes, _ = viewer.open(path, plugin=PLUGIN)
@@ -439,7 +441,7 @@ def test_it_does_not_lie_on_another_image_of_that_name(case_of, world, viewer, t
         assert lies(layer, own, ground, spot), f"{kind}: {layer.name}"
 
 
-@pytest.mark.parametrize("kind", [exports.Export.CSV, masses_exports.MassExport.JSON], ids=str)
+@pytest.mark.parametrize("kind", ["idc csv", "masses output"], ids=str)
 def test_who_opens_another_image_of_that_name_later_is_told_too(
     kind, world, viewer, told, tmp_path
 ):
@@ -456,10 +458,10 @@ def test_who_opens_another_image_of_that_name_later_is_told_too(
 def test_results_of_earlier_versions_say_less_and_are_laid(kind, world, viewer, told, tmp_path):
     world.heat = replace(world.heat, imprint=None)
     world.nuclei = replace(world.nuclei, imprint=None)
-    path = tmp_path / f"saved{kind.suffix}"
+    path = tmp_path / f"saved{export_of(kind).suffix}"
     if BACK[kind][0] == BREAST:
         found = replace(detections(world.mammogram), imprint=None)
-        list(masses_exports.saving(kind, [(world.mammogram, found)], path))
+        list(saving("masses", export_of(kind), [(world.mammogram, found)], path))
     else:
         path = world.save(kind, tmp_path)
     if path.suffix == ".csv":  # these had no such column
@@ -481,7 +483,7 @@ def test_masses_of_one_view_do_not_lie_on_another(world, viewer, told, tmp_path)
     viewer.add_image(data, **kwargs)
     found = replace(detections(world.mammogram), imprint=None)
     path = tmp_path / "saved.json"
-    list(masses_exports.saving(masses_exports.MassExport.JSON, [(world.mammogram, found)], path))
+    list(saving("masses", exports("masses")["output"], [(world.mammogram, found)], path))
     viewer.open(path, plugin=PLUGIN)
     assert "does not lie on LCC, which is another image: that is LCC" in "".join(told)
 
@@ -507,7 +509,7 @@ def test_nothing_found_opens_as_nothing(kind, world, viewer, ground, tmp_path):
     world.nuclei = segmentation(world.case, [])
     world.mammogram = replace(world.mammogram, name="LCC")
     path = world.save(kind, tmp_path)
-    if kind is masses_exports.MassExport.CSV:  # without a row, it does not even name its image
+    if kind == "masses csv":  # without a row, it does not even name its image
         with pytest.raises(PathoganError, match="no mass was saved"):
             viewer.open(path, plugin=PLUGIN)
         return
@@ -517,9 +519,10 @@ def test_nothing_found_opens_as_nothing(kind, world, viewer, ground, tmp_path):
 
 def test_masses_of_a_synthetic_image_say_so(mammogram, viewer, tmp_path):
     made = replace(mammogram, metadata={"synthetic": True})
-    for kind in (masses_exports.MassExport.JSON, masses_exports.MassExport.CSV):
-        path = tmp_path / f"saved{kind.suffix}"
-        list(masses_exports.saving(kind, [(made, detections(made))], path))
+    for kind in ("masses output", "masses csv"):
+        export = export_of(kind)
+        path = tmp_path / f"saved{export.suffix}"
+        list(saving("masses", export, [(made, detections(made))], path))
         for layer in viewer.open(path, plugin=PLUGIN):
             assert "[synthetic]" in layer.name
 
@@ -531,7 +534,7 @@ def test_very_many_nuclei_are_a_picture_of_their_classes(
     world, viewer, ground, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(results, "MAX_EDITABLE", 3)
-    path = world.save(nuclei_exports.NucleiExport.ZARR, tmp_path)
+    path = world.save("nuclei output", tmp_path)
     (picture,) = viewer.open(path, plugin=PLUGIN)
     assert isinstance(picture, Image)
     assert picture.name == "Nuclei classes (case-17)"
@@ -546,7 +549,7 @@ def test_a_large_picture_has_levels(world, viewer, tmp_path, monkeypatch):
 
     monkeypatch.setattr(writers, "_WHOLE", 100)
     monkeypatch.setattr(results, "MAX_EDITABLE", 3)
-    path = world.save(nuclei_exports.NucleiExport.ZARR, tmp_path)
+    path = world.save("nuclei output", tmp_path)
     (picture,) = viewer.open(path, plugin=PLUGIN)
     assert [level.shape for level in picture.data] == [(300, 300), (150, 150), (75, 75)]
     assert set(np.unique(picture.data[-1])) == {0, 1, 2, 3}, "classes, not their means"
@@ -554,7 +557,7 @@ def test_a_large_picture_has_levels(world, viewer, tmp_path, monkeypatch):
 
 def test_very_many_outlines_are_points_and_a_picture(world, viewer, ground, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "MAX_SHAPES", 3)
-    path = world.save(nuclei_exports.NucleiExport.GEOJSON, tmp_path)
+    path = world.save("nuclei geojson", tmp_path)
     picture, points = viewer.open(path, plugin=PLUGIN)
     assert picture.data.dtype == np.uint8
     assert len(points.data) == len(world.nuclei)
@@ -808,8 +811,8 @@ def test_damaged_files_give_one_sentence(name, text, viewer, tmp_path):
 
 
 def test_damaged_folders_give_one_sentence(world, tmp_path):
-    for kind in (exports.Export.ZARR, nuclei_exports.NucleiExport.ZARR):
-        path = world.save(kind, tmp_path / kind.name / type(kind).__name__)
+    for kind in ("idc output", "nuclei output"):
+        path = world.save(kind, tmp_path / kind)
         meta = path / "zarr.json"
         whole = meta.read_text()
         for harm in (
@@ -832,15 +835,15 @@ def test_damaged_folders_give_one_sentence(world, tmp_path):
 def test_the_manifest_offers_all_of_it():
     readers = npe2.PluginManager.instance().iter_compatible_readers
     for kind in KINDS:
-        names = {one.plugin_name for one in readers([f"saved{kind.suffix}"])}
+        names = {one.plugin_name for one in readers([f"saved{export_of(kind).suffix}"])}
         assert PLUGIN in names, kind
 
 
 def test_heat_maps_of_a_table_and_a_folder_are_one(world, tmp_path):
     from napari_pathogan.tasks.idc import export
 
-    folder = export.read_zarr(world.save(exports.Export.ZARR, tmp_path))
-    table = export.read_csv(world.save(exports.Export.CSV, tmp_path))
+    folder = export.read_zarr(world.save("idc output", tmp_path))
+    table = export.read_csv(world.save("idc csv", tmp_path))
     for one in (folder, table):
         assert one.threshold == THRESHOLD
         assert one.mpp == pytest.approx(world.heat.mpp, rel=1e-4)

@@ -10,20 +10,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from napari_pathogan import __version__
-from napari_pathogan.cli import idc, info, masses, nuclei, stain, study
+from napari_pathogan.cli import info, study
+from napari_pathogan.cli.build import add_task
+from napari_pathogan.cli.idc_generate import generate
+from napari_pathogan.cli.masses_blend import blend
+from napari_pathogan.cli.masses_froc import froc
+from napari_pathogan.cli.nuclei_classes import grid, rename
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.tasks import registered
+from napari_pathogan.version import __version__
 
 _INTERRUPTED = 130  # what newer typer makes of Ctrl-C, instead of raising Abort
 # from click, or from the copy of click inside newer typer
 _UsageError: type[Exception] = next(
     c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
-)
-
-app = typer.Typer(
-    name="pathogan",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
 )
 
 
@@ -33,8 +33,14 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def options(
+_OTHERS = {  # what only one task does
+    "idc": (generate,),
+    "masses": (froc, blend),
+    "nuclei classes": (grid, rename),
+}
+
+
+def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
@@ -42,12 +48,30 @@ def options(
     """Deep learning for pathology: slides, models, training and evaluation."""
 
 
-app.command("info")(info.info)
-app.add_typer(idc.app, name="idc")
-app.add_typer(masses.app, name="masses")
-app.add_typer(nuclei.app, name="nuclei")
-app.add_typer(stain.app, name="stain")
-app.add_typer(study.app, name="study")
+def build() -> typer.Typer:
+    """The command line of all tasks that are registered."""
+    app = typer.Typer(name="pathogan", no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_options)
+    app.command("info")(info.info)
+    groups: dict[str, typer.Typer] = {"": app}
+
+    def group(words: str, about: str = "") -> typer.Typer:
+        if words not in groups:
+            outer, _, word = words.rpartition(" ")
+            groups[words] = typer.Typer(help=about, no_args_is_help=True)
+            group(outer).add_typer(groups[words], name=word)
+        return groups[words]
+
+    for task in registered().values():
+        add_task(task, group(task.words, task.help))
+    for words, commands in _OTHERS.items():
+        for command in commands:
+            group(words).command()(command)
+    app.add_typer(study.app, name="study")
+    return app
+
+
+app = build()
 
 
 def main() -> None:

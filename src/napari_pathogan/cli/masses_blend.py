@@ -1,4 +1,4 @@
-"""``pathogan masses blend`` and ``pathogan masses blend-train``."""
+"""``pathogan masses blend``: lesions grown in healthy mammograms."""
 
 from __future__ import annotations
 
@@ -8,18 +8,7 @@ from typing import Annotated
 
 import typer
 
-from napari_pathogan.cli.options import (  # noqa: TC001  (typer reads the annotations)
-    Device,
-    Epochs,
-    Events,
-    Name,
-    Output,
-    Resume,
-    Seed,
-    Settings,
-    Source,
-    Terms,
-)
+from napari_pathogan.cli.options import Device, Events  # noqa: TC001  (typer reads the annotations)
 
 _FOLDER = typer.Argument(help="images/, images.csv and boxes.csv.")
 
@@ -29,13 +18,6 @@ class Method(StrEnum):
 
     blending = "blending"
     poisson = "poisson"
-    adversarial = "adversarial"
-
-
-class Arm(StrEnum):
-    """Which network is trained."""
-
-    blending = "blending"
     adversarial = "adversarial"
 
 
@@ -78,48 +60,3 @@ def blend(  # noqa: PLR0917
     follow(made, as_json=events)
     if not events:
         typer.echo(f"{count} synthetic mammograms in {output}")
-
-
-def blend_train(  # noqa: PLR0917
-    folder: Annotated[Path, _FOLDER],
-    output: Output,
-    method: Annotated[
-        Arm | None,
-        typer.Option(help="With prior knowledge of the mass (default), or without (adversarial)."),
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(help="Channels of the generator at full size.", min=1)
-    ] = None,
-    epochs: Epochs = None,
-    seed: Seed = None,
-    settings: Settings = None,
-    name: Name = "",
-    source: Source = "",
-    terms: Terms = "",
-    device: Device = "auto",
-    resume: Resume = False,
-    events: Events = False,
-) -> None:
-    """Train a network that blends masses into healthy mammograms."""
-    from napari_pathogan.cli.progress import follow
-    from napari_pathogan.engine.models import TrainingData
-    from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.tasks.blending.config import TrainConfig
-    from napari_pathogan.tasks.blending.model import learn
-    from napari_pathogan.tasks.masses.data import read_mass_folder
-
-    run = RunFolder(output)
-    run.check(resume=resume)
-    config = TrainConfig().adjusted(
-        settings or (),
-        method=method.value if method else None,
-        seed=seed,
-        width=width,
-        epochs=epochs,
-    )
-    read = read_mass_folder(folder)
-    run.start({**config.to_json(), "data": str(folder)}, resume=resume)
-    data = TrainingData.told(folder, source, terms)
-    follow(learn(read, config, run, name=name, data=data, device=device), as_json=events)
-    if not events:
-        typer.echo(f"model: {run.model}")

@@ -1,144 +1,20 @@
-"""``pathogan nuclei classes``: classes of nuclei that nobody labelled."""
+"""``pathogan nuclei classes``: drawn nuclei of each class, and names for classes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from napari_pathogan.cli.options import (
-    Device,
-    Epochs,
-    Events,
-    Json,
-    Name,
-    Output,
-    RecipeName,
-    Resume,
-    Seed,
-    Settings,
-    Source,
-    Terms,
-)
-from napari_pathogan.cli.show import show
+from napari_pathogan.cli.options import Device  # noqa: TC001  (typer reads the annotations)
 
-if TYPE_CHECKING:
-    from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
-
-app = typer.Typer(help="Classes of nuclei, found without labels.", no_args_is_help=True)
-
-
-_Folder = Annotated[
-    Path,
-    typer.Argument(
-        help="images/ with points/*.csv (x, y, class) or masks/, or slides with corrected nuclei."
-    ),
-]
 _ImageMpp = Annotated[
     float | None, typer.Option(help="um per pixel of the images, where they don't say.", min=0.01)
 ]
 _Model = Annotated[str, typer.Argument(help="Name of a model, or its folder.")]
-_ResNet = Annotated[str, typer.Option(help="resnet18 to resnet152, or none, for k-means.")]
-_Weights = Annotated[
-    Path | None,
-    typer.Option(help="Safetensors file of the ResNet's weights; random weights without."),
-]
 
 
-@app.command()
-def train(  # noqa: PLR0917
-    folder: _Folder,
-    output: Output,
-    classes: Annotated[
-        int | None, typer.Option(help="Classes to find: 3 (the default), 5, ...", min=2, max=8)
-    ] = None,
-    recipe: Annotated[
-        RecipeName, typer.Option(help="Quick settings that find biology, or the paper's.")
-    ] = RecipeName.quick,
-    at: Annotated[
-        float, typer.Option("--at", help="um per pixel that the model shall see.", min=0.05)
-    ] = 0.55,
-    mpp: _ImageMpp = None,
-    seeds: Annotated[
-        int, typer.Option(help="Seeds to try on held-out images, where there are labels.", min=0)
-    ] = 0,
-    epochs: Epochs = None,
-    seed: Seed = None,
-    settings: Settings = None,
-    resnet: _ResNet = "resnet18",
-    resnet_weights: _Weights = None,
-    name: Name = "",
-    source: Source = "",
-    terms: Terms = "",
-    tissue: Annotated[
-        str, typer.Option(help="The organ: with --seeds, the classes' names hold for it.")
-    ] = "",
-    device: Device = "auto",
-    resume: Resume = False,
-    events: Events = False,
-) -> None:
-    """Find classes among nuclei with an InfoGAN; labels only name and score what was found."""
-    from napari_pathogan.cli.progress import follow
-    from napari_pathogan.engine.models import TrainingData
-    from napari_pathogan.engine.runs import RunFolder
-    from napari_pathogan.tasks.nuclei_classes.config import RECIPES
-    from napari_pathogan.tasks.nuclei_classes.crossval import check, learn
-    from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
-
-    run = RunFolder(output)
-    run.check(resume=resume)
-    config = RECIPES[recipe.value].adjusted(
-        settings or (), classes=classes, seed=seed, epochs=epochs
-    )
-    network = _resnet(resnet, resnet_weights) if seeds else None
-    nuclei = read_nuclei(folder, at, mpp)
-    check(nuclei, config, seeds)
-    asked = {**config.to_json(), "at": at, "seeds": seeds, "data": str(folder)}
-    run.start(asked, resume=resume)
-    data = TrainingData.told(folder, source, terms)
-    learning = learn(
-        nuclei,
-        config,
-        run,
-        seeds=seeds,
-        resnet=network,
-        device=device,
-        name=name,
-        data=data,
-        tissue=tissue,
-    )
-    finished = follow(learning, as_json=events)
-    if not events:
-        if finished.result is not None:
-            show(finished.result)
-        typer.echo(f"model: {run.model}, classes: {', '.join(finished.summary['classes'])}")
-
-
-@app.command()
-def evaluate(  # noqa: PLR0917
-    folder: _Folder,
-    model: Annotated[
-        str, typer.Option(help="Name of a model, or its folder.")
-    ] = "nuclei-classes-crc",
-    mpp: _ImageMpp = None,
-    resnet: _ResNet = "resnet18",
-    resnet_weights: _Weights = None,
-    device: Device = "auto",
-    json: Json = False,
-) -> None:
-    """Evaluate a class model on labelled nuclei, beside k-means on pixels and on a ResNet."""
-    from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
-    from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate as measure
-    from napari_pathogan.tasks.nuclei_classes.model import ClassModel
-
-    loaded = ClassModel.load(model, device=device)
-    network = _resnet(resnet, resnet_weights)
-    report = measure(read_nuclei(folder, loaded.mpp, mpp), loaded, resnet=network)
-    show(report, as_json=json)
-
-
-@app.command()
 def grid(  # noqa: PLR0917
     model: _Model,
     output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write.")],
@@ -166,7 +42,6 @@ def grid(  # noqa: PLR0917
     typer.echo(f"{output}: synthetic nuclei, classes across: {', '.join(loaded.names)}")
 
 
-@app.command()
 def rename(  # noqa: PLR0917
     model: _Model,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the renamed model.")],
@@ -226,9 +101,3 @@ def _changed(values: tuple[str, ...], changes: list[str]) -> list[str]:
             raise ClassNameError(msg)
         changed[int(number)] = value
     return changed
-
-
-def _resnet(name: str, weights: Path | None) -> ResNetFeatures | None:
-    from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
-
-    return None if name == "none" else ResNetFeatures(name, weights)

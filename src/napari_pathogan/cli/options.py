@@ -55,3 +55,4 @@ Views = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that stopped.")]
 Events = Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JsonEach = Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")]

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Event
     from napari_pathogan.kinds import Kind
-    from napari_pathogan.slides.geometry import Region
 
 
 def check_outputs(outputs: Iterable[tuple[Path | None, Kind]], inputs: Iterable[Path]) -> None:
@@ -139,19 +138,3 @@ def names_differ(slides: Sequence[Path], kind: str = "slides") -> None:
     if len({path.stem for path in slides}) < len(slides):
         msg = f"two of the {kind} have the same name, and so would their results"
         raise typer.BadParameter(msg)
-
-
-def region_of(text: str) -> Region | None:
-    """``y,x,height,width`` in pixels; None for an empty text."""
-    from napari_pathogan.slides.geometry import Region
-
-    if not text:
-        return None
-    try:
-        region = Region(*(int(number) for number in text.split(",")))
-    except (TypeError, ValueError):
-        region = Region(0, 0, 0, 0)
-    if region.empty:
-        msg = f"{text!r} is not y,x,height,width in whole pixels, such as 0,0,5000,4000"
-        raise typer.BadParameter(msg, param_hint="--region")
-    return region

@@ -65,7 +65,7 @@ def _draw(config: StudyConfig, device: str) -> Draw | None:
         return None
     from functools import partial
 
-    from napari_pathogan.generators import generate
+    from napari_pathogan.synthetic import generate
 
     return partial(generate, device=device)
 

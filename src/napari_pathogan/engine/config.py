@@ -70,7 +70,7 @@ class TrainConfig:
         """Share of the learning rates after ``progress`` (0 to 1) of all steps."""
         return 1.0
 
-    def adjusted(self, settings: Iterable[str] = (), **flags: Any) -> Self:  # noqa: ANN401
+    def adjusted(self, settings: Iterable[str] = (), **flags: Any) -> Self:
         """Change single settings: by flags, else by name, else they stay.
 
         Parameters

@@ -217,14 +217,26 @@ def locate(model: str | Path, task: str, *folders: Path) -> Path:
     ModelNotFoundError
         If there is none; the message lists those there are.
     """
+    return locate_any(model, task, folders=folders)
+
+
+def locate_any(model: str | Path, *tasks: str, folders: Iterable[Path] = ()) -> Path:
+    """As :func:`locate`, of one of several tasks.
+
+    Raises
+    ------
+    ModelNotFoundError
+        As there.
+    """
     for candidate in (Path(model), Path(model) / "model"):
         if (candidate / CARD).is_file():
             return candidate
-    named = find_models(task, *folders)
+    named = {n: at for task in tasks for n, at in find_models(task, *folders).items()}
     if str(model) in named:
         return named[str(model)]
     known = f" or one of {', '.join(named)}" if named else ""
-    msg = f"no {task} model {str(model)!r}: give a folder with {CARD}{known}"
+    what = tasks[0] if len(tasks) == 1 else ""
+    msg = f"no {f'{what} '.lstrip()}model {str(model)!r}: give a folder with {CARD}{known}"
     raise ModelNotFoundError(msg)
 
 

@@ -48,6 +48,24 @@ class Region:
         return Region(y, x, max(bottom - y, 0), max(right - x, 0))
 
 
+def region_of(text: str) -> Region:
+    """Read ``y,x,height,width`` in pixels.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or empty.
+    """
+    try:
+        region = Region(*(int(number) for number in text.split(",")))
+    except (TypeError, ValueError):
+        region = Region(0, 0, 0, 0)
+    if region.empty:
+        msg = f"{text!r} is not y,x,height,width in whole pixels, such as 0,0,5000,4000"
+        raise ValueError(msg)
+    return region
+
+
 @dataclass(frozen=True, slots=True)
 class TileGrid:
     """The tiles of a region at some scale.

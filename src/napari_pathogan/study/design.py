@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan import __version__
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.errors import OutputError, StudyError
 from napari_pathogan.files import check, sha256, write_text, written
@@ -24,6 +23,7 @@ from napari_pathogan.study.pictures import Album, save, square_side, uniform
 from napari_pathogan.study.record import Study
 from napari_pathogan.study.sieve import Sieve
 from napari_pathogan.study.sources import pictures
+from napari_pathogan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -49,7 +49,7 @@ def new_study(
     folder
         Must not exist yet, or be empty.
     draw
-        Makes images with a generator: ``napari_pathogan.generators.generate``.
+        Makes images with a generator: ``napari_pathogan.synthetic.generate``.
     key
         File of the answer key; None puts it beside the folder (``FOLDER.key.json``), where whoever
         reads on this computer could open it.

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, Template
 from PIL import Image
 
-from napari_pathogan import __version__
 from napari_pathogan.files import write_text
 from napari_pathogan.study.figures import colour, draw_all, reader_confusion
 from napari_pathogan.study.page import PAGE
 from napari_pathogan.study.report import minute
 from napari_pathogan.study.rows import rows
+from napari_pathogan.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path

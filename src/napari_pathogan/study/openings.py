@@ -12,11 +12,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_pathogan import __version__
 from napari_pathogan.files import output_error, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.study.chain import ChainWriter, read_chain
 from napari_pathogan.study.computer import machine, now, user_folder
+from napari_pathogan.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path

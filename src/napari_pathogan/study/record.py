@@ -20,7 +20,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from napari_pathogan import __version__
 from napari_pathogan.errors import SessionError, StudyError
 from napari_pathogan.files import output_error, sha256
 from napari_pathogan.study import openings
@@ -38,6 +37,7 @@ from napari_pathogan.study.layout import (
     read_manifest,
     reader_code,
 )
+from napari_pathogan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -30,7 +30,7 @@ _SLIDES = {
 
 
 class Draw(Protocol):
-    """Makes images with a generator; ``napari_pathogan.generators.generate`` is one."""
+    """Makes images with a generator; ``napari_pathogan.synthetic.generate`` is one."""
 
     def __call__(self, name: str, n: int, *, label: str | None, seed: int) -> np.ndarray:
         """Make uint8 (n, H, W, 3)."""

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QAction  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
+from qtpy.QtWidgets import QLabel, QPushButton, QSlider
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
-from napari_pathogan.plugin.idc.exports import Export, saving
 from napari_pathogan.plugin.idc.layers import HeatLayers
 from napari_pathogan.plugin.idc.words import area_text, cursor_text, meaning, usual_threshold
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.dock_keys import everywhere
+from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, label
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer import layers as between
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.engine.task import Export
     from napari_pathogan.slides.geometry import Overlay, Region
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.idc.heatmap import HeatMap
@@ -98,14 +98,8 @@ class IdcDock(Dock):
         self.uncertain.setToolTip("Go to where the model is least sure: look there first (U)")
         self.uncertain.clicked.connect(self.next_uncertain)
         everywhere(self, self._ties, "U", self.next_uncertain)
-        self.export = QPushButton("Export")
-        self.export.setToolTip("Save the heat map, its outlines, a table or a report page")
-        menu = QMenu(self.export)
-        for kind in Export:
-            action = QAction(kind.title, menu)
-            action.triggered.connect(partial(self._ask_export, kind))
-            menu.addAction(action)
-        self.export.setMenu(menu)
+        tip = "Save the heat map, its outlines, a table or a report page"
+        self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
         self.form.add_line(beside(self.uncertain, self.export))
         self.under_cursor = label("")
         self.form.add_line(self.under_cursor)
@@ -202,12 +196,12 @@ class IdcDock(Dock):
         between.go_to(self.viewer, self.layer, place)
         return True
 
-    def save(self, kind: Export, path: Path) -> None:
+    def save(self, export: Export, path: Path) -> None:
         """Save the map at the threshold that is shown, in the background."""
         if self.heat is not None and self.layer is not None:
             heat = self.heat.with_threshold(self.threshold.value() / 100)
-            events = saving(kind, heat, between.slide_of(self.layer), path)
-            self.start(events, "Saving", self._saved, _nothing)
+            events = saving(self.task, export, [(between.slide_of(self.layer), heat)], path)
+            self.start(events, "Saving", partial(say_saved, self.form), _nothing)
 
     def model_changed(self, card: ModelCard) -> None:
         """Start from the new model's operating point."""
@@ -216,10 +210,6 @@ class IdcDock(Dock):
         self.show_threshold()
 
     # how
-
-    def _saved(self, event: Finished) -> None:
-        self.form.status.setText(f"Saved {event.result.name}")
-        self.form.status.setToolTip(str(event.result))
 
     def _set_threshold(self, threshold: float) -> None:
         self.threshold.blockSignals(True)
@@ -239,12 +229,9 @@ class IdcDock(Dock):
         self.form.result.setText("")
         self.show_threshold()
 
-    def _ask_export(self, kind: Export, _checked: object = None) -> None:
+    def _file_name(self) -> str:
         assert self.heat is not None
-        suggested = f"{Path(self.heat.slide).stem}-idc{kind.suffix}"
-        path, _ = QFileDialog.getSaveFileName(self, kind.title, suggested, f"*{kind.suffix}")
-        if path:
-            self.save(kind, Path(path))
+        return f"{Path(self.heat.slide).stem}-idc"
 
     def _cursor_moved(self, viewer: napari.Viewer, _event: object) -> None:
         layer = self.layer

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QAction  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QSlider
+from qtpy.QtWidgets import QLabel, QSlider
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.masses.decisions import Decisions
 from napari_pathogan.plugin.masses.events import masses_events
-from napari_pathogan.plugin.masses.exports import MassExport, saving
 from napari_pathogan.plugin.masses.layers import MassLayers
 from napari_pathogan.plugin.masses.learning import Learning
 from napari_pathogan.plugin.masses.reviews import Reviews
@@ -33,7 +30,8 @@ from napari_pathogan.plugin.masses.words import (
 )
 from napari_pathogan.plugin.shell.clicks import Clicks
 from napari_pathogan.plugin.shell.dock import Dock
-from napari_pathogan.plugin.shell.form import beside, button, evenly, keep_lines, label
+from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
+from napari_pathogan.plugin.shell.form import beside, evenly, keep_lines, label
 from napari_pathogan.plugin.shell.steps import at_once
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
@@ -44,12 +42,14 @@ from napari_pathogan.tasks.masses.detections import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import napari
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Event, Finished
     from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.engine.task import Export
     from napari_pathogan.plugin.shell.subject import Subject
     from napari_pathogan.tasks.masses.review import Review
 
@@ -98,7 +98,13 @@ class MassesDock(Dock):
         self.form.add_line(self.table)
         self.decisions = Decisions(self, self.reviews, self._ties)
         self.form.add_line(self.decisions.line)
-        self.export = self._export_button()
+        self.export = ExportButton(
+            self,
+            self.task,
+            "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'",
+            lambda: "masses",
+            self.save,
+        )
         self.learning = Learning(self)
         self.form.add_line(evenly(self.decisions.keep, self.learning.button, self.export))
         self.form.add_line(self.learning.row)
@@ -112,19 +118,6 @@ class MassesDock(Dock):
         self._ties.add(self._release_layers)
         self._ties.add(self._live.stop)
         self._set_threshold(0.5)
-
-    def _export_button(self) -> QPushButton:
-        made = button(
-            "Export",
-            "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'",
-        )
-        menu = QMenu(made)
-        for kind in MassExport:
-            action = QAction(kind.title, menu)
-            action.triggered.connect(partial(self._ask_export, kind))
-            menu.addAction(action)
-        made.setMenu(menu)
-        return made
 
     # running
 
@@ -237,7 +230,7 @@ class MassesDock(Dock):
                 self.select(image, review.ids[int(np.where(inside, area, np.inf).argmin())])
                 return
 
-    def save(self, kind: MassExport, path: Path) -> None:
+    def save(self, export: Export, path: Path) -> None:
         """Save what is shown and not rejected, a file a view, in the background."""
         everything = self.form.region.currentText() == ALL_VIEWS
         pairs = [
@@ -245,7 +238,8 @@ class MassesDock(Dock):
             for image, review in self._shown().items()
             if everything or image is self.layer
         ]
-        self.start(saving(kind, pairs, path), "Saving", self._saved, _nothing)
+        events = saving(self.task, export, pairs, path)
+        self.start(events, "Saving", partial(say_saved, self.form), _nothing)
 
     def layers_of(self, image: Image) -> MassLayers:
         """The layers that show an image's findings."""
@@ -290,16 +284,6 @@ class MassesDock(Dock):
         self._threshold_chosen = True
         self._say_threshold(from_slider(position))
         self._live.start()
-
-    def _ask_export(self, kind: MassExport, _checked: object = None) -> None:
-        name = f"masses{kind.suffix}"
-        path, _ = QFileDialog.getSaveFileName(self, kind.title, name, f"*{kind.suffix}")
-        if path:
-            self.save(kind, Path(path))
-
-    def _saved(self, event: Finished) -> None:
-        self.form.status.setText(f"Saved {', '.join(path.name for path in event.result)}")
-        self.form.status.setToolTip(str(event.result[0].parent))
 
     def _camera_moved(self) -> None:
         for layers in self.shown_on.values():

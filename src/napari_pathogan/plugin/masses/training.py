@@ -91,7 +91,7 @@ def looking(place: Path, start: Path) -> Iterator[Event]:
         folds, why = 0, f"that takes {ENOUGH} patients with masses"
     else:
         try:
-            check(found, RECIPES["quick"], folds, str(start))
+            check(found, RECIPES["quick"], folds=folds, start=str(start))
         except DataFolderError as error:  # the model knows some of them, or a fold has no mass
             folds, why = 0, str(error).removesuffix(": train without --folds")
     patients = len(set(found.patients))

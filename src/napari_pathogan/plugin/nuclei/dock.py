@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QAction  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QTabWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QTabWidget
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.nuclei.corrections import Corrections
 from napari_pathogan.plugin.nuclei.details import Details
 from napari_pathogan.plugin.nuclei.events import NucleiLaid, draw_grid, keep_names, nuclei_events
-from napari_pathogan.plugin.nuclei.exports import NucleiExport, saving
 from napari_pathogan.plugin.nuclei.gallery import Gallery, GridDialog, fill_shelf
 from napari_pathogan.plugin.nuclei.layers import NucleiLayers
 from napari_pathogan.plugin.nuclei.numbers import Numbers
@@ -25,6 +23,7 @@ from napari_pathogan.plugin.nuclei.picking import Picker
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.dock_keys import everywhere
+from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, combo, label
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.subject import VIEW
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Event, Finished, Tile
     from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.engine.task import Export
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
     from napari_pathogan.tasks.nuclei_classes.naming import Naming
 
@@ -87,14 +87,8 @@ class NucleiDock(Dock):
         self.pages.addTab(self.gallery, "Gallery")
         self.form.add_line(self.pages)
         self.corrections = Corrections(self)
-        self.export = QPushButton("Export")
-        self.export.setToolTip("Save the nuclei: labels, a table, or outlines for QuPath")
-        menu = QMenu(self.export)
-        for kind in NucleiExport:
-            action = QAction(kind.title, menu)
-            action.triggered.connect(partial(self._ask_export, kind))
-            menu.addAction(action)
-        self.export.setMenu(menu)
+        tip = "Save the nuclei: labels, a table, or outlines for QuPath"
+        self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
         corrections = self.corrections
         self.form.add_line(beside(corrections.undo_button, corrections.redo_button))
         self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
@@ -345,10 +339,12 @@ class NucleiDock(Dock):
         if (chosen := self.class_models.get(self.classes.currentText())) is not None:
             CardDialog(chosen[1], chosen[0], self).show()
 
-    def save(self, kind: NucleiExport, path: Path) -> None:
+    def save(self, export: Export, path: Path) -> None:
         """Save the nuclei, in the background."""
-        if self.segmentation is not None:
-            self.start(saving(kind, self.segmentation, path), "Saving", self._saved, _nothing)
+        if self.segmentation is not None and self.layer is not None:
+            pair = between.slide_of(self.layer), self.segmentation
+            events = saving(self.task, export, [pair], path)
+            self.start(events, "Saving", partial(say_saved, self.form), _nothing)
 
     # how
 
@@ -456,16 +452,9 @@ class NucleiDock(Dock):
         if self.segmentation is None:
             self._show_numbers()
 
-    def _ask_export(self, kind: NucleiExport, _checked: object = None) -> None:
+    def _file_name(self) -> str:
         assert self.segmentation is not None
-        suggested = f"{Path(self.segmentation.slide).stem}-nuclei{kind.suffix}"
-        path, _ = QFileDialog.getSaveFileName(self, kind.title, suggested, f"*{kind.suffix}")
-        if path:
-            self.save(kind, Path(path))
-
-    def _saved(self, event: Finished) -> None:
-        self.form.status.setText(f"Saved {event.result.name}")
-        self.form.status.setToolTip(str(event.result))
+        return f"{Path(self.segmentation.slide).stem}-nuclei"
 
     def _layer_removed(self) -> None:
         self._layers_gone.start(0)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from napari_pathogan.generators import GeneratorInfo
     from napari_pathogan.plugin.shell.settings import Settings
     from napari_pathogan.study.sources import Draw
+    from napari_pathogan.synthetic import GeneratorInfo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +29,7 @@ def find_generators(folders: tuple[Path, ...]) -> Iterator[Event]:
     """Look for generators in the zoo and the user's models folders."""
     yield Progress(0, 0, "looking for generators")
     ready_for_torch()
-    from napari_pathogan.generators import generators  # noqa: PLC0415  (imports torch)
+    from napari_pathogan.synthetic import generators  # noqa: PLC0415  (imports torch)
 
     yield Generators(generators(*folders))
     yield Finished()
@@ -70,6 +70,6 @@ def power_text(n: int, margin: float) -> str:
 
 def _draw(chosen: Settings) -> Draw:
     ready_for_torch()
-    from napari_pathogan.generators import generate  # noqa: PLC0415  (imports torch)
+    from napari_pathogan.synthetic import generate  # noqa: PLC0415  (imports torch)
 
     return partial(generate, device=chosen.device, folders=chosen.models_folders)

@@ -37,7 +37,7 @@ from napari_pathogan.study.layout import key_path
 if TYPE_CHECKING:
     import napari
 
-    from napari_pathogan.generators import GeneratorInfo
+    from napari_pathogan.synthetic import GeneratorInfo
 
 MODES = {
     "yes-no": "One image at a time: real or generated?",

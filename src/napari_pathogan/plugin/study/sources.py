@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_pathogan.generators import GeneratorInfo
+    from napari_pathogan.synthetic import GeneratorInfo
 
 SOURCE = Qt.ItemDataRole.UserRole
 

@@ -1,1 +1,34 @@
 """Lesions blended into healthy breasts: the blending adversarial network of paper 2 (section 2)."""
+
+from napari_pathogan.engine.task import Option, Task, Training
+
+TASK = Task(
+    name="masses-blending",
+    package=__name__,
+    words="masses",
+    verb_prefix="blend-",
+    help="Masses in mammograms.",
+    model=".model:BlendModel",
+    default="masses-blending",
+    training=Training(
+        help="Train a network that blends masses into healthy mammograms.",
+        folder="images/, images.csv and boxes.csv.",
+        read="napari_pathogan.tasks.masses.data:read_mass_folder",
+        recipes=".config:RECIPES",
+        about_recipes="",
+        learn=".model:learn",
+        settings=(
+            Option(
+                "method",
+                ("blending", "adversarial"),
+                None,
+                "With prior knowledge of the mass (default), or without (adversarial).",
+            ),
+            Option("width", int, None, "Channels of the generator at full size.", 1),
+            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
+            Option("seed", int, None, "Seed of everything random; 0 by default."),
+        ),
+    ),
+)
+
+TASKS = (TASK,)

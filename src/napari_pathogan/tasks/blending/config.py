@@ -67,3 +67,6 @@ class TrainConfig(base.TrainConfig):
     def rate(self, progress: float) -> float:
         """One cycle."""
         return one_cycle(progress)
+
+
+RECIPES = {"paper": TrainConfig()}

@@ -1,1 +1,127 @@
-"""Invasive ductal carcinoma: semi-supervised conditional GAN and heat maps (paper 1)."""
+"""IDC: invasive ductal carcinoma in H&E slides."""
+
+from napari_pathogan.engine.task import Evaluation, Export, Option, Prediction, Task, Training
+
+_FOLDER = "Patches (<patient>/<0, 1 or unlabelled>/*.png), or annotated slides."
+_VIEWS = Option("views", int, 1, "Flips and turns each patch is seen in.", 1, 8)
+
+TASK = Task(
+    name="idc",
+    package=__name__,
+    words="idc",
+    help="Invasive ductal carcinoma in H&E slides.",
+    model=".model:IdcModel",
+    default="idc-cgan",
+    training=Training(
+        help="Train an IDC model on patches, split by patient.",
+        folder=_FOLDER,
+        read=".annotated:read_training_folder",
+        recipes=".config:RECIPES",
+        check=".crossval:check",
+        learn=".crossval:learn",
+        settings=(
+            Option(
+                "method",
+                ("cgan", "cnn"),
+                None,
+                "Conditional GAN (the default), or its CNN alone.",
+            ),
+            Option("width", float, None, "Width multiplier: 1 (the default), 2 or 4.", 0.01),
+            Option("labelled", float, None, "Share of the labels to use; all by default."),
+            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
+            Option("batch", int, None, "Patches a step.", 2),
+            Option(
+                "patience",
+                int,
+                None,
+                "Stop after so many epochs without a better held-out AUC; never by default.",
+            ),
+            Option("seed", int, None, "Seed of everything random; 0 by default."),
+        ),
+        options=(
+            Option("folds", int, 0, "Patient folds to cross-validate; 0: none.", 0),
+            Option("holdout", float, 0.2, "Without folds: share of the patients held out.", 0, 0.5),
+        ),
+    ),
+    evaluation=Evaluation(
+        help="Evaluate an IDC model on labelled patches: the paper's Table 1 and more, with "
+        "intervals.",
+        folders={"folder": "Patches (<patient>/<0 or 1>/*.png), or annotated slides."},
+        run=".contract:evaluated",
+        options=(
+            Option(
+                "context",
+                bool,
+                False,
+                "As the heat map: slide's own colours and neighbours.",
+            ),
+            Option("prevalence", float, None, "Report at this share of IDC, e.g. 0.284."),
+            _VIEWS,
+        ),
+    ),
+    prediction=Prediction(
+        help="Compute an IDC heat map of a slide's tissue, with areas and outlines.",
+        open="napari_pathogan.slides.slide:Slide.open",
+        run=".contract:predicted",
+        options=(
+            Option("mpp", float, None, "um per pixel, where the slide does not say."),
+            Option("threshold", float, None, "IDC from this probability on.", 0, 1),
+            Option(
+                "region",
+                "napari_pathogan.slides.geometry:region_of",
+                None,
+                "Only this part: y,x,height,width in pixels.",
+                metavar="Y,X,H,W",
+            ),
+            Option("step", float, None, "um from cell to cell: 200, 100 or 40.", 1),
+            _VIEWS,
+            Option("cells", bool, False, "GeoJSON with every cell as a tile."),
+        ),
+        exports=(
+            Export(
+                "output",
+                "OME-Zarr to write; a folder for several slides.",
+                ".export:ZARR",
+                ".export:write_zarr",
+                ".ome.zarr",
+                "Heat map (OME-Zarr)…",
+            ),
+            Export(
+                "geojson",
+                "Outlines for QuPath.",
+                ".export:GEOJSON",
+                ".export:write_geojson",
+                ".geojson",
+                "Outlines for QuPath (GeoJSON)…",
+            ),
+            Export(
+                "csv",
+                "Table, a row a cell.",
+                ".export:CSV",
+                ".export:write_csv",
+                ".csv",
+                "Table of all cells (CSV)…",
+            ),
+            Export(
+                "report",
+                "Report page, PNG.",
+                ".page:REPORT",
+                ".page:write_report",
+                ".png",
+                "Report page (PNG)…",
+            ),
+        ),
+    ),
+)
+
+GENERATOR = Task(
+    name="idc-generator",
+    package=__name__,
+    words="idc",
+    help="Synthetic H&E patches.",
+    model=".generate:IdcGenerator",
+    default="idc-generator",
+    generator=".generate:IdcGenerator.generate",
+)
+
+TASKS = (TASK, GENERATOR)

@@ -101,7 +101,7 @@ def learn(
     Those of :func:`~napari_pathogan.tasks.idc.train.train`; ``Finished`` with the out-of-fold reports
     (patch by patch, heat map) as its result.
     """
-    check(patches, folds)
+    check(patches, config, folds=folds)
     for line in patches.skipped:
         yield Warn(f"left out {line}")
     learning, rest, total = patches, None, folds + 1
@@ -133,7 +133,7 @@ def learn(
     yield Finished(result=reports, summary=summary)
 
 
-def check(patches: PatchFolder, folds: int) -> None:
+def check(patches: PatchFolder, config: TrainConfig, *, folds: int) -> None:  # noqa: ARG001 - as all
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises

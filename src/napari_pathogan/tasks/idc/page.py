@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Drawing
 
-from napari_pathogan import __version__
 from napari_pathogan.files import written
 from napari_pathogan.kinds import MARK, picture
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.idc.heatmap import SCOPE
+from napari_pathogan.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ _BARS_UM = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 _TEXT = {"font.family": "DejaVu Sans", "text.color": _INK, "axes.edgecolor": _GREY}
 
 
-def write_report(path: Path, heat_map: HeatMap, slide: Slide) -> None:
+def write_report(path: Path, heat_map: HeatMap, source: Slide) -> None:
     """Draw thumbnail, heat map with outline, uncertainty, figures and model line; save as PNG.
 
     Raises
@@ -49,7 +49,7 @@ def write_report(path: Path, heat_map: HeatMap, slide: Slide) -> None:
     OutputError
         If it can't be written.
     """
-    figure = draw(heat_map, slide)
+    figure = draw(heat_map, source)
     with written(path, REPORT) as beside:
         figure.savefig(beside, dpi=_DPI, format="png", metadata={MARK: REPORT.name})
 

@@ -107,7 +107,7 @@ def learn(
     DataFolderError, SettingError
         As :func:`check`.
     """
-    check(folder, config, folds, start)
+    check(folder, config, folds=folds, start=start)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     fold = _fold(folder, folds)
     write_text(run.path / FOLDS, json.dumps(folds_of(folder.patients, fold), indent=1), OURS)
@@ -133,7 +133,7 @@ def learn(
     yield Finished(known.report, {"model": str(run.model), **out_of_fold})
 
 
-def check(folder: MassFolder, config: TrainConfig, folds: int, start: str = "") -> None:
+def check(folder: MassFolder, config: TrainConfig, *, folds: int, start: str = "") -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.errors import EnvironmentMismatchError, ResultFormatError
+from napari_pathogan.errors import EnvironmentMismatchError, OutputError, ResultFormatError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import FileKind, table
 from napari_pathogan.mammograms.dicom.quiet import quiet
@@ -187,6 +187,20 @@ def write_gsps(
         state = dicom_gsps.presentation_state(found, mammogram, identifiers=identifiers)
         with written(path, GSPS) as beside:
             state.save_as(beside)
+
+
+def file_of(mammogram: Mammogram) -> Path:
+    """The file of a mammogram.
+
+    Raises
+    ------
+    OutputError
+        If it is none.
+    """
+    if mammogram.path is None:
+        msg = f"{mammogram.name} is no file, which a DICOM SR refers to; save JSON"
+        raise OutputError(msg)
+    return mammogram.path
 
 
 @contextmanager

@@ -1,1 +1,149 @@
 """Nuclei: U-Net segmentation, instances, and unsupervised classes (paper 3)."""
+
+from pathlib import Path
+
+from napari_pathogan.engine.task import Evaluation, Export, Option, Prediction, Task, Training
+
+_FOLDER = "images/ and masks/ of the same names, or annotated slides."
+_MPP = Option("mpp", float, 0.25, "um per pixel of the images.", 0.05, 4)
+_PATIENT = Option(
+    "patient",
+    str,
+    r"(.+)_\d+",
+    "Regular expression; its group is the patient in a file's name.",
+    metavar="REGEX",
+)
+_THRESHOLD = Option(
+    "threshold",
+    float,
+    None,
+    "Nucleus from this probability on; the model's own.",
+    0,
+    1,
+)
+_VIEWS = Option("views", int, None, "Flips and turns each image is seen in; the model's own.", 1, 8)
+
+TASK = Task(
+    name="nuclei",
+    package=__name__,
+    words="nuclei",
+    help="Nuclei in H&E slides.",
+    model=".model:NucleiModel",
+    default="nuclei-unet",
+    training=Training(
+        help="Train a U-Net on images with nucleus masks, split by patient.",
+        folder=_FOLDER,
+        read=".data:read_training_folder",
+        recipes=".config:RECIPES",
+        begin=".contract:begun",
+        check=".crossval:check",
+        learn=".crossval:learn",
+        settings=(
+            Option(
+                "width",
+                int,
+                None,
+                "Channels of the first stage; the recipe's by default.",
+                1,
+            ),
+            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
+            Option("batch", int, None, "Crops a step.", 1),
+            Option("seed", int, None, "Seed of everything random; 0 by default."),
+        ),
+        options=(
+            Option(
+                "folds",
+                "napari_pathogan.tasks.nuclei.contract:folds",
+                0,
+                "Patient folds to cross-validate, 'patients' for one a patient; 0: none.",
+                metavar="N|patients",
+            ),
+            _MPP,
+            _PATIENT,
+            Option(
+                "start",
+                str,
+                "",
+                "Begin with an earlier run of the same folds, or (without folds) with a model; "
+                "the width is theirs.",
+                metavar="RUN|MODEL",
+            ),
+        ),
+    ),
+    evaluation=Evaluation(
+        help="Evaluate a nucleus model on images with masks: the paper's figures and more, with "
+        "intervals.",
+        folders={"folder": _FOLDER},
+        run=".contract:evaluated",
+        options=(_MPP, _PATIENT, _THRESHOLD, _VIEWS),
+    ),
+    prediction=Prediction(
+        verb="segment",
+        help="Find the nuclei in a slide's tissue, measure them, and tell their classes.",
+        open="napari_pathogan.slides.slide:Slide.open",
+        load=".contract:load",
+        run=".contract:predicted",
+        options=(
+            Option("classes", str, "none", "Name of a class model, or its folder; or none."),
+            Option(
+                "tissue",
+                str,
+                "",
+                "The organ, such as colon: classes have names where they were checked on it; else "
+                "they are groups.",
+            ),
+            Option(
+                "instanseg",
+                Path,
+                None,
+                "InstanSeg's TorchScript file, instead of --model. It is code: it runs.",
+            ),
+            Option("mpp", float, None, "um per pixel, where the slide does not say."),
+            _THRESHOLD,
+            _VIEWS,
+            Option(
+                "region",
+                "napari_pathogan.slides.geometry:region_of",
+                None,
+                "Only this part: y,x,height,width in pixels.",
+                metavar="Y,X,H,W",
+            ),
+        ),
+        exports=(
+            Export(
+                "output",
+                "OME-Zarr to write; a folder for several slides.",
+                ".export:ZARR",
+                ".export:write_zarr",
+                ".ome.zarr",
+                "Labels (OME-Zarr)…",
+            ),
+            Export(
+                "geojson",
+                "Outlines for QuPath.",
+                ".export:GEOJSON",
+                ".export:write_geojson",
+                ".geojson",
+                "Outlines for QuPath (GeoJSON)…",
+            ),
+            Export(
+                "csv",
+                "Table, a row a nucleus.",
+                ".export:CSV",
+                ".export:write_csv",
+                ".csv",
+                "Table of all nuclei (CSV)…",
+            ),
+            Export(
+                "parquet",
+                "The same table as Parquet.",
+                ".export:PARQUET",
+                ".export:write_parquet",
+                ".parquet",
+                "Table of all nuclei (Parquet)…",
+            ),
+        ),
+    ),
+)
+
+TASKS = (TASK,)

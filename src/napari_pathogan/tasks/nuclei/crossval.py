@@ -52,7 +52,7 @@ def learn(
     config: TrainConfig,
     run: RunFolder,
     *,
-    folds: int = 0,
+    folds: int | str = 0,
     start: str = "",
     device: str = "auto",
     name: str = "",
@@ -63,7 +63,7 @@ def learn(
     Parameters
     ----------
     folds
-        First cross-validate over so many patient folds, which gives the model its operating
+        First cross-validate over so many patient folds ("patients": one a patient), which gives the model its operating
         point and the figures on its card. 0: neither.
     start
         Folder of an earlier run of the same folds whose networks to begin with, or, without
@@ -77,7 +77,8 @@ def learn(
     ------
     Those of :func:`~.train.train`; ``Finished`` with the out-of-fold report or None as its result.
     """
-    check(folder, config, folds)
+    check(folder, config, folds=folds)
+    folds = _number(folds, folder)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     done, threshold, starts = None, DEFAULT_THRESHOLD, Starts()
     fold = patient_folds(folder.patients, folds) if folds else None
@@ -153,7 +154,7 @@ def _how(config: TrainConfig, folds: int) -> str:
     return f"{command}, with this recipe: out of fold, thresholds from the other folds"
 
 
-def check(folder: NucleiFolder, config: TrainConfig, folds: int) -> None:
+def check(folder: NucleiFolder, config: TrainConfig, *, folds: int | str) -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises
@@ -168,8 +169,12 @@ def check(folder: NucleiFolder, config: TrainConfig, folds: int) -> None:
     if config.crop < multiple or config.crop % multiple:
         msg = f"crop={config.crop} is no multiple of {multiple}, as the U-Net's halvings need"
         raise SettingError(msg)
-    if folds:
-        patient_folds(folder.patients, folds)
+    if number := _number(folds, folder):
+        patient_folds(folder.patients, number)
+
+
+def _number(folds: int | str, folder: NucleiFolder) -> int:
+    return len(folder.names) if folds == "patients" else int(folds)
 
 
 def _cross_validate(  # noqa: PLR0917

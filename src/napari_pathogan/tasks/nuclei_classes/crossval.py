@@ -95,7 +95,7 @@ def learn(
     Those of :func:`~napari_pathogan.tasks.nuclei_classes.train.train`; ``Finished`` with the report on
     held-out images, or None, as its result.
     """
-    check(nuclei, config, seeds)
+    check(nuclei, config, seeds=seeds)
     for line in nuclei.skipped:
         yield Warn(f"left out {line}")
     names = tuple(scored) or most_frequent(nuclei, config.classes)
@@ -131,7 +131,7 @@ def _validation(tissue: str, nuclei: Nuclei, accuracy: Metric) -> Validation:
     return Validation(organ=tissue, mpp=scale, n_images=len(nuclei.names), accuracy=accuracy)
 
 
-def check(nuclei: Nuclei, config: TrainConfig, seeds: int) -> None:
+def check(nuclei: Nuclei, config: TrainConfig, *, seeds: int) -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises

@@ -10,7 +10,7 @@ from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.models import ModelCard, TrainingData
 from napari_pathogan.errors import ModelNotFoundError
-from napari_pathogan.generators import GeneratorError, generate, generators
+from napari_pathogan.synthetic import GeneratorError, generate, generators
 from napari_pathogan.tasks.idc import generate as idc
 from napari_pathogan.tasks.idc.network import Generator
 from napari_pathogan.tasks.nuclei_classes import model as nuclei

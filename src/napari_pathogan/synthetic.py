@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.models import ModelCard, find_models, read_card
 from napari_pathogan.errors import ModelNotFoundError, PathoganError
-from napari_pathogan.tasks.idc import generate as idc_generate
-from napari_pathogan.tasks.idc.generate import IdcGenerator
-from napari_pathogan.tasks.nuclei_classes import model as class_model
-from napari_pathogan.tasks.nuclei_classes.model import ClassModel
+from napari_pathogan.tasks import registered, task_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-
-_TASKS = (idc_generate.TASK, class_model.TASK)
 
 
 class GeneratorError(PathoganError, ValueError):
@@ -59,8 +54,8 @@ def generators(*folders: Path) -> dict[str, GeneratorInfo]:
     Cards that can't be read, or that leave out size or scale, are not listed.
     """
     found = {}
-    for task in _TASKS:
-        for name, folder in find_models(task, *folders).items():
+    for task in (one for one in registered().values() if one.generator):
+        for name, folder in find_models(task.name, *folders).items():
             card = read_card(folder)
             if card.patch_px and card.mpp:
                 found[name] = GeneratorInfo(card, folder, card.classes, card.patch_px, card.mpp)
@@ -111,7 +106,6 @@ def generate(
     if label is not None and label not in info.labels:
         msg = f"{name} can't draw {label!r}; choose one of {', '.join(info.labels)}"
         raise GeneratorError(msg)
-    if info.card.task == idc_generate.TASK:
-        return IdcGenerator.load(info.folder, device).generate(n, label, seed)
-    index = None if label is None else info.labels.index(label)
-    return ClassModel.load(info.folder, device).generate(n, index, seed)
+    task = task_of(info.card.task)
+    drawn: np.ndarray = task.get(task.generator)(task.load(info.folder, device), n, label, seed)
+    return drawn

@@ -1,0 +1,251 @@
+"""The commands of all tasks, made from what their contracts say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_pathogan.cli import options as common
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from napari_pathogan.engine.events import Event
+    from napari_pathogan.engine.task import Option, Task
+
+
+def add_task(task: Task, app: typer.Typer) -> None:
+    """Add what a task does to the group of its words."""
+    if task.training is not None:
+        app.command(f"{task.verb_prefix}train", help=task.training.help)(_train(task))
+    if task.evaluation is not None:
+        app.command(f"{task.verb_prefix}evaluate", help=task.evaluation.help)(_evaluate(task))
+    if task.prediction is not None:
+        app.command(task.prediction.verb, help=task.prediction.help)(_predict(task))
+
+
+def _train(task: Task) -> Callable[..., None]:
+    training = task.training
+    assert training is not None
+
+    def train(folder: Path, output: Path, *, events: bool, **asked: Any) -> None:
+        from napari_pathogan.cli.progress import follow
+        from napari_pathogan.cli.show import show
+        from napari_pathogan.engine import verbs
+        from napari_pathogan.engine.report import Report
+
+        given = _plain(asked)
+        settings = given.pop("settings") or ()
+        learning = verbs.train(task, folder, output, settings=settings, **given)
+        finished = follow(learning, as_json=events)
+        if events:
+            return
+        results = finished.result if isinstance(finished.result, tuple) else (finished.result,)
+        for report in results:
+            if isinstance(report, Report):
+                show(report)
+        for key, value in finished.summary.items():
+            if not isinstance(value, dict):
+                typer.echo(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+
+    recipes = {}
+    if training.about_recipes:
+        kind = _choices("Recipe", ("paper", "quick"))
+        option = typer.Option(help=training.about_recipes)
+        recipes = {"recipe": (Annotated[kind, option], kind(training.recipe))}
+    return _command(
+        train,
+        {
+            "folder": (Annotated[Path, typer.Argument(help=training.folder)], Parameter.empty),
+            "output": (common.Output, Parameter.empty),
+            **recipes,
+            **_typed(training.settings),
+            **_typed(training.options),
+            "settings": (common.Settings, None),
+            "name": (common.Name, ""),
+            "source": (common.Source, ""),
+            "terms": (common.Terms, ""),
+            "device": (common.Device, "auto"),
+            "resume": (common.Resume, False),
+            "events": (common.Events, False),
+        },
+    )
+
+
+def _evaluate(task: Task) -> Callable[..., None]:
+    evaluation = task.evaluation
+    assert evaluation is not None
+
+    def evaluate(*, json: bool, events: bool, **asked: Any) -> None:
+        from napari_pathogan.cli.outputs import check_outputs
+        from napari_pathogan.cli.progress import follow
+        from napari_pathogan.cli.show import show
+        from napari_pathogan.engine import verbs
+
+        given = _plain(asked)
+        folders = [given.pop(name) for name in evaluation.folders]
+        model = given.pop(task.model_word)
+        outputs = [(given.get(one.name), task.get(one.kind)) for one in evaluation.outputs]
+        check_outputs(outputs, folders)
+        measuring = verbs.evaluate(task, *folders, model=model, **given)
+        finished = follow(measuring, as_json=events)
+        if not events:
+            show(finished.result, as_json=json)
+
+    folders = {
+        name: (Annotated[Path, typer.Argument(help=text)], Parameter.empty)
+        for name, text in evaluation.folders.items()
+    }
+    return _command(
+        evaluate,
+        {
+            **folders,
+            task.model_word: (_model(task), task.default),
+            **_typed(evaluation.options),
+            **{one.name: _output(one.help) for one in evaluation.outputs},
+            "device": (common.Device, "auto"),
+            "json": (common.Json, False),
+            "events": (common.Events, False),
+        },
+    )
+
+
+def _predict(task: Task) -> Callable[..., None]:
+    prediction = task.prediction
+    assert prediction is not None
+
+    def predict(*, as_json: bool, events: bool, device: str, **asked: Any) -> None:
+        from napari_pathogan.cli.outputs import names_differ, over_slides, slide_outputs
+        from napari_pathogan.engine import verbs
+
+        given = _plain(asked)
+        opened = dict.fromkeys(given.pop(prediction.sources))
+        if prediction.expand:
+            opened = task.get(prediction.expand)(list(opened), _warn)
+        names_differ(list(opened), prediction.sources)
+        outputs = {
+            one.name: (given.pop(one.name), task.get(one.kind)) for one in prediction.exports
+        }
+        files = slide_outputs(list(opened), outputs)
+        loaded = verbs.load(task, given.pop(task.model_word), device, **given)
+
+        def work(path: Path, targets: dict[str, Path]) -> Iterator[Event]:
+            source = opened.pop(path)
+            return verbs.predict(task, path, loaded, targets, opened=source, **given)
+
+        over_slides(files, work, as_json=as_json, events=events, kind=prediction.sources)
+
+    sources = Annotated[list[Path], typer.Argument(help=prediction.about_sources)]
+    return _command(
+        predict,
+        {
+            prediction.sources: (sources, Parameter.empty),
+            **{
+                one.name: _output(one.help, one.name, needed=one.needed)
+                for one in prediction.exports
+            },
+            task.model_word: (
+                _model(task),
+                task.default if prediction.default is None else prediction.default,
+            ),
+            **_typed(prediction.options),
+            "device": (common.Device, "auto"),
+            "as_json": (common.JsonEach, False),
+            "events": (common.Events, False),
+        },
+    )
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"pathogan: {text}", err=True)
+
+
+def _command(
+    run: Callable[..., None], parameters: dict[str, tuple[Any, Any]]
+) -> Callable[..., None]:
+    """Give a function the signature that typer makes a command of."""
+
+    def command(**given: Any) -> None:
+        run(**given)
+
+    # without a default first, as Python wants it
+    order = sorted(parameters, key=lambda name: parameters[name][1] is not Parameter.empty)
+    command.__signature__ = Signature(  # type: ignore[attr-defined]
+        [
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY,
+                annotation=parameters[name][0],
+                default=parameters[name][1],
+            )
+            for name in order
+        ]
+    )
+    command.__annotations__ = {name: parameters[name][0] for name in order}
+    return command
+
+
+def _model(task: Task) -> Any:  # noqa: ANN401
+    return Annotated[str, typer.Option(help=f"Name of a {task.model_word}, or its folder.")]
+
+
+def _output(text: str, name: str = "", *, needed: bool = False) -> tuple[Any, Any]:
+    flags = ("-o", "--output") if name == "output" else ()
+    if needed:
+        return Annotated[Path, typer.Option(*flags, help=text)], Parameter.empty
+    return Annotated[Path | None, typer.Option(*flags, help=text)], None
+
+
+def _typed(options: Iterable[Option]) -> dict[str, tuple[Any, Any]]:
+    """Keyword -> annotation and default of options."""
+    return {option.name: _one(option) for option in options}
+
+
+def _one(option: Option) -> tuple[Any, Any]:
+    kind, default = option.kind, option.default
+    more: dict[str, Any] = {"min": option.least, "max": option.most, "metavar": option.metavar}
+    flags = (option.flag,) if option.flag else ()
+    if kind is bool:
+        flags = flags or (f"--{option.name.replace('_', '-')}",)
+    if isinstance(kind, tuple):
+        kind = _choices(option.name.title(), kind)
+        default = None if default is None else kind(default)
+    elif isinstance(kind, str):
+        more["parser"] = _parser(kind)
+        kind = str
+    hint: Any = kind if default is not None else kind | None
+    return Annotated[hint, typer.Option(*flags, help=option.help, **more)], default
+
+
+def _choices(name: str, texts: Sequence[str]) -> type[StrEnum]:
+    make: Any = StrEnum
+    made: type[StrEnum] = make(name, {text: text for text in texts})
+    return made
+
+
+def _parser(where: str) -> Callable[[str], Any]:
+    """A function that reads a text, of which typer shows what is wrong."""
+
+    def parse(text: Any) -> Any:  # noqa: ANN401 - a text, or what it was read as
+        from importlib import import_module
+
+        if not isinstance(text, str):
+            return text
+        module, _, name = where.partition(":")
+        try:
+            return getattr(import_module(module), name)(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return parse
+
+
+def _plain(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, choices as plain texts."""
+    return {
+        name: value.value if isinstance(value, StrEnum) else value for name, value in asked.items()
+    }

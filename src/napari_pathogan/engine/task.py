@@ -1,0 +1,260 @@
+"""The contract of a task: what it says of itself once, and everybody else reads.
+
+A task is a folder in :mod:`napari_pathogan.tasks` whose package holds a :class:`Task` and that the
+registry there names. Command line, docks, generators, exports and lists of models take all that
+they know of a task from it. What is slow to import is named as ``"module:attribute"``, the module
+as from the task's package (``".train:train"``), and imported when it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Option:
+    """Something that may be asked for: an option of the command line, a keyword of a function.
+
+    Attributes
+    ----------
+    name
+        The keyword; its flag is ``--name``, or ``flag``.
+    kind
+        ``str``, ``int``, ``float``, ``bool``, :class:`~pathlib.Path`, the texts to choose among, or
+        a function that reads a text, as ``"module:attribute"``; a ValueError says what is wrong.
+    default
+        Where it is not given; None leaves the choice to the function.
+    help
+        One line.
+    least, most
+        Limits of a number, which belong to it.
+    metavar
+        What a value looks like, where the kind does not say.
+    """
+
+    name: str
+    kind: type | tuple[str, ...] | str
+    default: Any
+    help: str
+    least: float | None = None
+    most: float | None = None
+    metavar: str | None = None
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file or folder that can be asked for.
+
+    Attributes
+    ----------
+    name
+        The option that names it; ``output`` is the main one.
+    help
+        One line.
+    kind
+        The :class:`~napari_pathogan.kinds.Kind` that it is of, lazily.
+    """
+
+    name: str
+    help: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """How models are trained.
+
+    Attributes
+    ----------
+    read
+        ``(folder, **options)`` -> what is learnt from.
+    recipes
+        Name -> :class:`~napari_pathogan.engine.config.TrainConfig`.
+    learn
+        ``(images, config, run, *, device, name, data, **options)`` -> events. ``data`` is what the
+        card says of the images. The last event is Finished with a report, several or None.
+    check
+        ``(images, config, **options)``: raises if ``learn`` would lack something.
+    begin
+        ``(config, **options)`` -> the recipe changed for what is begun with.
+    folder
+        What it holds, one line.
+    recipe, about_recipes
+        The name of the one that is taken unless another is asked for; what they are, one line.
+    settings
+        Those of the recipe that have a flag of their own.
+    options
+        Of the functions; each is given those that it names.
+    """
+
+    read: str
+    recipes: str
+    learn: str
+    check: str = ""
+    begin: str = ""
+    help: str = "Train a model."
+    folder: str = "Images to learn from."
+    recipe: str = "paper"
+    about_recipes: str = "The paper's settings, or quick ones for small data."
+    settings: tuple[Option, ...] = ()
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How models are measured.
+
+    Attributes
+    ----------
+    run
+        ``(*folders, model, **options)`` -> a :class:`~napari_pathogan.engine.report.Report`, or
+        events of which the last is Finished with one.
+    folders
+        Name -> what it holds, one line.
+    options
+        Of ``run`` and of the model's ``load``.
+    outputs
+        What ``run`` can write, each an option of its own.
+    """
+
+    run: str
+    help: str = "Evaluate a model."
+    folders: Mapping[str, str] = field(default_factory=lambda: {"folder": "Labelled images."})
+    options: tuple[Option, ...] = ()
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True)
+class Export(Output):
+    """What a result can be saved as.
+
+    Attributes
+    ----------
+    write
+        ``(path, result, **options)``: write a result; what it is of is the option ``source``. May
+        be a generator of events.
+    suffix, title
+        Of its files; as menus say it.
+    needed
+        Whether the command line must be told where it is to go.
+    """
+
+    write: str
+    suffix: str
+    title: str
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How a model is applied to what a user opens.
+
+    Attributes
+    ----------
+    open
+        ``(path, **options)`` -> context manager with what is looked at: a slide, a mammogram.
+    run
+        ``(source, model, **options)`` -> events. The last is Finished: its result is exported, its
+        summary is plain JSON, in which ``text`` is what is said of it in a line or two.
+    exports
+        What results are saved as.
+    verb
+        Of the command.
+    load
+        ``(model, device, **options)`` -> what ``run`` is given as the model; by default it.
+    expand
+        ``(paths, warn)`` -> the files among and in them, each with what is open already or None.
+    default
+        The model that is used unless another is named; the task's own if None.
+    sources, about_sources
+        What is opened, in the plural; one line.
+    options
+        Of the functions, of the model's ``load`` and of exports.
+    """
+
+    open: str
+    run: str
+    exports: tuple[Export, ...]
+    verb: str = "predict"
+    help: str = "Apply a model."
+    load: str = ""
+    expand: str = ""
+    default: str | None = None
+    sources: str = "slides"
+    about_sources: str = "One slide, or several."
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What there is to know of a task.
+
+    Attributes
+    ----------
+    name
+        As models' cards have it.
+    package
+        The task's package, ``__name__``.
+    words
+        Before the verb on the command line: ``"nuclei classes"``.
+    model_word
+        What its models are called there.
+    help
+        One line of what it does.
+    model
+        The class of its models, lazily: ``load(name, device, **options)``.
+    default
+        The model that is used unless another is named.
+    training, evaluation, prediction
+        None where there is none.
+    generator
+        ``(model, n, label, seed)`` -> uint8 (n, H, W, 3), lazily: images that its models draw, of
+        one of the card's classes or, with None, of all. Empty where they draw none.
+    """
+
+    name: str
+    package: str
+    words: str
+    help: str
+    model: str
+    default: str = ""
+    model_word: str = "model"
+    verb_prefix: str = ""
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+    prediction: Prediction | None = None
+    generator: str = ""
+
+    def get(self, where: str) -> Any:  # noqa: ANN401 - whatever it is
+        """Import what is named as ``"module:attribute"``."""
+        module, _, attribute = where.partition(":")
+        found: Any = import_module(module, self.package)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+        return found
+
+    def load(self, model: str | Path = "", device: str = "auto", **options: Any) -> Any:  # noqa: ANN401 - of the task's class
+        """Load a model by its name, or by its folder or its run's.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelError
+            If there is none, or its files don't fit together or are for another task.
+        """
+        load = self.get(self.model).load
+        return load(model or self.default, device, **chosen(load, options))
+
+
+def chosen(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some options that a function takes."""
+    from inspect import signature  # noqa: PLC0415
+
+    takes = signature(function).parameters
+    return {name: value for name, value in options.items() if name in takes}

@@ -1,0 +1,215 @@
+"""What every task does: train, evaluate, predict and save, as its contract says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.engine.models import TrainingData
+from napari_pathogan.engine.report import Report
+from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.task import Option, chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
+
+    from napari_pathogan.engine.task import Output, Task
+
+
+def train(
+    task: Task,
+    folder: Path,
+    output: Path,
+    *,
+    recipe: str = "",
+    settings: Iterable[str] = (),
+    name: str = "",
+    source: str = "",
+    terms: str = "",
+    device: str = "auto",
+    resume: bool = False,
+    **options: Any,
+) -> Iterator[Event]:
+    """Train a model of a task on a folder of images.
+
+    Parameters
+    ----------
+    output
+        The run's folder; the model lies in ``output/model``.
+    recipe
+        Of the task's recipes; its own choice by default.
+    settings
+        ``name=value`` for settings of the recipe; those among ``options`` win over these.
+    name
+        Of the model; the run folder's by default.
+    source, terms
+        What the images are and on what terms, for the card.
+    resume
+        Go on with the run that is there.
+    options
+        The task's own.
+
+    Yields
+    ------
+    The training's events; the last is Finished with a report, several or None.
+
+    Raises
+    ------
+    SettingError
+        If there is no such recipe, setting or option.
+    DataFolderError, OutputError, TrainingDivergedError
+        If the images won't do, the run can't be written, or a loss becomes infinite.
+    """
+    training = task.training
+    if training is None:
+        raise SettingError(f"nothing is trained for {task.name}")
+    own = _complete((*training.settings, *training.options), options, task)
+    flags = {option.name: own.pop(option.name) for option in training.settings}
+    recipes = task.get(training.recipes)
+    recipe = recipe or training.recipe
+    if recipe not in recipes:
+        raise SettingError(f"no recipe {recipe!r}; choose one of {', '.join(recipes)}")
+    run = RunFolder(output)
+    run.check(resume=resume)
+    config = recipes[recipe]
+    if training.begin:
+        begin = task.get(training.begin)
+        config = begin(config, **chosen(begin, own))
+    config = config.adjusted(settings, **flags)
+    read, learn = task.get(training.read), task.get(training.learn)
+    images = read(folder, **chosen(read, own))
+    if training.check:
+        check = task.get(training.check)
+        check(images, config, **chosen(check, own))
+    asked = {key: str(value) if isinstance(value, Path) else value for key, value in own.items()}
+    run.start({**config.to_json(), **asked, "data": str(folder)}, resume=resume)
+    data = TrainingData.told(folder, source, terms)
+    name = name or output.name
+    yield from learn(images, config, run, device=device, name=name, data=data, **chosen(learn, own))
+
+
+def evaluate(
+    task: Task, *folders: Path, model: str | Path = "", device: str = "auto", **options: Any
+) -> Iterator[Event]:
+    """Measure a model of a task on labelled images.
+
+    Yields
+    ------
+    Finished with a :class:`~napari_pathogan.engine.report.Report`, whose plain form is the summary;
+    before it whatever the task says.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError, DataFolderError, SettingError
+        If the model or the images won't do, or there is no such option.
+    """
+    evaluation = task.evaluation
+    if evaluation is None:
+        raise SettingError(f"nothing is evaluated for {task.name}")
+    own = _complete((*evaluation.options, *_paths(evaluation.outputs)), options, task)
+    run = task.get(evaluation.run)
+    loaded = task.load(model, device, **own)
+    outcome = run(*folders, loaded, **chosen(run, own))
+    if isinstance(outcome, Report):
+        yield Finished(outcome, outcome.to_dict())
+    else:
+        yield from outcome
+
+
+def load(task: Task, model: str | Path = "", device: str = "auto", **options: Any) -> Any:  # noqa: ANN401
+    """What a task's prediction is given as the model; options that are left out have their defaults."""
+    assert task.prediction is not None
+    prediction = task.prediction
+    own = _complete(prediction.options, options, task)
+    model = model or (task.default if prediction.default is None else prediction.default)
+    loads = task.get(prediction.load) if prediction.load else task.load
+    return loads(model, device, **(chosen(loads, own) if prediction.load else own))
+
+
+def predict(
+    task: Task,
+    path: Path,
+    model: Any,  # noqa: ANN401 - as load gives it
+    files: Mapping[str, Path],
+    *,
+    opened: Any = None,  # noqa: ANN401 - a slide, a mammogram
+    **options: Any,
+) -> Iterator[Event]:
+    """Apply a model to what a file holds, and save the result.
+
+    Parameters
+    ----------
+    model
+        Of :func:`load`.
+    files
+        Name of an export -> file or folder to write.
+    opened
+        What the file holds, where it is open already.
+
+    Yields
+    ------
+    The task's events. The last comes when all files are there: Finished with the result; the
+    summary tells ``text``, ``seconds``, ``device`` and ``files`` beside what the task says.
+    """
+    prediction = task.prediction
+    if prediction is None:
+        raise SettingError(f"nothing is predicted for {task.name}")
+    own = _complete(prediction.options, options, task)
+    run = task.get(prediction.run)
+    with _opened(task.get(prediction.open), path, opened, own) as source:
+        start = time.perf_counter()
+        last: Event | None = None
+        for last in run(source, model, **chosen(run, own)):
+            if not isinstance(last, Finished):
+                yield last
+        assert isinstance(last, Finished), "a task ends with Finished"
+        seconds = time.perf_counter() - start
+        for export in prediction.exports:
+            if export.name in files:
+                target = files[export.name]
+                yield Progress(1, 1, f"writing {target.name}")
+                write = task.get(export.write)
+                writing = write(target, last.result, **chosen(write, own | {"source": source}))
+                if isinstance(writing, Iterator):
+                    yield from writing
+    extra = {
+        "seconds": seconds,
+        "device": str(getattr(model, "device", "cpu")),
+        "files": [str(target) for target in files.values()],
+    }
+    yield Finished(last.result, {**last.summary, **extra})
+
+
+def _opened(
+    opens: Callable[..., Any],
+    path: Path,
+    opened: Any,  # noqa: ANN401
+    own: dict[str, Any],
+) -> AbstractContextManager[Any]:
+    """What a file holds; what is open already stays open."""
+    takes = chosen(opens, own | {"opened": opened})
+    return (
+        nullcontext(opened)
+        if opened is not None and "opened" not in takes
+        else opens(path, **takes)
+    )
+
+
+def _paths(outputs: tuple[Output, ...]) -> tuple[Option, ...]:
+    return tuple(Option(one.name, Path, None, one.help) for one in outputs)
+
+
+def _complete(known: tuple[Option, ...], given: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Options with their defaults where they were not given."""
+    names = [option.name for option in known]
+    for name in given:
+        if name not in names:
+            msg = f"{task.words} has no option {name!r}; choose among {', '.join(names)}"
+            raise SettingError(msg)
+    return {option.name: given.get(option.name, option.default) for option in known}

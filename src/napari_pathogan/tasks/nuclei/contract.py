@@ -1,0 +1,99 @@
+"""What the task's contract names: evaluating on a folder, and a slide's nuclei with their classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.tasks.nuclei.data import read_training_folder
+from napari_pathogan.tasks.nuclei.evaluate import evaluate
+from napari_pathogan.tasks.nuclei.instanseg import InstanSegSegmenter
+from napari_pathogan.tasks.nuclei.model import NucleiModel
+from napari_pathogan.tasks.nuclei.predict import segment
+from napari_pathogan.tasks.nuclei.segmentation import SCOPE
+from napari_pathogan.tasks.nuclei.segmenter import Segmenter, UNetSegmenter
+from napari_pathogan.tasks.nuclei.starts import shaped
+from napari_pathogan.tasks.nuclei_classes.model import ClassModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_pathogan.engine.devices import Device
+    from napari_pathogan.engine.report import Report
+    from napari_pathogan.slides.geometry import Region
+    from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.nuclei.config import TrainConfig
+
+
+class Models(NamedTuple):
+    """What finds nuclei, and what tells their classes."""
+
+    segmenter: Segmenter
+    classifier: ClassModel | None
+
+    @property
+    def device(self) -> Device:
+        """Where nuclei are looked for."""
+        return self.segmenter.device
+
+
+def begun(config: TrainConfig, *, start: str = "") -> TrainConfig:
+    """The recipe for what a training begins with, as :func:`.starts.shaped`."""
+    return shaped(config, start) if start else config
+
+
+def folds(text: str) -> int | str:
+    """A number of folds, or ``patients`` for one a patient.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if text == "patients":
+        return text
+    if not text.isdecimal():
+        msg = f"{text!r} is neither a number of folds nor 'patients'"
+        raise ValueError(msg)
+    return int(text)
+
+
+def evaluated(
+    folder: Path, model: NucleiModel, *, mpp: float, patient: str, threshold: float | None = None
+) -> Report:
+    """Evaluate a model on a folder of images with masks, as :func:`.evaluate.evaluate`."""
+    if threshold is not None:
+        model.threshold = threshold
+    return evaluate(read_training_folder(folder, mpp=mpp, patient=patient), model)
+
+
+def load(
+    model: str | Path,
+    device: str,
+    *,
+    classes: str = "none",
+    instanseg: Path | None = None,
+    threshold: float | None = None,
+    views: int | None = None,
+) -> Models:
+    """Load a U-Net, or InstanSeg's file in its place; and a class model unless that is ``none``."""
+    if instanseg is not None:
+        segmenter: Segmenter = InstanSegSegmenter.load(instanseg, device)
+    else:
+        segmenter = UNetSegmenter(NucleiModel.load(model, device, views), threshold)
+    return Models(segmenter, None if classes == "none" else ClassModel.load(classes, device))
+
+
+def predicted(
+    slide: Slide, models: Models, *, region: Region | None = None, tissue: str = ""
+) -> Iterator[Event]:
+    """Find nuclei, as :func:`.predict.segment`; Finished with a :class:`Segmentation`."""
+    segmenter, classifier = models
+    for event in segment(slide, segmenter, region, classifier=classifier, tissue=tissue):
+        if not isinstance(event, Finished):
+            yield event
+            continue
+        found = event.result
+        text = " ".join(filter(None, (f"{found}.", found.class_note, SCOPE)))
+        yield Finished(found, {**found.summary(), "text": text})

@@ -1,0 +1,209 @@
+"""Every task keeps the contract; and a task is one folder and one line in the registry."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import napari_pathogan
+from napari_pathogan import errors, tasks
+from napari_pathogan.cli.app import build
+from napari_pathogan.engine import verbs
+from napari_pathogan.engine.config import SettingError, TrainConfig
+from napari_pathogan.engine.models import find_models, read_card
+from napari_pathogan.engine.runs import load_state
+from napari_pathogan.kinds import Kind
+from napari_pathogan.synthetic import generate, generators
+from napari_pathogan.tasks import PACKAGES, registered
+
+TASKS = {task.name: task for task in registered().values()}
+
+
+@pytest.fixture(params=TASKS)
+def task(request):
+    return TASKS[request.param]
+
+
+def commands(task):
+    """The verbs of a task as typed, with what the help says of them."""
+    words = task.words.split()
+    for verb, part in (
+        (f"{task.verb_prefix}train", task.training),
+        (f"{task.verb_prefix}evaluate", task.evaluation),
+        (task.prediction.verb if task.prediction else "", task.prediction),
+    ):
+        if part is not None:
+            yield [*words, verb], part
+
+
+def functions(task, part):
+    """The functions that a part of the contract names."""
+    if part is not task.training:
+        yield task.get(task.model).load
+    for field in fields(part):
+        where = getattr(part, field.name)
+        if field.name in {"read", "learn", "check", "begin", "run", "open", "load"} and where:
+            yield task.get(where)
+    for export in getattr(part, "exports", ()):
+        yield task.get(export.write)
+
+
+def test_what_a_contract_names_is_there(task):
+    assert callable(task.get(task.model).load)
+    for _, part in commands(task):
+        assert all(map(callable, functions(task, part)))
+    outputs = [*getattr(task.prediction, "exports", ()), *getattr(task.evaluation, "outputs", ())]
+    for output in outputs:
+        assert isinstance(task.get(output.kind), Kind)
+
+
+def test_every_option_is_taken_by_a_function_and_said_by_the_help(task):
+    for words, part in commands(task):
+        takes = {
+            name for one in functions(task, part) for name in inspect.signature(one).parameters
+        }
+        assert {option.name for option in part.options} <= takes
+        said = CliRunner().invoke(build(), [*words, "--help"], env={"COLUMNS": "200"})
+        assert said.exit_code == 0
+        for option in part.options:
+            assert f"--{option.name.replace('_', '-')}" in said.output
+
+
+def test_recipes_are_checked_and_flags_are_theirs(task):
+    if task.training is None:
+        pytest.skip("nothing is trained")
+    recipes = task.get(task.training.recipes)
+    assert task.training.recipe in recipes
+    for recipe in recipes.values():
+        assert isinstance(recipe, TrainConfig)
+        with pytest.raises(SettingError, match="epochs"):
+            recipe.adjusted(epochs=-1)
+        assert {one.name for one in task.training.settings} <= {one.name for one in fields(recipe)}
+
+
+def test_suffixes_tell_exports_apart(task):
+    suffixes = [one.suffix for one in getattr(task.prediction, "exports", ())]
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(suffix.startswith(".") for suffix in suffixes)
+
+
+def test_the_default_model_is_embedded_and_loads(task):
+    model = task.load(device="cpu")
+    assert model.card.task == task.name
+    assert task.default in find_models(task.name)
+    assert task.default in napari_pathogan.models()
+
+
+def test_a_model_of_another_task_is_refused(task):
+    other = next(one for one in TASKS.values() if one.name != task.name)
+    folder = find_models(other.name)[other.default]
+    with pytest.raises(errors.ModelError, match=r"choose another model"):
+        task.load(folder, device="cpu")
+
+
+def test_an_empty_folder_is_one_sentence_and_no_run(task, tmp_path):
+    if task.training is None:
+        pytest.skip("nothing is trained")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(errors.PathoganError, match="empty"):
+        napari_pathogan.train(task.name, tmp_path / "empty", tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_option_is_refused(task, tmp_path):
+    if task.training is None:
+        pytest.skip("nothing is trained")
+    with pytest.raises(SettingError, match="nonsense"):
+        napari_pathogan.train(task.name, tmp_path, tmp_path / "run", nonsense=1)
+
+
+# a task of one folder
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The toy task, registered as any other: by one line."""
+    monkeypatch.setattr(tasks, "PACKAGES", [*PACKAGES, "toy_task"])
+    return registered()["toy"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        level = 40 if number % 2 else 200
+        pixels = rng.integers(level, level + 30, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{'dark' if number % 2 else 'light'}_{number}.png")
+    return folder
+
+
+def run(*words):
+    """What the command line says, as it is with the tasks that are registered."""
+    done = CliRunner().invoke(build(), [str(word) for word in words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_task_of_one_folder_gets_all_that_a_task_has(pictures, tmp_path, monkeypatch):
+    whole, half = tmp_path / "runs" / "toy-own", tmp_path / "half"
+    run("toy", "train", pictures, "-o", whole, "--epochs", 4, "--skip", 1, "--device", "cpu")
+    killed(monkeypatch, pictures, half)
+    run(
+        "toy",
+        "train",
+        pictures,
+        "-o",
+        half,
+        "--epochs",
+        4,
+        "--skip",
+        1,
+        "--resume",
+        "--device",
+        "cpu",
+    )
+    for one, other in zip(
+        *(tensors(x / "checkpoint.safetensors") for x in (whole, half)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    card = read_card(whole / "model")
+    assert (card.name, card.training_data[0].name) == ("toy-own", "pictures")
+    assert "toy-own" in find_models("toy", tmp_path / "runs")
+    said = json.loads(run("toy", "evaluate", pictures, "--model", whole, "--json"))
+    assert said["accuracy"]["value"] == 1.0
+    out = tmp_path / "out"
+    images = [pictures / "dark_1.png", pictures / "light_2.png"]
+    said = run("toy", "predict", *images, "--model", whole, "-o", out, "--json").splitlines()
+    assert [json.loads(line)["dark"] for line in said] == [True, False]
+    assert (out / "dark_1.toy.txt").read_text().startswith("toy dark_1.png 0.")
+    assert set(generators(tmp_path / "runs")) - set(generators()) == {"toy-own"}
+    drawn = generate("toy-own", 2, label="dark", folders=(tmp_path / "runs",))
+    assert drawn.shape == (2, 8, 8, 3)
+    dark = napari_pathogan.predict(images[0], whole, save=[tmp_path / "a.toy.txt"], device="cpu")
+    assert dark > 0.5
+    assert (tmp_path / "a.toy.txt").exists()
+
+
+def killed(monkeypatch, pictures, output):
+    """A training of two epochs out of four."""
+    work = verbs.train(registered()["toy"], pictures, output, epochs=4, skip=1, device="cpu")
+    for event in work:
+        if getattr(event, "step", 0) == 2 and hasattr(event, "path"):
+            break
+    work.close()
+
+
+def tensors(checkpoint):
+    state = load_state(checkpoint)
+    return [value.numpy() for value in state["networks"]["network"].values()]
