@@ -29,7 +29,7 @@ from napari_pathogan.plugin.masses.learning import TrainingDialog
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.nuclei.annotated import beside, write
+from napari_pathogan.tasks.nuclei.annotated import write
 
 
 def nothing(desk: Desk, folder: Path) -> None:
@@ -47,7 +47,7 @@ def nuclei(desk: Desk, folder: Path) -> None:
     with Slide.open(path) as slide:
         kept = segmentation(slide, ELLIPSES)
         kept.table["corrected"] = True
-        write(beside(path), kept)
+        write(path, kept)
     with desk.answering(choose(path)):
         desk.menu("File", "IO Utilities", "Open a slide…")
     dock = desk.dock("Nuclei")

@@ -56,7 +56,7 @@ def slide(tmp_path):
             region=Region(TOP, LEFT, SIZE, SIZE),
         )
         assert set(MEASURES) < set(table)
-        annotated.write(annotated.beside(path), kept)
+        annotated.write(path, kept)
     return path
 
 
@@ -381,7 +381,7 @@ def test_what_is_kept_and_trained_on_is_what_is_seen(hand):
     assert "Kept in case.ome.tif.nuclei.geojson" in hand.status
     assert hand.labels.mode == "paint"  # one can go on
     with Slide.open(hand.path) as opened:
-        kept = annotated.read(annotated.beside(hand.path), opened)
+        kept = annotated.read(annotated.store(hand.path).beside, opened)
     seen = hand.labels.data
     ids, back = np.unique(seen, return_inverse=True)
     others = np.unique(kept.labels)

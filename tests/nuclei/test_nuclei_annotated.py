@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 import tifffile
 from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint
 
-from napari_pathogan.engine.places import kept_elsewhere, kept_with_images
+from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import DataFolderError, UnknownScaleError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -19,6 +21,7 @@ from napari_pathogan.tasks.nuclei import annotated
 from napari_pathogan.tasks.nuclei.data import read_training_folder
 from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
 
+EARLIER = Path(__file__).parent / "earlier"
 REGION = Region(60, 80, 240, 320)
 
 
@@ -41,9 +44,9 @@ def corrected(path, **kwargs):
 
 def test_kept_beside_the_slide_and_read_back_pixel_by_pixel(path):
     kept, nucleus, name = corrected(path, region=REGION)
-    file = annotated.beside(path)
+    file = annotated.store(path).beside
     assert file.name == "case.tif.nuclei.geojson"
-    annotated.write(file, kept)
+    assert annotated.write(path, kept) == file
     with Slide.open(path) as slide:
         back = annotated.read(file, slide)
     np.testing.assert_array_equal(back.labels, kept.labels)
@@ -61,9 +64,9 @@ def test_kept_beside_the_slide_and_read_back_pixel_by_pixel(path):
 def test_polygons_are_kept(path):
     triangle = np.array([[20, 20], [20, 380], [300, 20]], float)
     kept, _, _ = corrected(path, polygons=[triangle])
-    annotated.write(annotated.beside(path), kept)
+    annotated.write(path, kept)
     with Slide.open(path) as slide:
-        back = annotated.read(annotated.beside(path), slide)
+        back = annotated.read(annotated.store(path).beside, slide)
     np.testing.assert_allclose(back.polygons[0], triangle)
     np.testing.assert_array_equal(back.labels, kept.labels)
 
@@ -88,7 +91,7 @@ def test_what_was_drawn_in_qupath_is_measured(path):
         feature([square(300, 300, 20), square(305, 305, 8)], "Stroma", name="7"),
         feature([10, 20], "Tumor", kind="Point"),
     ]
-    file = annotated.beside(path)
+    file = annotated.store(path).beside
     file.write_text(json.dumps(drawn))  # older QuPath: the features alone
     with Slide.open(path, mpp=0.25) as slide:
         back = annotated.read(file, slide)
@@ -110,7 +113,7 @@ def test_what_was_drawn_in_qupath_is_measured(path):
 
 def test_regions_are_cut_out_to_train_on(path):
     kept, nucleus, name = corrected(path, region=REGION)
-    annotated.write(annotated.beside(path), kept)
+    annotated.write(path, kept)
     (region,), skipped = annotated.annotated_regions(path.parent)
     assert skipped == []
     assert region.slide == "case.tif"
@@ -136,24 +139,26 @@ def test_what_is_kept_elsewhere_is_trained_on_like_what_is_beside(path):
     kept, *_ = corrected(path, region=REGION)
     other = path.with_name("b.tif")
     other.write_bytes(path.read_bytes())
-    elsewhere = kept_elsewhere(path) / annotated.beside(path).name
-    annotated.write(elsewhere, kept)
+    store = annotated.store(path)
+    store.elsewhere.parent.mkdir(parents=True)
+    annotated.write(path, kept).rename(store.elsewhere)
     assert len(read_training_folder(path.parent)) == 1
     nuclei = len(read_nuclei(path.parent, 0.5, 0.5))
-    annotated.write(annotated.beside(other), kept)
+    annotated.write(other, kept)
     assert len(read_training_folder(path.parent)) == 2
     assert len(read_nuclei(path.parent, 0.5, 0.5)) == 2 * nuclei
     # of two, the newer one counts
-    annotated.write(annotated.beside(path), corrected(path)[0])
-    assert kept_with_images(path.parent, annotated.SUFFIX)[1] == (path, annotated.beside(path))
-    os.utime(annotated.beside(path), (0, 0))
-    assert kept_with_images(path.parent, annotated.SUFFIX)[1] == (path, elsewhere)
+    annotated.write(path, corrected(path)[0])
+    assert AnnotationStore.in_folder(path.parent, annotated.SUFFIX)[1] == store
+    assert store.path == store.beside
+    os.utime(store.beside, (0, 0))
+    assert store.path == store.elsewhere
 
 
 def test_an_outline_beyond_a_rectangle_is_not_known(path):
     triangle = np.array([[20, 20], [20, 380], [300, 20]], float)
     kept, _, _ = corrected(path, polygons=[triangle])
-    annotated.write(annotated.beside(path), kept)
+    annotated.write(path, kept)
     (region,), _ = annotated.annotated_regions(path.parent)
     assert region.mask[-50:, -50:].max() == -1
     assert (region.mask == 0).mean() > 0.2
@@ -161,7 +166,7 @@ def test_an_outline_beyond_a_rectangle_is_not_known(path):
 
 def test_of_a_whole_slide_only_what_is_near_corrections_counts(path):
     kept, nucleus, _ = corrected(path)
-    annotated.write(annotated.beside(path), kept)
+    annotated.write(path, kept)
     (region,), _ = annotated.annotated_regions(path.parent)
     assert max(region.mask.shape) <= 2 * 32 / 0.25 + 2
     assert kept.region is None
@@ -175,7 +180,7 @@ def test_of_a_whole_slide_only_what_is_near_corrections_counts(path):
 
 def test_nothing_is_learnt_where_nothing_was_corrected(path):
     with Slide.open(path, mpp=0.5) as slide:
-        annotated.write(annotated.beside(path), found(slide, DarkIsNucleus()))
+        annotated.write(path, found(slide, DarkIsNucleus()))
     with pytest.raises(DataFolderError, match=r"no slide in .* none of its nuclei was corrected"):
         read_training_folder(path.parent)
 
@@ -183,7 +188,7 @@ def test_nothing_is_learnt_where_nothing_was_corrected(path):
 def test_at_the_slides_edge_there_is_no_rim(path):
     with Slide.open(path, mpp=0.5) as slide:
         result = found(slide, DarkIsNucleus(), Region(0, 0, 400, 500))
-    annotated.write(annotated.beside(path), result)
+    annotated.write(path, result)
     (region,), _ = annotated.annotated_regions(path.parent)
     assert region.mask.shape == (800, 1000)
     assert region.mask.min() == 0
@@ -201,18 +206,18 @@ def test_at_the_slides_edge_there_is_no_rim(path):
     ],
 )
 def test_files_that_are_none(path, text):
-    annotated.beside(path).write_text(text)
+    annotated.store(path).beside.write_text(text)
     with Slide.open(path, mpp=0.5) as slide, pytest.raises(DataFolderError, match="not GeoJSON"):
-        annotated.read(annotated.beside(path), slide)
+        annotated.read(annotated.store(path).beside, slide)
     regions, (reason,) = annotated.annotated_regions(path.parent)
     assert regions == []
     assert "case.tif.nuclei.geojson" in reason
 
 
 def test_a_scale_that_nobody_knows(path):
-    annotated.beside(path).write_text(json.dumps([feature([square(9, 9, 9)])]))
+    annotated.store(path).beside.write_text(json.dumps([feature([square(9, 9, 9)])]))
     with Slide.open(path) as slide, pytest.raises(UnknownScaleError, match=r"case\.tif"):
-        annotated.read(annotated.beside(path), slide)
+        annotated.read(annotated.store(path).beside, slide)
 
 
 def test_a_file_without_its_slide_is_skipped(tmp_path):
@@ -220,3 +225,30 @@ def test_a_file_without_its_slide_is_skipped(tmp_path):
     regions, (reason,) = annotated.annotated_regions(tmp_path)
     assert regions == []
     assert "gone.svs" in reason
+
+
+@pytest.mark.parametrize("name", ["region", "polygon"])
+def test_nuclei_kept_by_0_1_0_still_load(tmp_path, name):
+    path = tmp_path / "case.tif"
+    tifffile.imwrite(path, paint((160, 200), 14, radius=(4, 7)), photometric="rgb")
+    with Slide.open(path) as slide:
+        back = annotated.read(EARLIER / f"{name}.nuclei.geojson", slide)
+    expected = pd.read_csv(EARLIER / f"{name}.csv")
+    pd.testing.assert_frame_equal(
+        back.table, expected, check_dtype=False, check_categorical=False, rtol=1e-6
+    )
+    assert np.unique(back.labels).tolist() == [0, *expected["id"]]
+    if name == "region":
+        assert (back.region, back.polygons) == (Region(10, 20, 120, 150), None)
+    else:
+        np.testing.assert_allclose(back.polygons[0], [[5, 5], [5, 150], [120, 5]])
+
+
+def test_nuclei_are_kept_without_the_name_of_their_slide(tmp_path):
+    path = tmp_path / "Jane Doe.tif"
+    tifffile.imwrite(path, paint((160, 200), 14, radius=(4, 7)), photometric="rgb")
+    with Slide.open(path) as slide:
+        old = annotated.read(EARLIER / "region.nuclei.geojson", slide)
+        file = annotated.write(path, replace(old, notes=("Jane Doe.tif is enlarged",)))
+        assert "Jane" not in file.read_text()
+        assert annotated.read(file, slide).notes == ("Jane Doe.tif is enlarged",)

@@ -159,7 +159,7 @@ def test_slides_with_corrected_nuclei_are_read(tmp_path):
     tifffile.imwrite(path, paint((300, 400), 40, radius=(4, 7)), photometric="rgb")
     with Slide.open(path, mpp=0.5) as slide:
         kept = found(slide, DarkIsNucleus(mpp=0.5), Region(40, 60, 200, 240))
-    annotated.write(annotated.beside(path), kept)
+    annotated.write(path, kept)
     (tmp_path / "other.tif.nuclei.geojson").write_text("{")
     folder = read_training_folder(tmp_path)
     (image,) = folder.images
@@ -172,6 +172,6 @@ def test_slides_with_corrected_nuclei_are_read(tmp_path):
     assert image.learnt[1].shape == tuple(2 * side for side in image.mask.shape)
     assert len(folder.skipped) == 1
     assert "other.tif" in folder.skipped[0]
-    annotated.beside(path).unlink()
+    annotated.store(path).beside.unlink()
     with pytest.raises(DataFolderError, match=r"no slide in .* could be used; the first: .*other"):
         read_training_folder(tmp_path)

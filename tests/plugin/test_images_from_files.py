@@ -10,10 +10,10 @@ import tifffile
 from PIL import Image
 
 from napari_pathogan.plugin.masses import kept as masses_kept
-from napari_pathogan.plugin.nuclei import kept as nuclei_kept
 from napari_pathogan.plugin.viewer.layers import give_mpp, recall_scale, slide_of
 from napari_pathogan.plugin.viewer.mammogram_layers import give_spacing, mammogram_of
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import annotated
 
 pytestmark = pytest.mark.gui
 ORIENTATION = 0x0112
@@ -41,7 +41,7 @@ def test_an_image_opened_by_napari_is_its_file(viewer, colours, tmp_path, name):
     (layer,) = viewer.open(path, plugin="napari")
     slide = slide_of(layer)
     assert slide.path == path
-    assert nuclei_kept.places(slide.path)[0].parent == tmp_path
+    assert annotated.store(slide.path).places[0].parent == tmp_path
     assert layer.metadata["path"] == path
 
 

@@ -12,6 +12,7 @@ from napari.layers import Labels, Points
 from nuclei_standin import CARD, CLASS_CARDS, COLOURS, ELLIPSES, NAMES, NucleiStandin, drawn
 from PIL import Image as Picture
 
+from napari_pathogan.annotations import geojson
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.errors import ModelError, OutputError
 from napari_pathogan.plugin.nuclei import colours as nuclei_colours
@@ -24,7 +25,7 @@ from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.subject import WHOLE
 from napari_pathogan.plugin.viewer.layers import set_tissue, slide_layer, slide_of, tissue_of
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.nuclei import annotated, export
+from napari_pathogan.tasks.nuclei import export
 from napari_pathogan.tasks.nuclei_classes.naming import PALETTE
 
 pytestmark = pytest.mark.gui
@@ -474,13 +475,14 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     assert back.class_colours == COLOURS
     assert not told
 
-    def refuse(target, segmentation):
-        raise OutputError("no")
+    write = geojson.write
 
-    write = annotated.write
-    monkeypatch.setattr(
-        annotated, "write", lambda p, s: (refuse if p.parent == path.parent else write)(p, s)
-    )
+    def refuse(target, *rest):
+        if target.parent == path.parent:
+            raise OutputError("no")
+        write(target, *rest)
+
+    monkeypatch.setattr(geojson, "write", refuse)
     dock.corrections._folders.clear()
     dock.corrections.keep()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)

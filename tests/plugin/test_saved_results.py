@@ -366,8 +366,7 @@ def test_what_naparis_save_wrote_opens_again(world, viewer, ground, tmp_path):
 
 
 def test_what_is_kept_beside_images_opens_too(world, viewer, ground, tmp_path):
-    path = kept_nuclei.beside(tmp_path / world.case.name)
-    kept_nuclei.write(path, world.nuclei)
+    path = kept_nuclei.write(tmp_path / world.case.name, world.nuclei)
     for layer, (own, spot) in check_nuclei_outlines(
         viewer.open(path, plugin=PLUGIN), world
     ).items():

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress
-from napari_pathogan.engine.places import kept_elsewhere
 from napari_pathogan.errors import OutputError
-from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
@@ -30,12 +27,8 @@ def reading(slide: Slide) -> Iterator[Event]:
     ready_for_torch()
     from napari_pathogan.tasks.nuclei import annotated  # noqa: PLC0415
 
-    there = [path for path in places(slide.path) if path.is_file()]
-    if there:
-        newest = max(there, key=lambda path: path.stat().st_mtime)
-        yield Finished(annotated.read(newest, slide))
-    else:
-        yield Finished(None)
+    path = annotated.store(slide.path).path
+    yield Finished(annotated.read(path, slide) if path.is_file() else None)
 
 
 def keeping(slide: Slide, segmentation: Segmentation) -> Iterator[Event]:
@@ -53,21 +46,5 @@ def keeping(slide: Slide, segmentation: Segmentation) -> Iterator[Event]:
     if slide.path is None:
         msg = f"{slide.name} is no file, so nothing can be kept with it: save it and open it again"
         raise OutputError(msg)
-    first, *others = places(slide.path)
-    try:
-        annotated.write(first, segmentation)
-    except OutputError:
-        if not others:
-            raise
-        first = others[0]
-        annotated.write(first, segmentation)
-    yield Finished((first, first.parent != slide.path.parent))
-
-
-def places(slide: Path) -> tuple[Path, ...]:
-    """Beside a slide (not so for sample data); and in the data folder, by the slide's whole path."""
-    from napari_pathogan.tasks.nuclei.annotated import beside  # noqa: PLC0415
-
-    name = beside(slide)
-    elsewhere = kept_elsewhere(slide) / name.name
-    return (elsewhere,) if samples.FOLDER in slide.parents else (name, elsewhere)
+    path = annotated.write(slide.path, segmentation)
+    yield Finished((path, path.parent != slide.path.parent))

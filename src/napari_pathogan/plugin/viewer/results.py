@@ -31,9 +31,9 @@ from napari_pathogan.tasks.masses.review import Decision, Review
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_pathogan.annotations.geojson import Annotation
     from napari_pathogan.plugin.viewer.placing import Ground
     from napari_pathogan.slides.backends.ngff import Multiscale
-    from napari_pathogan.slides.geojson import Feature
     from napari_pathogan.tasks.idc.heatmap import HeatMap
     from napari_pathogan.tasks.masses.detections import Detections
     from napari_pathogan.tasks.masses.dicom_marks import Marks
@@ -145,7 +145,7 @@ def table_layers(table: pd.DataFrame, about: Mapping[str, Any], ground: Ground) 
 
 
 def outline_layers(
-    features: Sequence[Feature], about: Mapping[str, Any], name: str, ground: Ground
+    features: Sequence[Annotation], about: Mapping[str, Any], name: str, ground: Ground
 ) -> list[LayerData]:
     """Objects of a GeoJSON file as shapes and points in the colours of their classes.
 
@@ -157,7 +157,7 @@ def outline_layers(
         metadata["threshold"] = about["threshold"]
     drawn = [one for one in features if one.polygons or one.lines]
     dotted = [one for one in features if len(one.points)]
-    many: list[Feature] = []
+    many: list[Annotation] = []
     if len(drawn) > MAX_SHAPES:
         by_hand = [x for x in drawn if x.kind in ("", "annotation") or x.class_name == REGION]
         if len(by_hand) > MAX_SHAPES:
@@ -267,7 +267,7 @@ def _range(level: Any) -> tuple[float, float]:  # noqa: ANN401 - zarr
     return low, high if high > low else low + 1.0
 
 
-def _shapes(features: Sequence[Feature], name: str, ground: Ground) -> LayerData:
+def _shapes(features: Sequence[Annotation], name: str, ground: Ground) -> LayerData:
     """Each polygon a shape, its holes cut out; each line a path."""
     data, kinds, rows = [], [], []
     for one in features:
@@ -294,7 +294,7 @@ def _shapes(features: Sequence[Feature], name: str, ground: Ground) -> LayerData
 
 def _points(
     points: np.ndarray,
-    rows: Sequence[Feature],
+    rows: Sequence[Annotation],
     name: str,
     ground: Ground,
     size: Any = 20.0,  # noqa: ANN401
@@ -311,7 +311,7 @@ def _points(
     return points, kwargs, "points"
 
 
-def _features(rows: Sequence[Feature]) -> pd.DataFrame:
+def _features(rows: Sequence[Annotation]) -> pd.DataFrame:
     """Names, classes and measurements, a row a shape."""
     listed = [
         {"class": x.class_name, "name": x.name, "kind": x.kind, "part": x.part, **x.measurements}
@@ -321,7 +321,9 @@ def _features(rows: Sequence[Feature]) -> pd.DataFrame:
     return table.drop(columns=[c for c in ("kind", "part") if not table[c].any()])
 
 
-def _picture_and_points(features: Sequence[Feature], name: str, ground: Ground) -> list[LayerData]:
+def _picture_and_points(
+    features: Sequence[Annotation], name: str, ground: Ground
+) -> list[LayerData]:
     """Very many objects: the classes of pixels as a picture, and a point an object."""
     classes = {(one.class_name, one.colour or NO_CLASS_COLOUR): 0 for one in features}
     codes = {one: min(code, 255) for code, one in enumerate(classes, 1)}

@@ -190,14 +190,16 @@ def _heat_map(path: Path, heat: HeatMap) -> list[LayerData]:
 
 
 def _outlines(path: Path) -> list[LayerData]:
+    from napari_pathogan.annotations import geojson  # noqa: PLC0415
     from napari_pathogan.plugin.viewer import placing, results  # noqa: PLC0415
-    from napari_pathogan.slides import geojson, resolution  # noqa: PLC0415
+    from napari_pathogan.slides import resolution  # noqa: PLC0415
     from napari_pathogan.tasks.masses import annotated as masses  # noqa: PLC0415
+    from napari_pathogan.tasks.nuclei.annotated import SUFFIX  # noqa: PLC0415
 
     features, about = geojson.read(path)
     name, image, find = (
         path.stem,
-        str(about.get("slide") or ""),
+        str(about.get("slide") or (path.name.removesuffix(SUFFIX) if "grid" in about else "")),
         partial(placing.on_some_slide, path=path),
     )
     size, imprint = about.get("mpp"), Imprint.read(about.get("imprint"))

@@ -7,7 +7,6 @@ edges of the labels' pixels, so that what is read back is what was kept, pixel b
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,16 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from napari_pathogan.engine.places import kept_with_images
-from napari_pathogan.errors import DataFolderError, PathoganError, UnknownScaleError
-from napari_pathogan.kinds import OURS
+from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations.geojson import Annotation
+from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.engine.patients import pseudonym
+from napari_pathogan.errors import (
+    DataFolderError,
+    PathoganError,
+    ResultFormatError,
+    UnknownScaleError,
+)
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.polygons import inside, rectangle_around
 from napari_pathogan.slides.slide import Slide
@@ -38,7 +44,6 @@ RIM_UM = 4.0  # so far into a region may nuclei reach, unmarked, whose middle li
 AROUND_UM = 32.0  # around a corrected nucleus of a whole slide: this counts as looked at
 _REGION_COLOUR = "#b4b4b4"
 _COLOURS = (NUCLEUS_COLOUR, "#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500")
-_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _STAIN = export.MEASUREMENTS["haematoxylin_mean"]
 
 
@@ -67,13 +72,15 @@ class AnnotatedRegion:
     mpp: float
 
 
-def beside(slide: Path) -> Path:
+def store(slide: Path) -> AnnotationStore:
     """Where the nuclei of a slide are kept."""
-    return slide.with_name(slide.name + SUFFIX)
+    return AnnotationStore(slide, SUFFIX)
 
 
-def write(path: Path, segmentation: Segmentation) -> None:
-    """Keep nuclei, their classes, and the region in which they were looked for.
+def write(slide: Path, segmentation: Segmentation) -> Path:
+    """Keep nuclei, their classes, and the region in which they were looked for; returns where.
+
+    The file says nothing of whose slide it is.
 
     Raises
     ------
@@ -83,18 +90,16 @@ def write(path: Path, segmentation: Segmentation) -> None:
     overlay = segmentation.overlay
     grid = {"origin": overlay.origin, "step": overlay.step, "shape": overlay.data.shape}
     about = export.attributes(segmentation) | {"grid": grid}
-    export.write_features(path, _features(segmentation), about, OURS)
+    name, hidden = about.pop("slide"), pseudonym(segmentation.slide)
+    about["notes"] = [note.replace(name, hidden) for note in about["notes"]]
+    return store(slide).write(lambda: _annotations(segmentation), about)
 
 
-def _features(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
-    classification = {"name": drawn.REGION, "color": export.rgb(_REGION_COLOUR)}
+def _annotations(segmentation: Segmentation) -> Iterator[Annotation]:
     for outline in looked_at(segmentation):
-        yield {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [export.ring(outline)]},
-            "properties": {"objectType": "annotation", "classification": classification},
-        }
-    yield from export.features(segmentation, "annotation")
+        geometry = geojson.outline([[outline + 0.5]])
+        yield Annotation(geometry, class_name=drawn.REGION, colour=_REGION_COLOUR)
+    yield from export.objects(segmentation, "annotation")
 
 
 def looked_at(segmentation: Segmentation) -> list[np.ndarray]:
@@ -119,14 +124,15 @@ def read(path: Path, slide: Slide) -> Segmentation:
     UnknownScaleError
         If neither the slide nor the file says how large a pixel is.
     """
-    listed, about = _content(path)
+    annotations, about = _content(path)
     slide = _scaled(slide, about)
     try:
         overlay, room = _labels(slide, about.get("grid"))
-        outlines, nuclei = drawn.parse(listed, overlay)
+        outlines, nuclei = drawn.sort(annotations, overlay)
         names, colours = _classes(about, nuclei)
-    except _WRONG as error:
+    except geojson.WRONG as error:
         raise _no_geojson(path, error) from error
+    hidden = pseudonym(slide.name)
     measured = _measured(nuclei, overlay, slide)
     assert slide.mpp is not None
     region = rectangle_around(outlines) if outlines else None
@@ -150,7 +156,7 @@ def read(path: Path, slide: Slide) -> Segmentation:
         tissue=str(about.get("tissue", "")),
         region=region,
         polygons=None if plain or not outlines else tuple(outlines),
-        notes=tuple(about.get("notes", ())),
+        notes=tuple(note.replace(hidden, slide.name) for note in about.get("notes", ())),
         imprint=slide.imprint,
         room=room,
     )
@@ -169,16 +175,16 @@ def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
     """
     found: list[AnnotatedRegion] = []
     skipped = []
-    for path, file in kept_with_images(folder, SUFFIX):
+    for kept in AnnotationStore.in_folder(folder, SUFFIX):
         try:
-            with Slide.open(path) as slide:
-                known = list(_cut(slide, read(file, slide)))
+            with Slide.open(kept.image) as slide:
+                known = list(_cut(slide, read(kept.path, slide)))
         except PathoganError as error:
-            skipped.append(f"{file}: {error}")
+            skipped.append(f"{kept.path}: {error}")
             continue
         found += known
         if not known:
-            skipped.append(f"{file}: none of its nuclei was corrected")
+            skipped.append(f"{kept.path}: none of its nuclei was corrected")
     return found, skipped
 
 
@@ -246,14 +252,10 @@ def _depth(looked: np.ndarray, at_edge: tuple[bool, ...]) -> np.ndarray:
     return depth
 
 
-def _content(path: Path) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """The features of a file, and what it says about itself."""
+def _content(path: Path) -> tuple[list[Annotation], Mapping[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, list):  # older QuPath writes the features alone
-            return content, {}
-        return content["features"], content.get("pathogan") or {}
-    except (OSError, *_WRONG) as error:
+        return geojson.read(path)
+    except ResultFormatError as error:
         raise _no_geojson(path, error) from error
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.colour.slide_colours import SlideColours
-from napari_pathogan.engine.places import kept_with_images
 from napari_pathogan.errors import DataFolderError, NoTissueError
 from napari_pathogan.tasks.nuclei.annotated import SUFFIX, annotated_regions
 from napari_pathogan.tasks.nuclei.labels import is_binary, three_labels
@@ -135,7 +135,7 @@ def read_training_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIE
     Slides say their own ``mpp``; the other arguments and errors are those of :func:`read_folder`.
     """
     plain = not folder.is_dir() or (folder / "images").is_dir()
-    if plain or not kept_with_images(folder, SUFFIX):
+    if plain or not AnnotationStore.in_folder(folder, SUFFIX):
         return read_folder(folder, mpp=mpp, patient=patient)
     names = _pattern(patient)
     regions, skipped = annotated_regions(folder)

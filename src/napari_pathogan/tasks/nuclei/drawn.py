@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage.draw import polygon2mask
 
-from napari_pathogan.slides import geojson
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from napari_pathogan.slides.geojson import Rings
+    from napari_pathogan.annotations.geojson import Annotation, Rings
     from napari_pathogan.slides.geometry import Overlay
 
 REGION = "Region*"  # QuPath's own class for an outline of what was looked at
@@ -62,8 +60,10 @@ class Drawn:
         return held
 
 
-def parse(features: Sequence[Any], overlay: Overlay) -> tuple[list[np.ndarray], list[Drawn]]:
-    """Regions and nuclei of a GeoJSON file; what is neither polygon nor multipolygon is left out.
+def sort(
+    annotations: Sequence[Annotation], overlay: Overlay
+) -> tuple[list[np.ndarray], list[Drawn]]:
+    """Regions and nuclei of a file; what is neither polygon nor multipolygon is left out.
 
     Parameters
     ----------
@@ -76,26 +76,16 @@ def parse(features: Sequence[Any], overlay: Overlay) -> tuple[list[np.ndarray], 
         (N, 2) outlines (y, x) in level-0 centre coordinates.
     nuclei
         In corners of the labels' pixels, each with a number of its own.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError, IndexError, AttributeError
-        If the features are not as GeoJSON has them.
     """
     regions: list[np.ndarray] = []
     nuclei: list[Drawn] = []
-    for feature in features:
-        shapes = geojson.polygons(feature["geometry"])
-        properties = feature.get("properties") or {}
-        name, colour = geojson.classification(properties.get("classification"))
-        if name == REGION:
-            regions += [rings[0] - 0.5 for rings in shapes]
-        elif shapes:
-            given = str(properties.get("name"))
-            parts = [[(ring - overlay.origin) / overlay.step for ring in r] for r in shapes]
-            measured = properties.get("measurements") or {}
-            number = int(given) if given.isdecimal() else 0
-            nuclei.append(Drawn(number, parts, name, colour, dict(measured)))
+    for one in annotations:
+        if one.class_name == REGION:
+            regions += [rings[0] - 0.5 for rings in one.polygons]
+        elif one.polygons and not one.part:
+            parts = [[(ring - overlay.origin) / overlay.step for ring in r] for r in one.polygons]
+            number = int(one.name) if one.name.isdecimal() else 0
+            nuclei.append(Drawn(number, parts, one.class_name, one.colour, one.measurements))
     return regions, _numbered(nuclei)
 
 

@@ -5,17 +5,19 @@ Each file is written whole or not at all.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.engine.models import package_versions
 from napari_pathogan.errors import ResultFormatError
 from napari_pathogan.files import written
-from napari_pathogan.kinds import geojson, ome_zarr, parquet, table
+from napari_pathogan.kinds import geojson as geojson_kind
+from napari_pathogan.kinds import ome_zarr, parquet, table
 from napari_pathogan.slides.backends.ngff import read_multiscales
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.resolution import positive
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from shapely.geometry.base import BaseGeometry
 
-    from napari_pathogan.kinds import FileKind
     from napari_pathogan.tasks.nuclei.outlines import Outline
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
@@ -48,7 +50,7 @@ _IMPRINT = "imprint"  # a further column, which earlier versions did not write
 _SAID = ("class_colour", "slide")  # which Parquet says in its metadata
 ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
 CSV = table("nuclei", (*COLUMNS, *_SAID), more=("p_", _IMPRINT))
-GEOJSON = geojson(KIND, without="grid")  # which nuclei have that were kept with a slide
+GEOJSON = geojson_kind(KIND, without="grid")  # which nuclei have that were kept with a slide
 
 
 def write_zarr(path: Path, segmentation: Segmentation) -> None:
@@ -234,48 +236,28 @@ def write_geojson(path: Path, segmentation: Segmentation) -> None:
     OutputError
         If it can't be written.
     """
-    write_features(path, features(segmentation, "detection"), attributes(segmentation), GEOJSON)
+    geojson.write(path, objects(segmentation, "detection"), attributes(segmentation), GEOJSON)
 
 
-def write_features(
-    path: Path, written_features: Iterable[dict[str, Any]], about: Mapping[str, Any], kind: FileKind
-) -> None:
-    """Write GeoJSON feature by feature: there may be more of them than memory holds.
-
-    Raises
-    ------
-    OutputError
-        If it can't be written.
-    """
-    with written(path, kind) as beside, beside.open("w", encoding="utf-8") as stream:
-        stream.write('{"type": "FeatureCollection", "features": [')
-        for number, feature in enumerate(written_features):
-            stream.write((",\n" if number else "\n") + json.dumps(feature, allow_nan=False))
-        stream.write(f'\n], "pathogan": {json.dumps(about, allow_nan=False)}}}')
-
-
-def features(segmentation: Segmentation, kind: str) -> Iterator[dict[str, Any]]:
-    """Each nucleus as a GeoJSON feature of QuPath's kind: "detection" or "annotation"."""
+def objects(segmentation: Segmentation, kind: str) -> Iterator[Annotation]:
+    """Each nucleus as an object of QuPath's kind: "detection" or "annotation"."""
     table, names = segmentation.table, measurement_names(segmentation.class_names)
     names = {column: name for column, name in names.items() if column in table}
     measured = table[list(names)].to_numpy(float).round(_DECIMALS).tolist()
     ids, classes = table["id"].to_numpy(), table["class"].tolist()
-    colours = {
-        name: rgb(colour)
-        for name, colour in zip(segmentation.class_names, segmentation.class_colours, strict=True)
-    }
+    corrected = table["corrected"].to_numpy(bool)
+    colours = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
     for outline in segmentation.outlines():
         row = int(np.searchsorted(ids, outline.id))
-        yield {
-            "type": "Feature",
-            "geometry": geometry(outline),
-            "properties": {
-                "objectType": kind,
-                "name": str(outline.id),
-                "classification": {"name": classes[row], "color": colours[classes[row]]},
-                "measurements": _known(names.values(), measured[row]),
-            },
-        }
+        yield Annotation(
+            geometry(outline),
+            class_name=classes[row],
+            colour=colours[classes[row]],
+            name=str(outline.id),
+            kind=kind,
+            by="reader" if corrected[row] else segmentation.model,
+            measurements=_known(names.values(), measured[row]),
+        )
 
 
 def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
@@ -289,20 +271,9 @@ def _known(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
     return {name: value for name, value in pairs if not math.isnan(value)}
 
 
-def rgb(colour: str) -> list[int]:
-    """``#d62728`` as QuPath has it: [214, 39, 40]."""
-    return list(bytes.fromhex(colour.removeprefix("#")))
-
-
-def geometry(outline: Outline) -> dict[str, Any]:
-    """An outline in level-0 centre coordinates as GeoJSON, in edge coordinates (x, y)."""
-    parts = [[ring(exterior)] for exterior in outline.exteriors]
+def geometry(outline: Outline) -> BaseGeometry:
+    """An outline in level-0 centre coordinates."""
+    parts = [[exterior + 0.5] for exterior in outline.exteriors]
     if len(parts) == 1:
-        return {"type": "Polygon", "coordinates": parts[0] + [ring(h) for h in outline.holes]}
-    return {"type": "MultiPolygon", "coordinates": parts}
-
-
-def ring(corners: np.ndarray) -> list[list[float]]:
-    """(N, 2) corners (y, x) in centre coordinates -> closed GeoJSON ring (x, y) in edge ones."""
-    points = (corners[:, ::-1] + 0.5).round(2).tolist()
-    return [*points, points[0]]
+        parts[0] += [hole + 0.5 for hole in outline.holes]
+    return geojson.outline(parts)

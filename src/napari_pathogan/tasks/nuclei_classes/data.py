@@ -20,7 +20,7 @@ import numpy as np
 from scipy.ndimage import center_of_mass
 from scipy.spatial import cKDTree
 
-from napari_pathogan.engine.places import kept_with_images
+from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import annotated
@@ -252,12 +252,12 @@ def _from_annotated(
     folder: Path, mpp: float, image_mpp: float | None
 ) -> tuple[list[Nuclei], list[str]]:
     parts, skipped = [], []
-    for path, file in kept_with_images(folder, annotated.SUFFIX):
+    for kept in AnnotationStore.in_folder(folder, annotated.SUFFIX):
         try:
-            with Slide.open(path, mpp=image_mpp) as slide:
-                parts.append(from_segmentation(slide, annotated.read(file, slide), mpp))
+            with Slide.open(kept.image, mpp=image_mpp) as slide:
+                parts.append(from_segmentation(slide, annotated.read(kept.path, slide), mpp))
         except PathoganError as error:
-            skipped.append(f"{file.name}: {error}")
+            skipped.append(f"{kept.path.name}: {error}")
     return parts, skipped
 
 

@@ -1,0 +1,1 @@
+"""What readers draw and decide on images: one type, one file format, one place to keep it."""

@@ -1,0 +1,276 @@
+"""Annotations, and GeoJSON as QuPath and this project write it.
+
+Coordinates in a file are level-0 pixels (x, y) from the image's upper left corner, and so are those
+of geometries. Corners are (y, x), counted from there too: half a pixel less gives centre coordinates.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, mapping, shape
+
+from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.files import written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from shapely.geometry.base import BaseGeometry
+
+    from napari_pathogan.kinds import FileKind
+
+    Rings = list[np.ndarray]  # the outer ring, then holes: (N, 2) corners (y, x), not closed
+
+GEOMETRIES = (
+    "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon",
+    "GeometryCollection",
+)  # fmt: skip
+WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+_WRONG = (*WRONG, RecursionError, shapely.errors.ShapelyError)
+_DIGITS = 2  # of a pixel
+_OWN = ("by", "when", "decision")
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """One object on an image.
+
+    Attributes
+    ----------
+    geometry
+        Polygons with holes, lines, points: x, y in level-0 pixels.
+    class_name, colour
+        Its class, and the colour it is drawn in as ``#rrggbb``; empty where it has none.
+    name
+        The object's own name; empty where it has none.
+    kind
+        QuPath's kind of object: "annotation", "detection", "cell", "tile", ...
+    part
+        "nucleus" for the nucleus of a cell, which QuPath writes with the cell; else empty.
+    by
+        Who or what made it, such as a model's name, or "reader"; empty where nobody knows.
+    when
+        When that was, ISO 8601; empty where nobody knows.
+    decision
+        What a reader says of it; empty where nobody was asked.
+    measurements
+        By name.
+    more
+        What else this project's own files say of it, plain JSON.
+    """
+
+    geometry: BaseGeometry
+    class_name: str = ""
+    colour: str = ""
+    name: str = ""
+    kind: str = "annotation"
+    part: str = ""
+    by: str = ""
+    when: str = ""
+    decision: str = ""
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def polygons(self) -> list[Rings]:
+        """Each as its rings, (N, 2) corners (y, x), not closed: the outer one, then holes."""
+        return [
+            [_corners(ring)[:-1] for ring in (one.exterior, *one.interiors)]
+            for one in _parts(self.geometry)
+            if isinstance(one, Polygon)
+        ]
+
+    @cached_property
+    def lines(self) -> list[np.ndarray]:
+        """(N, 2) corners (y, x) each."""
+        return [_corners(one) for one in _parts(self.geometry) if one.geom_type == "LineString"]
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """(N, 2), (y, x)."""
+        found = [_corners(one) for one in _parts(self.geometry) if one.geom_type == "Point"]
+        return np.concatenate(found) if found else np.zeros((0, 2))
+
+    def feature(self) -> dict[str, Any]:
+        """It as QuPath reads it; what QuPath does not know is in the member ``pathogan``."""
+        properties: dict[str, Any] = {"objectType": self.kind}
+        if self.name:
+            properties["name"] = self.name
+        if self.class_name:
+            properties["classification"] = {"name": self.class_name, "color": rgb(self.colour)}
+        if self.measurements:
+            properties["measurements"] = self.measurements
+        own = {key: getattr(self, key) for key in _OWN if getattr(self, key)} | dict(self.more)
+        if own:
+            properties["pathogan"] = own
+        return {"type": "Feature", "geometry": mapping(self.geometry), "properties": properties}
+
+
+def read(path: Path) -> tuple[list[Annotation], dict[str, Any]]:
+    """The objects of a file, and what it says about itself (``pathogan``; empty in other files).
+
+    A file may hold a collection, one feature, one geometry, or an array of them, as QuPath writes
+    it. What is empty is left out.
+
+    Raises
+    ------
+    ResultFormatError
+        If it can't be read, or is not GeoJSON.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        about = content.get("pathogan") if isinstance(content, dict) else None
+        features = [one for listed in _listed(content) for one in parse(listed)]
+    except (OSError, *_WRONG) as error:
+        raise _no_geojson(path, error) from error
+    return features, about if isinstance(about, dict) else {}
+
+
+def write(
+    path: Path, annotations: Iterable[Annotation], about: Mapping[str, Any], kind: FileKind
+) -> None:
+    """Write annotations one by one: there may be more of them than memory holds.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    with written(path, kind) as beside, beside.open("w", encoding="utf-8") as stream:
+        stream.write('{"type": "FeatureCollection", "features": [')
+        for number, one in enumerate(annotations):
+            text = json.dumps(one.feature(), allow_nan=False)
+            stream.write((",\n" if number else "\n") + text)
+        stream.write(f'\n], "pathogan": {json.dumps(about, allow_nan=False)}}}')
+
+
+def parse(feature: Mapping[str, Any]) -> Iterator[Annotation]:
+    """An object as QuPath writes it, and its nucleus if it is a cell.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError, AttributeError, ShapelyError
+        If it is not as GeoJSON has it.
+    """
+    properties = feature.get("properties") or {}
+    class_name, colour = classification(properties.get("classification"))
+    more = dict(properties.get("pathogan") or {})
+    about: dict[str, Any] = {
+        "name": str(properties.get("name") or ""),
+        "class_name": class_name,
+        "colour": colour or colour_of(properties),
+        "kind": str(properties.get("objectType") or properties.get("object_type") or ""),
+        "measurements": _measurements(properties.get("measurements")),
+        **{key: str(more.pop(key, "")) for key in _OWN},
+        "more": more,
+    }
+    for part, given in (("", feature["geometry"]), ("nucleus", feature.get("nucleusGeometry"))):
+        if given:
+            geometry = _geometry(given)
+            if not geometry.is_empty:
+                yield Annotation(geometry, part=part, **about)
+
+
+def outline(parts: Sequence[Sequence[np.ndarray]]) -> Polygon | MultiPolygon:
+    """A polygon, or several, of rings of (N, 2) corners (y, x), to hundredths of a pixel."""
+    rings = [[np.asarray(ring, float)[:, ::-1].round(_DIGITS) for ring in part] for part in parts]
+    polygons = [Polygon(outer, holes) for outer, *holes in rings]
+    return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
+
+
+def classification(given: object) -> tuple[str, str]:
+    """Name and colour ``#rrggbb`` of a class; older QuPath gives the name alone."""
+    if not isinstance(given, dict):
+        return str(given or ""), ""
+    names = given.get("names")  # of a derived class, from QuPath 0.5 on
+    name = given.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else "")
+    return str(name or ""), colour_of(given)
+
+
+def colour_of(given: Mapping[str, Any]) -> str:
+    """``#rrggbb`` of ``color`` ([r, g, b]) or ``colorRGB`` (a packed integer); empty for neither."""
+    listed, packed = given.get("color"), given.get("colorRGB")
+    if isinstance(listed, list) and len(listed) >= 3:
+        return f"#{bytes(int(c) for c in listed[:3]).hex()}"
+    return f"#{packed & 0xFFFFFF:06x}" if isinstance(packed, int) else ""
+
+
+def rgb(colour: str) -> list[int]:
+    """``#d62728`` as QuPath has it: [214, 39, 40]."""
+    return list(bytes.fromhex(colour.removeprefix("#")))
+
+
+def _listed(content: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - JSON
+    """Features; bare geometries become some."""
+    if isinstance(content, list):
+        for one in content:
+            yield from _listed(one)
+    elif content["type"] == "FeatureCollection":
+        yield from content["features"]
+    elif content["type"] in GEOMETRIES:
+        yield {"geometry": content}
+    elif content["type"] == "Feature":
+        yield content
+    else:
+        msg = f"no feature or geometry, but {content['type']!r}"
+        raise ValueError(msg)
+
+
+def _geometry(given: Mapping[str, Any]) -> BaseGeometry:
+    kind = given["type"]
+    if kind == "GeometryCollection":
+        return GeometryCollection([_geometry(one) for one in given["geometries"]])
+    if kind not in GEOMETRIES:
+        msg = f"no geometry, but {kind!r}"
+        raise ValueError(msg)
+    coordinates = given["coordinates"]
+    if kind.startswith("Multi"):
+        coordinates = [one for one in coordinates if len(one)]
+    geometry = shapely.force_2d(shape({"type": kind, "coordinates": coordinates}))
+    if not np.isfinite(shapely.get_coordinates(geometry)).all():
+        msg = "a corner is nowhere"
+        raise ValueError(msg)
+    return geometry
+
+
+def _parts(geometry: BaseGeometry) -> Iterator[BaseGeometry]:
+    """Polygons, lines and points, one by one."""
+    for one in getattr(geometry, "geoms", [geometry]):
+        if one is geometry:
+            yield one
+        else:
+            yield from _parts(one)
+
+
+def _corners(geometry: BaseGeometry) -> np.ndarray:
+    """(N, 2) of (y, x)."""
+    return shapely.get_coordinates(geometry)[:, ::-1]
+
+
+def _measurements(given: Any) -> dict[str, float]:  # noqa: ANN401 - JSON
+    """By name; older QuPath lists pairs of name and value."""
+    if isinstance(given, list):
+        given = {one["name"]: one.get("value") for one in given}
+    pairs = (given or {}).items()
+    return {str(name): float(v) for name, v in pairs if isinstance(v, int | float)}
+
+
+def _no_geojson(path: Path, error: Exception) -> ResultFormatError:
+    if isinstance(error, OSError):
+        why = error.strerror or str(error)
+    elif isinstance(error, RecursionError):
+        why = "it is nested too deeply"
+    elif isinstance(error, KeyError):
+        why = f"{error} is missing"
+    else:
+        why = str(error)
+    return ResultFormatError(
+        f"{path.name} can't be read as GeoJSON ({why}); export it again from where it came"
+    )
