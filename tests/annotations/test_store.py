@@ -71,14 +71,19 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
 
 
 def test_a_folder_lists_images_in_both_places_by_name_and_by_stem(tmp_path):
-    images = [tmp_path / name for name in ("a.svs", "b.svs", "c[1].svs", "plain.svs")]
+    images = [
+        tmp_path / name
+        for name in ("a.svs", "b.svs", "c[1].ome.tif", "case.2.tif", "case.tif", "plain.svs")
+    ]
     for image in images:
         image.touch()
     geojson.write(tmp_path / "a.geojson", [DRAWN], {}, OURS)
     geojson.write(AnnotationStore(images[1], ".geojson").elsewhere, [DRAWN], {}, OURS)
     geojson.write(tmp_path / "c[1].geojson", [DRAWN], {}, OURS)
+    geojson.write(tmp_path / "case.geojson", [DRAWN], {}, OURS)
     (tmp_path / "gone.svs.geojson").touch()
     stores = AnnotationStore.in_folder(tmp_path, ".geojson")
-    assert [store.image for store in stores] == [*images[:3], tmp_path / "gone.svs"]
+    assert [store.image for store in stores] == [*images[:3], images[4], tmp_path / "gone.svs"]
     assert all(store.path.is_file() for store in stores)
     assert stores[0].path == tmp_path / "a.geojson"
+    assert not AnnotationStore(images[3], ".geojson").path.is_file()  # another slide's

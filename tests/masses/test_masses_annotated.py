@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from napari_pathogan.engine.places import kept_elsewhere
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.masses.annotated import (
     SUFFIX,
-    beside,
     read,
     read_annotated_folder,
     read_training_folder,
+    store,
     write,
 )
 from napari_pathogan.tasks.masses.data import MassFolder
@@ -79,8 +79,8 @@ def test_another_run_leaves_what_is_decided():
 
 def test_what_is_kept_comes_back(tmp_path):
     review = Review.of(found()).decided(1, Decision.REJECTED).with_drawn(SQUARE + 30.25)
-    path = beside(tmp_path / "RCC.dcm")
-    write(path, review, laterality="R", view="CC")
+    path = write(tmp_path / "RCC.dcm", review, laterality="R", view="CC")
+    assert path == tmp_path / "RCC.dcm.masses.geojson"
     back = read(path, "RCC")
     assert back.decisions == review.decisions
     for name in ("boxes", "scores"):
@@ -107,10 +107,10 @@ def test_reviewed_images_are_ready_to_train_on(tmp_path):
     third, fourth = save_image(tmp_path / "two/b.png"), tmp_path / "two" / "gone.png"
     review = Review.of(found()).at(0.3)
     review = review.decided(0, Decision.ACCEPTED).decided(1, Decision.REJECTED)
-    write(beside(first), review.with_drawn(SQUARE + 30))
-    write(beside(second), review.decided(0, Decision.REJECTED), laterality="L", view="MLO")
-    write(beside(third), Review.of(found()))
-    write(beside(fourth), review)
+    write(first, review.with_drawn(SQUARE + 30))
+    write(second, review.decided(0, Decision.REJECTED), laterality="L", view="MLO")
+    write(third, Review.of(found()))
+    write(fourth, review)
     folder = read_training_folder(tmp_path)
     assert isinstance(folder, MassFolder)
     assert folder.files == (first, second)
@@ -137,7 +137,8 @@ def test_what_is_kept_elsewhere_is_trained_on_too(tmp_path):
     review = Review.of(found()).at(0.3).decided(0, Decision.ACCEPTED).decided(1, Decision.REJECTED)
     first, second = save_image(tmp_path / "one" / "RCC.png"), save_image(tmp_path / "two" / "a.png")
     for image in (second, first):
-        write(kept_elsewhere(image) / beside(image).name, review)
+        store(image).elsewhere.parent.mkdir(parents=True)
+        write(image, review).rename(store(image).elsewhere)
         assert image in read_training_folder(tmp_path).files
     assert read_training_folder(tmp_path).files == (first, second)
     assert read_training_folder(tmp_path / "one").files == (first,)
@@ -149,21 +150,44 @@ def test_folders_and_files_that_hold_nothing_say_so(tmp_path):
     with pytest.raises(DataFolderError, match=r"images\.csv"):
         read_training_folder(tmp_path)
     image = save_image(tmp_path / "a.png")
-    write(beside(image), Review.of(found()))
+    write(image, Review.of(found()))
     with pytest.raises(DataFolderError, match="neither accepted nor rejected"):
         read_training_folder(tmp_path)
-    good = json.loads(beside(image).read_text())
+    good = json.loads(store(image).beside.read_text())
     other, version, cut, kind = (json.loads(json.dumps(good)) for _ in range(4))
     other["pathogan"]["kind"] = "nuclei"
     del version["pathogan"]["version"]
     cut["features"][0]["geometry"]["coordinates"] = [[[1, 2], [1, 2]]]
-    kind["features"][0]["properties"]["decision"] = "perhaps"
+    kind["features"][0]["properties"]["pathogan"]["decision"] = "perhaps"
     for content in (other, version, cut, kind, [], 7, {"features": []}):
-        beside(image).write_text(json.dumps(content))
+        store(image).beside.write_text(json.dumps(content))
         with pytest.raises(DataFolderError, match=r"a\.png.masses\.geojson does not hold masses"):
-            read(beside(image))
-    beside(image).write_text("{")
+            read(store(image).beside)
+    store(image).beside.write_text("{")
     with pytest.raises(DataFolderError, match="keep them anew"):
-        read(beside(image))
+        read(store(image).beside)
     with pytest.raises(DataFolderError, match="No such file"):
         read(tmp_path / f"none{SUFFIX}")
+
+
+def test_reviews_kept_by_0_1_0_still_load():
+    path = Path(__file__).parent / "earlier" / "review.masses.geojson"
+    back = read(path, "RCC", shape=(100, 90))
+    now = Review.of(found()).decided(0, Decision.ACCEPTED).decided(1, Decision.REJECTED)
+    now = now.with_drawn(SQUARE + 30.25)
+    assert back.decisions == now.decisions
+    np.testing.assert_allclose(back.found.boxes, now.found.boxes, atol=0.01)
+    np.testing.assert_allclose(back.found.scores, now.found.scores, atol=1e-6)
+    for one, other in zip(back.found.contours, now.found.contours, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.01)
+    assert (back.found.model, back.found.sha256, back.found.threshold) == ("stand-in", "ab12", 0.3)
+
+
+def test_a_file_says_what_qupath_does_not_know_in_a_member_of_its_own(tmp_path):
+    path = write(tmp_path / "RCC.dcm", Review.of(found()).with_drawn(SQUARE))
+    drawn, first, *_ = (f["properties"] for f in json.loads(path.read_text())["features"])
+    assert drawn["pathogan"] | {"box": 0} == {
+        "by": "reader", "decision": "drawn", "score": 1.0, "box": 0,
+    }  # fmt: skip
+    assert (first["pathogan"]["by"], first["pathogan"]["decision"]) == ("stand-in", "open")
+    assert set(first) == {"objectType", "classification", "pathogan"}

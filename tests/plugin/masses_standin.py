@@ -10,7 +10,7 @@ from PIL import Image as Picture
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.mammograms.mammogram import open_mammogram
-from napari_pathogan.tasks.masses.annotated import beside, write
+from napari_pathogan.tasks.masses.annotated import write
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.review import Decision, Review
 
@@ -70,7 +70,7 @@ def reviewed(path, decision=Decision.ACCEPTED):
     one = Review.of(detections(open_mammogram(path).with_spacing(MM)))
     for number in one.ids:
         one = one.decided(number, decision if number == 0 else Decision.REJECTED)
-    write(beside(path), one)
+    write(path, one)
     return path
 
 

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_pathogan.plugin.masses import kept as masses_kept
 from napari_pathogan.plugin.viewer.layers import give_mpp, recall_scale, slide_of
 from napari_pathogan.plugin.viewer.mammogram_layers import give_spacing, mammogram_of
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.masses import annotated as masses
 from napari_pathogan.tasks.nuclei import annotated
 
 pytestmark = pytest.mark.gui
@@ -125,7 +125,7 @@ def test_a_mammogram_opened_by_napari_is_its_file(viewer, colours, tmp_path):
     mammogram = mammogram_of(layer)
     assert mammogram.path == path
     assert (mammogram.laterality, mammogram.view) == ("R", "CC")
-    assert masses_kept.places(mammogram.path)[0].parent == tmp_path
+    assert masses.store(mammogram.path).places[0].parent == tmp_path
     give_spacing(viewer, layer, 0.07)
     (again,) = viewer.open(path, plugin="napari")
     assert mammogram_of(again).mm_per_px == pytest.approx((0.07, 0.07))

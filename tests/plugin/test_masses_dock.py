@@ -20,7 +20,7 @@ from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
 from napari_pathogan.plugin.viewer.mammogram_subject import THIS_VIEW
-from napari_pathogan.tasks.masses.annotated import beside, read, read_annotated_folder
+from napari_pathogan.tasks.masses.annotated import read, read_annotated_folder, store
 from napari_pathogan.tasks.masses.detections import read_json
 from napari_pathogan.tasks.masses.review import Decision
 
@@ -174,12 +174,12 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     dock.table.selectRow(0)
     dock.decisions.accept.click()
     assert texts(dock)[0][3] == "accepted"
-    kept = read(beside(study[0]))
+    kept = read(store(study[0]).beside)
     assert kept.decisions == (Decision.ACCEPTED,)  # what the threshold hides is not kept
     assert dock.form.status.text() == "Kept beside the image"
     dock.table.selectRow(1)
     dock.decisions.reject.click()
-    assert read(beside(study[2])).decisions == (Decision.REJECTED,)
+    assert read(store(study[2]).beside).decisions == (Decision.REJECTED,)
     assert viewer.layers["Mass boxes (RMLO)"].text.values.tolist() == [""]
     folder = read_annotated_folder(study[0].parent)
     assert folder.n_masses.tolist() == [1, 0]
@@ -187,7 +187,7 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     assert folder.boxes[0][0].tolist() == pytest.approx([40, 80, 80, 120], abs=0.1)
     assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 20**2, rel=0.02)
     dock.decisions.undo.click()
-    assert read(beside(study[2])).decisions == (Decision.OPEN,)
+    assert read(store(study[2]).beside).decisions == (Decision.OPEN,)
     run(dock, qtbot)  # another run leaves what is decided
     assert [row[3] for row in texts(dock)] == ["accepted", "open"]
 
@@ -234,13 +234,13 @@ def test_a_mass_is_drawn_changed_and_deleted(opened, viewer, study, qtbot):
     assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 12 * 8, rel=0.03)
     outlines.data = [(disc(60, 40, 10) - 0.5, "polygon")]
     qtbot.waitUntil(lambda: texts(dock)[0][2] == "4 x 4 mm", timeout=5000)
-    assert read(beside(study[1])).found.boxes[0].tolist() == pytest.approx(
+    assert read(store(study[1]).beside).found.boxes[0].tolist() == pytest.approx(
         [30, 50, 50, 70], abs=0.1
     )
     outlines.selected_data = {0}
     outlines.remove_selected()
     qtbot.waitUntil(lambda: dock.table.rows == [], timeout=5000)
-    assert len(read(beside(study[1]))) == 0
+    assert len(read(store(study[1]).beside)) == 0
     dock.decisions.undo.click()
     assert texts(dock)[0][2] == "4 x 4 mm"
 

@@ -12,9 +12,9 @@ from PIL import Image as Picture
 
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.mammograms.mammogram import open_mammogram
-from napari_pathogan.plugin.masses.kept import keep, kept, places
+from napari_pathogan.plugin.masses.kept import keep, kept
 from napari_pathogan.plugin.viewer import samples
-from napari_pathogan.tasks.masses.annotated import beside, write
+from napari_pathogan.tasks.masses.annotated import store, write
 from napari_pathogan.tasks.masses.review import Decision, Review
 
 
@@ -26,7 +26,7 @@ def mammogram(tmp_path):
 
 def test_beside_the_image_unless_it_cannot_be_written(mammogram, tmp_path):
     review = Review.of(detections(mammogram))
-    assert keep(mammogram, review) == beside(mammogram.path)
+    assert keep(mammogram, review) == store(mammogram.path).beside
     (tmp_path / "file").write_text("in the way")
     lost = replace(mammogram, path=tmp_path / "file" / "RCC.png")
     path = keep(lost, review)
@@ -37,16 +37,17 @@ def test_beside_the_image_unless_it_cannot_be_written(mammogram, tmp_path):
 
 def test_sample_data_stay_as_they_are(mammogram, tmp_path):
     sample = samples.FOLDER / samples.PHANTOM_STUDY / "images" / "RCC.dcm"
-    (path,) = places(sample)
+    (path,) = store(sample).places
     assert samples.FOLDER not in path.parents
     assert tmp_path / "data" in path.parents
 
 
 def test_the_newer_of_two_counts(mammogram):
-    here, elsewhere = places(mammogram.path)
+    here, elsewhere = store(mammogram.path).places
+    elsewhere.parent.mkdir(parents=True)
     review = Review.of(detections(mammogram))
-    write(here, review.decided(0, Decision.REJECTED))
-    write(elsewhere, review.decided(0, Decision.ACCEPTED))
+    write(mammogram.path, review.decided(0, Decision.ACCEPTED)).rename(elsewhere)
+    write(mammogram.path, review.decided(0, Decision.REJECTED))
     os.utime(here, (1, 1))
     assert kept(mammogram).decisions[0] is Decision.ACCEPTED
     os.utime(elsewhere, (0, 0))

@@ -15,7 +15,6 @@ from PIL import Image as Picture
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.jobs import Job
 from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
-from napari_pathogan.engine.places import kept_elsewhere
 from napari_pathogan.errors import DataFolderError, JobError, OutputError
 from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
@@ -30,7 +29,7 @@ from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.commands import show_mammograms
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
-from napari_pathogan.tasks.masses.annotated import beside, read_annotated_folder
+from napari_pathogan.tasks.masses.annotated import read_annotated_folder, store
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.model import Views, save
 from napari_pathogan.tasks.masses.network import slim
@@ -140,9 +139,8 @@ def test_what_a_folder_holds_in_words(images, model):
 def test_reviews_that_are_kept_elsewhere_count(images, model):
     """Where the folder of one patient, or of all, can't be written."""
     for moved, image in enumerate(images, 1):
-        elsewhere = kept_elsewhere(image)
-        elsewhere.mkdir(parents=True)
-        beside(image).rename(elsewhere / beside(image).name)
+        store(image).elsewhere.parent.mkdir(parents=True)
+        store(image).beside.rename(store(image).elsewhere)
         for place in (images[0], images[0].parent.parent):
             found = reviewed(place, model)
             assert (found.folder, found.images) == (images[0].parent.parent, 3), moved

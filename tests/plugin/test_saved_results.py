@@ -374,8 +374,7 @@ def test_what_is_kept_beside_images_opens_too(world, viewer, ground, tmp_path):
     file = tmp_path / "RCC.png"
     Picture.fromarray(world.mammogram.pixels).save(file)
     (image,) = viewer.open(file, plugin=PLUGIN)
-    path = kept_masses.beside(file)
-    kept_masses.write(path, Review.of(detections(world.mammogram)))
+    path = kept_masses.write(file, Review.of(detections(world.mammogram)))
     (shapes,) = viewer.open(path, plugin=PLUGIN)
     assert set(shapes.features["class"]) == {"Mass"}
     assert lies(shapes, shapes.data[0].mean(0), image, (99.5, 59.5))

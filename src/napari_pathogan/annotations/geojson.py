@@ -36,6 +36,7 @@ WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 _WRONG = (*WRONG, RecursionError, shapely.errors.ShapelyError)
 _DIGITS = 2  # of a pixel
 _OWN = ("by", "when", "decision")
+_EARLIER = ("decision", "score", "box")  # which were once written beside what QuPath knows
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +162,8 @@ def parse(feature: Mapping[str, Any]) -> Iterator[Annotation]:
     """
     properties = feature.get("properties") or {}
     class_name, colour = classification(properties.get("classification"))
-    more = dict(properties.get("pathogan") or {})
+    earlier = {key: properties[key] for key in _EARLIER if key in properties}
+    more = earlier | dict(properties.get("pathogan") or {})
     about: dict[str, Any] = {
         "name": str(properties.get("name") or ""),
         "class_name": class_name,

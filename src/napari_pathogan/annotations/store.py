@@ -32,10 +32,13 @@ class AnnotationStore:
         The image's file; it may be missing where only annotations lie.
     suffix
         Behind the image's name in that of the annotations, such as ``.nuclei.geojson``.
+    by_stem
+        A file beside it that is named after its stem, as QuPath does; if a folder was searched.
     """
 
     image: Path
     suffix: str
+    by_stem: Path | None = None
 
     @property
     def beside(self) -> Path:
@@ -58,8 +61,7 @@ class AnnotationStore:
     @property
     def path(self) -> Path:
         """Where they lie, the newer of two; the preferred place where there are none."""
-        by_stem = self.image.with_name(self.image.stem + self.suffix)
-        there = [path for path in (*self.places, by_stem) if path.is_file()]
+        there = [path for path in (*self.places, self.by_stem) if path and path.is_file()]
         return max(there, key=lambda path: path.stat().st_mtime) if there else self.places[0]
 
     def write(
@@ -100,10 +102,25 @@ class AnnotationStore:
             Whether subfolders count too.
         """
         files = sorted((folder.rglob if below else folder.glob)("*"))
-        stems = {f.with_suffix(""): f for f in reversed(files) if f.suffix not in _NO_IMAGE}
-        named = (f.with_name(f.name.removesuffix(suffix)) for f in files if f.name.endswith(suffix))
-        images = {image if image.exists() else stems.get(image, image) for image in named}
-        names = {f.name for f in data_folder().glob(f"corrections/*/*{suffix}")}
-        others = (cls(file, suffix) for file in files if file.name + suffix in names)
-        images |= {store.image for store in others if store.elsewhere.is_file()}
-        return [cls(image, suffix) for image in sorted(images)]
+        stems: dict[Path, Path] = {}
+        for file in sorted(files, key=lambda file: file.name.count(".")):
+            if file.suffix not in _NO_IMAGE:
+                for stem in _stems(file.name):
+                    stems.setdefault(file.with_name(stem), file)
+        stores: dict[Path, AnnotationStore] = {}
+        for file in files:
+            if file.name.endswith(suffix):
+                named = file.with_name(file.name.removesuffix(suffix))
+                image = named if named.exists() else stems.get(named, named)
+                stores.setdefault(image, cls(image, suffix, None if image == named else file))
+        names = {file.name for file in data_folder().glob(f"corrections/*/*{suffix}")}
+        for store in (cls(file, suffix) for file in files if file.name + suffix in names):
+            if store.elsewhere.is_file():
+                stores.setdefault(store.image, store)
+        return [stores[image] for image in sorted(stores)]
+
+
+def _stems(name: str) -> list[str]:
+    """``case.ome.tif`` -> ``case.ome``, ``case``."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1)]

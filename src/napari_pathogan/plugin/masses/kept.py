@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.places import kept_elsewhere
 from napari_pathogan.errors import OutputError
-from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.tasks.masses import annotated
 
 if TYPE_CHECKING:
@@ -31,15 +29,7 @@ def keep(mammogram: Mammogram, review: Review) -> Path:
         msg = f"{mammogram.name} is no file, so nothing can be kept with it: save it and open it again"
         raise OutputError(msg)
     about = {"laterality": mammogram.laterality or "", "view": mammogram.view or ""}
-    *first, last = places(mammogram.path)
-    for place in first:
-        try:
-            annotated.write(place, review, **about)
-        except OutputError:
-            continue
-        return place
-    annotated.write(last, review, **about)
-    return last
+    return annotated.write(mammogram.path, review, **about)
 
 
 def kept(mammogram: Mammogram) -> Review | None:
@@ -54,15 +44,5 @@ def kept(mammogram: Mammogram) -> Review | None:
     """
     if mammogram.path is None:
         return None
-    there = [path for path in places(mammogram.path) if path.is_file()]
-    if not there:
-        return None
-    newest = max(there, key=lambda path: path.stat().st_mtime)
-    return annotated.read(newest, mammogram.name, shape=mammogram.shape)
-
-
-def places(image: Path) -> tuple[Path, ...]:
-    """Beside an image (not so for sample data); and in the data folder, by its whole path."""
-    beside = annotated.beside(image)
-    elsewhere = kept_elsewhere(image) / beside.name
-    return (elsewhere,) if samples.FOLDER in image.parents else (beside, elsewhere)
+    path = annotated.store(mammogram.path).path
+    return annotated.read(path, mammogram.name, shape=mammogram.shape) if path.is_file() else None

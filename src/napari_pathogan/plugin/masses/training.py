@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.engine.events import Event, Finished, Progress
-from napari_pathogan.engine.places import kept_with_images
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.shell.learning import learning
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
@@ -118,8 +118,9 @@ def training(reviewed: Reviewed, start: Path, model: Path) -> Iterator[Event]:
 
 def _home(image: Path, suffix: str) -> Path:
     own = image.parent
-    kept = kept_with_images(own.parent, suffix, below=True)
-    others = (one for one, _ in kept if one.parent != own and one.parent.parent == own.parent)
+    stores = AnnotationStore.in_folder(own.parent, suffix, below=True)
+    folders = (store.image.parent for store in stores)
+    others = (one for one in folders if one != own and one.parent == own.parent)
     return own if next(others, None) is None else own.parent
 
 

@@ -39,7 +39,7 @@ def write_single(path: Path, blended: Blended, normal: Mammogram) -> None:
     OutputError
         If one of the two can't be written.
     """
-    check(annotated.beside(path), OURS)
+    check(annotated.store(path).beside, OURS)
     grey = np.rint(np.clip(blended.image, 0, 1) * 255).astype(np.uint8)
     text = picture_text(PNG.name, {"synthetic": "true"})
     with written(path, PNG) as beside:
@@ -55,7 +55,7 @@ def write_single(path: Path, blended: Blended, normal: Mammogram) -> None:
         synthetic=True,
     )
     annotated.write(
-        annotated.beside(path),
+        path,
         Review.of(found).with_drawn(outline(blended.mask)),
         laterality=normal.laterality or "",
         view=normal.view or "",

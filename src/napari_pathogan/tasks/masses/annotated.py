@@ -7,18 +7,17 @@ of whose image it is.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from skimage.draw import polygon2mask
 
+from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations.geojson import Annotation
+from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.engine.patients import pseudonym
-from napari_pathogan.engine.places import kept_with_images
-from napari_pathogan.errors import DataFolderError
-from napari_pathogan.files import write_text
-from napari_pathogan.kinds import OURS
+from napari_pathogan.errors import DataFolderError, ResultFormatError
 from napari_pathogan.mammograms.views import named_view
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.tasks.masses.data import MassFolder, read_mass_folder
@@ -30,20 +29,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIX = ".masses.geojson"
-KIND, VERSION = "masses under review", 1
+KIND, VERSIONS = "masses under review", (1, 2)
 MASS, REJECTED = "Mass", "Ignore*"  # the second is QuPath's own
-_COLOURS = {MASS: [255, 159, 10], REJECTED: [142, 142, 147]}
+_COLOURS = {MASS: "#ff9f0a", REJECTED: "#8e8e93"}
 _DIGITS = 2  # of a pixel
-_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
-def beside(image: Path) -> Path:
+def store(image: Path) -> AnnotationStore:
     """Where the findings of an image are kept."""
-    return image.with_name(image.name + SUFFIX)
+    return AnnotationStore(image, SUFFIX)
 
 
-def write(path: Path, review: Review, *, laterality: str = "", view: str = "") -> None:
-    """Keep the findings of an image and what a reader says of them.
+def write(image: Path, review: Review, *, laterality: str = "", view: str = "") -> Path:
+    """Keep the findings of an image and what a reader says of them; returns where.
 
     Parameters
     ----------
@@ -56,12 +54,11 @@ def write(path: Path, review: Review, *, laterality: str = "", view: str = "") -
         If it can't be written; what was kept before stays as it was.
     """
     found = review.found
-    about = found.to_dict() | {"kind": KIND, "version": VERSION}
+    about = found.to_dict() | {"kind": KIND, "version": VERSIONS[-1]}
     about |= {"laterality": laterality, "view": view}
     del about["masses"], about["image"]
-    features = [_feature(found, i, decision) for i, decision in enumerate(review.decisions)]
-    content = {"type": "FeatureCollection", "features": features, "pathogan": about}
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n", OURS)
+    findings = [_annotation(found, i, decision) for i, decision in enumerate(review.decisions)]
+    return store(image).write(lambda: findings, about)
 
 
 def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) -> Review:
@@ -79,9 +76,9 @@ def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) ->
     DataFolderError
         If the file can't be read, is something else, or of an image of another size.
     """
-    about, features = _content(path)
+    about, annotations = _content(path)
     try:
-        findings = sorted(map(_finding, features), key=lambda one: -one[2])
+        findings = sorted(map(_finding, annotations), key=lambda one: -one[2])
         height, width = about["shape"]
         spacing = about["mm_per_px"]
         found = Detections(
@@ -99,7 +96,7 @@ def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) ->
             str(about.get("scope", SCOPE)),
             Imprint.read(about.get("imprint")),
         )
-    except _WRONG as error:
+    except geojson.WRONG as error:
         raise _not_kept(path, error) from error
     if shape not in (None, found.shape):
         raise _not_kept(path, f"its image had {width} x {height} px, this one has other sides")
@@ -140,7 +137,7 @@ def read_training_folder(folder: Path) -> MassFolder:
         If it holds neither, or what it holds can't be used.
     """
     tables = (folder / "images.csv").is_file()
-    if tables or not kept_with_images(folder, SUFFIX, below=True):
+    if tables or not AnnotationStore.in_folder(folder, SUFFIX, below=True):
         return read_mass_folder(folder)
     return read_annotated_folder(folder)
 
@@ -159,7 +156,8 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
         If no image can be used; says why of the first.
     """
     rows, skipped = [], []
-    for image, kept in kept_with_images(folder, SUFFIX, below=True):
+    for one in AnnotationStore.in_folder(folder, SUFFIX, below=True):
+        image, kept = one.image, one.path
         try:
             review = read(kept)
         except DataFolderError as error:
@@ -191,17 +189,16 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
     )
 
 
-def _content(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _content(path: Path) -> tuple[dict[str, Any], list[Annotation]]:
     """What a file says of its image, and its findings."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        about, features = content["pathogan"], list(content["features"])
-        right = about["kind"] == KIND and about["version"] == VERSION
-    except (OSError, *_WRONG) as error:
-        raise _not_kept(path, error) from error
+        annotations, about = geojson.read(path)
+        right = about["kind"] == KIND and about["version"] in VERSIONS
+    except (ResultFormatError, KeyError) as error:
+        raise _not_kept(path, error.__cause__ or error) from error
     if not right:
         raise _not_kept(path, f"{about['kind']!r} of version {about['version']!r}")
-    return about, features
+    return about, annotations
 
 
 def _not_kept(path: Path, why: object) -> DataFolderError:
@@ -231,32 +228,28 @@ def _patient(image: Path, folder: Path) -> str:
     return pseudonym(name)
 
 
-def _feature(found: Detections, index: int, decision: Decision) -> dict[str, Any]:
-    """A finding as QuPath reads it; x, y in pixels, closed."""
+def _annotation(found: Detections, index: int, decision: Decision) -> Annotation:
     x0, y0, x1, y1 = found.boxes[index]
     outline = found.contours[index]
     if len(outline) < 3:
         outline = np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
-    ring = np.concatenate([outline, outline[:1]])[:, ::-1].astype(float).round(_DIGITS)
     name = REJECTED if decision is Decision.REJECTED else MASS
-    properties = {
-        "objectType": "annotation",
-        "classification": {"name": name, "color": _COLOURS[name]},
-        "decision": str(decision),
-        "score": round(float(found.scores[index]), 6),
-        "box": found.boxes[index].astype(float).round(_DIGITS).tolist(),
-    }
-    geometry = {"type": "Polygon", "coordinates": [ring.tolist()]}
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
+    return Annotation(
+        geojson.outline([[outline]]),
+        class_name=name,
+        colour=_COLOURS[name],
+        by="reader" if decision is Decision.DRAWN else found.model,
+        decision=str(decision),
+        more={
+            "score": round(float(found.scores[index]), 6),
+            "box": found.boxes[index].astype(float).round(_DIGITS).tolist(),
+        },
+    )
 
 
-def _finding(feature: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, float, Decision]:
+def _finding(annotation: Annotation) -> tuple[np.ndarray, np.ndarray, float, Decision]:
     """Box, outline, score, decision."""
-    properties = feature["properties"]
-    (ring,) = feature["geometry"]["coordinates"]
-    outline = np.array(ring[:-1], np.float32)[:, ::-1]
-    if outline.shape[1:] != (2,) or len(outline) < 3 or not np.isfinite(outline).all():
-        msg = "an outline is no polygon"
-        raise ValueError(msg)
-    box = np.array(properties["box"], np.float32).reshape(4)
-    return box, outline, float(properties["score"]), Decision(properties["decision"])
+    ((outline,),) = annotation.polygons
+    box = np.array(annotation.more["box"], np.float32).reshape(4)
+    score, decision = float(annotation.more["score"]), Decision(annotation.decision)
+    return box, outline.astype(np.float32), score, decision
