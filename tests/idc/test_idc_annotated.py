@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.idc.annotated import read_annotated, read_training_folder
 
@@ -90,6 +91,16 @@ def test_with_healthy_outlines_the_rest_is_unlabelled_and_holes_count(slide):
     assert at[150, 0] == -1
     mean = image[:100, :100].reshape(50, 2, 50, 2, 3).mean((1, 3))
     assert abs(patches.images[0].astype(float) - mean).max() <= 1
+
+
+def test_outlines_are_found_by_name_by_stem_and_elsewhere(slide):
+    path, _ = slide
+    store = AnnotationStore(path, ".geojson")
+    store.elsewhere.parent.mkdir(parents=True)
+    drawn = annotate(path, [feature("IDC", square(0, 0, 200))])
+    for place in (store.beside, store.elsewhere):
+        drawn = drawn.rename(place)
+        assert (read_training_folder(path.parent).labels == 1).sum() == 4
 
 
 @pytest.mark.parametrize("content", ["not json", "[]", '{"features": [{"geometry": 3}]}'])

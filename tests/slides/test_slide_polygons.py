@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import points_in_poly
 
 from napari_pathogan.slides.geometry import Region
-from napari_pathogan.slides.polygons import asked_for, inside, rectangle_around
+from napari_pathogan.slides.polygons import asked_for, contains, inside, rectangle_around
 
 SQUARE = np.array([[10, 20], [10, 40], [30, 40], [30, 20]])
 places = st.tuples(st.integers(0, 40), st.integers(0, 40))
@@ -48,3 +49,14 @@ def test_the_rectangle_around_polygons_has_whole_pixels():
     assert asked_for(None, [SQUARE]) == Region(10, 20, 21, 21)
     assert asked_for(Region(1, 2, 3, 4), [SQUARE]) == Region(1, 2, 3, 4)
     assert asked_for(None, None) is None
+
+
+@given(st.lists(places, min_size=3, max_size=6, unique=True))
+def test_a_point_on_a_shared_edge_lies_in_one_outline_whatever_way_they_run(corners):
+    points = np.argwhere(np.ones((41, 41), bool)).astype(float)
+    around = np.array([[-1, -1], [-1, 41], [41, 41], [41, -1]])
+    one = np.array(corners)
+    held = inside(points, None, [one])
+    np.testing.assert_array_equal(held, inside(points, None, [one[::-1]]))
+    rest = contains(points, [shapely.Polygon(around[:, ::-1], [one[:, ::-1]])])
+    np.testing.assert_array_equal(rest, ~held)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+    from shapely.geometry.base import BaseGeometry
+
+_ASIDE = np.array([1.0, 1.618034]) * 1e-6  # of a pixel, down and right: off outlines of any slope
 
 
 def inside(
@@ -26,10 +29,25 @@ def inside(
         y, x = points.T + 0.5
         held &= (y >= region.y) & (y < region.bottom) & (x >= region.x) & (x < region.right)
     if polygons is not None:
-        from matplotlib.path import Path as Outline  # noqa: PLC0415  (slow to import)
+        from shapely import Polygon  # noqa: PLC0415  (slow to import)
 
-        drawn = [Outline(np.asarray(polygon)).contains_points(points) for polygon in polygons]
-        held &= np.logical_or.reduce(drawn)
+        held &= contains(points, [Polygon(np.asarray(one)[:, ::-1]) for one in polygons])
+    return held
+
+
+def contains(points: np.ndarray, geometries: Sequence[BaseGeometry]) -> npt.NDArray[np.bool_]:
+    """(N,) bool: which points (N, 2), y, x, lie in any of some geometries, which have x, y.
+
+    Inside is what an odd number of rings lies around. A point on an outline belongs to what lies
+    right of it or below, so that outlines that share an edge share no point.
+    """
+    import shapely  # noqa: PLC0415  (slow to import)
+
+    y, x = points.T + _ASIDE[:, None]
+    held = np.zeros(len(points), bool)
+    for geometry in geometries:
+        shapely.prepare(geometry)
+        held |= shapely.contains_xy(geometry, x, y)
     return held
 
 

@@ -7,13 +7,19 @@ pixels) or ``<name>_labels.npy``: uint8 cells [r, c] that cover ``image[51+50r:1
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.path import Path as Outline
 
-from napari_pathogan.errors import DataFolderError, PathoganError, UnknownScaleError
+from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.errors import (
+    DataFolderError,
+    PathoganError,
+    ResultFormatError,
+    UnknownScaleError,
+)
+from napari_pathogan.slides.polygons import contains
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.idc.data import (
@@ -29,8 +35,9 @@ from napari_pathogan.tasks.idc.grid import CellGrid
 if TYPE_CHECKING:
     from pathlib import Path
 
-    Polygon = list[Outline]  # the outer ring, then holes; x, y in level-0 pixels
+    from shapely.geometry.base import BaseGeometry
 
+_GRID = "_labels.npy"
 _CORNER = 51  # pixels before the first cell of a grid of labels
 _NO_PATCH = 2
 _IDC_NAMES = ("idc", "tumor", "tumour", "carcinoma")
@@ -66,15 +73,13 @@ def read_training_folder(folder: Path) -> PatchFolder:
 
 def annotated_slides(folder: Path) -> list[tuple[Path, Path]]:
     """Find slides with a file of annotations beside them."""
-    pairs = []
-    for annotation in sorted([*folder.glob("*.geojson"), *folder.glob("*_labels.npy")]):
-        stem = annotation.stem.removesuffix("_labels") if annotation.suffix == ".npy" else ""
-        stem = stem or annotation.stem
-        beside = (p for p in sorted(folder.glob(f"{stem}.*")) if p != annotation)
-        image = next((p for p in beside if p.suffix not in (".geojson", ".npy", ".json")), None)
-        if image is not None:
-            pairs.append((image, annotation))
-    return pairs
+    stores = [
+        store
+        for suffix in (".geojson", _GRID)
+        for store in AnnotationStore.in_folder(folder, suffix)
+        if store.image.is_file()
+    ]
+    return sorted((store.image, store.path) for store in stores)
 
 
 def read_annotated(slide: Path, annotation: Path) -> PatchFolder:
@@ -146,36 +151,27 @@ def _cut(
     return PatchFolder(images, labels.astype(np.int8), patients, np.stack([x, y], 1))
 
 
-def _outlines(path: Path) -> tuple[list[Polygon], list[Polygon]]:
+def _outlines(path: Path) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
     """Polygons of IDC and of anything else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        features = content["features"] if isinstance(content, dict) else content
-        found: tuple[list[Polygon], list[Polygon]] = ([], [])
-        for feature in features:
-            kind = feature["geometry"]["type"]
-            if kind not in ("Polygon", "MultiPolygon"):
-                continue
-            coordinates = feature["geometry"]["coordinates"]
-            name = (feature.get("properties") or {}).get("classification") or {}
-            name = name.get("name", "") if isinstance(name, dict) else name
-            is_idc = any(word in str(name).lower() for word in _IDC_NAMES)
-            for polygon in coordinates if kind == "MultiPolygon" else [coordinates]:
-                found[0 if is_idc else 1].append([Outline(np.asarray(r, float)) for r in polygon])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path} is not GeoJSON with polygons ({error})"
+        annotations, _ = geojson.read(path)
+    except ResultFormatError as error:
+        msg = f"{path} is not GeoJSON with polygons ({error.__cause__})"
         raise DataFolderError(msg) from error
+    found: tuple[list[BaseGeometry], list[BaseGeometry]] = ([], [])
+    for one in annotations:
+        is_idc = any(word in one.class_name.lower() for word in _IDC_NAMES)
+        if one.polygons and not one.part:
+            found[0 if is_idc else 1].append(one.geometry)
     return found
 
 
-def _covered(grid: CellGrid, polygons: list[Polygon]) -> np.ndarray:
+def _covered(grid: CellGrid, drawn: list[BaseGeometry]) -> np.ndarray:
     """(H, W): share of each cell inside any of the polygons."""
     offsets = (np.arange(_POINTS) + 0.5) / _POINTS
     rows = grid.origin[0] + (np.arange(grid.shape[0])[:, None] + offsets).ravel() * grid.step[0]
     cols = grid.origin[1] + (np.arange(grid.shape[1])[:, None] + offsets).ravel() * grid.step[1]
-    points = np.stack(np.meshgrid(cols, rows), -1).reshape(-1, 2)
-    inside = np.zeros(len(points), bool)
-    for rings in polygons:  # inner rings are holes: inside an odd number of rings is inside
-        inside |= np.logical_xor.reduce([ring.contains_points(points) for ring in rings])
-    share: np.ndarray = inside.reshape(grid.shape[0], _POINTS, grid.shape[1], _POINTS).mean((1, 3))
+    points = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
+    held = contains(points, drawn)
+    share: np.ndarray = held.reshape(grid.shape[0], _POINTS, grid.shape[1], _POINTS).mean((1, 3))
     return share

@@ -6,15 +6,18 @@ Each file is written whole or not at all. The report page is in :mod:`napari_pat
 from __future__ import annotations
 
 import csv
-import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.engine.models import package_versions
 from napari_pathogan.errors import ResultFormatError
-from napari_pathogan.files import write_text, written
-from napari_pathogan.kinds import geojson, ome_zarr, table
+from napari_pathogan.files import written
+from napari_pathogan.kinds import geojson as geojson_kind
+from napari_pathogan.kinds import ome_zarr, table
 from napari_pathogan.slides.backends.ngff import read_multiscales
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.imprint import Imprint
@@ -22,12 +25,12 @@ from napari_pathogan.slides.writers.ome import write_ome_zarr
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from napari_pathogan.tasks.idc.heatmap import Outline
 
-IDC_COLOUR = (200, 0, 60)  # QuPath's way: RGB of a class
+IDC_COLOUR = "#c8003c"
 KIND = "IDC heat map"
 COLUMNS = (
     "row", "col", "x_um", "y_um", "probability", "uncertainty", "tissue",
@@ -37,7 +40,7 @@ _NUMBERS = COLUMNS[:-1]
 _IMPRINT = "imprint"  # a further column, which earlier versions did not write
 _MOST_CELLS = 100_000  # along a side of a table's grid
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
-ZARR, GEOJSON, CSV = ome_zarr(KIND), geojson(KIND), table("IDC cells", COLUMNS, more=_IMPRINT)
+ZARR, GEOJSON, CSV = ome_zarr(KIND), geojson_kind(KIND), table("IDC cells", COLUMNS, more=_IMPRINT)
 
 
 def write_zarr(path: Path, heat_map: HeatMap) -> None:
@@ -81,15 +84,9 @@ def write_geojson(path: Path, heat_map: HeatMap, *, cells: bool = False) -> None
     OutputError
         If it can't be written.
     """
-    features = [_annotation(outline) for outline in heat_map.outlines()]
-    if cells:
-        features += _tiles(heat_map)
-    collection = {
-        "type": "FeatureCollection",
-        "features": features,
-        "pathogan": attributes(heat_map),
-    }
-    write_text(path, json.dumps(collection, allow_nan=False), GEOJSON)
+    annotations = map(_annotation, heat_map.outlines())
+    tiles = _tiles(heat_map) if cells else ()
+    geojson.write(path, chain(annotations, tiles), attributes(heat_map), GEOJSON)
 
 
 def write_csv(path: Path, heat_map: HeatMap) -> None:
@@ -206,18 +203,17 @@ def _unreadable(path: Path, error: Exception) -> ResultFormatError:
     )
 
 
-def _annotation(outline: Outline) -> dict[str, Any]:
-    rings = [_ring(corners) for corners in (outline.exterior, *outline.holes)]
+def _annotation(outline: Outline) -> Annotation:
     measurements = {
         "IDC area mm^2": outline.idc_mm2,
         "IDC probability": outline.probability,
         "IDC uncertainty": outline.uncertainty,
         "Cells": outline.n_cells,
     }
-    return _feature(rings, "annotation", measurements)
+    return _object((outline.exterior, *outline.holes), "annotation", measurements)
 
 
-def _tiles(heat_map: HeatMap) -> Iterator[dict[str, Any]]:
+def _tiles(heat_map: HeatMap) -> Iterator[Annotation]:
     """Every scored cell as a QuPath tile."""
     origin, step = np.asarray(heat_map.probability.origin), np.asarray(heat_map.probability.step)
     square = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
@@ -229,24 +225,17 @@ def _tiles(heat_map: HeatMap) -> Iterator[dict[str, Any]]:
             "IDC uncertainty": cell["uncertainty"],
             "Tissue share": cell["tissue"],
         }
-        yield _feature([_ring(corners)], "tile", measurements, idc=cell["probability"] >= limit)
+        yield _object([corners], "tile", measurements, idc=cell["probability"] >= limit)
 
 
-def _ring(corners: np.ndarray) -> list[list[float]]:
-    """(N, 2) corners (y, x) in centre coordinates -> closed GeoJSON ring (x, y) in edge ones."""
-    points = (corners[:, ::-1] + 0.5).round(2).tolist()
-    return [*points, points[0]]
-
-
-def _feature(
-    rings: list[list[list[float]]], kind: str, measurements: dict[str, float], *, idc: bool = True
-) -> dict[str, Any]:
-    properties: dict[str, Any] = {"objectType": kind}
-    if idc:
-        properties["classification"] = {"name": "IDC", "color": list(IDC_COLOUR)}
-    properties["measurements"] = {k: round(v, 5) for k, v in measurements.items()}
-    return {
-        "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": rings},
-        "properties": properties,
-    }
+def _object(
+    rings: Sequence[np.ndarray], kind: str, measurements: dict[str, float], *, idc: bool = True
+) -> Annotation:
+    """An object whose rings are in centre coordinates."""
+    return Annotation(
+        geojson.outline([[ring + 0.5 for ring in rings]]),
+        class_name="IDC" if idc else "",
+        colour=IDC_COLOUR,
+        kind=kind,
+        measurements={k: round(v, 5) for k, v in measurements.items()},
+    )
