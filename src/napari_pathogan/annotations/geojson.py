@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
-from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, mapping, shape
+from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, shape
 
 from napari_pathogan.errors import ResultFormatError
 from napari_pathogan.files import written
@@ -99,7 +99,7 @@ class Annotation:
         found = [_corners(one) for one in _parts(self.geometry) if one.geom_type == "Point"]
         return np.concatenate(found) if found else np.zeros((0, 2))
 
-    def feature(self) -> dict[str, Any]:
+    def to_json(self) -> str:
         """It as QuPath reads it; what QuPath does not know is in the member ``pathogan``."""
         properties: dict[str, Any] = {"objectType": self.kind}
         if self.name:
@@ -111,7 +111,9 @@ class Annotation:
         own = {key: getattr(self, key) for key in _OWN if getattr(self, key)} | dict(self.more)
         if own:
             properties["pathogan"] = own
-        return {"type": "Feature", "geometry": mapping(self.geometry), "properties": properties}
+        geometry = shapely.to_geojson(self.geometry)  # much faster than a dictionary on the way
+        text = json.dumps(properties, allow_nan=False)
+        return f'{{"type": "Feature", "geometry": {geometry}, "properties": {text}}}'
 
 
 def read(path: Path) -> tuple[list[Annotation], dict[str, Any]]:
@@ -147,8 +149,7 @@ def write(
     with written(path, kind) as beside, beside.open("w", encoding="utf-8") as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
         for number, one in enumerate(annotations):
-            text = json.dumps(one.feature(), allow_nan=False)
-            stream.write((",\n" if number else "\n") + text)
+            stream.write((",\n" if number else "\n") + one.to_json())
         stream.write(f'\n], "pathogan": {json.dumps(about, allow_nan=False)}}}')
 
 
