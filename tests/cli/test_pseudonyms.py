@@ -14,6 +14,11 @@ from napari_pathogan.engine.patients import pseudonym
 
 NAMES = ("Mustermann", "Musterfrau")
 ONCE = ("--recipe", "quick", "--epochs", "1", "--set", "batch=2")
+SMALL = tuple(
+    word
+    for one in ("steps=1", "procedural_epochs=0", "width=8", "long_side=96", "crop=[64,64]")
+    for word in ("--set", one)
+)
 
 
 def tissue(seed: int, side: int = 64) -> np.ndarray:
@@ -82,7 +87,7 @@ TRAININGS = {
     "nuclei": (masks, (*ONCE, "--width", "2", "--set", "crop=32", "--folds", "2")),
     "nuclei classes": (points, ("--epochs", "1", "--set", "width=4", "--set", "batch=20")),
     "stain": (pool, (*ONCE, "--width", "0.1", "--set", "steps=2", "--set", "crop=32")),
-    "masses": (mammograms, (*ONCE, "--arm", "real", "--set", "steps=1", "--folds", "2")),
+    "masses": (mammograms, (*ONCE, "--arm", "real", *SMALL, "--folds", "2")),
 }
 
 
