@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,10 +33,29 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown():
+def pytest_runtest_setup(item):
+    """Before a window: set aside all there is, which napari walks at the end of every test.
+
+    Docks would take it back as they go, so those of such a test neither take back nor set aside.
+    """
+    if "make_napari_viewer" in item.fixturenames and item.get_closest_marker("alone") is None:
+        from napari_pathogan.plugin.shell import garbage
+
+        garbage.gc = SimpleNamespace(
+            **{name: getattr(gc, name) for name in ("disable", "enable", "isenabled")},
+            freeze=lambda: None,
+            unfreeze=lambda: None,
+        )
+        gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item):
     """Let napari's fixture see whether a viewer is left: a dock that was open sets some aside."""
     if (garbage := sys.modules.get("napari_pathogan.plugin.shell.garbage")) is not None:
-        garbage.take_back()
+        if garbage.gc is gc:
+            garbage.take_back()
+        garbage.gc = gc
 
 
 @pytest.fixture(scope="session")
