@@ -123,7 +123,9 @@ def _predict(task: Task) -> Callable[..., None]:
         from napari_pathogan.engine import verbs
 
         given = _plain(asked)
-        opened = dict.fromkeys(given.pop(prediction.sources))
+        paths = given.pop(prediction.sources)
+        names_differ([path for path in paths if not path.is_dir()], prediction.sources)
+        opened = dict.fromkeys(paths)
         if prediction.expand:
             opened = task.get(prediction.expand)(list(opened), _warn)
         names_differ(list(opened), prediction.sources)

@@ -55,7 +55,7 @@ _SOON = (  # packages that are slow to import and that the window would import w
     "napari_pathogan.slides.backends.tiff",
     "pandas",
     "scipy.ndimage",
-    "matplotlib.path",
+    "shapely",
 )
 
 
