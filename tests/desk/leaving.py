@@ -24,9 +24,9 @@ from slides_of_nuclei import paint
 from small_studies import make_images
 from tifffile import imwrite
 
-from desk import SIZE, Answer, Desk, button_in, choose, enter, press_in
-from napari_pathogan.plugin.masses.learning import TrainingDialog
+from desk import SIZE, Answer, Desk, button_in, choose, press_in
 from napari_pathogan.plugin.shell.running import running
+from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei.annotated import write
@@ -51,9 +51,9 @@ def nuclei(desk: Desk, folder: Path) -> None:
     with desk.answering(choose(path)):
         desk.menu("File", "IO Utilities", "Open a slide…")
     dock = desk.dock("Nuclei")
-    desk.wait(dock.corrections.train_button.isEnabled, "the corrections that were kept")
-    with desk.answering(enter("mine")):
-        desk.press(dock.corrections.train_button)
+    desk.wait(dock.corrections.training.button.isEnabled, "the corrections that were kept")
+    with desk.answering(press_in("Train", TrainDialog)):
+        desk.press(dock.corrections.training.button)
 
 
 def masses(desk: Desk, folder: Path) -> None:
@@ -62,10 +62,10 @@ def masses(desk: Desk, folder: Path) -> None:
     with desk.answering(choose(images[0])):
         desk.menu("File", "IO Utilities", "Open mammograms…")
     dock = desk.dock("Mammogram masses")
-    desk.wait(dock.learning.button.isEnabled, "the model")
+    desk.wait(dock.training.button.isEnabled, "the model")
     desk.wait(lambda: not running(), "the models to be ready")  # imports can't be interrupted
-    with desk.answering(press_in("Train", TrainingDialog)):
-        desk.press(dock.learning.button)
+    with desk.answering(press_in("Train", TrainDialog)):
+        desk.press(dock.training.button)
 
 
 def stain(desk: Desk, folder: Path) -> None:
@@ -73,8 +73,8 @@ def stain(desk: Desk, folder: Path) -> None:
     desk.sample("H&E phantom at 40x")
     dock = desk.dock("Stain transfer")
     desk.wait(dock.form.run.isEnabled, "the model")
-    with desk.answering(enter("mine")):
-        desk.press(dock.learn)
+    with desk.answering(press_in("Train", TrainDialog)):
+        desk.press(dock.training.button)
 
 
 def blending(desk: Desk, folder: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 
-from desk import choose, enter, plain
+from desk import choose, plain, press_in
+from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 
 pytestmark = [pytest.mark.gui, pytest.mark.alone, pytest.mark.timeout(480)]
 
@@ -98,13 +99,13 @@ def test_training_while_the_image_is_panned(desk):
     dock = ready(desk, "Stain transfer", "H&E phantom at 40x")
 
     def learn(gaps):
-        with desk.answering(enter(f"mine-{time.monotonic_ns()}")):
-            desk.press(dock.learn)
+        with desk.answering(press_in("Train", TrainDialog)):
+            desk.press(dock.training.button)
         gaps.seen.clear()
         pan(desk, 8)
-        assert dock.run is not None, "it is learning all the while"
-        dock.run.cancel()
-        desk.wait(lambda: dock.run is None, "the end")
+        assert dock.training.run is not None, "it is learning all the while"
+        desk.press(dock.training.cancel)
+        desk.wait(lambda: dock.training.run is None, "the end")
 
     gaps = desk.least_gaps(learn, LONGEST_S)
     assert gaps.beyond_rest_s < LONGEST_S, str(gaps)

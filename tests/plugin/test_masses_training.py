@@ -18,14 +18,13 @@ from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
 from napari_pathogan.errors import DataFolderError, JobError, OutputError
 from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
-from napari_pathogan.plugin.masses import training as masses_training
 from napari_pathogan.plugin.masses.dock import MassesDock
-from napari_pathogan.plugin.masses.learning import TrainingDialog
-from napari_pathogan.plugin.masses.training import LEARNING, Reviewed, looking
+from napari_pathogan.plugin.masses.training import Reviewed, material, reviewed
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell import learning
 from napari_pathogan.plugin.shell.learning import learning as learn
 from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.commands import show_mammograms
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
@@ -109,11 +108,6 @@ def dock(viewer, qtbot, monkeypatch, model, images):
     viewer.window.add_dock_widget(made)
     qtbot.waitUntil(made.form.run.isEnabled)
     return made
-
-
-def reviewed(place, model):
-    *_, last = looking(place, model)
-    return last.result
 
 
 def choices(dock):
@@ -207,13 +201,13 @@ def test_a_stopped_generator_ends_its_child(child, tmp_path):
 
 @pytest.mark.gui
 def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot, child, viewer):
-    row, before = dock.learning.row, choices(dock)
+    row, before = dock.training, choices(dock)
     found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 2, 1, 1, 0, 0)
-    dock.learning.train(found, dock.model_folder, "mine")
+    dock.training.train(material(found), dock.model_folder, "mine")
     qtbot.waitUntil(lambda: "epoch 1 of 1" in row.status.text().lower(), timeout=20_000)
     qtbot.waitUntil(lambda: "loss 0.75" in row.status.text(), timeout=20_000)
     assert row.status.text().startswith("Training mine: Epoch 1 of 1")
-    assert not dock.learning.button.isEnabled()
+    assert not dock.training.button.isEnabled()
     assert dock.minimumSizeHint().width() <= 320
     dock.run_or_cancel()  # looking for masses meanwhile
     qtbot.waitUntil(lambda: dock.run is None, timeout=20_000)
@@ -223,7 +217,7 @@ def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot,
     row.cancel.click()
     assert row.run is None
     assert "was stopped" in row.status.text()
-    assert dock.learning.button.isEnabled()
+    assert dock.training.button.isEnabled()
     (job,) = child.jobs
     qtbot.waitUntil(lambda: job.process.poll() is not None, timeout=20_000)
     assert choices(dock) == before
@@ -234,8 +228,8 @@ def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot,
 @pytest.mark.gui
 def test_closing_the_dock_ends_the_training(dock, qtbot, child):
     found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 2, 1, 1, 0, 0)
-    dock.learning.train(found, dock.model_folder, "mine")
-    qtbot.waitUntil(lambda: dock.learning.row.bar.value() > 0, timeout=20_000)
+    dock.training.train(material(found), dock.model_folder, "mine")
+    qtbot.waitUntil(lambda: dock.training.bar.value() > 0, timeout=20_000)
     dock.release()
     (job,) = child.jobs
     qtbot.waitUntil(lambda: job.process.poll() is not None, timeout=20_000)
@@ -243,11 +237,11 @@ def test_closing_the_dock_ends_the_training(dock, qtbot, child):
 
 @pytest.mark.gui
 def test_the_dialog_says_what_is_learnt_from_and_starts(dock, qtbot, child, tmp_path):
-    dock.learning.ask()
-    (dialog,) = dock.findChildren(TrainingDialog)
-    qtbot.waitUntil(lambda: dialog.reviewed is not None, timeout=30_000)
+    dock.training.ask()
+    (dialog,) = dock.findChildren(TrainDialog)
+    qtbot.waitUntil(lambda: dialog.material is not None, timeout=30_000)
     assert dialog.about.text().startswith("3 images of 2 patients with 2 masses")
-    assert dialog.folder.text() == str(tmp_path / "data")
+    assert dialog.source.text() == str(tmp_path / "data")
     assert dialog.name.text() == "small-own-1"
     dialog.name.setText("a/b")
     assert not dialog.go.isEnabled()
@@ -263,32 +257,31 @@ def test_the_dialog_says_what_is_learnt_from_and_starts(dock, qtbot, child, tmp_
     dialog.look(tmp_path / "data")
     qtbot.waitUntil(dialog.go.isEnabled, timeout=30_000)
     dialog.go.click()
-    qtbot.waitUntil(lambda: dock.learning.row.bar.value() > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.training.bar.value() > 0, timeout=20_000)
     assert child.jobs[0].arguments[2] == str(tmp_path / "data")
-    dock.learning.row.stop()
+    dock.training.stop()
 
 
 @pytest.mark.gui
 def test_images_to_learn_nothing_from(viewer, dock, told):
     viewer.add_image(view("LCC"), name="drawn here")
     dock.form.slide.setCurrentIndex(dock.form.slide.findText("drawn here"))
-    dock.learning.ask()
+    dock.training.ask()
     assert told[-1:] == ["drawn here is no file: save it, open it again, and review it there"]
     show_mammograms(viewer, samples.FOLDER / samples.PHANTOM_STUDY / "images" / "RCC.dcm")
     dock.form.slide.setCurrentIndex(0)
-    dock.learning.ask()
+    dock.training.ask()
     assert told[-1] == "Nothing is learnt from the sample: review mammograms of your own"
 
 
 @pytest.mark.gui
-def test_a_model_trained_from_the_dock_is_chosen(dock, qtbot, images, model, monkeypatch):
+def test_a_model_trained_from_the_dock_is_chosen(dock, qtbot, images, model):
     """Nothing is stood in for: the command in a child process, its model, the list of models."""
-    brief = ("--epochs", "1", "--set", "steps=1", "--set", "batch=2")
-    monkeypatch.setattr(masses_training, "LEARNING", (*LEARNING, *brief))
-    dock.learning.train(reviewed(images[0], model), dock.model_folder, "mine")
+    found = material(reviewed(images[0], model))
+    dock.training.train(found, dock.model_folder, "mine", ("steps=1", "batch=2"))
     long = 600_000  # a busy machine may take its time; the suite's own timeout is the end
-    qtbot.waitUntil(lambda: dock.learning.row.run is None, timeout=long)
-    assert dock.learning.row.status.text() == (
+    qtbot.waitUntil(lambda: dock.training.run is None, timeout=long)
+    assert dock.training.status.text() == (
         "mine is trained and chosen; the model it began with stays in the list"
     )
     assert choices(dock) == ["small", "mine"]

@@ -20,6 +20,7 @@ from napari_pathogan.plugin.nuclei import dock as nuclei_widget
 from napari_pathogan.plugin.nuclei.dock import NONE, NucleiDock
 from napari_pathogan.plugin.nuclei.gallery import TYPICAL
 from napari_pathogan.plugin.nuclei.kept import reading
+from napari_pathogan.plugin.nuclei.training import corrected
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.subject import WHOLE
@@ -453,13 +454,13 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     click(viewer, dock, layer, 150, 80)
     dock.corrections.remove()
     kept = dock.segmentation
-    assert not dock.corrections.train_button.isEnabled()
+    assert not dock.corrections.training.button.isEnabled()
     dock.corrections.keep_button.click()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert dock.form.status.text() == "Kept in case 3.png.nuclei.geojson"
     assert (path.parent / "case 3.png.nuclei.geojson").is_file()
-    assert dock.corrections.train_button.isEnabled()
-    dock.corrections.train("../x")
+    assert dock.corrections.training.button.isEnabled()
+    dock.corrections.training.train(corrected(path.parent), None, "../x")
     assert "a model can't be called '../x'" in told.pop()
     assert dock.run is None
     data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
@@ -487,7 +488,7 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     dock.corrections.keep()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert "Nothing can be kept beside" in told[0]
-    assert dock.corrections.train_button.isEnabled()
+    assert dock.corrections.training.button.isEnabled()
     *_, last = reading(Slide.open(path, mpp=0.25))
     assert last.result is not None
     (path.parent / "case 3.png.nuclei.geojson").write_text("{}")

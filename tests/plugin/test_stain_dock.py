@@ -12,10 +12,10 @@ from napari_pathogan.engine.events import Finished, Progress, Warn
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.shell.learning import learning
 from napari_pathogan.plugin.stain import dock as stain_widget
-from napari_pathogan.plugin.stain import events as stain_events
 from napari_pathogan.plugin.stain.dock import CLOSEST, IN_VIEW, StainDock
-from napari_pathogan.plugin.stain.events import learn_events, read_reference, stains_events
+from napari_pathogan.plugin.stain.events import Part, read_reference, stains_events, tiles
 from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -264,9 +264,9 @@ def test_an_error_is_shown_and_leaves_the_viewer_as_it_was(opened, qtbot, viewer
 
 def test_a_style_gets_no_name_that_leads_elsewhere(opened, told):
     dock, _ = opened
-    dock.learn_style("../x")
+    dock.training.train(tiles(dock._learnt_from()), None, "../x")
     assert "a model can't be called '../x'" in told[0]
-    assert dock.run is None
+    assert dock.training.run is None
 
 
 def test_stains_are_two_layers(viewer, standin, qtbot):
@@ -322,8 +322,10 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
             raise NoTissueError("stopped")
 
     monkeypatch.setattr("napari_pathogan.plugin.shell.learning.Job", Job)
+    material = tiles(Part(slide, Region(300, 400, 300, 300)))
+    said = {"origin": material.origin, "terms": material.terms}
     with pytest.raises(NoTissueError):
-        list(learn_events(slide, Region(300, 400, 300, 300), tmp_path / "mine"))
+        list(learning("stain", material.source, material.options, tmp_path / "mine", **said))
     ((arguments, pool),) = asked
     assert arguments[:2] == ["stain", "train"]
     assert arguments[arguments.index("--mpp") + 1] == "2"
@@ -331,10 +333,9 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []  # no picture of the tissue
 
 
-def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot, monkeypatch):
+def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot):
     """Nothing is stood in for: tiles, the child process, the model, the list of styles, a view."""
-    brief = ["--epochs=1", "--width=0.1", "--set=steps=2", "--set=batch=1", "--set=crop=64"]
-    monkeypatch.setattr(stain_events, "LEARNING", (*stain_events.LEARNING, *brief))
+    brief = ("epochs=1", "width=0.1", "steps=2", "batch=1", "crop=64")
     pixels = np.full((800, 800, 3), 240, np.uint8)
     pixels[100:700, 100:700] = (200, 120, 180)
     pixels[100:700:6, 100:700] = (110, 70, 150)
@@ -344,9 +345,9 @@ def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot, monkeypatc
         dock = StainDock(viewer)
         viewer.window.add_dock_widget(dock)
         qtbot.waitUntil(dock.form.run.isEnabled, timeout=60_000)
-        dock.learn_style("stain-mine")
+        dock.training.train(tiles(dock._learnt_from()), None, "stain-mine", brief)
         long = 600_000  # a busy machine may take its time; the suite's own timeout is the end
-        qtbot.waitUntil(lambda: dock.run is None, timeout=long)
+        qtbot.waitUntil(lambda: dock.training.run is None, timeout=long)
         qtbot.waitUntil(lambda: dock.form.model.findText("stain-mine") >= 0, timeout=long)
         dock.form.model.setCurrentText("stain-mine")
         assert dock.card.recipe["steps"] == 2

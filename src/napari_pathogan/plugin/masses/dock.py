@@ -14,9 +14,9 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.masses.decisions import Decisions
 from napari_pathogan.plugin.masses.events import masses_events
 from napari_pathogan.plugin.masses.layers import MassLayers
-from napari_pathogan.plugin.masses.learning import Learning
 from napari_pathogan.plugin.masses.reviews import Reviews
 from napari_pathogan.plugin.masses.table import FindingsTable, Row
+from napari_pathogan.plugin.masses.training import lesson
 from napari_pathogan.plugin.masses.words import (
     POSITIONS,
     from_slider,
@@ -33,6 +33,7 @@ from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, evenly, keep_lines, label
 from napari_pathogan.plugin.shell.steps import at_once
+from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
@@ -105,9 +106,9 @@ class MassesDock(Dock):
             lambda: "masses",
             self.save,
         )
-        self.learning = Learning(self)
-        self.form.add_line(evenly(self.decisions.keep, self.learning.button, self.export))
-        self.form.add_line(self.learning.row)
+        self.training = TrainingRow(self, lesson(lambda: self.layer))
+        self.form.add_line(evenly(self.decisions.keep, self.training.button, self.export))
+        self.form.add_line(self.training)
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.setInterval(LIVE_MS)
@@ -267,7 +268,7 @@ class MassesDock(Dock):
 
     def _enable(self) -> None:
         self.decisions.enable()
-        self.learning.enable()
+        self.training.enable()
         self.export.setEnabled(self.run is None and bool(self._shown()))
 
     def _set_threshold(self, threshold: float) -> None:

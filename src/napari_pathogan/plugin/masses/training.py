@@ -1,4 +1,4 @@
-"""Training a mass detector on reviews: what a folder holds, and the child process that learns."""
+"""Training a mass detector on reviews: what a folder holds."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.annotations.store import AnnotationStore
-from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.plugin.shell.learning import learning
-from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-LEARNING = ("--arm", "real", "--recipe", "quick", "--epochs", "1")
+    from napari.layers import Image
+
 FOLDS, ENOUGH = 3, 6  # and patients with masses that are needed to measure anything by them
 SOURCE, TERMS = "mammograms reviewed in napari", "those of the reviewed mammograms"
+_OF_THE_START = ("width", "long_side", "procedural_epochs", "heads_epochs", "upper_epochs")
+_SYNTHETIC = ("arm", "synthetic", "synthetic_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,44 @@ class Reviewed:
         return f"{text}. How well it does is not measured: {self.why}."
 
 
-def looking(place: Path, start: Path) -> Iterator[Event]:
-    """See what there is to learn from; finishes with a :class:`Reviewed`.
+def lesson(chosen: Callable[[], Image | None]) -> Lesson:
+    """What the dock trains, with a function that gives the chosen image."""
+
+    def place() -> Path:
+        layer = chosen()
+        assert layer is not None, "there is no training without an image"
+        path = mammogram_of(layer).path
+        if path is None:
+            msg = f"{layer.name} is no file: save it, open it again, and review it there"
+            raise DataFolderError(msg)
+        if samples.FOLDER in path.parents:
+            msg = "Nothing is learnt from the sample: review mammograms of your own"
+            raise DataFolderError(msg)
+        return path
+
+    return Lesson(
+        task="masses",
+        button="Train…",
+        tip="Let the chosen model learn from all reviewed mammograms of a folder, in the "
+        "background; the new model has a name of its own, and the old one stays",
+        title="Train on reviewed mammograms",
+        where="Reviews in",
+        choose="Folder of reviewed mammograms",
+        place=place,
+        look=lambda place, start: material(reviewed(place, start)),
+        ready=lambda: True,
+        changes=("epochs=1",),
+        fixed=(*_SYNTHETIC, *_OF_THE_START),
+    )
+
+
+def material(found: Reviewed) -> Material:
+    """What is learnt from reviewed mammograms."""
+    return Material(found.folder, str(found), SOURCE, TERMS, ("--folds", str(found.folds)))
+
+
+def reviewed(place: Path, start: Path | None) -> Reviewed:
+    """See what there is to learn from.
 
     Parameters
     ----------
@@ -72,8 +111,6 @@ def looking(place: Path, start: Path) -> Iterator[Event]:
     DataFolderError
         If fewer than two images are reviewed, or no mass was accepted or drawn.
     """
-    yield Progress(0, 0, "looking for reviewed mammograms")
-    ready_for_torch()
     from napari_pathogan.tasks.masses.annotated import SUFFIX, read_annotated_folder  # noqa: PLC0415
     from napari_pathogan.tasks.masses.config import RECIPES  # noqa: PLC0415
     from napari_pathogan.tasks.masses.crossval import check  # noqa: PLC0415
@@ -96,24 +133,7 @@ def looking(place: Path, start: Path) -> Iterator[Event]:
             folds, why = 0, str(error).removesuffix(": train without --folds")
     patients = len(set(found.patients))
     masses = int(found.n_masses.sum())
-    yield Finished(Reviewed(folder, len(found), patients, masses, len(found.skipped), folds, why))
-
-
-def training(reviewed: Reviewed, start: Path, model: Path) -> Iterator[Event]:
-    """Go on with a model on reviewed mammograms; finishes with the new model's folder.
-
-    The model that it starts from stays as it is. Events and errors as of
-    :func:`~napari_pathogan.plugin.shell.learning.learning`.
-
-    Parameters
-    ----------
-    start
-        The folder of the model to begin with.
-    model
-        The new model's folder.
-    """
-    options = [*LEARNING, "--folds", str(reviewed.folds), "--start", str(start)]
-    yield from learning("masses", reviewed.folder, options, model, origin=SOURCE, terms=TERMS)
+    return Reviewed(folder, len(found), patients, masses, len(found.skipped), folds, why)
 
 
 def _home(image: Path, suffix: str) -> Path:

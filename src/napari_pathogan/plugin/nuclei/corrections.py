@@ -6,16 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import QInputDialog
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.nuclei.brush import Hands
 from napari_pathogan.plugin.nuclei.colours import can_edit
 from napari_pathogan.plugin.nuclei.kept import keeping, reading
-from napari_pathogan.plugin.nuclei.training import training
+from napari_pathogan.plugin.nuclei.training import lesson
 from napari_pathogan.plugin.nuclei.words import stroke_text
 from napari_pathogan.plugin.shell.form import button
-from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 
@@ -57,14 +56,9 @@ class Corrections:
             "is opened again, and models can learn from them",
         )
         self.keep_button.clicked.connect(self.keep)
-        self.train_button = button(
-            "Train on corrections…",
-            "Let the chosen model learn from all slides of this folder that have kept nuclei; "
-            "the new model has a name of its own, and the old one stays",
-        )
-        self.train_button.clicked.connect(self.ask_training)
         self._saved: dict[NucleiLayers, Segmentation] = {}  # as they were when they were kept
         self._folders: set[Path] = set()  # of slides with nuclei kept
+        self.training = TrainingRow(dock, lesson(self._folder, self._folders))
 
     @property
     def editor(self) -> Editor | None:
@@ -220,36 +214,7 @@ class Corrections:
         self.new_button.setEnabled(idle and paintable)
         self.new_button.setToolTip(NEW_TIP if paintable or editor is None else TOO_MANY_TIP)
         self.keep_button.setEnabled(idle and editor is not None)
-        self.train_button.setEnabled(idle and self._folder() in self._folders)
-
-    def ask_training(self) -> None:
-        """Ask for the new model's name, and train."""
-        card = self.dock.card
-        if card is None:
-            return
-        text = "Name of the new model (the old one stays):"
-        name, said_yes = QInputDialog.getText(
-            self.dock, "Train on corrections", text, text=f"{card.name}-corrected"
-        )
-        if said_yes and name.strip():
-            self.train(name.strip())
-
-    def train(self, name: str) -> None:
-        """Go on with the chosen model on all corrected slides of this slide's folder."""
-        folder = self._folder()
-        if folder is None:
-            return
-        try:
-            target = settings().own_model(name)
-        except PathoganError as error:
-            show_error(str(error))
-            return
-        events = training(folder, self.dock.model_folder, target)
-        self.dock.start(events, f"Training {name}", self._trained, _nothing)
-
-    def _trained(self, event: Finished) -> None:
-        name = self.dock.model_trained(event.result)
-        self.dock.form.status.setText(f"{name} is trained: choose it above to use it")
+        self.training.enable()
 
     def _folder(self) -> Path | None:
         """The folder of the chosen slide; None for the sample, which nothing is learnt from."""

@@ -92,7 +92,8 @@ class NucleiDock(Dock):
         corrections = self.corrections
         self.form.add_line(beside(corrections.undo_button, corrections.redo_button))
         self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
-        self.form.add_line(beside(corrections.train_button, self.export))
+        self.form.add_line(beside(corrections.training.button, self.export))
+        self.form.add_line(corrections.training)
         self.numbers.renamed.connect(self.rename)
         self.numbers.hidden_changed.connect(self._hide)
         self.numbers.drawn.clicked.connect(self.show_grid)

@@ -1,41 +1,51 @@
-"""Training on corrections: a child process of the command line, watched from the dock."""
+"""Training on corrections: what a folder holds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.shell.learning import learning
+from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection
     from pathlib import Path
-
-    from napari_pathogan.engine.events import Event
 
 SOURCE, TERMS = "slides corrected in napari", "those of the corrected slides"
 EPOCHS = 5  # enough for some corrected regions, from a model that knows nuclei
 
 
-def training(slides: Path, start: Path, model: Path) -> Iterator[Event]:
-    """Go on with a model on the corrected slides of a folder; finishes with the new model's folder.
+def lesson(folder: Callable[[], Path | None], known: Collection[Path]) -> Lesson:
+    """What the dock trains, from the chosen slide's folder if its nuclei are known to be kept."""
+    return Lesson(
+        task="nuclei",
+        button="Train on corrections…",
+        tip="Let the chosen model learn from all slides of this folder that have kept nuclei; "
+        "the new model has a name of its own, and the old one stays",
+        title="Train on corrections",
+        where="Slides in",
+        choose="Folder of slides with kept nuclei",
+        place=folder,
+        look=corrected,
+        ready=lambda: folder() in known,
+        changes=(f"epochs={EPOCHS}",),
+        fixed=("width", "squares", "crop", "common_epochs", "final_epochs"),
+    )
 
-    The model that it starts from stays as it is.
 
-    Parameters
-    ----------
-    slides
-        A folder of slides with ``<slide name>.nuclei.geojson`` beside them.
-    start
-        The folder of the model to begin with.
-    model
-        The new model's folder.
+def corrected(place: Path, _start: Path | None = None) -> Material:
+    """See what there is to learn from in a folder of slides with kept nuclei.
 
     Raises
     ------
-    OutputError
-        If the model's folder is there already.
-    JobError
-        If the training fails; says why.
+    DataFolderError
+        If there is nothing.
     """
-    options = ["--recipe", "quick", "--epochs", str(EPOCHS), "--start", str(start)]
-    yield from learning("nuclei", slides, options, model, origin=SOURCE, terms=TERMS)
+    from napari_pathogan.tasks.nuclei.data import read_training_folder  # noqa: PLC0415
+
+    found = read_training_folder(place)
+    images = len(found.images)
+    about = f"{images} corrected region{'' if images == 1 else 's'}"
+    if found.skipped:
+        about += f"; {len(found.skipped)} left out, the first: {found.skipped[0]}"
+    about += ". How well it does is not measured: that takes other patients' nuclei."
+    return Material(place, about, SOURCE, TERMS)

@@ -9,6 +9,7 @@ from napari_pathogan.engine.jobs import Job
 from napari_pathogan.files import written
 from napari_pathogan.kinds import NEW
 from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,16 @@ def learning(
             yield from source(pool)
             source = pool
         yield Progress(0, 0, "starting the training")
-        command = [task, "train", str(source), *options, "--name", model.name, "-o", str(run)]
+        command = [
+            *task_of(task).words.split(),
+            "train",
+            str(source),
+            *options,
+            "--name",
+            model.name,
+            "-o",
+            str(run),
+        ]
         command += ["--source", origin, "--terms", terms, "--device", settings().device]
         with Job.start(command) as job:
             for event in job.events():

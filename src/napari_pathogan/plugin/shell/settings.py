@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from napari_pathogan.engine.places import note_models_folder, own_models
+from napari_pathogan.errors import ModelError
 
 PLUGIN = "napari-pathogan"
 
@@ -39,17 +40,21 @@ class Settings:
         """Where models that the user makes are kept: the models folder, else the data folder."""
         return self.models_folders[-1] if self.models_folders else own_models()
 
-    def own_model(self, name: str) -> Path:
+    def own_model(self, name: str, *, new: bool = False) -> Path:
         """The folder of a model that the user makes.
 
         Raises
         ------
         ModelError
-            If no model can have this name.
+            If no model can have this name, or, with ``new``, one has it already.
         """
         from napari_pathogan.engine.models import check_name  # noqa: PLC0415  (torch is slow)
 
-        return self.own_models / check_name(name)
+        folder = self.own_models / check_name(name)
+        if new and folder.exists():
+            msg = f"there is a model called {name} already: choose another name"
+            raise ModelError(msg)
+        return folder
 
 
 def choose_usual_readers(_context: object) -> None:

@@ -1,16 +1,23 @@
-"""A training that runs beside a dock's own work: how far it is, how well it goes, Cancel."""
+"""The training of a dock, beside its own work: its button, how far it is, how it goes, Cancel."""
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
+from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import beside, button, label, progress_line
+from napari_pathogan.plugin.shell.learning import learning
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.train_dialog import Lesson, Material, TrainDialog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari_pathogan.plugin.shell.dock import Dock
     from napari_pathogan.plugin.shell.running import Run
@@ -21,12 +28,13 @@ _NO_LOSS = "lr"  # among an epoch's numbers
 class TrainingRow(QWidget):
     """Hidden until something is trained; the dock can be worked with meanwhile."""
 
-    def __init__(self, dock: Dock) -> None:
+    def __init__(self, dock: Dock, lesson: Lesson) -> None:
         super().__init__()
-        self.dock = dock
+        self.dock, self.lesson = dock, lesson
         self.run: Run | None = None
         self._name = self._loss = ""
-        self._at_end: Callable[[], None] = self.hide
+        self.button = button(lesson.button, lesson.tip)
+        self.button.clicked.connect(self.ask)
         self.cancel = button("Cancel training", "Stop; nothing of the new model stays")
         self.cancel.clicked.connect(self.stop)
         self.bar = QProgressBar()
@@ -41,41 +49,63 @@ class TrainingRow(QWidget):
         column.addWidget(self.status)
         self.hide()
 
-    def start(
-        self,
-        events: Iterator[Event],
-        name: str,
-        then: Callable[[Finished], str],
-        at_end: Callable[[], None],
+    def enable(self) -> None:
+        """Let the button say whether something can be trained."""
+        chosen = self.dock.layer is not None and (
+            self.dock.card is not None or not self.lesson.begins
+        )
+        self.button.setEnabled(self.run is None and chosen and self.lesson.ready())
+
+    def ask(self) -> None:
+        """Ask what is learnt from and how the new model is called, then train."""
+        try:
+            start = self.dock.model_folder if self.lesson.begins else None
+            place = self.lesson.place()
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        name = self.free_name()
+        TrainDialog(self.dock, self.lesson, place, start=start, name=name, train=self.train).open()
+
+    def train(
+        self, material: Material, start: Path | None, name: str, changes: tuple[str, ...] = ()
     ) -> None:
-        """Watch a training to its end.
-
-        Parameters
-        ----------
-        name
-            Of the new model.
-        then
-            Called with the last event; returns what is said of it.
-        at_end
-            Called when it has ended in one way or another.
-        """
-
-        def finished(event: Finished) -> None:
-            self._end(then(event))
-
-        self._name, self._loss, self._at_end = name, "", at_end
+        """Train a model of a name, in a process of its own."""
+        try:
+            target = settings().own_model(name)
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        events = learning(
+            self.lesson.task,
+            material.source,
+            self.lesson.options(material, start, changes),
+            target,
+            origin=material.origin,
+            terms=material.terms,
+        )
+        self._name, self._loss = name, ""
         self.bar.setRange(0, 0)
         self.status.setText(f"Training {name}…")
         self._running.show()
         self.show()
         self.run = self.dock.aside(
             events,
-            finished,
+            self._trained,
             self._stopped,
             title=f"Training {name}",
             ask=True,
             on_event=self._came,
         )
+        self.enable()
+
+    def free_name(self) -> str:
+        """A name for a new model: that of the chosen one, numbered."""
+        card = self.dock.card
+        stem = card.name if card is not None and self.lesson.begins else self.lesson.task
+        stem = re.sub(r"-own-\d+$", "", stem)
+        names = (f"{stem}-own-{number}" for number in itertools.count(1))
+        return next(name for name in names if not (settings().own_models / name).exists())
 
     def stop(self) -> None:
         """Cancel the training."""
@@ -91,6 +121,15 @@ class TrainingRow(QWidget):
             self.bar.setValue(event.done)
             self.status.setText(f"Training {self._name}: {progress_line(event)}{self._loss}")
 
+    def _trained(self, event: Finished) -> None:
+        name = self.dock.model_trained(event.result)
+        if self.dock.run is not None:  # with the model from before
+            self._end(f"{name} is trained: choose it above to use it")
+            return
+        self.dock.form.model.setCurrentText(name)
+        stays = "; the model it began with stays in the list" if self.lesson.begins else ""
+        self._end(f"{name} is trained and chosen{stays}")
+
     def _stopped(self) -> None:
         self._end(f"The training of {self._name} was stopped. All models are as they were before.")
 
@@ -98,4 +137,4 @@ class TrainingRow(QWidget):
         self.run = None
         self._running.hide()
         self.status.setText(line)
-        self._at_end()
+        self.enable()

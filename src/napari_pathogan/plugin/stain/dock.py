@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QInputDialog, QPushButton, QSlider
+from qtpy.QtWidgets import QCheckBox, QPushButton, QSlider
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.form import beside, combo, label
-from napari_pathogan.plugin.shell.settings import settings
-from napari_pathogan.plugin.stain.events import learn_events, stains_events, transfer_events
+from napari_pathogan.plugin.shell.training_row import TrainingRow
+from napari_pathogan.plugin.stain.events import Part, lesson, stains_events, transfer_events
 from napari_pathogan.plugin.stain.live import Refining
 from napari_pathogan.plugin.stain.swipe import Swipe
 from napari_pathogan.plugin.viewer import layers as between
@@ -94,12 +92,9 @@ class StainDock(Dock):
         self.show_stains.clicked.connect(self._find_stains)
         self.form.add_line(beside(self.swipe, self.sides, wide=1))
         self.form.add_line(self.show_stains)
-        self.learn = QPushButton("Learn a style from this slide…")
-        self.learn.setToolTip(
-            "Train a network on this slide's colours in the background (minutes to hours)"
-        )
-        self.learn.clicked.connect(self._ask_name)
-        self.form.add_line(self.learn)
+        self.training = TrainingRow(self, lesson(self._learnt_from))
+        self.form.add_line(self.training.button)
+        self.form.add_line(self.training)
         self.note = label("")
         self.coming = label("")
         for line in (self.note, self.coming):
@@ -156,8 +151,9 @@ class StainDock(Dock):
 
     def busy(self, *, running: bool) -> None:
         """Let choices rest while something runs."""
-        for widget in (self.reference, self.method, self.show_stains, self.learn):
+        for widget in (self.reference, self.method, self.show_stains):
             widget.setEnabled(not running)
+        self.training.enable()
 
     def release(self) -> None:
         """Leave the viewer as it was: one view, layers shown as they were."""
@@ -171,19 +167,6 @@ class StainDock(Dock):
     def view(self) -> Image | None:
         """The layer of the chosen slide in its new colours."""
         return self.views.get(self.layer) if self.layer is not None else None
-
-    def learn_style(self, name: str) -> None:
-        """Learn a style from the chosen slide, or from what is in view, in the background."""
-        if self.layer is None:
-            return
-        place = self._place_in_view(self.layer) if self.reference.currentText() == IN_VIEW else None
-        try:
-            target = settings().own_model(name)
-        except PathoganError as error:
-            show_error(str(error))
-            return
-        events = learn_events(between.slide_of(self.layer), place, target)
-        self.start(events, f"Learning {name}", self._learned, _nothing)
 
     # how
 
@@ -296,20 +279,12 @@ class StainDock(Dock):
                 **between.place_level0(self.layer),
             )
 
-    def _ask_name(self) -> None:
-        if self.layer is None:
-            return
-        names = (f"stain-own-{number}" for number in itertools.count(1))
-        suggested = next(name for name in names if not (settings().own_models / name).exists())
-        name, given = QInputDialog.getText(
-            self, "Learn a style", "Name of the style:", text=suggested
-        )
-        if given and name.strip():
-            self.learn_style(name.strip())
-
-    def _learned(self, event: Finished) -> None:
-        self.form.status.setText(f"Learned {event.result.name}; it is among the styles now")
-        self._find_models()
+    def _learnt_from(self) -> Part:
+        """The chosen slide, or what is in view of it."""
+        assert self.layer is not None, "there is no training without a slide"
+        seen = self.reference.currentText() == IN_VIEW
+        region = between.view_region(self.viewer, self.layer) if seen else None
+        return Part(between.slide_of(self.layer), region)
 
     def _offer_references(self) -> None:
         chosen = self.reference.currentText()
@@ -342,13 +317,6 @@ class StainDock(Dock):
                 except PathoganError:
                     continue
         return between.slide_of(layer), between.view_region(self.viewer, layer)
-
-    def _place_in_view(self, layer: Image) -> Region | None:
-        try:
-            return between.view_region(self.viewer, layer)
-        except PathoganError as error:
-            show_error(str(error))
-            return None
 
 
 def _nothing() -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.patients import pseudonym
-from napari_pathogan.plugin.shell.learning import learning
+from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari_pathogan.slides.geometry import Region
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _MOST_PX = 4_000_000  # of a reference: more say nothing new about its colours
 _POOL_PX = 512
-LEARNING = ("--recipe", "quick", "--holdout", "0")  # one slide has no second patient
 
 
 def transfer_events(
@@ -64,17 +63,47 @@ def stains_events(slide: Slide) -> Iterator[Event]:
     yield Finished(stains(slide))
 
 
-def learn_events(slide: Slide, region: Region | None, model: Path) -> Iterator[Event]:
-    """Learn a style from a slide, or a part of it; finishes with the new style's folder.
+def lesson(place: Callable[[], Part]) -> Lesson:
+    """What the dock trains: a style, from a part of a slide."""
+    return Lesson(
+        task="stain",
+        button="Learn a style from this slide…",
+        tip="Train a network on this slide's colours in the background (minutes to hours)",
+        title="Learn a style",
+        where="Slide",
+        place=place,
+        look=lambda part, _: tiles(part),
+        ready=lambda: True,
+        begins=False,
+        fixed=("class_loss",),
+    )
 
-    The tiles that it learns from are there as long as it learns. Events and errors as of
-    :func:`~napari_pathogan.plugin.shell.learning.learning`.
-    """
-    options = [*LEARNING]
+
+class Part(NamedTuple):
+    """What a style is learnt from: a region of a slide, or all its tissue."""
+
+    slide: Slide
+    region: Region | None
+
+    def __str__(self) -> str:
+        """Its slide's name."""
+        return self.slide.name
+
+
+def tiles(part: Part) -> Material:
+    """What is learnt from; the tiles are there as long as it learns."""
+    slide, region = part
+    options = ["--holdout", "0"]  # one slide has no second patient
     if slide.mpp is not None:
         options += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
-    tiles, origin = partial(_cut_tiles, slide, region), f"tiles of slide {pseudonym(slide.name)}"
-    yield from learning("stain", tiles, options, model, origin=origin, terms="those of the slide")
+    what = "Tiles of all its tissue" if region is None else "What is in view"
+    return Material(
+        partial(_cut_tiles, slide, region),
+        f"{what}. How well it does is not measured: that takes a second patient.",
+        f"tiles of slide {pseudonym(slide.name)}",
+        "those of the slide",
+        tuple(options),
+    )
 
 
 def read_reference(slide: Slide, region: Region) -> np.ndarray:

@@ -1,0 +1,316 @@
+"""What a training in a dock is asked for: what it learns from, the new model's name, settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import create_widget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.shell.form import beside, button, keep_lines, label
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.tasks import task_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_pathogan.engine.config import TrainConfig
+    from napari_pathogan.plugin.shell.dock import Dock
+
+_MOST = 2**31 - 1
+_WORDS = {"lr": "Learning rate", "ema": "Decay of average"}
+_BOUNDS = "ge", "gt", "le", "lt"
+_ADVANCED_PX = 220  # high
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What can be learnt from.
+
+    Attributes
+    ----------
+    source
+        A folder, or what makes it for a training, as :func:`~.learning.learning` takes it.
+    about
+        What it holds, in sentences.
+    origin, terms
+        For the model's card.
+    options
+        Of the command line, that belong to it.
+    """
+
+    source: Path | Callable[[Path], Iterator[Event]]
+    about: str
+    origin: str
+    terms: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the training of a dock is: all that differs from those of other docks.
+
+    Attributes
+    ----------
+    task
+        What is trained.
+    button, tip
+        What the dock's button says.
+    title, where
+        Of the dialog; what its first row is called.
+    place
+        What is looked at first: a file, a folder, or what ``look`` knows. Raises PathoganError.
+    look
+        ``(place, start)`` -> what there is to learn from, in a thread. Raises PathoganError.
+    ready
+        Whether the chosen image is something to learn from.
+    choose
+        Title of the choice of another folder; empty where there is none.
+    begins
+        Whether the new model goes on from the chosen one (``start``), or knows nothing.
+    changes
+        Settings of the quick recipe that are others here, as ``name=value``.
+    fixed
+        Those that can't be chosen here.
+    """
+
+    task: str
+    button: str
+    tip: str
+    title: str
+    where: str
+    place: Callable[[], Any]
+    look: Callable[[Any, Path | None], Material]
+    ready: Callable[[], bool]
+    choose: str = ""
+    begins: bool = True
+    changes: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+
+    def recipe(self, start: Path | None) -> TrainConfig:
+        """How it is trained unless something else is chosen."""
+        task = task_of(self.task)
+        training = task.training
+        assert training is not None, "a dock trains what can be trained"
+        config: TrainConfig = task.get(training.recipes)["quick"]
+        if start is not None:
+            config = task.get(training.begin)(config, start=str(start))
+        return config.adjusted(self.changes)
+
+    def options(
+        self, material: Material, start: Path | None, changes: tuple[str, ...]
+    ) -> list[str]:
+        """What is typed after the source."""
+        sets = [word for change in (*self.changes, *changes) for word in ("--set", change)]
+        begin = [] if start is None else ["--start", str(start)]
+        return ["--recipe", "quick", *sets, *material.options, *begin]
+
+    def looking(self, place: object, start: Path | None) -> Iterator[Event]:
+        """Finish with what there is to learn from and the recipe, or with why there is nothing."""
+        yield Progress(0, 0, "looking for what there is to learn from")
+        ready_for_torch()
+        try:
+            yield Finished((self.look(place, start), self.recipe(start)))
+        except PathoganError as error:
+            yield Finished(f"Nothing to learn from: {error}.")
+
+
+class TrainDialog(QDialog):
+    """What is learnt from, what the new model is called, and how it is trained.
+
+    Parameters
+    ----------
+    start
+        The folder of the model that is begun with.
+    name
+        That is proposed.
+    train
+        Called with what to learn from, the start, the name, and the settings that were changed.
+    """
+
+    def __init__(
+        self,
+        dock: Dock,
+        lesson: Lesson,
+        place: object,
+        *,
+        start: Path | None,
+        name: str,
+        train: Callable[[Material, Path | None, str, tuple[str, ...]], None],
+    ) -> None:
+        super().__init__(dock)
+        self.dock, self.lesson, self.start, self._train = dock, lesson, start, train
+        self.material: Material | None = None
+        self.recipe: TrainConfig | None = None
+        self.setWindowTitle(lesson.title)
+        self.setMinimumWidth(420)
+        self.source = QLineEdit()
+        self.source.setReadOnly(True)
+        self.choose = button("Choose…", "Learn from another folder")
+        self.choose.clicked.connect(self._choose)
+        self.choose.setVisible(bool(lesson.choose))
+        self.about = label("")
+        keep_lines(self.about, 5)
+        self.name = QLineEdit(name)
+        self.name.textChanged.connect(self._enable)
+        self.advanced = QToolButton()
+        self.advanced.setText("Advanced")
+        self.advanced.setToolTip("How it is trained")
+        self.advanced.setCheckable(True)
+        self.advanced.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.advanced.toggled.connect(self._show_advanced)
+        self.form = SettingsForm()
+        self.form.hide()
+        self.wrong = label("")
+        keep_lines(self.wrong, 5)
+        box = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.go = button("Train", "Start in the background; the viewer stays usable")
+        box.addButton(self.go, QDialogButtonBox.ButtonRole.AcceptRole)
+        box.accepted.connect(self.accept)
+        box.rejected.connect(self.reject)
+        rows = QFormLayout()
+        rows.addRow(
+            lesson.where, beside(self.source, self.choose) if lesson.choose else self.source
+        )
+        rows.addRow("", self.about)
+        rows.addRow("New model", self.name)
+        rows.addRow("", self.wrong)
+        column = QVBoxLayout(self)
+        column.addLayout(rows)
+        for widget in (self.advanced, self.form, box):
+            column.addWidget(widget)
+        self._show_advanced(False)
+        self.look(place)
+        self.finished.connect(self._close)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The settings that were changed, as ``name=value``."""
+        return self.form.changes
+
+    def look(self, place: object) -> None:
+        """See what there is to learn from at a place."""
+        self.material = None
+        folder = place.parent if isinstance(place, Path) and not place.is_dir() else place
+        self.source.setText(str(folder))
+        self.about.setText("Looking for what there is to learn from…")
+        self._enable()
+        self._search = self.dock.aside(self.lesson.looking(place, self.start), self._looked)
+
+    def accept(self) -> None:
+        """Train."""
+        super().accept()
+        if self.material is not None:
+            self._train(self.material, self.start, self.name.text().strip(), self.changes)
+
+    def _looked(self, event: Finished) -> None:
+        if isinstance(event.result, str):
+            self.about.setText(event.result)
+        else:
+            self.material, recipe = event.result
+            self.about.setText(self.material.about)
+            if isinstance(self.material.source, Path):
+                self.source.setText(str(self.material.source))
+            if self.recipe is None:  # what was typed stays
+                self.recipe = recipe
+                self.form.show_recipe(recipe, self.lesson.fixed, self._enable)
+        self._enable()
+
+    def _choose(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, self.lesson.choose, self.source.text())
+        if chosen:
+            self._search.cancel()
+            self.look(Path(chosen))
+
+    def _show_advanced(self, shown: bool) -> None:  # noqa: FBT001  (Qt passes it)
+        self.advanced.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        self.form.setVisible(shown)
+        self.adjustSize()
+
+    def _close(self) -> None:
+        self._search.cancel()
+        self.deleteLater()
+
+    def _enable(self, _: object = None) -> None:
+        why = ""
+        try:
+            settings().own_model(self.name.text().strip(), new=True)
+            if self.recipe is not None:
+                self.recipe.adjusted(self.changes)
+        except PathoganError as error:
+            why = str(error)
+        self.wrong.setText(why)
+        self.go.setEnabled(self.material is not None and not why)
+
+
+class SettingsForm(QScrollArea):
+    """Numbers and choices of a recipe, each with its limits, made by magicgui."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFixedHeight(_ADVANCED_PX)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.widgets: dict[str, ValueWidget[Any]] = {}
+        self._shown: dict[str, Any] = {}
+
+    def show_recipe(
+        self, recipe: TrainConfig, fixed: tuple[str, ...], changed: Callable[[object], None]
+    ) -> None:
+        """Offer what can be changed of a recipe."""
+        for name, field in type(recipe).__pydantic_fields__.items():  # type: ignore[attr-defined]
+            value = getattr(recipe, name)
+            choices = getattr(field.annotation, "__args__", ())
+            if name in fixed or not (
+                isinstance(value, int | float) or (choices and value in choices)
+            ):
+                continue
+            options = {"choices": choices} if choices else _limits(value, field.metadata)
+            made: Any = create_widget(value, name=name, options=options)
+            made.changed.connect(changed)
+            self.widgets[name] = made
+        # magicgui rounds what it shows: changed is what differs from that
+        self._shown = {name: widget.value for name, widget in self.widgets.items()}
+        box = QWidget()
+        rows = QFormLayout(box)
+        for name, widget in self.widgets.items():
+            rows.addRow(_WORDS.get(name) or name.replace("_", " ").capitalize(), widget.native)
+        self.setWidget(box)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What differs from the recipe, as ``name=value``."""
+        now = {name: widget.value for name, widget in self.widgets.items()}
+        return tuple(f"{n}={value}" for n, value in now.items() if value != self._shown[n])
+
+
+def _limits(value: float, metadata: list[Any]) -> dict[str, float]:
+    """Limits and step of a number, from those of its field."""
+    bounds = {
+        kind: getattr(one, kind) for one in metadata for kind in _BOUNDS if hasattr(one, kind)
+    }
+    least = bounds.get("ge", bounds.get("gt", -_MOST))
+    most = bounds.get("le", bounds.get("lt", _MOST))
+    if isinstance(value, int):
+        return {"min": least, "max": most, "step": 1}
+    step = 10.0 ** (math.floor(math.log10(value)) - 1) if value else 0.01
+    return {"min": least, "max": most, "step": min(step, 0.01)}

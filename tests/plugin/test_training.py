@@ -1,0 +1,232 @@
+"""Training in every dock that trains: beside Run, on the preferences' device, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint
+
+from napari_pathogan.engine.events import Finished, Metrics, Progress
+from napari_pathogan.errors import DataFolderError
+from napari_pathogan.plugin.masses.dock import MassesDock
+from napari_pathogan.plugin.nuclei.dock import NucleiDock
+from napari_pathogan.plugin.shell import learning
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.train_dialog import Material, TrainDialog
+from napari_pathogan.plugin.shell.training_row import TrainingRow
+from napari_pathogan.plugin.stain.dock import StainDock
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.commands import show_mammograms
+from napari_pathogan.plugin.viewer.layers import slide_layer
+from napari_pathogan.slides.slide import Slide
+
+pytestmark = pytest.mark.gui
+DOCKS = {"nuclei": NucleiDock, "masses": MassesDock, "stain": StainDock}
+LONG = 60_000
+
+
+@pytest.fixture(params=DOCKS)
+def dock(request, viewer, qtbot):
+    """Each dock that trains, with its embedded models and an image."""
+    if request.param == "masses":
+        show_mammograms(viewer, samples.FOLDER / samples.PHANTOM_STUDY / "images" / "RCC.dcm")
+    else:
+        slide = Slide.from_arrays([np.full((64, 64, 3), 99, np.uint8)], name="case", mpp=1.0)
+        data, kwargs, _ = slide_layer(slide)
+        viewer.add_image(data, **kwargs)
+    made = DOCKS[request.param](viewer)
+    viewer.window.add_dock_widget(made)
+    qtbot.waitUntil(lambda: made.card is not None and made.form.run.isEnabled(), timeout=LONG)
+    return made
+
+
+@pytest.fixture
+def child(monkeypatch):
+    """In place of the child process: works until told, then leaves a model as the command does."""
+
+    class Child:
+        asked, done, closed = (), threading.Event(), threading.Event()
+        model = None
+
+        @classmethod
+        def start(cls, arguments):
+            cls.asked = tuple(arguments)
+            return cls()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.closed.set()
+
+        def value(self, option):
+            return self.asked[self.asked.index(option) + 1]
+
+        def events(self):
+            run = Path(self.value("-o"))
+            run.mkdir()
+            yield Metrics(1, {"a": 0.5, "b": 0.25, "lr": 9.0})
+            while not self.done.wait(0.02):
+                yield Progress(1, 2, "epoch 1 of 2", 60)
+            shutil.copytree(self.model, run / "model")
+            card = json.loads((run / "model/model.json").read_text())
+            card["name"] = self.value("--name")
+            (run / "model/model.json").write_text(json.dumps(card))
+            yield Finished()
+
+    chosen = replace(settings(), device="cuda:1")
+    monkeypatch.setattr(learning, "Job", Child)
+    monkeypatch.setattr(learning, "settings", lambda: chosen)
+    return Child
+
+
+def training_of(dock):
+    (row,) = dock.findChildren(TrainingRow)
+    return row
+
+
+def begin(dock, child, qtbot, folder):
+    """Start a training, and wait until it is on its way."""
+    row = training_of(dock)
+    child.model = dock.model_folder
+    start = dock.model_folder if row.lesson.begins else None
+    row.train(Material(folder, "", "slides of ours", "ours"), start, "mine")
+    qtbot.waitUntil(lambda: "loss 0.75" in row.status.text(), timeout=LONG)
+    assert row.status.text().startswith("Training mine: Epoch 1 of 2, 50 %, 60 s left")
+    return row
+
+
+def choices(dock):
+    return [dock.form.model.itemText(i) for i in range(dock.form.model.count())]
+
+
+def test_run_works_while_a_training_runs_and_ends(dock, child, qtbot, tmp_path, monkeypatch):
+    before, chosen = choices(dock), dock.form.model.currentText()
+    row = begin(dock, child, qtbot, tmp_path)
+    assert dock.run is None
+    assert dock.form.run.text() == "Run"
+    assert dock.minimumSizeHint().width() <= 320
+    assert child.asked[:3] == (dock.task, "train", str(tmp_path))
+    asked = dict(zip(child.asked[3:], child.asked[4:], strict=False))
+    assert asked["--device"] == "cuda:1"
+    assert (asked["--source"], asked["--terms"]) == ("slides of ours", "ours")
+    assert ("--start" in asked) == row.lesson.begins
+
+    go, ended = threading.Event(), []
+
+    def work(_layer):
+        while not go.wait(0.02):
+            yield Progress(0, 0, "working")
+        yield Finished("found")
+
+    monkeypatch.setattr(dock, "events", work)
+    monkeypatch.setattr(dock, "finished", ended.append)
+    dock.run_or_cancel()
+    assert dock.run is not None
+    child.done.set()  # the training ends in the middle of the run
+    qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
+    assert row.status.text() == "mine is trained: choose it above to use it"
+    assert choices(dock) == [*before, "mine"]
+    assert dock.form.model.currentText() == chosen
+    go.set()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=LONG)
+    assert [event.result for event in ended] == ["found"]
+    dock.form.model.setCurrentText("mine")
+    assert dock.model_folder == settings().own_models / "mine"
+
+
+def test_the_new_model_is_chosen_where_nothing_runs(dock, child, qtbot, tmp_path):
+    row = begin(dock, child, qtbot, tmp_path)
+    child.done.set()
+    qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
+    assert row.status.text().startswith("mine is trained and chosen")
+    assert dock.card.name == "mine"
+
+
+def test_cancel_leaves_nothing(dock, child, qtbot, tmp_path):
+    before = choices(dock)
+    row = begin(dock, child, qtbot, tmp_path)
+    assert not row.button.isEnabled()
+    row.cancel.click()
+    assert row.run is None
+    assert row.status.text() == (
+        "The training of mine was stopped. All models are as they were before."
+    )
+    qtbot.waitUntil(child.closed.is_set, timeout=LONG)
+    models = settings().own_models
+    qtbot.waitUntil(lambda: not models.is_dir() or not list(models.glob("*mine*")), timeout=LONG)
+    assert choices(dock) == before
+
+
+def test_closing_asks_and_ends_the_training(dock, child, qtbot, tmp_path):
+    row = begin(dock, child, qtbot, tmp_path)
+    assert row.run.ask
+    assert row.run.owner is dock
+    dock.release()
+    qtbot.waitUntil(child.closed.is_set, timeout=LONG)
+
+
+def opened(dock, qtbot, monkeypatch, look):
+    """The dialog, where ``look`` says what there is to learn from."""
+    row = training_of(dock)
+    row.lesson = replace(row.lesson, look=look, place=lambda: samples.FOLDER)
+    row.ask()
+    (dialog,) = dock.findChildren(TrainDialog)
+    qtbot.waitUntil(lambda: "Looking" not in dialog.about.text(), timeout=LONG)
+    return dialog
+
+
+def test_the_dialog_offers_the_recipe_and_starts(dock, child, qtbot, monkeypatch, tmp_path):
+    material = Material(tmp_path, "2 images of 2 patients.", "ours", "ours")
+    dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
+    assert dialog.about.text() == "2 images of 2 patients."
+    assert dialog.source.text() == str(tmp_path)
+    assert dialog.form.isHidden()
+    dialog.advanced.click()
+    assert dialog.form.isVisible()
+    widgets = dialog.form.widgets
+    assert {"epochs", "seed", "ema", "batch", "lr"} <= widgets.keys()
+    assert not widgets.keys() & set(training_of(dock).lesson.fixed)
+    assert widgets["epochs"].min == 1
+    for name, widget in widgets.items():  # to three digits at least
+        shown, meant = widget.value, getattr(dialog.recipe, name)
+        assert shown == (meant if isinstance(meant, str) else pytest.approx(meant, rel=0.01)), name
+    assert dialog.changes == ()
+    widgets["epochs"].value, widgets["seed"].value = 7, 3
+    assert dialog.changes in {("epochs=7", "seed=3"), ("seed=3", "epochs=7")}
+    widgets["ema"].value = 1.0
+    assert "'ema=1.0' is not possible" in dialog.wrong.text()
+    assert not dialog.go.isEnabled()
+    widgets["ema"].value = 0.5
+    dialog.name.setText("../x")
+    assert "can't be called '../x'" in dialog.wrong.text()
+    assert not dialog.go.isEnabled()
+    qtbot.wait(50)  # it is laid out
+    assert dialog.form.geometry().bottom() < dialog.go.mapTo(dialog, QPoint(0, 0)).y()
+    (settings().own_models / "there").mkdir(parents=True)
+    dialog.name.setText("there")
+    assert dialog.wrong.text() == "there is a model called there already: choose another name"
+    dialog.name.setText("mine")
+    assert not dialog.wrong.text()
+    dialog.go.click()
+    qtbot.waitUntil(lambda: bool(child.asked), timeout=LONG)
+    sets = [b for a, b in zip(child.asked, child.asked[1:], strict=False) if a == "--set"]
+    trained = dialog.recipe.adjusted(sets)
+    assert (trained.epochs, trained.seed, trained.ema) == (7, 3, 0.5)
+    training_of(dock).stop()
+
+
+def test_the_dialog_says_why_there_is_nothing_to_learn(dock, qtbot, monkeypatch):
+    def look(*_):
+        raise DataFolderError("it is empty")
+
+    dialog = opened(dock, qtbot, monkeypatch, look)
+    assert dialog.about.text() == "Nothing to learn from: it is empty."
+    assert not dialog.go.isEnabled()
+    dialog.reject()
