@@ -118,6 +118,9 @@ def test_what_a_folder_holds_in_words(images, model):
     found = reviewed(images[0], model)  # the folder above, for another patient's reviews are there
     assert found.folder == images[0].parent.parent
     assert (found.images, found.patients, found.masses, found.folds) == (3, 2, 2, 0)
+    learnt = material(found)
+    assert learnt.origin == "mammograms reviewed in napari"
+    assert learnt.terms == "those of the reviewed mammograms"
     assert str(found) == (
         "3 images of 2 patients with 2 masses. How well it does is not measured: that takes 6 "
         "patients with masses."

@@ -460,7 +460,10 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     assert dock.form.status.text() == "Kept in case 3.png.nuclei.geojson"
     assert (path.parent / "case 3.png.nuclei.geojson").is_file()
     assert dock.corrections.training.button.isEnabled()
-    dock.corrections.training.train(corrected(path.parent), None, "../x")
+    learnt = corrected(path.parent)
+    assert learnt.origin == "slides corrected in napari"
+    assert learnt.terms == "those of the corrected slides"
+    dock.corrections.training.train(learnt, None, "../x")
     assert "a model can't be called '../x'" in told.pop()
     assert dock.run is None
     data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))

@@ -324,6 +324,8 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_pathogan.plugin.shell.learning.Job", Job)
     material = tiles(Part(slide, Region(300, 400, 300, 300)))
     said = {"origin": material.origin, "terms": material.terms}
+    assert all(said.values())
+    assert slide.name not in "".join(said.values())
     with pytest.raises(NoTissueError):
         list(learning("stain", material.source, material.options, tmp_path / "mine", **said))
     ((arguments, pool),) = asked
