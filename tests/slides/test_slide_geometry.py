@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_pathogan.slides.geometry import Overlay, Region, TileGrid, level_affine
+from napari_pathogan.slides.geometry import Overlay, Region, TileGrid
 
 SIDES = st.integers(1, 5000)
 STEPS = st.floats(0.3, 40.0)
@@ -73,7 +73,11 @@ def test_affine_in_um_is_affine_in_pixels_times_mpp(step, mpp):
         assert np.isclose(um[1][axis], pixels[1][axis] * mpp[axis])
 
 
+def level(downsample):
+    return Overlay(np.empty((0, 0)), (0.0, 0.0), downsample)
+
+
 def test_half_pixel_rule():
     # the first pixel of a level 4 times coarser covers pixels 0 to 3: its middle is at 1.5
-    assert level_affine((4.0, 4.0)) == ((4.0, 4.0), (1.5, 1.5))
-    assert level_affine((1.0, 1.0), (0.25, 0.5)) == ((0.25, 0.5), (0.0, 0.0))
+    assert level((4.0, 4.0)).affine() == ((4.0, 4.0), (1.5, 1.5))
+    assert level((1.0, 1.0)).affine((0.25, 0.5)) == ((0.25, 0.5), (0.0, 0.0))

@@ -238,28 +238,6 @@ def test_many_threads_read_the_same(tmp_path):
     assert all(np.array_equal(each, image[700:900, 800:1000]) for each in levels)
 
 
-def test_prefetch_is_in_order_and_bounded(monkeypatch):
-    image = smooth_image(400, 4000)
-    asked = []
-    with Slide.from_arrays([image], name="a", mpp=1.0) as slide:
-        regions = [Region(0, 40 * n, 400, 40) for n in range(100)]
-
-        def counted():
-            for region in regions:
-                asked.append(region)
-                yield region
-
-        results = slide.prefetch(counted(), 2.0)
-        next(results)
-        assert len(asked) <= 2 * 8 + 1
-        rest = list(results)
-        assert len(rest) == 99
-        assert np.array_equal(rest[-1], slide.read(regions[-1], 2.0))
-        early = slide.prefetch(regions, 2.0)
-        next(early)
-        early.close()  # nobody waits for the rest
-
-
 def test_closed_slides_say_so(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, smooth_image(600, 600), tile=(256, 256))

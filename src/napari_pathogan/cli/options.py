@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,18 +16,6 @@ def _checked(name: str) -> str:
     return check_name(name) if name else name
 
 
-class RecipeName(StrEnum):
-    """With which settings to train."""
-
-    paper = "paper"
-    quick = "quick"
-
-
-Recipe = Annotated[
-    RecipeName, typer.Option(help="The paper's settings, or quick ones for small data.")
-]
-Epochs = Annotated[int | None, typer.Option(help="Epochs; the recipe's by default.", min=1)]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random; 0 by default.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -41,17 +28,6 @@ Name = Annotated[
 Source = Annotated[str, typer.Option(help="What the images are, for the model card.")]
 Terms = Annotated[str, typer.Option(help="Their terms of use, for the model card.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
-Tissue = Annotated[
-    str,
-    typer.Option(
-        help="The organ, such as colon: classes have names where they were checked on it; else "
-        "they are groups."
-    ),
-]
-Views = Annotated[
-    int | None,
-    typer.Option(help="Flips and turns each image is seen in; the model's own.", min=1, max=8),
-]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that stopped.")]
 Events = Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -173,10 +173,3 @@ class Overlay:
         col = math.floor((x + 0.5 - self.origin[1]) / self.step[1])
         inside = 0 <= row < self.data.shape[0] and 0 <= col < self.data.shape[1]
         return (row, col) if inside else None
-
-
-def level_affine(
-    downsample: tuple[float, float], mpp: tuple[float, float] | None = None
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """``scale`` and ``translate`` of a pyramid level so that it lies exactly on level 0."""
-    return Overlay(np.empty((0, 0)), (0.0, 0.0), downsample).affine(mpp)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,12 +23,11 @@ from napari_pathogan.slides.pyramid import (
     level_behind,
     ratios,
     render,
-    workers,
 )
 from napari_pathogan.slides.source import Source, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import zarr
 
@@ -293,7 +289,7 @@ class Slide:
         Parameters
         ----------
         origin
-            Upper left corner in level-0 edge coordinates (y, x), such as `TileGrid.origin` gives.
+            Upper left corner in level-0 edge coordinates (y, x).
         step
             Level-0 pixels per output pixel (y, x).
         shape
@@ -315,29 +311,6 @@ class Slide:
         rows = resample.axis(origin[0] / dy, step[0] / dy, shape[0])
         cols = resample.axis(origin[1] / dx, step[1] / dx, shape[1])
         return render(level, rows, cols, parallel=parallel)
-
-    def prefetch(self, regions: Iterable[Region], mpp: float | None) -> Iterator[np.ndarray]:
-        """Read regions one after the other, a few ahead in threads while the caller works.
-
-        Yields
-        ------
-        np.ndarray
-            As `read` gives it, in order. At most two regions a thread are held.
-        """
-        ahead = workers()
-        with ThreadPoolExecutor(ahead, "pathogan-prefetch") as pool:
-            coming: deque = deque()
-            todo = iter(regions)
-            try:
-                for region in itertools.islice(todo, 2 * ahead):
-                    coming.append(pool.submit(self._read, region, mpp, None, parallel=False))
-                while coming:
-                    yield coming.popleft().result()
-                    for region in itertools.islice(todo, 1):
-                        coming.append(pool.submit(self._read, region, mpp, None, parallel=False))
-            finally:
-                for future in coming:
-                    future.cancel()
 
     def with_mpp(self, mpp: float | Pair, source: str = "user") -> Slide:
         """The same open slide with another scale; both are closed together."""
