@@ -81,6 +81,7 @@ def test_names_don_t_hide_one_another():
         ({"model": "idc-cgan"}, ("heat.doc",), "no suffix"),
         ({"model": "idc-cgan", "nonsense": 1}, (), "nonsense"),
         ({"model": "masses-blending"}, (), "predicts nothing"),
+        ({"model": "idc-cgan"}, ("a.csv", "b.csv"), "same export"),
     ],
 )
 def test_bad_input_is_one_sentence(folder, words, save, wrong):

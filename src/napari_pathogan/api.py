@@ -114,9 +114,12 @@ def predict(
     if task.prediction is None:
         raise SettingError(f"{model} is a model of {task.name}, which predicts nothing")
     exports = [(_export(task, file), Path(file)) for file in save]
+    files: dict[str, Path] = {}
     for export, file in exports:
         check(file, task.get(export.kind))
-    files = {export.name: file for export, file in exports}
+        if export.name in files:
+            raise SettingError(f"{files[export.name]} and {file} are the same export: save one")
+        files[export.name] = file
     path, opened = _where(source)
     takes = {option.name for option in task.prediction.options}
     loaded = verbs.load(task, folder, device, **{k: v for k, v in options.items() if k in takes})

@@ -67,6 +67,18 @@ class Output:
     kind: str
 
 
+EPOCHS = Option("epochs", int, None, "Epochs; the recipe's by default.", 1)
+SEED = Option("seed", int, None, "Seed of everything random; 0 by default.")
+SLIDE_MPP = Option("mpp", float, None, "um per pixel, where the slide does not say.")
+REGION = Option(
+    "region",
+    "napari_pathogan.slides.geometry:region_of",
+    None,
+    "Only this part: y,x,height,width in pixels.",
+    metavar="Y,X,H,W",
+)
+
+
 @dataclass(frozen=True)
 class Training:
     """How models are trained.
@@ -206,6 +218,8 @@ class Task:
         Before the verb on the command line: ``"nuclei classes"``.
     model_word
         What its models are called there.
+    verb_prefix
+        Before ``train`` and ``evaluate``, where two tasks have the same words.
     help
         One line of what it does.
     model

@@ -1,6 +1,6 @@
 """Lesions blended into healthy breasts: the blending adversarial network of paper 2 (section 2)."""
 
-from napari_pathogan.engine.task import Option, Task, Training
+from napari_pathogan.engine.task import EPOCHS, SEED, Option, Task, Training
 
 TASK = Task(
     name="masses-blending",
@@ -25,8 +25,8 @@ TASK = Task(
                 "With prior knowledge of the mass (default), or without (adversarial).",
             ),
             Option("width", int, None, "Channels of the generator at full size.", 1),
-            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
-            Option("seed", int, None, "Seed of everything random; 0 by default."),
+            EPOCHS,
+            SEED,
         ),
     ),
 )

@@ -1,6 +1,17 @@
 """IDC: invasive ductal carcinoma in H&E slides."""
 
-from napari_pathogan.engine.task import Evaluation, Export, Option, Prediction, Task, Training
+from napari_pathogan.engine.task import (
+    EPOCHS,
+    REGION,
+    SEED,
+    SLIDE_MPP,
+    Evaluation,
+    Export,
+    Option,
+    Prediction,
+    Task,
+    Training,
+)
 
 _FOLDER = "Patches (<patient>/<0, 1 or unlabelled>/*.png), or annotated slides."
 _VIEWS = Option("views", int, 1, "Flips and turns each patch is seen in.", 1, 8)
@@ -28,7 +39,7 @@ TASK = Task(
             ),
             Option("width", float, None, "Width multiplier: 1 (the default), 2 or 4.", 0.01),
             Option("labelled", float, None, "Share of the labels to use; all by default."),
-            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
+            EPOCHS,
             Option("batch", int, None, "Patches a step.", 2),
             Option(
                 "patience",
@@ -36,7 +47,7 @@ TASK = Task(
                 None,
                 "Stop after so many epochs without a better held-out AUC; never by default.",
             ),
-            Option("seed", int, None, "Seed of everything random; 0 by default."),
+            SEED,
         ),
         options=(
             Option("folds", int, 0, "Patient folds to cross-validate; 0: none.", 0),
@@ -64,15 +75,9 @@ TASK = Task(
         open="napari_pathogan.slides.slide:Slide.open",
         run=".contract:predicted",
         options=(
-            Option("mpp", float, None, "um per pixel, where the slide does not say."),
+            SLIDE_MPP,
             Option("threshold", float, None, "IDC from this probability on.", 0, 1),
-            Option(
-                "region",
-                "napari_pathogan.slides.geometry:region_of",
-                None,
-                "Only this part: y,x,height,width in pixels.",
-                metavar="Y,X,H,W",
-            ),
+            REGION,
             Option("step", float, None, "um from cell to cell: 200, 100 or 40.", 1),
             _VIEWS,
             Option("cells", bool, False, "GeoJSON with every cell as a tile."),

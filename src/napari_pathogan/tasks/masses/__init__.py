@@ -4,6 +4,8 @@ Paper: Mass Detection via Blending Adversarial Learning (Lin et al., 2019; paper
 """
 
 from napari_pathogan.engine.task import (
+    EPOCHS,
+    SEED,
     Evaluation,
     Export,
     Option,
@@ -45,8 +47,8 @@ TASK = Task(
                 "COCO weights as safetensors to begin with.",
                 metavar="FILE",
             ),
-            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
-            Option("seed", int, None, "Seed of everything random; 0 by default."),
+            EPOCHS,
+            SEED,
         ),
         options=(
             Option("folds", int, 0, "Patient folds to cross-validate; 0: none.", 0),

@@ -2,7 +2,18 @@
 
 from pathlib import Path
 
-from napari_pathogan.engine.task import Evaluation, Export, Option, Prediction, Task, Training
+from napari_pathogan.engine.task import (
+    EPOCHS,
+    REGION,
+    SEED,
+    SLIDE_MPP,
+    Evaluation,
+    Export,
+    Option,
+    Prediction,
+    Task,
+    Training,
+)
 
 _FOLDER = "images/ and masks/ of the same names, or annotated slides."
 _MPP = Option("mpp", float, 0.25, "um per pixel of the images.", 0.05, 4)
@@ -46,9 +57,9 @@ TASK = Task(
                 "Channels of the first stage; the recipe's by default.",
                 1,
             ),
-            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
+            EPOCHS,
             Option("batch", int, None, "Crops a step.", 1),
-            Option("seed", int, None, "Seed of everything random; 0 by default."),
+            SEED,
         ),
         options=(
             Option(
@@ -98,16 +109,10 @@ TASK = Task(
                 None,
                 "InstanSeg's TorchScript file, instead of --model. It is code: it runs.",
             ),
-            Option("mpp", float, None, "um per pixel, where the slide does not say."),
+            SLIDE_MPP,
             _THRESHOLD,
             _VIEWS,
-            Option(
-                "region",
-                "napari_pathogan.slides.geometry:region_of",
-                None,
-                "Only this part: y,x,height,width in pixels.",
-                metavar="Y,X,H,W",
-            ),
+            REGION,
         ),
         exports=(
             Export(

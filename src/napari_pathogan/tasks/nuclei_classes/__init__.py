@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from napari_pathogan.engine.task import Evaluation, Option, Task, Training
+from napari_pathogan.engine.task import EPOCHS, SEED, Evaluation, Option, Task, Training
 
 _FOLDER = "images/ with points/*.csv (x, y, class) or masks/, or slides with corrected nuclei."
 _MPP = Option("mpp", float, None, "um per pixel of the images, where they don't say.", 0.01)
@@ -36,8 +36,8 @@ TASK = Task(
         learn=".contract:learn",
         settings=(
             Option("classes", int, None, "Classes to find: 3 (the default), 5, ...", 2, 8),
-            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
-            Option("seed", int, None, "Seed of everything random; 0 by default."),
+            EPOCHS,
+            SEED,
         ),
         options=(
             Option("at", float, 0.55, "um per pixel that the model shall see.", 0.05),

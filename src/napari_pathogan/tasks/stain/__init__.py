@@ -2,7 +2,17 @@
 
 from pathlib import Path
 
-from napari_pathogan.engine.task import Evaluation, Export, Option, Prediction, Task, Training
+from napari_pathogan.engine.task import (
+    EPOCHS,
+    SEED,
+    SLIDE_MPP,
+    Evaluation,
+    Export,
+    Option,
+    Prediction,
+    Task,
+    Training,
+)
 
 TASK = Task(
     name="stain",
@@ -27,8 +37,8 @@ TASK = Task(
                 None,
                 "Weight of the class loss: 1/30 to 1/300; 0: without.",
             ),
-            Option("epochs", int, None, "Epochs; the recipe's by default.", 1),
-            Option("seed", int, None, "Seed of everything random; 0 by default."),
+            EPOCHS,
+            SEED,
         ),
         options=(
             Option("mpp", float, None, "um per pixel of the images.", 0.01),
@@ -77,7 +87,7 @@ TASK = Task(
                 False,
                 "Network: lightness and colours as in the paper.",
             ),
-            Option("mpp", float, None, "um per pixel, where the slide does not say."),
+            SLIDE_MPP,
         ),
         exports=(
             Export(
