@@ -120,7 +120,7 @@ def test_a_later_run_begins_with_an_earlier_one_of_the_same_folds(folder, run, t
     assert card.recipe["start"] == json.loads(json.dumps(TINY.to_json()))  # both can be done again
     assert "--start" in card.measured_by
     assert "start" not in read_card(run.model).recipe
-    with pytest.raises(DataFolderError, match="these patients and folds"):
+    with pytest.raises(DataFolderError, match="other patient folds"):
         check(folder, TINY, folds=2, start=str(run.path))
     (tmp_path / "unfinished").mkdir()
     folds = (run.path / "folds.json").read_text()

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from napari_pathogan.engine.crossval import cross_validate, nested
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
-from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
@@ -30,12 +30,15 @@ from napari_pathogan.tasks.idc.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from napari_pathogan.engine.report import Report
+    from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.idc.config import TrainConfig
     from napari_pathogan.tasks.idc.train import Trained
 
 SHARE = 0.75  # how far heat maps carry a slide to the reference colours; docs/idc.md says why
+KEPT = "out_of_fold.safetensors"
 _NAMES = {"cgan": "cGAN", "cnn": "CNN"}
 SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
 
@@ -51,6 +54,16 @@ class OutOfFold:
     raw: np.ndarray
     slide: np.ndarray
     fold: np.ndarray
+
+    def write(self, path: Path) -> None:
+        """Keep them as safetensors."""
+        with written(path, OURS) as beside:
+            save_file({name: torch.from_numpy(v) for name, v in vars(self).items()}, beside)
+
+    @classmethod
+    def read(cls, path: Path) -> OutOfFold:
+        """Those that :meth:`write` kept."""
+        return cls(**{name: value.numpy() for name, value in load_file(path).items()})
 
 
 @dataclass(frozen=True)
@@ -153,16 +166,25 @@ def _cross_validate(
     tested = _nothing(patches)
     # the best epoch would be chosen on the fold's own test patients: keep the last
     blind = replace(config, patience=0)
-    for k in range(folds):
-        part = RunFolder(run.path / "folds" / str(k))
+
+    def learn_without(k: int, part: RunFolder) -> Generator[Event, None, Trained]:
         part.start(blind.to_json(), resume=True)
-        finished = yield from one_part(
-            train(patches.take(fold != k), blind, part, device=device), k, folds + 1
-        )
-        _test(patches, fold, k, tested, by=finished.result, device=device)
-    with written(run.path / "out_of_fold.safetensors", OURS) as beside:
-        tensors = {"raw": tested.raw, "slide": tested.slide, "fold": tested.fold}
-        save_file({key: torch.from_numpy(v) for key, v in tensors.items()}, beside)
+        training = train(patches.take(fold != k), blind, part, device=device)
+        finished = yield from one_part(training, k, folds + 1)
+        network: Trained = finished.result
+        return network
+
+    def test(k: int, network: Trained, file: Path) -> tuple[Event, ...]:
+        own = _nothing(patches)
+        _test(patches, fold, k, own, by=network, device=device)
+        own.write(file)
+        return ()
+
+    for k, file in enumerate((yield from cross_validate(run, folds, KEPT, learn_without, test))):
+        own, which = OutOfFold.read(file), fold == k
+        tested.raw[which], tested.slide[which] = own.raw[which], own.slide[which]
+        tested.fold[which] = k
+    tested.write(run.path / KEPT)
     return tested
 
 
@@ -219,15 +241,12 @@ def _nested(
 ) -> tuple[Report, np.ndarray]:
     probability = np.empty(len(patches))
     called = np.empty(len(patches), bool)
-    folds = np.unique(fold)
-    for k in folds:
-        test = fold == k
-        others = ~test if len(folds) > 1 else test
+    for test, others in nested(fold):
         fitted = calibrate.fit(logits[others], patches.labels[others], patches.patients[others])
         probability[test] = fitted.probability(logits[test][:, None])[0]
         called[test] = probability[test] >= fitted.threshold
     done = report(patches, probability, called, title=title)
-    if len(folds) == 1:
+    if len(np.unique(fold)) == 1:
         done = replace(done, notes=(*done.notes, "calibrated on these same patients"))
     return done, probability
 

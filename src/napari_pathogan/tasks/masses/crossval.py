@@ -15,9 +15,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.crossval import cross_validate, write_folds
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.engine.folds import folds_of, patient_folds
+from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder, load_state
 from napari_pathogan.engine.trainer import one_part
@@ -35,7 +36,7 @@ from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
 from napari_pathogan.tasks.masses.procedural import pictures
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
-from napari_pathogan.tasks.masses.starts import FOLDS, check_start, learnt_from, model_of
+from napari_pathogan.tasks.masses.starts import check_start, learnt_from, model_of
 from napari_pathogan.tasks.masses.train import Example, train
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def learn(
     check(folder, config, folds=folds, start=start)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     fold = _fold(folder, folds)
-    write_text(run.path / FOLDS, json.dumps(folds_of(folder.patients, fold), indent=1), OURS)
+    write_folds(run, folder.patients, fold)
     seen = yield from framed(folder, config.long_side)
     training = _Training(folder, seen, config, run, device, folds)
     begin = yield from _beginning(config, run, start, device)
@@ -248,18 +249,24 @@ def _cross_validate(
     training: _Training, fold: np.ndarray, begin: _Begin
 ) -> Generator[Event, None, Known]:
     """Train a detector a fold; what each finds in patients it has not seen is what is known."""
-    found: list[Detections | None] = [None] * len(fold)
-    for k in range(training.folds):
-        part = RunFolder(training.run.path / "folds" / str(k))
+
+    def learn_without(k: int, part: RunFolder) -> Generator[Event, None, MaskRCNN]:
         part.start(training.config.to_json(), resume=True)
+        return (yield from training.one(part, np.flatnonzero(fold != k), begin, k))
+
+    def test(k: int, network: MaskRCNN, file: Path) -> Iterator[Event]:
         tested = np.flatnonzero(fold == k)
-        if not (part.path / SCORED).exists():  # what a stopped run has tested is not tested again
-            network = yield from training.one(part, np.flatnonzero(fold != k), begin, k)
-            own = [training.seen.get(int(i)) for i in tested]
-            done = yield from _test(network, own, choose_device(training.device))
-            Scored.of(training.folder.subset(tested), done).write(part.path / SCORED)
-        kept = Scored.read(part.path / SCORED)
-        for i, boxes, scores in zip(tested, kept.boxes, kept.scores, strict=True):
+        own = [training.seen.get(int(i)) for i in tested]
+        done = yield from _test(network, own, choose_device(training.device))
+        Scored.of(training.folder.subset(tested), done).write(file)
+
+    found: list[Detections | None] = [None] * len(fold)
+    files = yield from cross_validate(training.run, training.folds, SCORED, learn_without, test)
+    for k, file in enumerate(files):
+        kept = Scored.read(file)
+        for i, boxes, scores in zip(
+            np.flatnonzero(fold == k), kept.boxes, kept.scores, strict=True
+        ):
             found[i] = _detections(training.folder.files[i].name, boxes, scores)
     scored = Scored.of(training.folder, [one for one in found if one is not None])
     scored.write(training.run.path / SCORED)

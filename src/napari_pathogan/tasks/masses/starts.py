@@ -5,12 +5,11 @@ Whatever is tested must begin with what has seen nothing of the patients that it
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.folds import same_folds
+from napari_pathogan.engine.crossval import earlier
 from napari_pathogan.engine.models import fitting, load_model, locate, read_card
 from napari_pathogan.engine.runs import RunFolder, load_state
 from napari_pathogan.engine.trainer import weights_in
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.config import TrainConfig
     from napari_pathogan.tasks.masses.data import MassFolder
 
-FOLDS = "folds.json"
 # of the learning rate: with a tenth, a finished detector forgets what it knew
 LR_OF_A_MODEL = 0.03
 _SHAPE = ("detector", "width", "long_side", "crop")
@@ -42,7 +40,7 @@ def model_of(start: str) -> tuple[Path, ModelCard] | None:
     ModelNotFoundError
         If ``start`` is neither a run nor a model.
     """
-    if (Path(start) / FOLDS).is_file():
+    if RunFolder(Path(start)).config.is_file():
         return None
     folder = locate(start, TASK)
     return folder, read_card(folder)
@@ -91,7 +89,7 @@ def check_start(start: str, folder: MassFolder, fold: np.ndarray) -> None:
     """
     found = model_of(start)
     if found is None:
-        _check_same(Path(start), folder, fold)
+        earlier(RunFolder(Path(start)), folder.patients, fold)
         return
     _, card = found
     again = card.knows(folder.patients[fold >= 0])
@@ -112,15 +110,3 @@ def learnt_from(before: Sequence[TrainingData], now: TrainingData) -> tuple[Trai
         if (part.name, part.terms) != same or not set(part.patients) <= set(now.patients)
     )
     return (*others, now)
-
-
-def _check_same(begin: Path, folder: MassFolder, fold: np.ndarray) -> None:
-    had = json.loads((begin / FOLDS).read_text(encoding="utf-8"))
-    if not same_folds(had, folder.patients, fold):
-        msg = f"{begin} is no run of these patients and folds, so its detectors may know too much"
-        raise DataFolderError(msg)
-    parts = [RunFolder(begin / "folds" / str(k)) for k in range(fold.max(initial=-1) + 1)]
-    for part in (*parts, RunFolder(begin)):
-        if not part.checkpoint.is_file():
-            msg = f"{begin} is no finished run: {part.checkpoint} is missing; resume it first"
-            raise DataFolderError(msg)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.crossval import cross_validate, nested, write_folds
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
-from napari_pathogan.engine.folds import folds_of, patient_folds
+from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.patients import pseudonym
-from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
@@ -30,7 +29,7 @@ from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.tasks.nuclei.evaluate import Scored, foretold, report, score
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
 from napari_pathogan.tasks.nuclei.network import MULTIPLE
-from napari_pathogan.tasks.nuclei.starts import FOLDS, Starts, earlier, going_on, in_common
+from napari_pathogan.tasks.nuclei.starts import Starts, earlier, going_on, in_common
 from napari_pathogan.tasks.nuclei.train import train
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.engine.report import Report
+    from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.network import UNet
 
@@ -186,21 +186,27 @@ def _cross_validate(  # noqa: PLR0917
     device: str,
 ) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Train a network a fold; returns each image's probabilities, uint8 (3, H, W)."""
-    found: dict[str, np.ndarray] = {}
     folds = int(fold.max()) + 1
-    write_text(run.path / FOLDS, json.dumps(folds_of(folder.patients, fold), indent=1), OURS)
-    for k in range(folds):
-        part = RunFolder(run.path / "folds" / str(k))
+
+    def learn_without(k: int, part: RunFolder) -> Generator[Event, None, UNet]:
         part.start(config.to_json(), resume=True)
-        kept = part.path / "out_of_fold.safetensors"
-        if not kept.exists():  # what a stopped run has tested is not tested again
-            start = starts.folds.get(k)
-            own = going_on(config, start)
-            training = train(folder.take(fold != k), own, part, device=device, start=start)
-            finished = yield from one_part(training, k, folds + 1)
-            tried = _fold_model(finished.result, folder.take(fold != k), config, device)
-            _test(folder.take(fold == k), tried, kept)
-        planes = load_file(kept)
+        start = starts.folds.get(k)
+        own = going_on(config, start)
+        training = train(folder.take(fold != k), own, part, device=device, start=start)
+        finished = yield from one_part(training, k, folds + 1)
+        network: UNet = finished.result
+        return network
+
+    def test(k: int, network: UNet, file: Path) -> tuple[Event, ...]:
+        tried = _fold_model(network, folder.take(fold != k), config, device)
+        _test(folder.take(fold == k), tried, file)
+        return ()
+
+    write_folds(run, folder.patients, fold)
+    files = yield from cross_validate(run, folds, "out_of_fold.safetensors", learn_without, test)
+    found: dict[str, np.ndarray] = {}
+    for k, file in enumerate(files):
+        planes = load_file(file)
         for number, image in enumerate(folder.take(fold == k).images):
             key = _key(number, image.name)
             found[image.name] = planes[key if key in planes else image.name].numpy()
@@ -254,10 +260,10 @@ def _calibrated(
         for image in folder.images
     ]
     counts = np.array([[one.pixels for one in row] for row in tried])
-    scored = []
-    for k, row in zip(fold, tried, strict=True):
-        threshold = best_threshold(counts[fold != k])
-        scored.append(row[THRESHOLDS.index(threshold)])
+    chosen = np.empty(len(fold), int)
+    for tested, others in nested(fold):
+        chosen[tested] = THRESHOLDS.index(best_threshold(counts[others]))
+    scored = [row[t] for row, t in zip(tried, chosen, strict=True)]
     done = report(scored, title="out of fold, by patient")  # what was left out has names
     write_text(run.path / "report.json", done.to_json(), OURS)
     write_text(run.path / "patients.csv", patient_table(scored), OURS)

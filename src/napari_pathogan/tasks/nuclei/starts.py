@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathogan.engine import crossval
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.folds import same_folds
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.data import NucleiFolder
 
-FOLDS = "folds.json"  # which patient is tested in which fold
 _LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights
 _LR_OF_A_MODEL = 0.1  # where its norms are folded: nothing keeps its layers in bounds any more
 
@@ -117,21 +116,4 @@ def earlier(
             msg = f"model {start} may know patients of these folds; train without --folds"
             raise DataFolderError(msg)
         return Starts(whole=locate(start, TASK), model=NucleiModel.load(start, device="cpu"))
-    had = {} if fold is None else _had(run)
-    if fold is not None and not same_folds(had, folder.patients, fold):
-        msg = f"{start} had other patient folds, so its networks know patients to be tested on"
-        raise DataFolderError(msg)
-    checkpoints = {k: run.path / "folds" / str(k) / run.checkpoint.name for k in had.values()}
-    for checkpoint in (*checkpoints.values(), run.checkpoint):
-        if not checkpoint.is_file():
-            msg = f"{start} is no finished run: {checkpoint} is missing; resume it first"
-            raise DataFolderError(msg)
-    return Starts(checkpoints, run.checkpoint)
-
-
-def _had(run: RunFolder) -> dict[str, int]:
-    path = run.path / FOLDS
-    if not path.is_file():
-        return {}
-    had: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
-    return had
+    return Starts(crossval.earlier(run, folder.patients, fold), run.checkpoint)

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from napari_pathogan.engine.crossval import cross_validate
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData, Validation
 from napari_pathogan.engine.report import Report, Value
-from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
@@ -41,7 +41,9 @@ from napari_pathogan.tasks.nuclei_classes.train import Trained, need_nuclei, tra
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
 
+    from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
     from napari_pathogan.tasks.nuclei_classes.data import Nuclei
     from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
@@ -165,23 +167,30 @@ def _try_seeds(
     nuclei: Nuclei, config: TrainConfig, run: RunFolder, seeds: int, device: str
 ) -> Generator[Event, None, list[Tried]]:
     fold = patient_folds(nuclei.images, FOLDS)
-    found = []
-    for i in range(seeds):
-        unseen = fold == i % FOLDS
-        part = RunFolder(run.path / "seeds" / str(i))
-        # the game leaves a fitted class head alone, so what it would draw need not be drawn
-        epochs = 0 if config.rounds else config.epochs
-        own = replace(config, seed=config.seed + 1 + i, epochs=epochs)
-        part.start(own.to_json(), resume=True)
-        kept = part.path / "logits.safetensors"
-        if not kept.exists():  # what a stopped run has tried is not tried again
-            training = train(nuclei.take(~unseen), own, part, device=device)
-            finished = yield from one_part(training, i, seeds + 1, f"seed {i + 1} of {seeds}")
-            tried = assemble(finished.result, own, nuclei.mpp, device)
-            with written(kept, OURS) as beside:
-                save_file({"logits": torch.from_numpy(logits_of(nuclei, tried))}, beside)
-        found.append(Tried(unseen, load_file(kept)["logits"].numpy()))
-    return found
+    # the game leaves a fitted class head alone, so what it would draw need not be drawn
+    epochs = 0 if config.rounds else config.epochs
+    own = [replace(config, seed=config.seed + 1 + i, epochs=epochs) for i in range(seeds)]
+    unseen = [fold == i % FOLDS for i in range(seeds)]
+
+    def learn_without(i: int, part: RunFolder) -> Generator[Event, None, Trained]:
+        part.start(own[i].to_json(), resume=True)
+        training = train(nuclei.take(~unseen[i]), own[i], part, device=device)
+        finished = yield from one_part(training, i, seeds + 1, f"seed {i + 1} of {seeds}")
+        trained: Trained = finished.result
+        return trained
+
+    def test(i: int, trained: Trained, file: Path) -> tuple[Event, ...]:
+        logits = logits_of(nuclei, assemble(trained, own[i], nuclei.mpp, device))
+        with written(file, OURS) as beside:
+            save_file({"logits": torch.from_numpy(logits)}, beside)
+        return ()
+
+    kept = "logits.safetensors"
+    files = yield from cross_validate(run, seeds, kept, learn_without, test, under="seeds")
+    return [
+        Tried(own, load_file(file)["logits"].numpy())
+        for own, file in zip(unseen, files, strict=True)
+    ]
 
 
 def _reported(
