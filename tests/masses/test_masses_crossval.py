@@ -123,8 +123,8 @@ def test_a_later_run_begins_with_an_earlier_one_of_the_same_folds(folder, run, t
     with pytest.raises(DataFolderError, match="other patient folds"):
         check(folder, TINY, folds=2, start=str(run.path))
     (tmp_path / "unfinished").mkdir()
-    folds = (run.path / "folds.json").read_text()
-    (tmp_path / "unfinished" / "folds.json").write_text(folds)
+    for name in ("config.json", "folds.json"):
+        (tmp_path / "unfinished" / name).write_text((run.path / name).read_text())
     with pytest.raises(DataFolderError, match="no finished run"):
         check(folder, TINY, folds=3, start=str(tmp_path / "unfinished"))
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_pathogan.plugin.blending.events import WAYS
 from napari_pathogan.plugin.shell.steps import at_once
-from napari_pathogan.plugin.viewer.layers import place, selection_kept
+from napari_pathogan.plugin.viewer.layers import fit, place, selection_kept
 from napari_pathogan.slides.geometry import Overlay
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class BlendLayers:
         self.show_loss(loss)
         yield
         if beside:
-            self.viewer.fit_to_view(layers=[self.images[WAYS[0]]])
+            fit(self.viewer, [self.images[WAYS[0]]])
         else:
             self._overlay()
 
@@ -131,7 +131,7 @@ class BlendLayers:
         yield
         grid = self.viewer.canvas.grid
         grid.stride, grid.shape, grid.enabled = -1, (2, len(WAYS)), True
-        self.viewer.fit_to_view(layers=[mine[0]])
+        fit(self.viewer, [mine[0]])
         for layer in mine:
             yield
             if self._hidden:  # still wanted

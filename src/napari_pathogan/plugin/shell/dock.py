@@ -451,7 +451,7 @@ class Dock(QWidget):
             self.subject.pixel_size.recall(self.viewer, layer)
             # mammograms are looked at together
             if self.subject is SLIDE and not between.is_looked_at(self.viewer, layer):
-                self.viewer.fit_to_view(layers=[layer])
+                between.fit(self.viewer, [layer])
         self._ask_pixel_size()
         self.slide_changed()
 

@@ -248,7 +248,7 @@ class StainDock(Dock):
             self.view.opacity = 1.0
             # hidden layers share the two places; these two are neighbours, so they don't
             grid.stride, grid.shape, grid.enabled = 1, (1, 2), True
-            self.viewer.fit_to_view(layers=[self.layer])
+            between.fit(self.viewer, [self.layer])
         else:
             grid.enabled = False
             for layer, visible in self._hidden:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.mammogram import examinations
-from napari_pathogan.plugin.viewer.layers import is_slide, place_level0
+from napari_pathogan.plugin.viewer.layers import fit, is_slide, place_level0
 from napari_pathogan.plugin.viewer.mammogram_choice import chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers
 from napari_pathogan.plugin.viewer.reader import SUFFIXES, read
@@ -104,7 +104,7 @@ def toggle_scale_bar(viewer: napari.Viewer) -> None:
 def fit_slide(viewer: napari.Viewer) -> None:
     """Bring the whole slide into view."""
     if (slide := _slide(viewer)) is not None:
-        viewer.fit_to_view(layers=[slide])
+        fit(viewer, [slide])
 
 
 def _slide(viewer: napari.Viewer) -> Image | None:

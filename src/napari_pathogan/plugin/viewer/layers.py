@@ -8,12 +8,12 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from napari import current_viewer
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QTimer
 
 from napari_pathogan.errors import PathoganError, SlideFormatError
 from napari_pathogan.slides import scales, tissues
@@ -21,7 +21,7 @@ from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import napari
     from napari.layers import Layer
@@ -111,6 +111,9 @@ def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
         for other in viewer.layers
         if other is not layer and isinstance(other, Image) and file_of(other) is not None
     ]
+    if not others:
+        fit(viewer, [layer])
+        return
     low, high = _ends(layer)
     if not any(_overlap(low, high, *_ends(other)) for other in others):
         return
@@ -118,7 +121,7 @@ def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
     gap = _GAP * (high[1] - low[1])
     y, x = layer.translate
     layer.translate = (y, x + right - low[1] + gap)
-    _fit(viewer, layer)
+    fit(viewer, [layer])
 
 
 def _ends(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -135,15 +138,34 @@ def _show_when_added(viewer: napari.Viewer, slide: Slide) -> None:
     def added(event: Event) -> None:
         if event.value.metadata.get("slide") is slide:
             viewer.layers.events.inserted.disconnect(added)
-            _fit(viewer, event.value)
+            fit(viewer, [event.value])
 
     viewer.layers.events.inserted.connect(added)
 
 
-def _fit(viewer: napari.Viewer, layer: Layer) -> None:
-    """Show a layer whole, once more when the window has taken its shape: controls narrow the canvas."""
-    viewer.fit_to_view(layers=[layer])
-    QTimer.singleShot(0, lambda: layer in viewer.layers and viewer.fit_to_view(layers=[layer]))
+def fit(viewer: napari.Viewer, layers: Sequence[Layer] | None = None) -> None:
+    """Show layers, or all, whole: now, and whenever the canvas changes until the view is moved.
+
+    The controls of a first layer narrow the canvas only after the layer was shown.
+    """
+    camera, wanted = viewer.scene.camera, None if layers is None else [ref(x) for x in layers]
+    seen: tuple[Any, ...] = ()
+
+    def show() -> None:
+        nonlocal seen
+        alive = None if wanted is None else [x for one in wanted if (x := one()) in viewer.layers]
+        viewer.fit_to_view(layers=alive)
+        seen = camera.center, camera.zoom
+
+    def canvas_changed(_: Event) -> None:
+        gone = wanted is not None and not any(one() in viewer.layers for one in wanted)
+        if gone or (camera.center, camera.zoom) != seen:
+            viewer.canvas.events.size.disconnect(canvas_changed)
+        else:
+            show()
+
+    show()
+    viewer.canvas.events.size.connect(canvas_changed)
 
 
 def _show_what_is_left(event: Event) -> None:
@@ -153,7 +175,7 @@ def _show_what_is_left(event: Event) -> None:
         return
     left = [layer for layer in viewer.layers if layer.visible and layer.ndim == 2]
     if left and not any(is_looked_at(viewer, layer) for layer in left):
-        viewer.fit_to_view(layers=[layer for layer in left if isinstance(layer, Image)] or left)
+        fit(viewer, [layer for layer in left if isinstance(layer, Image)] or left)
 
 
 def is_looked_at(viewer: napari.Viewer, layer: Layer) -> bool:
@@ -423,7 +445,7 @@ def _show_scale(viewer: napari.Viewer, layer: Image, slide: Slide) -> None:
         for name, value in _scaled(slide).items():
             setattr(layer, name, value)
     prepare(viewer, ())
-    viewer.fit_to_view(layers=[layer])
+    fit(viewer, [layer])
 
 
 def _slide_in_file(layer: Image) -> Slide | None:

@@ -20,6 +20,7 @@ from napari_pathogan.mammograms.views import named_view
 from napari_pathogan.plugin.viewer.layers import (
     AXES,
     file_of,
+    fit,
     is_slide,
     shows_pixels,
     staying_on,
@@ -146,7 +147,7 @@ def give_spacing(viewer: napari.Viewer, layer: Image, mm_per_px: float) -> None:
         if mammogram.path is not None:
             scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
         _show_spacing(viewer, view, mammogram)
-    viewer.fit_to_view(layers=views)
+    fit(viewer, views)
 
 
 def recall_spacing(viewer: napari.Viewer, layer: Image) -> None:
@@ -160,7 +161,7 @@ def recall_spacing(viewer: napari.Viewer, layer: Image) -> None:
     mammogram = mammogram_of(layer)
     if mammogram.mm_per_px is not None and in_pixels and (np.asarray(layer.scale) == 1).all():
         _show_spacing(viewer, layer, mammogram)
-        viewer.fit_to_view(layers=[layer])
+        fit(viewer, [layer])
 
 
 def _show_spacing(viewer: napari.Viewer, view: Image, mammogram: Mammogram) -> None:
@@ -249,7 +250,7 @@ def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
         awaited -= 1
         if awaited == 0:
             viewer.layers.events.inserted.disconnect(added)
-            viewer.reset_view()
+            fit(viewer)
 
     viewer.layers.events.inserted.connect(added)
 
