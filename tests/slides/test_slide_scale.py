@@ -63,7 +63,7 @@ def test_tiff_resolution_differs_by_axis(tmp_path):
 def test_imagej_unit(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, IMAGE, imagej=True, resolution=(4, 4), metadata={"unit": "um"})
-    assert scale_of(path) == (pytest.approx((0.25, 0.25)), "TIFF resolution")
+    assert scale_of(path) == (pytest.approx((0.25, 0.25)), "ImageJ resolution")
 
 
 @pytest.mark.parametrize(("dpi", "mpp"), [(300, None), (72, None), (2540, 10.0)])
@@ -78,7 +78,8 @@ def test_png_resolution(tmp_path, dpi, mpp):
     ("unit", "um"), [("µm", 0.5), ("μm", 0.5), ("nm", None), ("mm", None), ("pixel", None)]
 )
 def test_units_of_length(unit, um):
-    assert resolution.from_length(0.5, 0.5, unit) == (None if um is None else (um, um))
+    found = resolution.from_length("X", 0.5, 0.5, unit)
+    assert found == ((None, f"X = 0.5 {unit}") if um is None else ((um, um), "X"))
 
 
 def test_the_user_knows_better(tmp_path):
@@ -147,3 +148,94 @@ def test_a_damaged_memory_is_no_obstacle(tmp_path, caplog):
     assert "can't be read" in caplog.text
     scales.remember(path, (1.0, 2.0))
     assert scales.recall(path) == (1.0, 2.0)
+
+
+# what files state in their own ways
+
+PHILIPS = """<?xml version="1.0" encoding="UTF-8" ?><DataObject ObjectType="DPUfsImport">
+<Attribute Name="DICOM_MANUFACTURER">PHILIPS</Attribute>
+<Attribute Name="PIM_DP_SCANNED_IMAGES"><Array>
+<DataObject ObjectType="DPScannedImage"><Attribute Name="PIM_DP_IMAGE_TYPE">MACROIMAGE</Attribute>
+<Attribute Name="DICOM_PIXEL_SPACING">"0.031" "0.031"</Attribute></DataObject>
+<DataObject ObjectType="DPScannedImage"><Attribute Name="PIM_DP_IMAGE_TYPE">WSI</Attribute>
+<Attribute Name="DICOM_PIXEL_SPACING">{spacing}</Attribute></DataObject>
+</Array></Attribute></DataObject>"""
+OME = """<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image
+ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="300" SizeY="200"
+SizeC="3" SizeZ="1" SizeT="1" {sizes}><Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData
+IFD="0" PlaneCount="1"/></Pixels></Image></OME>"""
+APERIO_CUT = "Aperio Image Library v8\n81713x37331 [70,733 {cut}] (0x0) {to}RAW|MPP = {mpp}|X = 1"
+
+
+def described(path, text, image=IMAGE, **options):
+    options = {"photometric": "rgb", "metadata": None, "description": text, **options}
+    tifffile.imwrite(path, image, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "mpp", "source"),
+    [
+        (APERIO_CUT.format(cut="300x200", to="", mpp="0,2500"), (0.25, 0.25), "Aperio MPP"),
+        (APERIO_CUT.format(cut="300x200", to="", mpp="0.497"), (0.497, 0.497), "Aperio MPP"),
+        (APERIO_CUT.format(cut="9000x200", to="", mpp="0.497"), (0.497, 0.497), "Aperio MPP"),
+        (APERIO_CUT.format(cut="1200x800", to="-> 300x200 ", mpp="0.5"), (2, 2), "Aperio MPP"),
+        (APERIO_CUT.format(cut="1200x800", to="", mpp="0.5"), None, "1200 x 800 px"),
+        (OME.format(sizes='PhysicalSizeX="0.25" PhysicalSizeY="0.5"'), (0.5, 0.25), "OME"),
+        (OME.format(sizes='PhysicalSizeX="0,25"'), (0.25, 0.25), "OME"),
+        (
+            OME.format(
+                sizes='PhysicalSizeX="250" PhysicalSizeXUnit="nm" PhysicalSizeY="0.00025" '
+                'PhysicalSizeYUnit="mm"'
+            ),
+            (0.25, 0.25),
+            "OME",
+        ),
+        (OME.format(sizes='PhysicalSizeX="1" PhysicalSizeXUnit="pixel"'), None, "1 pixel"),
+        (OME.format(sizes=""), None, ""),
+    ],
+)
+def test_descriptions(tmp_path, text, mpp, source):
+    with Slide.open(described(tmp_path / "a.tif", text.encode())) as slide:
+        assert slide.mpp == (None if mpp is None else pytest.approx(mpp))
+        said = slide.metadata.get("scale_not_believed", "") if mpp is None else slide.mpp_source
+    assert source in said
+    assert bool(source) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "mpp"),
+    [
+        ('"0.000243094" "0.000227273"', (0.243094, 0.227273)),
+        ("0,000243094 0,000243094", (0.243094, 0.243094)),
+        ('"0" "0"', None),
+    ],
+)
+def test_philips(tmp_path, spacing, mpp):
+    text = PHILIPS.format(spacing=spacing)
+    path = described(tmp_path / "a.tiff", text, tile=(128, 128), software="Philips DP v1.0")
+    found, source = scale_of(path)
+    assert found == (None if mpp is None else pytest.approx(mpp, rel=1e-5))
+    assert source == ("unknown" if mpp is None else "Philips pixel spacing")
+
+
+@pytest.mark.parametrize("unit", ["micron", "microns", "um", "\\u00B5m", "Micrometers"])
+def test_imagej_names_of_micrometres(tmp_path, unit):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, IMAGE, imagej=True, resolution=(4, 2), metadata={"unit": unit})
+    assert scale_of(path)[0] == pytest.approx((0.5, 0.25))
+
+
+def test_imagej_units_of_both_axes(tmp_path):
+    path = tmp_path / "a.tif"
+    units = {"unit": "micron", "yunit": "mm"}
+    tifffile.imwrite(path, IMAGE, imagej=True, resolution=(4, 4000), metadata=units)
+    assert scale_of(path)[0] == pytest.approx((0.25, 0.25))
+
+
+def test_what_is_not_believed_is_shown(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(IMAGE).save(path, dpi=(300, 300))
+    with Slide.open(path) as slide:
+        assert slide.mpp_source == "unknown"
+        assert slide.metadata["scale_not_believed"] == "image resolution = 300 pixels per inch"

@@ -87,6 +87,7 @@ def describe(slide: Slide) -> dict[str, Any]:
         "mpp_y": mpp[0] if mpp else None,
         "mpp_x": mpp[1] if mpp else None,
         "mpp_source": slide.mpp_source,
+        "scale_not_believed": slide.metadata.get("scale_not_believed"),
         "pixels": f"{'RGB' if slide.is_rgb else 'grey'} {slide.dtype}",
         "colour_rule": slide.metadata.get("rule"),
         "compression": slide.metadata.get("compression"),
@@ -126,7 +127,9 @@ def _show(tables: list[list[tuple[str, str]]], notes: tuple[str, ...]) -> None:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     size = f"{facts['width_px']} x {facts['height_px']} px"
-    scale = "unknown (nothing in the file says; give it with --mpp or in the viewer)"
+    said = facts["scale_not_believed"]
+    why = f"the file states {said}, which is not believed" if said else "nothing in the file says"
+    scale = f"unknown ({why}; give it with --mpp or in the viewer)"
     if facts["mpp_x"]:
         size += f", {facts['width_mm']:.2f} x {facts['height_mm']:.2f} mm"
         sides = dict.fromkeys(f"{facts[key]:.4g}" for key in ("mpp_x", "mpp_y"))

@@ -3,62 +3,116 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-UM_PER_UNIT = {
+_UM_PER_UNIT = {
     "m": 1e6,
     "meter": 1e6,
     "metre": 1e6,
     "cm": 1e4,
     "centimeter": 1e4,
+    "centimetre": 1e4,
     "mm": 1e3,
     "millimeter": 1e3,
+    "millimetre": 1e3,
     "um": 1.0,
+    "µ": 1.0,
     "µm": 1.0,
-    "μm": 1.0,
     "micron": 1.0,
     "micrometer": 1.0,
     "micrometre": 1.0,
     "nm": 1e-3,
     "nanometer": 1e-3,
+    "nanometre": 1e-3,
+    "pm": 1e-6,
+    "picometer": 1e-6,
     "å": 1e-4,
     "angstrom": 1e-4,
     "inch": 25400.0,
+    "inche": 25400.0,
     "in": 25400.0,
+    '"': 25400.0,
+    "thou": 25.4,
 }
 
 _LEAST, _MOST = 0.05, 100.0
 _DEFAULT_DPI = (1, 50, 72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 1200)
 
 
+class Scale(NamedTuple):
+    """What a file says of its scale.
+
+    Attributes
+    ----------
+    mpp
+        um per pixel (y, x); None where the file says nothing that can be true.
+    source
+        Who says so; where ``mpp`` is None, what is said and not believed; empty if nothing is.
+    """
+
+    mpp: tuple[float, float] | None
+    source: str
+
+
+UNSTATED = Scale(None, "")
+"""Of a file that says nothing."""
+
+
+def number(value: object) -> float:
+    """A number as files write it, "0,25" with a decimal comma too; NaN for what is none."""
+    text = str(value).strip()
+    if text.count(",") == 1 and "." not in text:
+        text = text.replace(",", ".")
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def um_per(unit: str) -> float | None:
+    """Micrometres of a unit by any of its names ("mm", "microns", "Inch"); None for unknown ones."""
+    name = unit.strip().rstrip(".").replace("μ", "µ").lower()
+    return _UM_PER_UNIT.get(name) or _UM_PER_UNIT.get(name.removesuffix("s"))
+
+
 def plausible(y: object, x: object) -> tuple[float, float] | None:
     """(y, x) in um per pixel if a slide or mammogram can have it: 0.05 to 100, finite; else None."""
-    try:
-        pair = float(y), float(x)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
+    pair = number(y), number(x)
     return pair if all(_LEAST <= value <= _MOST for value in pair) else None
 
 
-def from_resolution(y: float, x: float, um_per_unit: float) -> tuple[float, float] | None:
-    """Um per pixel from pixels per unit; None where it is absurd or a default of some program.
+def stated(who: str, y: object, x: object) -> Scale:
+    """Um per pixel in so many words, if it is plausible."""
+    mpp = plausible(y, x)
+    return Scale(mpp, who if mpp else f"{who} = {_pair(x, y, 'um')}")
 
-    300 dpi says nothing about a slide: programs write such numbers when they know nothing.
+
+def from_resolution(who: str, y: float, x: float, y_unit: str, x_unit: str = "") -> Scale:
+    """Um per pixel from pixels per unit; not where it is absurd or a default of some program.
+
+    300 dpi says nothing about a slide: programs write such numbers when they know nothing. Nor do
+    numbers without a unit that is a length.
     """
-    if not (y > 0 and x > 0 and math.isfinite(y) and math.isfinite(x)):
-        return None
-    dpi = x * 25400.0 / um_per_unit
-    if any(abs(dpi - default) <= 2e-3 * default for default in _DEFAULT_DPI):
-        return None
-    return plausible(um_per_unit / y, um_per_unit / x)
+    um = um_per(y_unit), um_per(x_unit or y_unit)
+    if um[0] is None or um[1] is None or not (y > 0 and x > 0):
+        return UNSTATED
+    dpi = x * 25400.0 / um[1]
+    mpp = plausible(um[0] / y, um[1] / x) if math.isfinite(x) and math.isfinite(y) else None
+    if mpp is None or any(abs(dpi - default) <= 2e-3 * default for default in _DEFAULT_DPI):
+        return Scale(None, f"{who} = {dpi:.4g} pixels per inch")
+    return Scale(mpp, who)
 
 
-def from_length(y: object, x: object, unit: str) -> tuple[float, float] | None:
-    """Um per pixel from a pixel's size in a named unit; None for unknown units."""
-    factor = UM_PER_UNIT.get(unit.strip().lower())
-    try:
-        return plausible(float(y) * factor, float(x) * factor) if factor else None  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
+def from_length(who: str, y: object, x: object, y_unit: str, x_unit: str = "") -> Scale:
+    """Um per pixel from a pixel's size in named units; x's is y's where it is left out."""
+    um = um_per(y_unit), um_per(x_unit or y_unit)
+    mpp = plausible(number(y) * um[0], number(x) * um[1]) if um[0] and um[1] else None
+    units = dict.fromkeys((x_unit or y_unit, y_unit))
+    return Scale(mpp, who if mpp else f"{who} = {_pair(x, y, ', '.join(units))}")
+
+
+def _pair(x: object, y: object, unit: str) -> str:
+    return f"{' x '.join(dict.fromkeys(str(side).strip()[:20] for side in (x, y)))} {unit}".strip()
 
 
 def positive(y: object, x: object) -> tuple[float, float] | None:

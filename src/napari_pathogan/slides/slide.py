@@ -52,11 +52,13 @@ class Slide:
     mpp
         um per level-0 pixel (y, x); None where nobody knows.
     mpp_source
-        Who says so: 'Aperio MPP', 'OME PhysicalSize', 'NDPI resolution', 'TIFF resolution',
-        'image resolution', 'OME-NGFF', 'OpenSlide', 'user', 'user (remembered)' or 'unknown'.
+        Who says so: 'Aperio MPP', 'OME PhysicalSize', 'Philips pixel spacing', 'Ventana ScanRes',
+        'Olympus pixel size', 'NDPI resolution', 'ImageJ resolution', 'TIFF resolution', 'image
+        resolution', 'OME-NGFF', 'OpenSlide', 'user', 'user (remembered)' or 'unknown'.
     metadata
         format, vendor, compression, rule (of colour conversion), icc (name of the profile),
-        icc_applied, and what else the reader found.
+        icc_applied, scale_not_believed (what the file says of its scale, where that can't be true),
+        and what else the reader found.
     """
 
     def __init__(
@@ -127,13 +129,17 @@ class Slide:
         cache_mb: int | None,
     ) -> Self:
         scale, mpp_source = source.mpp, source.mpp_source
+        disbelieved = "" if scale else mpp_source
         if mpp is not None:
             scale, mpp_source = _given(mpp), "user"
-        elif scale is None and (known := scales.recall(path)):
-            scale, mpp_source = known, "user (remembered)"
+        elif scale is None:
+            scale = scales.recall(path)
+            mpp_source = "user (remembered)" if scale else "unknown"
         tiles = shared if cache_mb is None else TileCache(cache_mb * 1024 * 1024)
         ledger = Ledger(path.name, tiles)
         levels, metadata = file_levels(source, ledger, icc=icc)
+        if disbelieved:
+            metadata["scale_not_believed"] = disbelieved
         for note in source.notes:
             ledger.note(note)
 

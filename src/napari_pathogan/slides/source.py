@@ -47,7 +47,7 @@ class Source:
     mpp
         um per level-0 pixel (y, x), where the file says.
     mpp_source
-        Where it says so.
+        Where it says so; with ``mpp`` None, what it says and is not believed.
     icc
         An embedded colour profile.
     metadata
@@ -62,7 +62,7 @@ class Source:
     colours: Colours
     downsamples: tuple[tuple[float, float], ...] | None = None
     mpp: tuple[float, float] | None = None
-    mpp_source: str = "unknown"
+    mpp_source: str = ""
     icc: bytes | None = None
     metadata: dict[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

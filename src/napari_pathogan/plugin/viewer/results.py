@@ -25,7 +25,7 @@ from napari_pathogan.plugin.nuclei.colours import (
 )
 from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.slides.geometry import Overlay
-from napari_pathogan.slides.resolution import UM_PER_UNIT
+from napari_pathogan.slides.resolution import um_per
 from napari_pathogan.tasks.masses.review import Decision, Review
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def multiscale_layer(image: Multiscale, name: str) -> LayerData:
     scale, translate = list(image.scale), list(image.translate)
     units = ["pixel"] * len(image.axes)
     for at, axis in enumerate(image.axes):
-        factor = UM_PER_UNIT.get(str(image.units[at]).lower())
+        factor = um_per(str(image.units[at]))
         if axis in "yx" and factor is not None:
             scale[at], translate[at], units[at] = scale[at] * factor, translate[at] * factor, "um"
     kwargs: dict[str, Any] = {

@@ -38,7 +38,7 @@ def open_image(path: Path) -> Source:
                 )
             kind = image.format or "image"
             icc = image.info.get("icc_profile")
-            mpp = _mpp(image)
+            scale = _scale(image)
             made = str(image.info.get("synthetic", "")).lower() in {"true", "1", "yes"}  # PNG text
             pixels, rule = _uniform(ImageOps.exif_transpose(image), path.name)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
@@ -52,8 +52,8 @@ def open_image(path: Path) -> Source:
     return Source(
         planes=(ArrayPlane(pixels, "yxs"),),
         colours=rule,
-        mpp=mpp,
-        mpp_source="image resolution" if mpp else "unknown",
+        mpp=scale.mpp,
+        mpp_source=scale.source,
         icc=icc if isinstance(icc, bytes) else None,
         metadata={
             "format": kind,
@@ -84,8 +84,8 @@ def _uniform(image: Image.Image, name: str) -> tuple[np.ndarray, colours.Colours
     return pixels, colours.choose(name, pixels.dtype, pixels.shape[2])
 
 
-def _mpp(image: Image.Image) -> tuple[float, float] | None:
+def _scale(image: Image.Image) -> resolution.Scale:
     dpi = image.info.get("dpi")
     if not (isinstance(dpi, tuple) and len(dpi) == 2):
-        return None
-    return resolution.from_resolution(float(dpi[1]), float(dpi[0]), 25400.0)
+        return resolution.UNSTATED
+    return resolution.from_resolution("image resolution", float(dpi[1]), float(dpi[0]), "inch")

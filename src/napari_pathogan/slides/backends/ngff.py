@@ -136,15 +136,15 @@ def open_ngff(path: Path) -> Source:
     planes = tuple(ArrayPlane(array, axes) for array in arrays)
     _refuse_fluorescence(path, about, planes[0].samples)
     scales = [_scale(multiscale, entry, axes) for entry in multiscale["datasets"]]
-    mpp = _mpp(multiscale, axes, scales[0])
+    scale = _stated(multiscale, axes, scales[0])
     compressors = [type(c).__name__ for c in getattr(arrays[0], "compressors", ())]
     version = about.get("version") or multiscale.get("version", "")
     return Source(
         planes=planes,
         colours=colours.choose(path.name, planes[0].dtype, planes[0].samples),
         downsamples=_downsamples(planes, scales),
-        mpp=mpp,
-        mpp_source="OME-NGFF" if mpp else "unknown",
+        mpp=scale.mpp,
+        mpp_source=scale.source,
         metadata={
             "format": f"OME-Zarr {version}".strip(),
             "vendor": None,
@@ -219,15 +219,14 @@ def _scale(multiscale: dict[str, Any], entry: dict[str, Any], axes: str) -> tupl
     return y, x
 
 
-def _mpp(
-    multiscale: dict[str, Any], axes: str, scale: tuple[float, float]
-) -> tuple[float, float] | None:
+def _stated(multiscale: dict[str, Any], axes: str, scale: tuple[float, float]) -> resolution.Scale:
     described = multiscale.get("axes") or []
-    units = [a.get("unit") if isinstance(a, dict) else None for a in described] or [None] * len(
-        axes
-    )
-    unit = units[axes.index("x")]
-    return resolution.from_length(*scale, unit) if isinstance(unit, str) else None
+    units = [str((a.get("unit") if isinstance(a, dict) else None) or "") for a in described]
+    if not any(units):
+        unsaid = scale == (1.0, 1.0)
+        return resolution.UNSTATED if unsaid else resolution.from_length("OME-NGFF", *scale, "")
+    y, x = units[axes.index("y")], units[axes.index("x")]
+    return resolution.from_length("OME-NGFF", *scale, y or x, x or y)
 
 
 def _downsamples(

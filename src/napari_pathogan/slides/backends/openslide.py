@@ -78,15 +78,14 @@ def _source(path: Path, slide: OpenSlide) -> Source:
     import openslide  # noqa: PLC0415 - optional
 
     about = slide.properties
-    mpp = resolution.plausible(
-        about.get(openslide.PROPERTY_NAME_MPP_Y), about.get(openslide.PROPERTY_NAME_MPP_X)
-    )
+    sides = about.get(openslide.PROPERTY_NAME_MPP_Y), about.get(openslide.PROPERTY_NAME_MPP_X)
+    scale = resolution.UNSTATED if None in sides else resolution.stated("OpenSlide", *sides)
     profile = slide.color_profile
     return Source(
         planes=tuple(OpenSlidePlane(slide, n) for n in range(slide.level_count)),
         colours=colours.choose(path.name, np.dtype(np.uint8), 4, kind="rgb", alpha="straight"),
-        mpp=mpp,
-        mpp_source="OpenSlide" if mpp else "unknown",
+        mpp=scale.mpp,
+        mpp_source=scale.source,
         icc=profile.tobytes() if profile is not None else None,
         metadata={
             "format": path.suffix.lstrip(".").upper(),

@@ -10,7 +10,8 @@ import numpy as np
 import tifffile
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides import colours, resolution
+from napari_pathogan.slides import colours
+from napari_pathogan.slides.backends.tiff_scale import scale_of
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     if series.kind not in _VENDORS:
         levels += _further_levels(file, series, levels)
     rule = _colours(path.name, page, len(levels[0]))
-    mpp, mpp_source = _mpp(file, series, page)
+    scale = scale_of(file, page)
     depth = {a: n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YXSC"}
     metadata: dict[str, object] = {
         "format": _format(path, file, series),
@@ -187,8 +188,8 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     return Source(
         planes=planes,
         colours=rule,
-        mpp=mpp,
-        mpp_source=mpp_source,
+        mpp=scale.mpp,
+        mpp_source=scale.source,
         icc=bytes(icc) if icc is not None else None,
         metadata=metadata,
         notes=tuple(_missing(path.name, planes, file.filehandle.size)),
@@ -313,45 +314,6 @@ def _palette(page: TiffPage) -> np.ndarray:
     table = np.asarray(page.colormap).T
     # some programs write 8-bit values into the 16-bit map
     return (table // 257 if table.max(initial=0) > 255 else table).astype(np.uint8)
-
-
-def _mpp(
-    file: TiffFile, series: TiffPageSeries, page: TiffPage
-) -> tuple[tuple[float, float] | None, str]:
-    """Um per pixel (y, x) and who says so."""
-    if series.kind == "svs":
-        about = tifffile.tifffile.svs_description_metadata(page.description)
-        mpp = resolution.plausible(about.get("MPP"), about.get("MPP"))
-        return mpp, "Aperio MPP" if mpp else "unknown"
-    if series.kind == "ome" and file.ome_metadata:
-        mpp = _ome_mpp(file.ome_metadata, (page.imagelength, page.imagewidth))
-        if mpp:
-            return mpp, "OME PhysicalSize"
-    mpp = _resolution_mpp(file, page)
-    return mpp, ("NDPI" if series.kind == "ndpi" else "TIFF") + " resolution" if mpp else "unknown"
-
-
-def _resolution_mpp(file: TiffFile, page: TiffPage) -> tuple[float, float] | None:
-    tags = [page.tags.get(code) for code in (282, 283)]  # XResolution, YResolution
-    if any(tag is None or tag.value[1] == 0 for tag in tags):
-        return None
-    x, y = (tag.value[0] / tag.value[1] for tag in tags if tag is not None)
-    unit = {2: "inch", 3: "cm"}.get(int(page.tags.valueof(296, 2)), "")
-    if not unit and file.imagej_metadata:
-        unit = str(file.imagej_metadata.get("unit", "")).replace("\\u00B5", "µ")
-    factor = resolution.UM_PER_UNIT.get(unit.lower())
-    return resolution.from_resolution(y, x, factor) if factor else None
-
-
-def _ome_mpp(xml: str, shape: tuple[int, int]) -> tuple[float, float] | None:
-    images = tifffile.xml2dict(xml).get("OME", {}).get("Image", [])
-    for image in images if isinstance(images, list) else [images]:
-        pixels = image.get("Pixels", {})
-        if (pixels.get("SizeY"), pixels.get("SizeX")) == shape:
-            y, x = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
-            unit = str(pixels.get("PhysicalSizeXUnit", "µm"))
-            return resolution.from_length(y if y is not None else x, x, unit)
-    return None
 
 
 def _format(path: Path, file: TiffFile, series: TiffPageSeries) -> str:
