@@ -141,7 +141,7 @@ def test_the_hanging_on_the_screen(viewer, study, told):
     raw = {"PresentationIntentType": "FOR PROCESSING"}
     write_view(study / "RMLO", breast("right", (90, 70)), "R", "MLO", **raw)
     commands.show_mammograms(viewer, study)
-    assert [layer.name for layer in viewer.layers] == ["RCC", "LCC", "RMLO", "LMLO"]
+    assert [layer.name for layer in viewer.layers] == ["RCC", "LCC", "RMLO raw", "LMLO"]
     assert viewer.canvas.overlays.scale_bar.visible
     assert viewer.canvas.overlays.text.text == "mm at detector"
     assert len(told) == 2

@@ -120,10 +120,11 @@ def test_a_stream_that_ends_early(tmp_path, syntax):
 
 
 def test_a_damaged_modality_table(tmp_path):
-    table = lut(0, 16, np.arange(4096))
-    table.LUTDescriptor = [4096, 0, 99]
-    path = write_dicom(tmp_path / "a.dcm", IMAGE, ModalityLUTSequence=[table])
-    refused(path, "modality LUT")
+    for count in (3000, 2048, 100, 0):
+        table = lut(0, 16, np.arange(4096))
+        table.LUTData = list(range(0, 2 * count, 2))
+        path = write_dicom(tmp_path / "a.dcm", IMAGE, ModalityLUTSequence=[table])
+        refused(path, "modality LUT")
 
 
 def test_a_damaged_voi_table_gives_way_to_the_window(tmp_path):

@@ -43,11 +43,12 @@ def info(
             for view in study.views
         ]
         notes = tuple(line for study in studies for line in study.skipped)
+        notes += tuple(line for view in views for line in view["notes"])
         facts = {"examinations": len(studies), "views": views, "skipped": list(notes)}
         tables = [mammograms.rows(one, several=len(studies) > 1) for one in views]
     elif isinstance(one := _one(image), Mammogram):
         facts = mammograms.describe(one)
-        tables = [mammograms.rows(facts)]
+        tables, notes = [mammograms.rows(facts)], one.notes
     else:
         facts = one
         tables, notes = [_rows(facts)], tuple(facts["damaged"])

@@ -17,6 +17,7 @@ def describe(mammogram: Mammogram) -> dict[str, Any]:
         "kind": "mammogram",
         "laterality": mammogram.laterality,
         "view": mammogram.view,
+        "modifiers": list(mammogram.modifiers),
         "width_px": width,
         "height_px": height,
         "width_mm": width * mm[1] if mm else None,
@@ -31,6 +32,7 @@ def describe(mammogram: Mammogram) -> dict[str, Any]:
         "inverted": mammogram.inverted,
         "chest_wall": mammogram.chest_side,
         "synthetic": mammogram.synthetic,
+        "notes": list(mammogram.notes),
         **{key: known for key, known in mammogram.metadata.items() if key != "synthetic"},
     }
 
@@ -51,7 +53,7 @@ def rows(facts: dict[str, Any], *, several: bool = False) -> list[tuple[str, str
         ("Name", facts["name"] + (" [synthetic]" if facts["synthetic"] else "")),
         ("Format", " by ".join(str(part) for part in by if part)),
         ("Breast", {"R": "right", "L": "left"}.get(facts["laterality"], "unknown side")),
-        ("View", facts["view"] or "unknown"),
+        ("View", ", ".join((facts["view"] or "unknown", *facts["modifiers"]))),
         ("Size", size),
         ("Scale", scale),
         ("Pixels", f"grey {facts['pixels']}, {facts['least']:g} to {facts['greatest']:g}"),

@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 AT_DETECTOR, CALIBRATED, USER = "at detector", "calibrated", "user"
 """What lengths mean: on the detector, in the breast (a calibrated file), or as a user said."""
 
+CORRECTED, MAGNIFIED = "corrected for magnification", "at detector, magnified"
+"""What lengths in a magnification view mean: by the file's factor in the breast, or on the detector."""
+
+MAGNIFICATION = "magnification"
+"""Of modifiers the one that changes lengths."""
+
+RAW = "for processing"
+"""What metadata call the intent of raw data."""
+
 MOST_VIEWS = 24
 """Images without headers that a folder may hold and still be opened as one study."""
 
@@ -59,10 +68,12 @@ class Mammogram:
         "L", "R", or None where nothing says.
     view
         "CC", "MLO", ..., or None where nothing says.
+    modifiers
+        How it differs from the plain view: "magnification", "spot compression", ...; mostly none.
     mm_per_px
         Size of a pixel (y, x), or None where nothing says.
     spacing
-        What these mm are: "at detector", "calibrated", "user", or None.
+        What these mm are: "at detector", "calibrated", "user", ..., or None.
     voi
         The header's curve from values to brightness; None takes ``window``.
     padded
@@ -76,6 +87,8 @@ class Mammogram:
         Where it was opened from; not for export.
     metadata
         format, and from DICOM: manufacturer, bits, compression, intent, spacings, ...
+    notes
+        Sentences that the user must see: raw data, an unknown magnification, a negative.
     """
 
     name: str
@@ -84,6 +97,7 @@ class Mammogram:
     window: tuple[float, float] = (0.0, 255.0)
     laterality: str | None = None
     view: str | None = None
+    modifiers: tuple[str, ...] = ()
     mm_per_px: tuple[float, float] | None = None
     spacing: str | None = None
     voi: Voi | None = None
@@ -92,6 +106,7 @@ class Mammogram:
     examination: str | None = None
     path: Path | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -179,12 +194,14 @@ class MammogramStudy:
     def hanging(self) -> dict[tuple[int, int], Mammogram]:
         """The place (row, column) of every view: RCC LCC over RMLO LMLO, others in rows below.
 
-        Right breasts are in column 0, left ones in column 1; see ``Mammogram.mirrored``.
+        Right breasts are in column 0, left ones in column 1; see ``Mammogram.mirrored``. Views with
+        modifiers hang below, raw data too where there is the view that is made of them.
         """
         places: dict[tuple[int, int], Mammogram] = {}
-        for one in self.views:
+        for one in sorted(self.views, key=_rank):
             columns = [_COLUMNS[one.laterality]] if one.laterality else [0, 1]
-            rows = [_ROWS[one.view]] if one.laterality and one.view in _ROWS else []
+            plain = one.laterality and one.view in _ROWS and not one.modifiers
+            rows = [_ROWS[str(one.view)]] if plain else []
             free = (
                 (row, column)
                 for row in (*rows, *range(len(_ROWS), len(_ROWS) + len(self.views)))
@@ -405,8 +422,11 @@ def data_range(pixels: np.ndarray) -> tuple[float, float]:
     return low, max(high, low + 1)
 
 
-def _rank(one: Mammogram) -> tuple[int, int]:
-    return _ROWS.get(one.view or "", len(_ROWS)), _COLUMNS.get(one.laterality or "", len(_COLUMNS))
+def _rank(one: Mammogram) -> tuple[int, int, bool]:
+    """By row and column of a hanging; views with modifiers after all plain ones, raw data last."""
+    row = len(_ROWS) if one.modifiers else _ROWS.get(one.view or "", len(_ROWS))
+    column = _COLUMNS.get(one.laterality or "", len(_COLUMNS))
+    return row, column, one.metadata.get("intent") == RAW
 
 
 def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:

@@ -14,8 +14,12 @@ MAX_PIXELS = 100_000_000
 """A mammogram has up to 40 million pixels; what has more than this is a slide, or damaged."""
 
 _PREAMBLE = 128
-_VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCCL", "XCCM", "XCC", "SIO", "ISO", "FB", "AT", "CV")
-_SIDES = {"R": "R", "RIGHT": "R", "L": "L", "LEFT": "L"}
+_VIEWS = (
+    "CC", "MLO", "ML", "LM", "LMO", "LAT", "XCCL", "XCCM", "XCC", "SIO", "ISO", "FB", "AT", "CV",
+)  # fmt: skip
+_LATERAL = {"LATERAL": "LAT"}
+SIDES = {"R": "R", "RIGHT": "R", "L": "L", "LEFT": "L"}
+"""What sides are called."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -28,20 +32,32 @@ def is_dicom(path: Path) -> bool:
 
 
 def named_view(stem: str) -> tuple[str | None, str | None]:
-    """Laterality and view that a file's name says: ("R", "CC") for ``case7_R_CC`` or ``rcc``."""
-    words = re.split(r"[^A-Z0-9]+", stem.upper())
+    """Laterality and view that a file's name says: ("R", "CC") for ``case7_R_CC`` or ``rcc``.
+
+    A word that is a view is not read as a side and a view (``LAT`` as left axillary tail). Where a
+    name has both sides, that beside the view counts, and neither if that doesn't tell.
+    """
+    words = [_LATERAL.get(word, word) for word in re.split(r"[^A-Z0-9]+", stem.upper())]
     for word in words:
-        if word[:1] in _SIDES and word[1:] in _VIEWS:
+        if word not in _VIEWS and word[:1] in SIDES and word[1:] in _VIEWS:
             return word[0], word[1:]
-    laterality = next((_SIDES[word] for word in words if word in _SIDES), None)
-    return laterality, next((word for word in words if word in _VIEWS), None)
+    at = next((index for index, word in enumerate(words) if word in _VIEWS), None)
+    sides = {SIDES[word] for word in words if word in SIDES}
+    if at is not None and len(sides) > 1:
+        for beside in (words[at - 1 : at], words[at + 1 : at + 2]):
+            if beside and beside[0] in SIDES:
+                sides = {SIDES[beside[0]]}
+                break
+    return sides.pop() if len(sides) == 1 else None, None if at is None else words[at]
 
 
 def words_beside_view(stem: str) -> tuple[str, ...]:
     """The words of a file's name that say neither side nor view: ("CASE7",) for ``case7_R_CC``."""
     words = re.split(r"[^A-Z0-9]+", stem.upper())
     joined = {side + view for side in "RL" for view in _VIEWS}
-    return tuple(word for word in words if word and word not in {*joined, *_SIDES, *_VIEWS})
+    return tuple(
+        word for word in words if word and word not in {*joined, *SIDES, *_VIEWS, *_LATERAL}
+    )
 
 
 def is_ome_zarr(path: Path) -> bool:

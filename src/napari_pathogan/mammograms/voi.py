@@ -83,10 +83,13 @@ class Table:
         The value that the first entry stands for.
     entries
         float32 (n,), 0 to 1.
+    bits
+        Of the whole numbers that they were: they were divided by ``2^bits - 1``.
     """
 
     first: int
     entries: np.ndarray
+    bits: int = 16
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+
+
+def flatten_groups(header: Dataset) -> None:
+    """Let a header say itself what its functional groups say of its only frame (PS3.3 C.7.6.16).
+
+    Enhanced and tomosynthesis objects keep side, spacing, window and rescale there. An element that
+    the groups hold replaces one of the header.
+    """
+    for group in (one for name in _GROUPS for one in values(header, name)[:1]):
+        for name in map(keyword_for_tag, list(group.keys())):
+            for macro in values(group, name)[:1]:
+                if isinstance(macro, Dataset):
+                    for tag in macro.keys():  # noqa: SIM118 - iterating it reads its values
+                        header[tag] = macro.get_item(tag)
 
 
 def values(header: Dataset, keyword: str) -> list[Any]:

@@ -13,10 +13,12 @@ from napari_pathogan.mammograms.voi import Shape, Table, Voi, Window
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_WORDS = 1 << 16
+_BYTE = 255
+
 
 class _Lut(NamedTuple):
     first: int
-    bits: int
     entries: np.ndarray
 
 
@@ -30,28 +32,30 @@ def modality(stored: np.ndarray, header: Dataset, name: str) -> np.ndarray:
     """
     sequence = values(header, "ModalityLUTSequence")
     if sequence:
-        lut = _lut(sequence[0], header)
+        lut = _lut(sequence[0], header, _stored_range(header))
         if lut is None:
             raise MammogramFormatError(
                 f"{name} holds a damaged modality LUT, without which its values mean nothing; "
                 "export it again"
             )
         index = np.clip(stored.astype(np.int32) - lut.first, 0, len(lut.entries) - 1)
-        return lut.entries[index].astype(np.uint8 if lut.bits <= 8 else np.uint16)
-    slope, intercept = numbers(header, "RescaleSlope"), numbers(header, "RescaleIntercept")
-    factor, offset = (slope or (1.0,))[0] or 1.0, (intercept or (0.0,))[0]
+        return lut.entries[index].astype(np.uint8 if lut.entries.max() <= _BYTE else np.uint16)
+    factor, offset = rescale_of(header)
     if (factor, offset) == (1.0, 0.0):
         return stored
     return stored.astype(np.float32) * np.float32(factor) + np.float32(offset)
 
 
 def voi_of(header: Dataset) -> Voi | None:
-    """The first table or window of the header, the table first; None where there is no usable one."""
+    """The first table or window of the header, the table first; None where there is no usable one.
+
+    A table rises to what its entries need bits for: devices declare 16 bits, or 8, of 12-bit entries.
+    """
     for item in values(header, "VOILUTSequence")[:1]:
-        lut = _lut(item, header)
-        if lut is not None:
-            most = float(2**lut.bits - 1)
-            return Table(lut.first, np.clip(lut.entries / most, 0, 1).astype(np.float32))
+        lut = _lut(item, header, _range(header))
+        if lut is not None and lut.entries.max() > 0:
+            bits = int(lut.entries.max()).bit_length()
+            return Table(lut.first, (lut.entries / (2**bits - 1)).astype(np.float32), bits)
     centre, width = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
     if centre is None or width is None:
         return None
@@ -63,22 +67,73 @@ def voi_of(header: Dataset) -> Voi | None:
         return None
 
 
-def _lut(item: Dataset, header: Dataset) -> _Lut | None:
-    """A table, int64 (n,) in 0..2^bits - 1; None if it is damaged."""
-    described = numbers(item, "LUTDescriptor", 3)
+def _lut(item: Dataset, header: Dataset, given: tuple[float, float]) -> _Lut | None:
+    """A table, int64 (n,) in 0..65535, for values in a range; None if it is damaged."""
+    described = numbers(item, "LUTDescriptor", 2)
     if described is None:
         return None
-    count, first, bits = (int(one) for one in described)
-    count = count or 1 << 16  # 0 stands for what 16 bits can't say
-    if whole(header, "PixelRepresentation") == 1 and first >= 1 << 15:
-        first -= 1 << 16  # its VR is ambiguous
+    count, first = (int(one) % _WORDS for one in described)
+    count = count or _WORDS  # 0 stands for what 16 bits can't say
+    bits = (numbers(item, "LUTDescriptor", 3) or (0.0,))[-1]
+    entries = _entries(item, count, bits, big=header.original_encoding[1] is False)
+    return None if entries is None else _Lut(_signed(first, count, given), entries)
+
+
+def _entries(item: Dataset, count: int, bits: float, *, big: bool) -> np.ndarray | None:
+    """The entries: a word each, or a byte where there are only as many bytes; None if some lack."""
     data = value(item, "LUTData")
     if isinstance(data, bytes):
-        narrow = len(data) < 2 * count
-        order = ">" if header.original_encoding[1] is False else "<"
-        entries = np.frombuffer(data, "u1" if narrow else f"{order}u2")
+        packed = data
     else:
-        entries = np.asarray(values(item, "LUTData"))
-    if not 8 <= bits <= 16 or len(entries) < count or entries.dtype.kind not in "ui":
+        numbers_of = values(item, "LUTData")
+        if any(not isinstance(one, int) or not 0 <= one < _WORDS for one in numbers_of):
+            return None
+        if len(numbers_of) >= count:
+            return np.array(numbers_of[:count], np.int64)
+        packed = np.array(numbers_of, ">u2" if big else "<u2").tobytes()
+    if len(packed) >= 2 * count:
+        return np.frombuffer(packed, ">u2" if big else "<u2")[:count].astype(np.int64)
+    if big:  # two entries in each word, the first in its lower half
+        packed = np.frombuffer(packed[: len(packed) // 2 * 2], ">u2").astype("<u2").tobytes()
+    entries = np.frombuffer(packed, "u1")[:count].astype(np.int64)
+    steps = np.diff(entries)  # half of a table of words jumps up and down if it is read so
+    if len(entries) < count or not (bits <= 8 or (steps >= 0).all() or (steps <= 0).all()):
         return None
-    return _Lut(first, bits, entries[:count].astype(np.int64))
+    return entries
+
+
+def _signed(first: int, count: int, given: tuple[float, float]) -> int:
+    """The first value of a table from its 16 bits: signed where values can be below 0 (C.11.2.1.1).
+
+    The other reading is taken where no value would meet the table: the VR of the element is
+    ambiguous, and writers and readers put the sign of the stored values there.
+    """
+    low, high = given
+    readings = [first - _WORDS if first >= _WORDS // 2 else first, first]
+    if low >= 0:
+        readings.reverse()
+    met = (one for one in readings if one <= high and low < one + count)
+    return next(met, readings[0])
+
+
+def _stored_range(header: Dataset) -> tuple[float, float]:
+    """Least and greatest value that the stored bits can say."""
+    bits = whole(header, "BitsStored") or 16
+    if whole(header, "PixelRepresentation") == 1:
+        return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
+    return 0.0, 2.0**bits - 1
+
+
+def _range(header: Dataset) -> tuple[float, float]:
+    """Least and greatest value that can come out of the modality LUT, which is never signed."""
+    if values(header, "ModalityLUTSequence"):
+        return 0.0, float(_WORDS - 1)
+    factor, offset = rescale_of(header)
+    low, high = sorted(one * factor + offset for one in _stored_range(header))
+    return low, high
+
+
+def rescale_of(header: Dataset) -> tuple[float, float]:
+    """Slope and intercept; 1 and 0 where they are missing or damaged."""
+    slope, intercept = numbers(header, "RescaleSlope"), numbers(header, "RescaleIntercept")
+    return (slope or (1.0,))[0] or 1.0, (intercept or (0.0,))[0]

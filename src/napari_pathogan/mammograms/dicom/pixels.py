@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -34,7 +34,30 @@ _VERBATIM = (  # all but the last are not compressed
     uid.RLELossless,
 )
 _SOF = {0xC0, 0xC1, 0xC2, 0xC3, 0xF7}  # baseline, extended, progressive, lossless, JPEG-LS
+_BITS = 64
+_SSIZ = 42  # where a JPEG 2000 stream says the bits of its first component
 _MARKER, _SOC_SIZ = 0xFF, b"\xff\x4f\xff\x51"
+_JP2 = b"\0\0\0\x0cjP  "  # a file around a JPEG 2000 stream
+
+
+class Stored(NamedTuple):
+    """An image as it is stored.
+
+    Attributes
+    ----------
+    values
+        uint8, uint16 or int16 (H, W).
+    padded
+        Bool (H, W): what the header calls padding; None where there is none.
+    """
+
+    values: np.ndarray
+    padded: np.ndarray | None
+
+
+class _Coded(NamedTuple):
+    shape: tuple[int, int]
+    bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +76,23 @@ class Layout:
         return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
 
     @property
+    def least(self) -> int:
+        """The least value that the stored bits can say."""
+        return -(2 ** (self.stored - 1)) if self.signed else 0
+
+    def read(self, word: int) -> int:
+        """A word that was read with another sign, as the pixels are read."""
+        word %= 1 << self.allocated
+        return word - (1 << self.allocated) if self.signed and word >> self.allocated - 1 else word
+
+    @property
     def nbytes(self) -> int:
         """Of the uncompressed image."""
         return self.shape[0] * self.shape[1] * self.allocated // 8
 
 
-def decode(header: FileDataset, name: str) -> np.ndarray:
-    """Stored values of the only frame: uint8, uint16 or int16 (H, W).
+def decode(header: FileDataset, name: str) -> Stored:
+    """Stored values of the only frame.
 
     Raises
     ------
@@ -73,16 +106,34 @@ def decode(header: FileDataset, name: str) -> np.ndarray:
     data = value(header, "PixelData")
     if not isinstance(data, bytes) or not data:
         raise MammogramFormatError(f"{name} holds no pixels; export the image itself again")
+    bits = layout.stored
     if syntax not in _VERBATIM[:-1]:
-        words = _decompress(data, syntax, layout, name)
+        words, bits = _decompress(data, syntax, layout, name)
+    elif header["PixelData"].is_undefined_length:
+        raise MammogramFormatError(
+            f"{name} holds compressed pixels, and does not say how they are compressed; export it "
+            "again, with its whole header"
+        )
     else:
-        words = _uncompressed(data, layout, big=syntax == uid.ExplicitVRBigEndian, name=name)
-    return _meaning(words, layout, verbatim=syntax in _VERBATIM)
+        big = syntax == uid.ExplicitVRBigEndian
+        if big and layout.allocated == 8 and header["PixelData"].VR == "OW":
+            data = _swapped(data)
+        words = _uncompressed(data, layout, big=big, name=name)
+    stored = _meaning(words, layout, bits, verbatim=syntax in _VERBATIM)
+    return Stored(stored, _padding(words, stored, layout, header))
 
 
 def syntax_of(header: FileDataset) -> uid.UID:
-    """The transfer syntax; implicit little endian, DICOM's default, where it is not said."""
-    return uid.UID(str(value(header.file_meta, "TransferSyntaxUID") or uid.ImplicitVRLittleEndian))
+    """The transfer syntax; where it is not said, the one that the header was read in."""
+    said = value(header.file_meta, "TransferSyntaxUID")
+    implicit, little = header.original_encoding
+    plain = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+    return uid.UID(str(said or (uid.ExplicitVRBigEndian if little is False else plain)))
+
+
+def called(syntax: uid.UID) -> str:
+    """A transfer syntax's name in the standard; no word of the header where it is none of it."""
+    return syntax.name if syntax.name != str(syntax) else "an unknown transfer syntax"
 
 
 def _layout(header: FileDataset, name: str) -> Layout:
@@ -98,9 +149,10 @@ def _layout(header: FileDataset, name: str) -> Layout:
     high = whole(header, "HighBit")
     high = (stored or 0) - 1 if high is None else high
     if allocated not in (8, 16) or stored is None or not 0 < stored <= high + 1 <= allocated:
+        some = f"{stored} of {allocated}" if max(stored or 0, allocated or 0) <= _BITS else "other"
         raise MammogramFormatError(
-            f"{name} holds {stored} of {allocated} bits per pixel; grey values of 8 to 16 bits can "
-            "be read: export it again"
+            f"{name} holds {some} bits per pixel; grey values of 8 to 16 bits can be read: export "
+            "it again"
         )
     signed = whole(header, "PixelRepresentation") == 1
     return Layout((rows, columns), allocated, stored, high, signed)
@@ -116,11 +168,17 @@ def _uncompressed(data: bytes, layout: Layout, *, big: bool, name: str) -> np.nd
     return words.astype(layout.dtype).reshape(layout.shape)
 
 
-def _decompress(data: bytes, syntax: uid.UID, layout: Layout, name: str) -> np.ndarray:
+def _swapped(data: bytes) -> bytes:
+    """The bytes of each 16-bit word in turn."""
+    return np.frombuffer(data[: len(data) // 2 * 2], "u2").byteswap().tobytes()
+
+
+def _decompress(data: bytes, syntax: uid.UID, layout: Layout, name: str) -> tuple[np.ndarray, int]:
+    """Words, and how many bits of them are values by what the stream says itself."""
     codec = _CODECS.get(syntax)
     if codec is None:
         raise CodecMissingError(
-            f"{name} is compressed as {syntax.name}, which can't be decoded here; convert it first, "
+            f"{name} is compressed as {called(syntax)}, which can't be decoded here; convert it first, "
             "for instance with gdcmconv --raw"
         )
     if not getattr(imagecodecs, codec.upper()).available:
@@ -129,21 +187,23 @@ def _decompress(data: bytes, syntax: uid.UID, layout: Layout, name: str) -> np.n
             "imagecodecs anew (pip install --force-reinstall imagecodecs)"
         )
     try:
-        words = _decoded(get_frame(data, 0, number_of_frames=1), codec, layout)
+        frame = get_frame(data, 0, number_of_frames=1)
+        coded = None if codec == "dicomrle" else _coded(frame)
+        words = _decoded(frame, codec, layout, coded)
     except Exception as error:  # codecs have no common error
         raise MammogramFormatError(
             f"{name} holds pixels that can't be decoded ({syntax.name}): it is truncated or "
             "damaged; copy it again from where it came from"
         ) from error
-    return words
+    return words, min(layout.stored, coded.bits if coded else layout.stored)
 
 
-def _decoded(frame: bytes, codec: str, layout: Layout) -> np.ndarray:
+def _decoded(frame: bytes, codec: str, layout: Layout, coded: _Coded | None) -> np.ndarray:
     """Words of 8 or 16 bits (H, W); ValueError, or an error of the codec, on damage."""
     if codec == "dicomrle":
         plain = imagecodecs.dicomrle_decode(frame, layout.dtype, out=layout.nbytes)
         return np.frombuffer(plain, layout.dtype).reshape(layout.shape)
-    if _coded_shape(frame) not in (None, layout.shape):
+    if coded is not None and coded.shape != layout.shape:
         msg = "the compressed image has another size than the header says"
         raise ValueError(msg)
     words = np.asarray(getattr(imagecodecs, f"{codec}_decode")(frame))
@@ -153,31 +213,54 @@ def _decoded(frame: bytes, codec: str, layout: Layout) -> np.ndarray:
     return words
 
 
-def _coded_shape(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns as a JPEG, JPEG-LS or JPEG 2000 stream says; None where it does not.
+def _coded(frame: bytes) -> _Coded | None:
+    """What a JPEG, JPEG-LS or JPEG 2000 stream says of its size; None where it does not.
 
     Known before decoding, a damaged size does not fill the memory.
     """
-    if frame.startswith(_SOC_SIZ):
+    if frame.startswith(_JP2):
+        frame = frame[max(frame.find(_SOC_SIZ), 0) :]
+    if frame.startswith(_SOC_SIZ) and len(frame) > _SSIZ:
         x1, y1, x0, y0 = (int.from_bytes(frame[at : at + 4]) for at in (8, 12, 16, 20))
-        return y1 - y0, x1 - x0
+        return _Coded((y1 - y0, x1 - x0), (frame[_SSIZ] & 0x7F) + 1)
     at = 2
     while frame.startswith(b"\xff\xd8") and at + 9 <= len(frame) and frame[at] == _MARKER:
         if frame[at + 1] in _SOF:
-            return int.from_bytes(frame[at + 5 : at + 7]), int.from_bytes(frame[at + 7 : at + 9])
+            shape = int.from_bytes(frame[at + 5 : at + 7]), int.from_bytes(frame[at + 7 : at + 9])
+            return _Coded(shape, frame[at + 4])
         at += 2 + int.from_bytes(frame[at + 2 : at + 4])
     return None
 
 
-def _meaning(words: np.ndarray, layout: Layout, *, verbatim: bool) -> np.ndarray:
+def _meaning(words: np.ndarray, layout: Layout, stored: int, *, verbatim: bool) -> np.ndarray:
     """Numbers from words: unused bits (once used for overlays) cleared, the sign extended.
 
-    Only words that are stored verbatim keep the bits where the header says; codecs bring their own.
+    Only words that are stored verbatim keep the bits where the header says; codecs bring their own,
+    and the sign is the highest of those that the stream has.
     """
     bits = 8 * words.dtype.itemsize
-    high = layout.high + 1 if verbatim else min(layout.stored, bits)
-    up, down = bits - high, bits - min(layout.stored, bits)
+    high = layout.high + 1 if verbatim else min(stored, bits)
+    up, down = bits - high, bits - min(stored, bits)
     if layout.signed or verbatim or words.dtype.kind == "i":
         words = words.view(f"{'i' if layout.signed else 'u'}{words.dtype.itemsize}")
         words = (words << up) >> down
     return words.astype(np.int16) if words.dtype == np.int8 else words
+
+
+def _padding(
+    words: np.ndarray, stored: np.ndarray, layout: Layout, header: FileDataset
+) -> np.ndarray | None:
+    """Bool (H, W): what is padding; None where nothing is, or all.
+
+    The sign of padding is that of the pixels, whatever its own VR says. A value that the stored bits
+    can't say is looked for in the words.
+    """
+    ends = [whole(header, key) for key in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    said = [layout.read(one) for one in ends if one is not None]
+    if ends[0] is None:
+        return None
+    low, high = min(said), max(said)
+    fits = layout.least <= low and high <= layout.least + 2**layout.stored - 1
+    image = stored if fits else words
+    where = (image >= low) & (image <= high)
+    return where if where.any() and not where.all() else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari import current_viewer
 from napari.layers import Image
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_info, show_warning
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.mammograms.mammogram import USER, Mammogram, data_range, open_mammogram
@@ -205,11 +205,8 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
             show_info(
                 f"{one.name} does not say how many mm a pixel spans, so it is shown in pixels"
             )
-        if one.metadata.get("intent") == "for processing":
-            show_info(
-                f"{one.name} is raw data of the detector (FOR PROCESSING), on which models see "
-                "little: choose the view FOR PRESENTATION if there is one"
-            )
+        for note in one.notes:
+            show_warning(note)
 
 
 def _say_spacing(viewer: napari.Viewer) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import numpy as np
 from highdicom import UID, PresentationLUTTransformation, pr
 from pydicom import Dataset
 from pydicom.valuerep import DS
@@ -17,8 +18,6 @@ from napari_pathogan.mammograms.voi import Shape, Table, Window
 from napari_pathogan.tasks.masses.dicom_source import MANUFACTURER, box, outline, source_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.tasks.masses.detections import Detections
 
@@ -127,9 +126,21 @@ def _as_in_the_image(
         state.ModalityLUTSequence = source.ModalityLUTSequence
     if isinstance(mammogram.voi, Table):
         shown = Dataset()
-        shown.VOILUTSequence = source.VOILUTSequence[:1]
+        shown.VOILUTSequence = [_table(mammogram.voi)]
         state.SoftcopyVOILUTSequence = [shown]
     if mammogram.mm_per_px is not None:
         (area,) = state.DisplayedAreaSelectionSequence
         del area.PresentationPixelAspectRatio
         area.PresentationPixelSpacing = [DS(mm, auto_format=True) for mm in mammogram.mm_per_px]
+
+
+def _table(voi: Table) -> Dataset:
+    """A VOI LUT that says of itself what it is: its bits, and the sign of its first value."""
+    item, count = Dataset(), len(voi.entries)
+    signed = voi.first < 0 and count < 1 << 15
+    first = voi.first if signed else voi.first % (1 << 16)
+    bits = voi.bits if voi.bits >= 10 else 16  # 8 would be two entries a word
+    item.add_new("LUTDescriptor", "SS" if signed else "US", [count % (1 << 16), first, bits])
+    entries = np.rint(voi.entries.astype(float) * (2**bits - 1)).astype("<u2")
+    item.add_new("LUTData", "OW", entries.tobytes())
+    return item

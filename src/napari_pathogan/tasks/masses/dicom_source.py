@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.mammograms.dicom.header import value
+from napari_pathogan.mammograms.dicom.header import flatten_groups, value, values, whole
+from napari_pathogan.mammograms.dicom.luts import rescale_of
 from napari_pathogan.mammograms.dicom.quiet import quiet
+from napari_pathogan.mammograms.dicom.views import laterality_of
 from napari_pathogan.mammograms.views import is_dicom
 
 if TYPE_CHECKING:
@@ -26,8 +29,7 @@ _IDENTITY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
     "StudyDate", "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-_PIXELS = ("Modality", "Rows", "Columns", "SamplesPerPixel", "ImageLaterality")
-_MAPPING = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence")
+_HASHED = re.compile(r"[0-9A-Fa-f.\-]{1,64}")  # a UID, or what pseudonymisers put in its place
 
 
 class DicomSourceError(PathoganError, ValueError):
@@ -71,21 +73,56 @@ def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
 
 def _source(image: Path, what: str, *, identifiers: bool) -> Dataset:
     from pydicom import Dataset, dcmread  # noqa: PLC0415
+    from pydicom.valuerep import DS  # noqa: PLC0415
 
-    header = dcmread(image, stop_before_pixels=True)
-    lacking = [name for name in _REFERENCE if not header.get(name)]
+    header = dcmread(image, stop_before_pixels=True, force=True)
+    flatten_groups(header)
+    uids = {name: str(value(header, name) or "") for name in _REFERENCE}
+    lacking = [name for name, uid in uids.items() if not _HASHED.fullmatch(uid)]
     if lacking:
         msg = f"{image.name} has no {', '.join(lacking)}, which a {what} refers to; write JSON"
         raise DicomSourceError(msg)
     source = Dataset()
-    for name in (*_REFERENCE, *_PIXELS):
-        setattr(source, name, header.get(name))
-    for name in _MAPPING:
-        if name in header:
-            setattr(source, name, header.get(name))
+    for name, uid in uids.items():
+        setattr(source, name, uid)
+    source.Modality, source.SamplesPerPixel = "MG", 1
+    source.Rows, source.Columns = whole(header, "Rows"), whole(header, "Columns")
+    source.ImageLaterality = laterality_of(header) or ""
+    for item in values(header, "ModalityLUTSequence")[:1]:
+        source.ModalityLUTSequence = [_table(item)]
+    rescale = rescale_of(header)
+    if rescale != (1, 0) and "ModalityLUTSequence" not in source:
+        source.RescaleSlope, source.RescaleIntercept = (DS(x, auto_format=True) for x in rescale)
     for name in _IDENTITY:
-        setattr(source, name, header.get(name, "") if identifiers else "")
+        setattr(source, name, _said(header, name) if identifiers else "")
     return source
+
+
+def _table(item: Dataset) -> Dataset:
+    """A modality LUT without the words that stand beside it."""
+    from pydicom import Dataset  # noqa: PLC0415
+
+    table = Dataset()
+    table.ModalityLUTType = "US"
+    for name in ("LUTDescriptor", "LUTData"):
+        table[name] = item[name]
+    return table
+
+
+def _said(header: Dataset, name: str) -> str:
+    """Of a person, a place or a date; empty where it is none."""
+    from pydicom.valuerep import DA, TM, PersonName  # noqa: PLC0415
+
+    said = value(header, name)
+    if not isinstance(said, str | PersonName):
+        return ""
+    kinds = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
+    if name in kinds:
+        try:
+            kinds[name](said)
+        except ValueError:
+            return ""
+    return "" if name == "PatientSex" and said not in {"M", "F", "O"} else str(said)
 
 
 @contextmanager

@@ -1,0 +1,150 @@
+"""Which view a DICOM header says: side, projection, modifiers, raw or not, the size of a pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_pathogan.mammograms.dicom.header import numbers, text, value, values
+from napari_pathogan.mammograms.mammogram import (
+    AT_DETECTOR,
+    CALIBRATED,
+    CORRECTED,
+    MAGNIFICATION,
+    MAGNIFIED,
+)
+from napari_pathogan.mammograms.views import SIDES, named_view
+from napari_pathogan.slides import resolution
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_CALIBRATIONS = {"GEOMETRY", "FIDUCIAL"}
+_RAW_CLASSES = {  # "... for processing"
+    f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("1.2.1", "1.1.1", "13.1.5")
+}
+_TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+_FACTOR = "EstimatedRadiographicMagnificationFactor"
+_CONTACT = 1.25  # magnification up to which a breast may lie on the detector's cover
+_VIEW_CODES = {  # PS3.16 CID 4014, SNOMED RT and CT
+    **dict.fromkeys(("R-10242", "399162004"), "CC"),
+    **dict.fromkeys(("R-10226", "399368009"), "MLO"),
+    **dict.fromkeys(("R-10224", "399260004"), "ML"),
+    **dict.fromkeys(("R-10228", "399352003"), "LM"),
+    **dict.fromkeys(("R-10230", "399099002"), "LMO"),
+    **dict.fromkeys(("R-10244", "399006006", "399196006"), "FB"),
+    **dict.fromkeys(("R-102D0", "399188001"), "SIO"),
+    **dict.fromkeys(("R-40AAA", "441555000"), "ISO"),
+    **dict.fromkeys(("R-102CF", "399265009"), "XCC"),
+    **dict.fromkeys(("R-1024A", "Y-X1770", "399192008"), "XCCL"),
+    **dict.fromkeys(("R-1024B", "Y-X1771", "399101009"), "XCCM"),
+}
+_MODIFIERS = {  # CID 4015: codes, and what is written beside a view
+    MAGNIFICATION: ("R-102D6", "399163009", "M", "MAG"),
+    "spot compression": ("R-102D7", "399055006", "S", "SPOT"),
+    "implant displaced": ("R-102D5", "399209000", "ID"),
+    "rolled lateral": ("R-102D3", "399197002", "RL"),
+    "rolled medial": ("R-102D4", "399226006", "RM"),
+    "rolled inferior": ("R-102CA", "414493004", "RI"),
+    "rolled superior": ("R-102C9", "415670009", "RS"),
+    "tangential": ("R-102C2", "399110001", "TAN"),
+    "cleavage": ("R-102D2", "399161006"),
+    "axillary tail": ("R-102D1", "399011000"),
+    "axillary tissue": ("R-40AB2", "442580003"),
+    "nipple in profile": ("R-40AB3", "442581004", "NP"),
+    "infra-mammary fold": ("R-40ABE", "442593008", "IMF"),
+    "anterior compression": ("P2-00161", "441752004", "AC"),
+}
+_BY_CODE = {code: word for word, codes in _MODIFIERS.items() for code in (*codes, word.upper())}
+_OTHER = "modified"
+
+
+def view_name(header: Dataset) -> str:
+    """``RCC``, ``LMLO magnification``, ``LCC raw``; "mammogram" where nothing says."""
+    name = f"{laterality_of(header) or ''}{view_of(header) or ''}" or "mammogram"
+    more = (*modifiers_of(header), *(["raw"] * is_raw(header)))
+    return f"{name} {', '.join(more)}" if more else name
+
+
+def laterality_of(header: Dataset) -> str | None:
+    """The side of the image, else of its frame, else of its series: "R", "L" or None."""
+    said = (text(header, one) for one in ("ImageLaterality", "FrameLaterality", "Laterality"))
+    return next((SIDES[one] for one in said if one in SIDES), None)
+
+
+def view_of(header: Dataset) -> str | None:
+    """A projection, such as "CC" or "MLO"; None where nothing says."""
+    for item in values(header, "ViewCodeSequence")[:1]:
+        if (view := _VIEW_CODES.get(text(item, "CodeValue"))) is not None:
+            return view
+    return named_view(text(header, "ViewPosition"))[1]
+
+
+def modifiers_of(header: Dataset) -> tuple[str, ...]:
+    """How a view differs from the plain one of its name: magnified, spot, implant displaced, ..."""
+    items = values(_where(header), "ViewModifierCodeSequence")
+    codes = [
+        {text(item, "CodeValue"), text(item, "CodeMeaning")} & _BY_CODE.keys() or {_OTHER}
+        for item in items
+    ]
+    said = [_BY_CODE.get(min(one), _OTHER) for one in codes]
+    words = text(header, "ViewPosition").replace("-", " ").replace("_", " ").split()
+    said += [_BY_CODE[word] for word in words if word in _BY_CODE]
+    if "ViewModifierCodeSequence" not in _where(header) and _is_magnified(header):
+        said.append(MAGNIFICATION)
+    return tuple(dict.fromkeys(said))
+
+
+def is_raw(header: Dataset) -> bool:
+    """Whether an image is data of the detector, not made to be looked at."""
+    intent = text(header, "PresentationIntentType")
+    return intent == "FOR PROCESSING" or str(value(header, "SOPClassUID")) in _RAW_CLASSES
+
+
+def spacing_of(header: Dataset) -> tuple[tuple[float, float] | None, str | None]:
+    """Mm per pixel (y, x) and what they mean (PS3.3 10.7.1.1 and 10.7.1.3).
+
+    PixelSpacing holds in the breast only where the image was computed from tomosynthesis, or the
+    file says how it was calibrated; otherwise it repeats ImagerPixelSpacing, or was copied from it by older devices.
+    """
+    stated, imager = (
+        resolution.positive(*pair) if (pair := numbers(header, keyword, 2)) else None
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing")
+    )
+    computed = value(header, "SOPClassUID") == _TOMOSYNTHESIS
+    calibrated = computed or text(header, "PixelSpacingCalibrationType") in _CALIBRATIONS
+    if stated is not None and calibrated:
+        return stated, CALIBRATED
+    found = imager or stated
+    if found is None:
+        return None, None
+    if MAGNIFICATION not in modifiers_of(header) and not _is_magnified(header):
+        return found, AT_DETECTOR
+    factor = _factor(
+        header,
+        (_FACTOR,),
+        ("DistanceSourceToDetector", "DistanceSourceToPatient"),
+    )
+    if factor <= 1:
+        return found, MAGNIFIED
+    return (found[0] / factor, found[1] / factor), CORRECTED
+
+
+def _where(header: Dataset) -> Dataset:
+    """What holds the view's modifiers: its code, or the header itself in older files."""
+    codes = values(header, "ViewCodeSequence")[:1]
+    return next((one for one in codes if "ViewModifierCodeSequence" in one), header)
+
+
+def _is_magnified(header: Dataset) -> bool:
+    """Whether the factor says so; an empty sequence of modifiers says nothing about lengths."""
+    return _factor(header, (_FACTOR,)) > _CONTACT
+
+
+def _factor(header: Dataset, *ways: tuple[str, ...]) -> float:
+    """A magnification, by the first element above 0 or ratio of two; 0 where none says."""
+    for way in ways:
+        parts = [numbers(header, one) for one in way]
+        if all(one is not None and one[0] > 0 for one in parts):
+            first, *rest = (one[0] for one in parts if one is not None)
+            return first / rest[0] if rest else first
+    return 0.0

@@ -1,0 +1,225 @@
+"""Tables and padding of DICOM mammograms that say of themselves what they are not.
+
+pydicom's own functions are what is compared with where they are right; where not, that is shown.
+"""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from mammogram_makers import breast, lut, write_dicom
+from pydicom import uid
+from pydicom.pixels import apply_modality_lut, apply_voi
+
+from napari_pathogan.mammograms.mammogram import open_mammogram
+
+IMAGE = breast()
+CURVE = np.linspace(0, 1, 4096) ** 2
+SYNTAXES = (
+    uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
+    uid.JPEGLSLossless,
+)  # fmt: skip
+
+
+def opened(path, pixels=IMAGE, **tags):
+    return open_mammogram(write_dicom(path / "a.dcm", pixels, **tags))
+
+
+def table(first, declared, entries, order="<"):
+    """A VOI or modality table whose entries are bytes, or words, of VR OW."""
+    item = lut(0, declared, entries)
+    wide = np.asarray(entries)
+    item.LUTDescriptor = [len(wide) % 65536, first, declared]
+    kind = "u1" if wide.dtype == np.uint8 else f"{order}u2"
+    packed = wide.astype(kind).tobytes()
+    packed += bytes(len(packed) % 2)
+    if wide.dtype == np.uint8 and order == ">":
+        packed = np.frombuffer(packed, "u2").byteswap().tobytes()
+    item.add_new("LUTData", "OW", packed)
+    return item
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize("declared", [0, 8, 10, 12, 16, 32])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_a_table_rises_to_what_its_entries_are(tmp_path, syntax, declared, bits):
+    entries = np.rint((2**bits - 1) * CURVE).astype(int)
+    order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+    wanted = CURVE[IMAGE]
+    for item in (lut(0, declared, entries), table(0, declared, entries, order)):
+        for turned in (False, True):
+            photometric = "MONOCHROME1" if turned else "MONOCHROME2"
+            found = opened(
+                tmp_path,
+                syntax=syntax,
+                VOILUTSequence=[item],
+                PhotometricInterpretation=photometric,
+            )
+            shown = 1 - found.shown() if turned else found.shown()
+            assert np.allclose(shown, wanted, atol=0.6 / (2**bits - 1))
+    if declared == bits > 8:  # pydicom counts 8-bit tables with 8 bits
+        header = pydicom.dcmread(tmp_path / "a.dcm")
+        assert np.allclose(apply_voi(IMAGE, header) / (2**bits - 1), wanted, atol=0.01)
+
+
+@pytest.mark.parametrize("declared", [8, 12, 16])
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize("count", [4096, 4095])
+def test_a_table_of_bytes(tmp_path, syntax, declared, count):
+    """Two entries a word; pydicom looks for a word each (it fails, or takes both for one entry)."""
+    entries = np.rint(255 * CURVE[:count]).astype(np.uint8)
+    order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+    found = opened(tmp_path, syntax=syntax, VOILUTSequence=[table(0, declared, entries, order)])
+    wanted = entries[np.minimum(IMAGE, count - 1)] / 255
+    assert np.allclose(found.shown(), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES[:3], ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize(
+    ("pixels", "tags", "first"),
+    [
+        (IMAGE, {"RescaleSlope": 1, "RescaleIntercept": -1024}, -1024),
+        (IMAGE, {"RescaleSlope": 2, "RescaleIntercept": -1}, -1),
+        (IMAGE, {"RescaleSlope": -1, "RescaleIntercept": 0}, -4095),
+        (IMAGE, {"RescaleSlope": 1, "RescaleIntercept": 40000}, 40000),
+        (IMAGE.astype(np.int16) - 2048, {}, -2048),
+        (IMAGE.astype(np.int16) - 2048, {"RescaleIntercept": 42048, "RescaleSlope": 1}, 40000),
+        (IMAGE.astype(np.int16) - 2048, {"ModalityLUTSequence": 40000}, 40000),
+        (IMAGE, {"ModalityLUTSequence": 40000}, 40000),
+        (IMAGE, {"ModalityLUTSequence": 0}, 0),
+        (IMAGE.astype(np.uint16) * 16, {"BitsStored": 16, "HighBit": 15}, 64000),
+    ],
+)
+@pytest.mark.parametrize("vr", ["US", "SS"])
+def test_the_sign_of_the_first_value(tmp_path, *, syntax, pixels, tags, first, vr):
+    """That of the values that the table maps, whatever VR it was written with."""
+    if isinstance(tags.get("ModalityLUTSequence"), int):
+        low = int(pixels.dtype.kind == "i") * -2048
+        modality = lut(low % 65536, 16, tags["ModalityLUTSequence"] + np.arange(4096))
+        modality["LUTDescriptor"].VR = "US"
+        tags = tags | {"ModalityLUTSequence": [modality]}
+    item = lut(0, 12, np.rint(4095 * CURVE).astype(int))
+    word = first % 65536
+    said = word - 65536 if vr == "SS" and word >= 32768 else word
+    item.add_new("LUTDescriptor", vr, [4096, said, 12])
+    found = opened(tmp_path, pixels, syntax=syntax, VOILUTSequence=[item], **tags)
+    index = np.clip(found.pixels.astype(float) - first, 0, 4095).astype(int)
+    assert np.allclose(found.shown(), CURVE[index], atol=2e-4)
+    assert found.window[0] < found.window[1]
+
+
+def test_where_pydicom_is_not_right(tmp_path):
+    """Why its functions are not simply called: a dark image, values that wrap, exceptions."""
+    path = tmp_path / "a.dcm"
+    entries = np.rint(4095 * CURVE).astype(int)
+    write_dicom(path, IMAGE, VOILUTSequence=[lut(0, 16, entries)])
+    assert apply_voi(IMAGE, pydicom.dcmread(path)).max() / (2**16 - 1) < 0.07
+    write_dicom(path, IMAGE, VOILUTSequence=[lut(0, 9, entries)])
+    with pytest.raises(NotImplementedError):
+        apply_voi(IMAGE, pydicom.dcmread(path))
+    rescaled = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+    write_dicom(
+        path, IMAGE, syntax=uid.ImplicitVRLittleEndian, VOILUTSequence=[lut(64512, 12, entries)],
+        **rescaled,
+    )  # fmt: skip
+    header = pydicom.dcmread(path)
+    assert np.ptp(apply_voi(apply_modality_lut(IMAGE, header).astype(int), header)) == 0
+    assert open_mammogram(path).shown().max() == 1
+    write_dicom(path, IMAGE, ModalityLUTSequence=[lut(0, 12, entries)])
+    with pytest.raises(TypeError):
+        apply_modality_lut(IMAGE, pydicom.dcmread(path))
+    assert np.array_equal(open_mammogram(path).pixels, entries[IMAGE])
+
+
+@pytest.mark.parametrize("declared", [0, 8, 12, 16])
+def test_a_modality_table_gives_its_entries(tmp_path, declared):
+    entries = np.arange(4096)[::-1] * 16 + 15
+    found = opened(tmp_path, ModalityLUTSequence=[lut(0, declared, entries)])
+    assert np.array_equal(found.pixels, entries[IMAGE])
+    assert found.pixels.dtype == np.uint16
+
+
+@pytest.mark.parametrize("shape", [(48, 40), (47, 39)])
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+def test_eight_bits_in_big_endian(tmp_path, shape, vr):
+    """Words of VR OW hold two pixels each, with the bytes in turn (PS3.5 8.1.1)."""
+    pixels = breast(8, shape)
+    path = write_dicom(tmp_path / "a.dcm", pixels, bits=8, syntax=uid.ExplicitVRBigEndian)
+    data = pixels.tobytes() + bytes(pixels.size % 2)
+    header = pydicom.dcmread(path)
+    swapped = np.frombuffer(data, "u2").byteswap().tobytes()
+    header.add_new("PixelData", vr, swapped if vr == "OW" else data)
+    header.save_as(path)
+    assert np.array_equal(open_mammogram(path).pixels, pixels)
+    assert np.array_equal(pydicom.dcmread(path).pixel_array, pixels)
+
+
+@pytest.mark.parametrize("vr", ["US", "SS"])
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize(
+    ("dtype", "bits", "value"),
+    [
+        ("i2", 12, -2000), ("i2", 16, -2000), ("i2", 16, -32768), ("u2", 16, 65535),
+        ("u2", 12, 4095), ("u2", 12, 0), ("u1", 8, 255),
+    ],
+)  # fmt: skip
+def test_padding_has_the_sign_of_the_pixels(tmp_path, *, vr, syntax, dtype, bits, value):
+    if dtype == "u1" and syntax == uid.ExplicitVRBigEndian:
+        pytest.skip("eight bits in big endian are above")
+    pixels = (IMAGE // 32 + 1).astype(dtype)
+    pixels[:, 25:] = value
+    stored = pixels
+    if syntax == uid.JPEGLSLossless and dtype == "i2":
+        stored = (pixels.view(np.uint16) & (2**bits - 1)).astype(np.uint16)
+    path = write_dicom(
+        tmp_path / "a.dcm", stored, bits=bits, syntax=syntax, PixelRepresentation=int(dtype == "i2")
+    )
+    word = value % 65536 if dtype != "u1" else value
+    said = {"US": word, "SS": word - 65536 if word >= 32768 else word}[vr]
+    if dtype == "u1" and vr == "SS":
+        said = -1
+    header = pydicom.dcmread(path)
+    header.add_new("PixelPaddingValue", vr, said)
+    header.save_as(path)
+    found = open_mammogram(path)
+    assert found.padded.mean() == pytest.approx(15 / 40)
+    assert found.window[1] <= 129
+    assert (found.shown()[:, 25:] == 0).all()
+
+
+def test_padding_beyond_the_stored_bits(tmp_path):
+    """0xFFFF around a 12-bit image is padding; its brightest tissue, 0xFFF, is not."""
+    pixels = IMAGE.copy()
+    pixels[:, 25:] = 65535
+    pixels[20:24, 4:8] = 4095
+    found = opened(tmp_path, pixels, PixelPaddingValue=65535)
+    assert found.padded.mean() == pytest.approx(15 / 40)
+    assert found.shown()[20:24, 4:8].min() == 1
+
+
+@pytest.mark.parametrize("precision", [10, 12, 13, 16])
+@pytest.mark.parametrize("stored", [10, 12, 13, 16])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1])
+def test_the_sign_is_the_highest_bit_of_the_stream(tmp_path, syntax, precision, stored, signed):
+    bits = min(precision, stored)
+    values = breast(bits).astype(int) - (2 ** (bits - 1) if signed else 0)
+    words = (values % 2**precision).astype(np.uint16)
+    encode = {
+        uid.JPEG2000Lossless: lambda: imagecodecs.jpeg2k_encode(
+            words, level=0, codecformat="j2k", bitspersample=precision
+        ),
+        uid.JPEGLosslessSV1: lambda: imagecodecs.jpeg_encode(
+            words, lossless=True, predictor=1, bitspersample=precision
+        ),
+        uid.JPEGLSLossless: lambda: imagecodecs.jpegls_encode(words),
+    }[syntax]
+    if syntax == uid.JPEGLSLossless and precision not in (stored, 16):
+        pytest.skip("imagecodecs writes 16 bits")
+    found = opened(
+        tmp_path, words, bits=stored, syntax=syntax, stream=bytes(encode()),
+        PixelRepresentation=int(signed),
+    )  # fmt: skip
+    assert np.array_equal(found.pixels, values)
