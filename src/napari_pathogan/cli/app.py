@@ -5,8 +5,7 @@ Every error a user can do something about is one line on stderr and exit code 2.
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -16,6 +15,7 @@ from napari_pathogan.cli.idc_generate import generate
 from napari_pathogan.cli.masses_blend import blend
 from napari_pathogan.cli.masses_froc import froc
 from napari_pathogan.cli.nuclei_classes import grid, rename
+from napari_pathogan.cli.outputs import fail
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.tasks import registered
 from napari_pathogan.version import __version__
@@ -92,9 +92,3 @@ def main() -> None:
     if code == _INTERRUPTED:
         fail("interrupted; what was finished before is kept, nothing is half written")
     raise SystemExit(code if isinstance(code, int) else 0)
-
-
-def fail(message: str) -> NoReturn:
-    """Say one line on stderr and leave with exit code 2."""
-    print(f"pathogan: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
-    raise SystemExit(2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -110,7 +111,6 @@ def over_slides(
     kind
         What they are called where some of them fail.
     """
-    from napari_pathogan.cli.app import fail
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.errors import PathoganError
 
@@ -138,3 +138,9 @@ def names_differ(slides: Sequence[Path], kind: str = "slides") -> None:
     if len({path.stem for path in slides}) < len(slides):
         msg = f"two of the {kind} have the same name, and so would their results"
         raise typer.BadParameter(msg)
+
+
+def fail(message: str) -> NoReturn:
+    """Say one line on stderr and leave with exit code 2."""
+    print(f"pathogan: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(2)
