@@ -126,3 +126,91 @@ def test_real_slides_hold_the_patches_of_the_folder(real_patches):
     assert len(own) <= len(cut) <= len(own) + 5  # a few cells lack a patch in the folder
     for image, kind in zip(own.images, own.labels, strict=True):
         assert label[image.tobytes()] == kind
+
+
+def halves(left, right):
+    """Two outlines that cover the slide's halves, in which nothing else lies."""
+    return [
+        feature(name, [[x, 0], [x + 300, 0], [x + 300, 400], [x, 400], [x, 0]]) | more
+        for (name, more), x in ((left, 0), (right, 300))
+    ]
+
+
+TUMOR = ("Tumor", {})
+
+
+@pytest.mark.parametrize(
+    ("right", "label"),
+    [
+        (("Non-tumor", {}), 0),
+        (("Carcinoma in situ", {}), 0),
+        (("Ignore*", {}), -1),
+        (("Artefact*", {}), -1),
+        (("Krebs", {}), -1),
+        (("Tumor: In situ", {}), -1),
+        ((None, {}), -1),  # unclassified
+        (("Region*", {}), 0),  # looked at, and nothing drawn
+        (("Stroma", {"geometry": None}), 0),
+    ],
+)
+def test_the_other_half_counts_as_its_class_says(slide, right, label):
+    path, _ = slide
+    annotate(path, halves(TUMOR, right))
+    patches = read_training_folder(path.parent)
+    assert set(patches.labels[patches.xy[:, 0] < 150].tolist()) == {1}
+    assert set(patches.labels[patches.xy[:, 0] >= 150].tolist()) == {label}
+
+
+def test_derived_classes_and_the_users_own_count(slide):
+    path, _ = slide
+    left, right = halves(("", {}), ("Krebs", {}))
+    left["properties"]["classification"] = {"names": ["Tumor", "Positive"]}
+    annotate(path, [left, right])
+    patches = read_training_folder(path.parent, classes={"krebs": "healthy"})
+    assert patches.classes == {"Tumor: Positive": "IDC", "Krebs": "healthy"}
+    assert sorted(set(patches.labels.tolist())) == [0, 1]
+
+
+def test_the_innermost_outline_counts_and_cells_are_no_areas(slide):
+    path, _ = slide
+    around, inside = feature("Tumor", square(0, 0, 400)), feature("Ignore*", square(100, 100, 100))
+    cells = [feature("Stroma", square(x, 0, 200)) for x in (200, 400)]
+    for cell, kind in zip(cells, ("detection", "cell"), strict=True):
+        cell["properties"]["objectType"] = kind
+    annotate(path, [inside, around, *cells])
+    patches = read_training_folder(path.parent)
+    at = {(x, y): label for (x, y), label in zip(patches.xy.tolist(), patches.labels, strict=True)}
+    assert at[0, 0] == at[150, 0] == 1
+    assert at[50, 50] == -1
+    assert at[250, 0] == 0
+    assert "1 of kind cell, 1 of kind detection" in patches.notes[0]
+
+
+def test_what_classes_count_as_is_said_before_training_and_kept(slide, tmp_path):
+    from napari_pathogan.engine import verbs
+    from napari_pathogan.engine.events import Progress, Warn
+    from napari_pathogan.tasks import task_of
+
+    path, _ = slide
+    idc = task_of("idc")
+    annotate(path, halves(TUMOR, ("Krebs", {})))
+    with pytest.raises(DataFolderError, match=r"unknown and left out .*: Krebs"):
+        list(verbs.train(idc, path.parent, tmp_path / "no"))
+    run = tmp_path / "run"
+    options = {"epochs": 1, "method": "cnn", "holdout": 0.0, "width": 0.1, "recipe": "quick"}
+    events = verbs.train(idc, path.parent, run, classes={"Krebs": "healthy"}, **options)
+    said = []
+    for event in events:
+        if isinstance(event, Progress):
+            break
+        said += [event.message] if isinstance(event, Warn) else []
+    assert said == ["classes counted as healthy: Krebs", "classes counted as IDC: Tumor"]
+    assert json.loads((run / "classes.json").read_text()) == {"Tumor": "IDC", "Krebs": "healthy"}
+
+
+def test_a_grid_of_something_else_is_refused(tmp_path):
+    Image.fromarray(tissue(201, 251)).save(tmp_path / "9999.png")
+    for wrong in (np.full((3, 4), 7), np.zeros((3, 4, 2)), np.full((3, 4), "x")):
+        np.save(tmp_path / "9999_labels.npy", wrong)
+        with pytest.raises(DataFolderError, match="not a grid of labels"):
+            read_training_folder(tmp_path)

@@ -14,6 +14,14 @@ from napari_pathogan.engine.task import (
 )
 
 _FOLDER = "Patches (<patient>/<0, 1 or unlabelled>/*.png), or annotated slides."
+_CLASSES = Option(
+    "classes",
+    "napari_pathogan.tasks.idc.annotated:class_changes",
+    None,
+    "What classes of outlines count as, where the table does not know: NAME=IDC, healthy or "
+    "ignored; several after commas.",
+    metavar="NAME=KIND",
+)
 _VIEWS = Option("views", int, 1, "Flips and turns each patch is seen in.", 1, 8)
 
 TASK = Task(
@@ -52,6 +60,7 @@ TASK = Task(
         options=(
             Option("folds", int, 0, "Patient folds to cross-validate; 0: none.", 0),
             Option("holdout", float, 0.2, "Without folds: share of the patients held out.", 0, 0.5),
+            _CLASSES,
         ),
     ),
     evaluation=Evaluation(
@@ -67,6 +76,7 @@ TASK = Task(
                 "As the heat map: slide's own colours and neighbours.",
             ),
             Option("prevalence", float, None, "Report at this share of IDC, e.g. 0.284."),
+            _CLASSES,
             _VIEWS,
         ),
     ),

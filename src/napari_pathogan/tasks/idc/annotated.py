@@ -3,15 +3,21 @@
 A folder of slides holds, beside each image, ``<name>.geojson`` (as QuPath exports it, level-0
 pixels) or ``<name>_labels.npy``: uint8 cells [r, c] that cover ``image[51+50r:101+50r,
 51+50c:101+50c]`` at 4 um/px; 0 healthy, 1 IDC, 2 no patch. Each slide counts as one patient.
+
+Of outlines, the innermost says what lies in it; what its class counts as, a table does. Where IDC
+alone was drawn, the rest of the tissue is healthy: of the slide, or of the outlines of class
+``Region*`` where there are any, outside of which nobody looked.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations import classes, geojson
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import (
     DataFolderError,
@@ -23,6 +29,7 @@ from napari_pathogan.slides.polygons import contains
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.idc.data import (
+    CLASSES,
     MPP,
     PATCH_PX,
     UNLABELLED,
@@ -33,20 +40,58 @@ from napari_pathogan.tasks.idc.data import (
 from napari_pathogan.tasks.idc.grid import CellGrid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from shapely.geometry.base import BaseGeometry
+    from napari_pathogan.annotations.geojson import Annotation
 
 _GRID = "_labels.npy"
 _CORNER = 51  # pixels before the first cell of a grid of labels
 _NO_PATCH = 2
-_IDC_NAMES = ("idc", "tumor", "tumour", "carcinoma")
+_HEALTHY, _IDC = CLASSES
+_REGION = "Region*"  # QuPath's own class for an outline of what was looked at
+_AREAS = ("", "annotation", "tile")  # kinds of objects that say what an area is
+_NOTHING = -2  # no outline is there
+_CODES = {_HEALTHY: 0, _IDC: 1, classes.IGNORED: UNLABELLED, classes.UNKNOWN: UNLABELLED}
+_INVASIVE = (
+    "IDC", "tumor", "tumour", "carcinoma", "cancer", "invasive", "NST", "IBC NST",
+    "ductal carcinoma NST", "invasive tumor", "invasive tumour", "tumor invasive",
+    "tumour invasive", "invasive cancer", "invasive breast cancer", "invasive carcinoma",
+    "invasive breast carcinoma", "invasive ductal", "invasive ductal carcinoma",
+    "infiltrating ductal carcinoma", "invasive ductal carcinoma NST", "invasive carcinoma NST",
+    "invasive carcinoma of no special type", "tumor tissue", "tumour tissue", "malignant",
+)  # fmt: skip
+_OTHER = (
+    "healthy", "normal", "benign", "healthy tissue", "normal tissue", "benign tissue", "stroma",
+    "immune cells", "lymphocytes", "fat", "adipose", "adipose tissue", "DCIS", "LCIS", "CIS",
+    "in situ", "carcinoma in situ", "in situ carcinoma", "ductal carcinoma in situ",
+    "lobular carcinoma in situ", "intraductal carcinoma", "tumor in situ", "tumour in situ",
+    "hyperplasia", "fibroadenoma", "normal gland", "normal duct",
+)  # fmt: skip
+_NO = ("non {}", "non{}", "no {}", "not {}", "{} free", "without {}")
+CLASS_KINDS: dict[str, str] = {
+    **{no.format(name): _HEALTHY for name in _INVASIVE for no in _NO},
+    **dict.fromkeys(_OTHER, _HEALTHY),
+    **dict.fromkeys(_INVASIVE, _IDC),
+}
+"""What the classes of outlines count as, unless the user says otherwise."""
+
 _MIN_TISSUE = 0.1
 _POINTS = 5  # per side of a patch, to see what share of it an outline covers
 
 
-def read_training_folder(folder: Path) -> PatchFolder:
+def class_changes(text: str) -> dict[str, str]:
+    """What a user says that classes count as: ``Krebs=IDC, Fat=healthy, Fold=ignored``."""
+    return classes.changes(text, CLASSES)
+
+
+def read_training_folder(folder: Path, *, classes: Mapping[str, str] | None = None) -> PatchFolder:
     """Read a folder of patches, or of slides with annotations.
+
+    Parameters
+    ----------
+    classes
+        Class -> ``IDC``, ``healthy`` or ``ignored``, where that differs from `CLASS_KINDS`.
 
     Raises
     ------
@@ -59,16 +104,14 @@ def read_training_folder(folder: Path) -> PatchFolder:
     parts, skipped = [], []
     for slide, annotation in pairs:
         try:
-            parts.append(read_annotated(slide, annotation))
+            parts.append(read_annotated(slide, annotation, classes=classes))
         except PathoganError as error:
             skipped.append(f"{slide}: {error}")
     if not parts:
         msg = f"no slide in {folder} could be used; the first: {skipped[0]}"
         raise DataFolderError(msg)
     joined = join(parts)
-    return PatchFolder(
-        joined.images, joined.labels, joined.patients, joined.xy, (*joined.skipped, *skipped)
-    )
+    return replace(joined, skipped=(*joined.skipped, *skipped))
 
 
 def annotated_slides(folder: Path) -> list[tuple[Path, Path]]:
@@ -82,8 +125,10 @@ def annotated_slides(folder: Path) -> list[tuple[Path, Path]]:
     return sorted((store.image, store.path) for store in stores)
 
 
-def read_annotated(slide: Path, annotation: Path) -> PatchFolder:
-    """Cut a slide into labelled patches at 4 um/px.
+def read_annotated(
+    slide: Path, annotation: Path, *, classes: Mapping[str, str] | None = None
+) -> PatchFolder:
+    """Cut a slide into labelled patches at 4 um/px; ``classes`` as in :func:`read_training_folder`.
 
     Raises
     ------
@@ -96,7 +141,7 @@ def read_annotated(slide: Path, annotation: Path) -> PatchFolder:
         if annotation.suffix == ".npy":
             patches = _from_grid(opened, annotation)
         else:
-            patches = _from_outlines(opened, annotation)
+            patches = _from_outlines(opened, annotation, classes or {})
     if not len(patches):
         msg = f"{annotation} labels no patch of {slide}"
         raise DataFolderError(msg)
@@ -106,31 +151,46 @@ def read_annotated(slide: Path, annotation: Path) -> PatchFolder:
 def _from_grid(slide: Slide, path: Path) -> PatchFolder:
     try:
         labels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         msg = f"{path} is not a grid of labels ({error})"
         raise DataFolderError(msg) from error
+    if labels.ndim != 2 or not np.isin(labels, (0, 1, _NO_PATCH)).all():
+        msg = f"{path} is not a grid of labels: 0 healthy, 1 IDC, {_NO_PATCH} no patch"
+        raise DataFolderError(msg)
     downsample = 1.0 if slide.mpp is None else MPP / slide.mpp[0]
     rows, cols = np.nonzero(labels != _NO_PATCH)
     y, x = _CORNER + PATCH_PX * rows, _CORNER + PATCH_PX * cols
     return _cut(slide, labels[rows, cols], y, x, downsample)
 
 
-def _from_outlines(slide: Slide, path: Path) -> PatchFolder:
+def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> PatchFolder:
     if slide.mpp is None:
         msg = f"{slide.name} does not say its um per px, which outlines need"
         raise UnknownScaleError(msg)
-    idc, other = _outlines(path)
+    drawn, notes = _outlines(path)
+    table = classes.ClassTable(CLASS_KINDS, changes)
+    counted = {one.class_name: table(one.class_name) for one in drawn}
+    looked = [one for one in drawn if one.class_name == _REGION and _REGION not in changes]
     grid = CellGrid.over(slide.shape, slide.mpp, patch_px=PATCH_PX, mpp=MPP)
-    covered = _covered(grid, idc), _covered(grid, other)
+    kinds = [(one, _CODES[counted[one.class_name]]) for one in drawn if one not in looked]
+    share = _shares(grid, kinds)
     labels = np.full(grid.shape, UNLABELLED, np.int8)
-    if not other:  # IDC alone was drawn: the rest of the tissue is healthy
-        labels[:] = 0
-    labels[covered[1] >= 0.5] = 0
-    labels[covered[0] >= 0.5] = 1
+    if {_HEALTHY, classes.UNKNOWN}.isdisjoint(counted.values()):  # IDC alone was drawn
+        rest = (
+            share(_NOTHING)
+            if not looked
+            else share(_NOTHING) * _shares(grid, [(one, 0) for one in looked])(0)
+        )
+        labels[rest > 0.5] = 0
+        where = f"of class {_REGION} " if looked else ""
+        notes.append(f"{slide.name}: the rest of its tissue {where}counts as {_HEALTHY}")
+    labels[share(0) >= 0.5] = 0
+    labels[share(1) >= 0.5] = 1
     tissue = tissue_mask(slide).coverage(grid.origin, grid.step, grid.shape)
-    rows, cols = np.nonzero((tissue >= _MIN_TISSUE) | (covered[0] >= 0.5))
+    rows, cols = np.nonzero((tissue >= _MIN_TISSUE) | (labels == 1))
     y, x = PATCH_PX * rows, PATCH_PX * cols
-    return _cut(slide, labels[rows, cols], y, x, grid.downsample[0])
+    patches = _cut(slide, labels[rows, cols], y, x, grid.downsample[0])
+    return replace(patches, classes=counted, notes=tuple(notes))
 
 
 def _cut(
@@ -151,27 +211,43 @@ def _cut(
     return PatchFolder(images, labels.astype(np.int8), patients, np.stack([x, y], 1))
 
 
-def _outlines(path: Path) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
-    """Polygons of IDC and of anything else."""
+def _outlines(path: Path) -> tuple[list[Annotation], list[str]]:
+    """What was drawn around areas, and what else the file holds, in words."""
     try:
         annotations, _ = geojson.read(path)
     except ResultFormatError as error:
-        msg = f"{path} is not GeoJSON with polygons ({error.__cause__})"
-        raise DataFolderError(msg) from error
-    found: tuple[list[BaseGeometry], list[BaseGeometry]] = ([], [])
+        raise DataFolderError(f"{path}: {error}") from error
+    drawn, others = [], Counter[str]()
     for one in annotations:
-        is_idc = any(word in one.class_name.lower() for word in _IDC_NAMES)
-        if one.polygons and not one.part:
-            found[0 if is_idc else 1].append(one.geometry)
-    return found
+        if not one.polygons or one.kind not in _AREAS:
+            others[one.kind or "object"] += 1
+        elif one.class_name or one.kind != "tile":
+            drawn.append(one)
+    if not others:
+        return drawn, []
+    what = ", ".join(f"{number:,} of kind {kind}" for kind, number in sorted(others.items()))
+    return drawn, [f"left out of {path.name}, since they are no areas: {what}"]
 
 
-def _covered(grid: CellGrid, drawn: list[BaseGeometry]) -> np.ndarray:
-    """(H, W): share of each cell inside any of the polygons."""
+def _shares(grid: CellGrid, drawn: list[tuple[Annotation, int]]) -> Callable[[int], np.ndarray]:
+    """What gives the share (H, W) of each cell whose innermost outline is of a code."""
     offsets = (np.arange(_POINTS) + 0.5) / _POINTS
     rows = grid.origin[0] + (np.arange(grid.shape[0])[:, None] + offsets).ravel() * grid.step[0]
     cols = grid.origin[1] + (np.arange(grid.shape[1])[:, None] + offsets).ravel() * grid.step[1]
-    points = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
-    held = contains(points, drawn)
-    share: np.ndarray = held.reshape(grid.shape[0], _POINTS, grid.shape[1], _POINTS).mean((1, 3))
+    codes = np.full((len(rows), len(cols)), _NOTHING, np.int8)
+    for one, code in sorted(drawn, key=lambda pair: -pair[0].geometry.area):
+        left, top, right, bottom = one.geometry.bounds
+        y, x = (
+            slice(*np.searchsorted(rows, (top, bottom))),
+            slice(*np.searchsorted(cols, (left, right))),
+        )
+        points = np.stack(np.meshgrid(rows[y], cols[x], indexing="ij"), -1)
+        held = contains(points.reshape(-1, 2), [one.geometry]).reshape(points.shape[:2])
+        codes[y, x][held] = code
+
+    def share(code: int) -> np.ndarray:
+        cells = (codes == code).reshape(grid.shape[0], _POINTS, grid.shape[1], _POINTS)
+        found: np.ndarray = cells.mean((1, 3))
+        return found
+
     return share

@@ -11,7 +11,7 @@ from napari_pathogan.tasks.idc.heatmap import SCOPE
 from napari_pathogan.tasks.idc.predict import predict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from napari_pathogan.engine.report import Report
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 
 def evaluated(
-    folder: Path, model: IdcModel, *, context: bool = False, prevalence: float | None = None
+    folder: Path,
+    model: IdcModel,
+    *,
+    context: bool = False,
+    prevalence: float | None = None,
+    classes: Mapping[str, str] | None = None,
 ) -> Report:
     """Evaluate a model on a folder of patches or annotated slides, as :func:`.evaluate.evaluate`."""
-    return evaluate(read_training_folder(folder), model, context=context, prevalence=prevalence)
+    patches = read_training_folder(folder, classes=classes)
+    return evaluate(patches, model, context=context, prevalence=prevalence)
 
 
 def predicted(

@@ -6,6 +6,7 @@ a calibration, that never saw a patch of theirs.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.crossval import cross_validate, nested
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
@@ -115,8 +117,12 @@ def learn(
     (patch by patch, heat map) as its result.
     """
     check(patches, config, folds=folds)
+    for line in (*said(patches.classes, CLASSES), *patches.notes):
+        yield Warn(line)
     for line in patches.skipped:
         yield Warn(f"left out {line}")
+    if patches.classes:
+        write_text(run.path / "classes.json", json.dumps(patches.classes, indent=1), OURS)
     learning, rest, total = patches, None, folds + 1
     if folds:
         tested = yield from _cross_validate(patches, config, run, folds, device)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.errors import DataFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 PATCH_PX = 50
@@ -48,6 +49,10 @@ class PatchFolder:
         int64 (N, 2): upper left corner in pixels of the slide at 4 um/px.
     skipped
         What was left out and why, one line a file.
+    classes
+        Class of annotations -> what it counts as; empty where nothing was drawn.
+    notes
+        What else the user should know, a sentence each.
     """
 
     images: np.ndarray
@@ -55,6 +60,8 @@ class PatchFolder:
     patients: np.ndarray
     xy: np.ndarray
     skipped: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -176,6 +183,8 @@ def join(parts: Sequence[PatchFolder]) -> PatchFolder:
         np.concatenate([part.patients for part in parts]),
         np.concatenate([part.xy for part in parts]),
         tuple(line for part in parts for line in part.skipped),
+        {name: kind for part in parts for name, kind in part.classes.items()},
+        tuple(line for part in parts for line in part.notes),
     )
 
 
@@ -208,7 +217,7 @@ def hide_labels(patches: PatchFolder, share: float, seed: int) -> PatchFolder:
         index = np.flatnonzero(patches.labels == kind)
         kept = rng.permutation(index)[: max(1, round(share * len(index)))]
         labels[kept[: len(index)]] = kind
-    return PatchFolder(patches.images, labels, patches.patients, patches.xy, patches.skipped)
+    return replace(patches, labels=labels)
 
 
 def need_both_classes(patches: PatchFolder) -> None:
@@ -222,4 +231,5 @@ def need_both_classes(patches: PatchFolder) -> None:
     for kind, name in enumerate(CLASSES):
         if not (patches.labels == kind).any():
             msg = f"no patch is labelled {name} (class {kind}); training needs both classes"
+            msg = "; ".join((msg, *said(patches.classes, CLASSES), *patches.notes))
             raise DataFolderError(msg)

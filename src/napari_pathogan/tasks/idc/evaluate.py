@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.idc.context import on_grids
+from napari_pathogan.tasks.idc.data import CLASSES
 from napari_pathogan.tasks.idc.metrics import auc, patient_aucs, prevalence_weights, table
 from napari_pathogan.tasks.idc.score import score, score_slides
 
@@ -104,6 +106,7 @@ def report(
     }
     counts = {"n_patches": len(labels), "n_patients": n_patients}
     notes = _notes(labels, patients, prevalence, patches.skipped, set(trained_on))
+    notes = (*notes, *said(patches.classes, CLASSES), *patches.notes)
     return Report(title, metrics, counts, notes)
 
 
