@@ -111,7 +111,9 @@ def huge(tmp_path_factory):
     with tifffile.TiffWriter(path, bigtiff=True) as out:
         for number, (height, width) in enumerate(((80_000, 100_000), (5_000, 6_250))):
             rows, cols = -(-height // 512), -(-width // 512)
-            some = (jpeg if row % 8 == 0 else b"" for row in range(rows) for _ in range(cols))
+            some = (
+                jpeg if number or row % 8 == 0 else b"" for row in range(rows) for _ in range(cols)
+            )
             out.write(
                 itertools.chain(some),
                 shape=(height, width, 3),

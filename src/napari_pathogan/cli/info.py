@@ -51,7 +51,7 @@ def info(
         tables, notes = [mammograms.rows(facts)], one.notes
     else:
         facts = one
-        tables, notes = [_rows(facts)], tuple(facts["damaged"])
+        tables, notes = [_rows(facts)], tuple(facts["notes"])
     if as_json:
         print(json.dumps(facts, indent=2))  # noqa: T201
     else:
@@ -107,6 +107,7 @@ def describe(slide: Slide) -> dict[str, Any]:
         "tissue_mm2": tissue.area_mm2,
         "tissue_share": tissue.share,
         "damaged": list(slide.damaged),
+        "notes": slide.notes,
     }
 
 

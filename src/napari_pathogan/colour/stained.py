@@ -95,7 +95,5 @@ def no_tissue(slide: Slide, *, in_region: bool) -> NoTissueError:
 
 
 def what_was_lost(slide: Slide) -> list[str]:
-    """What could not be read, in at most two sentences."""
-    damage = slide.damaged
-    more = [f"{len(damage) - 1} more tiles can't be read and are left blank"]
-    return damage[:1] + more * (len(damage) > 1)
+    """What could not be read or had to be filled in, a few sentences."""
+    return slide.notes

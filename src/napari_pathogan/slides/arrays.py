@@ -23,6 +23,8 @@ class ArrayPlane:
         A letter an axis: y and x, c or s for colour; the first index of all others is taken.
     """
 
+    stored: np.ndarray | None = None
+
     def __init__(self, array: Any, axes: str) -> None:  # noqa: ANN401 - any array library
         self._array = array
         self._axes = axes

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_pathogan.slides import colours, resample
+from napari_pathogan.slides import colours
 from napari_pathogan.slides.levels import FileLevel, Level, MadeLevel
 
 if TYPE_CHECKING:
@@ -22,32 +17,6 @@ Pair = tuple[float, float]
 
 _OVERVIEW = 2048  # the coarsest level is shorter than this, so that any view is quick
 _WIDEST_GAP = 5.0  # between levels; Aperio's usual 4 is left alone
-_BLOCK = 1024  # source pixels that one thread resamples at a time
-
-
-def render(level: Level, rows: resample.Axis, cols: resample.Axis, *, parallel: bool) -> np.ndarray:
-    """Resample block by block, so that memory stays small and all cores work."""
-    # a made tile stands for many tiles of the file: let each thread make one of its own
-    block_side = max(level.tile) if isinstance(level, MadeLevel) else _BLOCK
-    high = max(1, block_side * len(rows.first) // (rows.stop - rows.start))
-    wide = max(1, block_side * len(cols.first) // (cols.stop - cols.start))
-    out = np.empty((len(rows.first), len(cols.first), *level.fill.shape), level.fill.dtype)
-
-    def block(corner: tuple[int, int]) -> None:
-        y, x = corner
-        part, across = rows.part(y, y + high), cols.part(x, x + wide)
-        size = part.stop - part.start, across.stop - across.start
-        source = level.window(part.start, across.start, *size)
-        out[y : y + high, x : x + wide] = resample.apply(source, part, across)
-
-    corners = [(y, x) for y in range(0, out.shape[0], high) for x in range(0, out.shape[1], wide)]
-    if parallel and len(corners) > 1:
-        for _ in _pool().map(block, corners):
-            pass
-    else:
-        for corner in corners:
-            block(corner)
-    return out
 
 
 def file_levels(
@@ -62,18 +31,26 @@ def file_levels(
         name, convert = colours.icc_to_srgb(source.icc)
     if not icc:
         convert = None
-    found: list[Level] = [
-        FileLevel(ledger, plane, rule, convert, number)
-        for number, plane in enumerate(source.planes)
-    ]
+    found: list[FileLevel] = []
+    last = (1.0, 1.0)
+    for number, plane in enumerate(source.planes):
+        whole = source.planes[0].shape
+        step = source.downsamples[number] if source.downsamples else _ratio(whole, plane.shape)
+        apart = step[0] / last[0], step[1] / last[1]
+        finer = found[-1] if found else None
+        found.append(FileLevel(ledger, plane, rule, convert, number, finer=finer, step=apart))
+        last = step
     done = {"rule": rule.rule, "icc": name, "icc_applied": convert is not None}
-    return found, {**source.metadata, **done}
+    return [*found], {**source.metadata, **done}
 
 
 def ratios(levels: Sequence[Level]) -> list[Pair]:
     """Level-0 pixels per pixel (y, x) of each level, by the shapes."""
-    height, width = levels[0].shape
-    return [(height / level.shape[0], width / level.shape[1]) for level in levels]
+    return [_ratio(levels[0].shape, level.shape) for level in levels]
+
+
+def _ratio(whole: tuple[int, int], shape: tuple[int, int]) -> Pair:
+    return whole[0] / shape[0], whole[1] / shape[1]
 
 
 def filled_up(
@@ -102,13 +79,3 @@ def level_behind(array: Any) -> Level | None:  # noqa: ANN401 - any array librar
 
     store = getattr(array, "store", None)
     return store.levels[int(array.path)] if isinstance(store, LevelStore) else None
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers(), "pathogan-read")
-
-
-def workers() -> int:
-    """Threads that decode at once: one a core, at most 8 (a disc serves no more)."""
-    return max(2, min(8, os.cpu_count() or 2))

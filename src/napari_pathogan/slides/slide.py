@@ -15,14 +15,13 @@ from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.backends import open_source
 from napari_pathogan.slides.cache import TileCache, shared
 from napari_pathogan.slides.imprint import Imprint
-from napari_pathogan.slides.levels import Ledger, Level, MadeLevel
+from napari_pathogan.slides.levels import Ledger, Level, MadeLevel, render
 from napari_pathogan.slides.pyramid import (
     Pair,
     file_levels,
     filled_up,
     level_behind,
     ratios,
-    render,
 )
 from napari_pathogan.slides.source import Source, nothing
 
@@ -254,6 +253,13 @@ class Slide:
     def damaged(self) -> list[str]:
         """One sentence for each tile that could not be read so far (left blank)."""
         return self._ledger.damaged
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing of the slide so far, a sentence each: filled in, damaged."""
+        damaged = self.damaged
+        more = [f"{len(damaged) - 1} more tiles can't be read and are left blank"]
+        return [*self._ledger.fillings, *damaged[:1], *more * (len(damaged) > 1)]
 
     def read(
         self, region: Region, mpp: float | None = None, *, size: tuple[int, int] | None = None

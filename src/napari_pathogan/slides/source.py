@@ -24,6 +24,10 @@ class Plane(Protocol):
     def tile(self) -> tuple[int, int]:
         """Rows and columns of pixels of a tile; those at the edges may be cut."""
 
+    @property
+    def stored(self) -> np.ndarray | None:
+        """Whether each tile (row, column) is in the file; None where only reading it tells."""
+
     def decode(self, row: int, col: int) -> np.ndarray | None:
         """A tile (Y, X, samples), before any colour rule; None where the file holds nothing."""
 

@@ -13,7 +13,7 @@ from weakref import ref
 import numpy as np
 from napari import current_viewer
 from napari.layers import Image, Shapes
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_info, show_warning
 
 from napari_pathogan.errors import PathoganError, SlideFormatError
 from napari_pathogan.slides import scales, tissues
@@ -72,7 +72,7 @@ def slide_layer(
 
 
 def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
-    """Switch the scale bar on, and say which slides have no scale.
+    """Switch the scale bar on; say which slides have no scale, and what else is to know of them.
 
     Once a slide's layer is there, the view shows it whole; when a layer goes, the view shows what
     is left.
@@ -82,6 +82,8 @@ def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
     bar.visible, bar.box = True, True  # a box, since glass is as white as the bar
     for slide in slides:
         _show_when_added(viewer, slide)
+        for note in slide.notes:
+            show_warning(note)
         if slide.mpp is None:
             show_info(
                 f"{slide.name} does not say how many µm a pixel spans, so it is shown in pixels. "
@@ -430,7 +432,13 @@ def _ring(shapes: Shapes, index: int) -> np.ndarray:
 
 
 def _metadata(slide: Slide) -> dict[str, Any]:
-    return {"slide": slide, "path": slide.path, "mpp": slide.mpp, "mpp_source": slide.mpp_source}
+    return {
+        "slide": slide,
+        "path": slide.path,
+        "mpp": slide.mpp,
+        "mpp_source": slide.mpp_source,
+        "notes": slide.notes,
+    }
 
 
 def _scaled(slide: Slide) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _TILE = 512
 class OpenSlidePlane:
     """A level as OpenSlide gives it: RGBA, empty parts transparent."""
 
+    stored: np.ndarray | None = None  # OpenSlide fills what coarse levels lack by itself
+
     def __init__(self, slide: OpenSlide, number: int) -> None:
         self._slide = slide
         self._number = number

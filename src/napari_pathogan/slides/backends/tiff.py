@@ -62,6 +62,17 @@ class SegmentPlane:
         self._file.set_lock(True)
         for each in pages:
             each.init_decode()  # not thread-safe on first use
+        self.stored: np.ndarray | None = self._stored()
+
+    def _stored(self) -> np.ndarray:
+        """(rows, columns) bool: tiles that are not empty, and lie within the file."""
+        held = np.ones(math.prod(self._grid), bool)
+        for page in self._pages:
+            offsets, counts = (np.array(x) for x in (page.dataoffsets, page.databytecounts))
+            whole = (counts > 0) & (offsets > 0) & (offsets + counts <= self._file.size)
+            for first in range(0, len(whole) - len(held) + 1, len(held)):  # a colour each
+                held &= whole[first : first + len(held)]
+        return held.reshape(self._grid)
 
     def decode(self, row: int, col: int) -> np.ndarray | None:
         """A tile (Y, X, samples); None where the file stores an empty one."""
@@ -80,7 +91,7 @@ class SegmentPlane:
 
     def _segment(self, page: TiffPage, index: int) -> np.ndarray | None:
         offset, count = page.dataoffsets[index], page.databytecounts[index]
-        if count == 0:
+        if count == 0 or offset == 0:
             return None
         with self._file.lock:
             self._file.seek(offset)
@@ -104,6 +115,8 @@ class SegmentPlane:
 
 class MappedPlane:
     """A level stored uncompressed in one piece: mapped, so that no strip is read whole."""
+
+    stored: np.ndarray | None = None
 
     def __init__(self, path: Path, page: TiffPage) -> None:
         samples = page.samplesperpixel
@@ -324,10 +337,10 @@ def _format(path: Path, file: TiffFile, series: TiffPageSeries) -> str:
 
 
 def _missing(name: str, planes: tuple[Plane, ...], size: int) -> Iterator[str]:
-    for number, plane in enumerate(planes):
-        missing, total = plane.beyond(size) if isinstance(plane, SegmentPlane) else (0, 0)
-        if missing:
-            yield (
-                f"{name} is truncated: {missing} of {total} tiles of level {number} lie beyond "
-                "its end and are left blank; copy it again from where it came from"
-            )
+    plane = planes[0]
+    missing, total = plane.beyond(size) if isinstance(plane, SegmentPlane) else (0, 0)
+    if missing:
+        yield (
+            f"{name} is truncated: {missing} of {total} tiles of level 0 lie beyond its end and are "
+            "left blank; copy it again from where it came from"
+        )

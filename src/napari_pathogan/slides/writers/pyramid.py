@@ -77,6 +77,7 @@ def _array(group: zarr.Group, name: str, shape: tuple[int, int], slide: Slide) -
         chunks=(*colour, *(min(n, _TILE) for n in shape)),
         dtype=slide.dtype,
         dimension_names=["c", "y", "x"][-2 - len(colour) :],
+        config={"write_empty_chunks": True},  # what is missing later was lost, not black
     )
 
 

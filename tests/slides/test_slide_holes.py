@@ -1,0 +1,99 @@
+"""Tiles that coarse levels lack are made from finer ones, and how many is said."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from slide_makers import halved, smooth_image
+
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+
+FINE = smooth_image(512, 768)
+COARSE = halved(FINE)
+COARSEST = halved(COARSE)
+WHOLE = Region(0, 0, 512, 768)
+LEVELS = (FINE, COARSE, COARSEST)
+
+
+def tiles_of(image, *, without=()):
+    height, width = image.shape[:2]
+    corners = [(y, x) for y in range(0, height, 128) for x in range(0, width, 128)]
+    for number, (y, x) in enumerate(corners):
+        tile = np.ascontiguousarray(image[y : y + 128, x : x + 128])
+        yield b"" if number in without else zlib.compress(tile.tobytes())
+
+
+def pyramid(path, holes):
+    """Deflated tiles of 128 px; ``holes`` are the empty tiles of each level."""
+    with tifffile.TiffWriter(path) as out:
+        for number, (level, without) in enumerate(zip(LEVELS, holes, strict=True)):
+            out.write(
+                tiles_of(level, without=without),
+                shape=level.shape,
+                dtype="uint8",
+                tile=(128, 128),
+                photometric="rgb",
+                compression="deflate",
+                subfiletype=int(number > 0),
+                metadata=None,
+            )
+    return path
+
+
+def tear(path, page, tile):
+    with tifffile.TiffFile(path) as file:
+        at, count = file.pages[page].dataoffsets[tile], file.pages[page].databytecounts[tile]
+    whole = bytearray(path.read_bytes())
+    whole[at : at + count] = bytes(count)
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "holes", [((), (1, 2), ()), ((), (0, 1, 2, 3, 4, 5), (0, 1)), ((), (), (1,))]
+)
+def test_empty_coarse_tiles_are_made_from_the_finer_level(tmp_path, holes):
+    with Slide.open(pyramid(tmp_path / "whole.tif", ((), (), ()))) as slide:
+        right = [slide.read(WHOLE, size=size) for size in ((256, 384), (128, 192), (100, 150))]
+        assert slide.notes == []
+    with Slide.open(pyramid(tmp_path / "a.tif", holes)) as slide:
+        said = slide.notes
+        for image in right:
+            found = slide.read(WHOLE, size=image.shape[:2])
+            assert np.abs(found.astype(int) - image).max() <= 2
+        assert slide.damaged == []
+        assert slide.notes == said
+    for number, without in enumerate(holes):
+        sentence = f"{len(without)} of {(24, 6, 2)[number]} tiles of level {number} are empty"
+        assert any(sentence in note for note in said) == bool(without)
+
+
+def test_damaged_coarse_tiles_are_made_from_the_finer_level(tmp_path):
+    path = pyramid(tmp_path / "a.tif", ((), (), ()))
+    tear(path, 1, 4)
+    with Slide.open(path) as slide:
+        found = slide.read(WHOLE, size=(256, 384))
+        assert np.abs(found.astype(int) - COARSE).max() <= 1
+        assert slide.damaged == []
+        assert "1 of 6 tiles of level 1 are empty or damaged" in slide.notes[0]
+
+
+def test_what_is_empty_at_all_levels_is_glass(tmp_path):
+    path = pyramid(tmp_path / "a.tif", ((0, 1, 6, 7), (0,), ()))
+    with Slide.open(path) as slide:
+        assert (slide.read(WHOLE, size=(256, 384))[:128, :128] == 255).all()
+        assert slide.notes == []
+
+
+def test_what_is_damaged_at_all_levels_is_blank_and_told(tmp_path):
+    path = pyramid(tmp_path / "a.tif", ((), (0,), ()))
+    tear(path, 0, 0)
+    with Slide.open(path) as slide:
+        found = slide.read(WHOLE, size=(256, 384))
+        assert (found[:64, :64] == 255).all()
+        assert np.abs(found[64:].astype(int) - COARSE[64:]).max() <= 1
+        assert len(slide.damaged) == 1
+        assert len(slide.notes) == 2
