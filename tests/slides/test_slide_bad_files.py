@@ -88,7 +88,7 @@ def test_fluorescence_in_ome_zarr(tmp_path):
     multiscale = {"axes": axes, "datasets": [{"path": "0"}]}
     colours = [{"color": each} for each in ("0000FF", "00FF00", "FF00FF")]
     group.attrs["ome"] = {"multiscales": [multiscale], "omero": {"channels": colours}}
-    refused(tmp_path / "a.zarr", "0000FF", "not RGB")
+    refused(tmp_path / "a.zarr", "0000FF", "fluorescence")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])

@@ -233,5 +233,7 @@ def test_settling_the_range_of_floats_looks_at_tiles():
         def decode(self, row, col):
             return np.full((2, 2, 1), 2.0 if (row, col) == (1, 1) else 0.5)
 
-    rule = colours.choose("a", np.dtype(np.float32), 1)
-    assert colours.settle_float_range(rule, Plane()).maximum == 255
+    for samples, wanted in ((3, (0, 255)), (1, (0.5, 2.0))):  # a dim colour image stays dim
+        rule = colours.choose("a", np.dtype(np.float32), samples)
+        settled = colours.settle_range(rule, Plane())
+        assert (settled.minimum, settled.maximum) == wanted

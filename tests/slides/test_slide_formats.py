@@ -309,20 +309,18 @@ def test_openslide_and_tifffile_see_the_same(data, name):
     ours.close()
 
 
-def test_openslide_reads_what_tifffile_refuses(tmp_path, monkeypatch):
-    pytest.importorskip("openslide")
+def test_a_refusal_is_final(tmp_path, monkeypatch):
     from napari_pathogan.errors import SlideFormatError
-    from napari_pathogan.slides.backends import tiff
+    from napari_pathogan.slides.backends import openslide, tiff
 
     def refuse(path):
         raise SlideFormatError("not this one")
 
     path = write_svs(tmp_path / "a.svs", smooth_image(512, 512))
     monkeypatch.setattr(tiff, "open_tiff", refuse)
-    with Slide.open(path) as slide:
-        assert (slide.mpp, slide.mpp_source) == ((0.25, 0.25), "OpenSlide")
-        assert slide.metadata["vendor"] == "Aperio"
-        assert everything(slide).shape == (512, 512, 3)
+    monkeypatch.setattr(openslide, "open_vendor", lambda path: pytest.fail("a second reader"))
+    with pytest.raises(SlideFormatError, match="not this one"):
+        Slide.open(path)
 
 
 def test_real_slides(data):

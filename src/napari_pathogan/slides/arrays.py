@@ -21,19 +21,27 @@ class ArrayPlane:
         Anything with shape, dtype and slicing.
     axes
         A letter an axis: y and x, c or s for colour; the first index of all others is taken.
+    channel
+        Take this one alone.
     """
 
     stored: np.ndarray | None = None
 
-    def __init__(self, array: Any, axes: str) -> None:  # noqa: ANN401 - any array library
+    def __init__(self, array: Any, axes: str, channel: int | None = None) -> None:  # noqa: ANN401 - any array library
         self._array = array
         self._axes = axes
-        self._colour = next((i for i, a in enumerate(axes) if a in "cs"), None)
+        self._channel = channel
+        colour = next((i for i, a in enumerate(axes) if a in "cs"), None)
+        self._colour = colour if channel is None else None
         y, x = axes.index("y"), axes.index("x")
         self.shape: tuple[int, int] = (int(array.shape[y]), int(array.shape[x]))
         self.tile = _tile(array, y, x)
         self.samples = 1 if self._colour is None else int(array.shape[self._colour])
         self.dtype = np.dtype(array.dtype)
+
+    def only(self, channel: int) -> ArrayPlane:
+        """One channel of it, as a plane by itself."""
+        return ArrayPlane(self._array, self._axes, channel)
 
     def decode(self, row: int, col: int) -> np.ndarray:
         """A tile (Y, X, samples)."""
@@ -41,8 +49,7 @@ class ArrayPlane:
         spans = {
             "y": slice(row * height, min((row + 1) * height, self.shape[0])),
             "x": slice(col * width, min((col + 1) * width, self.shape[1])),
-            "c": slice(None),
-            "s": slice(None),
+            **dict.fromkeys("cs", slice(None) if self._channel is None else self._channel),
         }
         part = np.asarray(self._array[tuple(spans.get(a, 0) for a in self._axes)])
         if self._colour is None:

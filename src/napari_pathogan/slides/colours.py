@@ -4,19 +4,22 @@
 In the file             What comes out
 ======================  ==========================================================================
 RGB, 8 bit              as it is
-RGBA, grey + alpha      composited on white (unassociated alpha; premultiplied where the file says)
+RGBA, grey + alpha      composited on white, where the file says that the last one is alpha
 palette                 its colours, 16-bit colour maps divided by 257
 RGB, 16 bit             divided by its true maximum over 255: 2^bits - 1 where the file states the
-                        significant bits (BitsPerSample, MaxSampleValue), else 65535 (that is / 257)
+                        significant bits (BitsPerSample, MaxSampleValue, OME's SignificantBits), else
+                        of the fewest of 10, 12, 14, 16 bits that hold what the coarsest level holds
 YCbCr                   JPEG and JPEG 2000 as the codec says; other compressions by ITU-R BT.601
 grey, 8 bit             grey uint8
 grey, 9 to 16 bit       grey uint16, values untouched (mammograms are windowed by whoever shows them)
 grey, white is zero     inverted, so that black is 0
 1 bit                   grey 0 and 255
-float                   0 to 1 becomes 0 to 255 where the coarsest level holds nothing above 1, else
-                        the values are taken as 0 to 255 and clipped; NaN becomes 0
-three 8-bit channels    taken as red, green, blue unless the file names other colours
-anything else           SlideFormatError: fluorescence channels, signed or 32-bit integers, CMYK
+float                   0 to 1 or 0 to 255 where the coarsest level holds nothing beyond (and, if grey,
+                        fills half of it); else its own least and greatest value become 0 and 255.
+                        NaN and infinity become 0
+separate channels       three are red, green and blue where the file names no others, and the picture
+                        is light that went through a slide (see `channels`); else each is grey
+anything else           SlideFormatError: signed or 32-bit integers, CMYK
 ======================  ==========================================================================
 
 An embedded RGB ICC profile is then applied: to sRGB, with the profile's own rendering intent. A
@@ -36,13 +39,17 @@ from PIL import Image, ImageCms
 from napari_pathogan.errors import SlideFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_pathogan.slides.source import Plane
 
 Kind = Literal["rgb", "grey", "palette", "ycbcr"]
+Alpha = Literal["straight", "premultiplied"]
 
 _SRGB_TOLERANCE = 2
+_DEPTHS = (1023.0, 4095.0, 16383.0, 65535.0)
+_FULL = _DEPTHS[-1]
+_SAMPLED = 64  # tiles that stand for a level
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,8 @@ class Colours:
         Of the file's samples.
     maximum
         Sample value of full intensity.
+    minimum
+        Sample value of no intensity.
     alpha
         None, or "straight" or "premultiplied".
     inverted
@@ -71,9 +80,10 @@ class Colours:
     samples: int
     dtype: np.dtype
     maximum: float = 255
-    alpha: Literal["straight", "premultiplied"] | None = None
+    alpha: Alpha | None = None
     inverted: bool = False
     palette: np.ndarray | None = None
+    minimum: float = 0
 
     @property
     def is_rgb(self) -> bool:
@@ -94,8 +104,8 @@ class Colours:
             steps.append(f"{self.alpha} alpha composited on white")
         if self.inverted:
             steps.append("inverted (white is zero)")
-        if self.out_dtype == np.uint8 and self.maximum != 255:
-            steps.append(f"0 to {self.maximum:g} scaled to 0 to 255")
+        if self.out_dtype == np.uint8 and (self.minimum, self.maximum) != (0, 255):
+            steps.append(f"{self.minimum:g} to {self.maximum:g} scaled to 0 to 255")
         steps.append("kept" if len(steps) == 1 else f"{self.out_dtype}")
         return ", ".join(steps)
 
@@ -109,7 +119,7 @@ class Colours:
         if self.alpha:
             pixels = self._composite(pixels, tile[..., colour : colour + 1])
         elif self.out_dtype == np.uint8:
-            pixels = _to_uint8(pixels, self.maximum)
+            pixels = _to_uint8(pixels, self.maximum, self.minimum)
         if self.kind == "ycbcr":
             pixels = _from_ycbcr(pixels)
         pixels = pixels.astype(self.out_dtype, copy=False)
@@ -118,8 +128,9 @@ class Colours:
         return np.ascontiguousarray(pixels if self.is_rgb else pixels[..., 0])
 
     def _composite(self, pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-        share = alpha.astype(np.float32) / np.float32(self.maximum)
-        light = pixels.astype(np.float32) * np.float32(255 / self.maximum)
+        span = self.maximum - self.minimum
+        share = (alpha.astype(np.float32) - np.float32(self.minimum)) / np.float32(span)
+        light = (pixels.astype(np.float32) - np.float32(self.minimum)) * np.float32(255 / span)
         if self.alpha == "straight":
             light = light * share
         return _to_uint8(light + 255 * (1 - share), 255)
@@ -132,7 +143,7 @@ def choose(
     *,
     kind: Kind | None = None,
     bits: int | None = None,
-    alpha: Literal["straight", "premultiplied"] | None = None,
+    alpha: Alpha | None = None,
     inverted: bool = False,
     palette: np.ndarray | None = None,
 ) -> Colours:
@@ -153,12 +164,12 @@ def choose(
         If the samples are none that a slide or mammogram has.
     """
     dtype = dtype.newbyteorder("=")
-    colour = samples - 1 if alpha or (kind is None and samples in (2, 4)) else samples
+    colour = samples - 1 if alpha else samples
     kind = kind or ("rgb" if colour == 3 else "grey")
     if colour not in (1, 3) or (kind in ("rgb", "ycbcr") and colour != 3):
         raise SlideFormatError(
-            f"{name} has {samples} channels, so it is neither RGB nor grey (fluorescence?); "
-            "save the channel you want, or an RGB rendering, as its own file"
+            f"{name} has {samples} channels and does not say that one is alpha, so it is neither RGB "
+            "nor grey (fluorescence?); save the channel you want, or an RGB rendering, as its own file"
         )
     if dtype == np.bool_:
         maximum = 1.0
@@ -171,29 +182,56 @@ def choose(
             f"{name} holds {dtype} samples; slides and mammograms have 1 to 16 bits without sign. "
             "Convert it to 8 or 16 bit first"
         )
-    if colour < samples and alpha is None:
-        alpha = "straight"
     return Colours(kind, samples, dtype, maximum, alpha, inverted, palette)
 
 
-def settle_float_range(colours: Colours, coarsest: Plane) -> Colours:
-    """For float samples: 0 to 1, or 0 to 255 where the coarsest level holds more than 1.
+def settle_range(colours: Colours, coarsest: Plane) -> Colours:
+    """Which values are black and white, where only the pixels can say: floats, and RGB of over 8 bit.
 
-    Of a large level 64 tiles, evenly spread, stand for all.
+    Floats are 0 to 1 or 0 to 255 where they can be, else their own range; a slide of 16 bit in
+    colour is of fewer bits where it holds no more. Of a large level 64 tiles stand for all.
     """
-    rows, cols = (math.ceil(s / t) for s, t in zip(coarsest.shape, coarsest.tile, strict=True))
-    for index in np.unique(np.linspace(0, rows * cols - 1, 64).astype(int)):
-        tile = coarsest.decode(*divmod(int(index), cols))
-        if tile is not None and np.any(tile > 1.0 + 1e-6):
-            return replace(colours, maximum=255.0)
-    return colours
+    deep = colours.kind in ("rgb", "ycbcr") and colours.maximum == _FULL
+    if not deep and colours.dtype.kind != "f":
+        return colours
+    low, high = _range(list(sampled_tiles(coarsest)))
+    if deep:
+        return replace(colours, maximum=next(top for top in _DEPTHS if high <= top))
+    for top in (1.0, 255.0):
+        fills = colours.is_rgb or high >= top / 2
+        if low >= 0 and fills and high <= top + 1e-6:
+            return replace(colours, maximum=top)
+    return replace(colours, minimum=low, maximum=high if high > low else low + 1)
 
 
-def _to_uint8(pixels: np.ndarray, maximum: float) -> np.ndarray:
-    if pixels.dtype == np.uint8 and maximum == 255:
+def sampled_tiles(plane: Plane) -> Iterator[np.ndarray]:
+    """Up to 64 tiles as decoded, evenly spread over a level; those that can't be read are left out."""
+    rows, cols = (math.ceil(s / t) for s, t in zip(plane.shape, plane.tile, strict=True))
+    for index in np.unique(np.linspace(0, rows * cols - 1, _SAMPLED).astype(int)):
+        try:
+            tile = plane.decode(*divmod(int(index), cols))
+        except Exception:  # noqa: BLE001, S112 - codecs have no common error; told when it is shown
+            continue
+        if tile is not None:
+            yield tile
+
+
+def _range(tiles: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The least and the greatest finite value; 0 and 1 where there is none."""
+    finite = [values for tile in tiles if (values := tile[np.isfinite(tile)]).size]
+    if not finite:
+        return 0.0, 1.0
+    return float(min(v.min() for v in finite)), float(max(v.max() for v in finite))
+
+
+def _to_uint8(pixels: np.ndarray, maximum: float, minimum: float = 0) -> np.ndarray:
+    if pixels.dtype == np.uint8 and (minimum, maximum) == (0, 255):
         return pixels
-    light = np.nan_to_num(pixels.astype(np.float32), nan=0.0) * np.float32(255 / maximum)
-    return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+    light = pixels.astype(np.promote_types(pixels.dtype, np.float32))
+    scaled = np.nan_to_num(
+        (light - minimum) * (255 / (maximum - minimum)), nan=0.0, posinf=0.0, neginf=0.0
+    )
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def _from_ycbcr(pixels: np.ndarray) -> np.ndarray:

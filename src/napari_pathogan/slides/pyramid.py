@@ -23,9 +23,7 @@ def file_levels(
     source: Source, ledger: Ledger, *, icc: bool
 ) -> tuple[list[Level], dict[str, object]]:
     """The file's levels in one colour rule, and its metadata with what was done."""
-    rule = source.colours
-    if rule.dtype.kind == "f":
-        rule = colours.settle_float_range(rule, source.planes[-1])
+    rule = colours.settle_range(source.colours, source.planes[-1])
     name, convert = ("none", None)
     if source.icc and rule.is_rgb:
         name, convert = colours.icc_to_srgb(source.icc)

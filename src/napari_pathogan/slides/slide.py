@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +16,7 @@ from napari_pathogan.slides import colours, resample, resolution, scales
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.backends import open_source
 from napari_pathogan.slides.cache import TileCache, shared
+from napari_pathogan.slides.channels import refuse
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.levels import Ledger, Level, MadeLevel, render
 from napari_pathogan.slides.pyramid import (
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     import zarr
 
+    from napari_pathogan.slides.channels import Said
     from napari_pathogan.slides.geometry import Region
 
 _TOLERANCE = 1.02  # a level 2 % too coarse is still read instead of one several times finer
@@ -106,16 +110,59 @@ class Slide:
         ------
         SlideFormatError
             If it is not a slide that can be opened; says why and what to do.
+        FluorescenceError
+            If it has channels instead of colours; `open_channels` opens them.
         UnknownScaleError
             If ``mpp`` is not a positive number.
         """
         path = Path(path)
         source = open_source(path)
         try:
+            refuse(path.name, source.channels)
             return cls._over(source, path, mpp, icc=icc, cache_mb=cache_mb)
         except BaseException:
             source.close()
             raise
+
+    @classmethod
+    def open_channels(cls, path: str | Path) -> list[tuple[Said, Slide]]:
+        """Open each channel of a fluorescence image as a grey slide; all are closed one by one.
+
+        Raises
+        ------
+        SlideFormatError
+            If it can't be opened, or has no channels.
+        """
+        path = Path(path)
+        source = open_source(path)
+        with ExitStack() as opened:
+            opened.callback(source.close)
+            if not source.channels:
+                raise SlideFormatError(f"{path.name} has no channels; open it as a slide")
+            left = list(source.channels)
+
+            def close() -> None:
+                left.pop()
+                if not left:
+                    source.close()
+
+            slides = [
+                (
+                    channel.said,
+                    cls._over(
+                        replace(
+                            source, planes=channel.planes, colours=channel.colours, close=close
+                        ),
+                        path,
+                        None,
+                        icc=False,
+                        cache_mb=None,
+                    ),
+                )
+                for channel in source.channels
+            ]
+            opened.pop_all()
+        return slides
 
     @classmethod
     def _over(
@@ -193,7 +240,10 @@ class Slide:
                     "of shape (Y, X), (Y, X, 3) or (Y, X, 4)"
                 )
             planes = tuple(ArrayPlane(a, str(x)) for a, x in zip(levels, axes, strict=True))
-            rule = colours.choose(name, planes[0].dtype, planes[0].samples)
+            samples = planes[0].samples
+            rule = colours.choose(
+                name, planes[0].dtype, samples, alpha="straight" if samples == 4 else None
+            )
             about: dict[str, object] = {"format": "array", "vendor": None, "compression": None}
             source = Source(planes, rule, metadata=about)
             found, metadata = file_levels(source, Ledger(name, shared), icc=False)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from napari_pathogan.slides.channels import Channel
     from napari_pathogan.slides.colours import Colours
 
 
@@ -58,6 +59,8 @@ class Source:
         vendor, format, compression, and what else is worth showing.
     notes
         What was wrong with the file already when it was opened, a sentence each.
+    channels
+        Of what is not in colour: each by itself, of which the first is ``planes``.
     close
         Lets go of the file.
     """
@@ -70,4 +73,5 @@ class Source:
     icc: bytes | None = None
     metadata: dict[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = ()
     close: Callable[[], None] = nothing

@@ -1,4 +1,8 @@
-"""Which reader opens what: by the first bytes of a file, not by its name."""
+"""Which reader opens what: by the first bytes of a file, not by its name.
+
+One reader has the say on a file. What it refuses is refused: another would open it as something
+else, or die of it.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +46,9 @@ def open_source(path: Path) -> Source:
     if not head:
         raise SlideFormatError(f"{path.name} is empty (0 bytes); copy it again from where it came")
     if head.startswith(_TIFF):
-        return _tiff_or_vendor(path)
+        from napari_pathogan.slides.backends.tiff import open_tiff  # noqa: PLC0415  (tifffile is slow to import)
+
+        return open_tiff(path)
     if head.startswith(_IMAGE) and path.suffix.lower() not in _WITH_PARTS:
         return open_image(path)
     return open_vendor(path)
-
-
-def _tiff_or_vendor(path: Path) -> Source:
-    """Tifffile first; what it can't open may still be one of OpenSlide's TIFF dialects."""
-    from napari_pathogan.slides.backends.tiff import open_tiff  # noqa: PLC0415  (tifffile is slow to import)
-
-    try:
-        return open_tiff(path)
-    except SlideFormatError as error:
-        try:
-            return open_vendor(path)
-        except SlideFormatError:
-            raise error from None

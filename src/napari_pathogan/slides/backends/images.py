@@ -81,7 +81,8 @@ def _uniform(image: Image.Image, name: str) -> tuple[np.ndarray, colours.Colours
         pixels = np.asarray(image.convert("RGBA" if with_alpha else "RGB"))
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    return pixels, colours.choose(name, pixels.dtype, pixels.shape[2])
+    alpha: colours.Alpha | None = "straight" if pixels.shape[2] == 4 else None
+    return pixels, colours.choose(name, pixels.dtype, pixels.shape[2], alpha=alpha)
 
 
 def _scale(image: Image.Image) -> resolution.Scale:

@@ -12,6 +12,7 @@ from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.kinds import is_zarr
 from napari_pathogan.slides import colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane
+from napari_pathogan.slides.channels import Channel, Said, are_colour
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -134,14 +135,14 @@ def open_ngff(path: Path) -> Source:
             f"{path.name} has axes {axes!r}, which are not an image's; {_ADVICE}"
         )
     planes = tuple(ArrayPlane(array, axes) for array in arrays)
-    _refuse_fluorescence(path, about, planes[0].samples)
+    rule, channels = _read_as(path.name, planes, about)
     scales = [_scale(multiscale, entry, axes) for entry in multiscale["datasets"]]
     scale = _stated(multiscale, axes, scales[0])
     compressors = [type(c).__name__ for c in getattr(arrays[0], "compressors", ())]
     version = about.get("version") or multiscale.get("version", "")
     return Source(
-        planes=planes,
-        colours=colours.choose(path.name, planes[0].dtype, planes[0].samples),
+        planes=channels[0].planes if channels else planes,
+        colours=rule,
         downsamples=_downsamples(planes, scales),
         mpp=scale.mpp,
         mpp_source=scale.source,
@@ -152,6 +153,7 @@ def open_ngff(path: Path) -> Source:
             "name": multiscale.get("name"),
             **_made(outer),
         },
+        channels=channels,
     )
 
 
@@ -196,16 +198,33 @@ def _axis_name(axis: Any) -> str:  # noqa: ANN401 - JSON
     return str(axis["name"]) if isinstance(axis, dict) else str(axis)
 
 
-def _refuse_fluorescence(path: Path, about: dict[str, Any], samples: int) -> None:
-    """Three channels are red, green and blue unless the file gives them other colours."""
-    channels = about.get("omero", {}).get("channels", [])
-    named = [str(channel.get("color", "")).upper().lstrip("#")[:6] for channel in channels]
-    usual = (["FF0000", "00FF00", "0000FF"], ["FFFFFF"] * 3, [""] * 3)
-    if samples == 3 and len(named) == 3 and named not in usual:
-        raise SlideFormatError(
-            f"{path.name} has three channels in the colours {', '.join(named)}, so it is not RGB; "
-            "save the channel you want, or an RGB rendering, as its own file"
-        )
+def _read_as(
+    name: str, planes: tuple[ArrayPlane, ...], about: dict[str, Any]
+) -> tuple[colours.Colours, tuple[Channel, ...]]:
+    """The colour rule of a slide; or that of one channel, and all channels."""
+    dtype, count, said = planes[0].dtype, planes[0].samples, _said(about)
+    if count == 1:
+        return colours.choose(name, dtype, 1, kind="grey"), ()
+    if are_colour(said, count, lambda: list(colours.sampled_tiles(planes[-1]))):
+        alpha: colours.Alpha | None = "straight" if count == 4 else None
+        return colours.choose(name, dtype, count, kind="rgb", alpha=alpha), ()
+    said = said if len(said) == count else [Said()] * count
+    rule = colours.choose(name, dtype, 1, kind="grey")
+    return rule, tuple(
+        Channel(said[number], tuple(plane.only(number) for plane in planes), rule)
+        for number in range(count)
+    )
+
+
+def _said(about: dict[str, Any]) -> list[Said]:
+    """What the file says of each channel (in its member ``omero``)."""
+    omero = about.get("omero")
+    listed = omero.get("channels") if isinstance(omero, dict) else None
+    return [
+        Said(str(one.get("label") or ""), str(one.get("color") or "").upper().lstrip("#")[:6])
+        for one in (listed if isinstance(listed, list) else [])
+        if isinstance(one, dict)
+    ]
 
 
 def _scale(multiscale: dict[str, Any], entry: dict[str, Any], axes: str) -> tuple[float, float]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import colours
+from napari_pathogan.slides.backends import words
 from napari_pathogan.slides.backends.tiff_scale import scale_of
+from napari_pathogan.slides.channels import Channel, Said, are_colour, by_words
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ _VENDORS = {
 }
 _JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
 _APERIO_JP2K_YCBCR = 33003
+_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}  # photometric interpretation -> samples of a colour
 _MOST_IN_A_SEGMENT = 1 << 29
-_MAPPED_TILE = 512
+_RAW_TILE = 512
 
 
 class SegmentPlane:
@@ -113,33 +116,60 @@ class SegmentPlane:
         return missing, total
 
 
-class MappedPlane:
-    """A level stored uncompressed in one piece: mapped, so that no strip is read whole."""
+class RawPlane:
+    """A level stored uncompressed in one piece: only the rows of a tile are read, no strip whole.
+
+    Not mapped into memory: a file that shrinks, or a network drive that goes, would end the process.
+    """
 
     stored: np.ndarray | None = None
 
-    def __init__(self, path: Path, page: TiffPage) -> None:
-        samples = page.samplesperpixel
+    def __init__(self, page: TiffPage) -> None:
         self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
-        self.tile = (_MAPPED_TILE, _MAPPED_TILE)
-        self._separate = int(page.planarconfig) == 2 and samples > 1
-        shape = (samples, *self.shape) if self._separate else (*self.shape, samples)
+        self.tile = (_RAW_TILE, _RAW_TILE)
+        self._samples = page.samplesperpixel
+        self._separate = int(page.planarconfig) == 2 and self._samples > 1
         assert page.dtype is not None, "the colour rule has refused unknown types"
-        dtype = page.dtype.newbyteorder(page.parent.byteorder)
-        self._pixels: np.ndarray = np.memmap(path, dtype, "r", page.dataoffsets[0], shape)
+        self._dtype = page.dtype.newbyteorder(page.parent.byteorder)
+        self._start = page.dataoffsets[0]
+        self._file = page.parent.filehandle
+        self._file.set_lock(True)
 
     def decode(self, row: int, col: int) -> np.ndarray:
         """A tile (Y, X, samples)."""
-        height, width = self.tile
-        rows = slice(row * height, (row + 1) * height)
-        cols = slice(col * width, (col + 1) * width)
-        if self._separate:
-            return np.moveaxis(self._pixels[:, rows, cols], 0, -1)
-        return self._pixels[rows, cols]
+        top, left = row * _RAW_TILE, col * _RAW_TILE
+        height, width = min(_RAW_TILE, self.shape[0] - top), min(_RAW_TILE, self.shape[1] - left)
+        planes = self._samples if self._separate else 1
+        size = self._dtype.itemsize * (self._samples // planes)
+        rows = [
+            self._start + ((plane * self.shape[0] + top + y) * self.shape[1] + left) * size
+            for plane in range(planes)
+            for y in range(height)
+        ]
+        with self._file.lock:
+            data = b"".join(self._read(at, width * size) for at in rows)
+        pixels = np.frombuffer(data, self._dtype).reshape(planes, height, width, -1)
+        return np.moveaxis(pixels[..., 0], 0, -1) if self._separate else pixels[0]
 
-    def close(self) -> None:
-        """Let go of the map, which holds the file open."""
-        self._pixels = np.empty((0, 0, 0), self._pixels.dtype)
+    def _read(self, at: int, count: int) -> bytes:
+        self._file.seek(at)
+        data: bytes = self._file.read(count)
+        if len(data) < count:
+            raise ValueError("the file ends before it")
+        return data
+
+
+class OneSample:
+    """One sample a pixel of a plane that stores several together."""
+
+    def __init__(self, plane: Plane, number: int) -> None:
+        self._plane, self._number = plane, number
+        self.shape, self.tile, self.stored = plane.shape, plane.tile, plane.stored
+
+    def decode(self, row: int, col: int) -> np.ndarray | None:
+        """A tile (Y, X, 1)."""
+        tile = self._plane.decode(row, col)
+        return None if tile is None else tile[..., self._number : self._number + 1]
 
 
 def open_tiff(path: Path) -> Source:
@@ -178,9 +208,15 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     page = levels[0][0]
     if series.kind not in _VENDORS:
         levels += _further_levels(file, series, levels)
-    rule = _colours(path.name, page, len(levels[0]))
+    planes = tuple(_plane(path, pages) for pages in levels)
+    bits = _significant_bits(page, words.ome_pixels(file, page))
+    rule, channels = _read_as(path.name, levels, planes, words.channels(file, series, page), bits)
     scale = scale_of(file, page)
-    depth = {a: n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YXSC"}
+    depth = {
+        a: n
+        for a, n in zip(series.axes, series.shape, strict=True)
+        if a not in ("YXS" if page.samplesperpixel > 1 else "YXSC")
+    }
     metadata: dict[str, object] = {
         "format": _format(path, file, series),
         "vendor": _VENDORS.get(series.kind),
@@ -190,28 +226,21 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     if any(n > 1 for n in depth.values()):
         metadata["plane"] = "first of " + ", ".join(f"{n} ({a})" for a, n in depth.items() if n > 1)
     icc = page.iccprofile
-    planes = tuple(_plane(path, pages) for pages in levels)
-
-    def close() -> None:
-        file.close()
-        for plane in planes:
-            if isinstance(plane, MappedPlane):
-                plane.close()
-
     return Source(
-        planes=planes,
+        planes=channels[0].planes if channels else planes,
         colours=rule,
         mpp=scale.mpp,
         mpp_source=scale.source,
         icc=bytes(icc) if icc is not None else None,
         metadata=metadata,
         notes=tuple(_missing(path.name, planes, file.filehandle.size)),
-        close=close,
+        channels=channels,
+        close=file.close,
     )
 
 
 def _pages(path: Path, level: TiffPageSeries) -> list[TiffPage]:
-    """The page of a level, or its pages for red, green and blue; the first Z and T of several."""
+    """The page of a level, or one a channel; the first Z and T of several."""
     sizes = dict(zip(level.axes, level.shape, strict=True))
     channels = int(sizes.get("C", 1))
     first = level.pages[0]
@@ -222,17 +251,13 @@ def _pages(path: Path, level: TiffPageSeries) -> list[TiffPage]:
         return [page]
     leading = [a for a in level.axes if a not in "YXS"]
     shape = tuple(int(sizes[a]) for a in leading)
-    if channels != 3 or len(level.pages) != math.prod(shape):
-        raise SlideFormatError(
-            f"{path.name} has {channels} channels, so it is neither RGB nor grey (fluorescence?); "
-            "save the channel you want, or an RGB rendering, as its own file"
-        )
     places = (tuple(c if a == "C" else 0 for a in leading) for c in range(channels))
-    found = [level.pages[int(np.ravel_multi_index(place, shape))] for place in places]
-    if page.dtype != np.uint8 or any(each is None for each in found):
+    numbers = [int(np.ravel_multi_index(place, shape)) for place in places]
+    found = [level.pages[at] if at < len(level.pages) else None for at in numbers]
+    if any(each is None for each in found):
+        lost = sum(each is None for each in found)
         raise SlideFormatError(
-            f"{path.name} has three separate channels that are not 8-bit red, green and blue "
-            "(fluorescence?); save the channel you want, or an RGB rendering, as its own file"
+            f"{path.name} lacks {lost} of its {channels} channels; copy it again from where it came"
         )
     return [each.aspage() for each in found if each is not None]
 
@@ -254,15 +279,18 @@ def _further_levels(
     return sorted(found, key=lambda pages: -pages[0].imagelength)
 
 
-def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | MappedPlane:
+def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | RawPlane:
     page = pages[0]
     plane = SegmentPlane(pages)
-    assert page.dtype is not None, "the colour rule has refused unknown types"
+    if page.dtype is None:
+        raise SlideFormatError(
+            f"{path.name} holds samples of an unknown type; convert it to 8-bit RGB"
+        )
     segment = math.prod(plane.tile) * page.samplesperpixel * page.dtype.itemsize
     end = page.dataoffsets[0] + page.nbytes
-    mappable = len(pages) == 1 and page.is_memmappable and not page.is_tiled
-    if mappable and page.parent.filehandle.size >= end and segment > _MAPPED_TILE**2 * 3:
-        return MappedPlane(path, page)
+    raw = len(pages) == 1 and page.is_memmappable and not page.is_tiled
+    if raw and page.parent.filehandle.size >= end and segment > _RAW_TILE**2 * 3:
+        return RawPlane(page)
     if segment > _MOST_IN_A_SEGMENT:
         raise SlideFormatError(
             f"{path.name} stores {plane.tile[1]} x {plane.tile[0]} px in one compressed piece, which "
@@ -271,23 +299,67 @@ def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | MappedPlane:
     return plane
 
 
-def _colours(name: str, page: TiffPage, pages: int) -> colours.Colours:
+def _read_as(
+    name: str,
+    levels: list[list[TiffPage]],
+    planes: tuple[SegmentPlane | RawPlane, ...],
+    said: list[Said],
+    bits: int,
+) -> tuple[colours.Colours, tuple[Channel, ...]]:
+    """The colour rule of a slide; or that of one channel, and all channels."""
+    pages = levels[0]
+    page, samples = pages[0], len(pages) if len(pages) > 1 else pages[0].samplesperpixel
+    if len(pages) == 1 and not _separate(page, said):
+        return _colours(name, page, bits), ()
+    assert page.dtype is not None, "the planes have refused unknown types"
+    if are_colour(said, samples, lambda: list(colours.sampled_tiles(planes[-1]))):
+        alpha: colours.Alpha | None = None if samples == 3 else "straight"
+        return colours.choose(name, page.dtype, samples, kind="rgb", bits=bits, alpha=alpha), ()
+    inverted = int(page.photometric) == 0
+    rule = colours.choose(name, page.dtype, 1, kind="grey", bits=bits, inverted=inverted)
+    said = said if len(said) == samples else [Said()] * samples
+    return rule, tuple(
+        Channel(
+            said[number],
+            tuple(_one(*level, number) for level in zip(levels, planes, strict=True)),
+            rule,
+        )
+        for number in range(samples)
+    )
+
+
+def _separate(page: TiffPage, said: list[Said]) -> bool:
+    """Whether the samples of a page are channels, each by itself: so named, or without a word."""
+    colour, samples = _COLOURS.get(int(page.photometric), 0), page.samplesperpixel
+    if samples == 1 or colour == 0:
+        return False
+    if len(said) == samples and by_words(said, samples) is False:
+        return True
+    more = samples - colour
+    return more > 1 or (more == 1 and (not page.extrasamples or (colour == 1 and not _alpha(page))))
+
+
+def _one(
+    pages: list[TiffPage], plane: SegmentPlane | RawPlane, number: int
+) -> SegmentPlane | OneSample:
+    return SegmentPlane([pages[number]]) if len(pages) > 1 else OneSample(plane, number)
+
+
+def _alpha(page: TiffPage) -> colours.Alpha | None:
+    """What the last sample of a page says that it is."""
+    kinds: dict[int, colours.Alpha] = {1: "premultiplied", 2: "straight"}
+    return kinds.get(int(page.extrasamples[0])) if page.extrasamples else None
+
+
+def _colours(name: str, page: TiffPage, bits: int) -> colours.Colours:
     photometric = int(page.photometric)
-    if page.dtype is None:
-        raise SlideFormatError(f"{name} holds samples of an unknown type; convert it to 8-bit RGB")
-    colour = pages if pages > 1 else {2: 3, 6: 3, 3: 1, 0: 1, 1: 1}.get(photometric, 0)
+    colour = _COLOURS.get(photometric, 0)
     if colour == 0:
         raise SlideFormatError(
             f"{name} has {_word(page.photometric)} colours, which slides have not; convert it to RGB"
         )
-    samples = pages if pages > 1 else page.samplesperpixel
-    alpha = (
-        {1: "premultiplied", 2: "straight"}.get(int(page.extrasamples[0]))
-        if (samples == colour + 1 and page.extrasamples)
-        else None
-    )
-    if samples > colour and alpha is None and not page.extrasamples:
-        colour = samples  # several channels without a word: not grey, not RGB
+    assert page.dtype is not None, "the planes have refused unknown types"
+    alpha = _alpha(page) if page.samplesperpixel == colour + 1 else None
     kind: colours.Kind = "grey" if colour == 1 else "rgb"
     if photometric == 3:
         kind = "palette"
@@ -300,8 +372,8 @@ def _colours(name: str, page: TiffPage, pages: int) -> colours.Colours:
         page.dtype,
         colour + bool(alpha),
         kind=kind,
-        bits=_significant_bits(page),
-        alpha=alpha,  # type: ignore[arg-type]
+        bits=bits,
+        alpha=alpha,
         inverted=photometric == 0,
         palette=_palette(page) if photometric == 3 else None,
     )
@@ -312,8 +384,12 @@ def _word(code: int) -> str:
     return str(getattr(code, "name", code))
 
 
-def _significant_bits(page: TiffPage) -> int:
+def _significant_bits(page: TiffPage, pixels: dict[str, Any]) -> int:
+    """Bits of a sample that mean something, by OME-XML or the highest value that the file states."""
     bits = int(page.bitspersample)
+    stated = pixels.get("SignificantBits")
+    if isinstance(stated, int) and 8 <= stated < bits:
+        return stated
     highest = page.tags.valueof(281)  # MaxSampleValue
     if isinstance(highest, tuple):
         highest = max(highest)

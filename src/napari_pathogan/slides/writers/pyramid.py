@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 _TILE = 512
+_WHOLE = {"min": 0, "start": 0, "end": 255, "max": 255}
+_RGB: list[Any] = [
+    {"label": label, "color": colour, "active": True, "window": _WHOLE}
+    for label, colour in (("Red", "FF0000"), ("Green", "00FF00"), ("Blue", "0000FF"))
+]
 _COARSEST = 1024
 _SLIDE = "slide"
 
@@ -65,7 +70,11 @@ def write_slide(
         for finer, coarser in itertools.pairwise(levels):
             _halve(finer, coarser)
             yield len(corners), len(corners)
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [_multiscale(slide, len(levels))]}
+        group.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [_multiscale(slide, len(levels))],
+            **({"omero": {"channels": _RGB}} if slide.is_rgb else {}),
+        }
         group.attrs.update({**(attributes or {}), MARK: described})
 
 

@@ -1,0 +1,73 @@
+"""What TIFF files say of their channels: OME-XML, ImageJ, PerkinElmer's QPTIFF."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tifffile
+
+from napari_pathogan.slides.channels import Said
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
+
+_DYE = ("Fluor", "EmissionWavelength", "ExcitationWavelength")
+_THROUGH = ("brightfield", "transmitted")
+
+
+def ome_pixels(file: TiffFile, page: TiffPage) -> dict[str, Any]:
+    """The element Pixels of the OME image that has the size of a page; empty where there is none."""
+    if not file.ome_metadata:
+        return {}
+    images = _listed(tifffile.xml2dict(file.ome_metadata).get("OME", {}).get("Image"))
+    shape = page.imagelength, page.imagewidth
+    found = (image.get("Pixels", {}) for image in images if isinstance(image, dict))
+    return next((one for one in found if (one.get("SizeY"), one.get("SizeX")) == shape), {})
+
+
+def channels(file: TiffFile, series: TiffPageSeries, page: TiffPage) -> list[Said]:
+    """What the file says of each channel; nothing where a channel has red, green and blue itself."""
+    if series.kind == "ome":
+        listed = [one for one in _listed(ome_pixels(file, page).get("Channel")) if one]
+        return [_ome(one) for one in listed if one.get("SamplesPerPixel", 1) == 1]
+    if series.kind == "imagej" and file.imagej_metadata:
+        return _imagej(file.imagej_metadata)
+    if series.kind == "qpi":
+        pages = [each.aspage() for each in series.pages if each is not None]
+        return [_qptiff(each.description) for each in pages]
+    return []
+
+
+def _ome(channel: dict[str, Any]) -> Said:
+    colour = channel.get("Color", -1)
+    shown = f"{(colour >> 8) & 0xFFFFFF:06X}" if isinstance(colour, int) else ""
+    ways = [str(channel.get(key, "")).lower() for key in ("ContrastMethod", "IlluminationType")]
+    lit = any(way in _THROUGH for way in ways)
+    dyed = any(channel.get(key) for key in _DYE) or any("fluorescence" in way for way in ways)
+    return Said(str(channel.get("Name", "")), shown, dyed and not lit)
+
+
+def _imagej(about: dict[str, Any]) -> list[Said]:
+    count = about.get("channels", 1)
+    labels, tables = _listed(about.get("Labels")), _listed(about.get("LUTs"))
+    said = []
+    for number in range(count if isinstance(count, int) and count > 1 else 0):
+        name = str(labels[number]) if number < len(labels) else ""
+        table = tables[number] if number < len(tables) else None
+        brightest = () if table is None else [int(values[-1]) for values in table]
+        said.append(Said(name, "".join(f"{value:02X}" for value in brightest)))
+    return said
+
+
+def _qptiff(description: str) -> Said:
+    about = tifffile.xml2dict(description).get("PerkinElmer-QPI-ImageDescription", {})
+    shares = str(about.get("Color", "")).split(",")
+    whole = len(shares) == 3 and all(share.strip().isdecimal() for share in shares)
+    colour = "".join(f"{min(int(share), 255):02X}" for share in shares) if whole else ""
+    return Said(str(about.get("Name", "")), colour)
+
+
+def _listed(found: Any) -> list[Any]:  # noqa: ANN401 - parsed XML and ImageJ's metadata
+    if found is None:
+        return []
+    return list(found) if isinstance(found, list | tuple) else [found]

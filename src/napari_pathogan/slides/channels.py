@@ -1,0 +1,150 @@
+"""What a file says of its channels, and whether they are red, green and blue or fluorescence.
+
+Nobody but the file can say: H&E and three dyes both come as three planes. Its words go first, for
+any number of channels; only three channels without a word are looked at, since light that went
+through a slide is bright where there is no tissue, and a dye shines on black.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.errors import SlideFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_pathogan.slides.colours import Colours
+    from napari_pathogan.slides.source import Plane
+
+_PRIMARIES = ("FF0000", "00FF00", "0000FF")
+_WHITE = "FFFFFF"
+_SAYS_NOTHING = re.compile(
+    r"((channel|chan|ch|c|image|plane|sample|band)?[\W_]*\d*([\W_]+\d+)*|c:\d+/\d+.*"
+    r"|(tl|bf|rgb|bright[\W_]*field|h\s*&?\s*e|transmitted)([\W_]+(r|g|b|red|green|blue|\d+))?)",
+    re.IGNORECASE,
+)
+_RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
+_ALPHA_NAMES = ("a", "alpha", "opacity")
+_LIT_SHARE = 1 / 3  # of the brightest: what most pixels have where light goes through
+_LIT_WHITE = 0.3  # of the brightest channel: what the darkest has in the brightest pixels
+_LIT_LEAST = {1: 100, 2: 512}  # bytes a sample -> the brightest of a picture that was exposed
+_NAMED = 6  # channels that a message names
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a file says of one channel.
+
+    Attributes
+    ----------
+    name
+        Of the dye or the colour; empty where it says nothing.
+    colour
+        RRGGBB in which it is shown; empty where it says nothing.
+    fluoresces
+        Whether wavelengths, a dye or the way of lighting say so.
+    """
+
+    name: str = ""
+    colour: str = ""
+    fluoresces: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Channel:
+    """One channel of a fluorescence image, as a source of grey tiles.
+
+    Attributes
+    ----------
+    said
+        Its name and colour.
+    planes
+        Finest first, of one sample a pixel.
+    colours
+        The rule for it.
+    """
+
+    said: Said
+    planes: tuple[Plane, ...]
+    colours: Colours
+
+
+class FluorescenceError(SlideFormatError):
+    """A file holds fluorescence (or other) channels: there is no colour slide to analyse."""
+
+
+def refuse(name: str, channels: Sequence[Channel]) -> None:
+    """Raise FluorescenceError if a file has channels, which are then not red, green and blue."""
+    if not channels:
+        return
+    said = [channel.said for channel in channels]
+    names = [word for one in said if (word := one.name or one.colour.replace(_WHITE, ""))]
+    more = ", ..." if len(names) > _NAMED else ""
+    listed = f" ({', '.join(names[:_NAMED])}{more})" if names else ""
+    raise FluorescenceError(
+        f"{name} has {len(said)} channels{listed}, so it is fluorescence or the like, not a stained "
+        "slide in colour; the viewer shows its channels. For an analysis, save an RGB rendering as "
+        "its own file"
+    )
+
+
+def are_colour(said: Sequence[Said], count: int, tiles: Callable[[], list[np.ndarray]]) -> bool:
+    """Whether separate channels are red, green and blue (and alpha, where the fourth says so).
+
+    Parameters
+    ----------
+    said
+        What the file says of each; it says nothing where there are not ``count`` of them.
+    tiles
+        Gives some of the coarsest level, (Y, X, count) each; asked for if words do not decide.
+    """
+    known = by_words(said, count)
+    return look_lit(tiles()) if known is None else known
+
+
+def by_words(said: Sequence[Said], count: int) -> bool | None:
+    """The same by words alone; None where only the picture can tell."""
+    if len(said) != count:
+        return None if count == 3 else False
+    names = tuple(one.name.strip().lower() for one in said)
+    if count not in (3, 4) or (count == 4 and names[3] not in _ALPHA_NAMES):
+        return False
+    shown = tuple(one.colour.upper() for one in said[:3])
+    neutral = names[:3] in _RGB_NAMES or all(_SAYS_NOTHING.fullmatch(name) for name in names[:3])
+    usual = shown == _PRIMARIES or set(shown) <= {"", _WHITE}
+    if not (neutral and usual) or any(one.fluoresces for one in said):
+        return False
+    return True if names[:3] in _RGB_NAMES else None
+
+
+def look_lit(tiles: Sequence[np.ndarray]) -> bool:
+    """Whether three channels are a picture of light that went through a slide.
+
+    Most pixels are then not much darker than the brightest, which are about white. Black around a
+    scan does not count.
+
+    Parameters
+    ----------
+    tiles
+        (Y, X, 3 or 4) each.
+    """
+    if not tiles:
+        return False
+    pixels = np.concatenate([tile[..., :3].reshape(-1, 3) for tile in tiles])
+    depth = pixels.dtype.itemsize if pixels.dtype.kind == "u" else 0
+    pixels = np.nan_to_num(pixels.astype(np.float32), posinf=0, neginf=0)
+    for some in (pixels, pixels[pixels.any(-1)]):
+        if not len(some):
+            return False
+        light = some.mean(-1)
+        bright = float(np.percentile(light, 99.5))
+        exposed = bright > _LIT_LEAST.get(depth, 0) and np.median(light) >= _LIT_SHARE * bright
+        white = some[light >= np.percentile(light, 95)].mean(0)
+        if exposed and white.min() >= _LIT_WHITE * white.max():
+            return True
+    return False
