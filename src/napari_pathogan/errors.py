@@ -15,6 +15,10 @@ class SlideFormatError(PathoganError, ValueError):
     """A file is not a slide that can be opened: wrong format, empty, truncated, a directory."""
 
 
+class FluorescenceError(SlideFormatError):
+    """A file holds fluorescence or other channels: there is no colour slide to analyse."""
+
+
 class MammogramFormatError(SlideFormatError):
     """A file is not a mammogram that can be opened: no pixels, another modality, colour, damaged."""
 

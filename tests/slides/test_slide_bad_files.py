@@ -13,6 +13,7 @@ import zarr
 from PIL import Image
 from slide_makers import smooth_image, write_svs
 
+from napari_pathogan.colour.stained import no_tissue
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides.backends import images, tiff
 from napari_pathogan.slides.geometry import Region
@@ -212,3 +213,30 @@ def open_files() -> int:
     """How many file handles this process has, where the system tells."""
     folder = Path("/proc/self/fd")
     return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+
+
+def test_a_file_that_ends_before_its_pixels_is_no_slide(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, IMAGE, tile=(256, 256), compression="deflate")
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        first = page.dataoffsets[0]
+        tags = page.tags["TileOffsets"].valueoffset, page.tags["TileByteCounts"].valueoffset
+    assert max(tags) < first
+    path.write_bytes(path.read_bytes()[:first])
+    refused(path, "truncated", "copy it again")
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_file_that_shrinks_while_it_is_open_is_damaged(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, IMAGE, compression=compression, rowsperstrip=1024 if compression is None else 64
+    )
+    with Slide.open(path, cache_mb=0) as slide:
+        os.truncate(path, 4096)
+        assert slide.read(Region(0, 0, 1024, 1024)).shape == IMAGE.shape
+        assert "the file ends before it" in slide.damaged[0]
+        told = str(no_tissue(slide, in_region=False))
+        assert told.startswith("no tissue found on a.tif; ")
+        assert "can't be read" in told

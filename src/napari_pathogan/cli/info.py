@@ -59,15 +59,15 @@ def info(
 
 
 def _one(path: Path) -> Mammogram | dict[str, Any]:
-    """A mammogram (a grey image of the size of one too); facts of what is a slide."""
-    from napari_pathogan.mammograms.mammogram import can_be_mammogram, mammogram_in, open_mammogram
+    """A mammogram, by its header or its name; facts of any other image."""
+    from napari_pathogan.mammograms.mammogram import mammogram_in, open_mammogram, says_mammogram
     from napari_pathogan.mammograms.views import is_dicom
     from napari_pathogan.slides.slide import Slide
 
     if is_dicom(path):
         return open_mammogram(path)
     with Slide.open(path) as slide:
-        return mammogram_in(slide) if can_be_mammogram(slide) else describe(slide)
+        return mammogram_in(slide) if says_mammogram(slide) else describe(slide)
 
 
 def describe(slide: Slide) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def describe(slide: Slide) -> dict[str, Any]:
 
     height, width = slide.shape
     mpp = slide.mpp
-    tissue = tissue_mask(slide)
+    tissue = tissue_mask(slide) if slide.is_rgb else None
     return {
         "name": slide.name,
         "format": slide.metadata.get("format"),
@@ -104,8 +104,8 @@ def describe(slide: Slide) -> dict[str, Any]:
             }
             for level, step, made in zip(slide.levels, slide.downsamples, slide.made, strict=True)
         ],
-        "tissue_mm2": tissue.area_mm2,
-        "tissue_share": tissue.share,
+        "tissue_mm2": tissue.area_mm2 if tissue else None,
+        "tissue_share": tissue.share if tissue else None,
         "damaged": list(slide.damaged),
         "notes": slide.notes,
     }
@@ -137,6 +137,9 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         sides = dict.fromkeys(f"{facts[key]:.4g}" for key in ("mpp_x", "mpp_y"))
         scale = f"{' x '.join(sides)} um per pixel ({facts['mpp_source']})"
     area = "" if facts["tissue_mm2"] is None else f"{facts['tissue_mm2']:.2f} mm2, "
+    tissue = "not looked for: the image is grey"
+    if facts["tissue_share"] is not None:
+        tissue = f"{area}{100 * facts['tissue_share']:.1f} % of the slide"
     levels = [
         f"{level['width_px']} x {level['height_px']} (1 : {level['downsample_x']:.6g})"
         + (", made on the fly" if level["made_on_the_fly"] else "")
@@ -151,5 +154,5 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("Compression", str(facts["compression"])),
         ("ICC profile", str(facts["icc_profile"]) + (", applied" if facts["icc_applied"] else "")),
         ("Levels", "\n".join(levels)),
-        ("Tissue", f"{area}{100 * facts['tissue_share']:.1f} % of the slide"),
+        ("Tissue", tissue),
     ]

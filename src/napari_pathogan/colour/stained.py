@@ -82,7 +82,13 @@ def tissue_or_field(slide: Slide, mask: TissueMask) -> TissueMask:
 
 
 def no_tissue(slide: Slide, *, in_region: bool) -> NoTissueError:
-    """The error for a slide on which, or in a region of which, there is nothing to look at."""
+    """The error for a slide on which, or in a region of which, there is nothing to look at.
+
+    A truncated or damaged file says that it is one: what it lacks is blank.
+    """
+    if slide.damaged:
+        where = "in this region of" if in_region else "on"
+        return NoTissueError(f"no tissue found {where} {'; '.join([slide.name, *slide.notes])}")
     if in_region:
         return NoTissueError(
             f"no tissue found in this region of {slide.name}, so nothing was looked at; "

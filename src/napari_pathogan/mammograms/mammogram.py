@@ -34,6 +34,7 @@ AT_DETECTOR, CALIBRATED, USER = "at detector", "calibrated", "user"
 CORRECTED, MAGNIFIED = "corrected for magnification", "at detector, magnified"
 """What lengths in a magnification view mean: by the file's factor in the breast, or on the detector."""
 
+_FINEST_UM = 10.0  # detectors and film scanners have 25 to 100
 MAGNIFICATION = "magnification"
 """Of modifiers the one that changes lengths."""
 
@@ -217,7 +218,7 @@ def open_mammogram(path: str | Path) -> Mammogram:
 
     Images other than DICOM are shown as they are (8 bit) or between their least and greatest value
     (16 bit); laterality and view come from the file's name (``..._R_CC.png``), the size of a pixel
-    from what the user has said before.
+    from the file, or from what the user has said before.
 
     Raises
     ------
@@ -246,7 +247,11 @@ def mammogram_in(slide: Slide) -> Mammogram:
         If it is too large for one, has colours, or is damaged.
     """
     assert slide.path is not None, "it was opened from a file"
-    return _with_known_spacing(_read_image(slide, slide.path), slide.path)
+    found = _read_image(slide, slide.path)
+    if slide.mpp is not None and not slide.mpp_source.startswith(USER):
+        y, x = slide.mpp
+        return replace(found, mm_per_px=(y / 1e3, x / 1e3), spacing=slide.mpp_source)
+    return _with_known_spacing(found, slide.path)
 
 
 def _with_known_spacing(found: Mammogram, path: Path) -> Mammogram:
@@ -381,9 +386,19 @@ def same_examination(one: Mammogram, other: Mammogram) -> bool:
     return _belonging(one.path, one.examination) == _belonging(other.path, other.examination)
 
 
-def can_be_mammogram(slide: Slide) -> bool:
-    """Whether an image is grey and of a size that a mammogram can have."""
-    return not slide.is_rgb and slide.shape[0] * slide.shape[1] <= MAX_PIXELS
+def says_mammogram(slide: Slide) -> bool:
+    """Whether an image without a header says that it is a mammogram: its name tells side and view.
+
+    Being grey says nothing; others are mammograms where the user says so.
+    """
+    assert slide.path is not None, "it was opened from a file"
+    fits = not slide.is_rgb and slide.shape[0] * slide.shape[1] <= MAX_PIXELS
+    return fits and not is_microscopic(slide) and None not in named_view(slide.path.stem)
+
+
+def is_microscopic(slide: Slide) -> bool:
+    """Whether its pixels are too fine for a mammogram."""
+    return slide.mpp is not None and max(slide.mpp) < _FINEST_UM
 
 
 def _read_image(slide: Slide, path: Path) -> Mammogram:
@@ -391,6 +406,12 @@ def _read_image(slide: Slide, path: Path) -> Mammogram:
         raise MammogramFormatError(
             f"{path.name} has {slide.shape[1]} x {slide.shape[0]} px, more than a mammogram can "
             "have; open it as a slide"
+        )
+    if is_microscopic(slide):
+        assert slide.mpp is not None
+        raise MammogramFormatError(
+            f"{path.name} has pixels of {slide.mpp[1]:.4g} um ({slide.mpp_source}), which is a "
+            "microscope's image, no mammogram; open it as a slide"
         )
     pixels = slide.read(Region(0, 0, *slide.shape))
     if slide.damaged:

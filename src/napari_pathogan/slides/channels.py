@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.errors import FluorescenceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,10 +72,6 @@ class Channel:
     said: Said
     planes: tuple[Plane, ...]
     colours: Colours
-
-
-class FluorescenceError(SlideFormatError):
-    """A file holds fluorescence (or other) channels: there is no colour slide to analyse."""
 
 
 def refuse(name: str, channels: Sequence[Channel]) -> None:

@@ -5,6 +5,7 @@ Overlays take the slide layer's own scale and translate, so they stay on the sli
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,11 @@ from weakref import ref
 import numpy as np
 from napari import current_viewer
 from napari.layers import Image, Shapes
+from napari.utils import Colormap
 from napari.utils.notifications import show_info, show_warning
 
 from napari_pathogan.errors import PathoganError, SlideFormatError
+from napari_pathogan.mammograms.views import MAX_PIXELS
 from napari_pathogan.slides import scales, tissues
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
@@ -27,10 +30,13 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.utils.events import Event
 
+    from napari_pathogan.slides.channels import Said
+
 AXES = ("y", "x")
 _ADDING: list[napari.Viewer] = []  # viewers to which a result's layers are just being added
 _PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
 _ALIKE = 0.9  # correlation of the same pixels read in two ways
+_CHANNEL_COLOURS = ("cyan", "magenta", "yellow", "red", "lime", "blue")  # where a file says none
 _GAP = 0.05  # between slides, of a slide's width
 
 
@@ -58,17 +64,55 @@ def slide_layer(
 
     In a viewer it lies right of the slides that are open, so that none covers another.
     """
+    # what the user may take for a mammogram is shown like one: at once, and not in levels
+    whole = not slide.is_rgb and math.prod(slide.shape) <= MAX_PIXELS
+    data = slide.read(Region(0, 0, *slide.shape)) if whole else shown_levels(slide)
     kwargs: dict[str, Any] = {
         "name": f"{slide.name} [synthetic]" if slide.metadata.get("synthetic") else slide.name,
         "rgb": slide.is_rgb,
-        "multiscale": True,
+        "multiscale": not whole,
         "axis_labels": AXES,
-        "contrast_limits": (0, np.iinfo(slide.dtype).max),
+        "contrast_limits": _limits(slide),
         "metadata": _metadata(slide),
         **_scaled(slide),
         **_right_of_slides(viewer),
     }
-    return shown_levels(slide), kwargs, "image"
+    return data, kwargs, "image"
+
+
+def channel_layers(
+    channels: Sequence[tuple[Said, Slide]], viewer: napari.Viewer | None = None
+) -> list[tuple[Any, dict[str, Any], str]]:
+    """An image layer for each channel of a fluorescence image, in its colour, one over the other."""
+    place = _right_of_slides(viewer)
+    layers = []
+    for number, (said, slide) in enumerate(channels):
+        name = said.name or f"channel {number + 1}"
+        unsaid = said.colour in ("", "FFFFFF") and len(channels) > 1
+        colour = f"#{said.colour}" if not unsaid else _CHANNEL_COLOURS[number % 6]
+        kwargs: dict[str, Any] = {
+            "name": f"{name} ({slide.name})",
+            "rgb": False,
+            "multiscale": True,
+            "axis_labels": AXES,
+            "contrast_limits": _limits(slide, own=True),
+            "colormap": Colormap(["black", colour], name=said.colour or colour),
+            "blending": "additive",
+            "metadata": _metadata(slide),
+            **_scaled(slide),
+            **place,
+        }
+        layers.append((shown_levels(slide), kwargs, "image"))
+    return layers
+
+
+def _limits(slide: Slide, *, own: bool = False) -> tuple[float, float]:
+    """What is shown black and white: all of 8 bits, the own range of more (or of a dye)."""
+    if slide.dtype == np.uint8 and not own:
+        return 0.0, 255.0
+    coarsest = np.asarray(slide.levels[-1][:])
+    low, high = float(coarsest.min()), float(coarsest.max())
+    return low, high if high > low else low + 1.0
 
 
 def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:

@@ -15,7 +15,13 @@ from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.mammograms.mammogram import USER, Mammogram, data_range, open_mammogram
+from napari_pathogan.mammograms.mammogram import (
+    USER,
+    Mammogram,
+    data_range,
+    is_microscopic,
+    open_mammogram,
+)
 from napari_pathogan.mammograms.views import named_view
 from napari_pathogan.plugin.viewer.layers import (
     AXES,
@@ -27,6 +33,7 @@ from napari_pathogan.plugin.viewer.layers import (
 )
 from napari_pathogan.plugin.viewer.mammogram_groups import hung, hung_apart, moved
 from napari_pathogan.slides import scales
+from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +94,9 @@ def _hanging(study: MammogramStudy, *, in_mm: bool) -> list[LayerData]:
 def is_mammogram(layer: object) -> bool:
     """Whether a layer is a mammogram: one that was opened as such, or any grey image of integers."""
     if not isinstance(layer, Image) or layer.rgb or layer.ndim != 2 or layer.multiscale:
+        return False
+    slide = layer.metadata.get("slide")
+    if isinstance(slide, Slide) and is_microscopic(slide):
         return False
     return "mammogram" in layer.metadata or layer.dtype in (np.uint8, np.uint16, np.int16)
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_pathogan.errors import FluorescenceError
 from napari_pathogan.mammograms.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
 from napari_pathogan.plugin.viewer.saved import is_layer_table, layers_in, saved_in, zarr_layers
 
@@ -77,7 +78,22 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
 def _read_image(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
     if path.is_dir() and (layers := zarr_layers(path)) is not None:
         return layers
-    return [_read_one(path)]
+    try:
+        return [_read_one(path)]
+    except FluorescenceError:
+        return _read_channels(path)
+
+
+def _read_channels(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+
+    from napari_pathogan.plugin.viewer.layers import channel_layers, prepare  # noqa: PLC0415
+    from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
+
+    viewer, channels = current_viewer(), Slide.open_channels(path)
+    if viewer is not None:
+        prepare(viewer, [channels[0][1]])
+    return channel_layers(channels, viewer)
 
 
 def _read_study(paths: list[Path]) -> list[tuple[Any, dict[str, Any], str]]:
@@ -108,10 +124,10 @@ def _apart(layers: list[tuple[Any, dict[str, Any], str]]) -> list[tuple[Any, dic
 
 
 def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
-    """A slide; a grey image that fits into memory is a mammogram."""
+    """A slide, or any grey image; one whose name says side and view is a mammogram."""
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
 
-    from napari_pathogan.mammograms.mammogram import can_be_mammogram, mammogram_in  # noqa: PLC0415
+    from napari_pathogan.mammograms.mammogram import mammogram_in, says_mammogram  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer, prepare_mammograms  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
@@ -119,7 +135,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
     viewer = current_viewer()
     with ExitStack() as opened:
         slide = opened.enter_context(Slide.open(path))
-        if not can_be_mammogram(slide):
+        if not says_mammogram(slide):
             if viewer is not None:
                 prepare(viewer, [slide])
             layer = slide_layer(slide, viewer)

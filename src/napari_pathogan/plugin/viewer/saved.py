@@ -143,7 +143,7 @@ def layers_in(path: Path, kind: Saved) -> list[LayerData]:
 def zarr_layers(path: Path) -> list[LayerData] | None:
     """The layers of an OME-Zarr folder that is no slide: results, or any grey images.
 
-    None for a colour image, which is a slide.
+    None for a colour image, which is a slide, and for channels in one plane.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def zarr_layers(path: Path) -> list[LayerData] | None:
             imprint=Imprint.read(labels.about.get("imprint")),
         )
         return _laid(path, find, partial(results.label_layers, labels), slide)
-    if images[0].is_colour:
+    if images[0].in_one_plane:
         return None
     from napari_pathogan.plugin.viewer.placing import short  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.results import multiscale_layer  # noqa: PLC0415

@@ -52,10 +52,12 @@ class Multiscale:
     units: tuple[str | None, ...]
 
     @property
-    def is_colour(self) -> bool:
-        """Whether it is red, green and blue (and alpha), as slides are."""
-        channel = next((i for i, axis in enumerate(self.axes) if axis in "cs"), None)
-        return channel is not None and self.levels[0].shape[channel] in (3, 4)
+    def in_one_plane(self) -> bool:
+        """Whether it is in colour, as slides are, or several channels without depth and time."""
+        sizes = dict(zip(self.axes, self.levels[0].shape, strict=True))
+        channels = max(sizes.get(axis, 1) for axis in "cs")
+        deep = any(size > 1 for axis, size in sizes.items() if axis not in "csyx")
+        return channels in (3, 4) or (channels > 1 and not deep)
 
     @property
     def plane(self) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -415,6 +415,11 @@ def _format(path: Path, file: TiffFile, series: TiffPageSeries) -> str:
 def _missing(name: str, planes: tuple[Plane, ...], size: int) -> Iterator[str]:
     plane = planes[0]
     missing, total = plane.beyond(size) if isinstance(plane, SegmentPlane) else (0, 0)
+    if missing == total > 0:
+        raise SlideFormatError(
+            f"{name} is truncated: it ends before the first of its pixels; copy it again from where "
+            "it came"
+        )
     if missing:
         yield (
             f"{name} is truncated: {missing} of {total} tiles of level 0 lie beyond its end and are "

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_pathogan.colour.baselines import Macenko, Reinhard, StainFitError
 from napari_pathogan.colour.lab import joined, lightness
-from napari_pathogan.colour.stained import tissue_or_field
+from napari_pathogan.colour.stained import tissue_or_field, what_was_lost
 from napari_pathogan.errors import NoTissueError, PathoganError, SlideFormatError, UnknownScaleError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
@@ -444,7 +444,8 @@ def tissue_tiles(
     full = np.flatnonzero(covered > 0.5 * covered.max())
     if not covered.max() > 0:
         msg = f"no tissue was found on {slide.name}, so its stains can't be measured"
-        raise NoTissueError(msg)
+        lost = "; ".join(what_was_lost(slide))
+        raise NoTissueError(f"{msg}: {lost}" if lost else msg)
     chosen = full[np.linspace(0, len(full) - 1, min(_SAMPLES, len(full))).round().astype(int)]
     return [
         mirrored(slide, step, (row * side - margin, col * side - margin), (side + 2 * margin,) * 2)
