@@ -24,6 +24,7 @@ _RAW_CLASSES = {  # "... for processing"
 }
 _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 _FACTOR = "EstimatedRadiographicMagnificationFactor"
+_NO_FACTOR = 20  # from here on it is something else
 _CONTACT = 1.25  # magnification up to which a breast may lie on the detector's cover
 _VIEW_CODES = {  # PS3.16 CID 4014, SNOMED RT and CT
     **dict.fromkeys(("R-10242", "399162004"), "CC"),
@@ -141,10 +142,11 @@ def _is_magnified(header: Dataset) -> bool:
 
 
 def _factor(header: Dataset, *ways: tuple[str, ...]) -> float:
-    """A magnification, by the first element above 0 or ratio of two; 0 where none says."""
+    """A magnification, by the first element above 0 or ratio of two; 0 where none says a plausible one."""
     for way in ways:
         parts = [numbers(header, one) for one in way]
         if all(one is not None and one[0] > 0 for one in parts):
             first, *rest = (one[0] for one in parts if one is not None)
-            return first / rest[0] if rest else first
+            factor = first / rest[0] if rest else first
+            return factor if factor < _NO_FACTOR else 0.0
     return 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.events import Event, Finished, Warn
+from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.mammograms.mammogram import Mammogram, examinations, open_mammogram
 from napari_pathogan.tasks.masses import export
 from napari_pathogan.tasks.masses.annotated import read_training_folder
@@ -73,11 +73,7 @@ def opened(
 def predicted(
     mammogram: Mammogram, model: MassModel, *, threshold: float | None = None
 ) -> Iterator[Event]:
-    """Find masses from a score on, as :func:`.predict.detect`; Finished with :class:`Detections`.
-
-    Warns of what the mammogram's notes say.
-    """
-    yield from map(Warn, mammogram.notes)
+    """Find masses from a score on, as :func:`.predict.detect`; Finished with :class:`Detections`."""
     for event in detect([mammogram], model):
         if not isinstance(event, Finished):
             yield event

@@ -29,7 +29,7 @@ _IDENTITY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
     "StudyDate", "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-_HASHED = re.compile(r"[0-9A-Fa-f.\-]{1,64}")  # a UID, or what pseudonymisers put in its place
+_HASHED = re.compile(r"[0-9A-Fa-f-]{16,64}")  # what pseudonymisers put in a UID's place
 
 
 class DicomSourceError(PathoganError, ValueError):
@@ -78,7 +78,7 @@ def _source(image: Path, what: str, *, identifiers: bool) -> Dataset:
     header = dcmread(image, stop_before_pixels=True, force=True)
     flatten_groups(header)
     uids = {name: str(value(header, name) or "") for name in _REFERENCE}
-    lacking = [name for name, uid in uids.items() if not _HASHED.fullmatch(uid)]
+    lacking = [name for name, uid in uids.items() if not _refers(uid)]
     if lacking:
         msg = f"{image.name} has no {', '.join(lacking)}, which a {what} refers to; write JSON"
         raise DicomSourceError(msg)
@@ -96,6 +96,13 @@ def _source(image: Path, what: str, *, identifiers: bool) -> Dataset:
     for name in _IDENTITY:
         setattr(source, name, _said(header, name) if identifiers else "")
     return source
+
+
+def _refers(uid: str) -> bool:
+    """Whether it is a UID, or a hash of one: no word, and no date."""
+    from pydicom.uid import UID  # noqa: PLC0415
+
+    return bool(_HASHED.fullmatch(uid)) or ("." in uid and UID(uid).is_valid)
 
 
 def _table(item: Dataset) -> Dataset:

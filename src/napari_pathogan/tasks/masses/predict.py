@@ -24,7 +24,8 @@ def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]
 
     Yields
     ------
-    Progress after each image; Warn where an image shows no breast, which then has no findings;
+    Progress after each image; Warn of what its notes say, and where it shows no breast and so has no
+    findings;
     Finished with a list of :class:`Detections`, one an image.
 
     Raises
@@ -35,6 +36,7 @@ def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]
     done = []
     for number, mammogram in enumerate(mammograms):
         yield Progress(number, len(mammograms), f"looking at {mammogram.name}")
+        yield from map(Warn, mammogram.notes)
         try:
             found = model.detect(mammogram.shown())
         except NoBreastError as error:
