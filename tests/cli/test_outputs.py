@@ -17,6 +17,7 @@ from PIL import Image
 from typer.models import ArgumentInfo
 
 from napari_pathogan.cli.app import app, main
+from napari_pathogan.cli.outputs import told_apart
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.plugin.viewer.samples import FOLDER
 
@@ -264,3 +265,19 @@ def test_several_slides_go_into_a_folder_with_other_files(pathogan, room):
     code, _, err = pathogan(*words)
     assert (code, "slide.svs, which would be lost" in err) == (2, True)
     assert contents(room) == before
+
+
+@pytest.mark.parametrize(
+    ("paths", "names", "shown"),
+    [
+        (["a.dcm", "b.dcm"], ["a", "b"], ["a.dcm", "b.dcm"]),
+        (["s1/1-1.dcm", "s2/1-1.dcm"], ["s1_1-1", "s2_1-1"], ["s1/1-1.dcm", "s2/1-1.dcm"]),
+        (["x/s/1.dcm", "y/s/1.dcm"], ["x_s_1", "y_s_1"], ["x/s/1.dcm", "y/s/1.dcm"]),
+        (["a.png", "a.tif"], ["a.png", "a.tif"], ["a.png", "a.tif"]),
+        (["s1/A.dcm", "s2/a.dcm"], ["s1_A", "s2_a"], ["s1/A.dcm", "s2/a.dcm"]),
+    ],
+)
+def test_results_of_files_of_one_name_are_told_apart(paths, names, shown):
+    paths = [Path(path) for path in paths]
+    assert list(told_apart(paths).values()) == names
+    assert list(told_apart(paths, suffixes=True).values()) == shown

@@ -30,12 +30,13 @@ def info(
     Of a mammogram nothing is shown that says whose it is.
     """
     from napari_pathogan.cli import info_mammogram as mammograms
-    from napari_pathogan.mammograms.mammogram import Mammogram, examinations
+    from napari_pathogan.mammograms.mammogram import Mammogram, examinations, is_index
     from napari_pathogan.mammograms.views import is_ome_zarr
 
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
-    if image.is_dir() and not is_ome_zarr(image) and image.suffix != ".zarr":
+    folder = image.is_dir() and not is_ome_zarr(image) and image.suffix != ".zarr"
+    if folder or is_index(image):
         studies = [one.open() for one in examinations(image)]
         views = [
             mammograms.describe(view) | {"examination": study.name}

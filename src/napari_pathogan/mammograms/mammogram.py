@@ -44,6 +44,7 @@ RAW = "for processing"
 MOST_VIEWS = 24
 """Images without headers that a folder may hold and still be opened as one study."""
 
+_CALLED_DICOM = {".dcm", ".dicom"}
 _NAMED = 2  # files that an examination is called by
 _CHEST = {"R": "right", "L": "left"}  # in a hanging: the right breast is on the left
 _ROWS = {"CC": 0, "MLO": 1}
@@ -279,6 +280,8 @@ class Examination:
         Where it was found; None for files that were given, each of which has to open.
     fingerprint
         Of the one that the user has put together (`as_one`); otherwise that of its images.
+    left_out
+        Files that are not among ``files`` and why, one line each.
     """
 
     name: str
@@ -287,6 +290,7 @@ class Examination:
     certain: bool
     folder: Path | None = None
     fingerprint: str | None = None
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         count = len(self.views)
@@ -304,7 +308,7 @@ class Examination:
         SlideFormatError
             If one of the files that were given can't be opened.
         """
-        views, skipped = [], []
+        views, skipped = [], [*self.left_out]
         for path in self.files:
             try:
                 views.append(open_mammogram(path))
@@ -330,6 +334,7 @@ def as_one(found: Sequence[Examination]) -> Examination:
         tuple(view for one in found for view in one.views),
         certain=False,
         folder=found[0].folder,
+        left_out=tuple(line for one in found for line in one.left_out),
         fingerprint=secrets.token_hex(16),
     )
 
@@ -338,7 +343,8 @@ def examinations(folder_or_files: str | Path | Sequence[str | Path]) -> list[Exa
     """Tell apart the examinations of a folder (with its subfolders), or of files; opens none.
 
     Headers decide: what has another Study Instance UID is another examination. Without one, images
-    of one folder belong together if their names are the same but for side and view.
+    of one folder belong together if their names are the same but for side and view. Of copies of an
+    image the first counts. A disc's index (DICOMDIR) stands for the images that it names.
 
     Raises
     ------
@@ -351,12 +357,15 @@ def examinations(folder_or_files: str | Path | Sequence[str | Path]) -> list[Exa
         given = [Path(path) for path in folder_or_files]
     if not given:
         raise MammogramFormatError("no files were given; give the mammograms of a study")
-    found = []
-    for folder in (path for path in given if path.is_dir()):
-        found += _told_apart(_files_of_studies(folder), folder)
-    if files := [path for path in given if not path.is_dir()]:
-        found += _told_apart(files, None)
-    return found
+    found, files = [], []
+    for path in given:
+        if path.is_dir():
+            found += _told_apart(_files_of_studies(path), path)
+        elif is_index(path):
+            found += _of_disc(path)
+        else:
+            files.append(path)
+    return [*found, *(_told_apart(files, None) if files else [])]
 
 
 def open_study(folder_or_files: str | Path | Sequence[str | Path]) -> MammogramStudy:
@@ -453,7 +462,8 @@ def _rank(one: Mammogram) -> tuple[int, int, bool]:
 def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:
     """Group files by examination, in the order of each one's first; what is none goes with the first."""
     groups: dict[tuple[object, ...], list[tuple[Path, str]]] = {}
-    certain, others = set(), []
+    certain, others, copies = set(), [], []
+    instances: dict[str, list[Path]] = {}
     for path in files:
         view, key = "".join(part or "" for part in named_view(path.stem)) or path.stem, None
         if is_dicom(path):
@@ -464,6 +474,15 @@ def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:
                 others.append(path)
                 continue
             view, key = seen.name, seen.examination
+            same = instances.setdefault(seen.instance or str(path), [])
+            known = next((one for one in same if _is_copy(path, one)), None)
+            if known is not None:
+                copies.append(path.name if folder is None else _below(folder, path))
+                continue
+            same.append(path)
+        elif folder is not None and path.suffix.lower() in _CALLED_DICOM:
+            others.append(path)
+            continue
         own = _belonging(path, key)
         groups.setdefault(own, []).append((path, view))
         if key is not None:
@@ -481,7 +500,37 @@ def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:
         )
         for name, (own, group) in zip(names, groups.items(), strict=True)
     )
-    return [replace(first, files=(*first.files, *others)), *rest]
+    return [replace(first, files=(*first.files, *others), left_out=_copied(copies)), *rest]
+
+
+def _copied(names: list[str]) -> tuple[str, ...]:
+    """One line for all copies that were left out."""
+    if not names:
+        return ()
+    are = "1 file is a copy of another" if len(names) == 1 else f"{len(names)} files are copies"
+    return (f"{are} with the same SOP Instance UID: {', '.join(names)}",)
+
+
+def _is_copy(path: Path, first: Path) -> bool:
+    """Whether files of one SOP instance show the same; pseudonymisers give several images one UID."""
+    try:
+        one, other = open_mammogram(path), open_mammogram(first)
+    except SlideFormatError:
+        return False
+    return np.array_equal(one.pixels, other.pixels) and one.name == other.name
+
+
+def _of_disc(index: Path) -> list[Examination]:
+    """The examinations of a disc, by its index; those of its folder where the index names no file."""
+    from napari_pathogan.mammograms.dicom.files import named_in_index  # noqa: PLC0415 - slow to import
+
+    folder = index.parent
+    there, missing = named_in_index(index)
+    found = _told_apart(there or _files_of_studies(folder), folder)
+    if missing:
+        line = f"{missing} files that {index.name} names are not there; copy the whole disc"
+        found[0] = replace(found[0], left_out=(*found[0].left_out, line))
+    return found
 
 
 def _belonging(path: Path | None, examination: str | None) -> tuple[object, ...]:
@@ -523,11 +572,16 @@ def _below(folder: Path, path: Path) -> str:
     return path.absolute().relative_to(folder.absolute()).as_posix() if inside else str(path)
 
 
+def is_index(path: Path) -> bool:
+    """Whether a file is the index of a disc of DICOM files."""
+    return path.name.upper() == "DICOMDIR" and is_dicom(path)
+
+
 def _files_of_studies(folder: Path) -> list[Path]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    dicom = [path for path in files if is_dicom(path)]
-    if dicom:
-        return dicom
+    dicom = {path for path in files if is_dicom(path) and not is_index(path)}
+    if dicom:  # what is only called DICOM is told of, not passed over
+        return [path for path in files if path in dicom or path.suffix.lower() in _CALLED_DICOM]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise MammogramFormatError(

@@ -14,6 +14,12 @@ MAX_PIXELS = 100_000_000
 """A mammogram has up to 40 million pixels; what has more than this is a slide, or damaged."""
 
 _PREAMBLE = 128
+# The first element of a file without preamble: of group 2 or 8 (PS3.10), with a VR of two letters or
+# a length below 64 KiB, in little or big endian.
+_BARE = re.compile(
+    rb"(\x02\0|\x08\0)[\0-\x1f]\0([A-Z]{2}|..\0\0)|(\0\x02|\0\x08)\0[\0-\x1f]([A-Z]{2}|\0\0)",
+    re.DOTALL,
+)
 _VIEWS = (
     "CC", "MLO", "ML", "LM", "LMO", "LAT", "XCCL", "XCCM", "XCC", "SIO", "ISO", "FB", "AT", "CV",
 )  # fmt: skip
@@ -23,12 +29,15 @@ SIDES = {"R": "R", "RIGHT": "R", "L": "L", "LEFT": "L"}
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as a DICOM file; False where it can't be read."""
+    """Whether a file begins as a DICOM file, with its preamble or without; False where it can't be read."""
     try:
+        if not path.is_file():  # a pipe would never end
+            return False
         with path.open("rb") as stream:
-            return stream.read(_PREAMBLE + 4)[_PREAMBLE:] == b"DICM"
+            start = stream.read(_PREAMBLE + 4)
     except OSError:
         return False
+    return start[_PREAMBLE:] == b"DICM" or _BARE.match(start) is not None
 
 
 def named_view(stem: str) -> tuple[str | None, str | None]:

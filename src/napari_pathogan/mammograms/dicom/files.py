@@ -21,6 +21,7 @@ from napari_pathogan.mammograms.dicom.header import (
     numbers,
     text,
     value,
+    values,
     whole,
 )
 from napari_pathogan.mammograms.dicom.luts import modality, voi_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 _MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"  # for presentation; "... .1" for processing
+_UP = {"", ".", ".."}
 _MOST_FRAMES = 1000
 _KEY = secrets.token_bytes(32)
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
@@ -94,10 +96,13 @@ class Glance:
         "RCC", ..., as of `read_dicom`.
     examination
         As of :class:`Mammogram`.
+    instance
+        A fingerprint of the image, which its copies share; None where the header has none.
     """
 
     name: str
     examination: str | None
+    instance: str | None = None
 
 
 def glance(path: Path) -> Glance | None:
@@ -109,7 +114,43 @@ def glance(path: Path) -> Glance | None:
             return None
         if not _is_mammogram(header):
             return None
-        return Glance(view_name(header), _examination(header))
+        return Glance(
+            view_name(header), _examination(header), _fingerprint(header, "SOPInstanceUID")
+        )
+
+
+def named_in_index(index: Path) -> tuple[list[Path], int]:
+    """The images that a DICOMDIR names and that are there, and how many are not.
+
+    Raises
+    ------
+    MammogramFormatError
+        If it is damaged.
+    """
+    with quiet():
+        names = [
+            [part for part in map(str, values(record, "ReferencedFileID")) if part not in _UP]
+            for record in values(_dataset(index), "DirectoryRecordSequence")
+            if text(record, "DirectoryRecordType") == "IMAGE"
+        ]
+    asked = [_beneath(index.parent, parts) for parts in names if parts]
+    there = list(dict.fromkeys(path for path in asked if path is not None))
+    return there, asked.count(None)
+
+
+def _beneath(folder: Path, parts: list[str]) -> Path | None:
+    """A file by the names on a disc, which copying may have put in lower case, or without endings."""
+    for part in parts:
+        same = {part.casefold(), f"{part}.dcm".casefold()}
+        found = (
+            (one for one in folder.iterdir() if one.name.casefold() in same)
+            if folder.is_dir()
+            else ()
+        )
+        if (below := next(iter(sorted(found)), None)) is None:
+            return None
+        folder = below
+    return folder if folder.is_file() else None
 
 
 def _dataset(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
@@ -141,6 +182,8 @@ def _is_mammogram(header: FileDataset) -> bool:
 
 def _check_kind(header: FileDataset, name: str) -> None:
     """Refuse what is no single grey mammogram."""
+    if "DirectoryRecordSequence" in header:
+        raise MammogramFormatError(f"{name} is the index of a disc, no image; open its folder")
     if not _is_mammogram(header):
         kind = text(header, "Modality")
         said = f"modality {kind}" if re.fullmatch("[A-Z]{2}", kind) else "no modality"
@@ -171,10 +214,13 @@ def _examination(header: FileDataset) -> str | None:
 
     It is keyed anew in every process: outside of it, it tells nobody anything.
     """
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
-        if (said := value(header, keyword)) is not None:
-            return hashlib.blake2b(str(said).encode(), key=_KEY, digest_size=16).hexdigest()
-    return None
+    return _fingerprint(header, "StudyInstanceUID") or _fingerprint(header, "SeriesInstanceUID")
+
+
+def _fingerprint(header: FileDataset, keyword: str) -> str | None:
+    if (said := value(header, keyword)) is None:
+        return None
+    return hashlib.blake2b(str(said).encode(), key=_KEY, digest_size=16).hexdigest()
 
 
 def _chest_wall(header: FileDataset) -> str | None:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished
-from napari_pathogan.mammograms.mammogram import Mammogram, examinations, open_mammogram
+from napari_pathogan.mammograms.mammogram import Mammogram, examinations, is_index, open_mammogram
 from napari_pathogan.tasks.masses import export
 from napari_pathogan.tasks.masses.annotated import read_training_folder
 from napari_pathogan.tasks.masses.evaluate import evaluate
@@ -43,7 +43,7 @@ def views(paths: list[Path], warn: Callable[[str], None]) -> dict[Path, Mammogra
     files: dict[Path, Mammogram | None] = {}
     held = 0
     for path in paths:
-        if not path.is_dir():
+        if not path.is_dir() and not is_index(path):
             files[path] = None
             continue
         found = examinations(path)

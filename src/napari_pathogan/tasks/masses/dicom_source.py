@@ -43,7 +43,15 @@ def is_own(path: Path, *, modality: str) -> bool:
     from pydicom import dcmread  # noqa: PLC0415  (slow to import)
 
     with quiet():
-        about = dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer", "Modality"])
+        try:
+            about = dcmread(
+                path,
+                stop_before_pixels=True,
+                force=True,
+                specific_tags=["Manufacturer", "Modality"],
+            )
+        except Exception:  # noqa: BLE001 - pydicom raises many kinds, and their words quote the header
+            return False
         said = (value(about, "Manufacturer"), value(about, "Modality"))
     return said == (MANUFACTURER, modality)
 
