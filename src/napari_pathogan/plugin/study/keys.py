@@ -5,24 +5,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QDragEnterEvent, QKeyEvent, QKeySequence
+from qtpy.QtGui import QDragEnterEvent, QGuiApplication, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QApplication, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_KEYS = {
-    Qt.Key.Key_R: "R",
-    Qt.Key.Key_G: "G",
-    Qt.Key.Key_Left: "←",
-    Qt.Key.Key_Right: "→",
-    Qt.Key.Key_Return: "Enter",
-    Qt.Key.Key_Enter: "Enter",
-    Qt.Key.Key_Escape: "Esc",
-    **{getattr(Qt.Key, f"Key_{digit}"): str(digit) for digit in range(1, 6)},
+_KEYS = {  # by what they type, as numbers: Qt's enum lacks most letters of the world
+    int(key): word
+    for key, word in {
+        Qt.Key.Key_R: "R",
+        Qt.Key.Key_G: "G",
+        Qt.Key.Key_Left: "←",
+        Qt.Key.Key_Right: "→",
+        Qt.Key.Key_Return: "Enter",
+        Qt.Key.Key_Enter: "Enter",
+        Qt.Key.Key_Escape: "Esc",
+        **{getattr(Qt.Key, f"Key_{digit}"): str(digit) for digit in range(1, 6)},
+    }.items()
+}
+_KEYPAD = {  # without Num Lock
+    int(key): str(digit)
+    for digit, key in enumerate(
+        (
+            *(Qt.Key.Key_End, Qt.Key.Key_Down, Qt.Key.Key_PageDown),
+            *(Qt.Key.Key_Left, Qt.Key.Key_Clear),
+        ),
+        1,
+    )
+}
+# Where the keys 1 to 5, R and G of a QWERTY keyboard lie: scan codes of X11 and Wayland, of Windows,
+# and virtual keys of macOS, which has no scan codes.
+_PLACES = {
+    "": dict(zip((10, 11, 12, 13, 14, 27, 42), "12345RG", strict=True)),
+    "windows": dict(zip((2, 3, 4, 5, 6, 19, 34), "12345RG", strict=True)),
+    "cocoa": dict(zip((18, 19, 20, 21, 23, 15, 5), "12345RG", strict=True)),
 }
 # to move among buttons and press one
-_BUTTON_KEYS = {Qt.Key.Key_Tab, Qt.Key.Key_Backtab, Qt.Key.Key_Space}
+_BUTTON_KEYS = {int(key) for key in (Qt.Key.Key_Tab, Qt.Key.Key_Backtab, Qt.Key.Key_Space)}
+# with these, a key is a command; Shift, Caps Lock and the keyboard's second script are not noticed
+_COMMANDS = (
+    Qt.KeyboardModifier.ControlModifier
+    | Qt.KeyboardModifier.AltModifier
+    | Qt.KeyboardModifier.MetaModifier
+)
 _LEAVING = (QKeySequence.StandardKey.Quit, QKeySequence.StandardKey.Close)
 
 
@@ -56,18 +82,40 @@ class Keys(QObject):
         if isinstance(event, QDragEnterEvent):
             event.ignore()
             return True
-        if event.key() in _BUTTON_KEYS or any(event.matches(keys) for keys in _LEAVING):
+        if int(event.key()) in _BUTTON_KEYS or any(event.matches(keys) for keys in _LEAVING):
             return False
         event.accept()  # a shortcut that is accepted comes again, as a key press
-        key = _KEYS.get(Qt.Key(event.key()))
-        plain = event.modifiers() in {
-            Qt.KeyboardModifier.NoModifier,
-            Qt.KeyboardModifier.KeypadModifier,
-            Qt.KeyboardModifier.ShiftModifier,  # caps lock is not to be noticed, nor shift
-        }
-        if event.type() == QEvent.Type.KeyPress and key and plain and not event.isAutoRepeat():
+        key = meant(event)
+        if event.type() == QEvent.Type.KeyPress and key and not event.isAutoRepeat():
             self.pressed.emit(key)
         return True
 
     def _ours(self, watched: QObject | None) -> bool:
         return isinstance(watched, QWidget) and watched.window() in self._windows
+
+
+def meant(event: QKeyEvent, platform: str | None = None) -> str | None:
+    """Which of the session's keys was pressed, on any keyboard; None for another.
+
+    What a key types goes first, so that ``R`` is where it is printed. Where it types none of them,
+    its place counts: the digits of AZERTY without Shift, ``R`` and ``G`` where other scripts are
+    typed, the keypad without Num Lock.
+
+    Parameters
+    ----------
+    platform
+        Qt's name of it; this process's by default.
+    """
+    if event.modifiers() & _COMMANDS:
+        return None
+    platform = QGuiApplication.platformName() if platform is None else platform
+    code = int(event.key())
+    on_keypad = bool(event.modifiers() & Qt.KeyboardModifier.KeypadModifier)
+    if on_keypad and platform != "cocoa" and code in _KEYPAD:  # there, arrows are of the keypad
+        return _KEYPAD[code]
+    if code in _KEYS:
+        return _KEYS[code]
+    scan = event.nativeVirtualKey() if platform == "cocoa" else event.nativeScanCode()
+    place = _PLACES.get(platform, _PLACES[""]).get(scan)
+    types_latin = int(Qt.Key.Key_A) <= code <= int(Qt.Key.Key_Z)
+    return None if place is None or types_latin else place
