@@ -15,7 +15,8 @@ from slide_makers import smooth_image, write_svs
 
 from napari_pathogan.colour.stained import no_tissue
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides.backends import images, tiff
+from napari_pathogan.slides import bounds
+from napari_pathogan.slides.backends import images
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -108,7 +109,7 @@ def test_an_image_too_large_to_decode_at_once(tmp_path, monkeypatch):
 
 
 def test_a_tiff_in_one_huge_piece(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff, "_MOST_IN_A_SEGMENT", 1000)
+    monkeypatch.setattr(bounds, "MOST_AT_ONCE", 1000)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, IMAGE, compression="lzw", rowsperstrip=1024)
     refused(path, "tiled TIFF")

@@ -1,4 +1,19 @@
-"""Which reader opens what: by the first bytes of a file, not by its name.
+"""Which reader opens what: by the first bytes of a file and its maker's mark, not by its name.
+
+=============================  ==================================================================
+Kind                           Reader
+=============================  ==================================================================
+Aperio SVS, Philips, Olympus   tifffile
+Hamamatsu NDPI                 tifffile; of several planes of focus, the one nearest to offset 0
+Leica SCN, one area            tifffile; the scan, not the picture of the whole slide
+Leica SCN, several areas       OpenSlide, which puts them where they lie on the slide
+Ventana BIF, Trestle           OpenSlide, which joins tiles that overlap
+OME-TIFF, ImageJ, other TIFF   tifffile
+MRXS, VMS, VMU, svslide, CZI   OpenSlide
+DICOM whole slides             OpenSlide
+OME-Zarr                       zarr
+PNG, JPEG, BMP, GIF, PGM       Pillow
+=============================  ==================================================================
 
 One reader has the say on a file. What it refuses is refused: another would open it as something
 else, or die of it.
@@ -30,6 +45,8 @@ def open_source(path: Path) -> Source:
     SlideFormatError
         If it is missing, unreadable, empty, or not a slide; says which and what to do.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would keep us waiting
+        raise SlideFormatError(f"{path.name} is neither a file nor a folder; choose a slide")
     try:
         if path.is_dir():
             from napari_pathogan.slides.backends.ngff import open_ngff  # noqa: PLC0415  (zarr is slow to import)
@@ -46,9 +63,15 @@ def open_source(path: Path) -> Source:
     if not head:
         raise SlideFormatError(f"{path.name} is empty (0 bytes); copy it again from where it came")
     if head.startswith(_TIFF):
-        from napari_pathogan.slides.backends.tiff import open_tiff  # noqa: PLC0415  (tifffile is slow to import)
-
-        return open_tiff(path)
+        return _open_tiff(path)
     if head.startswith(_IMAGE) and path.suffix.lower() not in _WITH_PARTS:
         return open_image(path)
     return open_vendor(path)
+
+
+def _open_tiff(path: Path) -> Source:
+    from napari_pathogan.slides.backends.dialects import put_together  # noqa: PLC0415  (tifffile is slow to import)
+    from napari_pathogan.slides.backends.tiff import open_tiff  # noqa: PLC0415
+
+    what = put_together(path)
+    return open_vendor(path, what) if what else open_tiff(path)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides import colours, resolution
+from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane
 from napari_pathogan.slides.source import Source
 
@@ -30,12 +30,14 @@ def open_image(path: Path) -> Source:
         If it is broken, or too large to be held in memory.
     """
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as stream, Image.open(stream) as image:  # by name, it may be mapped
             if image.width * image.height > MAX_PIXELS:
                 raise SlideFormatError(
                     f"{path.name} has {image.width} x {image.height} px, which a {image.format} "
                     "must be decoded at once for; convert it to a tiled TIFF (vips tiffsave --tile)"
                 )
+            depth = len(image.getbands())
+            bounds.check_image(path.name, (image.height, image.width), depth, path.stat().st_size)
             kind = image.format or "image"
             icc = image.info.get("icc_profile")
             scale = _scale(image)

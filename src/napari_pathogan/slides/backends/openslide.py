@@ -1,4 +1,4 @@
-"""Formats of scanner makers that tifffile can't read (MRXS, VMS, ...), through OpenSlide.
+"""Formats of scanner makers that tifffile can't read (MRXS, VMS, BIF, DICOM, ...), through OpenSlide.
 
 OpenSlide is optional: it is imported only when nothing else reads a file.
 """
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides import colours, resolution
+from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from openslide import OpenSlide
 
@@ -27,8 +28,9 @@ class OpenSlidePlane:
 
     stored: np.ndarray | None = None  # OpenSlide fills what coarse levels lack by itself
 
-    def __init__(self, slide: OpenSlide, number: int) -> None:
-        self._slide = slide
+    def __init__(self, handle: _Handle, number: int) -> None:
+        slide = handle.slide
+        self._handle = handle
         self._number = number
         self._downsample = float(slide.level_downsamples[number])
         width, height = slide.level_dimensions[number]
@@ -40,11 +42,16 @@ class OpenSlidePlane:
         y, x = row * _TILE, col * _TILE
         place = round(x * self._downsample), round(y * self._downsample)
         size = min(_TILE, self.shape[1] - x), min(_TILE, self.shape[0] - y)
-        return np.asarray(self._slide.read_region(place, self._number, size))
+        return self._handle.read(place, self._number, size)
 
 
-def open_vendor(path: Path) -> Source:
+def open_vendor(path: Path, what: str = "") -> Source:
     """Open a slide with OpenSlide.
+
+    Parameters
+    ----------
+    what
+        What OpenSlide is needed for, in a few words.
 
     Raises
     ------
@@ -54,21 +61,27 @@ def open_vendor(path: Path) -> Source:
     try:
         import openslide  # noqa: PLC0415 - optional
     except ImportError as error:
+        kind = f"has {what}" if what else "is no TIFF, PNG, JPEG or OME-Zarr"
         raise SlideFormatError(
-            f"{path.name} is no TIFF, PNG, JPEG or OME-Zarr; if it is a slide of another kind "
-            "(MRXS, VMS, ...), reading it needs OpenSlide: pip install napari-pathogan[slides]"
+            f"{path.name} {kind}; reading a slide of this kind (BIF, MRXS, VMS, DICOM, ...) needs "
+            "OpenSlide: pip install napari-pathogan[slides]"
         ) from error
     try:
-        slide = openslide.OpenSlide(path)
+        handle = _Handle(path, openslide)
         try:
-            return _source(path, slide)
+            return _source(path, handle)
         except BaseException:
-            slide.close()
+            handle.close()
             raise
     except openslide.OpenSlideUnsupportedFormatError as error:
+        if what:
+            raise SlideFormatError(
+                f"{path.name} has {what}, which OpenSlide can't put together; save it as OME-TIFF "
+                "with the maker's software"
+            ) from error
         raise SlideFormatError(
             f"{path.name} is not a slide in any format that can be read (SVS, TIFF, OME-TIFF, NDPI, "
-            "SCN, OME-Zarr, MRXS, VMS, PNG, JPEG); check that it is the right file"
+            "SCN, BIF, OME-Zarr, MRXS, VMS, DICOM, PNG, JPEG); check that it is the right file"
         ) from error
     except openslide.OpenSlideError as error:
         raise SlideFormatError(
@@ -76,15 +89,20 @@ def open_vendor(path: Path) -> Source:
         ) from error
 
 
-def _source(path: Path, slide: OpenSlide) -> Source:
+def _source(path: Path, handle: _Handle) -> Source:
     import openslide  # noqa: PLC0415 - optional
 
+    slide = handle.slide
+    if slide.level_count > bounds.MOST_LEVELS:
+        raise SlideFormatError(f"{path.name} claims {slide.level_count} levels; it is damaged")
+    for width, height in slide.level_dimensions:
+        bounds.check_level(path.name, (height, width), (_TILE, _TILE), 4)
     about = slide.properties
     sides = about.get(openslide.PROPERTY_NAME_MPP_Y), about.get(openslide.PROPERTY_NAME_MPP_X)
     scale = resolution.UNSTATED if None in sides else resolution.stated("OpenSlide", *sides)
     profile = slide.color_profile
     return Source(
-        planes=tuple(OpenSlidePlane(slide, n) for n in range(slide.level_count)),
+        planes=tuple(OpenSlidePlane(handle, n) for n in range(slide.level_count)),
         colours=colours.choose(path.name, np.dtype(np.uint8), 4, kind="rgb", alpha="straight"),
         mpp=scale.mpp,
         mpp_source=scale.source,
@@ -94,17 +112,32 @@ def _source(path: Path, slide: OpenSlide) -> Source:
             "vendor": about.get(openslide.PROPERTY_NAME_VENDOR, "").capitalize() or None,
             "compression": "by OpenSlide",
         },
-        close=_Closer(slide).close,
+        close=handle.close,
     )
 
 
-class _Closer:
-    """OpenSlide must not be closed while another thread reads, nor twice."""
+class _Handle:
+    """A slide that is opened anew after an error, which OpenSlide never gets over."""
 
-    def __init__(self, slide: OpenSlide) -> None:
-        self._slide = slide
+    def __init__(self, path: Path, openslide: ModuleType) -> None:
+        self._path = path
+        self._openslide = openslide
         self._lock = threading.Lock()
+        self._open = True
+        self.slide: OpenSlide = openslide.OpenSlide(path)
+
+    def read(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
+        """Pixels (Y, X, 4) of a level, from a place (x, y) on level 0."""
+        slide = self.slide
+        try:
+            return np.asarray(slide.read_region(place, level, size))
+        except self._openslide.OpenSlideError:
+            with self._lock:
+                if self.slide is slide and self._open:
+                    self.slide = self._openslide.OpenSlide(self._path)  # the last reader closes it
+            raise
 
     def close(self) -> None:
         with self._lock:
-            self._slide.close()
+            self._open = False
+            self.slide.close()

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides import colours
+from napari_pathogan.slides import bounds, colours
 from napari_pathogan.slides.backends import words
 from napari_pathogan.slides.backends.tiff_scale import scale_of
 from napari_pathogan.slides.channels import Channel, Said, are_colour, by_words
@@ -38,7 +38,6 @@ _VENDORS = {
 _JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
 _APERIO_JP2K_YCBCR = 33003
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}  # photometric interpretation -> samples of a colour
-_MOST_IN_A_SEGMENT = 1 << 29
 _RAW_TILE = 512
 
 
@@ -55,10 +54,7 @@ class SegmentPlane:
         page = pages[0]
         self._pages = pages
         self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
-        if page.is_tiled:
-            self.tile: tuple[int, int] = (page.tilelength, page.tilewidth)
-        else:
-            self.tile = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+        self.tile = _tile(page)
         self._grid = tuple(math.ceil(s / t) for s, t in zip(self.shape, self.tile, strict=True))
         self._separate = int(page.planarconfig) == 2 and page.samplesperpixel > 1
         self._file = page.parent.filehandle
@@ -101,6 +97,7 @@ class SegmentPlane:
             data = self._file.read(count)
         if len(data) < count:
             raise ValueError("the file ends before it")
+        bounds.check_codestream(data, self.tile)
         pixels, _, _ = page.decode(
             data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
@@ -208,7 +205,10 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     page = levels[0][0]
     if series.kind not in _VENDORS:
         levels += _further_levels(file, series, levels)
+    del levels[bounds.MOST_LEVELS :]
     planes = tuple(_plane(path, pages) for pages in levels)
+    depth_px = page.samplesperpixel * page.bitspersample // 8
+    bounds.check_coarsest(path.name, planes[-1].shape, depth_px, file.filehandle.size)
     bits = _significant_bits(page, words.ome_pixels(file, page))
     rule, channels = _read_as(path.name, levels, planes, words.channels(file, series, page), bits)
     scale = scale_of(file, page)
@@ -280,23 +280,54 @@ def _further_levels(
 
 
 def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | RawPlane:
-    page = pages[0]
-    plane = SegmentPlane(pages)
-    if page.dtype is None:
+    if any(page.dtype is None for page in pages):
         raise SlideFormatError(
             f"{path.name} holds samples of an unknown type; convert it to 8-bit RGB"
         )
-    segment = math.prod(plane.tile) * page.samplesperpixel * page.dtype.itemsize
-    end = page.dataoffsets[0] + page.nbytes
-    raw = len(pages) == 1 and page.is_memmappable and not page.is_tiled
-    if raw and page.parent.filehandle.size >= end and segment > _RAW_TILE**2 * 3:
-        return RawPlane(page)
-    if segment > _MOST_IN_A_SEGMENT:
+    for page in pages:
+        check_page(path.name, page)
+    if len(pages) == 1 and _in_one_piece(pages[0]):
+        return RawPlane(pages[0])
+    return SegmentPlane(pages)
+
+
+def check_page(name: str, page: TiffPage) -> None:
+    """Check what a page claims before any of it is decoded.
+
+    Raises
+    ------
+    SlideFormatError
+        If it claims more than it can hold, or can't be read in parts.
+    """
+    shape, depth = (page.imagelength, page.imagewidth), -(-page.bitspersample // 8)
+    separate = page.samplesperpixel if int(page.planarconfig) == 2 else 1
+    depth *= page.samplesperpixel // separate
+    if _in_one_piece(page):
+        bounds.check_level(name, shape, (_RAW_TILE, _RAW_TILE), depth)
+        return
+    tile = _tile(page)
+    bounds.check_level(name, shape, tile, depth)
+    tiles = separate * math.prod(math.ceil(s / t) for s, t in zip(shape, tile, strict=True))
+    if len(page.dataoffsets) < tiles:
         raise SlideFormatError(
-            f"{path.name} stores {plane.tile[1]} x {plane.tile[0]} px in one compressed piece, which "
-            "would have to be decoded at once; convert it to a tiled TIFF (vips tiffsave --tile)"
+            f"{name} claims {shape[1]} x {shape[0]} px in {tiles} tiles, but lists "
+            f"{len(page.dataoffsets)}; it is damaged: copy it again from where it came"
         )
-    return plane
+
+
+def _in_one_piece(page: TiffPage) -> bool:
+    """Whether large strips are stored as they are, one after another, so that parts can be read."""
+    if page.is_tiled or not page.is_memmappable:
+        return False
+    end = page.dataoffsets[0] + page.nbytes
+    piece = math.prod(_tile(page)) * page.samplesperpixel * page.bitspersample // 8
+    return bool(page.parent.filehandle.size >= end and piece > _RAW_TILE**2 * 3)
+
+
+def _tile(page: TiffPage) -> tuple[int, int]:
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def _read_as(
