@@ -142,13 +142,15 @@ def test_ome_tiff_with_three_planes_is_rgb(tmp_path):
         assert_close(everything(slide), image, 0)
 
 
-def test_first_plane_of_a_stack_is_taken(tmp_path):
-    stack = np.stack([smooth_image(300, 400, seed=n) for n in range(3)])
+@pytest.mark.parametrize(("count", "middle"), [(2, 1), (3, 1), (5, 2)])
+def test_the_middle_plane_of_a_stack_is_taken(tmp_path, count, middle):
+    stack = np.stack([smooth_image(300, 400, seed=n) for n in range(count)])
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, stack, ome=True, photometric="rgb", metadata={"axes": "ZYXS"})
     with Slide.open(path) as slide:
-        assert_close(everything(slide), stack[0], 0)
-        assert slide.metadata["plane"] == "first of 3 (Z)"
+        assert_close(everything(slide), stack[middle], 0)
+        assert slide.metadata["plane"] == f"{middle + 1} of {count} (Z)"
+        assert f"plane {middle + 1} of {count} (Z) is read" in slide.notes[0]
 
 
 def test_scn(tmp_path):

@@ -36,6 +36,8 @@ class Ledger:
     ----------
     name
         Of the slide.
+    choices
+        What of a file is read, a sentence each.
     damaged
         One sentence for each tile that could not be read.
     filled
@@ -49,6 +51,7 @@ class Ledger:
         self.key = next(_keys)
         self.cache = cache
         self.damaged: list[str] = []
+        self.choices: tuple[str, ...] = ()
         self.filled: dict[int, tuple[set[tuple[int, int]], int]] = {}
         self.closed = False
         self._lock = threading.Lock()
@@ -257,7 +260,7 @@ class FileLevel(Level):
             return self._damaged(row, col, str(error))
         if pixels is None:
             return self._instead(row, col, height, width)
-        if pixels.shape[:2] != (height, width):
+        if pixels.shape != (height, width, *self.fill.shape):
             return self._damaged(row, col, f"it has {pixels.shape[1]} x {pixels.shape[0]} px")
         return pixels if self._convert is None else self._convert(pixels)
 

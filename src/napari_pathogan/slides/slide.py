@@ -62,6 +62,9 @@ class Slide:
         format, vendor, compression, rule (of colour conversion), icc (name of the profile),
         icc_applied, scale_not_believed (what the file says of its scale, where that can't be true),
         and what else the reader found.
+    bounds
+        Around all that was scanned (level-0 pixels), where the file's format says: QuPath opens this
+        part alone, and counts from its corner.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Slide:
         mpp: Pair | None = None,
         mpp_source: str = "unknown",
         metadata: dict[str, object] | None = None,
+        bounds: Region | None = None,
         close: Callable[[], None] = nothing,
     ) -> None:
         self.name = name
@@ -81,6 +85,7 @@ class Slide:
         self.mpp = mpp
         self.mpp_source = mpp_source
         self.metadata = metadata or {}
+        self.bounds = bounds
         self._levels, self.downsamples = filled_up(levels, downsamples)
         self._ledger = levels[0].ledger
         self._close = close
@@ -186,6 +191,7 @@ class Slide:
         levels, metadata = file_levels(source, ledger, icc=icc)
         if disbelieved:
             metadata["scale_not_believed"] = disbelieved
+        ledger.choices = source.choices
         for note in source.notes:
             ledger.note(note)
 
@@ -201,6 +207,7 @@ class Slide:
             mpp=scale,
             mpp_source=mpp_source,
             metadata=metadata,
+            bounds=source.bounds,
             close=close,
         )
 
@@ -306,10 +313,15 @@ class Slide:
 
     @property
     def notes(self) -> list[str]:
-        """What is worth knowing of the slide so far, a sentence each: filled in, damaged."""
+        """What is to know of the slide so far, a sentence each: what was chosen, filled in, lost."""
         damaged = self.damaged
         more = [f"{len(damaged) - 1} more tiles can't be read and are left blank"]
-        return [*self._ledger.fillings, *damaged[:1], *more * (len(damaged) > 1)]
+        return [
+            *self._ledger.choices,
+            *self._ledger.fillings,
+            *damaged[:1],
+            *more * (len(damaged) > 1),
+        ]
 
     def read(
         self, region: Region, mpp: float | None = None, *, size: tuple[int, int] | None = None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.slides.channels import Channel
     from napari_pathogan.slides.colours import Colours
+    from napari_pathogan.slides.geometry import Region
 
 
 class Plane(Protocol):
@@ -57,6 +58,11 @@ class Source:
         An embedded colour profile.
     metadata
         vendor, format, compression, and what else is worth showing.
+    bounds
+        Around all that was scanned, in level-0 pixels, where the format says. Other programs (QuPath)
+        show only this part, and count from its corner.
+    choices
+        What of it is read where there are several, and what was left out, a sentence each.
     notes
         What was wrong with the file already when it was opened, a sentence each.
     channels
@@ -72,6 +78,8 @@ class Source:
     mpp_source: str = ""
     icc: bytes | None = None
     metadata: dict[str, object] = field(default_factory=dict)
+    bounds: Region | None = None
+    choices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = ()
     close: Callable[[], None] = nothing

@@ -5,6 +5,7 @@ OpenSlide is optional: it is imported only when nothing else reads a file.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -12,23 +13,24 @@ import numpy as np
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import bounds, colours, resolution
+from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import ModuleType
 
     from openslide import OpenSlide
 
 _TILE = 512
+_PLAIN = "generic-tiff"  # what OpenSlide takes a TIFF for whose maker it does not know
 
 
 class OpenSlidePlane:
     """A level as OpenSlide gives it: RGBA, empty parts transparent."""
 
-    stored: np.ndarray | None = None  # OpenSlide fills what coarse levels lack by itself
-
-    def __init__(self, handle: _Handle, number: int) -> None:
+    def __init__(self, handle: _Handle, number: int, areas: list[Region]) -> None:
         slide = handle.slide
         self._handle = handle
         self._number = number
@@ -36,9 +38,23 @@ class OpenSlidePlane:
         width, height = slide.level_dimensions[number]
         self.shape: tuple[int, int] = (height, width)
         self.tile = (_TILE, _TILE)
+        # OpenSlide makes what coarse levels lack by itself; only what lies between areas is not there
+        self.stored = self._touched(areas) if areas else None
 
-    def decode(self, row: int, col: int) -> np.ndarray:
-        """A tile (Y, X, 4)."""
+    def _touched(self, areas: list[Region]) -> np.ndarray:
+        """Which tiles (row, column) some scanned area reaches into."""
+        rows, cols = (-(-side // _TILE) for side in self.shape)
+        touched, side = np.zeros((rows, cols), bool), _TILE * self._downsample
+        for area in areas:
+            top, bottom = int(area.y // side), math.ceil(area.bottom / side)
+            left, right = int(area.x // side), math.ceil(area.right / side)
+            touched[top : bottom + 1, left : right + 1] = True  # levels may be off by a pixel
+        return touched
+
+    def decode(self, row: int, col: int) -> np.ndarray | None:
+        """A tile (Y, X, 4); None between scanned areas."""
+        if self.stored is not None and not self.stored[row, col]:
+            return None
         y, x = row * _TILE, col * _TILE
         place = round(x * self._downsample), round(y * self._downsample)
         size = min(_TILE, self.shape[1] - x), min(_TILE, self.shape[0] - y)
@@ -69,24 +85,32 @@ def open_vendor(path: Path, what: str = "") -> Source:
     try:
         handle = _Handle(path, openslide)
         try:
+            if what and handle.slide.properties.get(openslide.PROPERTY_NAME_VENDOR) == _PLAIN:
+                raise _in_pieces(path, what)
             return _source(path, handle)
         except BaseException:
             handle.close()
             raise
     except openslide.OpenSlideUnsupportedFormatError as error:
         if what:
-            raise SlideFormatError(
-                f"{path.name} has {what}, which OpenSlide can't put together; save it as OME-TIFF "
-                "with the maker's software"
-            ) from error
+            raise _in_pieces(path, what) from error
         raise SlideFormatError(
             f"{path.name} is not a slide in any format that can be read (SVS, TIFF, OME-TIFF, NDPI, "
             "SCN, BIF, OME-Zarr, MRXS, VMS, DICOM, PNG, JPEG); check that it is the right file"
         ) from error
     except openslide.OpenSlideError as error:
+        if what:
+            raise _in_pieces(path, what) from error
         raise SlideFormatError(
             f"{path.name} is damaged or incomplete ({error}); copy it again, with all its parts"
         ) from error
+
+
+def _in_pieces(path: Path, what: str) -> SlideFormatError:
+    return SlideFormatError(
+        f"{path.name} has {what}, which OpenSlide can't put together: it is damaged, or of a kind that "
+        "it does not know; save it as OME-TIFF with the maker's software"
+    )
 
 
 def _source(path: Path, handle: _Handle) -> Source:
@@ -100,9 +124,10 @@ def _source(path: Path, handle: _Handle) -> Source:
     about = slide.properties
     sides = about.get(openslide.PROPERTY_NAME_MPP_Y), about.get(openslide.PROPERTY_NAME_MPP_X)
     scale = resolution.UNSTATED if None in sides else resolution.stated("OpenSlide", *sides)
+    areas = _areas(about)
     profile = slide.color_profile
     return Source(
-        planes=tuple(OpenSlidePlane(handle, n) for n in range(slide.level_count)),
+        planes=tuple(OpenSlidePlane(handle, n, areas) for n in range(slide.level_count)),
         colours=colours.choose(path.name, np.dtype(np.uint8), 4, kind="rgb", alpha="straight"),
         mpp=scale.mpp,
         mpp_source=scale.source,
@@ -112,8 +137,28 @@ def _source(path: Path, handle: _Handle) -> Source:
             "vendor": about.get(openslide.PROPERTY_NAME_VENDOR, "").capitalize() or None,
             "compression": "by OpenSlide",
         },
+        bounds=_bounds(about),
+        choices=(f"{path.name} holds {len(areas)} scanned areas, where they lie on the slide",)
+        if len(areas) > 1
+        else (),
         close=handle.close,
     )
+
+
+def _areas(about: Mapping[str, str]) -> list[Region]:
+    """The scanned areas of a slide, as far as its format lists them."""
+    found: list[Region] = []
+    while (corner := about.get(f"openslide.region[{len(found)}].x")) is not None:
+        side = f"openslide.region[{len(found)}]."
+        height, width = int(about[f"{side}height"]), int(about[f"{side}width"])
+        found.append(Region(int(about[f"{side}y"]), int(corner), height, width))
+    return found
+
+
+def _bounds(about: Mapping[str, str]) -> Region | None:
+    """The rectangle around all that was scanned, if the format says."""
+    sides = [about.get(f"openslide.bounds-{side}") for side in ("y", "x", "height", "width")]
+    return None if None in sides else Region(*(int(str(side)) for side in sides))
 
 
 class _Handle:

@@ -39,6 +39,7 @@ _JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
 _APERIO_JP2K_YCBCR = 33003
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}  # photometric interpretation -> samples of a colour
 _RAW_TILE = 512
+_NDPI_OFFSET = 65424  # tag: nm from the plane of focus
 
 
 class SegmentPlane:
@@ -223,8 +224,13 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         "compression": _word(page.compression),
         "description": page.description[:2000],
     }
-    if any(n > 1 for n in depth.values()):
-        metadata["plane"] = "first of " + ", ".join(f"{n} ({a})" for a, n in depth.items() if n > 1)
+    shown = [
+        f"{1 + _in_focus(series.levels[0]) if a == 'Z' else 1} of {n} ({a})"
+        for a, n in depth.items()
+        if n > 1
+    ]
+    if shown:
+        metadata["plane"] = ", ".join(shown)
     icc = page.iccprofile
     return Source(
         planes=channels[0].planes if channels else planes,
@@ -233,6 +239,9 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         mpp_source=scale.source,
         icc=bytes(icc) if icc is not None else None,
         metadata=metadata,
+        choices=(f"{path.name} holds several planes; plane {', '.join(shown)} is read",)
+        if shown
+        else (),
         notes=tuple(_missing(path.name, planes, file.filehandle.size)),
         channels=channels,
         close=file.close,
@@ -240,19 +249,17 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
 
 
 def _pages(path: Path, level: TiffPageSeries) -> list[TiffPage]:
-    """The page of a level, or one a channel; the first Z and T of several."""
+    """The page of a level, or one a channel; of several Z the one in focus, the first of all else."""
     sizes = dict(zip(level.axes, level.shape, strict=True))
-    channels = int(sizes.get("C", 1))
     first = level.pages[0]
     if first is None:
         raise SlideFormatError(f"{path.name} lacks its first image plane; it can't be opened")
-    page = first.aspage()
-    if channels == 1 or page.samplesperpixel > 1:
-        return [page]
+    channels = int(sizes.get("C", 1)) if first.aspage().samplesperpixel == 1 else 1
     leading = [a for a in level.axes if a not in "YXS"]
     shape = tuple(int(sizes[a]) for a in leading)
-    places = (tuple(c if a == "C" else 0 for a in leading) for c in range(channels))
-    numbers = [int(np.ravel_multi_index(place, shape)) for place in places]
+    focus = _in_focus(level)
+    places = (tuple({"C": c, "Z": focus}.get(a, 0) for a in leading) for c in range(channels))
+    numbers = [int(np.ravel_multi_index(place, shape)) if shape else 0 for place in places]
     found = [level.pages[at] if at < len(level.pages) else None for at in numbers]
     if any(each is None for each in found):
         lost = sum(each is None for each in found)
@@ -260,6 +267,19 @@ def _pages(path: Path, level: TiffPageSeries) -> list[TiffPage]:
             f"{path.name} lacks {lost} of its {channels} channels; copy it again from where it came"
         )
     return [each.aspage() for each in found if each is not None]
+
+
+def _in_focus(level: TiffPageSeries) -> int:
+    """Which of several planes of focus is read: the nearest to offset 0, or the middle one."""
+    count = dict(zip(level.axes, level.shape, strict=True)).get("Z", 1)
+    pages = [page for page in level.pages if page is not None]
+    if count == 1 or len(pages) < count:
+        return 0
+    if level.kind != "ndpi":
+        return int(count) // 2
+    offsets = [int(page.aspage().tags.valueof(_NDPI_OFFSET, 0)) for page in pages[:count]]
+    away = [min(offset, 2**64 - offset) for offset in offsets]  # negative ones are stored so
+    return away.index(min(away))
 
 
 def _further_levels(
@@ -390,6 +410,11 @@ def _colours(name: str, page: TiffPage, bits: int) -> colours.Colours:
             f"{name} has {_word(page.photometric)} colours, which slides have not; convert it to RGB"
         )
     assert page.dtype is not None, "the planes have refused unknown types"
+    if page.samplesperpixel < colour:
+        raise SlideFormatError(
+            f"{name} claims {_word(page.photometric)} colours in {page.samplesperpixel} samples; it is "
+            "damaged: copy it again from where it came"
+        )
     alpha = _alpha(page) if page.samplesperpixel == colour + 1 else None
     kind: colours.Kind = "grey" if colour == 1 else "rgb"
     if photometric == 3:
