@@ -85,9 +85,7 @@ def open_vendor(path: Path, what: str = "") -> Source:
     try:
         handle = _Handle(path, openslide)
         try:
-            if what and handle.slide.properties.get(openslide.PROPERTY_NAME_VENDOR) == _PLAIN:
-                raise _in_pieces(path, what)
-            return _source(path, handle)
+            return _source(path, handle, what)
         except BaseException:
             handle.close()
             raise
@@ -113,10 +111,12 @@ def _in_pieces(path: Path, what: str) -> SlideFormatError:
     )
 
 
-def _source(path: Path, handle: _Handle) -> Source:
+def _source(path: Path, handle: _Handle, what: str) -> Source:
     import openslide  # noqa: PLC0415 - optional
 
     slide = handle.slide
+    if what and slide.properties.get(openslide.PROPERTY_NAME_VENDOR) == _PLAIN:
+        raise _in_pieces(path, what)
     if slide.level_count > bounds.MOST_LEVELS:
         raise SlideFormatError(f"{path.name} claims {slide.level_count} levels; it is damaged")
     for width, height in slide.level_dimensions:
