@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_pathogan.engine.models import ModelCard, TrainingData
-from napari_pathogan.tasks.masses.breast import breast
+from napari_pathogan.mammograms.breast import breast
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,9 @@ from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.mammograms.mammogram import open_mammogram
 from napari_pathogan.tasks.masses import crossval
-from napari_pathogan.tasks.masses.breast import NoBreastError
 from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder

@@ -46,7 +46,8 @@ def rows(facts: dict[str, Any], *, several: bool = False) -> list[tuple[str, str
         sides = dict.fromkeys(f"{facts[key]:.4g}" for key in ("mm_per_px_x", "mm_per_px_y"))
         scale = f"{' x '.join(sides)} mm per pixel ({facts['spacing']})"
     low, high = facts["window"]
-    shown = "high values dark (MONOCHROME1)" if facts["inverted"] else "high values bright"
+    dark = "high values dark" + " (MONOCHROME1)" * (facts.get("photometric") == "MONOCHROME1")
+    shown = dark if facts["inverted"] else "high values bright"
     by = [facts["format"], facts.get("manufacturer")]
     return [
         *([("Examination", facts["examination"])] if several else []),

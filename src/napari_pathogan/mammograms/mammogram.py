@@ -62,7 +62,7 @@ class Mammogram:
     pixels
         uint8, uint16, int16 or float32 (H, W): the stored values after the modality LUT.
     inverted
-        Whether high values are shown dark (MONOCHROME1).
+        Whether high values are shown dark (MONOCHROME1, a negative).
     window
         Contrast limits (low, high) in units of the pixels: the ends of ``voi``, else the range of
         the data.
@@ -130,12 +130,18 @@ class Mammogram:
         """Whether the file says that it was generated."""
         return bool(self.metadata.get("synthetic"))
 
-    @property
+    @cached_property
     def chest_side(self) -> str:
-        """The edge where the chest wall is, "left" or "right": by the header, else by the pixels."""
+        """The edge where the chest wall is, "left" or "right": by the header, else by the breast."""
         if self.chest_wall is not None:
             return self.chest_wall
-        columns = self.shown().mean(0)
+        from napari_pathogan.mammograms.breast import NoBreastError, breast  # noqa: PLC0415 - slow to import
+
+        image = self.shown()
+        try:
+            return breast(image).side
+        except NoBreastError:
+            columns = image.mean(0)
         middle = len(columns) // 2
         return "left" if columns[:middle].sum() >= columns[-middle:].sum() else "right"
 
@@ -236,7 +242,7 @@ def open_mammogram(path: str | Path) -> Mammogram:
             return mammogram_in(slide)
     from napari_pathogan.mammograms.dicom.files import read_dicom  # noqa: PLC0415 - slow to import
 
-    return _with_known_spacing(read_dicom(path), path)
+    return _with_known_spacing(told_if_negative(read_dicom(path)), path)
 
 
 def mammogram_in(slide: Slide) -> Mammogram:
@@ -434,7 +440,7 @@ def _read_image(slide: Slide, path: Path) -> Mammogram:
         pixels = pixels[..., 0]
     laterality, view = named_view(path.stem)
     metadata = {key: known for key in ("format", "synthetic") if (known := slide.metadata.get(key))}
-    return Mammogram(
+    found = Mammogram(
         path.stem,
         np.ascontiguousarray(pixels),
         window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
@@ -443,6 +449,33 @@ def _read_image(slide: Slide, path: Path) -> Mammogram:
         path=path,
         metadata=metadata,
     )
+    return as_positive(found)
+
+
+def as_positive(mammogram: Mammogram) -> Mammogram:
+    """A mammogram without a header, shown inverted if it is a negative, which a note says."""
+    if not _is_negative(mammogram):
+        return mammogram
+    file = mammogram.name if mammogram.path is None else mammogram.path.name
+    note = f"{file} is a negative (its air is bright), so it is shown inverted"
+    return replace(mammogram, inverted=True, notes=(*mammogram.notes, note))
+
+
+def told_if_negative(mammogram: Mammogram) -> Mammogram:
+    """A mammogram that its header shows with bright air, with a note that says so."""
+    if not _is_negative(mammogram) or mammogram.path is None:
+        return mammogram
+    note = (
+        f"{mammogram.path.name} looks like a negative: as its header says how to show it, air is "
+        "bright and the breast dark, where models see little; correct its photometric interpretation"
+    )
+    return replace(mammogram, notes=(*mammogram.notes, note))
+
+
+def _is_negative(mammogram: Mammogram) -> bool:
+    from napari_pathogan.mammograms.breast import looks_negative  # noqa: PLC0415 - slow to import
+
+    return looks_negative(mammogram.shown())
 
 
 def data_range(pixels: np.ndarray) -> tuple[float, float]:

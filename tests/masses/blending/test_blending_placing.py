@@ -7,9 +7,9 @@ import pytest
 from breast_phantoms import SHAPE, above_the_edge, disc, mammogram
 
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.mammograms.breast import breast
 from napari_pathogan.tasks.blending.lesions import cut, lesions, normals, reduce, staged, windowed
 from napari_pathogan.tasks.blending.placing import pectoral, places
-from napari_pathogan.tasks.masses.breast import breast
 
 CENTRE, RADIUS = (170, 80), 14
 

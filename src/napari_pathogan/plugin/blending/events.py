@@ -150,8 +150,8 @@ def _place_checked(
     scale: float,
 ) -> Iterator[Event]:
     """Warn where no mass would grow; it is grown all the same."""
+    from napari_pathogan.mammograms.breast import NoBreastError  # noqa: PLC0415
     from napari_pathogan.tasks.blending.placing import places  # noqa: PLC0415
-    from napari_pathogan.tasks.masses.breast import NoBreastError  # noqa: PLC0415
 
     try:
         free = places(normal, mammogram.view)

@@ -18,6 +18,7 @@ from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.mammograms.mammogram import (
     USER,
     Mammogram,
+    as_positive,
     data_range,
     is_microscopic,
     open_mammogram,
@@ -110,12 +111,14 @@ def mammogram_of(layer: Image) -> Mammogram:
     if mammogram is None:
         pixels = np.asarray(layer.data)
         laterality, view = named_view(layer.name)
-        mammogram = Mammogram(
-            layer.name,
-            pixels,
-            window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
-            laterality=laterality,
-            view=view,
+        mammogram = as_positive(
+            Mammogram(
+                layer.name,
+                pixels,
+                window=(0.0, 255.0) if pixels.dtype == np.uint8 else data_range(pixels),
+                laterality=laterality,
+                view=view,
+            )
         )
     if all(unit.is_compatible_with("mm") for unit in layer.units):
         y, x = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.blending.lesions import (
     Lesion,
     Stage,
@@ -21,7 +22,6 @@ from napari_pathogan.tasks.blending.lesions import (
     windowed,
 )
 from napari_pathogan.tasks.blending.placing import Places, places
-from napari_pathogan.tasks.masses.breast import NoBreastError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Sized

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.tasks.masses.breast import NoBreastError, breast
+from napari_pathogan.mammograms.breast import NoBreastError, breast
 
 if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.data import MassFolder

@@ -9,8 +9,8 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.mammograms.breast import Breast, breast
 from napari_pathogan.tasks.blending.lesions import reduce
-from napari_pathogan.tasks.masses.breast import Breast, breast
 
 _SIDE_PX = 256  # the longer side of the copy in which places are looked for
 _TOP = np.linspace(0.15, 0.85, 29)  # where a muscle's edge may begin: shares of the breast's width

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.blending.blend import Method, blend
 from napari_pathogan.tasks.blending.lesions import lesions, normals
 from napari_pathogan.tasks.blending.placing import PlacingError, places
-from napari_pathogan.tasks.masses.breast import NoBreastError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
-from napari_pathogan.tasks.masses.breast import NoBreastError
+from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.model import NOTHING

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from napari_pathogan.engine.events import Progress, Warn
-from napari_pathogan.tasks.masses.breast import NoBreastError
+from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.frame import Frame
 from napari_pathogan.tasks.masses.train import Example
 

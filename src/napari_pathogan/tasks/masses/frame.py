@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
-from napari_pathogan.tasks.masses.breast import breast
+from napari_pathogan.mammograms.breast import breast
 
 LONG_SIDE_PX = 384  # of the whole mammogram: 0.6 to 0.8 mm per px on usual detectors
 

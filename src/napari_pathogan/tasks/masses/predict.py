@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.limits import limits
-from napari_pathogan.tasks.masses.breast import NoBreastError
+from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.detections import SCOPE, Detections
 from napari_pathogan.tasks.masses.model import NOTHING
 

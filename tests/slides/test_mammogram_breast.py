@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_pathogan.tasks.masses.breast import NoBreastError, breast
+from napari_pathogan.mammograms.breast import NoBreastError, breast
 from napari_pathogan.tasks.masses.frame import Frame
 
 
