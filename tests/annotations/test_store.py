@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import shapely
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.annotations.store import AnnotationStore
-from napari_pathogan.errors import OutputError
+from napari_pathogan.errors import DataFolderError, OutputError, ResultFormatError
 from napari_pathogan.kinds import OURS
 
 HOLED = shapely.Polygon([(0, 0), (20, 0), (20, 30), (0, 30)], [[(5, 5), (5, 9), (9, 9), (9.25, 5)]])
@@ -87,3 +88,130 @@ def test_a_folder_lists_images_in_both_places_by_name_and_by_stem(tmp_path):
     assert all(store.path.is_file() for store in stores)
     assert stores[0].path == tmp_path / "a.geojson"
     assert not AnnotationStore(images[3], ".geojson").path.is_file()  # another slide's
+
+
+RINGS = {
+    "a bow tie": [[[0, 0], [10, 10], [10, 0], [0, 10], [0, 0]]],
+    "it meets itself": [[[0, 0], [10, 0], [10, 10], [5, 5], [4, 10], [3, 8], [5, 5], [0, 10], [0, 0]]],
+    "there and back": [[[0, 0], [10, 0], [10, 10], [0, 10], [0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]],
+    "into a hole and back": [
+        [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0], [2, 2], [2, 8], [8, 8], [8, 2], [2, 2], [0, 0]]
+    ],
+    "a hole that leaves": [
+        [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]],
+        [[5, 5], [15, 5], [15, 8], [5, 8], [5, 5]],
+    ],
+    "a hole of two corners": [[[0, 0], [10, 0], [10, 10], [0, 0]], [[5, 4], [5, 4]]],
+}  # fmt: skip
+AREAS = dict(zip(RINGS, (50, 78.5, 100, 64, 85, 50), strict=True))
+
+
+@pytest.mark.parametrize("how", RINGS)
+def test_areas_are_valid_read_and_written(how, tmp_path):
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": RINGS[how]}))
+    ((one,), _) = geojson.read(path)
+    assert one.geometry.is_valid
+    assert one.geometry.area == AREAS[how]
+    rings = [np.array(ring, float)[:-1, ::-1] for ring in RINGS[how] if len(ring) > 2]
+    written = geojson.outline([rings])
+    assert written.is_valid
+    assert written.area == AREAS[how]
+
+
+def test_parts_that_overlap_are_one(tmp_path):
+    squares = [[[[x, x], [x + 10, x], [x + 10, x + 10], [x, x + 10], [x, x]]] for x in (0, 5)]
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": [*squares, []]}))
+    ((one,), _) = geojson.read(path)
+    assert one.geometry.area == 175
+
+
+DAMAGED = {
+    "nothing": "",
+    "binary": "\xff\xfe\x00",
+    "cut short": '{"type": "FeatureCollection", "features": [{',
+    "a number": "7",
+    "no type": "{}",
+    "another type": '{"type": "Topology"}',
+    "features are none": '{"type": "FeatureCollection", "features": null}',
+    "a feature is a text": '{"type": "FeatureCollection", "features": ["x"]}',
+    "no geometry": '{"type": "Feature", "properties": {}}',
+    "properties are a list": '{"type": "Feature", "geometry": null, "properties": [1]}',
+    "coordinates are a text": '{"type": "Polygon", "coordinates": "x"}',
+    "a corner is a text": '{"type": "Polygon", "coordinates": [[["a", 1], [1, 2], [2, 2]]]}',
+    "a corner has one number": '{"type": "Polygon", "coordinates": [[[1], [1, 2], [2, 2]]]}',
+    "a corner is nowhere": '{"type": "Polygon", "coordinates": [[[NaN, 1], [1, 2], [2, 2]]]}',
+    "a corner is too far": '{"type": "Polygon", "coordinates": [[[1' + "0" * 400 + ", 1], [1, 2], [2, 2]]]}",
+    "a number without end": "1" * 5000,
+    "deep": '{"features":' + "[" * 100_000,
+    "deep geometries": '{"type": "GeometryCollection", "geometries": [' * 2000 + "]}" * 2000,
+    "measurements are a text": '{"type": "Feature", "geometry": null, "properties": {"measurements": "x"}}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_what_is_damaged_is_said_in_a_sentence(how, tmp_path):
+    path = tmp_path / "a.geojson"
+    path.write_text(DAMAGED[how], encoding="latin-1")
+    with pytest.raises(ResultFormatError, match=r"a\.geojson can't be read as GeoJSON"):
+        geojson.read(path)
+
+
+def test_what_else_may_be_odd_is_read(tmp_path):
+    path = tmp_path / "a.geojson"
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9]]]}
+    own = {"classification": {"names": ["Tumor", "Positive"], "color": [1, "x", 999]}}
+    path.write_text(json.dumps([
+        {"type": "Feature", "id": "PathCellObject", "geometry": square, "properties": own},
+        {"type": "Feature", "id": "PathRootObject", "geometry": None, "properties": None},
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": []}},
+    ]))  # fmt: skip
+    ((one,), _) = geojson.read(path)
+    assert (one.class_name, one.colour, one.kind) == ("Tumor: Positive", "", "cell")
+
+
+@pytest.mark.parametrize(
+    ("images", "name", "own"),
+    [
+        (["a.ome.tif"], "a.ome.tif.geojson", "a.ome.tif"),
+        (["a.ome.tif"], "a.ome.geojson", "a.ome.tif"),
+        (["a.ome.tif"], "a.geojson", "a.ome.tif"),
+        (["a.OME.TIFF", "a.xml", "a.csv"], "a.geojson", "a.OME.TIFF"),
+        (["a.tif", "a.2.tif"], "a.geojson", "a.tif"),
+        (["a.tif", "a.ome.tif"], "a.ome.geojson", "a.ome.tif"),
+        (["a.tif", "a.ome.tif"], "a.tif.geojson", "a.tif"),
+        (["a.svs", "a"], "a.geojson", "a.svs"),
+        (["a.tif", "a.ome.tif"], "a.geojson", None),
+        (["a.svs", "a.tif"], "a.geojson", None),
+        (["a.1.tif", "a.2.tif"], "a.geojson", None),
+    ],
+)
+def test_whose_annotations_they_are_is_plain_or_said(images, name, own, tmp_path):
+    for image in images:
+        (tmp_path / image).touch()
+    geojson.write(tmp_path / name, [DRAWN], {}, OURS)
+    (store,) = AnnotationStore.in_folder(tmp_path, ".geojson")
+    if own:
+        assert (store.image.name, store.path.name) == (own, name)
+        return
+    with pytest.raises(DataFolderError, match=rf"{name} may be of {min(images)} or .*: call it"):
+        _ = store.path
+
+
+def test_files_say_where_they_count_from(tmp_path):
+    path = tmp_path / "a.geojson"
+    geojson.write(path, [DRAWN], {"origin": [100, 20]}, OURS)
+    (feature,) = json.loads(path.read_text())["features"]
+    assert feature["geometry"]["coordinates"][0][0] == [-20, -100]
+    ((back,), _) = geojson.read(path, (7, 7))
+    assert back.geometry.equals(HOLED)
+    path.write_text(json.dumps(feature))  # as QuPath saves it, which counts as the slide says
+    ((back,), _) = geojson.read(path, (100, 20))
+    assert back.geometry.equals(HOLED)
+    for wrong in ("x", [1], [None, 1], [float("nan"), 0]):
+        path.write_text(
+            json.dumps({"type": "FeatureCollection", "features": [], "pathogan": {"origin": wrong}})
+        )
+        with pytest.raises(ResultFormatError):
+            geojson.read(path)

@@ -11,6 +11,8 @@ from PIL import Image
 
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.idc.annotated import read_annotated, read_training_folder
 
 RNG = np.random.default_rng(0)
@@ -214,3 +216,24 @@ def test_a_grid_of_something_else_is_refused(tmp_path):
         np.save(tmp_path / "9999_labels.npy", wrong)
         with pytest.raises(DataFolderError, match="not a grid of labels"):
             read_training_folder(tmp_path)
+
+
+def test_of_two_slides_of_one_stem_neither_is_taken(slide):
+    path, _ = slide
+    annotate(path, [feature("IDC", square(0, 0, 200))])
+    path.with_suffix(".ome.tif").write_bytes(path.read_bytes())
+    with pytest.raises(
+        DataFolderError, match=r"case\.geojson may be of case\.ome\.tif or case\.tif"
+    ):
+        read_training_folder(path.parent)
+
+
+def test_where_the_format_says_what_was_scanned_outlines_count_from_there(slide, monkeypatch):
+    path, _ = slide
+    annotate(path, [feature("IDC", square(0, 0, 200))])
+    opened = Slide.open(path)
+    opened.bounds = Region(200, 300, 200, 300)
+    monkeypatch.setattr(Slide, "open", lambda _: opened)
+    patches = read_training_folder(path.parent)
+    idc = {tuple(p) for p in patches.xy[patches.labels == 1].tolist()}
+    assert idc == {(150, 100), (200, 100), (150, 150), (200, 150)}

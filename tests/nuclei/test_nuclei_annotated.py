@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import DataFolderError, UnknownScaleError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.nuclei import annotated
+from napari_pathogan.tasks.nuclei import annotated, export
 from napari_pathogan.tasks.nuclei.data import read_training_folder
 from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
 
@@ -181,7 +182,7 @@ def test_of_a_whole_slide_only_what_is_near_corrections_counts(path):
 def test_nothing_is_learnt_where_nothing_was_corrected(path):
     with Slide.open(path, mpp=0.5) as slide:
         annotated.write(path, found(slide, DarkIsNucleus()))
-    with pytest.raises(DataFolderError, match=r"no slide in .* none of its nuclei was corrected"):
+    with pytest.raises(DataFolderError, match=r"no slide in .* none was corrected"):
         read_training_folder(path.parent)
 
 
@@ -252,3 +253,122 @@ def test_nuclei_are_kept_without_the_name_of_their_slide(tmp_path):
         file = annotated.write(path, replace(old, notes=("Jane Doe.tif is enlarged",)))
         assert "Jane" not in file.read_text()
         assert annotated.read(file, slide).notes == ("Jane Doe.tif is enlarged",)
+
+
+def nuclei_of(path, *features, **about):
+    """What is read of objects beside a slide of 0.25 um/px."""
+    file = annotated.store(path).beside
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features} | about))
+    with Slide.open(path, mpp=0.25) as slide:
+        return annotated.read(file, slide)
+
+
+def kind(name, given):
+    return {**given, "properties": given["properties"] | {"objectType": name}}
+
+
+def test_of_a_cell_its_nucleus_counts(path):
+    nucleus = {"nucleusGeometry": feature([square(110, 110, 20)])["geometry"]}
+    cell = kind("cell", feature([square(100, 100, 40)], "Tumor")) | nucleus
+    without = kind("cell", feature([square(200, 100, 40)], "Tumor")) | {"nucleusGeometry": None}
+    back = nuclei_of(path, cell, without)
+    assert back.table["area_um2"].tolist() == [25]
+    assert back.notes == ("left out: 1 cell(s) without the outline of a nucleus",)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (feature([square(0, 0, 401)]), "over 100 um long"),
+        (feature([square(50, 50, 300)]), "around other objects"),
+        (feature([square(0, 0, 1e9)], "Tumor"), "over 100 um long"),
+        (feature([[[0, 0], [3, 0], [1e5, 1e5]]], "Tumor"), "over 100 um long"),
+        (kind("tile", feature([square(300, 300, 20)], "Tumor")), "of kind tile"),
+        (kind("root", feature([square(300, 300, 20)])), "of kind root"),
+        (feature([square(300, 300, 20)], "Ignore*"), ""),
+        ({"type": "Feature", "geometry": None, "properties": {"objectType": "root"}}, ""),
+    ],
+)
+def test_what_is_no_nucleus_is_left_out_and_said(path, other, why):
+    back = nuclei_of(path, other, kind("detection", feature([square(100, 100, 20)], "Tumor")))
+    assert back.table["area_um2"].tolist() == [25]
+    assert [why in note for note in back.notes] == [True] * bool(why)
+
+
+def test_what_was_not_looked_at_is_cut_out_of_regions(path):
+    holed = feature([square(10, 10, 300), square(100, 100, 50)], "Region*")
+    other = feature([square(10, 250, 60)], "Artefact*")
+    back = nuclei_of(path, holed, other, pathogan={"mpp": [0.25, 0.25]})
+    assert back.area_mm2 == pytest.approx((300**2 - 50**2 - 60 * 60) / 16e6)
+    (region,), _ = annotated.annotated_regions(path.parent)
+    assert region.mask[40, 40] == 0
+    assert region.mask[115, 115] == region.mask[20, 270] == -1
+
+
+@pytest.mark.parametrize("name", [str(2**31), "9" * 5000, "\u0661\u0662", "-1", "1.5", ""])
+def test_any_name_of_a_nucleus_is_read(path, name):
+    back = nuclei_of(path, feature([square(100, 100, 20)], name=name))
+    assert len(back) == 1
+    assert back.lut().size < 100
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"mpp": "ab"},
+        {"mpp": [0, 1]},
+        {"notes": 5},
+        {"grid": {"origin": [0, 0], "step": [0, 1], "shape": [5, 5]}},
+        {"grid": {"origin": [0, 0], "step": [1, 1], "shape": [5, 10**12]}},
+        {"grid": 7},
+        {"class_names": "x", "class_colours": 3},
+        {"class_colours": ["red"]},
+        {"area_mm2": "x"},
+    ],
+)
+def test_what_a_file_says_of_itself_is_checked(path, about):
+    with pytest.raises(DataFolderError, match=r"case\.tif\.nuclei\.geojson .* is wrong"):
+        nuclei_of(path, feature([square(100, 100, 20)]), pathogan=about)
+
+
+def test_where_all_nuclei_are_marked_is_asked_for(path):
+    nuclei_of(path, feature([square(100, 100, 20)], "Tumor"))
+    with Slide.open(path, mpp=0.25) as slide:
+        annotated.write(path, annotated.read(annotated.store(path).beside, slide))
+    with pytest.raises(DataFolderError, match=r"no outline of class Region\*"):
+        read_training_folder(path.parent)
+
+
+@pytest.mark.alone
+def test_an_outline_of_very_many_corners_is_read_at_once(path):
+    turn = np.linspace(0, 2 * np.pi, 100_000)
+    ring = np.stack([200 + 150 * np.cos(turn), 200 + 150 * np.sin(turn)], 1).tolist()
+    start = time.process_time()
+    back = nuclei_of(path, feature([ring]))
+    assert time.process_time() - start < 3
+    assert back.table["area_um2"].tolist() == [pytest.approx(np.pi * 150**2 / 16, rel=0.001)]
+
+
+def test_where_the_format_says_what_was_scanned_pixels_count_from_there(path):
+    with Slide.open(path, mpp=0.25) as slide:
+        slide.bounds = Region(100, 60, 200, 300)
+        result = found(slide, DarkIsNucleus(), Region(120, 80, 160, 200))
+        file = annotated.write(path, result)
+        low = np.min(
+            [
+                one["geometry"]["coordinates"][0][0]
+                for one in json.loads(file.read_text())["features"]
+            ],
+            0,
+        )
+        assert (low >= (20 - 1, 20 - 1)).all()
+        assert (low < (60, 60)).all()
+        np.testing.assert_array_equal(annotated.read(file, slide).labels, result.labels)
+        exported = path.with_name("out.geojson")
+        export.write_geojson(exported, result)
+        content = json.loads(exported.read_text())
+        del content["pathogan"]  # as QuPath saves it
+        file.write_text(json.dumps(content))
+        back = annotated.read(file, slide)
+    assert len(back) == len(result)
+    np.testing.assert_allclose(back.table["y_px"], result.table["y_px"], atol=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,10 @@ import zarr
 from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint, slide
 
 from napari_pathogan.errors import OutputError
-from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.tasks.nuclei import export
-from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area
+from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area, trace
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, Segmentation
 
 WRITERS = {
     "nuclei.ome.zarr": export.write_zarr,
@@ -113,11 +115,11 @@ def test_geojson_as_qupath_reads_it(segmentation, tmp_path):
 def test_parts_and_holes_are_kept():
     square = np.array([[0, 0], [0, 4], [4, 4], [4, 0]], float)
     hole = np.array([[1, 1], [2, 1], [2, 2], [1, 2]], float)
-    one = json.loads(shapely.to_geojson(export.geometry(Outline(1, (square,), (hole,)))))
+    one = json.loads(shapely.to_geojson(*export.geometries([Outline(1, (square,), (hole,))])))
     assert one["type"] == "Polygon"
     assert [len(ring) for ring in one["coordinates"]] == [5, 5]
     assert one["coordinates"][0][1] == [4.5, 0.5]
-    two = json.loads(shapely.to_geojson(export.geometry(Outline(1, (square, square + 9)))))
+    two = json.loads(shapely.to_geojson(*export.geometries([Outline(1, (square, square + 9))])))
     assert two["type"] == "MultiPolygon"
     assert np.array(two["coordinates"]).shape == (2, 1, 5, 2)
 
@@ -173,3 +175,32 @@ def test_written_whole_or_not_at_all(segmentation, tmp_path, name, monkeypatch):
     with pytest.raises(OutputError, match="the disk is full"):
         WRITERS[name](target, segmentation)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_outline_that_meets_itself_and_holes_of_parts_are_valid_polygons():
+    labels = np.zeros((12, 12), np.int32)
+    labels[1:6, 1:6] = 1
+    labels[2, 2] = labels[3, 3] = labels[5, 5] = 0  # holes that meet, and a corner cut off
+    labels[7:11, 7:11] = 1
+    labels[8:10, 8:10] = 0
+    labels[6, 6] = 1  # joined by its corner alone
+    (area,) = export.geometries(list(trace(labels)))
+    assert area.is_valid
+    assert area.area == (labels == 1).sum()
+
+
+@pytest.mark.alone
+def test_very_many_nuclei_are_written_in_seconds(tmp_path):
+    disc = (np.hypot(*(np.mgrid[:20, :20] - 9.5)) < 8).astype(np.int32)
+    n = 150
+    labels = np.kron(np.arange(1, n * n + 1, dtype=np.int32).reshape(n, n), disc)
+    row, col = np.divmod(np.arange(n * n), n) * np.array([[20]])
+    table = pd.DataFrame({name: np.zeros(n * n, np.float32) for name in COLUMNS})
+    table["id"], table["corrected"] = np.arange(1, n * n + 1), False
+    table["class"] = pd.Categorical([NUCLEUS] * (n * n))
+    boxes = np.stack([row, col, row + 20, col + 20], 1).astype(np.int32)
+    overlay = Overlay(labels, (0.0, 0.0), (1.0, 1.0))
+    many = Segmentation("a", overlay, table, boxes, (0.25, 0.25), 1.0)
+    start = time.process_time()
+    export.write_geojson(tmp_path / "many.geojson", many)
+    assert (time.process_time() - start) / (n * n) < 100e-6

@@ -10,7 +10,6 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area, trace
 
 
@@ -57,13 +56,8 @@ def test_only_some():
     assert list(trace(np.zeros((3, 3), np.int32))) == []
 
 
-def test_placed_by_the_half_pixel_rule():
-    """Pixel [0, 0] of level 0 spans -0.5 to 0.5 in centre coordinates."""
-    (outline,) = trace(np.ones((1, 1), np.int32))
-    (own,) = outline.placed(Overlay(np.empty((1, 1)), (0.0, 0.0), (1.0, 1.0))).exteriors
-    assert own.min(0).tolist() == [-0.5, -0.5]
-    assert own.max(0).tolist() == [0.5, 0.5]
-    overlay = Overlay(np.empty((1, 1)), (10.0, 20.0), (0.5, 0.25))
-    (own,) = outline.moved((2, 4)).placed(overlay).exteriors
+def test_placed():
+    (outline,) = trace(np.ones((1, 1), np.int32), origin=(10.5, 20.5), step=(0.5, 0.25))
+    (own,) = outline.exteriors
     assert own.min(0) == pytest.approx((10.5, 20.5))
     assert own.max(0) == pytest.approx((11.0, 20.75))

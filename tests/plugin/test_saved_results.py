@@ -658,7 +658,7 @@ def test_all_that_qupath_draws(viewer, ground, tmp_path):
         feature(
             "Polygon", [SQUARE, HOLE], classification={"name": "Stroma", "color": [150, 200, 150]}
         ),
-        feature("MultiPolygon", [[SQUARE], [HOLE]], color=[1, 2, 3]),
+        feature("MultiPolygon", [[SQUARE], [[[x + 200, y] for x, y in HOLE]]], color=[1, 2, 3]),
         feature("LineString", SQUARE[:3], objectType="annotation"),
         feature("MultiPoint", [[5, 6], [7, 8]], classification={"names": ["Tumor", "Positive"]}),
         feature("Point", [9, 10], classification="old"),

@@ -1,14 +1,19 @@
 """Annotations, and GeoJSON as QuPath and this project write it.
 
-Coordinates in a file are level-0 pixels (x, y) from the image's upper left corner, and so are those
-of geometries. Corners are (y, x), counted from there too: half a pixel less gives centre coordinates.
+Coordinates in a file are level-0 pixels (x, y) from the upper left corner of what QuPath shows: of the
+image, or of its part that was scanned, where a slide's format says. Those of geometries are from the
+image's corner; a file of ours says in ``origin`` (y, x) where it counts from. Corners are (y, x), counted from there too: half a pixel less gives centre coordinates.
+Areas are valid polygons, read and written: rings that meet or cross themselves are split where they
+do, parts that overlap are one.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +24,7 @@ from napari_pathogan.errors import ResultFormatError
 from napari_pathogan.files import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
     from pathlib import Path
 
     from shapely.geometry.base import BaseGeometry
@@ -32,9 +37,13 @@ GEOMETRIES = (
     "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon",
     "GeometryCollection",
 )  # fmt: skip
-WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
 _WRONG = (*WRONG, RecursionError, shapely.errors.ShapelyError)
 _DIGITS = 2  # of a pixel
+_AT_ONCE = 4096  # objects that are written at once
+_FEWEST = 3  # corners of a ring
+_AREAS = ("Polygon", "MultiPolygon")
+_EARLIER_KIND = re.compile(r"Path(\w+)Object")  # as ids of QuPath before 0.4 say it
 _OWN = ("by", "when", "decision")
 _EARLIER = ("decision", "score", "box")  # which were once written beside what QuPath knows
 
@@ -99,8 +108,8 @@ class Annotation:
         found = [_corners(one) for one in _parts(self.geometry) if one.geom_type == "Point"]
         return np.concatenate(found) if found else np.zeros((0, 2))
 
-    def to_json(self) -> str:
-        """It as QuPath reads it; what QuPath does not know is in the member ``pathogan``."""
+    def properties(self) -> dict[str, Any]:
+        """It but for its geometry, as QuPath reads it; what QuPath does not know is in ``pathogan``."""
         properties: dict[str, Any] = {"objectType": self.kind}
         if self.name:
             properties["name"] = self.name
@@ -111,16 +120,21 @@ class Annotation:
         own = {key: getattr(self, key) for key in _OWN if getattr(self, key)} | dict(self.more)
         if own:
             properties["pathogan"] = own
-        geometry = shapely.to_geojson(self.geometry)  # much faster than a dictionary on the way
-        text = json.dumps(properties, allow_nan=False)
-        return f'{{"type": "Feature", "geometry": {geometry}, "properties": {text}}}'
+        return properties
 
 
-def read(path: Path) -> tuple[list[Annotation], dict[str, Any]]:
+def read(
+    path: Path, origin: tuple[float, float] = (0.0, 0.0)
+) -> tuple[list[Annotation], dict[str, Any]]:
     """The objects of a file, and what it says about itself (``pathogan``; empty in other files).
 
     A file may hold a collection, one feature, one geometry, or an array of them, as QuPath writes
     it. What is empty is left out.
+
+    Parameters
+    ----------
+    origin
+        Where files that don't say count from: the slide's :func:`~napari_pathogan.slides.polygons.corner`.
 
     Raises
     ------
@@ -130,16 +144,26 @@ def read(path: Path) -> tuple[list[Annotation], dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         about = content.get("pathogan") if isinstance(content, dict) else None
+        about = about if isinstance(about, dict) else {}
         features = [one for listed in _listed(content) for one in parse(listed)]
+        y, x = map(float, about.get("origin", (0, 0)) if about else origin)
+        if not np.isfinite([y, x]).all():
+            msg = "it counts from nowhere"
+            raise ValueError(msg)
+        return (_moved(features, y, x) if y or x else features), about
     except (OSError, *_WRONG) as error:
         raise _no_geojson(path, error) from error
-    return features, about if isinstance(about, dict) else {}
 
 
 def write(
     path: Path, annotations: Iterable[Annotation], about: Mapping[str, Any], kind: FileKind
 ) -> None:
-    """Write annotations one by one: there may be more of them than memory holds.
+    """Write annotations some at a time: there may be more of them than memory holds.
+
+    Parameters
+    ----------
+    about
+        What the file says of itself, plain JSON; with ``origin``, where it counts from.
 
     Raises
     ------
@@ -148,9 +172,29 @@ def write(
     """
     with written(path, kind) as beside, beside.open("w", encoding="utf-8") as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
-        for number, one in enumerate(annotations):
-            stream.write((",\n" if number else "\n") + one.to_json())
+        between, rest = "\n", iter(annotations)
+        y, x = about.get("origin", (0, 0))
+        while some := list(islice(rest, _AT_ONCE)):
+            some = _moved(some, -y, -x) if y or x else some
+            stream.write(between + ",\n".join(_features(some)))
+            between = ",\n"
         stream.write(f'\n], "pathogan": {json.dumps(about, allow_nan=False)}}}')
+
+
+def _moved(annotations: Sequence[Annotation], y: float, x: float) -> list[Annotation]:
+    """The same by so many pixels further down and to the right."""
+    geometries = np.array([one.geometry for one in annotations], object)
+    moved = shapely.transform(geometries, lambda corners: np.add(corners, (x, y)))
+    return [replace(one, geometry=to) for one, to in zip(annotations, moved, strict=True)]
+
+
+def _features(annotations: Sequence[Annotation]) -> Iterator[str]:
+    """Each as a feature; shapely's own text is much faster than a dictionary on the way."""
+    geometries = shapely.to_geojson([one.geometry for one in annotations])
+    encode = json.JSONEncoder(allow_nan=False).encode
+    for one, geometry in zip(annotations, geometries, strict=True):
+        properties = encode(one.properties())
+        yield f'{{"type": "Feature", "geometry": {geometry}, "properties": {properties}}}'
 
 
 def parse(feature: Mapping[str, Any]) -> Iterator[Annotation]:
@@ -169,7 +213,7 @@ def parse(feature: Mapping[str, Any]) -> Iterator[Annotation]:
         "name": str(properties.get("name") or ""),
         "class_name": class_name,
         "colour": colour or colour_of(properties),
-        "kind": str(properties.get("objectType") or properties.get("object_type") or ""),
+        "kind": _kind(feature, properties),
         "measurements": _measurements(properties.get("measurements")),
         **{key: str(more.pop(key, "")) for key in _OWN},
         "more": more,
@@ -183,9 +227,43 @@ def parse(feature: Mapping[str, Any]) -> Iterator[Annotation]:
 
 def outline(parts: Sequence[Sequence[np.ndarray]]) -> Polygon | MultiPolygon:
     """A polygon, or several, of rings of (N, 2) corners (y, x), to hundredths of a pixel."""
-    rings = [[np.asarray(ring, float)[:, ::-1].round(_DIGITS) for ring in part] for part in parts]
-    polygons = [Polygon(outer, holes) for outer, *holes in rings]
-    return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
+    return outlines([parts])[0]
+
+
+def outlines(many: Sequence[Sequence[Sequence[np.ndarray]]]) -> list[Polygon | MultiPolygon]:
+    """The polygons of many objects, as of :func:`outline`: much faster at once than one by one."""
+    polygons = [part for parts in many for part in parts]
+    rings = [ring for part in polygons for ring in part]
+    corners = np.concatenate(rings)[:, ::-1].astype(float).round(_DIGITS)
+    drawn = shapely.linearrings(corners, indices=_numbers(rings))
+    areas = shapely.polygons(drawn, indices=_numbers(polygons))
+    first = np.cumsum([0, *(len(parts) for parts in many)])
+    whole = areas[first[:-1]]
+    for i in np.flatnonzero(np.diff(first) > 1):
+        whole[i] = MultiPolygon(areas[first[i] : first[i + 1]].tolist())
+    for i in np.flatnonzero(~shapely.is_valid(whole)):
+        whole[i] = _valid(whole[i])
+    found: list[Polygon | MultiPolygon] = whole.tolist()
+    return found
+
+
+def _numbers(lists: Sequence[Sized]) -> np.ndarray:
+    """Which list each of their elements is of."""
+    return np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+
+
+def _valid(area: BaseGeometry) -> BaseGeometry:
+    """An area whose rings may meet or cross themselves or each other, as valid polygons."""
+    made = shapely.make_valid(area, method="structure", keep_collapsed=False)
+    parts = [one for one in _parts(made) if isinstance(one, Polygon) and not one.is_empty]
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+
+def _kind(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
+    """The kind of object, as this QuPath or an earlier one says it."""
+    kind = properties.get("objectType") or properties.get("object_type")
+    earlier = _EARLIER_KIND.fullmatch(str(feature.get("id", "")))
+    return str(kind or (earlier[1].lower() if earlier else ""))
 
 
 def classification(given: object) -> tuple[str, str]:
@@ -200,9 +278,12 @@ def classification(given: object) -> tuple[str, str]:
 def colour_of(given: Mapping[str, Any]) -> str:
     """``#rrggbb`` of ``color`` ([r, g, b]) or ``colorRGB`` (a packed integer); empty for neither."""
     listed, packed = given.get("color"), given.get("colorRGB")
-    if isinstance(listed, list) and len(listed) >= 3:
-        return f"#{bytes(int(c) for c in listed[:3]).hex()}"
-    return f"#{packed & 0xFFFFFF:06x}" if isinstance(packed, int) else ""
+    try:
+        if isinstance(listed, list) and len(listed) >= 3:
+            return f"#{bytes(int(c) for c in listed[:3]).hex()}"
+        return f"#{packed & 0xFFFFFF:06x}" if isinstance(packed, int) else ""
+    except (TypeError, ValueError, OverflowError):
+        return ""  # no colour that there is
 
 
 def rgb(colour: str) -> list[int]:
@@ -236,11 +317,18 @@ def _geometry(given: Mapping[str, Any]) -> BaseGeometry:
     coordinates = given["coordinates"]
     if kind.startswith("Multi"):
         coordinates = [one for one in coordinates if len(one)]
+    if kind in _AREAS:  # without parts and holes that enclose nothing
+        polygons = [coordinates] if kind == "Polygon" and coordinates else coordinates
+        if any(len(outer) < _FEWEST for outer, *_ in polygons):
+            msg = f"an outline of fewer than {_FEWEST} corners"
+            raise ValueError(msg)
+        polygons = [[ring for ring in one if len(ring) >= _FEWEST] for one in polygons]
+        coordinates = polygons if kind == "MultiPolygon" else next(iter(polygons), [])
     geometry = shapely.force_2d(shape({"type": kind, "coordinates": coordinates}))
     if not np.isfinite(shapely.get_coordinates(geometry)).all():
         msg = "a corner is nowhere"
         raise ValueError(msg)
-    return geometry
+    return geometry if kind not in _AREAS or geometry.is_valid else _valid(geometry)
 
 
 def _parts(geometry: BaseGeometry) -> Iterator[BaseGeometry]:

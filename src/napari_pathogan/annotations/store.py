@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.engine.places import data_folder
-from napari_pathogan.errors import OutputError
+from napari_pathogan.errors import DataFolderError, OutputError
 from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from napari_pathogan.annotations.geojson import Annotation
 
 _PACKAGE = Path(__file__).parents[1]
-_NO_IMAGE = {"", ".geojson", ".npy", ".json"}
+_NO_IMAGE = {
+    "", ".geojson", ".npy", ".json", ".xml", ".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".pdf",
+    ".html", ".md", ".log", ".zip", ".gz", ".db", ".qpproj", ".qpdata", ".backup", ".tmp",
+}  # fmt: skip
+_DOUBLE = (".ome",)  # before the suffix proper
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,14 @@ class AnnotationStore:
         Behind the image's name in that of the annotations, such as ``.nuclei.geojson``.
     by_stem
         A file beside it that is named after its stem, as QuPath does; if a folder was searched.
+    alike
+        Images that this file could be of as well as each other; empty where it is plain.
     """
 
     image: Path
     suffix: str
     by_stem: Path | None = None
+    alike: tuple[Path, ...] = ()
 
     @property
     def beside(self) -> Path:
@@ -60,7 +67,20 @@ class AnnotationStore:
 
     @property
     def path(self) -> Path:
-        """Where they lie, the newer of two; the preferred place where there are none."""
+        """Where they lie, the newer of two; the preferred place where there are none.
+
+        Raises
+        ------
+        DataFolderError
+            If nobody can say which image they are of.
+        """
+        if self.by_stem and self.alike:
+            names = [image.name for image in self.alike]
+            msg = (
+                f"{self.by_stem.name} may be of {' or '.join(names)}: call it "
+                f"{' or '.join(name + self.suffix for name in names)}"
+            )
+            raise DataFolderError(msg)
         there = [path for path in (*self.places, self.by_stem) if path and path.is_file()]
         return max(there, key=lambda path: path.stat().st_mtime) if there else self.places[0]
 
@@ -94,7 +114,7 @@ class AnnotationStore:
         """All images of a folder that have annotations in either place, in order of their names.
 
         What lies beside an image may be named after its stem too (``case.geojson`` of
-        ``case.svs``, as QuPath has it).
+        ``case.svs``, as QuPath has it). Where several images have that stem, the store has no path.
 
         Parameters
         ----------
@@ -102,22 +122,34 @@ class AnnotationStore:
             Whether subfolders count too.
         """
         files = sorted((folder.rglob if below else folder.glob)("*"))
-        stems: dict[Path, Path] = {}
-        for file in sorted(files, key=lambda file: file.name.count(".")):
-            if file.suffix not in _NO_IMAGE:
+        stems: dict[Path, list[Path]] = {}
+        for file in sorted(files, key=lambda file: _dots(file.name)):
+            if file.suffix.lower() not in _NO_IMAGE:
                 for stem in _stems(file.name):
-                    stems.setdefault(file.with_name(stem), file)
+                    stems.setdefault(file.with_name(stem), []).append(file)
         stores: dict[Path, AnnotationStore] = {}
         for file in files:
-            if file.name.endswith(suffix):
-                named = file.with_name(file.name.removesuffix(suffix))
-                image = named if named.exists() else stems.get(named, named)
-                stores.setdefault(image, cls(image, suffix, None if image == named else file))
+            if not file.name.endswith(suffix):
+                continue
+            named = file.with_name(file.name.removesuffix(suffix))
+            if named.suffix.lower() not in _NO_IMAGE and named.exists():
+                stores.setdefault(named, cls(named, suffix))
+                continue
+            images = stems.get(named, [named])
+            alike = [one for one in images if _dots(one.name) == _dots(images[0].name)]
+            image = alike[0] if len(alike) == 1 else named
+            by_stem = None if image == named and len(alike) == 1 else file
+            stores.setdefault(image, cls(image, suffix, by_stem, tuple(alike[1:] and alike)))
         names = {file.name for file in data_folder().glob(f"corrections/*/*{suffix}")}
         for store in (cls(file, suffix) for file in files if file.name + suffix in names):
             if store.elsewhere.is_file():
                 stores.setdefault(store.image, store)
         return [stores[image] for image in sorted(stores)]
+
+
+def _dots(name: str) -> int:
+    """How many there are but for those that belong to a suffix: in ``case.ome.tif`` one."""
+    return name.count(".") - any(f"{double}." in name.lower() for double in _DOUBLE)
 
 
 def _stems(name: str) -> list[str]:

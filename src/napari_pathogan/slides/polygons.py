@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from shapely.geometry.base import BaseGeometry
 
+    from napari_pathogan.slides.slide import Slide
+
 _ASIDE = np.array([1.0, 1.618034]) * 1e-6  # of a pixel, down and right: off outlines of any slope
 
 
@@ -49,6 +51,36 @@ def contains(points: np.ndarray, geometries: Sequence[BaseGeometry]) -> npt.NDAr
         shapely.prepare(geometry)
         held |= shapely.contains_xy(geometry, x, y)
     return held
+
+
+def corner(slide: Slide | None) -> tuple[float, float]:
+    """Where QuPath counts the pixels of a slide from (y, x): the corner of what was scanned."""
+    if slide is None or slide.bounds is None:
+        return 0.0, 0.0
+    return float(slide.bounds.y), float(slide.bounds.x)
+
+
+def keyhole(rings: Sequence[np.ndarray]) -> np.ndarray:
+    """One outline of a polygon's rings, outer one first: into each hole and back by the same way."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415  (slow to import)
+
+    outline = rings[0]
+    for hole in rings[1:]:
+        gap, nearest = cKDTree(outline).query(hole)
+        into = int(gap.argmin())
+        at = int(nearest[into])
+        turned = np.roll(hole, -into, 0)
+        if _clockwise(turned) == _clockwise(rings[0]):
+            turned = np.roll(turned[::-1], 1, 0)  # holes run the other way round
+        way = np.concatenate([outline[: at + 1], turned, turned[:1], outline[at : at + 1]])
+        outline = np.concatenate([way, outline[at + 1 :]])
+    return outline
+
+
+def _clockwise(ring: np.ndarray) -> bool:
+    """Whether a ring runs clockwise on the screen."""
+    y, x = ring.T
+    return bool(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) > 0)
 
 
 def rectangle_around(polygons: Sequence[np.ndarray]) -> Region:

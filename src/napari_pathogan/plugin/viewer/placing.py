@@ -20,6 +20,7 @@ from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.views import is_dicom, named_view
 from napari_pathogan.plugin.viewer.layers import AXES, is_slide, slide_of
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
+from napari_pathogan.slides.polygons import corner
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Ground:
         How far right of the world's origin it lies while its image is not open, in ``unit``.
     namesake, why
         An open image of that name that is another one, and what tells, as half a sentence.
+    origin
+        Where in the layer's image (y, x) the result counts its pixels from.
     """
 
     layer: Image | None = None
@@ -68,6 +71,7 @@ class Ground:
     beside: float = 0.0
     namesake: Image | None = None
     why: str = ""
+    origin: tuple[float, float] = (0.0, 0.0)
 
     def overlay(self, overlay: Overlay) -> dict[str, Any]:
         """Arguments of a layer that lays an overlay in its place."""
@@ -89,7 +93,9 @@ class Ground:
                 "translate": pixel * translate + (0.0, self.beside),
             }
         ratio, own = np.asarray(self.ratio), np.asarray(self.layer.scale)
-        first = (np.asarray(translate) + 0.5) * ratio - 0.5  # from centre to centre of a pixel
+        first = (
+            np.add(translate, self.origin) + 0.5
+        ) * ratio - 0.5  # from centre to centre of a pixel
         return {
             "units": self.layer.units,
             "axis_labels": AXES,
@@ -162,6 +168,13 @@ def not_laid(what: str, ground: Ground) -> str:
     """Tell the user that a result is not laid on an open image, though that is called the same."""
     assert ground.namesake is not None
     return f"{what} does not lie on {ground.namesake.name}, which is another image: {ground.why}"
+
+
+def from_corner(find: Find, viewer: napari.Viewer | None) -> Ground:
+    """The ground that is found, counted as QuPath counts the pixels of its slide."""
+    ground = find(viewer)
+    slide = None if ground.layer is None else ground.layer.metadata.get("slide")
+    return replace(ground, origin=corner(slide))
 
 
 def beside_images(viewer: napari.Viewer | None, ground: Ground) -> Ground:

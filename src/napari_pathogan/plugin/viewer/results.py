@@ -25,6 +25,7 @@ from napari_pathogan.plugin.nuclei.colours import (
 )
 from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.polygons import keyhole
 from napari_pathogan.slides.resolution import um_per
 from napari_pathogan.tasks.masses.review import Decision, Review
 
@@ -271,7 +272,7 @@ def _shapes(features: Sequence[Annotation], name: str, ground: Ground) -> LayerD
     """Each polygon a shape, its holes cut out; each line a path."""
     data, kinds, rows = [], [], []
     for one in features:
-        parts = [(_keyhole(rings), "polygon") for rings in one.polygons]
+        parts = [(keyhole(rings), "polygon") for rings in one.polygons]
         for corners, kind in (*parts, *((line, "path") for line in one.lines)):
             data.append(corners - 0.5)
             kinds.append(kind)
@@ -357,26 +358,6 @@ def _picture_and_points(
         (overlay.data, kwargs, "image"),
         _points(centres, features, name, ground, np.maximum(sizes, 1.0)),
     ]
-
-
-def _keyhole(rings: Sequence[np.ndarray]) -> np.ndarray:
-    """One outline of a polygon with holes: into each hole and back by the same way."""
-    outline = rings[0]
-    for hole in rings[1:]:
-        gap = np.linalg.norm(outline[:, None] - hole[None], axis=2)
-        at, into = np.unravel_index(int(gap.argmin()), gap.shape)
-        turned = np.roll(hole, -into, 0)
-        if _turn(turned) == _turn(rings[0]):
-            turned = np.roll(turned[::-1], 1, 0)  # holes run the other way round
-        way = np.concatenate([outline[: at + 1], turned, turned[:1], outline[at : at + 1]])
-        outline = np.concatenate([way, outline[at + 1 :]])
-    return outline
-
-
-def _turn(ring: np.ndarray) -> bool:
-    """Whether a ring runs clockwise on the screen."""
-    y, x = ring.T
-    return bool(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) > 0)
 
 
 def _boxes(

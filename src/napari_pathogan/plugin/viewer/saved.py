@@ -202,6 +202,8 @@ def _outlines(path: Path) -> list[LayerData]:
         str(about.get("slide") or (path.name.removesuffix(SUFFIX) if "grid" in about else "")),
         partial(placing.on_some_slide, path=path),
     )
+    if not about:
+        find = partial(placing.from_corner, find)
     size, imprint = about.get("mpp"), Imprint.read(about.get("imprint"))
     if about.get("kind") == masses.KIND:
         image = path.name.removesuffix(masses.SUFFIX)

@@ -25,7 +25,7 @@ from napari_pathogan.errors import (
     ResultFormatError,
     UnknownScaleError,
 )
-from napari_pathogan.slides.polygons import contains
+from napari_pathogan.slides.polygons import contains, corner
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.idc.data import (
@@ -98,15 +98,15 @@ def read_training_folder(folder: Path, *, classes: Mapping[str, str] | None = No
     DataFolderError
         If it holds neither.
     """
-    pairs = annotated_slides(folder) if folder.is_dir() else []
-    if not pairs:
+    stores = annotated_slides(folder) if folder.is_dir() else []
+    if not stores:
         return read_patches(folder)
     parts, skipped = [], []
-    for slide, annotation in pairs:
+    for store in stores:
         try:
-            parts.append(read_annotated(slide, annotation, classes=classes))
+            parts.append(read_annotated(store.image, store.path, classes=classes))
         except PathoganError as error:
-            skipped.append(f"{slide}: {error}")
+            skipped.append(f"{store.image}: {error}")
     if not parts:
         msg = f"no slide in {folder} could be used; the first: {skipped[0]}"
         raise DataFolderError(msg)
@@ -114,15 +114,15 @@ def read_training_folder(folder: Path, *, classes: Mapping[str, str] | None = No
     return replace(joined, skipped=(*joined.skipped, *skipped))
 
 
-def annotated_slides(folder: Path) -> list[tuple[Path, Path]]:
+def annotated_slides(folder: Path) -> list[AnnotationStore]:
     """Find slides with a file of annotations beside them."""
     stores = [
         store
         for suffix in (".geojson", _GRID)
         for store in AnnotationStore.in_folder(folder, suffix)
-        if store.image.is_file()
+        if store.image.exists() or store.alike
     ]
-    return sorted((store.image, store.path) for store in stores)
+    return sorted(stores, key=lambda store: store.image)
 
 
 def read_annotated(
@@ -167,7 +167,7 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
     if slide.mpp is None:
         msg = f"{slide.name} does not say its um per px, which outlines need"
         raise UnknownScaleError(msg)
-    drawn, notes = _outlines(path)
+    drawn, notes = _outlines(path, corner(slide))
     table = classes.ClassTable(CLASS_KINDS, changes)
     counted = {one.class_name: table(one.class_name) for one in drawn}
     looked = [one for one in drawn if one.class_name == _REGION and _REGION not in changes]
@@ -211,10 +211,10 @@ def _cut(
     return PatchFolder(images, labels.astype(np.int8), patients, np.stack([x, y], 1))
 
 
-def _outlines(path: Path) -> tuple[list[Annotation], list[str]]:
+def _outlines(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation], list[str]]:
     """What was drawn around areas, and what else the file holds, in words."""
     try:
-        annotations, _ = geojson.read(path)
+        annotations, _ = geojson.read(path, origin)
     except ResultFormatError as error:
         raise DataFolderError(f"{path}: {error}") from error
     drawn, others = [], Counter[str]()

@@ -68,6 +68,7 @@ def attributes(heat_map: HeatMap) -> dict[str, Any]:
         "kind": KIND,
         **heat_map.summary(),
         "model_line": heat_map.model_line,
+        "origin": list(heat_map.origin),
         "versions": package_versions(),
     }
 
@@ -146,6 +147,7 @@ def read_zarr(path: Path) -> HeatMap:
             region=Region(*map(int, region)) if region else None,
             notes=tuple(map(str, about.get("notes", ()))),
             imprint=Imprint.read(about.get("imprint")),
+            origin=_origin(*about.get("origin", (0.0, 0.0))),
         )
     except (*_WRONG, OSError) as error:
         raise _unreadable(path, error) from error
@@ -195,6 +197,10 @@ def read_csv(path: Path) -> HeatMap:
         )
     except (*_WRONG, OSError, csv.Error) as error:
         raise _unreadable(path, error) from error
+
+
+def _origin(y: float, x: float) -> tuple[float, float]:
+    return float(y), float(x)
 
 
 def _unreadable(path: Path, error: Exception) -> ResultFormatError:

@@ -128,6 +128,8 @@ class HeatMap:
         What the reader should know: tiles that can't be read, a scale far from the model's.
     imprint
         What tells the slide from others of its name; None in results of earlier versions.
+    origin
+        Where QuPath counts the slide's pixels from (y, x).
     """
 
     probability: Overlay
@@ -143,6 +145,7 @@ class HeatMap:
     region: Region | None = None
     notes: tuple[str, ...] = field(default=())
     imprint: Imprint | None = None
+    origin: tuple[float, float] = (0.0, 0.0)
 
     @property
     def scored(self) -> Cells:

@@ -26,7 +26,7 @@ from napari_pathogan.colour.stained import (
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import SlideReadError
-from napari_pathogan.slides.polygons import asked_for
+from napari_pathogan.slides.polygons import asked_for, corner
 from napari_pathogan.tasks.idc.grid import Block, CellGrid
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 
@@ -195,6 +195,7 @@ def _heat_map(
         region=region,
         notes=notes,
         imprint=slide.imprint,
+        origin=corner(slide),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
+from shapely import Polygon
 from skimage.draw import polygon2mask
 
 from napari_pathogan.annotations import geojson
@@ -157,8 +158,9 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
     """
     rows, skipped = [], []
     for one in AnnotationStore.in_folder(folder, SUFFIX, below=True):
-        image, kept = one.image, one.path
+        image = one.image
         try:
+            kept = one.path
             review = read(kept)
         except DataFolderError as error:
             skipped.append(str(error))
@@ -249,7 +251,10 @@ def _annotation(found: Detections, index: int, decision: Decision) -> Annotation
 
 def _finding(annotation: Annotation) -> tuple[np.ndarray, np.ndarray, float, Decision]:
     """Box, outline, score, decision."""
-    ((outline,),) = annotation.polygons
+    if not annotation.polygons:
+        msg = "a finding without an outline"
+        raise ValueError(msg)
+    outline, *_ = max(annotation.polygons, key=lambda rings: Polygon(rings[0]).area)
     box = np.array(annotation.more["box"], np.float32).reshape(4)
     score, decision = float(annotation.more["score"]), Decision(annotation.decision)
     return box, outline.astype(np.float32), score, decision

@@ -8,10 +8,11 @@ edges of the labels' pixels, so that what is read back is what was kept, pixel b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, ValidationError
 from scipy import ndimage
 
 from napari_pathogan.annotations import geojson
@@ -25,7 +26,7 @@ from napari_pathogan.errors import (
     UnknownScaleError,
 )
 from napari_pathogan.slides.geometry import Overlay, Region
-from napari_pathogan.slides.polygons import inside, rectangle_around
+from napari_pathogan.slides.polygons import corner, inside, rectangle_around
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import drawn, export, features
 from napari_pathogan.tasks.nuclei.canvas import Canvas
@@ -35,13 +36,16 @@ from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, NUCLEUS_
 
 if TYPE_CHECKING:
     import tempfile
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SUFFIX = ".nuclei.geojson"
 MPP = 0.25  # of the labels, where a file does not say
 RIM_UM = 4.0  # so far into a region may nuclei reach, unmarked, whose middle lies outside
 AROUND_UM = 32.0  # around a corrected nucleus of a whole slide: this counts as looked at
+_MOST_PX, _ROWS_PX = 1 << 27, 1 << 20  # of a region; looked at at once
+_Side = Annotated[int, Field(ge=1, le=4_000_000)]  # pixels of the labels
+_Colour = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 _REGION_COLOUR = "#b4b4b4"
 _COLOURS = (NUCLEUS_COLOUR, "#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500")
 _STAIN = export.MEASUREMENTS["haematoxylin_mean"]
@@ -70,6 +74,32 @@ class AnnotatedRegion:
     mask: np.ndarray
     classes: tuple[str, ...]
     mpp: float
+
+
+class _Grid(BaseModel, allow_inf_nan=False):
+    """Where the labels lie."""
+
+    origin: tuple[float, float]
+    step: tuple[PositiveFloat, PositiveFloat]
+    shape: tuple[_Side, _Side]
+
+
+class _About(BaseModel, allow_inf_nan=False):
+    """What a file says of itself, as :func:`.export.attributes` and the grid have it."""
+
+    grid: _Grid | None = None
+    mpp: tuple[PositiveFloat, PositiveFloat] | None = None
+    mpp_source: str = "user"
+    area_mm2: NonNegativeFloat | None = None
+    class_names: tuple[str, ...] = ()
+    class_colours: tuple[_Colour, ...] = ()
+    model: str = ""
+    model_line: str = ""
+    model_sha256: str = ""
+    class_model: str = ""
+    class_note: str = ""
+    tissue: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def store(slide: Path) -> AnnotationStore:
@@ -124,17 +154,14 @@ def read(path: Path, slide: Slide) -> Segmentation:
     UnknownScaleError
         If neither the slide nor the file says how large a pixel is.
     """
-    annotations, about = _content(path)
+    annotations, about = _content(path, corner(slide))
     slide = _scaled(slide, about)
-    try:
-        overlay, room = _labels(slide, about.get("grid"))
-        outlines, nuclei = drawn.sort(annotations, overlay)
-        names, colours = _classes(about, nuclei)
-    except geojson.WRONG as error:
-        raise _no_geojson(path, error) from error
+    assert slide.mpp is not None
+    overlay, room = _labels(slide, about.grid)
+    outlines, nuclei, left_out = drawn.sort(annotations, overlay, slide.mpp)
+    names, colours = _classes(about, nuclei)
     hidden = pseudonym(slide.name)
     measured = _measured(nuclei, overlay, slide)
-    assert slide.mpp is not None
     region = rectangle_around(outlines) if outlines else None
     plain = region is not None and len(outlines) == 1 and _same(outlines[0], _corners(region))
     looked = sum(abs(signed_area(outline)) for outline in outlines) or float(np.prod(slide.shape))
@@ -144,20 +171,21 @@ def read(path: Path, slide: Slide) -> Segmentation:
         table=_table(measured, nuclei, overlay, slide.mpp, names),
         boxes=measured[list(features.BOX)].to_numpy(np.int32),
         mpp=slide.mpp,
-        area_mm2=about.get("area_mm2") or looked * float(np.prod(slide.mpp)) * 1e-6,
+        area_mm2=about.area_mm2 or looked * float(np.prod(slide.mpp)) * 1e-6,
         class_names=names,
         class_colours=colours,
         mpp_source=slide.mpp_source,
-        model=str(about.get("model", "")),
-        model_line=str(about.get("model_line", "")),
-        model_sha256=str(about.get("model_sha256", "")),
-        class_model=str(about.get("class_model", "")),
-        class_note=str(about.get("class_note", "")),
-        tissue=str(about.get("tissue", "")),
+        model=about.model,
+        model_line=about.model_line,
+        model_sha256=about.model_sha256,
+        class_model=about.class_model,
+        class_note=about.class_note,
+        tissue=about.tissue,
         region=region,
         polygons=None if plain or not outlines else tuple(outlines),
-        notes=tuple(note.replace(hidden, slide.name) for note in about.get("notes", ())),
+        notes=(*(note.replace(hidden, slide.name) for note in about.notes), *left_out),
         imprint=slide.imprint,
+        origin=corner(slide),
         room=room,
     )
 
@@ -177,14 +205,20 @@ def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
     skipped = []
     for kept in AnnotationStore.in_folder(folder, SUFFIX):
         try:
+            path = kept.path
             with Slide.open(kept.image) as slide:
-                known = list(_cut(slide, read(kept.path, slide)))
+                segmentation = read(path, slide)
+                known = list(_cut(slide, segmentation))
         except PathoganError as error:
-            skipped.append(f"{kept.path}: {error}")
+            skipped.append(f"{kept.image}: {error}")
             continue
         found += known
+        skipped += [f"{path}: {line}" for line in drawn.left_out(segmentation.notes)]
         if not known:
-            skipped.append(f"{kept.path}: none of its nuclei was corrected")
+            skipped.append(
+                f"{path}: no outline of class {drawn.REGION} says where all nuclei are marked, "
+                "and none was corrected; draw one around such a part"
+            )
     return found, skipped
 
 
@@ -213,12 +247,15 @@ def _region(slide: Slide, segmentation: Segmentation, outline: np.ndarray) -> An
     first = np.maximum(np.floor(corners.min(0) + 0.01), 0).astype(int)
     last = np.minimum(np.ceil(corners.max(0) - 0.01), overlay.data.shape).astype(int)
     (top, left), (bottom, right) = first.tolist(), np.maximum(first, last).tolist()
+    if (bottom - top) * (right - left) > _MOST_PX:
+        size = " x ".join(f"{n * s * m * 1e-3:.1f}" for n, s, m in zip(
+            (right - left, bottom - top), step[::-1], segmentation.mpp[::-1], strict=True))  # fmt: skip
+        msg = f"an outline of {size} mm is too large to learn from at once; draw smaller ones"
+        raise DataFolderError(msg)
     labels = np.asarray(segmentation.labels[top:bottom, left:right])
     ids, mask = np.unique(np.append(0, labels), return_inverse=True)
     mask = mask[1:].reshape(labels.shape).astype(np.int32)
-    rows, cols = np.mgrid[top:bottom, left:right] + 0.5
-    places = np.stack([rows.ravel(), cols.ravel()], 1) * step + origin - 0.5
-    looked = inside(places, None, [outline]).reshape(labels.shape)
+    looked = _looked(outline, segmentation.overlay, (top, bottom), (left, right))
     start, stop = origin + first * step, origin + last * step
     at_edge = (*(start < step), *(stop > np.asarray(slide.shape) - step))
     mpp = float(step[0] * segmentation.mpp[0])
@@ -227,6 +264,22 @@ def _region(slide: Slide, segmentation: Segmentation, outline: np.ndarray) -> An
     classes = segmentation.table["class"].astype(str).to_numpy()
     own = np.searchsorted(segmentation.table["id"].to_numpy(), ids[1:])
     return AnnotatedRegion(slide.name, image, mask, tuple(classes[own].tolist()), mpp)
+
+
+def _looked(
+    outline: np.ndarray, overlay: Overlay, rows: tuple[int, int], cols: tuple[int, int]
+) -> np.ndarray:
+    """Bool: which of the labels' pixels in a window lie inside an outline; some rows at a time."""
+    step, origin = np.asarray(overlay.step), np.asarray(overlay.origin)
+    across = np.arange(*cols)
+    held = np.zeros((rows[1] - rows[0], len(across)), bool)
+    several = max(1, _ROWS_PX // max(len(across), 1))
+    for first in range(0, len(held), several):
+        part = held[first : first + several]
+        down = np.arange(len(part)) + rows[0] + first
+        cells = np.stack([np.repeat(down, len(across)), np.tile(across, len(down))], 1)
+        part[:] = inside((cells + 0.5) * step + origin - 0.5, None, [outline]).reshape(part.shape)
+    return held
 
 
 def _depth(looked: np.ndarray, at_edge: tuple[bool, ...]) -> np.ndarray:
@@ -252,30 +305,34 @@ def _depth(looked: np.ndarray, at_edge: tuple[bool, ...]) -> np.ndarray:
     return depth
 
 
-def _content(path: Path) -> tuple[list[Annotation], Mapping[str, Any]]:
+def _content(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation], _About]:
     try:
-        return geojson.read(path)
-    except ResultFormatError as error:
+        annotations, about = geojson.read(path, origin)
+        return annotations, _About.model_validate(about)
+    except (ResultFormatError, ValidationError) as error:
         raise _no_geojson(path, error) from error
 
 
 def _no_geojson(path: Path, error: Exception) -> DataFolderError:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = " ".join(map(str, first["loc"]))
+        error = ValueError(f"its {where} is wrong: {first['msg']}")
     return DataFolderError(f"{path} is not GeoJSON with polygons ({error}); save it anew")
 
 
-def _scaled(slide: Slide, about: Mapping[str, Any]) -> Slide:
+def _scaled(slide: Slide, about: _About) -> Slide:
     """The slide with the scale that the file was written with, where it has none itself."""
     if slide.mpp is not None:
         return slide
-    if "mpp" not in about:
+    if about.mpp is None:
         msg = f"{slide.name} does not say how many micrometres a pixel measures; pass it"
         raise UnknownScaleError(msg)
-    y, x = about["mpp"]
-    return slide.with_mpp((float(y), float(x)), str(about.get("mpp_source", "user")))
+    return slide.with_mpp(about.mpp, about.mpp_source)
 
 
 def _labels(
-    slide: Slide, grid: Mapping[str, Any] | None
+    slide: Slide, grid: _Grid | None
 ) -> tuple[Overlay, tempfile.TemporaryDirectory[str] | None]:
     """Empty labels as the file has them, or over the whole slide."""
     assert slide.mpp is not None
@@ -283,18 +340,16 @@ def _labels(
         own = LabelGrid.over(slide.shape, slide.mpp, MPP)
         canvas = Canvas(own.shape)
         return own.overlay(canvas.labels), canvas.room
-    height, width = grid["shape"]
-    (y, x), (dy, dx) = grid["origin"], grid["step"]
-    canvas = Canvas((int(height), int(width)))
-    return Overlay(canvas.labels, (float(y), float(x)), (float(dy), float(dx))), canvas.room
+    canvas = Canvas(grid.shape)
+    return Overlay(canvas.labels, grid.origin, grid.step), canvas.room
 
 
 def _classes(
-    about: Mapping[str, Any], nuclei: Sequence[drawn.Drawn]
+    about: _About, nuclei: Sequence[drawn.Drawn]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and colours: those the file lists, and then what else its nuclei are called."""
-    names = [str(name) for name in about.get("class_names", ())]
-    colours = [str(colour) for colour in about.get("class_colours", ())][: len(names)]
+    names = list(about.class_names)
+    colours = [*about.class_colours, *_COLOURS * len(names)][: len(names)]
     for nucleus in nuclei:
         if (name := nucleus.name or NUCLEUS) not in names:
             names.append(name)

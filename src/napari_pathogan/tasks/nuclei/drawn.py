@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.draw import polygon2mask
+import shapely
+from shapely import STRtree
+
+from napari_pathogan.annotations.geojson import Annotation
+from napari_pathogan.slides.polygons import contains, keyhole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from napari_pathogan.annotations.geojson import Annotation, Rings
+    from shapely.geometry.base import BaseGeometry
+
     from napari_pathogan.slides.geometry import Overlay
 
 REGION = "Region*"  # QuPath's own class for an outline of what was looked at
+_LEFT_OUT = "left out: "  # so begins what is said of objects that are no nuclei
+LONGEST_UM = 100.0  # of a nucleus
+_KINDS = ("", "annotation", "detection", "cell")  # objects that may be nuclei
 _NUDGE = 0.02  # files keep hundredths of a pixel
 _WINDOW = 1024  # pixels per side of what is painted at once
+_MOST = 1 << 24  # greatest number that is kept: there are tables from number to class
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +38,8 @@ class Drawn:
     ----------
     id
         Its number.
-    parts
-        Its outlines in corners of the labels' pixels.
+    geometry
+        Polygons, x, y in corners of the labels' pixels.
     name, colour
         Its class, ``#rrggbb``; empty where it has none.
     measured
@@ -36,7 +47,7 @@ class Drawn:
     """
 
     id: int
-    parts: list[Rings]
+    geometry: BaseGeometry
     name: str
     colour: str
     measured: Mapping[str, float]
@@ -44,49 +55,105 @@ class Drawn:
     @property
     def box(self) -> tuple[int, int, int, int]:
         """The rectangle of pixels around it: top, left, bottom, right (exclusive)."""
-        outer = np.concatenate([rings[0] for rings in self.parts])
-        top, left = np.floor(outer.min(0) + _NUDGE).astype(int).tolist()
-        bottom, right = np.ceil(outer.max(0) - _NUDGE).astype(int).tolist()
+        bounds = np.array(self.geometry.bounds)
+        left, top = np.floor(bounds[:2] + _NUDGE).astype(int).tolist()
+        right, bottom = np.ceil(bounds[2:] - _NUDGE).astype(int).tolist()
         return top, left, bottom, right
 
     def mask(self) -> np.ndarray:
         """Bool, of the size of its box: pixels whose middle lies inside."""
         top, left, bottom, right = self.box
-        held = np.zeros((max(bottom - top, 0), max(right - left, 0)), bool)
-        for rings in self.parts:  # inside an odd number of rings is inside
-            inner = [ring - (top + 0.5, left + 0.5) for ring in rings]
-            own = [polygon2mask(held.shape, ring) for ring in inner]  # type: ignore[no-untyped-call]
-            held |= np.logical_xor.reduce(own)
-        return held
+        rows, cols = np.mgrid[top : max(bottom, top), left : max(right, left)] + 0.5
+        middles = np.stack([rows.ravel(), cols.ravel()], 1)
+        return contains(middles, [self.geometry]).reshape(rows.shape)
 
 
 def sort(
-    annotations: Sequence[Annotation], overlay: Overlay
-) -> tuple[list[np.ndarray], list[Drawn]]:
-    """Regions and nuclei of a file; what is neither polygon nor multipolygon is left out.
+    annotations: Sequence[Annotation], overlay: Overlay, mpp: tuple[float, float]
+) -> tuple[list[np.ndarray], list[Drawn], list[str]]:
+    """Regions and nuclei of a file, as QuPath has them.
+
+    Of a cell, its nucleus counts. What lies in an outline whose class ends in ``*``, but for
+    ``Region*``, was not looked at. No nuclei are annotations around other objects, what is longer
+    than `LONGEST_UM`, and cells without a nucleus.
 
     Parameters
     ----------
     overlay
         Where the labels lie.
+    mpp
+        um per level-0 pixel (y, x).
 
     Returns
     -------
     regions
-        (N, 2) outlines (y, x) in level-0 centre coordinates.
+        (N, 2) outlines (y, x) in level-0 centre coordinates; holes are cut out.
     nuclei
         In corners of the labels' pixels, each with a number of its own.
+    left_out
+        What else the file holds, a sentence each.
     """
-    regions: list[np.ndarray] = []
-    nuclei: list[Drawn] = []
-    for one in annotations:
+    areas = [one for one in _without_cells(annotations) if one.polygons]
+    ignored = [one.geometry for one in areas if one.class_name.endswith("*")
+               and one.class_name != REGION]  # fmt: skip
+    regions = []
+    for one in areas:
         if one.class_name == REGION:
-            regions += [rings[0] - 0.5 for rings in one.polygons]
-        elif one.polygons and not one.part:
-            parts = [[(ring - overlay.origin) / overlay.step for ring in r] for r in one.polygons]
-            number = int(one.name) if one.name.isdecimal() else 0
-            nuclei.append(Drawn(number, parts, one.class_name, one.colour, one.measurements))
-    return regions, _numbered(nuclei)
+            looked = shapely.difference(one.geometry, shapely.union_all(ignored)) if ignored else 0
+            parts = Annotation(looked).polygons if ignored else one.polygons
+            regions += [keyhole(rings) - 0.5 for rings in parts]
+    others = [one for one in areas if not one.class_name.endswith("*")]
+    reasons = _no_nuclei(others, mpp)
+    nuclei = [one for one, reason in zip(others, reasons, strict=True) if not reason]
+    origin, step = overlay.origin[::-1], overlay.step[::-1]
+    placed = shapely.transform(
+        np.array([one.geometry for one in nuclei], object), lambda xy: (xy - origin) / step
+    )
+    drawn = [
+        Drawn(_number(one.name), geometry, one.class_name, one.colour, one.measurements)
+        for one, geometry in zip(nuclei, placed, strict=True)
+    ]
+    counts = Counter(filter(None, reasons))
+    return regions, _numbered(drawn), [f"{_LEFT_OUT}{n:,} {why}" for why, n in counts.items()]
+
+
+def left_out(notes: Sequence[str]) -> list[str]:
+    """What notes say of objects that were left out."""
+    return [note.removeprefix(_LEFT_OUT) for note in notes if note.startswith(_LEFT_OUT)]
+
+
+def _without_cells(annotations: Sequence[Annotation]) -> Iterator[Annotation]:
+    """All objects, but of cells that have a nucleus it alone."""
+    for one, following in pairwise([*annotations, None]):
+        if one is not None and (following is None or following.part != "nucleus"):
+            yield one
+
+
+def _no_nuclei(areas: Sequence[Annotation], mpp: tuple[float, float]) -> list[str]:
+    """Why each is no nucleus; empty if it is one."""
+    if not areas:
+        return []
+    shapes = np.array([one.geometry for one in areas], object)
+    left, top, right, bottom = shapely.bounds(shapes).T
+    long = np.maximum((bottom - top) * mpp[0], (right - left) * mpp[1]) > LONGEST_UM
+    size = shapely.area(shapes)
+    around = np.zeros(len(areas), bool)
+    outer, inner = STRtree(shapely.point_on_surface(shapes)).query(shapes, predicate="contains")
+    around[outer[size[inner] < size[outer] / 2]] = True
+    return [
+        f"of kind {one.kind}, which is no nucleus" if one.kind not in _KINDS
+        else "cell(s) without the outline of a nucleus" if one.kind == "cell" and not one.part
+        else f"object(s) over {LONGEST_UM:g} um long, too large for a nucleus" if too_long
+        else "annotation(s) around other objects" if holds and one.kind in ("", "annotation")
+        else ""
+        for one, too_long, holds in zip(areas, long.tolist(), around.tolist(), strict=True)
+    ]  # fmt: skip
+
+
+def _number(name: str) -> int:
+    """The number that a nucleus is called by; 0 where it has none that can be kept."""
+    digits = name.isdecimal() and len(name) <= len(str(_MOST))
+    return int(name) if digits and int(name) <= _MOST else 0
 
 
 def paint(

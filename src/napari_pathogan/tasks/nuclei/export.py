@@ -5,11 +5,13 @@ Each file is written whole or not at all.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
+from itertools import islice
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from shapely import Polygon
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.geojson import Annotation
@@ -25,11 +27,11 @@ from napari_pathogan.slides.writers.ome import write_ome_zarr
 from napari_pathogan.tasks.nuclei.segmentation import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
-    from shapely.geometry.base import BaseGeometry
+    from shapely import MultiPolygon
 
     from napari_pathogan.tasks.nuclei.outlines import Outline
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
@@ -44,6 +46,7 @@ MEASUREMENTS = {
     "corrected": "Corrected",
 }
 _DECIMALS = 4
+_AT_ONCE = 4096  # nuclei that become polygons at once
 _MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 _IMPRINT = "imprint"  # a further column, which earlier versions did not write
@@ -79,6 +82,7 @@ def attributes(segmentation: Segmentation) -> dict[str, Any]:
         "kind": KIND,
         **segmentation.summary(),
         "model_line": segmentation.model_line,
+        "origin": list(segmentation.origin),
         "class_names": list(segmentation.class_names),
         "class_colours": list(segmentation.class_colours),
         "versions": package_versions(),
@@ -247,17 +251,23 @@ def objects(segmentation: Segmentation, kind: str) -> Iterator[Annotation]:
     ids, classes = table["id"].to_numpy(), table["class"].tolist()
     corrected = table["corrected"].to_numpy(bool)
     colours = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
-    for outline in segmentation.outlines():
-        row = int(np.searchsorted(ids, outline.id))
-        yield Annotation(
-            geometry(outline),
-            class_name=classes[row],
-            colour=colours[classes[row]],
-            name=str(outline.id),
-            kind=kind,
-            by="reader" if corrected[row] else segmentation.model,
-            measurements=_known(names.values(), measured[row]),
-        )
+    rest = segmentation.outlines()
+    while some := list(islice(rest, _AT_ONCE)):
+        rows = np.searchsorted(ids, [outline.id for outline in some]).tolist()
+        for row, outline, geometry in zip(rows, some, geometries(some), strict=True):
+            yield Annotation(
+                geometry,
+                class_name=classes[row],
+                colour=colours[classes[row]],
+                name=str(outline.id),
+                kind=kind,
+                by="reader" if corrected[row] else segmentation.model,
+                measurements={
+                    name: value
+                    for name, value in zip(names.values(), measured[row], strict=True)
+                    if not isnan(value)  # JSON has no number for what is not known
+                },
+            )
 
 
 def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
@@ -265,15 +275,20 @@ def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
     return MEASUREMENTS | {f"p_{name}": f"Probability {name}" for name in class_names}
 
 
-def _known(names: Iterable[str], values: Iterable[float]) -> dict[str, float]:
-    """Without what is not known, which JSON has no number for."""
-    pairs = zip(names, values, strict=True)
-    return {name: value for name, value in pairs if not math.isnan(value)}
+def geometries(outlines: Sequence[Outline]) -> list[Polygon | MultiPolygon]:
+    """Outlines in level-0 centre coordinates as polygons."""
+    return geojson.outlines([_parts(one) for one in outlines])
 
 
-def geometry(outline: Outline) -> BaseGeometry:
-    """An outline in level-0 centre coordinates."""
+def _parts(outline: Outline) -> list[list[np.ndarray]]:
+    """The rings of each part, its holes with it, counted from the image's corner."""
+    holes = [hole + 0.5 for hole in outline.holes]
+    if len(outline.exteriors) == 1:
+        return [[outline.exteriors[0] + 0.5, *holes]]
     parts = [[exterior + 0.5] for exterior in outline.exteriors]
-    if len(parts) == 1:
-        parts[0] += [hole + 0.5 for hole in outline.holes]
-    return geojson.outline(parts)
+    for hole in holes:
+        # a part is around a hole if it is around a point of a pixel in it
+        inner = Polygon(hole).representative_point()
+        around = next(part for part in parts if Polygon(part[0]).contains(inner))
+        around.append(hole)
+    return parts

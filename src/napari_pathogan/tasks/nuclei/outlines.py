@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from napari_pathogan.slides.geometry import Overlay
-
 # side of a pixel -> its neighbour there, where the edge starts, and which way it runs (clockwise)
 _NEIGHBOUR = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
 _START = np.array([(0, 0), (0, 1), (1, 1), (1, 0)])
@@ -38,22 +35,14 @@ class Outline:
     exteriors: tuple[np.ndarray, ...]
     holes: tuple[np.ndarray, ...] = ()
 
-    def moved(self, by: tuple[float, float]) -> Outline:
-        """The same outline moved by so many pixels (y, x)."""
-        return self._mapped(np.asarray(by), np.ones(2))
 
-    def placed(self, overlay: Overlay) -> Outline:
-        """From corners of the overlay's pixels to level-0 centre coordinates."""
-        return self._mapped(np.asarray(overlay.origin) - 0.5, np.asarray(overlay.step))
-
-    def _mapped(self, shift: np.ndarray, scale: np.ndarray) -> Outline:
-        exteriors, holes = (
-            tuple(ring * scale + shift for ring in rings) for rings in (self.exteriors, self.holes)
-        )
-        return replace(self, exteriors=exteriors, holes=holes)
-
-
-def trace(labels: np.ndarray, ids: np.ndarray | None = None) -> Iterator[Outline]:
+def trace(
+    labels: np.ndarray,
+    ids: np.ndarray | None = None,
+    *,
+    origin: tuple[float, float] = (0.0, 0.0),
+    step: tuple[float, float] = (1.0, 1.0),
+) -> Iterator[Outline]:
     """Trace all nuclei of an image at once.
 
     Every side between a nucleus and what is not that nucleus is an edge that runs clockwise
@@ -67,11 +56,13 @@ def trace(labels: np.ndarray, ids: np.ndarray | None = None) -> Iterator[Outline
         (H, W) int: 0 where there is no nucleus.
     ids
         Only these; all if left out.
+    origin, step
+        (y, x) of the image's corner, and from pixel to pixel.
 
     Yields
     ------
     Outline
-        By rising id, in corners of pixels: pixel [r, c] spans (r, c) to (r + 1, c + 1).
+        By rising id: pixel [r, c] spans ``origin + [r, c] * step`` to ``+ step``.
     """
     if ids is not None:
         labels = np.where(np.isin(labels, ids), labels, 0)
@@ -84,17 +75,30 @@ def trace(labels: np.ndarray, ids: np.ndarray | None = None) -> Iterator[Outline
     bend = sides[order] != sides[order][_before(ring[order])]
     corners, ring, owners = corners[bend], ring[order][bend], owners[order][bend]
     first = np.flatnonzero(np.r_[True, (np.diff(ring) != 0) | (np.diff(owners) != 0)])
-    rings = np.split(corners.astype(float), first[1:])
+    outer = _areas(corners, first) > 0
+    rings = np.split(corners * step + origin, first[1:])
     whose = owners[first]
     bounds = np.flatnonzero(np.r_[True, np.diff(whose) != 0, True])
+    outer, whose = outer.tolist(), whose.tolist()
     for start, stop in pairwise(bounds.tolist()):
-        parts = rings[start:stop]
-        outer = [signed_area(part) > 0 for part in parts]
+        if stop == start + 1:
+            yield Outline(whose[start], (rings[start],))
+            continue
+        held = range(start, stop)
         yield Outline(
-            int(whose[start]),
-            tuple(part for part, out in zip(parts, outer, strict=True) if out),
-            tuple(part for part, out in zip(parts, outer, strict=True) if not out),
+            whose[start],
+            tuple(rings[i] for i in held if outer[i]),
+            tuple(rings[i] for i in held if not outer[i]),
         )
+
+
+def _areas(corners: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """(N,): signed areas of rings of corners (M, 2) that begin at ``first`` (N,)."""
+    following = np.arange(1, len(corners) + 1)
+    following[np.r_[first[1:], len(corners)] - 1] = first
+    (y, x), (next_y, next_x) = corners.T, corners[following].T
+    areas: np.ndarray = np.add.reduceat(x * next_y - next_x * y, first) / 2
+    return areas
 
 
 def signed_area(ring: np.ndarray) -> float:
@@ -107,37 +111,40 @@ def _edges(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges: their pixel (N, 2), on which side of it they are (N,), and whose they are (N,)."""
     padded = np.pad(labels, 1)
     height, width = labels.shape
-    pixels, sides = [], []
-    for side, (dy, dx) in enumerate(_NEIGHBOUR):
+    held, places = labels != 0, []
+    for dy, dx in _NEIGHBOUR:
         beyond = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-        found = np.argwhere((labels != 0) & (labels != beyond))
-        pixels.append(found)
-        sides.append(np.full(len(found), side))
-    places = np.concatenate(pixels)
-    return places, np.concatenate(sides), labels[tuple(places.T)]
+        places.append(np.flatnonzero(held & (labels != beyond)))
+    at = np.concatenate(places)
+    sides = np.repeat(np.arange(4), [len(own) for own in places])
+    return np.stack(np.divmod(at, width), 1), sides, labels.ravel()[at]
 
 
 def _successors(
     shape: tuple[int, ...], pixels: np.ndarray, sides: np.ndarray, owners: np.ndarray
 ) -> np.ndarray:
     """(N,): which edge each edge goes on with."""
-    number = np.full((4, shape[0] + 2, shape[1] + 2), -1, np.int32)
-    whose = np.zeros((4, shape[0] + 2, shape[1] + 2), owners.dtype)
-    at = (sides, *(pixels.T + 1))
-    number[at], whose[at] = np.arange(len(sides)), owners
+    row = shape[1] + 2  # all around lies one pixel that is nobody's
+    plane = (shape[0] + 2) * row
+    number = np.full(4 * plane, -1, np.int32)
+    key = sides * plane + (pixels + 1) @ (row, 1)
+    number[key] = np.arange(len(sides))
     following = np.full(len(sides), -1)
-    way, right = _WAY[sides], _WAY[(sides + 1) % 4]
+    side = np.arange(4)
+    way, right = _WAY @ (row, 1), np.roll(_WAY, -1, 0) @ (row, 1)
     # to the right: the next side of the same pixel; straight on: the same side of the pixel ahead;
     # to the left: the side before, of the pixel ahead and to the left
     turns = (
-        (pixels, (sides + 1) % 4),
-        (pixels + way, sides),
-        (pixels + way - right, (sides - 1) % 4),
+        ((side + 1) % 4 - side) * plane,
+        way,
+        ((side - 1) % 4 - side) * plane + way - right,
     )
-    for place, side in turns:
-        key = (side, *(place.T + 1))
-        fits = (following < 0) & (number[key] >= 0) & (whose[key] == owners)
-        following[fits] = number[key][fits]
+    left = np.arange(len(sides))
+    for turn in turns:
+        onto = number[key[left] + turn[sides[left]]]
+        fits = (onto >= 0) & (owners[onto] == owners[left])
+        following[left[fits]] = onto[fits]
+        left = left[~fits]
     return following
 
 

@@ -19,7 +19,7 @@ from napari_pathogan.colour.stained import BLANK, what_was_lost
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import SlideReadError
-from napari_pathogan.slides.polygons import asked_for
+from napari_pathogan.slides.polygons import asked_for, corner
 from napari_pathogan.tasks.nuclei import features
 from napari_pathogan.tasks.nuclei.foreign import foreign
 from napari_pathogan.tasks.nuclei.grid import ALIGN, CELL, Box
@@ -142,6 +142,7 @@ def _segmentation(
         polygons=None if plan.polygons is None else tuple(plan.polygons),
         notes=notes,
         imprint=slide.imprint,
+        origin=corner(slide),
         room=harvest.canvas.room,
     )
 

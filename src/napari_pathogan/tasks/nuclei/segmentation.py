@@ -119,6 +119,8 @@ class Segmentation:
         What the reader should know: tiles that can't be read, a scale far from the model's.
     imprint
         What tells the slide from others of its name; None in results of earlier versions.
+    origin
+        Where QuPath counts the slide's pixels from (y, x).
     room
         The temporary folder of zarr labels; deleted with the last segmentation that uses it.
     """
@@ -142,6 +144,7 @@ class Segmentation:
     polygons: tuple[np.ndarray, ...] | None = None
     notes: tuple[str, ...] = field(default=())
     imprint: Imprint | None = None
+    origin: tuple[float, float] = (0.0, 0.0)
     room: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -219,13 +222,14 @@ class Segmentation:
         rows = np.arange(len(self))
         if ids is not None:
             rows = np.unique([self.row(nucleus) for nucleus in ids]).astype(int)
-        numbers = self.table["id"].to_numpy()
+        numbers, step = self.table["id"].to_numpy(), self.overlay.step
         for part in self._neighbours(rows):
             top, left = self.boxes[part, :2].min(0).tolist()
             bottom, right = self.boxes[part, 2:].max(0).tolist()
             window = np.asarray(self.labels[top:bottom, left:right])
-            for outline in outlines.trace(window, numbers[part]):
-                yield outline.moved((top, left)).placed(self.overlay)
+            origin = np.asarray(self.overlay.origin) + (top, left) * np.asarray(step) - 0.5
+            place = (float(origin[0]), float(origin[1]))
+            yield from outlines.trace(window, numbers[part], origin=place, step=step)
 
     def _neighbours(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """The rows in groups that lie in one window."""

@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.nuclei import annotated
+from napari_pathogan.tasks.nuclei import annotated, drawn
 from napari_pathogan.tasks.nuclei.data import read_folder
 from napari_pathogan.tasks.nuclei.labels import is_binary, split
 from napari_pathogan.tasks.nuclei.segmentation import NUCLEUS
@@ -254,10 +254,13 @@ def _from_annotated(
     parts, skipped = [], []
     for kept in AnnotationStore.in_folder(folder, annotated.SUFFIX):
         try:
+            path = kept.path
             with Slide.open(kept.image, mpp=image_mpp) as slide:
-                parts.append(from_segmentation(slide, annotated.read(kept.path, slide), mpp))
+                found = annotated.read(path, slide)
+                parts.append(from_segmentation(slide, found, mpp))
+            skipped += [f"{path.name}: {line}" for line in drawn.left_out(found.notes)]
         except PathoganError as error:
-            skipped.append(f"{kept.path.name}: {error}")
+            skipped.append(f"{kept.image.name}: {error}")
     return parts, skipped
 
 
