@@ -30,12 +30,15 @@ def info(
     Of a mammogram nothing is shown that says whose it is.
     """
     from napari_pathogan.cli import info_mammogram as mammograms
+    from napari_pathogan.kinds import is_zarr
     from napari_pathogan.mammograms.mammogram import Mammogram, examinations, is_index
-    from napari_pathogan.mammograms.views import is_ome_zarr
+    from napari_pathogan.slides.backends.dicom import is_folder_of_slide
 
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
-    folder = image.is_dir() and not is_ome_zarr(image) and image.suffix != ".zarr"
+    folder = image.is_dir() and not (
+        is_zarr(image) or is_folder_of_slide(image) or image.suffix == ".zarr"
+    )
     if folder or is_index(image):
         studies = [one.open() for one in examinations(image)]
         views = [
@@ -63,9 +66,10 @@ def _one(path: Path) -> Mammogram | dict[str, Any]:
     """A mammogram, by its header or its name; facts of any other image."""
     from napari_pathogan.mammograms.mammogram import mammogram_in, open_mammogram, says_mammogram
     from napari_pathogan.mammograms.views import is_dicom
+    from napari_pathogan.slides.backends.dicom import is_whole_slide
     from napari_pathogan.slides.slide import Slide
 
-    if is_dicom(path):
+    if is_dicom(path) and not is_whole_slide(path):
         return open_mammogram(path)
     with Slide.open(path) as slide:
         return mammogram_in(slide) if says_mammogram(slide) else describe(slide)

@@ -21,6 +21,7 @@ from napari_pathogan.mammograms.views import (
 )
 from napari_pathogan.mammograms.voi import Shape, Voi, Window
 from napari_pathogan.slides import resolution, scales
+from napari_pathogan.slides.backends.dicom import is_whole_slide
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.slide import Slide
@@ -237,7 +238,7 @@ def open_mammogram(path: str | Path) -> Mammogram:
         If it is missing, empty, or no image at all.
     """
     path = Path(path)
-    if not is_dicom(path):
+    if not is_dicom(path) or is_whole_slide(path):
         with Slide.open(path) as slide:
             return mammogram_in(slide)
     from napari_pathogan.mammograms.dicom.files import read_dicom  # noqa: PLC0415 - slow to import

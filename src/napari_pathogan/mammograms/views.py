@@ -28,6 +28,9 @@ SIDES = {"R": "R", "RIGHT": "R", "L": "L", "LEFT": "L"}
 """What sides are called."""
 
 
+_OF_OME_ZARR = ("multiscales", "bioformats2raw.layout", "plate", "well")
+
+
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as a DICOM file, with its preamble or without; False where it can't be read."""
     try:
@@ -70,9 +73,11 @@ def words_beside_view(stem: str) -> tuple[str, ...]:
 
 
 def is_ome_zarr(path: Path) -> bool:
-    """Whether a folder's metadata name a multiscale image (OME-Zarr 0.4 or 0.5)."""
+    """Whether a folder's metadata are OME-Zarr's (0.4 or 0.5): an image, several, or a plate."""
     for name in (".zattrs", "zarr.json"):
         meta = path / name
-        if meta.is_file() and '"multiscales"' in meta.read_text(encoding="utf-8", errors="replace"):
-            return True
+        if meta.is_file():
+            text = meta.read_text(encoding="utf-8", errors="replace")
+            if any(f'"{member}"' in text for member in _OF_OME_ZARR):
+                return True
     return False

@@ -20,7 +20,8 @@ class ArrayPlane:
     array
         Anything with shape, dtype and slicing.
     axes
-        A letter an axis: y and x, c or s for colour; the first index of all others is taken.
+        A letter an axis: y and x, c or s for colour; the middle z and the first
+        of all others is taken.
     channel
         Take this one alone.
     """
@@ -38,6 +39,18 @@ class ArrayPlane:
         self.tile = _tile(array, y, x)
         self.samples = 1 if self._colour is None else int(array.shape[self._colour])
         self.dtype = np.dtype(array.dtype)
+        self._focus = int(array.shape[axes.index("z")]) // 2 if "z" in axes else 0
+
+    def choices(self, name: str) -> tuple[str, ...]:
+        """Which plane is read where there are several, in a sentence."""
+        sizes = {a: int(n) for a, n in zip(self._axes, self._array.shape, strict=True)}
+        shown = [
+            f"{1 + self._focus if a == 'z' else 1} of {n} ({a.upper()})"
+            for a, n in sizes.items()
+            if a not in "yxcs" and n > 1
+        ]
+        said = f"{name} holds several planes; plane {', '.join(shown)} is read"
+        return (said,) if shown else ()
 
     def only(self, channel: int) -> ArrayPlane:
         """One channel of it, as a plane by itself."""
@@ -51,7 +64,8 @@ class ArrayPlane:
             "x": slice(col * width, min((col + 1) * width, self.shape[1])),
             **dict.fromkeys("cs", slice(None) if self._channel is None else self._channel),
         }
-        part = np.asarray(self._array[tuple(spans.get(a, 0) for a in self._axes)])
+        place = (spans.get(a, self._focus if a == "z" else 0) for a in self._axes)
+        part = np.asarray(self._array[tuple(place)])
         if self._colour is None:
             return part[..., None]
         kept = [a for a in self._axes if a in spans]

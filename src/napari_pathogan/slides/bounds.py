@@ -18,8 +18,8 @@ MOST_LEVELS = 64
 
 _MOST_SIDE = 1 << 22
 _MOST_TILES = 1 << 23
-_FEW_TILES = 4096  # so many are read quickly, however small
-_LEAST_TILE = 64  # px of a tile, where there are many
+_FEW_TILES = 1 << 16  # so many are read quickly, however small
+_LEAST_TILE = 256  # px of a tile, where there are many
 _MOST_UNREDUCED = 1 << 31  # px of the coarsest level, which an overview has to read ...
 _MOST_BLOWN_UP = 2000  # ... if the file has fewer than one byte for so many
 _CODESTREAM_SLACK = 4  # a tile may decode to so many times its area: some makers pad

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pathogan.errors import FluorescenceError
 from napari_pathogan.mammograms.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
 from napari_pathogan.plugin.viewer.saved import is_layer_table, layers_in, saved_in, zarr_layers
+from napari_pathogan.slides.backends.dicom import is_folder_of_slide, is_whole_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,13 +71,20 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     kinds = {p: saved_in(p) for p in paths}
     layers = [one for p, kind in kinds.items() if kind is not None for one in layers_in(p, kind)]
     images = [p for p, kind in kinds.items() if kind is None]
-    if images and all(is_dicom(p) or (p.is_dir() and not is_ome_zarr(p)) for p in images):
+    if images and all(_is_of_study(p) for p in images):
         return [*_read_study(images), *layers] or _NOTHING
     return [*_apart([one for p in images for one in _read_image(p)]), *layers]
 
 
+def _is_of_study(path: Path) -> bool:
+    """Whether DICOM, or a folder, that is no slide."""
+    if path.is_dir():
+        return not (is_ome_zarr(path) or is_folder_of_slide(path))
+    return is_dicom(path) and not is_whole_slide(path)
+
+
 def _read_image(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
-    if path.is_dir() and (layers := zarr_layers(path)) is not None:
+    if is_ome_zarr(path) and (layers := zarr_layers(path)) is not None:
         return layers
     try:
         return [_read_one(path)]

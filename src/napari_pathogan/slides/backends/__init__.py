@@ -10,8 +10,8 @@ Leica SCN, several areas       OpenSlide, which puts them where they lie on the 
 Ventana BIF, Trestle           OpenSlide, which joins tiles that overlap
 OME-TIFF, ImageJ, other TIFF   tifffile
 MRXS, VMS, VMU, svslide, CZI   OpenSlide
-DICOM whole slides             OpenSlide
-OME-Zarr                       zarr
+DICOM whole slides             OpenSlide; a file of them, or the folder of one slide
+OME-Zarr, bioformats2raw       zarr; of several images the scan, not the macro
 PNG, JPEG, BMP, GIF, PGM       Pillow
 =============================  ==================================================================
 
@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides.backends.dicom import is_folder_of_slide, slide_in
 from napari_pathogan.slides.backends.images import open_image
 from napari_pathogan.slides.backends.openslide import open_vendor
 
@@ -48,6 +49,8 @@ def open_source(path: Path) -> Source:
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would keep us waiting
         raise SlideFormatError(f"{path.name} is neither a file nor a folder; choose a slide")
     try:
+        if path.is_dir() and is_folder_of_slide(path):
+            return open_vendor(slide_in(path))
         if path.is_dir():
             from napari_pathogan.slides.backends.ngff import open_ngff  # noqa: PLC0415  (zarr is slow to import)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.storage import LocalStore
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.kinds import is_zarr
-from napari_pathogan.slides import colours, resolution
+from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane
+from napari_pathogan.slides.backends.ngff_layout import image_in, open_group
 from napari_pathogan.slides.channels import Channel, Said, are_colour
 from napari_pathogan.slides.source import Source
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+_ENOUGH = 100_000
 _MICROMETRES = ("micrometer", "micrometre", "um", "µm", "micron")
 _INCOMPLETE = (
     KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RecursionError,
@@ -82,9 +89,11 @@ def read_multiscales(path: Path) -> tuple[list[Multiscale], dict[str, Any]]:
     if not is_zarr(path):
         raise SlideFormatError(f"{path.name} is a folder, not a slide; {_ADVICE}")
     try:
-        outer = zarr.open_group(path, mode="r")
-        group, about = _image(outer)
+        outer = open_group(path)
+        group, about, _ = image_in(path, outer)
         images = [_multiscale(group, listed) for listed in about["multiscales"]]
+    except SlideFormatError:
+        raise
     except _INCOMPLETE as error:
         raise _incomplete(path, error) from error
     return images, dict(outer.attrs)
@@ -114,8 +123,48 @@ def _multiscale(group: zarr.Group, listed: dict[str, Any]) -> Multiscale:
     )
 
 
+class ZarrPlane(ArrayPlane):
+    """A level of an OME-Zarr image; chunks that are not there are told from black ones."""
+
+    def decode(self, row: int, col: int) -> np.ndarray:
+        """A tile (Y, X, samples).
+
+        Raises
+        ------
+        ValueError
+            If no chunk of it is there. One that is left out of a file with a fill of its own is of
+            that colour, but where the fill is 0 nobody knows.
+        """
+        pixels = super().decode(row, col)
+        if not (self._array.fill_value or pixels.any() or self._chunks_there(row, col)):
+            raise ValueError("it is not stored")
+        return pixels
+
+    def only(self, channel: int) -> ZarrPlane:
+        """One channel of it, as a plane by itself."""
+        return ZarrPlane(self._array, self._axes, channel)
+
+    def _chunks_there(self, row: int, col: int) -> bool:
+        size = self._array.shards or self._array.chunks
+        first = {"y": row * self.tile[0], "x": col * self.tile[1]}
+        spans = [
+            range(first[a] // n, -(-min(first[a] + self.tile["yx".index(a)], whole) // n))
+            if a in first
+            else range(-(-whole // n) if a in "cs" else 1)
+            for a, n, whole in zip(self._axes, size, self._array.shape, strict=True)
+        ]
+        folder = _folder(self._array)
+        key = self._array.metadata.encode_chunk_key
+        return any((folder / key(place)).is_file() for place in itertools.product(*spans))
+
+
+def _folder(array: zarr.Array[Any]) -> Path:
+    assert isinstance(array.store, LocalStore), "folders are opened, nothing else"
+    return array.store.root / array.path
+
+
 def open_ngff(path: Path) -> Source:
-    """Open an OME-Zarr image: its first multiscale.
+    """Open an OME-Zarr image: the first multiscale; of several series, the scan.
 
     Raises
     ------
@@ -125,20 +174,37 @@ def open_ngff(path: Path) -> Source:
     if not is_zarr(path):
         raise SlideFormatError(f"{path.name} is a folder, not a slide; {_ADVICE}")
     try:
-        outer = zarr.open_group(path, mode="r")
-        group, about = _image(outer)
-        multiscale = about["multiscales"][0]
-        arrays = [_array(group, entry["path"]) for entry in multiscale["datasets"]]
+        return _source(path)
+    except SlideFormatError:
+        raise
     except _INCOMPLETE as error:
         raise _incomplete(path, error) from error
+
+
+def _source(path: Path) -> Source:
+    outer = open_group(path)
+    group, about, choices = image_in(path, outer)
+    multiscale = about["multiscales"][0]
+    listed = multiscale["datasets"][: bounds.MOST_LEVELS]
+    arrays = [_array(group, entry["path"]) for entry in listed]
     axes = "".join(_axis_name(axis) for axis in multiscale.get("axes") or "tczyx").lower()
     if len(axes) != arrays[0].ndim or not {"y", "x"} <= set(axes):
         raise SlideFormatError(
             f"{path.name} has axes {axes!r}, which are not an image's; {_ADVICE}"
         )
-    planes = tuple(ArrayPlane(array, axes) for array in arrays)
+    for array in arrays:
+        _check(path.name, array, axes)
+    planes = tuple(ZarrPlane(array, axes) for array in arrays)
+    held = _bytes_in(_folder(arrays[0]))
+    if held == 0 and not arrays[0].fill_value:
+        raise SlideFormatError(
+            f"{path.name} holds no pixels: all chunks of its finest level are missing; copy it again "
+            "from where it came"
+        )
+    coarsest = _bytes_in(_folder(arrays[-1]))
+    bounds.check_coarsest(path.name, planes[-1].shape, planes[-1].samples, coarsest)
     rule, channels = _read_as(path.name, planes, about)
-    scales = [_scale(multiscale, entry, axes) for entry in multiscale["datasets"]]
+    scales = [_scale(multiscale, entry, axes) for entry in listed]
     scale = _stated(multiscale, axes, scales[0])
     compressors = [type(c).__name__ for c in getattr(arrays[0], "compressors", ())]
     version = about.get("version") or multiscale.get("version", "")
@@ -155,8 +221,29 @@ def open_ngff(path: Path) -> Source:
             "name": multiscale.get("name"),
             **_made(outer),
         },
+        choices=(*choices, *planes[0].choices(path.name)),
         channels=channels,
     )
+
+
+def _check(name: str, array: zarr.Array[Any], axes: str) -> None:
+    """Check what an array claims before any of it is decoded."""
+    y, x = axes.index("y"), axes.index("x")
+    if array.ndim != len(axes):
+        raise SlideFormatError(
+            f"{name} has levels of {array.ndim} axes, not {len(axes)}; {_ADVICE}"
+        )
+    chunk = array.chunks
+    others = math.prod(n for at, n in enumerate(chunk) if at not in {y, x})
+    depth = others * array.dtype.itemsize
+    shape = int(array.shape[y]), int(array.shape[x])
+    bounds.check_level(name, shape, (int(chunk[y]), int(chunk[x])), depth)
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes of an array's chunks; of very many, those of the first are enough."""
+    chunks = (file for file in folder.rglob("*") if file.name not in _METADATA and file.is_file())
+    return sum(file.stat().st_size for file in islice(chunks, _ENOUGH))
 
 
 def _made(group: zarr.Group) -> dict[str, Any]:
@@ -173,27 +260,11 @@ def _incomplete(path: Path, error: Exception) -> SlideFormatError:
     )
 
 
-def _image(group: zarr.Group) -> tuple[zarr.Group, dict[str, Any]]:
-    """The group that holds the multiscale: this one, or the first series of bioformats2raw."""
-    about = _ome(group)
-    if "multiscales" not in about and "bioformats2raw.layout" in about:
-        child = group["0"]
-        assert isinstance(child, zarr.Group), "series 0 is a group in this layout"
-        return child, _ome(child)
-    return group, about
-
-
 def _array(group: zarr.Group, path: str) -> zarr.Array:
     found = group[path]
     if not isinstance(found, zarr.Array):
         raise TypeError(f"{path} is a group, not an array")
     return found
-
-
-def _ome(group: zarr.Group) -> dict[str, Any]:
-    attributes = dict(group.attrs)
-    inner = attributes.get("ome")
-    return inner if isinstance(inner, dict) else attributes
 
 
 def _axis_name(axis: Any) -> str:  # noqa: ANN401 - JSON

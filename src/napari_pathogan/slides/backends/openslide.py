@@ -124,7 +124,7 @@ def _source(path: Path, handle: _Handle, what: str) -> Source:
     about = slide.properties
     sides = about.get(openslide.PROPERTY_NAME_MPP_Y), about.get(openslide.PROPERTY_NAME_MPP_X)
     scale = resolution.UNSTATED if None in sides else resolution.stated("OpenSlide", *sides)
-    areas = _areas(about)
+    areas, vendor = _areas(about), about.get(openslide.PROPERTY_NAME_VENDOR)
     profile = slide.color_profile
     return Source(
         planes=tuple(OpenSlidePlane(handle, n, areas) for n in range(slide.level_count)),
@@ -133,8 +133,8 @@ def _source(path: Path, handle: _Handle, what: str) -> Source:
         mpp_source=scale.source,
         icc=profile.tobytes() if profile is not None else None,
         metadata={
-            "format": path.suffix.lstrip(".").upper(),
-            "vendor": about.get(openslide.PROPERTY_NAME_VENDOR, "").capitalize() or None,
+            "format": "DICOM" if vendor == "dicom" else path.suffix.lstrip(".").upper(),
+            "vendor": vendor.capitalize() if vendor and vendor != "dicom" else None,
             "compression": "by OpenSlide",
         },
         bounds=_bounds(about),

@@ -1,0 +1,104 @@
+"""Where in a Zarr folder the image is: OME-Zarr, series of bioformats2raw, plates, bare arrays."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.kinds import is_zarr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BESIDE = ("macro", "label", "thumbnail", "overview", "preview")  # pictures beside a scan
+_MOST_MEMBERS = 500
+
+
+def open_group(path: Path) -> zarr.Group:
+    """The folder as a group.
+
+    Raises
+    ------
+    SlideFormatError
+        If the folder is an array by itself.
+    """
+    found = zarr.open(path, mode="r")
+    if isinstance(found, zarr.Array):
+        what = "open the folder it lies in" if is_zarr(path.parent) else "save it as OME-Zarr"
+        raise SlideFormatError(
+            f"{path.name} is a Zarr array (shape {found.shape}) without the metadata of OME-Zarr, so "
+            f"nothing says what its axes are; {what}"
+        )
+    return found
+
+
+def ome(group: zarr.Group) -> dict[str, Any]:
+    """What OME-Zarr says of a group, of version 0.4 or 0.5."""
+    attributes = dict(group.attrs)
+    inner = attributes.get("ome")
+    return inner if isinstance(inner, dict) else attributes
+
+
+def image_in(path: Path, group: zarr.Group) -> tuple[zarr.Group, dict[str, Any], tuple[str, ...]]:
+    """The group of the image that is opened, what OME-Zarr says of it, and what was left out.
+
+    Of several images that is the largest that is no picture beside the scan (macro, label).
+
+    Raises
+    ------
+    SlideFormatError
+        If it is a plate, a well or holds no image: says what it is, and what to choose instead.
+    """
+    about = ome(group)
+    if "multiscales" in about:
+        return group, about, ()
+    if "plate" in about:
+        wells = [str(well.get("path")) for well in about["plate"].get("wells", [])]
+        first = wells[0] if wells else "A/1"
+        raise SlideFormatError(
+            f"{path.name} is a plate of {len(wells)} wells, not a slide; choose the folder of one "
+            f"field in it, such as {path.name}/{first}/0"
+        )
+    if "well" in about:
+        fields = [str(one.get("path")) for one in about["well"].get("images", [])]
+        raise SlideFormatError(
+            f"{path.name} is a well with {len(fields)} fields; choose the folder of one of them, such "
+            f"as {path.name}/{fields[0] if fields else '0'}"
+        )
+    images = _images(group)
+    if not images:
+        arrays = [name for name, _ in islice(group.arrays(), 5)]
+        held = f"holds arrays ({', '.join(arrays)})" if arrays else "is a Zarr folder"
+        raise SlideFormatError(
+            f"{path.name} {held} without the metadata of OME-Zarr that say which of them is an image; "
+            "choose the folder of an OME-Zarr image, or save it as one"
+        )
+    name, child = max(images.items(), key=lambda item: _rank(*item))
+    about = ome(child)
+    left = [f"{other} ({_title(images[other])})" for other in images if other != name]
+    said = f"image {name} ({_title(child)}) of {len(images)} in {path.name} is read; beside it: "
+    more = (f"{said}{', '.join(left[:6])}. To see one, open its folder",) if left else ()
+    return child, about, more
+
+
+def _images(group: zarr.Group) -> dict[str, zarr.Group]:
+    return {
+        name: child
+        for name, child in islice(group.groups(), _MOST_MEMBERS)
+        if name != "labels" and ome(child).get("multiscales")
+    }
+
+
+def _title(image: zarr.Group) -> str:
+    return str(ome(image)["multiscales"][0].get("name") or "without a name")[:40]
+
+
+def _rank(name: str, image: zarr.Group) -> tuple[bool, int]:
+    """Scans before the pictures beside them, the largest first."""
+    beside = any(word in f"{name} {_title(image)}".lower() for word in _BESIDE)
+    level = image[ome(image)["multiscales"][0]["datasets"][0]["path"]]
+    assert isinstance(level, zarr.Array), "a dataset is an array"
+    return not beside, int(level.shape[-1]) * int(level.shape[-2])

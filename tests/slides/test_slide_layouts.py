@@ -1,0 +1,185 @@
+"""Zarr folders of several layouts, and DICOM whole slides: the scan, or words."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+from slide_makers import halved, smooth_image
+
+from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.plugin.viewer.reader import get_reader
+from napari_pathogan.slides.backends.dicom import is_folder_of_slide, is_whole_slide
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+
+SCAN, MACRO = smooth_image(256, 384), smooth_image(400, 500, seed=1)
+WHOLE = Region(0, 0, 256, 384)
+
+
+def image(group, pixels, mpp, name, *, levels=1, version=2, units=("micrometer", "micrometer")):
+    """Write a multiscale of red, green and blue into a group."""
+    datasets = []
+    for number in range(levels):
+        planar = np.moveaxis(pixels, -1, 0)
+        group.create_array(str(number), data=np.ascontiguousarray(planar), chunks=(1, 128, 128))
+        scale = [1.0, mpp[0] * 2**number, mpp[1] * 2**number]
+        steps = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": str(number), "coordinateTransformations": steps})
+        pixels = halved(pixels)
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": a, "type": "space", "unit": u} for a, u in zip("yx", units, strict=True)]
+    about = {"multiscales": [{"name": name, "axes": axes, "datasets": datasets}]}
+    group.attrs.update(about if version == 2 else {"ome": {"version": "0.5", **about}})
+    return group
+
+
+def series(folder, images, *, version=2, layout=True):
+    group = zarr.open_group(folder, mode="w", zarr_format=version)
+    if layout:
+        said = {"bioformats2raw.layout": 3}
+        group.attrs.update(said if version == 2 else {"ome": {"version": "0.5", **said}})
+    for number, (name, pixels, mpp) in enumerate(images):
+        image(group.create_group(str(number)), pixels, (mpp, mpp), name, version=version)
+    return folder
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("layout", [True, False])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_the_scan_is_opened_not_the_macro(tmp_path, version, layout, order):
+    several = [("scan", SCAN, 0.25), ("macro image", MACRO, 16.4), ("Label", MACRO, 16.4)]
+    listed = [several[at] for at in order]
+    folder = series(tmp_path / "a", listed, version=version, layout=layout)
+    with Slide.open(folder) as slide:
+        assert np.array_equal(slide.read(WHOLE), SCAN)
+        assert slide.mpp == (0.25, 0.25)
+        at = order.index(0)
+        assert f"image {at} (scan) of 3 in a is read" in slide.notes[0]
+    if layout:
+        assert get_reader(str(folder)) is not None
+
+
+def test_of_several_scans_the_largest_is_opened_and_each_can_be_chosen(tmp_path):
+    folder = series(tmp_path / "a.zarr", [("one", SCAN, 0.25), ("two", MACRO, 0.5)])
+    with Slide.open(folder) as slide:
+        assert slide.shape == (400, 500)
+        assert "0 (one)" in slide.notes[0]
+    with Slide.open(folder / "0") as slide:
+        assert slide.shape == (256, 384)
+        assert slide.notes == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"plate": {"wells": [{"path": "A/1"}, {"path": "A/2"}]}}, r"plate of 2 wells.*a/A/1/0"),
+        ({"well": {"images": [{"path": "0"}]}}, r"well with 1 fields.*a/0"),
+        ({}, r"a Zarr folder without the metadata"),
+        ({"bioformats2raw.layout": 3}, r"a Zarr folder without the metadata"),
+    ],
+)
+@pytest.mark.parametrize("version", [2, 3])
+def test_what_is_no_image_is_said_in_words(tmp_path, attributes, words, version):
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version)
+    group.attrs.update(attributes if version == 2 else {"ome": attributes})
+    with pytest.raises(SlideFormatError, match=words):
+        Slide.open(tmp_path / "a")
+
+
+def test_arrays_without_metadata_are_said_in_words(tmp_path):
+    zarr.save_array(tmp_path / "a.zarr", SCAN)
+    with pytest.raises(SlideFormatError, match=r"a Zarr array \(shape .*save it as OME-Zarr"):
+        Slide.open(tmp_path / "a.zarr")
+    group = zarr.open_group(tmp_path / "b.zarr", mode="w")
+    group.create_array("raw", data=SCAN)
+    with pytest.raises(SlideFormatError, match=r"holds arrays \(raw\)"):
+        Slide.open(tmp_path / "b.zarr")
+    with pytest.raises(SlideFormatError, match="open the folder it lies in"):
+        Slide.open(tmp_path / "b.zarr" / "raw")
+
+
+def test_units_of_both_axes(tmp_path):
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2)
+    image(group, SCAN, (0.00025, 250), "x", units=("millimeter", "nanometer"))
+    with Slide.open(tmp_path / "a") as slide:
+        assert slide.mpp == pytest.approx((0.25, 0.25))
+
+
+def test_missing_chunks(tmp_path):
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2)
+    image(group, SCAN, (0.5, 0.5), "x", levels=2)
+    with Slide.open(tmp_path / "a") as slide:
+        right = slide.read(WHOLE, size=(128, 192))
+    for channel in range(3):
+        (tmp_path / "a" / "1" / f"{channel}.0.1").unlink()
+    with Slide.open(tmp_path / "a") as slide:
+        assert np.abs(slide.read(WHOLE, size=(128, 192)).astype(int) - right).max() <= 1
+        assert "1 of 2 tiles of level 1" in slide.notes[0]
+    for channel in range(3):
+        (tmp_path / "a" / "0" / f"{channel}.0.0").unlink()
+    with Slide.open(tmp_path / "a") as slide:
+        assert (slide.read(Region(0, 0, 128, 128)) == 255).all()
+        assert "tile at row 0, column 0 of level 0" in slide.damaged[0]
+    shutil.rmtree(tmp_path / "a" / "1")
+    with pytest.raises(SlideFormatError, match="not a complete"):
+        Slide.open(tmp_path / "a")
+
+
+def test_all_chunks_missing(tmp_path):
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2)
+    image(group, SCAN, (0.5, 0.5), "x")
+    for chunk in (tmp_path / "a" / "0").glob("[0-9]*"):
+        chunk.unlink()
+    with pytest.raises(SlideFormatError, match="holds no pixels"):
+        Slide.open(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("shape", [3, 10**6, 10**6]), ("chunks", [1, 1, 1]), ("shape", [3, 0, 5]), ("shape", [9])],
+)
+def test_claims_of_arrays_are_held_against_bounds(tmp_path, change, value):
+    import json
+
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2)
+    image(group, MACRO, (0.5, 0.5), "x")
+    meta = tmp_path / "a" / "0" / ".zarray"
+    about = json.loads(meta.read_text()) | {change: value}
+    meta.write_text(json.dumps(about))
+    with pytest.raises(SlideFormatError):
+        Slide.open(tmp_path / "a")
+
+
+@pytest.fixture
+def dicom_slide(request):
+    pytest.importorskip("openslide")
+    folder = request.config.rootpath.parent / "shared" / "cases" / "slides" / "dicom_wsi"
+    if not folder.is_dir():
+        pytest.skip("the folder of cases is absent")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["", "level0.dcm", "level1.dcm"])
+def test_dicom_slides_open_by_any_file_and_by_their_folder(dicom_slide, name):
+    path = dicom_slide / name
+    assert is_folder_of_slide(path) if not name else is_whole_slide(path)
+    with Slide.open(path) as slide:
+        assert slide.shape == (640, 768)
+        assert slide.mpp == (0.25, 0.25)
+        assert slide.name == path.name
+    assert get_reader(str(path)) is not None
+
+
+def test_a_folder_of_several_dicom_slides_asks_for_a_file(dicom_slide, tmp_path):
+    import pydicom
+
+    for name in ("level0.dcm", "level1.dcm"):
+        shutil.copy(dicom_slide / name, tmp_path / name)
+    other = pydicom.dcmread(dicom_slide / "level1.dcm")
+    other.SeriesInstanceUID = pydicom.uid.generate_uid()
+    other.save_as(tmp_path / "other.dcm")
+    with pytest.raises(SlideFormatError, match=r"holds 2 slides.*level0\.dcm, other\.dcm"):
+        Slide.open(tmp_path)
