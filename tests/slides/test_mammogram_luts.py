@@ -199,27 +199,72 @@ def test_padding_beyond_the_stored_bits(tmp_path):
     assert found.shown()[20:24, 4:8].min() == 1
 
 
-@pytest.mark.parametrize("precision", [10, 12, 13, 16])
-@pytest.mark.parametrize("stored", [10, 12, 13, 16])
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1])
-def test_the_sign_is_the_highest_bit_of_the_stream(tmp_path, syntax, precision, stored, signed):
-    bits = min(precision, stored)
-    values = breast(bits).astype(int) - (2 ** (bits - 1) if signed else 0)
+STREAMS = [(8, 8), (10, 10), (12, 12), (12, 16), (13, 16), (16, 16), (10, 12), (8, 12)]
+
+
+def in_j2k(values, precision):
+    return bytes(
+        imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", bitspersample=precision)
+    )
+
+
+@pytest.mark.parametrize(("precision", "stored"), STREAMS)
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLosslessSV1])
+def test_the_sign_is_the_highest_bit_of_the_stream(tmp_path, syntax, precision, stored):
+    """Streams without a sign that hold signed values: two's complement of as many bits as they have."""
+    values = breast(precision).astype(int) - 2 ** (precision - 1)
+    words = (values % 2**precision).astype(np.uint8 if precision == 8 else np.uint16)
+    if syntax == uid.JPEGLosslessSV1:
+        stream = imagecodecs.jpeg_encode(words, lossless=True, predictor=1, bitspersample=precision)
+    else:
+        stream = in_j2k(words, precision)
+    path = write_dicom(
+        tmp_path / "a.dcm", words, bits=stored, syntax=syntax, stream=bytes(stream),
+        PixelRepresentation=1, BitsAllocated=8 if stored == 8 else 16,
+    )  # fmt: skip
+    found = open_mammogram(path)
+    assert np.array_equal(found.pixels, values)
+    if syntax == uid.JPEG2000Lossless:
+        assert np.array_equal(pydicom.dcmread(path).pixel_array, values)
+
+
+@pytest.mark.parametrize(("precision", "stored"), [(16, 12), (16, 10), (12, 10)])
+def test_a_stream_of_more_bits_than_the_header_says(tmp_path, precision, stored):
+    """Values are sign-extended over all of them, and so the stream's highest bit is the sign."""
+    values = breast(stored).astype(int) - 2 ** (stored - 1)
     words = (values % 2**precision).astype(np.uint16)
-    encode = {
-        uid.JPEG2000Lossless: lambda: imagecodecs.jpeg2k_encode(
-            words, level=0, codecformat="j2k", bitspersample=precision
-        ),
-        uid.JPEGLosslessSV1: lambda: imagecodecs.jpeg_encode(
-            words, lossless=True, predictor=1, bitspersample=precision
-        ),
-        uid.JPEGLSLossless: lambda: imagecodecs.jpegls_encode(words),
-    }[syntax]
-    if syntax == uid.JPEGLSLossless and precision not in (stored, 16):
-        pytest.skip("imagecodecs writes 16 bits")
+    stream = in_j2k(words, precision)
+    path = write_dicom(
+        tmp_path / "a.dcm", words, bits=stored, syntax=uid.JPEG2000Lossless, stream=stream,
+        PixelRepresentation=1,
+    )  # fmt: skip
+    assert np.array_equal(open_mammogram(path).pixels, values)
+    assert np.array_equal(pydicom.dcmread(path).pixel_array, values)
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize(("precision", "stored"), STREAMS)
+def test_a_signed_stream_holds_signed_values(tmp_path, precision, stored, signed):
+    """Whatever the header says; so do its padding, and the first value of a table."""
+    values = (breast(precision).astype(int) - 2 ** (precision - 1)) // 2
+    values[:, 30:] = -(2 ** (precision - 1))
+    words = values.astype(np.int8 if precision == 8 else np.int16)
+    low = -(2 ** (precision - 1))
     found = opened(
-        tmp_path, words, bits=stored, syntax=syntax, stream=bytes(encode()),
-        PixelRepresentation=int(signed),
+        tmp_path, words, bits=stored, syntax=uid.JPEG2000Lossless, stream=in_j2k(words, precision),
+        PixelRepresentation=signed, BitsAllocated=8 if stored == 8 else 16,
+        VOILUTSequence=[lut(low if signed else low % 65536, 12, np.rint(4095 * CURVE).astype(int))],
     )  # fmt: skip
     assert np.array_equal(found.pixels, values)
+    index = np.clip(values - low, 0, 4095)
+    assert np.allclose(found.shown(), CURVE[index], atol=2e-4)
+
+
+def test_a_table_of_which_entries_are_missing_is_told_of(tmp_path):
+    item = lut(0, 12, np.arange(100))
+    item.LUTDescriptor = [4096, 0, 12]
+    (note,) = opened(tmp_path, VOILUTSequence=[item]).notes
+    assert note == "a.dcm holds a damaged VOI LUT, so it is shown by its range of values instead"
+    window = {"WindowCenter": 1000, "WindowWidth": 500}
+    (note,) = opened(tmp_path, VOILUTSequence=[item], **window).notes
+    assert note.endswith("by its window instead")

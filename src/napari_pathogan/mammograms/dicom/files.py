@@ -35,6 +35,7 @@ from napari_pathogan.mammograms.dicom.views import (
     view_of,
 )
 from napari_pathogan.mammograms.mammogram import MAGNIFIED, RAW, Mammogram, data_range
+from napari_pathogan.mammograms.voi import Table, Voi
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ def read_dicom(path: Path) -> Mammogram:
             examination=_examination(header),
             path=path,
             metadata=_metadata(header),
-            notes=_notes(header, path.name),
+            notes=_notes(header, voi, path.name),
         )
 
 
@@ -229,7 +230,7 @@ def _chest_wall(header: FileDataset) -> str | None:
     return {"P": "right", "A": "left"}.get(along)
 
 
-def _notes(header: FileDataset, name: str) -> tuple[str, ...]:
+def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
     """What the user must know of a view before anything is read from it."""
     notes = []
     if is_raw(header):
@@ -237,6 +238,9 @@ def _notes(header: FileDataset, name: str) -> tuple[str, ...]:
             f"{name} is raw data of the detector (FOR PROCESSING), on which models see little: "
             "choose the view FOR PRESENTATION if there is one"
         )
+    if values(header, "VOILUTSequence") and not isinstance(voi, Table):
+        instead = "its range of values" if voi is None else "its window"
+        notes.append(f"{name} holds a damaged VOI LUT, so it is shown by {instead} instead")
     if spacing_of(header)[1] == MAGNIFIED:
         notes.append(
             f"{name} is magnified, and does not say how much: lengths are those on the detector, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import imagecodecs
@@ -109,6 +109,9 @@ def decode(header: FileDataset, name: str) -> Stored:
     bits = layout.stored
     if syntax not in _VERBATIM[:-1]:
         words, bits = _decompress(data, syntax, layout, name)
+        if words.dtype.kind == "i" and not layout.signed:  # JPEG 2000 knows its sign
+            layout = replace(layout, signed=True)
+            header.PixelRepresentation = 1
     elif header["PixelData"].is_undefined_length:
         raise MammogramFormatError(
             f"{name} holds compressed pixels, and does not say how they are compressed; export it "
@@ -192,10 +195,12 @@ def _decompress(data: bytes, syntax: uid.UID, layout: Layout, name: str) -> tupl
         words = _decoded(frame, codec, layout, coded)
     except Exception as error:  # codecs have no common error
         raise MammogramFormatError(
-            f"{name} holds pixels that can't be decoded ({syntax.name}): it is truncated or "
+            f"{name} holds pixels that can't be decoded ({called(syntax)}): it is truncated or "
             "damaged; copy it again from where it came from"
         ) from error
-    return words, min(layout.stored, coded.bits if coded else layout.stored)
+    if coded is None or (codec != "jpeg2k" and coded.bits > layout.stored):
+        return words, layout.stored
+    return words, coded.bits
 
 
 def _decoded(frame: bytes, codec: str, layout: Layout, coded: _Coded | None) -> np.ndarray:
@@ -236,12 +241,12 @@ def _meaning(words: np.ndarray, layout: Layout, stored: int, *, verbatim: bool) 
     """Numbers from words: unused bits (once used for overlays) cleared, the sign extended.
 
     Only words that are stored verbatim keep the bits where the header says; codecs bring their own,
-    and the sign is the highest of those that the stream has.
+    and the sign is the highest of those that the stream has. A signed stream's are numbers already.
     """
     bits = 8 * words.dtype.itemsize
     high = layout.high + 1 if verbatim else min(stored, bits)
     up, down = bits - high, bits - min(stored, bits)
-    if layout.signed or verbatim or words.dtype.kind == "i":
+    if verbatim or (layout.signed and words.dtype.kind == "u"):
         words = words.view(f"{'i' if layout.signed else 'u'}{words.dtype.itemsize}")
         words = (words << up) >> down
     return words.astype(np.int16) if words.dtype == np.int8 else words

@@ -46,14 +46,23 @@ _unwarned = _Unwarned()
 def quiet() -> Iterator[None]:
     """Keep back what pydicom and highdicom say meanwhile; what other threads log of them stays."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in _LIBRARIES]
-    for name in {*_LIBRARIES, *names}:  # a logger's filter does not see what its children log
-        logging.getLogger(name).addFilter(_may_be_said)
+    loggers = [logging.getLogger(name) for name in {*_LIBRARIES, *names}]
+    for logger in loggers:  # a logger's filter does not see what its children log
+        logger.addFilter(_may_be_said)
+    handlers = [handler for logger in (*loggers, logging.root) for handler in logger.handlers]
+    for handler in (*handlers, logging.lastResort):  # nor what children log that are made meanwhile
+        if handler is not None:
+            handler.addFilter(_is_not_theirs)
     token = _reading.set(True)
     try:
         with _unwarned:
             yield
     finally:
         _reading.reset(token)
+
+
+def _is_not_theirs(record: logging.LogRecord) -> bool:
+    return record.name.split(".")[0] not in _LIBRARIES or not _reading.get()
 
 
 def _may_be_said(_: logging.LogRecord) -> bool:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from napari_pathogan.errors import ResultFormatError
@@ -78,7 +77,7 @@ def holds_marks(path: Path) -> bool:
     try:
         with quiet():
             kind = str(read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
-    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError):
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds
         return False
     return kind.startswith(_REPORTS) or kind == _STATE
 
@@ -88,7 +87,7 @@ def instance_of(path: Path) -> str:
     try:
         with quiet():
             return str(read_file_meta_info(path).get("MediaStorageSOPInstanceUID", ""))
-    except (InvalidDicomError, OSError, ValueError, KeyError, AttributeError):
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds
         return ""
 
 
@@ -103,10 +102,7 @@ def read_marks(path: Path) -> Marks:
     try:
         with quiet():
             images, marks, said = _drawn(path)
-    except (
-        InvalidDicomError, OSError, KeyError, ValueError, TypeError, AttributeError, IndexError,
-        RecursionError,
-    ) as error:  # fmt: skip
+    except Exception as error:  # noqa: BLE001 - pydicom raises many kinds
         # pydicom's words may quote a damaged value, which may name a person
         msg = f"{path.name} is damaged ({type(error).__name__}); export it again"
         raise ResultFormatError(msg) from None
