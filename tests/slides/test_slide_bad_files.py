@@ -74,7 +74,7 @@ def test_permission_denied_is_said(tmp_path, monkeypatch):
 
 def test_zarr_without_an_image(tmp_path):
     zarr.open_group(tmp_path / "plain.zarr", mode="w")
-    refused(tmp_path / "plain.zarr", "not a complete OME-Zarr image")
+    refused(tmp_path / "plain.zarr", "without the metadata of OME-Zarr")
     group = zarr.open_group(tmp_path / "torn.zarr", mode="w")
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"datasets": [{"path": "0"}]}]}
     refused(tmp_path / "torn.zarr", "not a complete OME-Zarr image")
@@ -85,7 +85,7 @@ def test_zarr_without_an_image(tmp_path):
 
 def test_fluorescence_in_ome_zarr(tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w")
-    group.create_array("0", data=np.zeros((3, 64, 64), np.uint8))
+    group.create_array("0", data=np.ones((3, 64, 64), np.uint8))
     axes = [{"name": name} for name in "cyx"]
     multiscale = {"axes": axes, "datasets": [{"path": "0"}]}
     colours = [{"color": each} for each in ("0000FF", "00FF00", "FF00FF")]

@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from stain_phantoms import TINY, make_pool, two_stains
 
 from napari_pathogan.cli.app import main
 from napari_pathogan.colour.baselines import Reinhard
-from napari_pathogan.engine.events import Finished
+from napari_pathogan.engine.events import Finished, Warn
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScaleError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.stain.contract import write_transferred
 from napari_pathogan.tasks.stain.evaluate import METHODS, evaluate
 from napari_pathogan.tasks.stain.export import write_slide
 from napari_pathogan.tasks.stain.learn import learn
@@ -191,6 +193,25 @@ def test_a_transferred_slide_is_written_and_opened_again(style, tmp_path):
         "stain_method": "lut",
         "stain_colours_of": "mine",
     }
+
+
+def test_what_could_not_be_read_is_said_and_written(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, two_stains(1024, **OTHER), tile=(256, 256), compression="zlib", metadata=None
+    )
+    with tifffile.TiffFile(path) as file:
+        at, count = file.pages[0].dataoffsets[5], file.pages[0].databytecounts[5]
+    torn = bytearray(path.read_bytes())
+    torn[at : at + count] = bytes(count)
+    path.write_bytes(torn)
+    with Slide.open(path, mpp=0.5) as slide:
+        transfer = fit_reference(slide, two_stains(512).reshape(-1, 3), Method.reinhard, "other")
+        events = list(write_transferred(tmp_path / "out.ome.zarr", transfer, source=slide))
+    said = [event.message for event in events if isinstance(event, Warn)]
+    assert "tile at row 1, column 1 of level 0" in said[0]
+    about = json.loads((tmp_path / "out.ome.zarr/zarr.json").read_text())["attributes"]
+    assert about["pathogan"]["notes"] == said
 
 
 def test_a_writing_that_is_stopped_leaves_nothing(style, tmp_path):

@@ -65,6 +65,8 @@ class Slide:
     bounds
         Around all that was scanned (level-0 pixels), where the file's format says: QuPath opens this
         part alone, and counts from its corner.
+    made_of
+        The slide that this one's pixels are computed of: its notes count for this one too.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Slide:
         self.mpp_source = mpp_source
         self.metadata = metadata or {}
         self.bounds = bounds
+        self.made_of: Slide | None = None
         self._levels, self.downsamples = filled_up(levels, downsamples)
         self._ledger = levels[0].ledger
         self._close = close
@@ -317,6 +320,7 @@ class Slide:
         damaged = self.damaged
         more = [f"{len(damaged) - 1} more tiles can't be read and are left blank"]
         return [
+            *(self.made_of.notes if self.made_of is not None else ()),
             *self._ledger.choices,
             *self._ledger.fillings,
             *damaged[:1],

@@ -41,7 +41,8 @@ def write_slide(
     ----------
     attributes
         Further attributes of the folder (JSON). ``{"pathogan": {"kind": ...}}`` says what it is,
-        ``"slide"`` by default: only a folder of the same kind is replaced.
+        ``"slide"`` by default: only a folder of the same kind is replaced. What is to
+        know of the slide (`Slide.notes`) is put beside it.
 
     Yields
     ------
@@ -75,6 +76,8 @@ def write_slide(
             "multiscales": [_multiscale(slide, len(levels))],
             **({"omero": {"channels": _RGB}} if slide.is_rgb else {}),
         }
+        if slide.notes:  # known only now that all of it was read
+            described["notes"] = slide.notes
         group.attrs.update({**(attributes or {}), MARK: described})
 
 

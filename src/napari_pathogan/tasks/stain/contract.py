@@ -117,9 +117,10 @@ def predicted(
 
 
 def write_transferred(path: Path, transfer: Transfer, *, source: Slide) -> Iterator[Event]:
-    """Write a slide in other colours as OME-Zarr, as :func:`.export.write_slide`."""
+    """Write a slide in other colours as OME-Zarr, as :func:`.export.write_slide`; warn of what was lost."""
     with transferred(source, transfer) as made:
         yield from write_slide(path, made)
+    yield from (Warn(note) for note in source.notes)
 
 
 def _measured(closeness: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -347,6 +347,7 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
         mpp_source=slide.mpp_source,
         downsamples=slide.downsamples,
     )
+    made.made_of = slide
     made.metadata |= {
         "stain_style": transfer.style,
         "stain_method": str(transfer.method),
@@ -383,13 +384,15 @@ def stains(slide: Slide) -> tuple[Slide, Slide]:
             for level, step in zip(slide.levels, slide.downsamples, strict=True)
         ]
         name = f"{slide.name} [{('haematoxylin', 'eosin')[which]}]"
-        return Slide.from_arrays(
+        made = Slide.from_arrays(
             levels,
             name=name,
             mpp=slide.mpp,
             mpp_source=slide.mpp_source,
             downsamples=slide.downsamples,
         )
+        made.made_of = slide
+        return made
 
     return amount_of(0), amount_of(1)
 
