@@ -83,16 +83,6 @@ def test_zarr_without_an_image(tmp_path):
     refused(tmp_path / "bad.zarr", "OME-Zarr")
 
 
-def test_fluorescence_in_ome_zarr(tmp_path):
-    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
-    group.create_array("0", data=np.ones((3, 64, 64), np.uint8))
-    axes = [{"name": name} for name in "cyx"]
-    multiscale = {"axes": axes, "datasets": [{"path": "0"}]}
-    colours = [{"color": each} for each in ("0000FF", "00FF00", "FF00FF")]
-    group.attrs["ome"] = {"multiscales": [multiscale], "omero": {"channels": colours}}
-    refused(tmp_path / "a.zarr", "0000FF", "fluorescence")
-
-
 @pytest.mark.parametrize("kind", ["png", "jpg"])
 def test_a_truncated_image(tmp_path, kind):
     path = tmp_path / f"a.{kind}"

@@ -30,36 +30,11 @@ def tiff(tmp_path, pixels, **options):
     return path
 
 
-def test_rgb_16_bit_is_divided_by_257(tmp_path):
-    deep = RGB.astype(np.uint16) * 257
-    pixels, slide = opened(tiff(tmp_path, deep, photometric="rgb", tile=(128, 128)))
-    assert np.array_equal(pixels, RGB)
-    assert "scaled to 0 to 255" in slide.metadata["rule"]
-
-
 def test_rgb_of_12_bits_uses_its_own_range(tmp_path):
     deep = np.rint(RGB / 255 * 4095).astype(np.uint16)
     path = tiff(tmp_path, deep, photometric="rgb", extratags=[(281, 3, 3, (4095,) * 3, True)])
     pixels, _ = opened(path)
     assert np.abs(pixels.astype(int) - RGB).max() <= 1
-
-
-@pytest.mark.parametrize("kind", ["tif", "png"])
-def test_straight_alpha_is_composited_on_white(tmp_path, kind):
-    alpha = np.full(RGB.shape[:2], 128, np.uint8)
-    alpha[:100], alpha[100:200] = 0, 255
-    rgba = np.dstack([RGB, alpha])
-    if kind == "tif":
-        path = tiff(tmp_path, rgba, photometric="rgb", extrasamples=["unassalpha"])
-    else:
-        path = tmp_path / "a.png"
-        Image.fromarray(rgba).save(path)
-    pixels, slide = opened(path)
-    assert (pixels[:100] == 255).all()
-    assert np.array_equal(pixels[100:200], RGB[100:200])
-    half = RGB[200:] * (128 / 255) + 255 * (127 / 255)
-    assert np.abs(pixels[200:] - half).max() <= 0.51
-    assert "alpha composited on white" in slide.metadata["rule"]
 
 
 def test_premultiplied_alpha(tmp_path):
@@ -93,39 +68,9 @@ def test_palette_is_expanded(tmp_path, kind):
     assert np.array_equal(opened(path)[0], wanted)
 
 
-def test_grey_stays_grey(tmp_path):
-    pixels, slide = opened(tiff(tmp_path, GREY, photometric="minisblack"))
-    assert not slide.is_rgb
-    assert np.array_equal(pixels, GREY)
-
-
-@pytest.mark.parametrize("kind", ["tif", "png"])
-def test_deep_grey_keeps_its_values(tmp_path, kind):
-    deep = GREY.astype(np.uint16) * 13
-    path = tmp_path / "a.png"
-    if kind == "tif":
-        path = tiff(tmp_path, deep, photometric="minisblack")
-    else:
-        Image.fromarray(deep).save(path)
-    pixels, slide = opened(path)
-    assert slide.dtype == np.uint16
-    assert np.array_equal(pixels, deep)
-
-
 def test_white_is_zero_is_inverted(tmp_path):
     pixels, _ = opened(tiff(tmp_path, GREY, photometric="miniswhite"))
     assert np.array_equal(pixels, 255 - GREY)
-
-
-@pytest.mark.parametrize("kind", ["tif", "png"])
-def test_one_bit(tmp_path, kind):
-    mask = GREY > 128
-    path = tmp_path / "a.png"
-    if kind == "tif":
-        path = tiff(tmp_path, mask, photometric="minisblack")
-    else:
-        Image.fromarray(mask).save(path)
-    assert np.array_equal(opened(path)[0], mask * np.uint8(255))
 
 
 @pytest.mark.parametrize(("top", "factor"), [(1.0, 255.0), (255.0, 1.0)])
@@ -155,21 +100,6 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[274] = 6
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(opened(tmp_path / "a.png")[0], np.rot90(RGB, -1))
-
-
-@pytest.mark.parametrize(
-    ("pixels", "options", "says"),
-    [
-        (np.zeros((5, 64, 64), np.uint8), {"axes": "CYX"}, "5 channels"),
-        (np.zeros((3, 64, 64), np.uint16), {"axes": "CYX"}, "fluorescence"),
-        (np.zeros((64, 64), np.int32), {}, "int32"),
-    ],
-)
-def test_what_is_no_slide_is_refused(tmp_path, pixels, options, says):
-    path = tmp_path / "a.ome.tif"
-    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata=options)
-    with pytest.raises(SlideFormatError, match=says):
-        Slide.open(path)
 
 
 def test_separated_inks_are_refused(tmp_path):

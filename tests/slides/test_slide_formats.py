@@ -74,30 +74,6 @@ def test_aperio_jpeg2000_in_ycbcr(tmp_path):
         assert_close(everything(slide), image, 3)
 
 
-@pytest.mark.parametrize("rows", [7, 64, 601])
-@pytest.mark.parametrize("compression", ["lzw", None])
-@pytest.mark.parametrize("planar", ["contig", "separate"])
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_plain_tiff_in_strips(tmp_path, rows, compression, planar, order):
-    image = smooth_image(601, 1203)
-    stored = np.moveaxis(image, -1, 0) if planar == "separate" else image
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(
-        path,
-        stored,
-        rowsperstrip=rows,
-        compression=compression,
-        planarconfig=planar,
-        photometric="rgb",
-        byteorder=order,
-        metadata=None,
-    )
-    with Slide.open(path) as slide:
-        assert_close(everything(slide), image, 0)
-        assert slide.mpp is None
-        assert slide.mpp_source == "unknown"
-
-
 def test_pyramid_of_pages_as_vips_writes_it(tmp_path):
     image = smooth_image(1024, 1536)
     path = tmp_path / "a.tif"
@@ -125,21 +101,6 @@ def test_ome_tiff_with_subifds_of_odd_factors(tmp_path):
         assert slide.mpp == pytest.approx((0.6, 0.5))
         assert slide.mpp_source == "OME PhysicalSize"
         assert_close(slide.levels[1][:], coarse, 0)
-
-
-def test_ome_tiff_with_three_planes_is_rgb(tmp_path):
-    image = smooth_image(300, 400)
-    path = tmp_path / "a.ome.tif"
-    tifffile.imwrite(
-        path,
-        np.moveaxis(image, -1, 0),
-        ome=True,
-        photometric="minisblack",
-        metadata={"axes": "CYX"},
-    )
-    with Slide.open(path) as slide:
-        assert slide.is_rgb
-        assert_close(everything(slide), image, 0)
 
 
 @pytest.mark.parametrize(("count", "middle"), [(2, 1), (3, 1), (5, 2)])
@@ -278,16 +239,6 @@ def write_ngff(folder, levels, axes, version, um):
         group.attrs["multiscales"] = [{"version": "0.4", **multiscale}]
     else:
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
-
-
-@pytest.mark.parametrize(("suffix", "most"), [("png", 0), ("bmp", 0), ("jpg", LOSSY)])
-def test_single_images(tmp_path, suffix, most):
-    image = smooth_image(301, 403)
-    path = tmp_path / f"a.{suffix}"
-    Image.fromarray(image).save(path, **({"quality": 97} if most else {}))
-    with Slide.open(path) as slide:
-        assert_close(everything(slide), image, most)
-        assert slide.mpp is None
 
 
 @pytest.mark.parametrize("name", ["cmu-1-small-region.svs", "tcga-cr-7395-01a-01-ts1.svs"])

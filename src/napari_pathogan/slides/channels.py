@@ -31,7 +31,7 @@ _SAYS_NOTHING = re.compile(
 _RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
 _ALPHA_NAMES = ("a", "alpha", "opacity")
 _LIT_SHARE = 1 / 3  # of the brightest: what most pixels have where light goes through
-_LIT_WHITE = 0.3  # of the brightest channel: what the darkest has in the brightest pixels
+_LIT_WHITE = 0.3  # of a bright pixel's brightest channel: what its darkest has
 _LIT_LEAST = {1: 100, 2: 512}  # bytes a sample -> the brightest of a picture that was exposed
 _NAMED = 6  # channels that a message names
 
@@ -134,13 +134,14 @@ def look_lit(tiles: Sequence[np.ndarray]) -> bool:
     pixels = np.concatenate([tile[..., :3].reshape(-1, 3) for tile in tiles])
     depth = pixels.dtype.itemsize if pixels.dtype.kind == "u" else 0
     pixels = np.nan_to_num(pixels.astype(np.float32), posinf=0, neginf=0)
+    pixels -= min(0, pixels.min(initial=0))
     for some in (pixels, pixels[pixels.any(-1)]):
         if not len(some):
             return False
         light = some.mean(-1)
         bright = float(np.percentile(light, 99.5))
         exposed = bright > _LIT_LEAST.get(depth, 0) and np.median(light) >= _LIT_SHARE * bright
-        white = some[light >= np.percentile(light, 95)].mean(0)
-        if exposed and white.min() >= _LIT_WHITE * white.max():
+        white = some[light >= np.percentile(light, 95)]
+        if exposed and np.median(white.min(-1) / white.max(-1)) >= _LIT_WHITE:
             return True
     return False

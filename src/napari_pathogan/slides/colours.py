@@ -208,12 +208,15 @@ def sampled_tiles(plane: Plane) -> Iterator[np.ndarray]:
     """Up to 64 tiles as decoded, evenly spread over a level; those that can't be read are left out."""
     rows, cols = (math.ceil(s / t) for s, t in zip(plane.shape, plane.tile, strict=True))
     for index in np.unique(np.linspace(0, rows * cols - 1, _SAMPLED).astype(int)):
+        row, col = divmod(int(index), cols)
         try:
-            tile = plane.decode(*divmod(int(index), cols))
+            tile = plane.decode(row, col)
         except Exception:  # noqa: BLE001, S112 - codecs have no common error; told when it is shown
             continue
-        if tile is not None:
-            yield tile
+        if tile is not None:  # what a tile has beyond the edges is no pixel of the image
+            yield tile[
+                : plane.shape[0] - row * plane.tile[0], : plane.shape[1] - col * plane.tile[1]
+            ]
 
 
 def _range(tiles: Sequence[np.ndarray]) -> tuple[float, float]:

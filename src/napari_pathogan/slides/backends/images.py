@@ -74,16 +74,18 @@ def _uniform(image: Image.Image, name: str) -> tuple[np.ndarray, colours.Colours
         pixels = pixels.astype(np.uint16)
     elif image.mode == "F":
         raise SlideFormatError(f"{name} holds float values; save it as TIFF or 16-bit PNG")
+    elif image.mode in ("LA", "La") or (image.mode == "L" and "transparency" in image.info):
+        pixels = np.asarray(image.convert("LA"))
     elif image.mode == "P" or "transparency" in image.info:
         pixels = np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
     elif image.mode in ("1", "L", "RGB"):
         pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
-    else:  # LA, PA, La, RGBa, CMYK, YCbCr, LAB, HSV
-        with_alpha = image.mode in ("LA", "PA", "La", "RGBA", "RGBa")
+    else:  # PA, RGBA, RGBa, CMYK, YCbCr, LAB, HSV
+        with_alpha = image.mode in ("PA", "RGBA", "RGBa")
         pixels = np.asarray(image.convert("RGBA" if with_alpha else "RGB"))
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    alpha: colours.Alpha | None = "straight" if pixels.shape[2] == 4 else None
+    alpha: colours.Alpha | None = "straight" if pixels.shape[2] in (2, 4) else None
     return pixels, colours.choose(name, pixels.dtype, pixels.shape[2], alpha=alpha)
 
 

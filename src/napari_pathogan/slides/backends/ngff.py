@@ -150,7 +150,9 @@ class ZarrPlane(ArrayPlane):
         spans = [
             range(first[a] // n, -(-min(first[a] + self.tile["yx".index(a)], whole) // n))
             if a in first
-            else range(-(-whole // n) if a in "cs" else 1)
+            else range(-(-whole // n))
+            if a in "cs"
+            else [self._focus // n if a == "z" else 0]
             for a, n, whole in zip(self._axes, size, self._array.shape, strict=True)
         ]
         folder = _folder(self._array)

@@ -61,9 +61,9 @@ def _imagej(about: dict[str, Any]) -> list[Said]:
 
 def _qptiff(description: str) -> Said:
     about = tifffile.xml2dict(description).get("PerkinElmer-QPI-ImageDescription", {})
-    shares = str(about.get("Color", "")).split(",")
-    whole = len(shares) == 3 and all(share.strip().isdecimal() for share in shares)
-    colour = "".join(f"{min(int(share), 255):02X}" for share in shares) if whole else ""
+    shares = about.get("Color")  # parsed to a tuple
+    whole = isinstance(shares, tuple) and len(shares) == 3
+    colour = "".join(f"{min(max(int(share), 0), 255):02X}" for share in shares) if whole else ""
     return Said(str(about.get("Name", "")), colour)
 
 
