@@ -13,6 +13,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from napari_pathogan.errors import OutputError
+from napari_pathogan.errors import OutputError, PathoganError
 from napari_pathogan.kinds import ROOM, is_zarr
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _LOCK = ".pathogan-lock"  # in a room: held as long as somebody writes there
 _REPLACED = ".pathogan-replaced"  # in a room: the old folder, while the new one is put in place
 _REASONS = {
     errno.ENOSPC: "the disk is full",
+    errno.EFBIG: "no file may be that large there",
     errno.EDQUOT: "the disk quota is used up",
     errno.EACCES: "no permission to write there",
     errno.EPERM: "no permission to write there",
@@ -43,6 +45,11 @@ _REASONS = {
     errno.EISDIR: "a folder of that name is in the way",
     errno.ENAMETOOLONG: "the name is too long",
 }
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a disk that takes no more."""
+_OS_ERROR = re.compile(r"os error (\d+)")  # as libraries in Rust say what the system said
 
 
 @contextmanager
@@ -80,10 +87,12 @@ def written(target: Path, kind: Kind) -> Iterator[Path]:
                 os.fsync(stream.fileno())
         _put(beside, _place(target, kind))
         missing = []
-    except OutputError:
+    except PathoganError:
         raise
-    except OSError as error:
-        raise output_error(target, error) from error
+    except Exception as error:
+        if (why := system_error(error)) is not None:
+            raise output_error(target, why) from error
+        raise
     finally:
         _clear(room, lock)
         for folder in missing:  # made for an output that did not come
@@ -91,9 +100,11 @@ def written(target: Path, kind: Kind) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def write_text(target: Path, text: str, kind: Kind) -> None:
-    """Write a text file whole or not at all (UTF-8); see :func:`written`."""
+def write_text(target: Path, text: str, kind: Kind, *, private: bool = False) -> None:
+    """Write a text file whole or not at all (UTF-8), for its owner alone if private; see :func:`written`."""
     with written(target, kind) as beside:
+        if private:
+            beside.touch(0o600)
         beside.write_text(text, encoding="utf-8")
 
 
@@ -132,6 +143,43 @@ def tidy(folder: Path) -> None:
                 continue  # somebody writes there
             _recover(room)
             _clear(room, lock)
+
+
+class TemporaryRoom(tempfile.TemporaryDirectory[str]):
+    """A temporary folder, ``place``; those that killed processes left go when the next is made."""
+
+    def __init__(self, prefix: str) -> None:
+        for room in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            with contextlib.suppress(OSError, Timeout):
+                if (room / _LOCK).exists():
+                    lock = FileLock(room / _LOCK, timeout=0)
+                    lock.acquire()
+                    _clear(room, lock)
+        super().__init__(prefix=prefix, ignore_cleanup_errors=True)
+        self._held = FileLock(Path(self.name) / _LOCK, thread_local=False)
+        self._held.acquire()
+
+    @property
+    def place(self) -> Path:
+        """Where to write."""
+        return Path(self.name) / "room"
+
+    def cleanup(self) -> None:
+        """Take it away."""
+        self._held.release()
+        super().cleanup()
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """What the system said that led to an error, also where a library has put it in words of its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return cause
+        if found := _OS_ERROR.search(str(cause)):
+            return OSError(int(found[1]), os.strerror(int(found[1])))
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def output_error(target: Path, error: OSError) -> OutputError:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import signal
+import subprocess
+import sys
+
 import pytest
 
 import napari_pathogan
+import napari_pathogan.cli.app as app_module
 from napari_pathogan.cli.app import main
+from napari_pathogan.engine import verbs
+from napari_pathogan.engine.config import SettingError
+from napari_pathogan.tasks import task_of
 
 
 def run(monkeypatch, *arguments: str) -> int:
@@ -40,3 +49,48 @@ def test_no_training_gives_its_model_a_name_that_leads_elsewhere(
     assert run(monkeypatch, *command.split(), str(tmp_path), "-o", out, "--name", "../x") == 2
     assert "a model can't be called '../x'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM there")
+def test_sigterm_acts_as_ctrl_c():
+    code = (
+        "import time, napari_pathogan.cli.app as cli;"
+        "cli.app = lambda **_: (print('ready', flush=True), time.sleep(60)); cli.main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=20)[1]
+    assert process.returncode == 2
+    assert said.startswith("pathogan: interrupted")
+
+
+def test_a_disk_that_is_full_on_the_way_is_one_sentence(monkeypatch, capsys):
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+    monkeypatch.setattr(app_module, "app", full)
+    with pytest.raises(SystemExit, match="2"):
+        app_module.main()
+    assert "/tmp/x: the disk is full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "recipe", "options", "settings"),
+    [
+        ("masses", "quick", {"weights": "coco.safetensors"}, ()),
+        ("masses", "quick", {"weights": "x", "arm": "real"}, ()),
+        ("masses", "paper", {}, ("width=8",)),
+        ("masses", "paper", {"arm": "real"}, ("synthetic=9",)),
+        ("idc", "quick", {"method": "cnn"}, ("penalty=2",)),
+    ],
+)
+def test_what_a_recipe_does_not_read_is_refused(task, recipe, options, settings, tmp_path):
+    asked = verbs.train(
+        task_of(task), tmp_path, tmp_path / "run", recipe=recipe, settings=settings, **options
+    )
+    with pytest.raises(SettingError, match="would count for nothing"):
+        list(asked)
+    assert not (tmp_path / "run").exists()

@@ -7,13 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import tifffile
+import zarr
+from PIL import Image
 
 from napari_pathogan import files
-from napari_pathogan.errors import OutputError
-from napari_pathogan.files import check, output_error, sha256, write_text, written
+from napari_pathogan.errors import OutputError, SlideReadError
+from napari_pathogan.files import TemporaryRoom, check, output_error, sha256, write_text, written
 from napari_pathogan.kinds import NEW, OURS, FileKind, FolderKind
 
 TEXT = FileKind("a text", ".txt", lambda path: path.read_text().startswith("ours"))
@@ -337,3 +343,71 @@ def test_sha256(tmp_path):
     path = tmp_path / "empty"
     path.touch()
     assert sha256(path).startswith("e3b0c44298fc1c14")
+
+
+@pytest.fixture
+def no_large_files():
+    """No file of this process may be larger than 4 kB, as on a disk that is all but full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def large(how, path):
+    """Write something large in one of the ways that results are written in."""
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    match how:
+        case "text":
+            path.write_text("x" * 10_000)
+        case "safetensors":
+            import torch
+            from safetensors.torch import save_file
+
+            save_file({"a": torch.zeros(10_000)}, path)
+        case "png":
+            Image.fromarray(noise).save(path, "PNG")
+        case "tiff":
+            tifffile.imwrite(path, noise)
+        case "npy":
+            np.save(path, noise)
+        case "zarr":
+            zarr.create_array(path, data=noise, compressors=None)
+        case "parquet":
+            pd.DataFrame({"a": noise.ravel().astype(float)}).to_parquet(path)
+
+
+@pytest.mark.parametrize("how", ["text", "safetensors", "png", "tiff", "npy", "zarr", "parquet"])
+def test_a_full_disk_is_one_sentence_whoever_writes(how, tmp_path, no_large_files):
+    with (
+        pytest.raises(OutputError, match=r"can't write .*file"),
+        written(tmp_path / "file", NEW) as beside,
+    ):
+        large(how, beside)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_can_not_be_read_is_no_matter_of_writing(tmp_path):
+    with pytest.raises(SlideReadError, match="tile"), written(tmp_path / "file", NEW):
+        raise SlideReadError("a tile")
+
+
+def test_a_private_file_is_its_owners(tmp_path):
+    write_text(tmp_path / "key.json", "{}", NEW, private=True)
+    assert (tmp_path / "key.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_temporary_rooms_of_killed_processes_go_and_others_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    room = TemporaryRoom("pathogan-test-")
+    room.place.mkdir()
+    killed = make(tmp_path / "pathogan-test-killed", ".pathogan-lock", "room/c/0")
+    foreign = make(tmp_path / "pathogan-test-foreign", "data")
+    other = TemporaryRoom("pathogan-test-")
+    assert room.place.is_dir()
+    assert not killed.exists()
+    assert foreign.is_dir()
+    room.cleanup()
+    other.cleanup()
+    assert list(tmp_path.iterdir()) == [foreign]

@@ -129,3 +129,47 @@ def test_ema_follows_the_weights_and_comes_back():
     other.load_state_dict(ema.state_dict())
     assert other.updates == 1
     assert torch.equal(other.shadow["weight"], ema.shadow["weight"])
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(run):
+    with run.locked():
+        with pytest.raises(OutputError, match="being trained"), RunFolder(run.path).locked():
+            pass
+        assert run.path.is_dir()
+    with run.locked():
+        pass
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.json", "previews"]
+
+
+def test_rooms_of_a_killed_process_go_wherever_they_are_in_a_run(run):
+    room = run.path / "folds" / "0" / ".pathogan-x"
+    room.mkdir(parents=True)
+    (room / ".pathogan-lock").touch()
+    run.check(resume=True)
+    assert not room.exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\n",
+        b"[1]\n",
+        b"7\n",
+        b'{"step": 1}\n',
+        b"[" * 9999,
+        b'{"step": null, "values": {}}',
+    ],
+)
+def test_lines_that_are_no_metrics_are_left_out(run, line):
+    run.log(Metrics(1, {"loss": 0.5}))
+    run.metrics.write_bytes(run.metrics.read_bytes() + line)
+    assert list(run.history()) == [{"step": 1, "loss": 0.5}]
+    run.rewind(1)
+    assert list(run.history()) == [{"step": 1, "loss": 0.5}]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"not json", b"[" * 100_000])
+def test_a_damaged_configuration_is_said(run, content):
+    run.config.write_bytes(content)
+    with pytest.raises(OutputError, match="is there already"):
+        run.start({"width": 1, "seed": 0}, resume=True)

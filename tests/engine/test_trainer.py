@@ -138,3 +138,36 @@ def test_checkpoints_of_older_versions(tmp_path):
         )
         with pytest.raises(DataFolderError, match="older version"):
             learnt(CONFIG, run)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_logs_each_epoch_once(tmp_path):
+    run = start(tmp_path / "run")
+    run.log(Metrics(1, {"square": 1.0}))
+    learnt(CONFIG, run)
+    assert [line["step"] for line in run.history()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"epoch": "x"},
+        {"epoch": None},
+        {"epoch": -1},
+        {"networks": None},
+        {"networks": {"network": {"weight": torch.zeros(3, 3)}}},
+        {"averages": {}},
+        {"optimisers": {"network": {}}},
+        {"seen": None},
+    ],
+)
+def test_a_checkpoint_of_something_else_is_said(tmp_path, damage):
+    run = start(tmp_path / "run")
+    toy, _ = learnt(CONFIG, run, stop=1)
+    state = toy.state() | damage
+    if damage == {"seen": None}:
+        del state["seen"]
+    save_state(run.checkpoint, state)
+    with pytest.raises(
+        DataFolderError, match=r"checkpoint .* can't be read .*; start the run anew"
+    ):
+        list(Toy(CONFIG).resume(run))

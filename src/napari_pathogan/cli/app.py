@@ -5,6 +5,9 @@ Every error a user can do something about is one line on stderr and exit code 2.
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated
 
 import typer
@@ -17,6 +20,7 @@ from napari_pathogan.cli.masses_froc import froc
 from napari_pathogan.cli.nuclei_classes import grid, rename
 from napari_pathogan.cli.outputs import fail
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.files import FULL, output_error, system_error
 from napari_pathogan.tasks import registered
 from napari_pathogan.version import __version__
 
@@ -75,7 +79,8 @@ app = build()
 
 
 def main() -> None:
-    """Run the command line; the entry point ``pathogan``."""
+    """Run the command line; the entry point ``pathogan``. SIGTERM acts as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:
@@ -89,6 +94,11 @@ def main() -> None:
         fail(str(error))
     except MemoryError:
         fail("out of memory; choose a smaller region, width or batch")
+    except Exception as error:
+        why = system_error(error)  # of what is written on the way, in temporary folders
+        if why is None or why.errno not in FULL:
+            raise
+        fail(str(output_error(Path(why.filename or gettempdir()), why)))
     if code == _INTERRUPTED:
         fail("interrupted; what was finished before is kept, nothing is half written")
     raise SystemExit(code if isinstance(code, int) else 0)

@@ -70,6 +70,10 @@ class TrainConfig:
         """Share of the learning rates after ``progress`` (0 to 1) of all steps."""
         return 1.0
 
+    def ignored(self) -> dict[str, str]:
+        """Settings that count for nothing here -> why: who asks for one of them is told."""
+        return {}
+
     def adjusted(self, settings: Iterable[str] = (), **flags: Any) -> Self:
         """Change single settings: by flags, else by name, else they stay.
 

@@ -7,21 +7,26 @@ safetensors with the structure of the state in the header, so that no pickle is 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from napari_pathogan.engine.events import Metrics, to_json
 from napari_pathogan.errors import DataFolderError, OutputError
 from napari_pathogan.files import check, output_error, tidy, write_text, written
-from napari_pathogan.kinds import NEW, OURS
+from napari_pathogan.kinds import NEW, OURS, ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_LOCK = ".training-lock"  # in a run's folder: held by who trains there
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,10 @@ class RunFolder:
         """
         if self.path.is_dir():
             tidy(self.path)
+        if self._asked() is not None:
+            rooms = self.path.rglob(f"{ROOM}*")
+            for folder in {room.parent for room in rooms if room.is_dir()}:
+                tidy(folder)
         if self._asked() is not None and not resume:
             msg = f"{self.path} holds a run already; resume it (--resume) or choose another folder"
             raise OutputError(msg)
@@ -101,9 +110,35 @@ class RunFolder:
         """The configuration of the run that the folder holds; None if there is none."""
         try:
             asked = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return asked if isinstance(asked, dict) else None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in the folder, which must be there.
+
+        Raises
+        ------
+        OutputError
+            If another one is at it.
+        """
+        lock = FileLock(self.path / _LOCK, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            msg = (
+                f"{self.path} is being trained just now; wait for its end or choose another folder"
+            )
+            raise OutputError(msg) from None
+        except OSError as error:
+            raise output_error(self.path, error) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # before it is let go of: nobody else can have taken it
+                (self.path / _LOCK).unlink()
+            lock.release()
 
     def log(self, event: Metrics) -> None:
         """Append one line to metrics.jsonl."""
@@ -116,23 +151,29 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Drop logged metrics after ``step``: what a killed run logged beyond its checkpoint."""
         if self.metrics.exists():
-            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.metrics, "".join(x for x in lines if _step(x) <= step), OURS)
+            write_text(self.metrics, "".join(x for x in self._lines() if _step(x) <= step), OURS)
 
     def history(self) -> Iterator[dict[str, float]]:
         """The logged metrics, one dict a step (with ``step``)."""
         if self.metrics.exists():
-            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            for line in self._lines():
                 if _step(line) < float("inf"):
                     record = json.loads(line)
                     yield {"step": record["step"], **record["values"]}
 
+    def _lines(self) -> list[str]:
+        """Those of the logged metrics, with their ends."""
+        text = self.metrics.read_text(encoding="utf-8", errors="replace")
+        return text.splitlines(keepends=True)
+
 
 def _step(line: str) -> float:
+    """Of a line of metrics; infinity for one that a kill cut short, or that is none."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return float("inf")  # a line that the kill cut short
+        record = json.loads(line)
+        return float(record["step"]) if isinstance(record["values"], dict) else float("inf")
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return float("inf")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -178,9 +219,17 @@ def load_state(path: Path) -> dict[str, Any]:
 
             state: dict[str, Any] = restore(structure)
             return state
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        msg = f"checkpoint {path} can't be read ({error}); start the run anew in another folder"
-        raise DataFolderError(msg) from error
+    except (OSError, SafetensorError, *_DAMAGED) as error:
+        raise no_checkpoint(path, error) from error
+
+
+def no_checkpoint(path: Path, error: Exception) -> DataFolderError:
+    """Say that a file is no state to go on from."""
+    deep = isinstance(error, RecursionError)
+    why = "it is nested too deeply" if deep else " ".join(str(error).split())
+    return DataFolderError(
+        f"checkpoint {path} can't be read ({why}); start the run anew in another folder"
+    )
 
 
 class EMA:

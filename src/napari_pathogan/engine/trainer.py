@@ -23,8 +23,8 @@ from napari_pathogan.engine.events import (
     Progress,
     Warn,
 )
-from napari_pathogan.engine.runs import EMA, load_state, save_state
-from napari_pathogan.errors import DataFolderError, TrainingDivergedError
+from napari_pathogan.engine.runs import EMA, load_state, no_checkpoint, save_state
+from napari_pathogan.errors import DataFolderError, PathoganError, TrainingDivergedError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
 
@@ -41,6 +41,7 @@ Config = TypeVar("Config", bound="TrainConfig")
 Batch = TypeVar("Batch")
 Network = TypeVar("Network", bound=torch.nn.Module)
 
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
 _CHECK_EVERY = 20  # steps between looks at the losses: each look waits for the GPU
 
 
@@ -156,6 +157,9 @@ class Trainer(ABC, Generic[Config, Batch]):
         if "averages" not in state:
             msg = "this run's checkpoint is of an older version: start it anew in another folder"
             raise DataFolderError(msg)
+        if not isinstance(state["epoch"], int) or state["epoch"] < 0:
+            msg = f"epoch {state['epoch']!r}"
+            raise ValueError(msg)
         self.epoch = state["epoch"]
         for part in ("networks", "averages"):
             for name, one in getattr(self, part).items():
@@ -173,10 +177,23 @@ class Trainer(ABC, Generic[Config, Batch]):
         return Checkpoint(self.epoch, run.checkpoint)
 
     def resume(self, run: RunFolder) -> Iterator[Event]:
-        """Go on from the run's checkpoint, if there is one; says so."""
-        if run.checkpoint.exists():
-            self.restore(load_state(run.checkpoint))
-            run.rewind(self.epoch)
+        """Go on from the run's checkpoint, if there is one, and say so; drop what was logged after it.
+
+        Raises
+        ------
+        DataFolderError
+            If it is damaged, or of something else.
+        """
+        state = load_state(run.checkpoint) if run.checkpoint.exists() else None
+        if state is not None:
+            try:
+                self.restore(state)
+            except PathoganError:
+                raise
+            except _DAMAGED as error:
+                raise no_checkpoint(run.checkpoint, error) from error
+        run.rewind(self.epoch)
+        if state is not None:
             yield Warn(f"resumed after epoch {self.epoch} of {self.config.epochs}")
 
     def learn(self, run: RunFolder) -> Iterator[Event]:
@@ -207,10 +224,14 @@ class Trainer(ABC, Generic[Config, Batch]):
 
 def weights_in(state: dict[str, Any], name: str) -> dict[str, torch.Tensor]:
     """The averaged weights of a network in a checkpoint, also in one of an older version."""
-    if "averages" in state:
-        found: dict[str, torch.Tensor] = state["averages"][name]["shadow"]
-        return found
-    average: dict[str, torch.Tensor] = state.get("average") or state["ema"]["shadow"]
+    try:
+        if "averages" in state:
+            found: dict[str, torch.Tensor] = state["averages"][name]["shadow"]
+            return found
+        average: dict[str, torch.Tensor] = state.get("average") or state["ema"]["shadow"]
+    except (KeyError, TypeError) as error:
+        msg = f"this run's checkpoint holds no {name} ({error}): start it anew in another folder"
+        raise DataFolderError(msg) from error
     return average
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
+    from napari_pathogan.engine.config import TrainConfig
     from napari_pathogan.engine.task import Output, Task
 
 
@@ -76,22 +77,47 @@ def train(
     if recipe not in recipes:
         raise SettingError(f"no recipe {recipe!r}; choose one of {', '.join(recipes)}")
     run = RunFolder(output)
-    run.check(resume=resume)
-    config = recipes[recipe]
-    if training.begin:
-        begin = task.get(training.begin)
+    with ExitStack() as held:
+        if run.path.is_dir() and resume:
+            held.enter_context(run.locked())
+        run.check(resume=resume)
+        config = _configured(task, recipes[recipe], settings, flags, own)
+        images = task.get(training.read)(folder, **chosen(task.get(training.read), own))
+        if training.check:
+            check = task.get(training.check)
+            check(images, config, **chosen(check, own))
+        asked = {k: str(value) if isinstance(value, Path) else value for k, value in own.items()}
+        run.start({**config.to_json(), **asked, "data": str(folder)}, resume=resume)
+        if not resume:
+            held.enter_context(run.locked())
+        data = TrainingData.told(folder, source, terms)
+        name, learn = name or output.name, task.get(training.learn)
+        yield from learn(
+            images, config, run, device=device, name=name, data=data, **chosen(learn, own)
+        )
+
+
+def _configured(
+    task: Task,
+    config: TrainConfig,
+    settings: Iterable[str],
+    flags: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> TrainConfig:
+    """A recipe for what is begun with, changed by what was asked for, of which all must count."""
+    assert task.training is not None
+    settings = tuple(settings)
+    if task.training.begin:
+        begin = task.get(task.training.begin)
         config = begin(config, **chosen(begin, own))
     config = config.adjusted(settings, **flags)
-    read, learn = task.get(training.read), task.get(training.learn)
-    images = read(folder, **chosen(read, own))
-    if training.check:
-        check = task.get(training.check)
-        check(images, config, **chosen(check, own))
-    asked = {key: str(value) if isinstance(value, Path) else value for key, value in own.items()}
-    run.start({**config.to_json(), **asked, "data": str(folder)}, resume=resume)
-    data = TrainingData.told(folder, source, terms)
-    name = name or output.name
-    yield from learn(images, config, run, device=device, name=name, data=data, **chosen(learn, own))
+    asked = {name for name, value in flags.items() if value is not None}
+    asked |= {setting.partition("=")[0] for setting in settings}
+    for name, why in config.ignored().items():
+        if name in asked:
+            msg = f"{name!r} would count for nothing: {why}; leave it out"
+            raise SettingError(msg)
+    return config
 
 
 def evaluate(

@@ -181,7 +181,7 @@ def _write(  # noqa: PLR0917
             save(beside / IMAGES / f"{name}.png", image)
         truth = {name: one.truth for name, one in drawn.items()}
         key = Key(salt=salt, config=config.model_dump(mode="json"), truth=truth)
-        write_text(key_file, key.model_dump_json(indent=1), NEW)
+        write_text(key_file, key.model_dump_json(indent=1), NEW, private=True)
         undo.callback(_drop_key, folder, key_file)
         images = {name: sha256(beside / IMAGES / f"{name}.png") for name in drawn}
         manifest = Manifest(

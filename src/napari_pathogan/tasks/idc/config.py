@@ -19,6 +19,11 @@ from napari_pathogan.engine.config import (
 )
 from napari_pathogan.tasks.idc.augment import Augment
 
+_GAN = (
+    "adversarial", "fake_class", "penalty", "penalty_every", "penalty_norm", "generated",
+    "generator_every", "batch_norm", "local_noise", "preview_every",
+)  # fmt: skip
+
 
 @checked
 class TrainConfig(base.TrainConfig):
@@ -90,6 +95,12 @@ class TrainConfig(base.TrainConfig):
     augment: Augment = field(default_factory=Augment)
     patience: Some = 0
     preview_every: Count = 10
+
+    def ignored(self) -> dict[str, str]:
+        """What only a GAN reads."""
+        if self.method == "cgan":
+            return {}
+        return dict.fromkeys(_GAN, f"the method {self.method!r} generates nothing")
 
     def rate(self, progress: float) -> float:
         """As ``schedule`` says; exactly 0 at 1."""

@@ -86,6 +86,16 @@ class TrainConfig(base.TrainConfig):
     mask_loss: Weight = 1.0
     augment: Augment = field(default_factory=Augment)
 
+    def ignored(self) -> dict[str, str]:
+        """What only one of the detectors reads, or only an arm that blends."""
+        slim = self.detector == "maskrcnn-slim"
+        own = ("weights",) if slim else ("width",)
+        found = dict.fromkeys(own, f"the detector {self.detector} does not read it")
+        if self.arm == "real":
+            no_lesion = "the arm 'real' blends no lesion"
+            found |= dict.fromkeys(("synthetic", "synthetic_share"), no_lesion)
+        return found
+
     def rate(self, progress: float) -> float:
         """As ``schedule`` says."""
         return one_cycle(progress) if self.schedule == "one-cycle" else 1.0

@@ -146,9 +146,15 @@ def check(folder: MassFolder, config: TrainConfig, *, folds: int, start: str = "
     ModelNotFoundError
         If ``start`` is neither a run nor a model.
     SettingError
-        If the detector has no such name, or crops are no multiples of 32 px.
+        If the detector has no such name, or crops are no multiples of 32 px, or there are both
+        weights and something else to begin with.
     """
     need_masses(folder)
+    if start and config.weights:
+        msg = (
+            f"weights={config.weights} would count for nothing beside start={start}: leave one out"
+        )
+        raise SettingError(msg)
     if config.detector not in BUILDERS:
         msg = f"detector={config.detector} is not among {', '.join(BUILDERS)}"
         raise SettingError(msg)

@@ -35,9 +35,10 @@ from napari_pathogan.tasks.nuclei.outlines import signed_area
 from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, NUCLEUS_COLOUR, Segmentation
 
 if TYPE_CHECKING:
-    import tempfile
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from napari_pathogan.files import TemporaryRoom
 
 SUFFIX = ".nuclei.geojson"
 MPP = 0.25  # of the labels, where a file does not say
@@ -331,9 +332,7 @@ def _scaled(slide: Slide, about: _About) -> Slide:
     return slide.with_mpp(about.mpp, about.mpp_source)
 
 
-def _labels(
-    slide: Slide, grid: _Grid | None
-) -> tuple[Overlay, tempfile.TemporaryDirectory[str] | None]:
+def _labels(slide: Slide, grid: _Grid | None) -> tuple[Overlay, TemporaryRoom | None]:
     """Empty labels as the file has them, or over the whole slide."""
     assert slide.mpp is not None
     if grid is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+
+from napari_pathogan.files import TemporaryRoom
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,14 +33,14 @@ class Canvas:
 
     def __init__(self, shape: tuple[int, int], *, in_memory_px: int = IN_MEMORY_PX) -> None:
         self.count = 0
-        self.room: tempfile.TemporaryDirectory[str] | None = None
+        self.room: TemporaryRoom | None = None
         self.labels: Any
         if math.prod(shape) <= in_memory_px:
             self.labels = np.zeros(shape, np.int32)
         else:
-            self.room = tempfile.TemporaryDirectory(prefix="pathogan-nuclei-")
+            self.room = TemporaryRoom("pathogan-nuclei-")
             self.labels = zarr.create_array(
-                self.room.name, shape=shape, chunks=(_CHUNK, _CHUNK), dtype=np.int32, fill_value=0
+                self.room.place, shape=shape, chunks=(_CHUNK, _CHUNK), dtype=np.int32, fill_value=0
             )
 
     def close(self) -> None:

@@ -17,12 +17,12 @@ from napari_pathogan.tasks.nuclei import outlines
 from napari_pathogan.tasks.nuclei_classes.naming import UNLABELLED
 
 if TYPE_CHECKING:
-    import tempfile
     from collections.abc import Iterable, Iterator
 
     import pandas as pd
     import zarr
 
+    from napari_pathogan.files import TemporaryRoom
     from napari_pathogan.slides.imprint import Imprint
 
 NUCLEUS, NUCLEUS_COLOUR = "nucleus", "#4fd1c5"  # the one class of nuclei that nobody has classified
@@ -145,7 +145,7 @@ class Segmentation:
     notes: tuple[str, ...] = field(default=())
     imprint: Imprint | None = None
     origin: tuple[float, float] = (0.0, 0.0)
-    room: tempfile.TemporaryDirectory[str] | None = None
+    room: TemporaryRoom | None = None
 
     def __len__(self) -> int:
         return len(self.table)
