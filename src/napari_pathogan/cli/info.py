@@ -46,9 +46,10 @@ def info(
             for study in studies
             for view in study.views
         ]
-        notes = tuple(line for study in studies for line in study.skipped)
+        left_out = [line for study in studies for line in study.skipped]
+        notes = tuple(f"left out: {line}" for line in left_out)
         notes += tuple(line for view in views for line in view["notes"])
-        facts = {"examinations": len(studies), "views": views, "skipped": list(notes)}
+        facts = {"examinations": len(studies), "views": views, "skipped": left_out}
         tables = [mammograms.rows(one, several=len(studies) > 1) for one in views]
     elif isinstance(one := _one(image), Mammogram):
         facts = mammograms.describe(one)

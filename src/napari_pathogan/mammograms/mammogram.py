@@ -46,6 +46,7 @@ MOST_VIEWS = 24
 """Images without headers that a folder may hold and still be opened as one study."""
 
 _CALLED_DICOM = {".dcm", ".dicom"}
+_SIDE_PX = 700  # at least, where it is looked where the breast is
 _NAMED = 2  # files that an examination is called by
 _CHEST = {"R": "right", "L": "left"}  # in a hanging: the right breast is on the left
 _ROWS = {"CC": 0, "MLO": 1}
@@ -138,7 +139,7 @@ class Mammogram:
             return self.chest_wall
         from napari_pathogan.mammograms.breast import NoBreastError, breast  # noqa: PLC0415 - slow to import
 
-        image = self.shown()
+        image = self._small_shown()
         try:
             return breast(image).side
         except NoBreastError:
@@ -161,6 +162,12 @@ class Mammogram:
         if self.padded is not None:
             image[self.padded] = 0
         return image
+
+    def _small_shown(self) -> np.ndarray:
+        """As `shown`, of some of the pixels: enough to see where the breast is."""
+        step = max(1, max(self.shape) // _SIDE_PX)
+        padded = None if self.padded is None else self.padded[::step, ::step]
+        return replace(self, pixels=self.pixels[::step, ::step], padded=padded).shown()
 
     def with_spacing(self, mm_per_px: float | tuple[float, float]) -> Mammogram:
         """The same mammogram with a user's size of a pixel, in mm (y, x).
@@ -463,8 +470,9 @@ def as_positive(mammogram: Mammogram) -> Mammogram:
 
 
 def told_if_negative(mammogram: Mammogram) -> Mammogram:
-    """A mammogram that its header shows with bright air, with a note that says so."""
-    if not _is_negative(mammogram) or mammogram.path is None:
+    """A mammogram that its header shows with bright air, as raw data may be, with a note that says so."""
+    raw = mammogram.metadata.get("intent") == RAW
+    if raw or mammogram.path is None or not _is_negative(mammogram):
         return mammogram
     note = (
         f"{mammogram.path.name} looks like a negative: as its header says how to show it, air is "
@@ -476,7 +484,7 @@ def told_if_negative(mammogram: Mammogram) -> Mammogram:
 def _is_negative(mammogram: Mammogram) -> bool:
     from napari_pathogan.mammograms.breast import looks_negative  # noqa: PLC0415 - slow to import
 
-    return looks_negative(mammogram.shown())
+    return looks_negative(mammogram._small_shown())  # noqa: SLF001 - of this module
 
 
 def data_range(pixels: np.ndarray) -> tuple[float, float]:

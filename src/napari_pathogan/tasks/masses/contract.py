@@ -52,7 +52,7 @@ def views(paths: list[Path], warn: Callable[[str], None]) -> dict[Path, Mammogra
             warn(f"{said}; each image is reported on by itself")
         for study in (one.open() for one in found):
             for line in study.skipped:
-                warn(f"left out {line}")
+                warn(f"left out: {line}")
             for view in study.views:
                 assert view.path is not None, "it was opened from a file"
                 held += view.pixels.nbytes
