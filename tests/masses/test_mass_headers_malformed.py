@@ -206,3 +206,24 @@ def test_a_report_has_the_side_of_the_image_or_of_the_series(tmp_path, tags, sid
     exported(mammogram, report, identifiers=False)
     text = str(pydicom.dcmread(tmp_path / "out.dcm"))
     assert [one for one in ("Left", "Right") if f"'{one}'" in text] == [meaning] * bool(meaning)
+
+
+@pytest.mark.parametrize("write", [report, export.write_gsps])
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        (None, "Smith^John"),
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 126", "Διονυσίου^Δ"),
+        ("ISO_IR 144", "Цветаева^Марина"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        ("GB18030", "王^小东"),
+        ("ISO_IR 192", "김^희중"),
+    ],
+)
+def test_a_name_that_is_asked_for_is_written_in_its_script(tmp_path, write, characters, name):
+    pytest.importorskip("highdicom")
+    tags = {"PatientName": name, "SpecificCharacterSet": characters}
+    mammogram = open_mammogram(write_image(tmp_path / "a.dcm", **tags))
+    exported(mammogram, write, identifiers=True)
+    assert str(pydicom.dcmread(tmp_path / "out.dcm").PatientName) == name

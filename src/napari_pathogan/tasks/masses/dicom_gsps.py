@@ -15,7 +15,13 @@ from pydicom import Dataset
 from pydicom.valuerep import DS
 
 from napari_pathogan.mammograms.voi import Shape, Table, Window
-from napari_pathogan.tasks.masses.dicom_source import MANUFACTURER, box, outline, source_of
+from napari_pathogan.tasks.masses.dicom_source import (
+    CHARACTERS,
+    MANUFACTURER,
+    box,
+    outline,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from napari_pathogan.mammograms.mammogram import Mammogram
@@ -55,6 +61,7 @@ def presentation_state(
         voi_lut_transformations=[_window(mammogram)],
         presentation_lut_transformation=PresentationLUTTransformation(shape),
     )
+    state.SpecificCharacterSet = CHARACTERS
     _as_in_the_image(state, mammogram, source)
     return state
 

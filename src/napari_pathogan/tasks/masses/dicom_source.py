@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.detections import Detections
 
 MANUFACTURER = "napari-pathogan"
+CHARACTERS = "ISO_IR 192"  # UTF-8: names are of all scripts
 _REFERENCE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _IDENTITY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",

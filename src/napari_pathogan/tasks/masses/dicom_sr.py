@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from highdicom import UID, sr
 from pydicom.sr.codedict import codes
 
-from napari_pathogan.tasks.masses.dicom_source import MANUFACTURER, outline, source_of
+from napari_pathogan.tasks.masses.dicom_source import CHARACTERS, MANUFACTURER, outline, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def structured_report(
     Parameters and errors as of :func:`napari_pathogan.tasks.masses.export.write_sr`.
     """
     source = source_of(image, "DICOM SR", identifiers=identifiers)
-    return sr.ComprehensiveSR(
+    report = sr.ComprehensiveSR(
         evidence=[source],
         content=_content(found, source)[0],
         series_instance_uid=UID(),
@@ -40,6 +40,8 @@ def structured_report(
         manufacturer=MANUFACTURER,
         is_complete=True,
     )
+    report.SpecificCharacterSet = CHARACTERS
+    return report
 
 
 def _content(found: Detections, source: Dataset) -> sr.MeasurementReport:
