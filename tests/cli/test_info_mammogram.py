@@ -77,6 +77,17 @@ def test_a_grey_image_and_a_folder_without_mammograms(tmp_path, monkeypatch, cap
     shown = capsys.readouterr().out
     assert "left" in shown
     assert "unknown (nothing in the file says" in shown
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.eye(64, dtype=np.uint8) * 200).save(tmp_path / "photos" / "case.png")
+    assert run(monkeypatch, "info", tmp_path / "photos" / "case.png") == 0
+    assert "Breast" not in capsys.readouterr().out
+    assert run(monkeypatch, "info", tmp_path / "photos") == 2
+    assert "do not say side and view (case.png)" in capsys.readouterr().err
+    (tmp_path / "case_L_CC.png").rename(tmp_path / "photos" / "case_L_CC.png")
+    assert run(monkeypatch, "info", tmp_path / "photos") == 0
+    shown = capsys.readouterr().out
+    assert "left" in shown
+    assert "left out: case.png" in " ".join(shown.split())
     (tmp_path / "empty").mkdir()
     assert run(monkeypatch, "info", tmp_path / "empty") == 2
     assert "empty holds no mammograms" in capsys.readouterr().err

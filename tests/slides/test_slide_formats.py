@@ -11,6 +11,7 @@ import zarr
 from PIL import Image
 from slide_makers import halved, smooth_image, write_svs
 
+from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides.backends.openslide import open_vendor
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -283,3 +284,35 @@ def test_real_slides(data):
     with Slide.open(data / "wsi" / "cmu-1-small-region.svs") as slide:
         assert slide.mpp == (0.499, 0.499)
         assert_close(slide.levels[0][:], tifffile.imread(slide.path), 0)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_an_ome_tiff_in_several_files(tmp_path, first):
+    image = smooth_image(300, 400)
+    listed = "".join(f'<Channel ID="Channel:0:{n}" SamplesPerPixel="1"/>' for n in range(3))
+    listed += "".join(
+        f'<TiffData FirstC="{n}" IFD="0" PlaneCount="1"><UUID FileName="{n}.ome.tif">urn:uuid:{n}'
+        "</UUID></TiffData>"
+        for n in range(3)
+    )
+    for number in range(3):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/'
+            f'OME/2016-06" UUID="urn:uuid:{number}"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+            'DimensionOrder="XYCZT" Type="uint8" SizeX="400" SizeY="300" SizeC="3" SizeZ="1" '
+            f'SizeT="1">{listed}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(
+            tmp_path / f"{number}.ome.tif",
+            image[..., number],
+            tile=(128, 128),
+            compression="deflate",
+            photometric="minisblack",
+            description=xml,
+            metadata=None,
+        )
+    with Slide.open(tmp_path / f"{first}.ome.tif") as slide:
+        assert_close(everything(slide), image, 0)
+    (tmp_path / "1.ome.tif").unlink()
+    with pytest.raises(SlideFormatError, match="lacks 1 of its 3 channels"):
+        Slide.open(tmp_path / f"{first}.ome.tif")

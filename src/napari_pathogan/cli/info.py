@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from napari_pathogan.cli.options import Json  # noqa: TC001 - typer reads the annotation
 
 if TYPE_CHECKING:
-    from napari_pathogan.mammograms.mammogram import Mammogram
+    from napari_pathogan.mammograms.mammogram import Mammogram, MammogramStudy
     from napari_pathogan.slides.slide import Slide
 
 
@@ -40,13 +41,13 @@ def info(
         is_zarr(image) or is_folder_of_slide(image) or image.suffix == ".zarr"
     )
     if folder or is_index(image):
-        studies = [one.open() for one in examinations(image)]
+        studies, unnamed = _named(image, [one.open() for one in examinations(image)])
         views = [
             mammograms.describe(view) | {"examination": study.name}
             for study in studies
             for view in study.views
         ]
-        left_out = [line for study in studies for line in study.skipped]
+        left_out = [*(line for study in studies for line in study.skipped), *unnamed]
         notes = tuple(f"left out: {line}" for line in left_out)
         notes += tuple(line for view in views for line in view["notes"])
         facts = {"examinations": len(studies), "views": views, "skipped": left_out}
@@ -61,6 +62,34 @@ def info(
         print(json.dumps(facts, indent=2))  # noqa: T201
     else:
         _show(tables, notes)
+
+
+def _named(folder: Path, studies: list[MammogramStudy]) -> tuple[list[MammogramStudy], list[str]]:
+    """Examinations with the views that a header or their name tells of, and what was left out."""
+    from napari_pathogan.errors import MammogramFormatError
+    from napari_pathogan.mammograms.views import is_dicom, named_view
+
+    named, left = [], []
+    for study in studies:
+        paths = {one: one.path for one in study.views if one.path is not None}
+        mute = [
+            one
+            for one, path in paths.items()
+            if not is_dicom(path) and None in named_view(path.stem)
+        ]
+        left += [paths[one].name for one in mute]
+        if views := [one for one in study.views if one not in mute]:
+            named.append(replace(study, views=views))
+    if not named:
+        raise MammogramFormatError(
+            f"{folder.name} holds images whose names do not say side and view ({', '.join(left[:3])}), "
+            "so nothing says that they are mammograms; look at each by itself"
+        )
+    told = [
+        f"{name} is left out: its name says neither side and view, nor has it a header"
+        for name in left
+    ]
+    return named, told
 
 
 def _one(path: Path) -> Mammogram | dict[str, Any]:

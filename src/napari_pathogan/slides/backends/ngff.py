@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -291,12 +292,18 @@ def _read_as(
     )
 
 
+def _colour(said: object) -> str:
+    """RRGGBB; empty for what is no colour."""
+    shown = str(said).upper().lstrip("#")[:6]
+    return shown if re.fullmatch("[0-9A-F]{6}", shown) else ""
+
+
 def _said(about: dict[str, Any]) -> list[Said]:
     """What the file says of each channel (in its member ``omero``)."""
     omero = about.get("omero")
     listed = omero.get("channels") if isinstance(omero, dict) else None
     return [
-        Said(str(one.get("label") or ""), str(one.get("color") or "").upper().lstrip("#")[:6])
+        Said(str(one.get("label") or ""), _colour(one.get("color")))
         for one in (listed if isinstance(listed, list) else [])
         if isinstance(one, dict)
     ]

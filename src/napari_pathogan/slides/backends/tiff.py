@@ -58,9 +58,8 @@ class SegmentPlane:
         self.tile = _tile(page)
         self._grid = tuple(math.ceil(s / t) for s, t in zip(self.shape, self.tile, strict=True))
         self._separate = int(page.planarconfig) == 2 and page.samplesperpixel > 1
-        self._file = page.parent.filehandle
-        self._file.set_lock(True)
         for each in pages:
+            _handle(each)
             each.init_decode()  # not thread-safe on first use
         self.stored: np.ndarray | None = self._stored()
 
@@ -69,7 +68,7 @@ class SegmentPlane:
         held = np.ones(math.prod(self._grid), bool)
         for page in self._pages:
             offsets, counts = (np.array(x) for x in (page.dataoffsets, page.databytecounts))
-            whole = (counts > 0) & (offsets > 0) & (offsets + counts <= self._file.size)
+            whole = (counts > 0) & (offsets > 0) & (offsets + counts <= page.parent.filehandle.size)
             for first in range(0, len(whole) - len(held) + 1, len(held)):  # a colour each
                 held &= whole[first : first + len(held)]
         return held.reshape(self._grid)
@@ -93,9 +92,10 @@ class SegmentPlane:
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if count == 0 or offset == 0:
             return None
-        with self._file.lock:
-            self._file.seek(offset)
-            data = self._file.read(count)
+        file = page.parent.filehandle
+        with file.lock:
+            file.seek(offset)
+            data = file.read(count)
         if len(data) < count:
             raise ValueError("the file ends before it")
         bounds.check_codestream(data, self.tile)
@@ -104,12 +104,12 @@ class SegmentPlane:
         )
         return None if pixels is None else pixels[0]
 
-    def beyond(self, size: int) -> tuple[int, int]:
-        """How many segments lie beyond the end of a file of ``size`` bytes, and of how many."""
+    def beyond(self) -> tuple[int, int]:
+        """How many segments lie beyond the end of their file, and of how many."""
         missing = total = 0
         for page in self._pages:
             ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
-            missing += int((ends > size).sum())
+            missing += int((ends > page.parent.filehandle.size).sum())
             total += len(ends)
         return missing, total
 
@@ -130,8 +130,7 @@ class RawPlane:
         assert page.dtype is not None, "the colour rule has refused unknown types"
         self._dtype = page.dtype.newbyteorder(page.parent.byteorder)
         self._start = page.dataoffsets[0]
-        self._file = page.parent.filehandle
-        self._file.set_lock(True)
+        self._file = _handle(page)
 
     def decode(self, row: int, col: int) -> np.ndarray:
         """A tile (Y, X, samples)."""
@@ -155,6 +154,14 @@ class RawPlane:
         if len(data) < count:
             raise ValueError("the file ends before it")
         return data
+
+
+def _handle(page: TiffPage) -> tifffile.FileHandle:
+    """The open file of a page: of an OME-TIFF in several files, tifffile has closed all but one."""
+    handle = page.parent.filehandle
+    handle.open()
+    handle.set_lock(True)
+    return handle
 
 
 class OneSample:
@@ -232,6 +239,11 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     if shown:
         metadata["plane"] = ", ".join(shown)
     icc = page.iccprofile
+
+    def close() -> None:
+        for each in {file, *(page.parent for pages in levels for page in pages)}:
+            each.close()
+
     return Source(
         planes=channels[0].planes if channels else planes,
         colours=rule,
@@ -242,9 +254,9 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         choices=(f"{path.name} holds several planes; plane {', '.join(shown)} is read",)
         if shown
         else (),
-        notes=tuple(_missing(path.name, planes, file.filehandle.size)),
+        notes=tuple(_missing(path.name, planes)),
         channels=channels,
-        close=file.close,
+        close=close,
     )
 
 
@@ -468,9 +480,9 @@ def _format(path: Path, file: TiffFile, series: TiffPageSeries) -> str:
     return known.get(series.kind, plain) + big if path.suffix else plain
 
 
-def _missing(name: str, planes: tuple[Plane, ...], size: int) -> Iterator[str]:
+def _missing(name: str, planes: tuple[Plane, ...]) -> Iterator[str]:
     plane = planes[0]
-    missing, total = plane.beyond(size) if isinstance(plane, SegmentPlane) else (0, 0)
+    missing, total = plane.beyond() if isinstance(plane, SegmentPlane) else (0, 0)
     if missing == total > 0:
         raise SlideFormatError(
             f"{name} is truncated: it ends before the first of its pixels; copy it again from where "
