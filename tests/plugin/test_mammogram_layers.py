@@ -10,6 +10,8 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as Pillow
 
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.voi import Table
 from napari_pathogan.plugin.viewer import commands, mammogram_layers
 from napari_pathogan.plugin.viewer.layers import is_slide
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
@@ -197,3 +199,25 @@ def test_what_mm_are_is_said_as_long_as_mammograms_in_mm_are_open(viewer, study,
     viewer.layers.clear()
     viewer.add_image(np.full((40, 40, 3), 235, np.uint8), rgb=True)
     assert (text.text, text.visible) == ("", False)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("falls", [False, True])
+@pytest.mark.parametrize("value", [0, 4095, 65535])
+def test_the_layer_is_dark_where_the_image_is_shown_dark(inverted, falls, value):
+    """A table that falls inverts as MONOCHROME1 does, and padding is air."""
+    entries = np.linspace(0, 1, 4096, dtype=np.float32)
+    pixels = np.arange(0, 4000, 100, dtype=np.uint16).reshape(4, 10)
+    pixels[:, 8:] = value
+    mammogram = Mammogram(
+        "a", pixels, inverted=inverted, window=(0.0, 4095.0), padded=pixels == value,
+        voi=Table(0, entries[::-1] if falls else entries),
+    )  # fmt: skip
+    data, kwargs, _ = mammogram_layers.mammogram_layer(mammogram)
+    low, high = kwargs["contrast_limits"]
+    grey = np.clip((data.astype(float) - low) / (high - low), 0, 1)
+    if kwargs["colormap"] == "gray_r":
+        grey = 1 - grey
+    assert np.allclose(grey, mammogram.shown(), atol=1e-3)
+    assert (grey[:, 8:] == 0).all()
+    assert data.dtype == pixels.dtype

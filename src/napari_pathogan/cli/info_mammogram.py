@@ -29,7 +29,7 @@ def describe(mammogram: Mammogram) -> dict[str, Any]:
         "least": mammogram.pixels.min().item(),
         "greatest": mammogram.pixels.max().item(),
         "window": list(mammogram.window),
-        "inverted": mammogram.inverted,
+        "inverted": mammogram.high_is_dark,
         "chest_wall": mammogram.chest_side,
         "synthetic": mammogram.synthetic,
         "notes": list(mammogram.notes),

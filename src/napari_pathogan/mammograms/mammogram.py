@@ -19,7 +19,7 @@ from napari_pathogan.mammograms.views import (
     named_view,
     words_beside_view,
 )
-from napari_pathogan.mammograms.voi import Shape, Voi, Window
+from napari_pathogan.mammograms.voi import Shape, Table, Voi, Window
 from napari_pathogan.slides import resolution, scales
 from napari_pathogan.slides.backends.dicom import is_whole_slide
 from napari_pathogan.slides.geometry import Region
@@ -117,6 +117,11 @@ class Mammogram:
         """(H, W) in pixels."""
         height, width = self.pixels.shape
         return height, width
+
+    @property
+    def high_is_dark(self) -> bool:
+        """Whether high values are shown dark: inverted, or by a table that falls, but not by both."""
+        return self.inverted != (isinstance(self.voi, Table) and self.voi.falls)
 
     @cached_property
     def imprint(self) -> Imprint:

@@ -92,6 +92,11 @@ class Table:
     bits: int = 16
 
     @property
+    def falls(self) -> bool:
+        """Whether it ends darker than it begins."""
+        return bool(self.entries[-1] < self.entries[0])
+
+    @property
     def limits(self) -> tuple[float, float]:
         """The first and the last value between which the table changes."""
         steps = np.flatnonzero(np.diff(self.entries))

@@ -53,7 +53,8 @@ _GAP = 0.02  # between views, of a view's width
 def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -> LayerData:
     """Image layer of a view: its intensities as stored, in mm where their size is known.
 
-    MONOCHROME1 is shown by an inverse colour map, and the header's window by contrast limits.
+    What is dark where values are high is shown by an inverse colour map, the header's window by
+    contrast limits, and padding as air.
     """
     kwargs: dict[str, Any] = {
         "name": f"{mammogram.name} [synthetic]" if mammogram.synthetic else mammogram.name,
@@ -61,11 +62,21 @@ def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -
         "multiscale": False,
         "axis_labels": AXES,
         "contrast_limits": mammogram.window,
-        "colormap": "gray_r" if mammogram.inverted else "gray",
+        "colormap": "gray_r" if mammogram.high_is_dark else "gray",
         "metadata": _metadata(mammogram),
         **(_place(mammogram) if place is None else place),
     }
-    return mammogram.pixels, kwargs, "image"
+    return _with_air(mammogram), kwargs, "image"
+
+
+def _with_air(mammogram: Mammogram) -> np.ndarray:
+    """The pixels, with the darkest value of the window where there is padding."""
+    pixels = mammogram.pixels
+    if mammogram.padded is None:
+        return pixels
+    limits = np.iinfo(pixels.dtype) if pixels.dtype.kind in "ui" else np.finfo(pixels.dtype)
+    air = np.clip(mammogram.window[mammogram.high_is_dark], limits.min, limits.max)
+    return np.where(mammogram.padded, pixels.dtype.type(air), pixels)
 
 
 def study_layers(*studies: MammogramStudy, viewer: napari.Viewer | None = None) -> list[LayerData]:
