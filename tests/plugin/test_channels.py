@@ -8,7 +8,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_pathogan.plugin.viewer.layers import is_slide
+from napari_pathogan.plugin.viewer.layers import _CHANNEL_COLOURS, is_slide
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram
 from napari_pathogan.plugin.viewer.reader import read
 
@@ -63,6 +63,8 @@ def test_fluorescence_is_shown_as_channels(tmp_path, write, count, dtype):
         assert kwargs["scale"] == (0.5, 0.5)
         assert kwargs["contrast_limits"] == (0, planes[number].max())
         assert kwargs["blending"] == "additive"
+        wanted = "#00FF00" if write is ome_zarr else _CHANNEL_COLOURS[number % 6]
+        assert getattr(kwargs["colormap"], "name", kwargs["colormap"]) == wanted
         kwargs["metadata"]["slide"].close()
 
 
@@ -72,6 +74,8 @@ def test_channels_lie_on_one_another_and_no_dock_takes_them(viewer, tmp_path):
     assert [layer.name for layer in layers] == [f"dye {n} (if.ome.tif)" for n in range(3)]
     assert not any(is_slide(layer) or is_mammogram(layer) for layer in layers)
     assert {tuple(layer.translate) for layer in layers} == {(0, 0)}
+    brightest = [tuple(layer.colormap.map(np.array([1.0]))[0, :3]) for layer in layers]
+    assert brightest == [(0, 1, 1), (1, 0, 1), (1, 1, 0)]
 
 
 @pytest.mark.parametrize(("name", "um", "mammogram"), [

@@ -85,10 +85,7 @@ def _named(folder: Path, studies: list[MammogramStudy]) -> tuple[list[MammogramS
             f"{folder.name} holds images whose names do not say side and view ({', '.join(left[:3])}), "
             "so nothing says that they are mammograms; look at each by itself"
         )
-    told = [
-        f"{name} is left out: its name says neither side and view, nor has it a header"
-        for name in left
-    ]
+    told = [f"{name}: its name does not say side and view, and it has no header" for name in left]
     return named, told
 
 

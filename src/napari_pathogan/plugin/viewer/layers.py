@@ -36,7 +36,7 @@ AXES = ("y", "x")
 _ADDING: list[napari.Viewer] = []  # viewers to which a result's layers are just being added
 _PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
 _ALIKE = 0.9  # correlation of the same pixels read in two ways
-_CHANNEL_COLOURS = ("cyan", "magenta", "yellow", "red", "lime", "blue")  # where a file says none
+_CHANNEL_COLOURS = ("cyan", "magenta", "yellow", "red", "green", "blue")  # where a file says none
 _GAP = 0.05  # between slides, of a slide's width
 
 
@@ -88,15 +88,17 @@ def channel_layers(
     layers = []
     for number, (said, slide) in enumerate(channels):
         name = said.name or f"channel {number + 1}"
-        unsaid = said.colour in ("", "FFFFFF") and len(channels) > 1
-        colour = f"#{said.colour}" if not unsaid else _CHANNEL_COLOURS[number % 6]
+        unsaid = said.colour in ("", "FFFFFF")
+        shown = f"#{said.colour}"
         kwargs: dict[str, Any] = {
             "name": f"{name} ({slide.name})",
             "rgb": False,
             "multiscale": True,
             "axis_labels": AXES,
             "contrast_limits": _limits(slide, own=True),
-            "colormap": Colormap(["black", colour], name=said.colour or colour),
+            "colormap": _CHANNEL_COLOURS[number % len(_CHANNEL_COLOURS)]
+            if unsaid
+            else Colormap(["black", shown], name=shown),
             "blending": "additive",
             "metadata": _metadata(slide),
             **_scaled(slide),
