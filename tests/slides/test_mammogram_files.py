@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 from mammogram_makers import breast, write_dicom
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -139,3 +140,20 @@ def test_a_disc_is_opened_by_its_index(tmp_path):
 def test_an_index_that_names_nothing_stands_for_its_folder(tmp_path):
     write_dicom(tmp_path / "a.dcm", IMAGE)
     assert [one.name for one in open_study(index(tmp_path)).views] == ["RMLO"]
+
+
+@pytest.mark.parametrize(("um", "spacing"), [(70, "by TIFF resolution"), (None, None)])
+def test_a_grey_tiff_has_the_scale_that_it_states(tmp_path, um, spacing):
+    path = tmp_path / "case_R_CC.tif"
+    scale = {} if um is None else {"resolution": (1e4 / um, 1e4 / um), "resolutionunit": 3}
+    tifffile.imwrite(path, np.eye(64, dtype=np.uint8), **scale)
+    found = open_mammogram(path)
+    assert found.spacing == spacing
+    assert found.mm_per_px == (None if um is None else pytest.approx((um / 1e3, um / 1e3)))
+
+
+def test_a_microscopes_image_is_no_mammogram(tmp_path):
+    path = tmp_path / "case_R_CC.tif"
+    tifffile.imwrite(path, np.eye(64, dtype=np.uint8), resolution=(2e4, 2e4), resolutionunit=3)
+    with pytest.raises(MammogramFormatError, match=r"pixels of 0\.5 um .* open it as a slide"):
+        open_mammogram(path)

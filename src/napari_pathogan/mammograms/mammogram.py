@@ -270,7 +270,7 @@ def mammogram_in(slide: Slide) -> Mammogram:
     found = _read_image(slide, slide.path)
     if slide.mpp is not None and not slide.mpp_source.startswith(USER):
         y, x = slide.mpp
-        return replace(found, mm_per_px=(y / 1e3, x / 1e3), spacing=slide.mpp_source)
+        return replace(found, mm_per_px=(y / 1e3, x / 1e3), spacing=f"by {slide.mpp_source}")
     return _with_known_spacing(found, slide.path)
 
 
