@@ -8,6 +8,8 @@ import tifffile
 import zarr
 from PIL import Image
 
+from napari_pathogan.plugin.idc.dock import IdcDock
+from napari_pathogan.plugin.shell import dock as dock_module
 from napari_pathogan.plugin.viewer.layers import _CHANNEL_COLOURS, is_slide
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram
 from napari_pathogan.plugin.viewer.reader import read
@@ -102,3 +104,23 @@ def test_the_user_may_take_any_grey_image_for_a_mammogram(tmp_path):
     Image.fromarray(np.eye(64, dtype=np.uint8) * 200).save(tmp_path / "a.png")
     ((data, kwargs, _),) = read(str(tmp_path / "a.png"))
     assert is_mammogram(Layer(data, **kwargs))
+
+
+@pytest.mark.gui
+def test_no_dock_runs_on_fluorescence_that_naparis_reader_shows_like_a_slide(
+    viewer, standin, tmp_path, monkeypatch
+):
+    path = tmp_path / "if.tif"
+    pixels = np.ascontiguousarray(np.moveaxis(dyes(3, np.uint8), 0, -1))
+    tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig", metadata=None)
+    (layer,) = viewer.open(path, plugin="napari")
+    assert layer.rgb
+    told = []
+    monkeypatch.setattr(dock_module, "show_error", told.append)
+    dock = IdcDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.form.pixel_size.setText("0.5")
+    dock.form.pixel_size.setModified(True)
+    dock.run_or_cancel()
+    assert dock.run is None
+    assert "if.tif has 3 channels" in told[-1]

@@ -172,6 +172,9 @@ def glow(kind):
             counts[spots] = 3000
         case "noise alone":
             pass
+        case "a few spots":
+            counts += 500
+            counts[5:7, 5:7] = 3e4
         case "spots on nothing":
             counts = spots * 3000.0
         case "one dye":
@@ -182,7 +185,9 @@ def glow(kind):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("kind", ["spots", "noise alone", "spots on nothing", "one dye", "nothing"])
+@pytest.mark.parametrize(
+    "kind", ["spots", "a few spots", "noise alone", "spots on nothing", "one dye", "nothing"]
+)
 def test_dyes_without_a_word_are_told(kind, dtype):
     counts = glow(kind) / (1 if dtype == np.uint16 else 12)
     assert not look_lit([counts.clip(0, np.iinfo(dtype).max).astype(dtype)])

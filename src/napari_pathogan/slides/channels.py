@@ -142,8 +142,9 @@ def look_lit(tiles: Sequence[np.ndarray]) -> bool:
         if not len(some):
             return False
         light = some.mean(-1)
-        bright = float(np.percentile(light, 99.5))
-        exposed = bright > _LIT_LEAST.get(depth, 0) and np.median(light) >= _LIT_SHARE * bright
+        bright, top = np.percentile(light, (99.5, 99.99))
+        exposed = bright > _LIT_LEAST.get(depth, 0) and bright >= _LIT_SHARE * top
+        exposed &= np.median(light) >= _LIT_SHARE * bright
         white = some[light >= np.percentile(light, 95)]
         if exposed and np.median(white.min(-1) / white.max(-1)) >= _LIT_WHITE:
             return True

@@ -226,6 +226,7 @@ class Dock(QWidget):
         if layer is None or not self.take_pixel_size():
             return
         try:
+            self.subject.check(layer)
             asks = self.subject.pixel_size
             if asks.needed and asks.size(layer) is None:
                 self.form.pixel_size.setFocus()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_pathogan.plugin.shell.pixel_size import PixelSize
 from napari_pathogan.plugin.viewer import commands
 from napari_pathogan.plugin.viewer.layers import (
+    check_not_refused,
     give_mpp,
     is_slide,
     mpp_is_asked,
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import napari
+    from napari.layers import Image
 
 WHOLE, VIEW, SHAPES = "Whole slide", "In view", "Selected shapes"
+
+
+def _anything(_: Image) -> None:
+    """Refuse no layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Subject:
         Opens a file.
     pixel_size
         What is asked where nothing says how large a pixel is.
+    check
+        Raises a PathoganError if nothing may look at a layer that is offered.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Subject:
     ask: Callable[[napari.Viewer], object]
     show: Callable[[napari.Viewer, Path], object]
     pixel_size: PixelSize
+    check: Callable[[Image], None] = _anything
 
 
 SLIDE = Subject(
@@ -88,4 +97,5 @@ SLIDE = Subject(
         give=give_mpp,
         recall=recall_scale,
     ),
+    check=check_not_refused,
 )

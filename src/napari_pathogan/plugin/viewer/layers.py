@@ -17,7 +17,7 @@ from napari.layers import Image, Shapes
 from napari.utils import Colormap
 from napari.utils.notifications import show_info, show_warning
 
-from napari_pathogan.errors import PathoganError, SlideFormatError
+from napari_pathogan.errors import FluorescenceError, PathoganError, SlideFormatError
 from napari_pathogan.mammograms.views import MAX_PIXELS
 from napari_pathogan.slides import scales, tissues
 from napari_pathogan.slides.geometry import Overlay, Region
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 AXES = ("y", "x")
 _ADDING: list[napari.Viewer] = []  # viewers to which a result's layers are just being added
+_REFUSED = "refused"  # in a layer's metadata: why its file is no slide
 _PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
 _ALIKE = 0.9  # correlation of the same pixels read in two ways
 _CHANNEL_COLOURS = ("cyan", "magenta", "yellow", "red", "green", "blue")  # where a file says none
@@ -268,6 +269,19 @@ def slide_of(layer: Image) -> Slide:
         slide = slide.with_mpp(mpp, "layer")
     layer.metadata = {**layer.metadata, **_metadata(slide)}
     return slide
+
+
+def check_not_refused(layer: Image) -> None:
+    """Check that a layer's file is not fluorescence, which another reader may show like a slide.
+
+    Raises
+    ------
+    FluorescenceError
+        If it is; as the file's own reader says it.
+    """
+    slide_of(layer)
+    if sentence := layer.metadata.get(_REFUSED):
+        raise FluorescenceError(sentence)
 
 
 def file_of(layer: Image) -> Path | None:
@@ -509,6 +523,9 @@ def _slide_in_file(layer: Image) -> Slide | None:
         return None
     try:
         slide = Slide.open(path)
+    except FluorescenceError as error:
+        layer.metadata = {**layer.metadata, _REFUSED: str(error)}
+        return None
     except SlideFormatError:
         return None  # a format that only other readers know: the layer's own pixels will do
     with ExitStack() as opened:
