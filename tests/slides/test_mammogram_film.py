@@ -55,7 +55,24 @@ def half_taped(image):
     image[height // 5 : -height // 5, -width // 5 :] = 0.98
 
 
+def askew(image):
+    """Tape at the edge away from the chest wall that is not parallel to it."""
+    height, width = image.shape
+    y, x = np.mgrid[:height, :width]
+    image[x > 0.8 * width + 0.05 * (y - height / 2)] = 0.97
+
+
+def written(image):
+    """Tape with dark writing on it."""
+    height, width = image.shape
+    strip(image, 1, -1, 0.19, 1.0)
+    image[height // 3 : height // 2 : 5, -width // 6 : -5] = 0.1
+    image[height // 3 : height // 2, -width // 6 : -5 : 7] = 0.1
+
+
 DRAW = {
+    "askew": askew,
+    "written": written,
     "chest": lambda image: strip(image, 1, 1, 0.08, 0.95),
     "top": lambda image: strip(image, 0, 1, 0.08, 1.0),
     "bottom": lambda image: strip(image, 0, -1, 0.08, 1.0),
@@ -83,7 +100,7 @@ def taped(image, case):
 CASES = (
     "opposite 0.02 1", "opposite 0.1 1", "opposite 0.19 1", "opposite 0.28 1", "opposite 0.19 0.5",
     "chest", "top", "bottom", "frame", "thick frame", "line", "label", "piece", "margins",
-    "label and lid",
+    "label and lid", "askew", "written",
 )  # fmt: skip
 
 
@@ -102,7 +119,9 @@ def test_tape_and_borders_never_flip_a_breast(phantoms, tmp_path, view, case):
     assert (y1 - y0) * (x1 - x0) < 0.85 * image.size or case in {"chest", "top", "bottom"}
 
 
-@pytest.mark.parametrize("case", ["", "opposite 0.1 1", "frame", "label", "margins"])
+@pytest.mark.parametrize(
+    "case", ["", "opposite 0.1 1", "frame", "label", "margins", "askew", "written"]
+)
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_negative_is_shown_as_a_positive_and_told_of(phantoms, tmp_path, view, bits, case):
@@ -121,6 +140,17 @@ def test_a_negative_is_shown_as_a_positive_and_told_of(phantoms, tmp_path, view,
         wanted = (wanted - wanted.min()) / np.ptp(wanted)
     assert np.allclose(found.shown(), wanted, atol=0.01)
     assert found.chest_side == SIDES[view[0]]
+
+
+@pytest.mark.parametrize("case", ["askew", "written", "opposite 0.28 1", "piece"])
+def test_tape_that_is_larger_than_the_breast(phantoms, case):
+    small = phantoms["LCC"][::2, ::2]
+    image = np.pad(small, ((100, 112), (0, 172)))
+    found = breast(taped(image.copy(), case))
+    assert found.side == "left"
+    assert found.box[3] < 0.75 * image.shape[1]
+    assert not looks_negative(taped(image.copy(), case))
+    assert looks_negative(1 - taped(image.copy(), case))
 
 
 def test_a_header_that_inverts_is_told_of_and_believed(phantoms, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import shapely
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import block_reduce
@@ -15,12 +16,19 @@ from napari_pathogan.errors import PathoganError
 _SIDE_PX = 256  # the longer side of the copy in which the breast is looked for
 _SMALLEST = 0.02  # of the image; a smaller bright spot is a marker, not a breast
 _DARKEST = 0.01  # contrast of breast to air in a [0, 1] image
-_RECTANGLE, _ONE_GREY = 0.93, 0.08  # of its box that tape fills, and how much its grey varies
+_RECTANGLE, _ONE_GREY = 0.93, 0.08  # of its hull that tape fills, and how much its grey varies
+_ASKEW, _CORNERS = 3.0, 5  # px by which its sides may bend; corners, one of them cut off
 _FRAME, _LINE = 1.3, 4  # filled over piece where a line runs around the film; half its width
 _BRIGHT, _ALONG = 0.3, 0.9  # of strips: of the range of values, of their edge
+_WIDEST = 0.45
 _SHARP, _ENDS = 0.15, 0.2  # a step, and on how much of a strip's length it is
 _CHEST, _MOST = 0.25, 0.6  # of negatives: of the height, of what is dark
-_AIR, _FLAT, _FEW = 0.6, 0.1, 8  # greys of air; pixels of a side that say something
+_AIR, _FLAT, _FEW, _TAPES = (
+    0.6,
+    0.1,
+    8,
+    4,
+)  # greys of air; pixels of a side that say something; tapes
 _MARGIN = 0.01  # of the longer side, around the breast's box
 
 
@@ -121,11 +129,17 @@ def _largest(small: np.ndarray, grey: np.ndarray, least: float) -> np.ndarray:
 
 
 def _is_tape(piece: np.ndarray, grey: np.ndarray) -> bool:
-    """Whether a piece is a rectangle of one grey."""
-    rows, columns = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
-    box = (rows[-1] + 1 - rows[0]) * (columns[-1] + 1 - columns[0])
+    """Whether a piece is a rectangle of one grey, also where it lies askew, with writing on it."""
     inner = grey[ndimage.binary_erosion(piece, iterations=2)]
-    return piece.sum() > _RECTANGLE * box and inner.size > 0 and _spread(inner) < _ONE_GREY
+    if not inner.size or _spread(inner) >= _ONE_GREY:
+        return False
+    filled = ndimage.binary_fill_holes(piece)
+    if filled.sum() > _FRAME * piece.sum():
+        return False
+    at = np.argwhere(filled & ~ndimage.binary_erosion(filled))
+    hull = shapely.MultiPoint(at).convex_hull.buffer(0.5, join_style="mitre")
+    corners = len(hull.simplify(_ASKEW).exterior.coords) - 1
+    return bool(filled.sum() > _RECTANGLE * hull.area and corners <= _CORNERS)
 
 
 def _inside_strips(image: np.ndarray) -> tuple[slice, slice]:
@@ -150,12 +164,13 @@ def _inside_strips(image: np.ndarray) -> tuple[slice, slice]:
 def _strip(lines: np.ndarray, bright: float) -> int:
     """How many lines from the edge are a strip: 0 where there is none."""
     width = 0
-    for line in lines[: len(lines) // 3]:
+    most = round(_WIDEST * len(lines))
+    for line in lines[:most]:
         middle = float(np.median(line))
         if middle < bright or (np.abs(line - middle) < _ONE_GREY).mean() < _ALONG:
             break
         width += 1
-    if not 0 < width < len(lines) // 3:
+    if not 0 < width < most:
         return 0
     step = np.abs(lines[width - 1] - lines[min(width + 1, len(lines) - 1)])
     return width + 1 if (step > _SHARP).mean() > _ENDS else 0
@@ -176,22 +191,34 @@ def looks_negative(image: np.ndarray) -> bool:
     coarse = block_reduce(image, factor, np.mean)  # type: ignore[no-untyped-call]
     coarse = coarse / _covered(image.shape, factor)
     coarse = coarse[_inside_strips(1 - coarse)][1:-1, 1:-1]  # strips on a negative are dark
-    if min(coarse.shape) < _FEW or np.ptp(coarse) < 2 * _SHARP:
+    if min(coarse.shape) < _FEW:
         return False
-    air = coarse > float(threshold_otsu(coarse))  # type: ignore[no-untyped-call]
-    left, right, top, bottom = (side.mean() for side in (air[:, 0], air[:, -1], air[0], air[-1]))
-    pieces, _ = ndimage.label(~air)
-    sizes = np.bincount(pieces.ravel())[1:]
-    piece = pieces == 1 + sizes.argmax()
+    kept = np.ones(coarse.shape, bool)
+    for _ in range(_TAPES):
+        if not kept.any() or np.ptp(coarse[kept]) < 2 * _SHARP:
+            return False
+        air = coarse > float(threshold_otsu(coarse[kept]))  # type: ignore[no-untyped-call]
+        pieces, _ = ndimage.label(kept & ~air)
+        sizes = np.bincount(pieces.ravel())[1:]
+        piece = pieces == 1 + sizes.argmax()
+        if not _is_tape(piece, coarse):
+            break
+        kept &= ~ndimage.binary_dilation(piece, iterations=3)
     columns = np.flatnonzero(piece.any(0))
+    if len(columns) < _FEW:
+        return False
+    left, right, top, bottom = (
+        1 - side.mean() for side in (piece[:, 0], piece[:, -1], piece[0], piece[-1])
+    )
     ends = [piece[:, at].mean() for at in columns[[1, -2]]]
+    bright, dark = coarse[kept & air], coarse[piece]
     return bool(
         max(left, right) > _ALONG
         and top + bottom > 1
         and max(ends) > _CHEST > min(ends)
-        and piece.sum() > _MOST * (~air).sum()
-        and np.median(coarse[air]) > _AIR
-        and _spread(coarse[air]) < min(_FLAT, _spread(coarse[~air]))
+        and piece.sum() > _MOST * (kept & ~air).sum()
+        and np.median(bright) > _AIR
+        and _spread(bright) < min(_FLAT, _spread(dark))
     )
 
 

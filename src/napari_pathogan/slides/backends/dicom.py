@@ -51,7 +51,9 @@ def slide_in(folder: Path) -> Path:
             about = pydicom.dcmread(
                 file, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True
             )
-            key = str(about.get("SeriesInstanceUID", ""))
+            key = str(
+                about.get_item("SeriesInstanceUID").value
+            )  # as it is: pydicom warns of odd ones
         except Exception:  # noqa: BLE001 - pydicom has no common error, and what it says may be private
             key = file.name
         series.setdefault(key, file)
