@@ -157,7 +157,7 @@ def test_an_overview_does_not_read_the_whole_of_level_0(huge):
         tissue_mask(slide, mpp=64.0)
         assert read == []
         slide.read(Region(0, 0, 2048, 2048), 0.5)  # level 0 is the only one as fine as this
-        assert len(read) == 16
+        assert len(read) == 4  # of 16, the others are empty
 
 
 def test_where_only_level_0_exists_coarser_ones_are_made_of_what_is_asked_for(tmp_path):

@@ -123,9 +123,17 @@ class Level(ABC):
     def _make(self, row: int, col: int) -> np.ndarray:
         """Read or compute a tile, cut at the edges of the level."""
 
+    def holds(self, y: float, x: float, height: float, width: float) -> bool:  # noqa: ARG002
+        """Whether something may be stored in a rectangle of this level, or finer ones."""
+        return True
+
     def tile_at(self, row: int, col: int) -> np.ndarray:
         """A tile, cut at the edges of the level; read-only."""
         self.ledger.check_open()
+        y, x = row * self.tile[0], col * self.tile[1]
+        size = min(self.tile[0], self.shape[0] - y), min(self.tile[1], self.shape[1] - x)
+        if not self.holds(y, x, *size):  # most of some slides: not worth a place in the cache
+            return self._blank(*size, filled=True)
         key = (self.ledger.key, self.key, row, col)
         return self.ledger.cache.get(key, lambda: self._make(row, col))
 
@@ -295,6 +303,10 @@ class MadeLevel(Level):
         shape = (math.ceil(finer.shape[0] / 2), math.ceil(finer.shape[1] / 2))
         super().__init__(finer.ledger, shape, (_MADE_TILE, _MADE_TILE), finer.fill)
         self._finer = finer
+
+    def holds(self, y: float, x: float, height: float, width: float) -> bool:
+        """Whether something may be stored in a rectangle of this level, or finer ones."""
+        return self._finer.holds(2 * y, 2 * x, 2 * height, 2 * width)
 
     def _make(self, row: int, col: int) -> np.ndarray:
         y, x = 2 * row * _MADE_TILE, 2 * col * _MADE_TILE

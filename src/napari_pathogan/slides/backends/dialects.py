@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 import tifffile
 
+from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides.backends.tiff import check_page
 
 if TYPE_CHECKING:
@@ -30,14 +31,23 @@ def put_together(path: Path) -> str:
     except Exception:  # noqa: BLE001 - what is wrong with it, its reader will say
         return ""
     with file:
-        what = _what(file) if len(file.pages) else ""
-        if what:
-            for number in range(min(len(file.pages), _MOST_PAGES)):
-                check_page(path.name, file.pages[number].aspage())
+        try:
+            what = _what(file)
+            if what:
+                for number in range(min(len(file.pages), _MOST_PAGES)):
+                    check_page(path.name, file.pages[number].aspage())
+        except SlideFormatError:
+            raise
+        except Exception as error:  # tifffile has no common error for what broken files do to it
+            raise SlideFormatError(
+                f"{path.name} is damaged, its directory can't be read; copy it again from where it came"
+            ) from error
     return what
 
 
 def _what(file: TiffFile) -> str:
+    if not len(file.pages):
+        return ""
     page = file.pages.first
     if file.is_bif:
         return "overlapping tiles (Ventana BIF)"

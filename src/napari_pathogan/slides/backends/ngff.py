@@ -30,7 +30,7 @@ _ENOUGH = 100_000
 _MICROMETRES = ("micrometer", "micrometre", "um", "µm", "micron")
 _INCOMPLETE = (
     KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RecursionError,
-    AssertionError,
+    AssertionError, OverflowError,
 )  # fmt: skip
 
 
@@ -336,7 +336,7 @@ def _downsamples(
     """From the scales where they agree with the shapes to a pixel; None otherwise."""
     found = []
     for plane, scale in zip(planes, scales, strict=True):
-        if min(*scales[0], *scale) <= 0:
+        if not all(0 < side < math.inf for side in (*scales[0], *scale)):
             return None
         step = scale[0] / scales[0][0], scale[1] / scales[0][1]
         reach = (

@@ -64,11 +64,11 @@ class SegmentPlane:
         self.stored: np.ndarray | None = self._stored()
 
     def _stored(self) -> np.ndarray:
-        """(rows, columns) bool: tiles that are not empty, and lie within the file."""
+        """(rows, columns) bool: tiles that are not empty."""
         held = np.ones(math.prod(self._grid), bool)
         for page in self._pages:
             offsets, counts = (np.array(x) for x in (page.dataoffsets, page.databytecounts))
-            whole = (counts > 0) & (offsets > 0) & (offsets + counts <= page.parent.filehandle.size)
+            whole = (counts > 0) & (offsets > 0)
             for first in range(0, len(whole) - len(held) + 1, len(held)):  # a colour each
                 held &= whole[first : first + len(held)]
         return held.reshape(self._grid)

@@ -1,0 +1,134 @@
+"""Files that claim what they don't hold: one sentence, or read with their damage told of."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from slide_makers import smooth_image
+from test_slide_layouts import image
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.slide import Slide
+from napari_pathogan.slides.tissue import tissue_mask
+
+WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT, ROWS = 256, 257, 322, 323, 278
+
+
+def outcome(path):
+    """The error's sentence, or those of the slide's notes; with how long it took."""
+    start = time.process_time()
+    try:
+        with Slide.open(path) as slide:
+            if slide.is_rgb:
+                tissue_mask(slide)
+            slide.read(Region(0, 0, 300, 300))
+            said = slide.notes
+    except PathoganError as error:
+        said = [str(error)]
+    assert time.process_time() - start < 10
+    return said
+
+
+def names():
+    from pathlib import Path
+
+    folder = Path(__file__).parents[3] / "shared" / "cases" / "hostile"
+    return sorted(folder.glob("*.tif"))
+
+
+@pytest.mark.parametrize("path", names(), ids=lambda path: path.stem)
+def test_files_of_the_folder_of_cases(path):
+    assert path.name in outcome(path)[0]
+
+
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "jpeg", "zstd", "webp", None])
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (WIDTH, 10**6),
+        (HEIGHT, 10**6),
+        (WIDTH, 0),
+        (TILE_WIDTH, 2**31),
+        (TILE_HEIGHT, 2**31),
+        (TILE_WIDTH, 16),
+        (TILE_HEIGHT, 0),
+    ],
+)
+def test_claims_of_a_tiff(tmp_path, compression, tag, value):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        smooth_image(300, 400),
+        tile=(128, 128),
+        compression=compression,
+        photometric="rgb",
+        metadata=None,
+    )
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].tags[tag].offset
+    data = bytearray(path.read_bytes())
+    data[at + 2 : at + 4] = struct.pack("<H", 4)
+    data[at + 8 : at + 12] = struct.pack("<I", value)
+    path.write_bytes(data)
+    assert "a.tif" in outcome(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("codec", "compression"),
+    [("jpeg", 7), ("jpeg2k", 33005), ("webp", 50001), ("png", 34933), ("jpegxl", 50002)],
+)
+def test_tiles_that_unfold(tmp_path, codec, compression):
+    side = 2048
+    bomb = getattr(imagecodecs, f"{codec}_encode")(np.zeros((side, side, 3), np.uint8))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        iter([bomb]),
+        shape=(256, 256, 3),
+        dtype="uint8",
+        tile=(256, 256),
+        compression=compression,
+        photometric="rgb",
+        metadata=None,
+    )
+    assert f"claims {side} x {side} px" in outcome(path)[0]
+
+
+@pytest.mark.parametrize("member", ["axes", "datasets", "name", "0"])
+@pytest.mark.parametrize("value", [None, 0, -1, "x", [], {}, [None], [[[]]], 10**30, float("nan")])
+def test_metadata_of_ome_zarr(tmp_path, member, value):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    image(group, smooth_image(128, 256), (0.5, 0.5), "x", levels=2)
+    meta = tmp_path / "a.zarr" / ".zattrs"
+    about = json.loads(meta.read_text())
+    if member == "0":
+        about["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] = value
+    else:
+        about["multiscales"][0][member] = value
+    meta.write_text(json.dumps(about))
+    said = outcome(tmp_path / "a.zarr")
+    assert not said or "a.zarr" in said[0]
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("tile", [None, (256, 256)])
+def test_a_file_that_shrinks_while_it_is_open(tmp_path, compression, tile):
+    path = tmp_path / "a.tif"
+    pixels = smooth_image(2000, 2500)
+    tifffile.imwrite(
+        path, pixels, tile=tile, compression=compression, photometric="rgb", metadata=None
+    )
+    with Slide.open(path, cache_mb=0) as slide:
+        slide.read(Region(0, 0, 100, 100))
+        with path.open("r+b") as stream:
+            stream.truncate(5000)
+        slide.read(Region(1500, 0, 500, 500))
+        assert "the file ends before it" in slide.damaged[0]
