@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 
 import numpy as np
@@ -110,3 +112,19 @@ def test_a_pipe_is_no_slide(tmp_path):
     os.mkfifo(path)
     with pytest.raises(SlideFormatError, match="neither a file nor a folder"):
         Slide.open(path)
+
+
+@pytest.mark.parametrize("member", ["HIER_0_COUNT", "IMAGENUMBER_X"])
+@pytest.mark.parametrize("value", ["2147483647", "-1", "x"])
+def test_what_openslide_would_end_the_process_of(cases, tmp_path, member, value):
+    pytest.importorskip("openslide")
+    shutil.copytree(cases / "mrxs_bounds", tmp_path / "a")
+    about = tmp_path / "a" / "offset" / "Slidedat.ini"
+    about.parent.chmod(0o755)
+    about.chmod(0o644)
+    text = about.read_text(encoding="utf-8-sig")
+    changed = re.sub(rf"(?m)^{member}\s*=.*$", f"{member} = {value}", text)
+    assert changed != text
+    about.write_text(changed, encoding="utf-8-sig")
+    with pytest.raises(SlideFormatError, match=r"offset\.mrxs"):
+        Slide.open(tmp_path / "a" / "offset.mrxs")

@@ -6,6 +6,8 @@ OpenSlide is optional: it is imported only when nothing else reads a file.
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
     from openslide import OpenSlide
 
 _TILE = 512
+_LONGEST_S = 60  # that opening may take
+_TRY = """
+import sys, openslide
+slide = openslide.OpenSlide(sys.argv[1])
+slide.read_region((0, 0), slide.level_count - 1, (64, 64))
+"""
+_tried: set[tuple[str, int, int]] = set()  # files that did not end a process
 _PLAIN = "generic-tiff"  # what OpenSlide takes a TIFF for whose maker it does not know
 
 
@@ -82,6 +91,7 @@ def open_vendor(path: Path, what: str = "") -> Source:
             f"{path.name} {kind}; reading a slide of this kind (BIF, MRXS, VMS, DICOM, ...) needs "
             "OpenSlide: pip install napari-pathogan[slides]"
         ) from error
+    _try_first(path, what)
     try:
         handle = _Handle(path, openslide)
         try:
@@ -104,6 +114,34 @@ def open_vendor(path: Path, what: str = "") -> Source:
         ) from error
 
 
+def _try_first(path: Path, what: str) -> None:
+    """Open a slide in a process of its own: on some damaged files OpenSlide ends the process."""
+    about = path.stat()
+    key = str(path.resolve()), about.st_size, about.st_mtime_ns
+    if key in _tried:
+        return
+    try:
+        child = subprocess.run(  # noqa: S603 - our own Python
+            [sys.executable, "-I", "-c", _TRY, str(path)],
+            capture_output=True,
+            timeout=_LONGEST_S,
+            check=False,
+        )
+        well = child.returncode in {0, 1}  # 1: an error that is told of here
+    except subprocess.TimeoutExpired:
+        well = False
+    except OSError:  # no process can be had here
+        well = True
+    if not well:
+        if what:
+            raise _in_pieces(path, what)
+        raise SlideFormatError(
+            f"{path.name} is damaged: OpenSlide, which reads it, fails on it; copy it again, with all "
+            "its parts"
+        )
+    _tried.add(key)
+
+
 def _in_pieces(path: Path, what: str) -> SlideFormatError:
     return SlideFormatError(
         f"{path.name} has {what}, which OpenSlide can't put together: it is damaged, or of a kind that "
@@ -121,6 +159,7 @@ def _source(path: Path, handle: _Handle, what: str) -> Source:
         raise SlideFormatError(f"{path.name} claims {slide.level_count} levels; it is damaged")
     for width, height in slide.level_dimensions:
         bounds.check_level(path.name, (height, width), (_TILE, _TILE), 4)
+    bounds.check_coarsest(path.name, (height, width), 3, _bytes_of(path))
     about = slide.properties
     sides = about.get(openslide.PROPERTY_NAME_MPP_Y), about.get(openslide.PROPERTY_NAME_MPP_X)
     scale = resolution.UNSTATED if None in sides else resolution.stated("OpenSlide", *sides)
@@ -159,6 +198,12 @@ def _bounds(about: Mapping[str, str]) -> Region | None:
     """The rectangle around all that was scanned, if the format says."""
     sides = [about.get(f"openslide.bounds-{side}") for side in ("y", "x", "height", "width")]
     return None if None in sides else Region(*(int(str(side)) for side in sides))
+
+
+def _bytes_of(path: Path) -> int:
+    """Bytes of a slide with all its parts: beside it, or in a folder of its name."""
+    parts = [*path.parent.iterdir(), *path.with_suffix("").glob("*")]
+    return sum(part.stat().st_size for part in parts if part.is_file())
 
 
 class _Handle:
