@@ -184,6 +184,34 @@ def write_shaped(path, content):
     tifffile.imwrite(path, content.pixels, rowsperstrip=50, compression="deflate", **options)
 
 
+def write_apart(**options):
+    """Each sample in a plane of its own, in one page."""
+
+    def write(path, content):
+        tifffile.imwrite(
+            path,
+            np.moveaxis(content.pixels, -1, 0),
+            photometric=content.photometric,
+            planarconfig="separate",
+            resolution=(1e4 / UM, 1e4 / UM),
+            resolutionunit="CENTIMETER",
+            metadata=None,
+            extrasamples=["unassalpha"] if content.alpha else None,
+            **options,
+        )
+
+    return write
+
+
+def read_apart(path, _):
+    with tifffile.TiffFile(path) as file:
+        return np.moveaxis(file.pages[0].asarray(), 0, -1)
+
+
+def in_samples(content):
+    return content.axes == "YXS" and not (content.photometric != "rgb" and content.alpha)
+
+
 def write_ome(path, content):
     about = {"axes": content.axes, "PhysicalSizeX": UM, "PhysicalSizeY": UM}
     if content.names:
@@ -347,6 +375,14 @@ FORMATS = [
     tiff_format("Aperio's JPEG 2000 tiles", in_codec(*BYTES), **TILES, compression=33005),
     tiff_format("JPEG XL tiles", in_codec(*INTEGERS), **TILES, compression="jpegxl"),
     tiff_format("WebP tiles", in_codec(*BYTES, samples=(3, 4)), **TILES, compression="webp"),
+    *(Format(f"samples apart {n}", "tif", write_apart(**options), read_apart, in_samples)
+      for n, options in enumerate((
+          {**TILES, "compression": "deflate"},
+          {"rowsperstrip": 7, "compression": "lzw", "byteorder": ">"},
+          {"rowsperstrip": 50},
+          {"rowsperstrip": HEIGHT},
+          {"rowsperstrip": HEIGHT, "byteorder": ">"},
+      ))),
     Format("TIFF by tifffile", "tif", write_shaped, read_tiff, unnamed),
     Format("OME-TIFF", "ome.tif", write_ome, read_tiff, in_ome),
     Format("ImageJ", "tif", write_imagej, read_tiff, in_imagej),

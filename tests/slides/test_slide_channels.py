@@ -191,3 +191,23 @@ def glow(kind):
 def test_dyes_without_a_word_are_told(kind, dtype):
     counts = glow(kind) / (1 if dtype == np.uint16 else 12)
     assert not look_lit([counts.clip(0, np.iinfo(dtype).max).astype(dtype)])
+
+
+def test_brightfield_qptiff_is_colour(tmp_path):
+    path = tmp_path / "a.qptiff"
+    image = np.moveaxis(BRIGHT, 0, -1)
+    text = "<PerkinElmer-QPI-ImageDescription><ImageType>FullResolution</ImageType></PerkinElmer-QPI-ImageDescription>"
+    tifffile.imwrite(
+        path,
+        image,
+        tile=(64, 64),
+        photometric="rgb",
+        description=text,
+        software="PerkinElmer-QPI",
+        metadata=None,
+        resolution=(2e4, 2e4),
+        resolutionunit=3,
+    )
+    with Slide.open(path) as slide:
+        assert slide.is_rgb
+        assert slide.mpp == pytest.approx((0.5, 0.5))

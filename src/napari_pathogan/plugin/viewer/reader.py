@@ -21,7 +21,9 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG"
 # suffix -> how such a file begins
 _HEADERS: dict[str, tuple[bytes, ...]] = {
-    **dict.fromkeys((".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".btf", ".tf8"), _TIFF),
+    **dict.fromkeys(
+        (".svs", ".ndpi", ".scn", ".bif", ".tif", ".tiff", ".btf", ".tf8", ".qptiff"), _TIFF
+    ),
     ".png": (_PNG,),
     **dict.fromkeys((".jpg", ".jpeg", ".mrxs"), (_JPEG,)),
     **dict.fromkeys((".vms", ".vmu"), (b"[Virtual Microscope", b"[Uncompressed Virtual")),
