@@ -14,6 +14,7 @@ from napari_pathogan.engine.models import (
     ModelCard,
     check_name,
     find_models,
+    fitting,
     load_model,
     locate,
     package_versions,
@@ -217,3 +218,13 @@ def test_embedded_models_fit_their_cards():
         embedded, weights = load_model(folder, read_card(folder).task)
         assert embedded.name == folder.name
         assert weights
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), OverflowError("large"), IndexError(), RuntimeError("a\nb")]
+)
+def test_what_can_not_be_built_from_a_card_is_one_line(error):
+    with pytest.raises(ModelError, match=r"'small' does not fit this version: .") as told:
+        with fitting(card(), "discriminator"):
+            raise error
+    assert "\n" not in str(told.value)

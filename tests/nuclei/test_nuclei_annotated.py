@@ -320,6 +320,7 @@ def test_any_name_of_a_nucleus_is_read(path, name):
         {"notes": 5},
         {"grid": {"origin": [0, 0], "step": [0, 1], "shape": [5, 5]}},
         {"grid": {"origin": [0, 0], "step": [1, 1], "shape": [5, 10**12]}},
+        {"grid": {"origin": [0, 1e308], "step": [1, 1], "shape": [5, 5]}},
         {"grid": 7},
         {"class_names": "x", "class_colours": 3},
         {"class_colours": ["red"]},

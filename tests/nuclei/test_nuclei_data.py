@@ -175,3 +175,17 @@ def test_slides_with_corrected_nuclei_are_read(tmp_path):
     annotated.store(path).beside.unlink()
     with pytest.raises(DataFolderError, match=r"no slide in .* could be used; the first: .*other"):
         read_training_folder(tmp_path)
+
+
+def test_of_files_of_one_name_none_is_taken(tmp_path, folder, write):
+    write(tmp_path, folder)
+    first, second, *rest = folder.images
+    for sub, name in (("masks", first.name), ("images", second.name)):
+        (tmp_path / sub / f"{name}.tif").write_bytes((tmp_path / sub / f"{name}.png").read_bytes())
+    (tmp_path / "masks" / f"{rest[0].name}.json").touch()
+    read = read_folder(tmp_path)
+    assert [image.name for image in read.images] == [image.name for image in rest]
+    assert [line.rpartition(": ")[2] for line in read.skipped] == [
+        f"{first.name}.png and {first.name}.tif may both be its mask; keep one",
+        *[f"2 images are called {second.name}; keep one"] * 2,
+    ]

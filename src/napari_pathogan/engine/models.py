@@ -301,6 +301,11 @@ def load_model(
     return card, {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
 
 
+_MISFITS = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError,
+)  # fmt: skip
+
+
 @contextmanager
 def fitting(card: ModelCard, *architectures: str) -> Iterator[None]:
     """Build in this block what a card describes; what this version can't build is an error.
@@ -315,8 +320,9 @@ def fitting(card: ModelCard, *architectures: str) -> Iterator[None]:
         raise ModelError(msg)
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        msg = f"model {card.name!r} does not fit this version: {str(error).splitlines()[0]}"
+    except _MISFITS as error:
+        why = " ".join(str(error).split("\n", 1)[0].split()) or type(error).__name__
+        msg = f"model {card.name!r} does not fit this version: {why}"
         raise ModelError(msg) from error
 
 

@@ -119,6 +119,6 @@ def positive(y: object, x: object) -> tuple[float, float] | None:
     """(y, x) as floats if both are finite and above 0 (a user's own figure); None otherwise."""
     try:
         pair = float(y), float(x)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return pair if all(value > 0 and math.isfinite(value) for value in pair) else None

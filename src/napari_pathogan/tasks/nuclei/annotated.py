@@ -46,6 +46,8 @@ RIM_UM = 4.0  # so far into a region may nuclei reach, unmarked, whose middle li
 AROUND_UM = 32.0  # around a corrected nucleus of a whole slide: this counts as looked at
 _MOST_PX, _ROWS_PX = 1 << 27, 1 << 20  # of a region; looked at at once
 _Side = Annotated[int, Field(ge=1, le=4_000_000)]  # pixels of the labels
+_Place = Annotated[float, Field(ge=-1e7, le=1e7)]  # level-0 pixels
+_Step = Annotated[float, Field(ge=1e-3, le=1e4)]
 _Colour = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 _REGION_COLOUR = "#b4b4b4"
 _COLOURS = (NUCLEUS_COLOUR, "#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500")
@@ -80,8 +82,8 @@ class AnnotatedRegion:
 class _Grid(BaseModel, allow_inf_nan=False):
     """Where the labels lie."""
 
-    origin: tuple[float, float]
-    step: tuple[PositiveFloat, PositiveFloat]
+    origin: tuple[_Place, _Place]
+    step: tuple[_Step, _Step]
     shape: tuple[_Side, _Side]
 
 

@@ -9,6 +9,7 @@ another form is a patient of its own, unless a pattern says how to read it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PATIENT = r"(.+)_\d+"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+_NO_MASKS = {".json", ".xml", ".csv", ".txt", ".geojson", ".db"}  # what may lie beside one
 _SMALLEST = 16  # pixels
 _UNREADABLE = (
     OSError,
@@ -175,10 +177,16 @@ def read_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> Nu
         if not sub.is_dir():
             msg = f"{sub} is not a folder; give one with images/ and masks/ of the same file names"
             raise DataFolderError(msg)
-    masks = {file.stem: file for file in sorted((folder / "masks").iterdir())}
+    masks: dict[str, list[Path]] = {}
+    for file in sorted((folder / "masks").iterdir()):
+        if file.suffix.lower() not in _NO_MASKS:
+            masks.setdefault(file.stem, []).append(file)
     files = [f for f in sorted((folder / "images").iterdir()) if f.suffix.lower() in _SUFFIXES]
+    stems = Counter(file.stem for file in files)
     with ThreadPoolExecutor(4) as pool:
-        read = list(pool.map(lambda f: _read(f, masks.get(f.stem), mpp, names), files))
+        read = list(
+            pool.map(lambda f: _pair(f, stems[f.stem], masks.get(f.stem, []), mpp, names), files)
+        )
     images = tuple(image for image in read if isinstance(image, NucleiImage))
     skipped = tuple(reason for reason in read if isinstance(reason, str))
     if not images:
@@ -200,9 +208,20 @@ def _pattern(patient: str) -> re.Pattern[str]:
     return pattern
 
 
-def _read(file: Path, mask: Path | None, mpp: float, names: re.Pattern[str]) -> NucleiImage | str:
-    if mask is None:
+def _pair(
+    file: Path, namesakes: int, masks: list[Path], mpp: float, names: re.Pattern[str]
+) -> NucleiImage | str:
+    """An image with its mask, or why it has none that is plainly its own."""
+    if not masks:
         return f"{file}: there is no mask {file.name} beside it"
+    if len(masks) > 1:
+        return f"{file}: {' and '.join(mask.name for mask in masks)} may both be its mask; keep one"
+    if namesakes > 1:
+        return f"{file}: {namesakes} images are called {file.stem}; keep one"
+    return _read(file, masks[0], mpp, names)
+
+
+def _read(file: Path, mask: Path, mpp: float, names: re.Pattern[str]) -> NucleiImage | str:
     try:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))
