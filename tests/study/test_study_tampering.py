@@ -161,3 +161,68 @@ def test_records_say_nothing_of_the_truth(answered):
     )
     assert not any(truth.origin in shipped for truth in key.truth.values())
     assert key.salt not in shipped
+
+
+NO_ANSWERS = [
+    {"choice": 7},
+    {"choice": ["real"]},
+    {"confidence": 9},
+    {"confidence": True},
+    {"confidence": [3]},
+    {"time_s": "x"},
+    {"time_s": None},
+    {"time_s": float("nan")},
+    {"time_s": -1},
+    {"zooms": 5},
+    {"zooms": [[1]]},
+    {"zooms": None},
+    {"images": 5},
+    {"images": [[1]]},
+    {"images": None},
+    {"trial": {"a": 1}},
+    {"at": "yesterday"},
+    {"at": 3},
+    {"what": None},
+    {"key_opened": 7},
+    {"key_opened": "long ago"},
+    {"reader": [1]},
+]
+
+
+@pytest.mark.parametrize("wrong", NO_ANSWERS, ids=str)
+@pytest.mark.parametrize("gone", [False, True])
+def test_lines_that_were_sealed_anew_are_found_whatever_they_hold(answered, wrong, gone):
+    """Without a head file the hashes fit: what remains is what the lines say."""
+    from napari_pathogan.study.chain import seal
+
+    (path,) = (answered.folder / "readers").glob("*.jsonl")
+    raw, previous = b"", answered.start
+    for number, entry in enumerate(read_chain(path, answered.start).entries):
+        body = {k: v for k, v in entry.items() if k not in ("n", "previous")}
+        if number == 2:
+            body |= wrong
+            body = {k: v for k, v in body.items() if not (gone and k in wrong)}
+        line, previous = seal(body, number, previous)
+        raw += line
+    path.write_bytes(raw)
+    head_file(path).unlink()
+    answered.standings()
+    optional = gone and {"key_opened", "reader"} & set(wrong)
+    assert len(tampering(answered)) == (0 if optional else 1)
+
+
+def test_a_line_that_is_nested_without_end_is_found(answered):
+    rewrite(answered, lambda x: [*x[:3], "[" * 100_000 + "\n", *x[3:]])
+    (problem,) = tampering(answered)
+    assert "line 4 is not what was written" in problem
+
+
+def test_what_was_noted_of_the_key_is_checked_too(answered):
+    from napari_pathogan.study.chain import seal
+    from napari_pathogan.study.openings import opening_problems, openings
+
+    folder = answered.folder / "openings"
+    folder.mkdir()
+    (folder / "abc.jsonl").write_bytes(seal({"what": "key opened"}, 0, answered.start)[0])
+    assert openings(answered.folder, answered.start) == ()
+    assert "line 1 was not written" in opening_problems(answered.folder, answered.start)[0]

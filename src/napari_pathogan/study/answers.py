@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field, NonNegativeFloat, ValidationError
 
 from napari_pathogan.study.chain import Chain, read_chain
 from napari_pathogan.study.layout import CHOICES, Manifest, Showing
@@ -78,6 +80,15 @@ class Record:
         return min(times, default=None)
 
 
+class _Given(BaseModel, allow_inf_nan=False):
+    """What an answer holds beside its trial and images."""
+
+    choice: str
+    confidence: Annotated[int, Field(ge=CONFIDENCES[0], le=CONFIDENCES[-1])]
+    time_s: NonNegativeFloat
+    zooms: list[dict[str, float]]
+
+
 def read_record(
     path: Path, manifest: Manifest, start: str, order: Callable[[str], Sequence[Showing]]
 ) -> Record:
@@ -121,14 +132,16 @@ def _wrong(
     choices: Sequence[str],
 ) -> str | None:
     """What no session writes, though the hashes fit."""
-    showing = shown.get(str(entry.get("trial")))
-    if showing is None or tuple(entry.get("images", ())) != showing.images:
+    showing, images = shown.get(str(entry.get("trial"))), entry.get("images")
+    if showing is None or not isinstance(images, list) or tuple(images) != showing.images:
         return "answers an image that this reader was not shown"
     if any(answer.trial == showing.id for answer in before):
         return "answers the same image a second time"
-    if entry.get("choice") not in choices or entry.get("confidence") not in CONFIDENCES:
+    try:
+        given = _Given.model_validate(entry, strict=True)
+    except ValidationError:
         return "holds no possible answer"
-    return None
+    return None if given.choice in choices else "holds no possible answer"
 
 
 def _answer(reader: str, entry: Mapping[str, Any]) -> Answer:

@@ -14,7 +14,10 @@ import itertools
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from napari_pathogan.errors import StudyError
 from napari_pathogan.files import output_error, write_text
@@ -55,6 +58,22 @@ class Chain:
     def receipt(self) -> str:
         """The first digits of the last hash."""
         return self.head[:RECEIPT]
+
+
+def _time(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+class _Line(BaseModel):
+    """What all lines have, and what those that open something say."""
+
+    n: int
+    previous: str
+    what: str
+    at: Annotated[str, AfterValidator(_time)]
+    reader: str = ""
+    key_opened: Annotated[str, AfterValidator(_time)] | None = None
 
 
 def seal(entry: dict[str, Any], n: int, previous: str) -> tuple[bytes, str]:
@@ -138,7 +157,7 @@ def _follow(raw: bytes, start: str) -> Chain:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) and isinstance(body.get("hash"), str) else None
 
@@ -149,9 +168,18 @@ def _problem(body: dict[str, Any] | None, n: int, head: str, start: str) -> str 
         return f"{where} is not what was written (it can't be read)"
     if _digest({k: v for k, v in body.items() if k != "hash"}) != body["hash"]:
         return f"{where} was changed (it does not fit its hash)"
-    if body.get("n") != n:
-        return f"lines were removed, added or moved: line {body.get('n', -1) + 1} stands as {where}"
-    if body.get("previous") != head:
+    return _misplaced(body, n, head, start)
+
+
+def _misplaced(body: dict[str, Any], n: int, head: str, start: str) -> str | None:
+    where = f"line {n + 1}"
+    try:
+        line = _Line.model_validate(body, strict=True)
+    except ValidationError:
+        return f"{where} was not written by this program"
+    if line.n != n:
+        return f"lines were removed, added or moved: line {line.n + 1} stands as {where}"
+    if line.previous != head:
         if head == start:
             return "it belongs to another study, or study.json was changed since"
         return f"{where} was exchanged (it does not follow the line before it)"

@@ -214,7 +214,7 @@ class Study:
                 continue
             code = reader_code(str(entries[0]["reader"]))
             names.setdefault(code, str(entries[0]["reader"]))
-            answers = {str(entry["trial"]) for entry in entries if entry.get("what") == "answer"}
+            answers = {str(x.get("trial")) for x in entries if x.get("what") == "answer"}
             given.setdefault(code, set()).update(answers)
             machines.setdefault(code, set()).add(machine_of(path))
         return tuple(
