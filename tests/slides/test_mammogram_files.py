@@ -31,14 +31,18 @@ def bare(path, *, meta, **tags):
     return path
 
 
+@pytest.mark.parametrize("preamble", [b"", bytes(128), b"II*\0".ljust(128, b"\0")])
 @pytest.mark.parametrize("meta", [True, False])
 @pytest.mark.parametrize(
     "syntax",
     [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian],
     ids=lambda syntax: syntax.keyword,
 )
-def test_without_a_preamble(tmp_path, meta, syntax):
-    path = bare(tmp_path / "a.dcm", meta=meta, syntax=syntax)
+def test_without_a_preamble_or_its_word(tmp_path, meta, syntax, preamble):
+    if preamble and not meta and syntax.is_implicit_VR:
+        pytest.skip("nothing tells that from any other file")
+    path = bare(tmp_path / "a", meta=meta, syntax=syntax)
+    path.write_bytes(preamble + path.read_bytes())
     assert is_dicom(path)
     found = open_mammogram(path)
     assert (found.name, found.metadata["compression"]) == ("RMLO", syntax.name)
@@ -61,6 +65,15 @@ def test_what_is_only_called_dicom_is_told_of(tmp_path):
     (tmp_path / "notes.txt").write_text("a disc")
     study = open_study(tmp_path)
     assert [line.split()[0] for line in study.skipped] == ["b.dcm", "c.DCM"]
+
+
+def test_other_files_are_not_taken_for_dicom(tmp_path):
+    """A TIFF whose directory has a count of 2 and a small offset where a preamble ends."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0\x08\0\0\0".ljust(128, b"\0") + b"\x02\0\0\0\x40\x01\0\0" + bytes(64))
+    assert not is_dicom(path)
+    path.write_bytes(b"\x08\0")
+    assert not is_dicom(path)
 
 
 def test_a_pipe_is_no_file(tmp_path):

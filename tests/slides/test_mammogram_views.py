@@ -88,6 +88,15 @@ def test_lengths_in_a_magnified_view(tmp_path, tags, mm, meaning):
     assert len(found.notes) == (meaning == "at detector, magnified")
 
 
+@pytest.mark.parametrize("size", [[70, 70], [0.07, 70], [0, 0.07], [1e-6, 1e-6], [-0.07, -0.07]])
+def test_a_size_that_no_detector_has(tmp_path, size):
+    found = opened(tmp_path, ImagerPixelSpacing=size)
+    assert (found.mm_per_px, found.spacing) == (None, None)
+    assert found.notes[0].startswith("a.dcm states a size of a pixel that no detector has")
+    right = opened(tmp_path, ImagerPixelSpacing=size, PixelSpacing=[0.07, 0.07])
+    assert (right.mm_per_px, right.notes) == ((0.07, 0.07), ())
+
+
 @pytest.mark.parametrize(
     "tags",
     [

@@ -14,11 +14,12 @@ MAX_PIXELS = 100_000_000
 """A mammogram has up to 40 million pixels; what has more than this is a slide, or damaged."""
 
 _PREAMBLE = 128
-# The first element of a file without preamble: of group 2 or 8 (PS3.10), with a VR of two letters or
-# a length below 64 KiB, in little or big endian.
+# The first element of a file that does not say DICM: of group 2 or 8 (PS3.10), in little or big endian,
+# with its VR; where there is no preamble either, a length below 64 KiB may stand there.
+_VR = rb"(UL|UI|OB|CS|SH|LO|DA|TM|DT|PN|ST|US|SQ|UN)"
+_FIRST = re.compile(rb"([\x02\x08]\0[\0-\x1f]\0|\0[\x02\x08]\0[\0-\x1f])" + _VR, re.DOTALL)
 _BARE = re.compile(
-    rb"(\x02\0|\x08\0)[\0-\x1f]\0([A-Z]{2}|..\0\0)|(\0\x02|\0\x08)\0[\0-\x1f]([A-Z]{2}|\0\0)",
-    re.DOTALL,
+    _FIRST.pattern + rb"|[\x02\x08]\0[\0-\x1f]\0..\0\0|\0[\x02\x08]\0[\0-\x1f]\0\0", re.DOTALL
 )
 _VIEWS = (
     "CC", "MLO", "ML", "LM", "LMO", "LAT", "XCCL", "XCCM", "XCC", "SIO", "ISO", "FB", "AT", "CV",
@@ -37,10 +38,19 @@ def is_dicom(path: Path) -> bool:
         if not path.is_file():  # a pipe would never end
             return False
         with path.open("rb") as stream:
-            start = stream.read(_PREAMBLE + 4)
+            start = stream.read(_PREAMBLE + 8)
     except OSError:
         return False
-    return start[_PREAMBLE:] == b"DICM" or _BARE.match(start) is not None
+    whole = start[_PREAMBLE:].startswith(b"DICM")
+    return whole or bool(_BARE.match(start) or _FIRST.match(start, _PREAMBLE))
+
+
+def begins_at(path: Path) -> int:
+    """The byte at which a DICOM file begins for those who read it: behind a preamble without DICM."""
+    with path.open("rb") as stream:
+        start = stream.read(_PREAMBLE + 8)
+    whole = start[_PREAMBLE:].startswith(b"DICM") or _BARE.match(start) is not None
+    return 0 if whole else _PREAMBLE
 
 
 def named_view(stem: str) -> tuple[str | None, str | None]:

@@ -12,13 +12,11 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pydicom
-
 from napari_pathogan.errors import MammogramFormatError, SlideFormatError
 from napari_pathogan.mammograms.dicom import pixels as dicom_pixels
 from napari_pathogan.mammograms.dicom.header import (
-    flatten_groups,
     numbers,
+    parsed,
     text,
     value,
     values,
@@ -30,6 +28,7 @@ from napari_pathogan.mammograms.dicom.views import (
     is_raw,
     laterality_of,
     modifiers_of,
+    says_no_size,
     spacing_of,
     view_name,
     view_of,
@@ -167,8 +166,7 @@ def _dataset(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
         "again from where it came from"
     )
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
-        flatten_groups(header)
+        header = parsed(path, stop_before_pixels=stop_before_pixels)
     except Exception:  # noqa: BLE001 - pydicom raises many kinds, and their words quote the header
         raise damaged from None
     if not header:  # so pydicom gives files that end amid their compressed pixels
@@ -241,6 +239,11 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
     if values(header, "VOILUTSequence") and not isinstance(voi, Table):
         instead = "its range of values" if voi is None else "its window"
         notes.append(f"{name} holds a damaged VOI LUT, so it is shown by {instead} instead")
+    if says_no_size(header):
+        notes.append(
+            f"{name} states a size of a pixel that no detector has, so lengths are in pixels; give the "
+            "right one in mm"
+        )
     if spacing_of(header)[1] == MAGNIFIED:
         notes.append(
             f"{name} is magnified, and does not say how much: lengths are those on the detector, "

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
+import pydicom
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
+from napari_pathogan.mammograms.views import begins_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom.dataset import FileDataset
+
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+
+
+def parsed(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
+    """Parse a file, also one without preamble or meta information; raises what pydicom does."""
+    at = begins_at(path)
+    source = BytesIO(path.read_bytes()[at:]) if at else path
+    header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=True)
+    flatten_groups(header)
+    return header
 
 
 def flatten_groups(header: Dataset) -> None:

@@ -23,6 +23,7 @@ _RAW_CLASSES = {  # "... for processing"
     f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("1.2.1", "1.1.1", "13.1.5")
 }
 _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+_DETECTORS = 0.005, 2.0  # mm per pixel; such as 70 is in micrometres
 _FACTOR = "EstimatedRadiographicMagnificationFactor"
 _NO_FACTOR = 20  # from here on it is something else
 _CONTACT = 1.25  # magnification up to which a breast may lie on the detector's cover
@@ -107,10 +108,7 @@ def spacing_of(header: Dataset) -> tuple[tuple[float, float] | None, str | None]
     PixelSpacing holds in the breast only where the image was computed from tomosynthesis, or the
     file says how it was calibrated; otherwise it repeats ImagerPixelSpacing, or was copied from it by older devices.
     """
-    stated, imager = (
-        resolution.positive(*pair) if (pair := numbers(header, keyword, 2)) else None
-        for keyword in ("PixelSpacing", "ImagerPixelSpacing")
-    )
+    stated, imager = (_plausible(header, one) for one in ("PixelSpacing", "ImagerPixelSpacing"))
     computed = value(header, "SOPClassUID") == _TOMOSYNTHESIS
     calibrated = computed or text(header, "PixelSpacingCalibrationType") in _CALIBRATIONS
     if stated is not None and calibrated:
@@ -128,6 +126,19 @@ def spacing_of(header: Dataset) -> tuple[tuple[float, float] | None, str | None]
     if factor <= 1:
         return found, MAGNIFIED
     return (found[0] / factor, found[1] / factor), CORRECTED
+
+
+def says_no_size(header: Dataset) -> bool:
+    """Whether a size of a pixel is stated that no detector has, and none that one has."""
+    stated = any(numbers(header, one, 2) for one in ("PixelSpacing", "ImagerPixelSpacing"))
+    return stated and spacing_of(header)[0] is None
+
+
+def _plausible(header: Dataset, keyword: str) -> tuple[float, float] | None:
+    """Mm per pixel (y, x) that a detector or scanner can have."""
+    pair = resolution.positive(*(numbers(header, keyword, 2) or (None, None)))
+    least, most = _DETECTORS
+    return pair if pair is not None and all(least <= mm <= most for mm in pair) else None
 
 
 def _where(header: Dataset) -> Dataset:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.mammograms.dicom.header import flatten_groups, value, values, whole
+from napari_pathogan.mammograms.dicom.header import parsed, value, values, whole
 from napari_pathogan.mammograms.dicom.luts import rescale_of
 from napari_pathogan.mammograms.dicom.quiet import quiet
 from napari_pathogan.mammograms.dicom.views import laterality_of
@@ -81,11 +81,10 @@ def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:
 
 
 def _source(image: Path, what: str, *, identifiers: bool) -> Dataset:
-    from pydicom import Dataset, dcmread  # noqa: PLC0415
+    from pydicom import Dataset  # noqa: PLC0415
     from pydicom.valuerep import DS  # noqa: PLC0415
 
-    header = dcmread(image, stop_before_pixels=True, force=True)
-    flatten_groups(header)
+    header = parsed(image, stop_before_pixels=True)
     uids = {name: str(value(header, name) or "") for name in _REFERENCE}
     lacking = [name for name, uid in uids.items() if not _refers(uid)]
     if lacking:
