@@ -107,6 +107,42 @@ def test_one_area_of_leica_needs_no_openslide(tmp_path, monkeypatch):
         assert np.array_equal(slide.read(Region(0, 0, 256, 256)), image)
 
 
+def test_the_scan_of_leica_may_be_smaller_than_the_macro(tmp_path):
+    path = tmp_path / "a.scn"
+    about = SCN.format(areas=AREA.format(at=1).replace("</image>", "{}</image>"))
+    dimension = '<pixels><dimension sizeX="{}" sizeY="{}" r="0" z="0" c="0" ifd="{}"/></pixels>'
+    about = about.replace('"76000000"/></image>', '"76000000"/>{}</image>', 1)
+    about = about.format(dimension.format(500, 700, 0), dimension.format(256, 256, 1))
+    macro, scan = smooth_image(700, 500, seed=1), smooth_image(256, 256)
+    with tifffile.TiffWriter(path) as out:
+        for image, per_cm, text in ((macro, 600, about), (scan, 20000, None)):
+            out.write(
+                image,
+                tile=(128, 128),
+                description=text,
+                metadata=None,
+                resolution=(per_cm, per_cm),
+                resolutionunit=3,
+            )
+    with Slide.open(path) as slide:
+        assert np.array_equal(slide.read(Region(0, 0, 256, 256)), scan)
+        assert slide.mpp == (0.5, 0.5)
+
+
+def test_the_scan_of_an_ome_tiff_may_be_smaller_than_the_macro(tmp_path):
+    images = {"macro image": smooth_image(700, 500), "one": smooth_image(256, 384)}
+    images["two"] = smooth_image(200, 200)
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as out:
+        for name, image in images.items():
+            out.write(image, photometric="rgb", metadata={"axes": "YXS", "Name": name})
+    with Slide.open(path) as slide:
+        assert np.array_equal(slide.read(Region(0, 0, 256, 384)), images["one"])
+        assert slide.notes == [
+            "a.ome.tif holds 2 images; one is read, not two: save it as a file of its own to open it"
+        ]
+
+
 def test_a_pipe_is_no_slide(tmp_path):
     path = tmp_path / "a.svs"
     os.mkfifo(path)

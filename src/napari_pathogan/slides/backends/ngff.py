@@ -101,7 +101,8 @@ def read_multiscales(path: Path) -> tuple[list[Multiscale], dict[str, Any]]:
 
 
 def _multiscale(group: zarr.Group, listed: dict[str, Any]) -> Multiscale:
-    levels = tuple(_array(group, entry["path"]) for entry in listed["datasets"])
+    datasets = listed["datasets"][: bounds.MOST_LEVELS]
+    levels = tuple(_array(group, entry["path"]) for entry in datasets)
     axes = "".join(_axis_name(axis) for axis in listed.get("axes") or "tczyx").lower()
     if len(axes) != levels[0].ndim or not {"y", "x"} <= set(axes):
         raise ValueError(f"axes {axes!r} are not an image's")

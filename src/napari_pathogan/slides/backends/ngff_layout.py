@@ -9,11 +9,11 @@ import zarr
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.kinds import is_zarr
+from napari_pathogan.slides.backends.beside import is_beside_scan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_BESIDE = ("macro", "label", "thumbnail", "overview", "preview")  # pictures beside a scan
 _MOST_MEMBERS = 500
 
 
@@ -98,7 +98,7 @@ def _title(image: zarr.Group) -> str:
 
 def _rank(name: str, image: zarr.Group) -> tuple[bool, int]:
     """Scans before the pictures beside them, the largest first."""
-    beside = any(word in f"{name} {_title(image)}".lower() for word in _BESIDE)
+    beside = is_beside_scan(f"{name} {_title(image)}")
     level = image[ome(image)["multiscales"][0]["datasets"][0]["path"]]
     assert isinstance(level, zarr.Array), "a dataset is an array"
     return not beside, int(level.shape[-1]) * int(level.shape[-2])

@@ -12,6 +12,7 @@ import tifffile
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import bounds, colours
 from napari_pathogan.slides.backends import words
+from napari_pathogan.slides.backends.beside import is_beside_scan
 from napari_pathogan.slides.backends.tiff_scale import scale_of
 from napari_pathogan.slides.channels import Channel, Said, are_colour, by_words
 from napari_pathogan.slides.source import Source
@@ -188,7 +189,7 @@ def open_tiff(path: Path) -> Source:
     try:
         file = tifffile.TiffFile(path)
         try:
-            return _source(path, file, max(file.series, key=_area))
+            return _source(path, file, _scan(file))
         except BaseException:
             file.close()
             raise
@@ -199,6 +200,30 @@ def open_tiff(path: Path) -> Source:
             f"{path.name} is damaged or truncated, its directory can't be read ({error}); "
             "copy it again from where it came from"
         ) from error
+
+
+def _scan(file: TiffFile) -> TiffPageSeries:
+    """The largest image that is no picture beside the scan; of Leica's, the finest."""
+
+    def rank(series: TiffPageSeries) -> tuple[bool, bool, float, int]:
+        mpp = scale_of(file, series.keyframe).mpp if series.kind == "scn" else None
+        finest = -max(mpp) if mpp else -math.inf
+        return _area(series) > 0, not is_beside_scan(series.name), finest, _area(series)
+
+    return max(file.series, key=rank)
+
+
+def _others(path: Path, file: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
+    """A sentence on further scans in an OME-TIFF, where there are some."""
+    more = [
+        other.name or "without a name"
+        for other in file.series
+        if series.kind == "ome" and other is not series and not is_beside_scan(other.name)
+    ]
+    if not more:
+        return ()
+    said = f"{path.name} holds {1 + len(more)} images; {series.name or 'the largest'} is read"
+    return (f"{said}, not {', '.join(more[:6])}: save it as a file of its own to open it",)
 
 
 def _area(series: TiffPageSeries) -> int:
@@ -251,9 +276,10 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         mpp_source=scale.source,
         icc=bytes(icc) if icc is not None else None,
         metadata=metadata,
-        choices=(f"{path.name} holds several planes; plane {', '.join(shown)} is read",)
-        if shown
-        else (),
+        choices=(
+            *_others(path, file, series),
+            *[f"{path.name} holds several planes; plane {', '.join(shown)} is read"][: len(shown)],
+        ),
         notes=tuple(_missing(path.name, planes)),
         channels=channels,
         close=close,
