@@ -169,6 +169,8 @@ def spoiled(model: Path, folder: Path, what: str) -> Path:
         ("no model", "no nuclei model 'nothing'"),
         ("no classes", "no nuclei-classes model 'nothing'"),
         ("no instanseg", "never downloaded"),
+        ("idle tissue", "no classes are asked for"),
+        ("idle threshold", "InstanSeg reads neither"),
         ("region", "lies beyond section.png"),
         ("device", "device 'abacus' can't be used"),
     ],
@@ -194,6 +196,8 @@ def test_every_error_is_one_line_and_leaves_nothing(  # noqa: PLR0917
         "region": ["--region", "900,0,90,90"],
         "device": ["--device", "abacus"],
         "no classes": ["--classes", "nothing"],
+        "idle tissue": ["--tissue", "colon"],
+        "idle threshold": ["--instanseg", section, "--threshold", 0.5],
         "no instanseg": ["--instanseg", tmp_path / "instanseg.pt"],
     }.get(case, [])
     scale = [] if case == "no scale" else ["--mpp", 0.25]

@@ -188,8 +188,19 @@ def test_the_innermost_outline_counts_and_cells_are_no_areas(slide):
     assert "1 of kind cell, 1 of kind detection" in patches.notes[0]
 
 
+def test_outside_of_what_was_looked_at_nothing_is_known(slide):
+    path, _ = slide
+    annotate(path, [feature("Region*", square(0, 0, 300)), feature("IDC", square(0, 0, 100))])
+    patches = read_training_folder(path.parent)
+    at = {(x, y): label for (x, y), label in zip(patches.xy.tolist(), patches.labels, strict=True)}
+    assert (at[0, 0], at[50, 50], at[200, 0]) == (1, 0, -1)
+    assert patches.classes == {"IDC": "IDC"}
+    assert "of class Region* counts as healthy" in patches.notes[0]
+
+
 def test_what_classes_count_as_is_said_before_training_and_kept(slide, tmp_path):
     from napari_pathogan.engine import verbs
+    from napari_pathogan.engine.config import SettingError
     from napari_pathogan.engine.events import Progress, Warn
     from napari_pathogan.tasks import task_of
 
@@ -206,6 +217,10 @@ def test_what_classes_count_as_is_said_before_training_and_kept(slide, tmp_path)
         if isinstance(event, Progress):
             break
         said += [event.message] if isinstance(event, Warn) else []
+    with pytest.raises(SettingError, match="no patient is held out"):
+        list(
+            verbs.train(idc, path.parent, tmp_path / "b", classes={"Krebs": "healthy"}, patience=3)
+        )
     assert said == ["classes counted as healthy: Krebs", "classes counted as IDC: Tumor"]
     assert json.loads((run / "classes.json").read_text()) == {"Tumor": "IDC", "Krebs": "healthy"}
 

@@ -169,8 +169,8 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
         raise UnknownScaleError(msg)
     drawn, notes = _outlines(path, corner(slide))
     table = classes.ClassTable(CLASS_KINDS, changes)
-    counted = {one.class_name: table(one.class_name) for one in drawn}
     looked = [one for one in drawn if one.class_name == _REGION and _REGION not in changes]
+    counted = {one.class_name: table(one.class_name) for one in drawn if one not in looked}
     grid = CellGrid.over(slide.shape, slide.mpp, patch_px=PATCH_PX, mpp=MPP)
     kinds = [(one, _CODES[counted[one.class_name]]) for one in drawn if one not in looked]
     share = _shares(grid, kinds)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_pathogan.annotations.classes import said
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import cross_validate, nested
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
@@ -116,7 +117,7 @@ def learn(
     Those of :func:`~napari_pathogan.tasks.idc.train.train`; ``Finished`` with the out-of-fold reports
     (patch by patch, heat map) as its result.
     """
-    check(patches, config, folds=folds)
+    check(patches, config, folds=folds, holdout=holdout)
     for line in (*said(patches.classes, CLASSES), *patches.notes):
         yield Warn(line)
     for line in patches.skipped:
@@ -152,14 +153,19 @@ def learn(
     yield Finished(result=reports, summary=summary)
 
 
-def check(patches: PatchFolder, config: TrainConfig, *, folds: int) -> None:  # noqa: ARG001 - as all
+def check(patches: PatchFolder, config: TrainConfig, *, folds: int, holdout: float = 0.2) -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises
     ------
     DataFolderError
         If a class is missing, or there are fewer patients than folds.
+    SettingError
+        If it shall stop by patients who are held out, and there are none.
     """
+    if config.patience and (folds or not holdout or len(patches.names) == 1):
+        msg = f"patience={config.patience} would count for nothing: no patient is held out"
+        raise SettingError(msg)
     need_both_classes(patches)
     if folds:
         patient_folds(patches.patients, folds)

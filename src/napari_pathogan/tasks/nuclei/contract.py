@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.tasks.nuclei.data import read_training_folder
 from napari_pathogan.tasks.nuclei.evaluate import evaluate
@@ -76,9 +77,22 @@ def load(
     instanseg: Path | None = None,
     threshold: float | None = None,
     views: int | None = None,
+    tissue: str = "",
 ) -> Models:
-    """Load a U-Net, or InstanSeg's file in its place; and a class model unless that is ``none``."""
+    """Load a U-Net, or InstanSeg's file in its place; and a class model unless that is ``none``.
+
+    Raises
+    ------
+    SettingError
+        If something is asked for that would count for nothing.
+    """
+    if tissue and classes == "none":
+        raise SettingError(f"tissue={tissue} would count for nothing: no classes are asked for")
     if instanseg is not None:
+        if threshold is not None or views is not None:
+            raise SettingError(
+                "threshold and views would count for nothing: InstanSeg reads neither"
+            )
         segmenter: Segmenter = InstanSegSegmenter.load(instanseg, device)
     else:
         segmenter = UNetSegmenter(NucleiModel.load(model, device, views), threshold)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import cross_validate
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
@@ -133,14 +134,19 @@ def _validation(tissue: str, nuclei: Nuclei, accuracy: Metric) -> Validation:
     return Validation(organ=tissue, mpp=scale, n_images=len(nuclei.names), accuracy=accuracy)
 
 
-def check(nuclei: Nuclei, config: TrainConfig, *, seeds: int) -> None:
+def check(nuclei: Nuclei, config: TrainConfig, *, seeds: int, tissue: str = "") -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises
     ------
     DataFolderError
         If there are too few nuclei or, to try seeds, too few images or no labels.
+    SettingError
+        If names shall hold for a tissue, and no seeds are tried on it.
     """
+    if tissue and not seeds:
+        msg = f"tissue={tissue} would count for nothing: names hold where seeds are tried (--seeds)"
+        raise SettingError(msg)
     need_nuclei(nuclei, config.classes)
     if seeds:
         labelled(nuclei, most_frequent(nuclei, config.classes))
