@@ -162,7 +162,7 @@ def predict(
     yield from (Warn(note) for note in notes)
     scores = yield from _score(slide, model, colours, plan, near or plan.middle)
     damage = what_was_lost(slide)
-    yield from (Warn(note) for note in damage[1:])
+    yield from (Warn(note) for note in damage if note not in slide.damaged[:1])
     layers = _with_context(model, plan, scores)
     yield from (Tile(name, 0, 0, cells) for name, cells in zip(LAYERS, layers, strict=True))
     asked = asked_for(region, polygons)

@@ -107,7 +107,7 @@ def segment(
     try:
         yield from _fill(look, harvest, near or plan.middle)
         damage = what_was_lost(slide)
-        yield from (Warn(note) for note in damage[1:])
+        yield from (Warn(note) for note in damage if note not in slide.damaged[:1])
         result = _segmentation(look, harvest, segmenter, (*notes, *damage))
     except BaseException:
         harvest.canvas.close()
