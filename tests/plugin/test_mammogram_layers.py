@@ -221,3 +221,30 @@ def test_the_layer_is_dark_where_the_image_is_shown_dark(inverted, falls, value)
     assert np.allclose(grey, mammogram.shown(), atol=1e-3)
     assert (grey[:, 8:] == 0).all()
     assert data.dtype == pixels.dtype
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("first", ["plain", "odd"])
+@pytest.mark.parametrize(
+    ("odd", "where"),
+    [({"PresentationIntentType": "FOR PROCESSING"}, "raw"), ({"ViewPosition": "CC MAG"}, "odd")],
+)
+def test_odd_views_hang_below_in_whatever_order_they_are_opened(
+    viewer, tmp_path, first, odd, where
+):
+    """Raw data that are opened alone hang in the view's place, and the view, once there, over them."""
+    image = breast("left", (90, 70))
+    files = {
+        "plain": write_view(tmp_path / "plain", image, "L", "CC"),
+        "odd": write_view(tmp_path / "odd", image, "L", "CC", **odd),
+        "below": write_view(tmp_path / "below", image, "L", "MLO"),
+    }
+    other = "odd" if first == "plain" else "plain"
+    for name in (first, other, "below"):
+        commands.show_mammograms(viewer, files[name])
+    tops = {layer.metadata["path"].stem: layer.extent.world[0, 0] for layer in viewer.layers}
+    assert tops["plain"] < 0 < tops["below"]
+    if where == "raw" and first == "odd":
+        assert list(tops)[-2:] == ["plain", "below"]
+    else:
+        assert tops["odd"] > tops["below"] + 0.9 * 90 * viewer.layers[0].scale[0]

@@ -115,6 +115,19 @@ def hung_apart(layers: Sequence[LayerData], viewer: napari.Viewer | None = None)
     return made
 
 
+def opened_of(views: Sequence[Mammogram], viewer: napari.Viewer | None) -> list[Mammogram]:
+    """The mammograms of an examination that hang already; a file that is opened again is none."""
+    paths = {one.path for one in views}
+    shown = (
+        [layer.metadata["mammogram"] for layer in viewer.layers if _opened(layer)] if viewer else []
+    )
+    return [
+        one
+        for one in shown
+        if one.path not in paths and any(same_examination(one, other) for other in views)
+    ]
+
+
 def _opened(layer: object) -> bool:
     """Whether a layer is a mammogram that was opened as one."""
     return isinstance(layer, Image) and isinstance(layer.metadata.get("mammogram"), Mammogram)

@@ -7,6 +7,7 @@ and chest walls face each other.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from napari_pathogan.plugin.viewer.layers import (
     shows_pixels,
     staying_on,
 )
-from napari_pathogan.plugin.viewer.mammogram_groups import hung, hung_apart, moved
+from napari_pathogan.plugin.viewer.mammogram_groups import hung, hung_apart, moved, opened_of
 from napari_pathogan.slides import scales
 from napari_pathogan.slides.slide import Slide
 
@@ -83,22 +84,32 @@ def study_layers(*studies: MammogramStudy, viewer: napari.Viewer | None = None) 
     """Image layers of all views in their places: RCC LCC over RMLO LMLO, others below.
 
     The views are in mm if the size of a pixel is known for all of them, else all are in pixels.
-    Studies hang one beside the other, and beside those that are open in ``viewer``.
+    Studies hang one beside the other, and beside those that are open in ``viewer``: views of one that
+    is open already take the places that are free in it.
     """
     in_mm = all(one.mm_per_px is not None for study in studies for one in study.views)
-    layers = [layer for study in studies for layer in _hanging(study, in_mm=in_mm)]
+    layers = [
+        layer
+        for study in studies
+        for layer in _hanging(study, opened_of(study.views, viewer), in_mm=in_mm)
+    ]
     return hung_apart(layers, viewer)
 
 
-def _hanging(study: MammogramStudy, *, in_mm: bool) -> list[LayerData]:
-    places = study.hanging()
+def _hanging(study: MammogramStudy, opened: list[Mammogram], *, in_mm: bool) -> list[LayerData]:
+    """Layers of a study's views, in the places that those of it that are ``opened`` leave."""
+    places = replace(study, views=[*opened, *study.views]).hanging()
     layers, below = [], 0.0
-    for row in sorted({row for row, _ in places}):
+    for row in sorted({1, *(row for row, _ in places)}):
         views = {column: one for (at, column), one in places.items() if at == row}
         for column, one in views.items():
-            place = _place(one, (row, column), in_mm=in_mm, below=below)
-            layers.append(mammogram_layer(one, place))
-        if row > 0:
+            if one not in opened:
+                place = _place(one, (row, column), in_mm=in_mm, below=below)
+                layers.append(mammogram_layer(one, place))
+        if not views and any(one.view for (at, _), one in places.items() if at > row):
+            # room for those of row 1, should they be opened later
+            below += max((1 + _GAP) * _size(one, in_mm=in_mm)[0] for one in study.views)
+        elif row > 0 and views:
             below += max((1 + _GAP) * _size(one, in_mm=in_mm)[0] for one in views.values())
     return layers
 
