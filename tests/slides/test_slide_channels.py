@@ -211,3 +211,24 @@ def test_brightfield_qptiff_is_colour(tmp_path):
     with Slide.open(path) as slide:
         assert slide.is_rgb
         assert slide.mpp == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("</OME>", "</OM"),
+        ("<Pixels ", "<Pixel "),
+        ("<Channel ", "<Channel>&none;</Channel><Channel "),
+        ('SizeX="130"', 'SizeX="-130"'),
+        ('<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"', "<OME"),
+    ],
+)
+def test_damaged_words_are_no_damaged_pixels(tmp_path, wrong):
+    path = tmp_path / "a.ome.tif"
+    write_ome(path, Name="Channel 0")
+    text = tifffile.tiffcomment(path)
+    assert wrong[0] in text
+    tifffile.tiffcomment(path, text.replace(*wrong).encode())
+    with Slide.open(path) as slide:
+        assert slide.shape == (120, 130)
+        assert slide.damaged == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError
 
 import tifffile
 
@@ -17,19 +18,21 @@ _THROUGH = ("brightfield", "transmitted")
 
 def ome_pixels(file: TiffFile, page: TiffPage) -> dict[str, Any]:
     """The element Pixels of the OME image that has the size of a page; empty where there is none."""
-    if not file.ome_metadata:
-        return {}
-    images = _listed(tifffile.xml2dict(file.ome_metadata).get("OME", {}).get("Image"))
+    images = _listed(_parsed(file.ome_metadata or "", "OME").get("Image"))
     shape = page.imagelength, page.imagewidth
-    found = (image.get("Pixels", {}) for image in images if isinstance(image, dict))
-    return next((one for one in found if (one.get("SizeY"), one.get("SizeX")) == shape), {})
+    found = (image.get("Pixels") for image in images if isinstance(image, dict))
+    sized = (one for one in found if isinstance(one, dict))
+    return next((one for one in sized if (one.get("SizeY"), one.get("SizeX")) == shape), {})
 
 
 def channels(file: TiffFile, series: TiffPageSeries, page: TiffPage) -> list[Said]:
     """What the file says of each channel; nothing where a channel has red, green and blue itself."""
     if series.kind == "ome":
-        listed = [one for one in _listed(ome_pixels(file, page).get("Channel")) if one]
-        return [_ome(one) for one in listed if one.get("SamplesPerPixel", 1) == 1]
+        listed = _listed(ome_pixels(file, page).get("Channel"))
+        single = [
+            one for one in listed if isinstance(one, dict) and one.get("SamplesPerPixel", 1) == 1
+        ]
+        return [_ome(one) for one in single]
     if series.kind == "imagej" and file.imagej_metadata:
         return _imagej(file.imagej_metadata)
     if series.kind == "qpi":
@@ -60,11 +63,20 @@ def _imagej(about: dict[str, Any]) -> list[Said]:
 
 
 def _qptiff(description: str) -> Said:
-    about = tifffile.xml2dict(description).get("PerkinElmer-QPI-ImageDescription", {})
+    about = _parsed(description, "PerkinElmer-QPI-ImageDescription")
     shares = about.get("Color")  # parsed to a tuple
-    whole = isinstance(shares, tuple) and len(shares) == 3
-    colour = "".join(f"{min(max(int(share), 0), 255):02X}" for share in shares) if whole else ""
+    rgb = shares if isinstance(shares, tuple) and len(shares) == 3 else ()
+    colour = "".join(f"{min(max(int(share), 0), 255):02X}" for share in rgb)
     return Said(str(about.get("Name", "")), colour)
+
+
+def _parsed(text: str, root: str) -> dict[str, Any]:
+    """What an XML text holds; empty where it is damaged or another's: the image may be whole."""
+    try:
+        about = tifffile.xml2dict(text).get(root)
+    except (ParseError, ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def _listed(found: Any) -> list[Any]:  # noqa: ANN401 - parsed XML and ImageJ's metadata
