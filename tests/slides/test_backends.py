@@ -129,6 +129,7 @@ CONTENTS = [
     *(interleaved(f"{n} interleaved dyes", dyes(n, np.uint16)) for n in (2, 3, 4, 5)),
     Content("signed", GREY.astype(np.int16), "YX", "int16 samples"),
     Content("32 bit", GREY.astype(np.uint32), "YX", "uint32 samples"),
+    Content("300 channels", np.ones((300, HEIGHT, WIDTH), np.uint8), "CYX", "claims 300 channels"),
     Content("signed channels", dyes(3, np.int16), "CYX", "int16 samples"),
 ]  # fmt: skip
 

@@ -17,6 +17,7 @@ MOST_AT_ONCE = 1 << 29
 MOST_LEVELS = 64
 
 _MOST_SIDE = 1 << 22
+_MOST_CHANNELS = 256  # mass cytometry has some 50
 _MOST_TILES = 1 << 23
 _FEW_TILES = 1 << 16  # so many are read quickly, however small
 _LEAST_TILE = 256  # px of a tile, where there are many
@@ -59,6 +60,21 @@ def check_level(name: str, shape: tuple[int, int], tile: tuple[int, int], depth:
         raise SlideFormatError(
             f"{name} stores its {width} x {height} px in {tiles} pieces of {tile[1]} x {tile[0]} px, "
             "which would take hours to read; convert it to tiles of 256 px or more"
+        )
+
+
+def check_channels(name: str, count: int) -> None:
+    """Check how many channels an image claims.
+
+    Raises
+    ------
+    SlideFormatError
+        If it can't have so many.
+    """
+    if count > _MOST_CHANNELS:
+        raise SlideFormatError(
+            f"{name} claims {count} channels, more than any image of tissue has; it is damaged: copy "
+            "it again from where it came"
         )
 
 

@@ -282,6 +282,7 @@ def _read_as(
     dtype, count, said = planes[0].dtype, planes[0].samples, _said(about)
     if count == 1:
         return colours.choose(name, dtype, 1, kind="grey"), ()
+    bounds.check_channels(name, count)
     if are_colour(said, count, lambda: list(colours.sampled_tiles(planes[-1]))):
         alpha: colours.Alpha | None = "straight" if count == 4 else None
         return colours.choose(name, dtype, count, kind="rgb", alpha=alpha), ()
