@@ -373,3 +373,10 @@ def test_where_the_format_says_what_was_scanned_pixels_count_from_there(path):
         back = annotated.read(file, slide)
     assert len(back) == len(result)
     np.testing.assert_allclose(back.table["y_px"], result.table["y_px"], atol=0.01)
+
+
+def test_a_region_beyond_the_slide_is_said(path):
+    nuclei_of(path, feature([square(600, 0, 100)], "Region*"), pathogan={"mpp": [0.25, 0.25]})
+    regions, (skipped,) = annotated.annotated_regions(path.parent)
+    assert regions == []
+    assert "lies beyond the slide" in skipped

@@ -250,6 +250,9 @@ def _region(slide: Slide, segmentation: Segmentation, outline: np.ndarray) -> An
     first = np.maximum(np.floor(corners.min(0) + 0.01), 0).astype(int)
     last = np.minimum(np.ceil(corners.max(0) - 0.01), overlay.data.shape).astype(int)
     (top, left), (bottom, right) = first.tolist(), np.maximum(first, last).tolist()
+    if bottom <= top or right <= left:
+        msg = f"an outline of class {drawn.REGION} lies beyond the slide; is it another slide's?"
+        raise DataFolderError(msg)
     if (bottom - top) * (right - left) > _MOST_PX:
         size = " x ".join(f"{n * s * m * 1e-3:.1f}" for n, s, m in zip(
             (right - left, bottom - top), step[::-1], segmentation.mpp[::-1], strict=True))  # fmt: skip
