@@ -265,6 +265,10 @@ def test_a_table_of_which_entries_are_missing_is_told_of(tmp_path):
     item.LUTDescriptor = [4096, 0, 12]
     (note,) = opened(tmp_path, VOILUTSequence=[item]).notes
     assert note == "a.dcm holds a damaged VOI LUT, so it is shown by its range of values instead"
+    for useless in (lut(5000, 12, np.arange(100)), lut(0, 12, [7] * 4096), lut(0, 12, [0] * 4096)):
+        found = opened(tmp_path, VOILUTSequence=[useless])
+        assert found.notes == (note,)
+        assert found.shown().max() == 1
     window = {"WindowCenter": 1000, "WindowWidth": 500}
     (note,) = opened(tmp_path, VOILUTSequence=[item], **window).notes
     assert note.endswith("by its window instead")

@@ -53,7 +53,7 @@ def voi_of(header: Dataset) -> Voi | None:
     """
     for item in values(header, "VOILUTSequence")[:1]:
         lut = _lut(item, header, _range(header))
-        if lut is not None and lut.entries.max() > 0:
+        if lut is not None and lut.entries.max() > lut.entries.min():
             bits = int(lut.entries.max()).bit_length()
             return Table(lut.first, (lut.entries / (2**bits - 1)).astype(np.float32), bits)
     centre, width = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
@@ -76,7 +76,8 @@ def _lut(item: Dataset, header: Dataset, given: tuple[float, float]) -> _Lut | N
     count = count or _WORDS  # 0 stands for what 16 bits can't say
     bits = (numbers(item, "LUTDescriptor", 3) or (0.0,))[-1]
     entries = _entries(item, count, bits, big=header.original_encoding[1] is False)
-    return None if entries is None else _Lut(_signed(first, count, given), entries)
+    start = _signed(first, count, given)
+    return None if entries is None or start is None else _Lut(start, entries)
 
 
 def _entries(item: Dataset, count: int, bits: float, *, big: bool) -> np.ndarray | None:
@@ -102,18 +103,19 @@ def _entries(item: Dataset, count: int, bits: float, *, big: bool) -> np.ndarray
     return entries
 
 
-def _signed(first: int, count: int, given: tuple[float, float]) -> int:
+def _signed(first: int, count: int, given: tuple[float, float]) -> int | None:
     """The first value of a table from its 16 bits: signed where values can be below 0 (C.11.2.1.1).
 
     The other reading is taken where no value would meet the table: the VR of the element is
-    ambiguous, and writers and readers put the sign of the stored values there.
+    ambiguous, and writers and readers put the sign of the stored values there. None where no value
+    meets it in either.
     """
     low, high = given
     readings = [first - _WORDS if first >= _WORDS // 2 else first, first]
     if low >= 0:
         readings.reverse()
     met = (one for one in readings if one <= high and low < one + count)
-    return next(met, readings[0])
+    return next(met, None)
 
 
 def _stored_range(header: Dataset) -> tuple[float, float]:
