@@ -83,6 +83,15 @@ def test_zarr_without_an_image(tmp_path):
     refused(tmp_path / "bad.zarr", "OME-Zarr")
 
 
+def test_unreadable_channels_are_not_called_fluorescence(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    array = group.create_array("0", data=np.ones((3, 64, 64), np.uint8), chunks=(3, 64, 64))
+    axes = [{"name": name} for name in "cyx"]
+    group.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    (tmp_path / "a.zarr" / "0" / array.metadata.encode_chunk_key((0, 0, 0))).write_bytes(b"torn")
+    refused(tmp_path / "a.zarr", "none of its pixels can be read")
+
+
 @pytest.mark.parametrize("kind", ["png", "jpg"])
 def test_a_truncated_image(tmp_path, kind):
     path = tmp_path / f"a.{kind}"

@@ -7,6 +7,7 @@ import struct
 import time
 
 import imagecodecs
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -132,3 +133,31 @@ def test_a_file_that_shrinks_while_it_is_open(tmp_path, compression, tile):
             stream.truncate(5000)
         slide.read(Region(1500, 0, 500, 500))
         assert "the file ends before it" in slide.damaged[0]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("codec", ["zstd", "blosc", "gzip"])
+def test_chunks_that_unfold(tmp_path, version, codec):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    codecs = {
+        (2, "zstd"): numcodecs.Zstd(),
+        (2, "blosc"): numcodecs.Blosc("lz4"),
+        (2, "gzip"): numcodecs.GZip(),
+        (3, "zstd"): zarr.codecs.ZstdCodec(),
+        (3, "blosc"): zarr.codecs.BloscCodec(),
+        (3, "gzip"): zarr.codecs.GzipCodec(),
+    }
+    pixels = smooth_image(256, 512)
+    array = group.create_array(
+        "0", data=pixels, chunks=(256, 256, 3), compressors=codecs[version, codec]
+    )
+    axes = [{"name": name} for name in "yxc"]
+    about = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    group.attrs.update(about if version == 2 else {"ome": about})
+    with Slide.open(tmp_path / "a.zarr") as slide:
+        assert np.array_equal(slide.read(Region(0, 0, 256, 512)), pixels)
+    key = array.metadata.encode_chunk_key((0, 0, 0))
+    bomb = np.random.default_rng(0).bytes(1_000_000) if codec == "gzip" else bytes(100_000_000)
+    encode = {"zstd": numcodecs.Zstd(), "blosc": numcodecs.Blosc("lz4"), "gzip": numcodecs.GZip()}
+    (tmp_path / "a.zarr" / "0" / key).write_bytes(encode[codec].encode(bomb))
+    assert "bytes where 196608 belong" in outcome(tmp_path / "a.zarr")[0]

@@ -123,6 +123,41 @@ def check_codestream(data: bytes, tile: tuple[int, int]) -> None:
         raise ValueError(f"it claims {claimed[1]} x {claimed[0]} px for {tile[1]} x {tile[0]}")
 
 
+def check_chunk(head: bytes, stored: int, size: int) -> None:
+    """Check a compressed chunk of Zarr before a codec unfolds it.
+
+    Parameters
+    ----------
+    head
+        Its first bytes.
+    stored
+        Bytes of all of it.
+    size
+        That it is to have once decoded.
+
+    Raises
+    ------
+    ValueError
+        If it claims, or is likely, to be much larger.
+    """
+    claimed = _unfolded(head) or 0
+    if claimed > _CODESTREAM_SLACK * size or stored > 2 * size + (1 << 16):
+        raise ValueError(f"it has {max(claimed, stored)} bytes where {size} belong")
+
+
+def _unfolded(head: bytes) -> int | None:
+    """Bytes that a frame of Zstandard or Blosc says it unfolds to; None for others."""
+    head = head.ljust(18, b"\0")
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        kind, single = head[4] >> 6, head[4] >> 5 & 1
+        at = 5 + (not single) + (0, 1, 2, 4)[head[4] & 3]
+        length = (single, 2, 4, 8)[kind]
+        return int.from_bytes(head[at : at + length], "little") + (256 if length == 2 else 0)
+    if head[0] in {1, 2} and head[1] in {1, 2}:  # versions of Blosc and of what it packs with
+        return int.from_bytes(head[4:8], "little")
+    return None
+
+
 def claimed_size(data: bytes) -> tuple[int, int] | None:
     """Rows and columns in the header of JPEG, JPEG 2000, WebP, PNG or JPEG XL; None for others."""
     size = None

@@ -219,6 +219,22 @@ def sampled_tiles(plane: Plane) -> Iterator[np.ndarray]:
             ]
 
 
+def telling_tiles(name: str, plane: Plane) -> list[np.ndarray]:
+    """The same, where what a file holds has to be told by them.
+
+    Raises
+    ------
+    SlideFormatError
+        If none of them can be read.
+    """
+    tiles = list(sampled_tiles(plane))
+    if not tiles:
+        raise SlideFormatError(
+            f"{name} is damaged: none of its pixels can be read; copy it again from where it came"
+        )
+    return tiles
+
+
 def _range(tiles: Sequence[np.ndarray]) -> tuple[float, float]:
     """The least and the greatest finite value; 0 and 1 where there is none."""
     finite = [values for tile in tiles if (values := tile[np.isfinite(tile)]).size]

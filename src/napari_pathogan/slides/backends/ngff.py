@@ -22,6 +22,7 @@ from napari_pathogan.slides.channels import Channel, Said, are_colour
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
@@ -137,6 +138,7 @@ class ZarrPlane(ArrayPlane):
             If no chunk of it is there. One that is left out of a file with a fill of its own is of
             that colour, but where the fill is 0 nobody knows.
         """
+        self._check_chunks(row, col)
         pixels = super().decode(row, col)
         if not (self._array.fill_value or pixels.any() or self._chunks_there(row, col)):
             raise ValueError("it is not stored")
@@ -146,7 +148,20 @@ class ZarrPlane(ArrayPlane):
         """One channel of it, as a plane by itself."""
         return ZarrPlane(self._array, self._axes, channel)
 
+    def _check_chunks(self, row: int, col: int) -> None:
+        """Check what the chunks of a tile claim, as far as each is a file that is decoded whole."""
+        if self._array.shards or not getattr(self._array, "compressors", ()):
+            return
+        size = math.prod(self._array.chunks) * self.dtype.itemsize
+        for file in self._chunk_files(row, col):
+            if file.is_file():
+                with file.open("rb") as stream:
+                    bounds.check_chunk(stream.read(18), file.stat().st_size, size)
+
     def _chunks_there(self, row: int, col: int) -> bool:
+        return any(file.is_file() for file in self._chunk_files(row, col))
+
+    def _chunk_files(self, row: int, col: int) -> Iterator[Path]:
         size = self._array.shards or self._array.chunks
         first = {"y": row * self.tile[0], "x": col * self.tile[1]}
         spans = [
@@ -159,7 +174,7 @@ class ZarrPlane(ArrayPlane):
         ]
         folder = _folder(self._array)
         key = self._array.metadata.encode_chunk_key
-        return any((folder / key(place)).is_file() for place in itertools.product(*spans))
+        return (folder / key(place) for place in itertools.product(*spans))
 
 
 def _folder(array: zarr.Array[Any]) -> Path:
@@ -283,7 +298,7 @@ def _read_as(
     if count == 1:
         return colours.choose(name, dtype, 1, kind="grey"), ()
     bounds.check_channels(name, count)
-    if are_colour(said, count, lambda: list(colours.sampled_tiles(planes[-1]))):
+    if are_colour(said, count, lambda: colours.telling_tiles(name, planes[-1])):
         alpha: colours.Alpha | None = "straight" if count == 4 else None
         return colours.choose(name, dtype, count, kind="rgb", alpha=alpha), ()
     said = said if len(said) == count else [Said()] * count

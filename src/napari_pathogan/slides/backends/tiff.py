@@ -402,7 +402,7 @@ def _read_as(
         return _colours(name, page, bits), ()
     assert page.dtype is not None, "the planes have refused unknown types"
     bounds.check_channels(name, samples)
-    if are_colour(said, samples, lambda: list(colours.sampled_tiles(planes[-1]))):
+    if are_colour(said, samples, lambda: colours.telling_tiles(name, planes[-1])):
         alpha: colours.Alpha | None = None if samples == 3 else "straight"
         return colours.choose(name, page.dtype, samples, kind="rgb", bits=bits, alpha=alpha), ()
     inverted = int(page.photometric) == 0
