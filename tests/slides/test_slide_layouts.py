@@ -183,3 +183,18 @@ def test_a_folder_of_several_dicom_slides_asks_for_a_file(dicom_slide, tmp_path)
     other.save_as(tmp_path / "other.dcm")
     with pytest.raises(SlideFormatError, match=r"holds 2 slides.*level0\.dcm, other\.dcm"):
         Slide.open(tmp_path)
+
+
+@pytest.mark.gui
+def test_files_of_one_dicom_slide_open_once(dicom_slide, make_napari_viewer):
+    viewer = make_napari_viewer()
+    both = [str(dicom_slide / name) for name in ("level0.dcm", "level1.dcm")]
+    (layer,) = viewer.open(both, plugin="napari-pathogan", stack=True)
+    assert layer.metadata["slide"].shape == (640, 768)
+
+
+def test_a_mammogram_among_slides_makes_a_folder_no_slide(dicom_slide, tmp_path):
+    shutil.copy(dicom_slide / "level0.dcm", tmp_path / "level0.dcm")
+    assert is_folder_of_slide(tmp_path)
+    (tmp_path / "mammogram.dcm").write_bytes(bytes(128) + b"DICM" + bytes(200))
+    assert not is_folder_of_slide(tmp_path)

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from napari_pathogan.errors import FluorescenceError
 from napari_pathogan.mammograms.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
 from napari_pathogan.plugin.viewer.saved import is_layer_table, layers_in, saved_in, zarr_layers
-from napari_pathogan.slides.backends.dicom import is_folder_of_slide, is_whole_slide
+from napari_pathogan.slides.backends.dicom import (
+    is_folder_of_slide,
+    is_whole_slide,
+    one_of_each,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +77,8 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     kinds = {p: saved_in(p) for p in paths}
     layers = [one for p, kind in kinds.items() if kind is not None for one in layers_in(p, kind)]
     images = [p for p, kind in kinds.items() if kind is None]
+    parts = {p for p in images if is_whole_slide(p)}
+    images = [p for p in images if p not in parts.difference(one_of_each(sorted(parts)))]
     if images and all(_is_of_study(p) for p in images):
         return [*_read_study(images), *layers] or _NOTHING
     return [*_apart([one for p in images for one in _read_image(p)]), *layers]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEAD = 8192
+_NAMED = 5  # slides that a message names
 _MOST_FILES = 2000  # of a folder that are looked at
 _CLASS = re.compile(  # (0002,0002) or (0008,0016): what it is an image of
     rb"[\x02\x08]\0[\x02\x16]\0(UI..|....)1\.2\.840\.10008\.5\.1\.4\.1\.1\.77\.1\.6(?![.0-9])",
@@ -21,18 +22,17 @@ _CLASS = re.compile(  # (0002,0002) or (0008,0016): what it is an image of
 
 def is_whole_slide(path: Path) -> bool:
     """Whether a file is one of the files of a DICOM whole slide; False where it can't be read."""
-    try:
-        if not path.is_file():  # a pipe would never end
-            return False
-        with path.open("rb") as stream:
-            return _CLASS.search(stream.read(_HEAD)) is not None
-    except OSError:
-        return False
+    return _CLASS.search(_head(path)) is not None
 
 
 def is_folder_of_slide(path: Path) -> bool:
-    """Whether a folder holds files of DICOM whole slides."""
-    return path.is_dir() and bool(_files(path))
+    """Whether a folder holds files of DICOM whole slides, and no other DICOM files beside them."""
+    if not path.is_dir():
+        return False
+    heads = [_head(file) for file in islice(sorted(path.iterdir()), _MOST_FILES)]
+    slides = [_CLASS.search(head) is not None for head in heads]
+    others = [head[128:132] == b"DICM" for head in heads]
+    return any(slides) and not any(o and not s for o, s in zip(others, slides, strict=True))
 
 
 def slide_in(folder: Path) -> Path:
@@ -43,30 +43,41 @@ def slide_in(folder: Path) -> Path:
     SlideFormatError
         If there are several slides: names a file of each.
     """
+    files = [file for file in islice(sorted(folder.iterdir()), _MOST_FILES) if is_whole_slide(file)]
+    each = one_of_each(files)
+    if len(each) == 1:
+        return each[0]
+    more = ", ..." if len(each) > _NAMED else ""
+    raise SlideFormatError(
+        f"{folder.name} holds {len(each)} slides; open a file of the one you want: "
+        f"{', '.join(file.name for file in each[:_NAMED])}{more}"
+    )
+
+
+def one_of_each(files: list[Path]) -> list[Path]:
+    """Of files of whole slides, the first of each slide (series of images in one folder)."""
+    if len(files) < 2:
+        return files
     import pydicom  # noqa: PLC0415 - slow to import
 
-    series: dict[str, Path] = {}
-    for file in _files(folder):
+    series: dict[tuple[Path, str], Path] = {}
+    for file in files:
         try:
             about = pydicom.dcmread(
                 file, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True
             )
-            key = str(
-                about.get_item("SeriesInstanceUID").value
-            )  # as it is: pydicom warns of odd ones
+            key = str(about.get("SeriesInstanceUID", ""))
         except Exception:  # noqa: BLE001 - pydicom has no common error, and what it says may be private
             key = file.name
-        series.setdefault(key, file)
-    if len(series) == 1:
-        return next(iter(series.values()))
-    names = [file.name for file in series.values()]
-    more = ", ..." if len(names) > 5 else ""
-    raise SlideFormatError(
-        f"{folder.name} holds {len(names)} slides; open a file of the one you want: "
-        f"{', '.join(names[:5])}{more}"
-    )
+        series.setdefault((file.parent, key), file)
+    return list(series.values())
 
 
-def _files(folder: Path) -> list[Path]:
-    files = [file for file in islice(sorted(folder.iterdir()), _MOST_FILES) if file.is_file()]
-    return [file for file in files if is_whole_slide(file)]
+def _head(path: Path) -> bytes:
+    try:
+        if not path.is_file():  # a pipe would never end
+            return b""
+        with path.open("rb") as stream:
+            return stream.read(_HEAD)
+    except OSError:
+        return b""
