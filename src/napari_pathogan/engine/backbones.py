@@ -1,0 +1,216 @@
+"""Pretrained trunks: networks of timm, whose weights are read from a file and known by their hash.
+
+Every name does that timm knows (https://huggingface.co/docs/timm): what is trained on one keeps
+its name and hash, and loads with no other weights. Only ``hf-hub:`` names fetch anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from napari_pathogan.engine.devices import moved
+from napari_pathogan.engine.models import fitting, load_model
+from napari_pathogan.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TASK = "backbone"
+RGB = 3
+DEFAULT = "efficientnet-lite0"
+HUB = "hf-hub:"
+MAPS = [-3, -2, -1]  # of the trunk's scales, or of its blocks where it has one scale alone
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen trunk, cut after its last map: what it sees of images at three scales.
+
+    Attributes
+    ----------
+    name
+        As :func:`load_backbone` takes it.
+    network
+        timm's, without what comes after its last map.
+    channels
+        Of the last three maps, the finest first.
+    mean, std
+        Of the pixels in [0, 1] that it learnt from, by channel.
+    sha256
+        Of its weights.
+    """
+
+    name: str
+    network: torch.nn.Module
+    channels: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    sha256: str
+
+    def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The last three maps (N, C, h, w) of images (N, 3, H, W), RGB in [0, 1]; goes where they are.
+
+        Raises
+        ------
+        ModelError
+            If the trunk takes images of another size alone.
+        """
+        moved(self.network, images.device)
+        mean, std = (
+            torch.tensor(x, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
+            for x in (self.mean, self.std)
+        )
+        x = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+        network: Any = self.network
+        try:
+            maps: list[torch.Tensor] = network.forward_intermediates(
+                x, indices=MAPS, intermediates_only=True
+            )
+        except AssertionError as error:
+            msg = f"{self.name} can't look at {x.shape[-1]} px: {error}; ask for another side"
+            raise ModelError(msg) from error
+        return maps
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Mean and spread over every channel of the maps: float32 (N, 2 * sum(channels))."""
+        maps = [one.float().flatten(2) for one in self.maps(images)]
+        return torch.cat([f(one) for f in (_mean, _spread) for one in maps], 1)
+
+
+def _mean(flat: torch.Tensor) -> torch.Tensor:
+    return flat.mean(2)
+
+
+def _spread(flat: torch.Tensor) -> torch.Tensor:
+    return flat.std(2, correction=0)
+
+
+def load_backbone(name: str = DEFAULT, sha256: str = "") -> Backbone:
+    """Load a trunk, frozen and ready for use on the CPU.
+
+    Parameters
+    ----------
+    name
+        ``efficientnet-lite0``, which is embedded, or another model for the task ``backbone`` by
+        name or folder; ``hf-hub:ORGANISATION/NAME@REVISION``, fetched at first use by
+        huggingface_hub (which also knows who has been granted access);
+        ``TIMM_NAME=FILE.safetensors`` for weights of one of timm's networks in a file.
+    sha256
+        That the weights must have; any by default.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        If there is no such trunk or file, it can't be fetched, no revision is named, the weights
+        are damaged, don't fit the network or are not those of ``sha256``, or its input is no RGB.
+    """
+    backbone = _load(name)
+    if sha256 and backbone.sha256 != sha256:
+        msg = (
+            f"the weights of {name} are not those that this model was trained on (sha256 "
+            f"{backbone.sha256[:12]}, not {sha256[:12]}); get these, or train anew"
+        )
+        raise ModelError(msg)
+    return backbone
+
+
+@lru_cache(maxsize=2)
+def _load(name: str) -> Backbone:
+    if name.startswith(HUB):
+        network = _from_hub(name)
+    elif "=" in name:
+        timm_name, _, file = name.partition("=")
+        network = _created(timm_name)
+        _fill(network, _read(Path(file)), name)
+    else:
+        card, weights = load_model(name, TASK)
+        with fitting(card, card.architecture):
+            network = _created(card.architecture)
+            _fill(network, weights, name)
+    setup = network.pretrained_cfg
+    mean, std, channels = tuple(setup["mean"]), tuple(setup["std"]), setup["input_size"][0]
+    if len(mean) != RGB or channels != RGB:
+        msg = f"{name} expects images of {channels} channels; a backbone must take RGB"
+        raise ModelError(msg)
+    sha256 = fingerprint(network.state_dict())
+    network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+    try:
+        network.prune_intermediate_layers(MAPS, prune_norm=True, prune_head=True)
+        with torch.inference_mode():
+            blank = torch.zeros(1, *setup["input_size"])
+            maps = network.forward_intermediates(blank, indices=MAPS, intermediates_only=True)
+    except (AttributeError, TypeError, ValueError, AssertionError) as error:
+        msg = f"timm can't take maps out of {name}; choose another network"
+        raise ModelError(msg) from error
+    return Backbone(name, network, tuple(int(one.shape[1]) for one in maps), mean, std, sha256)
+
+
+def fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
+    """The sha256 of weights, whatever file they came from: names, shapes and values in float32."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].detach().cpu()
+        if value.is_floating_point():
+            digest.update(f"{name}{tuple(value.shape)}".encode())
+            digest.update(value.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _created(name: str) -> Any:
+    import timm  # noqa: PLC0415  (takes seconds)
+
+    try:
+        return timm.create_model(name, num_classes=0)
+    except (RuntimeError, ValueError, TypeError) as error:
+        alike = timm.list_models(f"*{name.split('.')[0][:6]}*")[:5]
+        msg = f"timm has no network {name!r}" + (f"; it has {', '.join(alike)}" if alike else "")
+        raise ModelError(msg) from error
+
+
+def _fill(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], name: str) -> None:
+    """Put weights in; what comes after the last map is left out."""
+    wanted = network.state_dict()
+    lacking = [key for key in wanted if key not in weights and "num_batches_tracked" not in key]
+    other = [k for k, v in wanted.items() if k in weights and weights[k].shape != v.shape]
+    if lacking or other:
+        first = (lacking or other)[0]
+        msg = f"the weights of {name} don't fit that network: {first} is missing or of another shape"
+        raise ModelError(msg)
+    network.load_state_dict({k: v for k, v in weights.items() if k in wanted}, strict=False)
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    if file.suffix != ".safetensors":
+        msg = f"{file} is no safetensors file; weights in other formats can run code and are not read"
+        raise ModelError(msg)
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        msg = f"{file} can't be read ({error}); copy the weights anew"
+        raise ModelError(msg) from error
+
+
+def _from_hub(name: str) -> Any:
+    """Fetch a trunk from the hub, or take it from huggingface_hub's cache."""
+    if "@" not in name:
+        msg = f"{name} may change: name a revision too, {name}@REVISION (a commit on the hub)"
+        raise ModelError(msg)
+    import timm  # noqa: PLC0415
+
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # what hub, network and timm raise has no common class
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        msg = (
+            f"{name} can't be fetched ({first[0]}); check the name, the network and that access "
+            f"was granted, or give the weights as TIMM_NAME=FILE.safetensors"
+        )
+        raise ModelError(msg) from error
