@@ -39,7 +39,7 @@ class Backbone:
     name
         As :func:`load_backbone` takes it.
     network
-        timm's, without what comes after its last map.
+        timm's, without its classifier.
     channels
         Of the last three maps, the finest first.
     mean, std
@@ -55,42 +55,47 @@ class Backbone:
     std: tuple[float, ...]
     sha256: str
 
-    def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The last three maps (N, C, h, w) of images (N, 3, H, W), RGB in [0, 1]; goes where they are.
+    @property
+    def widths(self) -> tuple[int, int]:
+        """How many figures :meth:`features` gives: of the maps, and of the whole."""
+        return sum(self.channels) + sum(self.channels[:-1]), int(self.network.num_features)  # type: ignore[arg-type]
+
+    def seen(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """What the trunk makes of images (N, 3, H, W), RGB in [0, 1]; it goes where they are.
+
+        Returns
+        -------
+        whole, maps
+            All it says at its end, (N, ``num_features``), and the last three maps (N, C, h, w).
 
         Raises
         ------
         ModelError
             If the trunk takes images of another size alone.
         """
-        moved(self.network, images.device)
+        network: Any = moved(self.network, images.device)
         mean, std = (
             torch.tensor(x, device=images.device, dtype=images.dtype).view(1, -1, 1, 1)
             for x in (self.mean, self.std)
         )
         x = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-        network: Any = self.network
         try:
-            maps: list[torch.Tensor] = network.forward_intermediates(
-                x, indices=MAPS, intermediates_only=True
-            )
+            end, maps = network.forward_intermediates(x, indices=MAPS)
         except AssertionError as error:
             msg = f"{self.name} can't look at {x.shape[-1]} px: {error}; ask for another side"
             raise ModelError(msg) from error
-        return maps
+        return network.forward_head(end, pre_logits=True), maps
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Mean and spread over every channel of the maps: float32 (N, 2 * sum(channels))."""
-        maps = [one.float().flatten(2) for one in self.maps(images)]
-        return torch.cat([f(one) for f in (_mean, _spread) for one in maps], 1)
+        """Figures of images (N, 3, H, W), RGB in [0, 1]: float32 (N, sum(widths)).
 
-
-def _mean(flat: torch.Tensor) -> torch.Tensor:
-    return flat.mean(2)
-
-
-def _spread(flat: torch.Tensor) -> torch.Tensor:
-    return flat.std(2, correction=0)
+        First the mean over every channel of the maps and the spread of the two finer ones, whose
+        cells are many enough for one; then what the trunk says at its end.
+        """
+        whole, maps = self.seen(images)
+        flat = [one.float().flatten(2) for one in maps]
+        spreads = [one.std(2, correction=0) for one in flat[:-1]]
+        return torch.cat([*(one.mean(2) for one in flat), *spreads, whole.float()], 1)
 
 
 def load_backbone(name: str = DEFAULT, sha256: str = "") -> Backbone:
@@ -143,10 +148,9 @@ def _load(name: str) -> Backbone:
     sha256 = fingerprint(network.state_dict())
     network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
     try:
-        network.prune_intermediate_layers(MAPS, prune_norm=True, prune_head=True)
         with torch.inference_mode():
             blank = torch.zeros(1, *setup["input_size"])
-            maps = network.forward_intermediates(blank, indices=MAPS, intermediates_only=True)
+            _, maps = network.forward_intermediates(blank, indices=MAPS)
     except (AttributeError, TypeError, ValueError, AssertionError) as error:
         msg = f"timm can't take maps out of {name}; choose another network"
         raise ModelError(msg) from error
@@ -164,32 +168,36 @@ def fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _created(name: str) -> Any:
+def _created(name: str) -> Any:  # noqa: ANN401 - timm has no types
     import timm  # noqa: PLC0415  (takes seconds)
 
     try:
         return timm.create_model(name, num_classes=0)
     except (RuntimeError, ValueError, TypeError) as error:
-        alike = timm.list_models(f"*{name.split('.')[0][:6]}*")[:5]
+        alike = timm.list_models(f"*{name.split('.', maxsplit=1)[0][:6]}*")[:5]
         msg = f"timm has no network {name!r}" + (f"; it has {', '.join(alike)}" if alike else "")
         raise ModelError(msg) from error
 
 
 def _fill(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], name: str) -> None:
-    """Put weights in; what comes after the last map is left out."""
+    """Put weights in; a classifier among them is left out."""
     wanted = network.state_dict()
     lacking = [key for key in wanted if key not in weights and "num_batches_tracked" not in key]
     other = [k for k, v in wanted.items() if k in weights and weights[k].shape != v.shape]
     if lacking or other:
         first = (lacking or other)[0]
-        msg = f"the weights of {name} don't fit that network: {first} is missing or of another shape"
+        msg = (
+            f"the weights of {name} don't fit that network: {first} is missing or of another shape"
+        )
         raise ModelError(msg)
     network.load_state_dict({k: v for k, v in weights.items() if k in wanted}, strict=False)
 
 
 def _read(file: Path) -> dict[str, torch.Tensor]:
     if file.suffix != ".safetensors":
-        msg = f"{file} is no safetensors file; weights in other formats can run code and are not read"
+        msg = (
+            f"{file} is no safetensors file; weights in other formats can run code and are not read"
+        )
         raise ModelError(msg)
     try:
         return load_file(file)
@@ -198,7 +206,7 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         raise ModelError(msg) from error
 
 
-def _from_hub(name: str) -> Any:
+def _from_hub(name: str) -> Any:  # noqa: ANN401
     """Fetch a trunk from the hub, or take it from huggingface_hub's cache."""
     if "@" not in name:
         msg = f"{name} may change: name a revision too, {name}@REVISION (a commit on the hub)"

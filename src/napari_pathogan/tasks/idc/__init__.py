@@ -41,9 +41,16 @@ TASK = Task(
         settings=(
             Option(
                 "method",
-                ("cgan", "cnn"),
+                ("cgan", "cnn", "frozen"),
                 None,
-                "Conditional GAN (the default), or its CNN alone.",
+                "Conditional GAN (the default), its CNN alone, or a head on a pretrained backbone.",
+            ),
+            Option(
+                "backbone",
+                str,
+                None,
+                "For --method frozen: efficientnet-lite0 (the default), hf-hub:NAME@REVISION, or "
+                "TIMM_NAME=FILE.safetensors.",
             ),
             Option("width", float, None, "Width multiplier: 1 (the default), 2 or 4.", 0.01),
             Option("labelled", float, None, "Share of the labels to use; all by default."),

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Literal
 
 from napari_pathogan.engine import config as base
+from napari_pathogan.engine.backbones import DEFAULT
 from napari_pathogan.engine.config import (
     Betas,
     Count,
@@ -32,7 +33,9 @@ class TrainConfig(base.TrainConfig):
     Attributes
     ----------
     method
-        ``cgan``, or ``cnn``: the discriminator alone, learning from labelled patches only.
+        ``cgan``, or ``cnn``: the discriminator alone, learning from labelled patches only; or
+        ``frozen``: a linear head on a pretrained trunk, fitted to labelled patches in one go, for
+        which only ``labelled``, ``seed``, ``backbone``, ``side`` and ``c`` count.
     width
         The paper's width multiplier.
     labelled
@@ -69,9 +72,14 @@ class TrainConfig(base.TrainConfig):
         Stop after so many epochs without a better AUC on held-out patients; 0 never stops.
     preview_every
         Epochs between pictures of generated patches.
+    backbone, side
+        The trunk of ``frozen`` (:mod:`~napari_pathogan.engine.backbones`), and to how many pixels
+        patches are enlarged for it.
+    c
+        How freely its head is fitted: the inverse of the penalty on its weights.
     """
 
-    method: Literal["cgan", "cnn"] = "cgan"
+    method: Literal["cgan", "cnn", "frozen"] = "cgan"
     width: Positive = 1.0
     labelled: Share = 1.0
     epochs: Count = 200
@@ -95,6 +103,9 @@ class TrainConfig(base.TrainConfig):
     augment: Augment = field(default_factory=Augment)
     patience: Some = 0
     preview_every: Count = 10
+    backbone: str = DEFAULT
+    side: Count = 96
+    c: Positive = 1e-3
 
     def ignored(self) -> dict[str, str]:
         """What only a GAN reads."""

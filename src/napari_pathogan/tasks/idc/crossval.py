@@ -25,8 +25,11 @@ from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.idc import calibrate, context, generate, model
+from napari_pathogan.tasks.idc.baseline import ColourBaseline
 from napari_pathogan.tasks.idc.data import CLASSES, PatchFolder, hold_out, need_both_classes
-from napari_pathogan.tasks.idc.evaluate import report
+from napari_pathogan.tasks.idc.evaluate import beside, report
+from napari_pathogan.tasks.idc.frozen import FrozenHead
+from napari_pathogan.tasks.idc.metrics import auc
 from napari_pathogan.tasks.idc.plots import calibration_plot
 from napari_pathogan.tasks.idc.score import score, score_slides
 from napari_pathogan.tasks.idc.train import train
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.report import Report
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.idc.config import TrainConfig
+    from napari_pathogan.tasks.idc.network import Discriminator
     from napari_pathogan.tasks.idc.train import Trained
 
 SHARE = 0.75  # how far heat maps carry a slide to the reference colours; docs/idc.md says why
@@ -50,12 +54,14 @@ SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in pa
 class OutOfFold:
     """Logits of patches by networks that never saw their patient.
 
-    ``raw`` and ``slide`` are (N,): patch by patch, and in the slide's normalised colours; NaN for
-    patches that were not tested. ``fold`` (N,) is -1 for those.
+    ``raw`` and ``slide`` are (N,): patch by patch, and in the slide's normalised colours; so is
+    ``baseline``, by colours and contrast alone. NaN for patches that were not tested; ``fold``
+    (N,) is -1 for those.
     """
 
     raw: np.ndarray
     slide: np.ndarray
+    baseline: np.ndarray
     fold: np.ndarray
 
     def write(self, path: Path) -> None:
@@ -194,15 +200,15 @@ def _cross_validate(
 
     for k, file in enumerate((yield from cross_validate(run, folds, KEPT, learn_without, test))):
         own, which = OutOfFold.read(file), fold == k
-        tested.raw[which], tested.slide[which] = own.raw[which], own.slide[which]
-        tested.fold[which] = k
+        for name, whole in vars(tested).items():
+            whole[which] = vars(own)[name][which]
     tested.write(run.path / KEPT)
     return tested
 
 
 def _nothing(patches: PatchFolder) -> OutOfFold:
     empty = np.full(len(patches), np.nan, np.float32)
-    return OutOfFold(empty.copy(), empty.copy(), np.full(len(patches), -1))
+    return OutOfFold(empty.copy(), empty.copy(), empty.copy(), np.full(len(patches), -1))
 
 
 def _test(
@@ -212,7 +218,12 @@ def _test(
     which, network = fold == k, by.network
     part, where = patches.take(which), choose_device(device)
     tested.raw[which] = score(network, part.images, where)[:, 0]
-    tested.slide[which] = score_slides(network, part, where, by.reference, SHARE)[:, 0]
+    tested.slide[which] = score_slides(network, part, where, by.reference, share_of(by.network))[
+        :, 0
+    ]
+    others = patches.take(~which).labelled
+    baseline = ColourBaseline.fit(others.images, others.labels)
+    tested.baseline[which] = baseline.logits(part.images)
     tested.fold[which] = k
 
 
@@ -225,27 +236,32 @@ def calibrated(patches: PatchFolder, tested: OutOfFold) -> Calibrated:
     known = (tested.fold >= 0) & (patches.labels >= 0)
     plain = context.Context((0.0,), (1.0,), calibrate.UNFITTED)
     near = context.Context(SIGMAS, SHARES, calibrate.UNFITTED)
-    columns = []
-    for logits, neighbourhood in ((tested.raw, plain), (tested.slide, near)):
-        mixed = np.full(len(patches), np.nan)
-        scored = tested.fold >= 0
-        mixed[scored] = context.on_grids(
-            patches.take(scored), logits[scored][:, None], neighbourhood
-        )[:, 0]
-        columns.append(mixed[known])
+    scored = tested.fold >= 0
+
+    def mixed(logits: np.ndarray, neighbourhood: context.Context) -> np.ndarray:
+        whole = np.full(len(patches), np.nan)
+        part = logits[scored][:, None]
+        whole[scored] = context.on_grids(patches.take(scored), part, neighbourhood)[:, 0]
+        return whole[known]
+
+    columns = [mixed(tested.raw, plain), mixed(tested.slide, near)]
     own = patches.take(known)
     fits = [calibrate.fit(column, own.labels, own.patients) for column in columns]
     titles = ("out of fold, patch by patch", "out of fold, heat map")
-    nested = [
+    called = [
         _nested(own, column, tested.fold[known], title)
         for column, title in zip(columns, titles, strict=True)
     ]
     curves = {
         title: (own.labels, probability)
-        for title, (_, probability) in zip(titles, nested, strict=True)
+        for title, (_, probability) in zip(titles, called, strict=True)
     }
+    reports = [
+        beside(done, auc(own.labels, mixed(tested.baseline, around)))
+        for (done, _), around in zip(called, (plain, near), strict=True)
+    ]
     near = replace(near, calibration=fits[1])
-    return Calibrated(fits[0], near, tuple(done for done, _ in nested), curves)
+    return Calibrated(fits[0], near, tuple(reports), curves)
 
 
 def _nested(
@@ -257,14 +273,30 @@ def _nested(
         fitted = calibrate.fit(logits[others], patches.labels[others], patches.patients[others])
         probability[test] = fitted.probability(logits[test][:, None])[0]
         called[test] = probability[test] >= fitted.threshold
-    done = report(patches, probability, called, title=title)
+    done = report(patches, probability, called, title=title, ranking=logits)
     if len(np.unique(fold)) == 1:
         done = replace(done, notes=(*done.notes, "calibrated on these same patients"))
     return done, probability
 
 
+def share_of(network: Discriminator | FrozenHead) -> float:
+    """How far heat maps carry a slide to the reference colours; a frozen trunk takes raw ones."""
+    return 0.0 if isinstance(network, FrozenHead) else SHARE
+
+
+def _what(config: TrainConfig) -> str:
+    if config.method == "frozen":
+        return f"head on frozen {config.backbone}"
+    return f"{_NAMES[config.method]}, width {config.width:g}"
+
+
 def _how(config: TrainConfig, folds: int) -> str:
-    command = f"pathogan idc train DIR -o RUN --method {config.method} --width {config.width:g}"
+    how = (
+        f"--backbone {config.backbone}"
+        if config.method == "frozen"
+        else f"--width {config.width:g}"
+    )
+    command = f"pathogan idc train DIR -o RUN --method {config.method} {how}"
     if folds > 1:
         return f"{command} --folds {folds}, with this recipe: out of fold"
     return f"{command}, with this recipe: on patients held out, who also calibrated it"
@@ -291,9 +323,9 @@ def _finish(
     }
     card = ModelCard(
         name=name,
-        title=f"IDC {_NAMES[config.method]}, width {config.width:g}, {len(patches.names)} patients",
+        title=f"IDC {_what(config)}, {len(patches.names)} patients",
         task=model.TASK,
-        architecture=model.ARCHITECTURE,
+        architecture=model.FROZEN if config.method == "frozen" else model.DISCRIMINATOR,
         training_data=(data.of(patches.names, len(patches)),),
         recipe=config.to_json(),
         metrics=metrics,
@@ -307,12 +339,13 @@ def _finish(
     model.save(
         run.model,
         card,
-        trained.network.state_dict(),
+        trained.network,
         width=config.width,
         reference=trained.reference,
-        share=SHARE,
+        share=share_of(trained.network),
         calibration=done.patch,
         context=done.heat_map,
+        baseline=ColourBaseline.fit(patches.labelled.images, patches.labelled.labels),
     )
     for key, r in zip(("patch", "heat_map"), done.reports, strict=False):
         write_text(run.path / f"{key}.json", r.to_json(), OURS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def evaluate(
         logits = score(model.network, patches.images, model.device, views=model.views)
         calibration = model.calibration
     probability = calibration.probability(logits)[0].astype(np.float64)
-    return report(
+    done = report(
         patches,
         probability,
         probability >= calibration.threshold,
@@ -69,6 +70,20 @@ def evaluate(
         rounds=rounds,
         trained_on=model.card.knows(patches.names),
     )
+    if model.baseline is None:
+        return done
+    simple = model.baseline.logits(patches.images)
+    if context:
+        simple = on_grids(patches, simple[:, None], model.context)[:, 0]
+    known = patches.labels >= 0
+    return beside(done, auc(patches.labels[known], simple[known]))
+
+
+def beside(done: Report, baseline: float | None) -> Report:
+    """A report with the AUC of colours and contrast alone, fitted to the same patients."""
+    metrics = {**done.metrics, "baseline_auc": Value(baseline)}
+    note = "baseline: a logistic regression on 15 figures of colour and contrast, no network"
+    return replace(done, metrics=metrics, notes=(*done.notes, note))
 
 
 def report(
@@ -77,11 +92,15 @@ def report(
     called: np.ndarray,
     *,
     title: str,
+    ranking: np.ndarray | None = None,
     prevalence: float | None = None,
     rounds: int = ROUNDS,
     trained_on: Collection[str] = (),
 ) -> Report:
     """Report on probabilities (N,) and calls (N,), however they were made.
+
+    AUCs are of ``ranking`` (N,), by default the probabilities: out of fold, where each fold has a
+    calibration of its own, the logits, which one calibration for all would leave in their order.
 
     Raises
     ------
@@ -90,16 +109,18 @@ def report(
     """
     known = patches.labels >= 0
     labels, patients = patches.labels[known].astype(float), patches.patients[known]
+    ranking = (probability if ranking is None else ranking)[known]
     probability, called = probability[known], called[known]
     if not len(labels):
         msg = "none of these patches has a label; put them in folders 0 and 1 to evaluate"
         raise DataFolderError(msg)
     weights = _class_weights(labels, prevalence)
-    values = _figures(labels, probability, called, weights, patients)
+    scores = _Scores(probability, ranking, called)
+    values = _figures(labels, scores, weights, patients)
     n_patients = len(np.unique(patients))
     intervals = {}
     if n_patients > 1 and rounds:
-        intervals = _bootstrap(labels, probability, called, weights, patients, rounds=rounds)
+        intervals = _bootstrap(labels, scores, weights, patients, rounds=rounds)
     metrics = {
         name: Value(value, *(intervals.get(name, (None, None)) if value is not None else ()))
         for name, value in values.items()
@@ -122,18 +143,23 @@ def _class_weights(labels: np.ndarray, prevalence: float | None) -> np.ndarray:
     return prevalence_weights(labels, prevalence)
 
 
+class _Scores(NamedTuple):
+    probability: np.ndarray
+    ranking: np.ndarray
+    called: np.ndarray
+
+
 def _figures(
     labels: np.ndarray,
-    probability: np.ndarray,
-    called: np.ndarray,
+    scores: _Scores,
     weights: np.ndarray,
     patients: np.ndarray,
 ) -> dict[str, float | None]:
-    each = list(patient_aucs(labels, probability, patients).values())
-    figures = table(labels, probability, called, weights)
+    each = list(patient_aucs(labels, scores.ranking, patients).values())
+    figures = table(labels, scores.probability, scores.called, weights)
     brier, ece = figures.pop("brier"), figures.pop("ece")
     areas = {
-        "auc": auc(labels, probability),
+        "auc": auc(labels, scores.ranking),
         "auc_patient_mean": float(np.mean(each)) if each else None,
     }
     return {**figures, **areas, "brier": brier, "ece": ece}
@@ -141,20 +167,19 @@ def _figures(
 
 def _bootstrap(
     labels: np.ndarray,
-    probability: np.ndarray,
-    called: np.ndarray,
+    scores: _Scores,
     weights: np.ndarray,
     patients: np.ndarray,
     *,
     rounds: int,
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile intervals over resamples of the patients."""
-    each = patient_aucs(labels, probability, patients)
+    each = patient_aucs(labels, scores.ranking, patients)
     first = {str(p): int(np.flatnonzero(patients == p)[0]) for p in each}
     drawn: dict[str, list[float]] = {}
     for counts in patient_resamples(patients, rounds):
-        figures = table(labels, probability, called, weights * counts)
-        figures["auc"] = auc(labels, probability, counts)
+        figures = table(labels, scores.probability, scores.called, weights * counts)
+        figures["auc"] = auc(labels, scores.ranking, counts)
         times = [counts[first[p]] for p in each]
         if sum(times):
             figures["auc_patient_mean"] = float(np.average(list(each.values()), weights=times))

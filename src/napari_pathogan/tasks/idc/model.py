@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.tasks.idc.baseline import ColourBaseline
 from napari_pathogan.tasks.idc.calibrate import Calibration
 from napari_pathogan.tasks.idc.context import Context
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX
+from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.network import Discriminator
 from napari_pathogan.tasks.idc.score import score
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["IdcModel", "SlideColours", "save"]
 
 TASK = "idc"
-ARCHITECTURE = "discriminator"
+DISCRIMINATOR, FROZEN = "discriminator", "frozen head"
 
 
 @dataclass(eq=False)
@@ -36,7 +37,7 @@ class IdcModel:
     card
         What it was trained on, how well it does, what it is not for.
     network
-        The discriminator, spectral norms folded into plain weights.
+        The discriminator, spectral norms folded into plain weights; or a head on a frozen trunk.
     device
         Where it computes and how precisely.
     calibration, context
@@ -48,16 +49,19 @@ class IdcModel:
     views
         Columns of :meth:`logits`: how many of the 8 flips and turns each patch is seen in. 1 is
         the fastest; more make the uncertainty follow what the views disagree about.
+    baseline
+        What colours and contrast alone tell; None for models that were made before it was.
     """
 
     card: ModelCard
-    network: Discriminator
+    network: Discriminator | FrozenHead
     device: Device
     calibration: Calibration
     context: Context
     reference: SlideColours
     share: float = 1.0
     views: int = 1
+    baseline: ColourBaseline | None = None
 
     @classmethod
     def load(cls, name: str | Path = "idc-cgan", device: str = "auto", views: int = 1) -> IdcModel:
@@ -70,10 +74,10 @@ class IdcModel:
         """
         card, weights = load_model(name, TASK)
         where = choose_device(device)
-        with fitting(card, ARCHITECTURE):
-            network = Discriminator(**card.arguments, spectral=False)
+        with fitting(card, DISCRIMINATOR, FROZEN):
+            network = _network(card)
             network.load_state_dict(weights)
-            settings = card.settings
+            settings, baseline = card.settings, card.settings.get("baseline")
             return cls(
                 card,
                 network.eval().requires_grad_(requires_grad=False),
@@ -83,6 +87,7 @@ class IdcModel:
                 SlideColours.from_json(settings["reference"]),
                 float(settings["share"]),
                 views,
+                baseline and ColourBaseline.from_json(baseline),
             )
 
     @property
@@ -148,32 +153,49 @@ class IdcModel:
         return self.context.calibration.probability(self.context.mix(logits))
 
 
+def _network(card: ModelCard) -> Discriminator | FrozenHead:
+    if card.architecture == FROZEN:
+        return FrozenHead(**card.arguments)
+    return Discriminator(**card.arguments, spectral=False)
+
+
 def save(
     folder: Path,
     card: ModelCard,
-    weights: Mapping[str, torch.Tensor],
+    network: Discriminator | FrozenHead,
     *,
     width: float,
     reference: SlideColours,
     share: float,
     calibration: Calibration,
     context: Context,
+    baseline: ColourBaseline,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
-    Weights are stored in float16: half the size, and the logits move by under 0.01.
+    The discriminator's weights are stored in float16: half the size, and the logits move by under
+    0.01. Of a frozen trunk the name and hash are stored.
     """
+    weights: dict[str, torch.Tensor] = network.state_dict()
+    if isinstance(network, FrozenHead):
+        trunk = network.trunk
+        architecture = FROZEN
+        arguments = {"backbone": trunk.name, "side": network.side, "sha256": trunk.sha256}
+    else:
+        weights = {name: value.half() for name, value in weights.items()}
+        architecture, arguments = DISCRIMINATOR, {"width": width}
     settings: dict[str, Any] = {
         "calibration": calibration.to_json(),
         "context": context.to_json(),
         "reference": reference.to_json(),
         "share": share,
+        "baseline": baseline.to_json(),
     }
     full = card.model_copy(
         update={
             "task": TASK,
-            "architecture": ARCHITECTURE,
-            "arguments": {"width": width},
+            "architecture": architecture,
+            "arguments": arguments,
             "mpp": MPP,
             "patch_px": PATCH_PX,
             "classes": CLASSES,
@@ -182,4 +204,4 @@ def save(
             "settings": settings,
         }
     )
-    return save_model(folder, full, {name: value.half() for name, value in weights.items()})
+    return save_model(folder, full, weights)

@@ -15,6 +15,7 @@ from napari_pathogan.errors import NoTissueError
 if TYPE_CHECKING:
     from napari_pathogan.engine.devices import Device
     from napari_pathogan.tasks.idc.data import PatchFolder
+    from napari_pathogan.tasks.idc.frozen import FrozenHead
     from napari_pathogan.tasks.idc.network import Discriminator
 
 _BATCH = {"cpu": 128, "cuda": 2048}
@@ -22,7 +23,7 @@ _BATCH = {"cpu": 128, "cuda": 2048}
 
 @torch.inference_mode()
 def score(
-    network: Discriminator,
+    network: Discriminator | FrozenHead,
     images: np.ndarray,
     device: Device,
     *,
@@ -60,7 +61,7 @@ def score(
 
 
 def score_slides(
-    network: Discriminator,
+    network: Discriminator | FrozenHead,
     patches: PatchFolder,
     device: Device,
     reference: SlideColours,

@@ -1,5 +1,7 @@
 """Training: the paper's semi-supervised conditional GAN, or its discriminator alone (``cnn``).
 
+A head on a pretrained trunk (``frozen``) is fitted in one go, without epochs or checkpoints.
+
 An epoch seeds torch from (seed, epoch), so a run that is killed and resumed from its last
 checkpoint ends with the same weights as one that was not.
 """
@@ -19,6 +21,7 @@ from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.idc.augment import Palette, augment
 from napari_pathogan.tasks.idc.config import TrainConfig
 from napari_pathogan.tasks.idc.data import UNLABELLED, PatchFolder, hide_labels, need_both_classes
+from napari_pathogan.tasks.idc.frozen import FrozenHead, fitted
 from napari_pathogan.tasks.idc.losses import adversarial_loss, class_loss, gradient_penalty
 from napari_pathogan.tasks.idc.metrics import mean_patient_auc
 from napari_pathogan.tasks.idc.network import Discriminator, Generator, folded_state, to_bytes
@@ -37,10 +40,10 @@ _SAMPLES = 16  # generated patches of each class in a preview
 class Trained:
     """What training ends with: both networks with folded weights, and reference colours.
 
-    ``generator`` is None where the plain CNN was trained.
+    ``generator`` is None where no GAN was trained.
     """
 
-    network: Discriminator
+    network: Discriminator | FrozenHead
     reference: SlideColours
     generator: Generator | None = None
 
@@ -249,6 +252,11 @@ def train(
     """
     need_both_classes(patches)
     patches = hide_labels(patches, config.labelled, config.seed)
+    if config.method == "frozen":
+        head = yield from fitted(patches, config, device)
+        reference = Palette(patches, torch.device("cpu")).reference
+        yield Finished(Trained(head, reference), {})
+        return
     trainer = Trainer(patches, config, choose_device(device), held_out)
     yield from trainer.resume(run)
     yield from trainer.learn(run)
