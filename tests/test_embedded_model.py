@@ -24,9 +24,12 @@ from napari_pathogan.tasks.idc.predict import predict
 SAMPLES = Path(str(resources.files("napari_pathogan.plugin") / "sample_data"))
 
 
-@pytest.fixture(scope="module")
-def model():
-    return IdcModel.load("idc-cgan", device="cpu")
+MODELS = ("idc-lite0", "idc-cgan")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    return IdcModel.load(request.param, device="cpu")
 
 
 def heat_map(slide: Slide, model: IdcModel):
@@ -35,8 +38,9 @@ def heat_map(slide: Slide, model: IdcModel):
     return last.result
 
 
-def test_the_card_says_what_a_user_must_know():
-    card = read_card(zoo() / "idc-cgan")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_says_what_a_user_must_know(name):
+    card = read_card(zoo() / name)
     assert len(card.training_data[0].patients) == 10
     assert "Cruz-Roa" in card.training_data[0].citation + card.training_data[0].terms
     assert card.not_for
@@ -44,7 +48,12 @@ def test_the_card_says_what_a_user_must_know():
     assert {"auc", "auc_patient_mean", "balanced_accuracy", "f1"} <= {
         name.removeprefix("heat_map_") for name in card.metrics
     }
-    assert (zoo() / "idc-cgan" / "weights.safetensors").stat().st_size < 25e6
+    assert (zoo() / name / "weights.safetensors").stat().st_size < 25e6
+
+
+def test_the_default_beats_colours_and_contrast_on_patients_left_out():
+    card = IdcModel.load().card
+    assert card.metrics["heat_map_auc"].value > card.metrics["heat_map_baseline_auc"].value
 
 
 def test_the_phantom_is_small():

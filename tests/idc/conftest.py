@@ -41,7 +41,7 @@ def write_patches(folder: Path, patches: PatchFolder) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def patches() -> PatchFolder:
     """Four patients with 12 patches each."""
     return draw_patches()

@@ -64,7 +64,7 @@ class IdcModel:
     baseline: ColourBaseline | None = None
 
     @classmethod
-    def load(cls, name: str | Path = "idc-cgan", device: str = "auto", views: int = 1) -> IdcModel:
+    def load(cls, name: str | Path = "idc-lite0", device: str = "auto", views: int = 1) -> IdcModel:
         """Load an embedded model by name, or a run's by its folder.
 
         Raises
@@ -169,7 +169,7 @@ def save(
     share: float,
     calibration: Calibration,
     context: Context,
-    baseline: ColourBaseline,
+    baseline: ColourBaseline | None = None,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
@@ -189,7 +189,7 @@ def save(
         "context": context.to_json(),
         "reference": reference.to_json(),
         "share": share,
-        "baseline": baseline.to_json(),
+        "baseline": baseline and baseline.to_json(),
     }
     full = card.model_copy(
         update={
