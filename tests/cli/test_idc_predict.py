@@ -36,7 +36,7 @@ def model(tmp_path_factory) -> Path:
     models.save(
         folder,
         card,
-        Discriminator(0.1, spectral=False).state_dict(),
+        Discriminator(0.1, spectral=False),
         width=0.1,
         reference=SlideColours(np.array([0.8, 0.6, 0.7]), np.eye(3) * 0.01),
         share=0.5,

@@ -41,13 +41,13 @@ def write_patches(folder: Path, patches: PatchFolder) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def patches() -> PatchFolder:
     """Four patients with 12 patches each."""
     return draw_patches()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draw():
     """The function that draws patches."""
     return draw_patches

@@ -21,7 +21,8 @@ CONFIG = replace(RECIPES["quick"], method="frozen", side=64)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, patches):
+def run(tmp_path_factory, draw):
+    patches = draw()
     folder = RunFolder(tmp_path_factory.mktemp("frozen") / "run")
     folder.start(CONFIG.to_json())
     *_, finished = learn(patches, CONFIG, folder, folds=4, name="head", device="cpu")
