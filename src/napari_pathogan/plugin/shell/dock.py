@@ -529,10 +529,12 @@ def _find(
             import_module(name)
         ready_for_torch()
         from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
+        from napari_pathogan.tasks import task_of  # noqa: PLC0415
 
         for task in tasks:
-            folder_of = find_models(task, *folders)
-            models = {name: (folder, read_card(folder)) for name, folder in folder_of.items()}
+            folder_of, first = find_models(task, *folders), task_of(task).default
+            names = sorted(folder_of, key=lambda name: name != first)
+            models = {name: (folder_of[name], read_card(folder_of[name])) for name in names}
             yield Found(models, task)
         warm_up()
     yield Finished()

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.network import Discriminator
     from napari_pathogan.tasks.idc.train import Trained
 
-SHARE = 0.75  # how far heat maps carry a slide to the reference colours; docs/idc.md says why
+# how far heat maps carry a slide to the reference colours; docs/idc.md says why
+SHARE, FROZEN_SHARE = 0.75, 0.5
 KEPT = "out_of_fold.safetensors"
 _NAMES = {"cgan": "cGAN", "cnn": "CNN"}
 SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
@@ -280,8 +281,8 @@ def _nested(
 
 
 def share_of(network: Discriminator | FrozenHead) -> float:
-    """How far heat maps carry a slide to the reference colours; a frozen trunk takes raw ones."""
-    return 0.0 if isinstance(network, FrozenHead) else SHARE
+    """How far heat maps carry a slide to the reference colours."""
+    return FROZEN_SHARE if isinstance(network, FrozenHead) else SHARE
 
 
 def _what(config: TrainConfig) -> str:

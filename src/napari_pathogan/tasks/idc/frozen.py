@@ -2,8 +2,8 @@
 
 Three logistic regressions look at a patch: at the trunk's last three maps (strides of 8, 16 and
 32 px in a convolutional network), at what it says at its end, and at colours and contrast. Each
-counts the same, on the scale of its own spread; their sum is linear, so one layer holds it. Raw
-colours, no augmentation: the trunk has seen more light and paint than ten patients hold.
+counts the same, on the scale of its own spread; their sum is linear, so one layer holds it. They
+learn from every patch twice, in its own colours and with its slide's carried to the reference.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.backbones import load_backbone
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.engine.pixels import as_input
+from napari_pathogan.errors import NoTissueError
 from napari_pathogan.tasks.idc.baseline import N_STATISTICS, C, fit_linear, statistics
 
 if TYPE_CHECKING:
@@ -96,33 +98,32 @@ class _Remembered:
     def features(self, x: torch.Tensor, trunk: Backbone, side: int) -> torch.Tensor:
         kind = x.device.type
         precise = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        salt = f"{trunk.sha256} {side} {precise}".encode()
+        salt = hashlib.blake2b(f"{trunk.sha256} {side} {precise}".encode(), digest_size=16).digest()
         rows = x.float().cpu().contiguous().numpy()
-        keys = [
-            hashlib.blake2b(row.tobytes(), digest_size=16, key=salt[:64]).digest() for row in rows
-        ]
-        with self._lock:
-            had = [self._known.get(key) for key in keys]
+        keys = [hashlib.blake2b(row.tobytes(), digest_size=16, key=salt).digest() for row in rows]
+        with self._lock:  # what is known is taken out and put back, so that the oldest goes first
+            had = [self._known.pop(key, None) for key in keys]
         new = [i for i, one in enumerate(had) if one is None]
         if new:
             part = nn.functional.interpolate((x[new] + 1) / 2, (side, side), mode="bilinear")
             seen = torch.cat([trunk.features(part), statistics(x[new].float())], 1).cpu()
             for i, one in zip(new, seen, strict=True):
                 had[i] = one
-            with self._lock:
-                self._known |= {keys[i]: one for i, one in zip(new, seen, strict=True)}
-                while len(self._known) > _CACHED:
-                    del self._known[next(iter(self._known))]
-        return torch.stack([one for one in had if one is not None]).to(x.device)
+        known = [one for one in had if one is not None]
+        with self._lock:
+            self._known |= dict(zip(keys, known, strict=True))
+            while len(self._known) > _CACHED:
+                del self._known[next(iter(self._known))]
+        return torch.stack(known).to(x.device)
 
 
 _REMEMBERED = _Remembered()
 
 
 def fitted(
-    patches: PatchFolder, config: TrainConfig, device: str = "auto"
+    patches: PatchFolder, reference: SlideColours, config: TrainConfig, device: str = "auto"
 ) -> Generator[Event, None, FrozenHead]:
-    """Fit a head to labelled patches.
+    """Fit a head to labelled patches, in their own colours and in the reference's.
 
     Returns
     -------
@@ -135,11 +136,28 @@ def fitted(
     """
     network = FrozenHead(config.backbone, config.side)
     known = patches.labelled
-    where, features = choose_device(device), []
-    for start in range(0, len(known), _BATCH):
-        yield Progress(start, len(known), f"looking at patches with {config.backbone}")
-        part = torch.from_numpy(np.ascontiguousarray(known.images[start : start + _BATCH]))
-        with torch.inference_mode(), where.autocast:
-            features.append(network.features(as_input(part.to(where.torch), None)).cpu().numpy())
-    network.fit(np.concatenate(features), known.labels, config.c)
+    where, features, labels, done = choose_device(device), [], [], 0
+    for name in known.names:
+        own = known.of([name])
+        ways = (None, *_carried(own.images, reference))
+        for recolour in ways:
+            for start in range(0, len(own), _BATCH):
+                yield Progress(done, len(known), f"looking at patches with {config.backbone}")
+                part = torch.from_numpy(np.ascontiguousarray(own.images[start : start + _BATCH]))
+                with torch.inference_mode(), where.autocast:
+                    seen = network.features(as_input(part.to(where.torch), recolour))
+                features.append(seen.cpu().numpy())
+            labels.append(own.labels)
+        done += len(own)
+    network.fit(np.concatenate(features), np.concatenate(labels), config.c)
     return network.eval().requires_grad_(requires_grad=False)
+
+
+def _carried(
+    images: np.ndarray, reference: SlideColours
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """The map of a slide's colours to the reference; none where there is no tissue to measure."""
+    try:
+        return (SlideColours.measure(images).map_to(reference),)
+    except NoTissueError:
+        return ()

@@ -253,8 +253,8 @@ def train(
     need_both_classes(patches)
     patches = hide_labels(patches, config.labelled, config.seed)
     if config.method == "frozen":
-        head = yield from fitted(patches, config, device)
         reference = Palette(patches, torch.device("cpu")).reference
+        head = yield from fitted(patches, reference, config, device)
         yield Finished(Trained(head, reference), {})
         return
     trainer = Trainer(patches, config, choose_device(device), held_out)
