@@ -22,8 +22,18 @@ NUMBERS = Path(__file__).with_name("reference_numbers.json")
 SAME, ANOTHER = 1e-6, 2e-3  # that figures, which are of the order of 1, may differ by
 # name: (command, folders of the data by pattern of what is looked at)
 COMMANDS = {
-    "idc": (["idc", "evaluate", "{0}"], ["idc/patches: 12871/*/* 9258/*/*"]),
-    "idc in context": (["idc", "evaluate", "{0}", "--context"], ["idc/patches: 13404/*/*"]),
+    "idc": (
+        ["idc", "evaluate", "{0}", "--model", "idc-cgan"],
+        ["idc/patches: 12871/*/* 9258/*/*"],
+    ),
+    "idc in context": (
+        ["idc", "evaluate", "{0}", "--context", "--model", "idc-cgan"],
+        ["idc/patches: 13404/*/*"],
+    ),
+    "idc, frozen trunk": (
+        ["idc", "evaluate", "{0}", "--context"],
+        ["idc/patches: 12871/*/* 9260/*/*"],
+    ),
     "nuclei": (
         ["nuclei", "evaluate", "{0}", "--mpp", "0.25"],
         ["tnbc: images/01_[123].png masks/01_[123].png images/02_[12].png masks/02_[12].png"],
