@@ -6,7 +6,6 @@ from dataclasses import field
 from typing import Literal
 
 from napari_pathogan.engine import config as base
-from napari_pathogan.engine.backbones import DEFAULT
 from napari_pathogan.engine.config import (
     Betas,
     Count,
@@ -103,7 +102,7 @@ class TrainConfig(base.TrainConfig):
     augment: Augment = field(default_factory=Augment)
     patience: Some = 0
     preview_every: Count = 10
-    backbone: str = DEFAULT
+    backbone: str = "efficientnet-lite0"
     side: Count = 96
     c: Positive = 1e-3
 
