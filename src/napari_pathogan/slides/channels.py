@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_pathogan.slides.colours import Colours
-    from napari_pathogan.slides.source import Plane
+    from napari_pathogan.slides.plane import Plane
 
 _PRIMARIES = ("FF0000", "00FF00", "0000FF")
 _WHITE = "FFFFFF"

@@ -41,7 +41,7 @@ from napari_pathogan.errors import SlideFormatError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_pathogan.slides.source import Plane
+    from napari_pathogan.slides.plane import Plane
 
 Kind = Literal["rgb", "grey", "palette", "ycbcr"]
 Alpha = Literal["straight", "premultiplied"]

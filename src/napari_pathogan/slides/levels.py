@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.slides.cache import TileCache
     from napari_pathogan.slides.colours import Colours
-    from napari_pathogan.slides.source import Plane
+    from napari_pathogan.slides.plane import Plane
 
 _MADE_TILE = 512
 _BLOCK = 1024  # source pixels that one thread resamples at a time

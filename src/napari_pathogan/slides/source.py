@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
     from napari_pathogan.slides.channels import Channel
     from napari_pathogan.slides.colours import Colours
     from napari_pathogan.slides.geometry import Region
-
-
-class Plane(Protocol):
-    """One pyramid level as the file stores it. ``decode`` is called from many threads at once."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of pixels."""
-
-    @property
-    def tile(self) -> tuple[int, int]:
-        """Rows and columns of pixels of a tile; those at the edges may be cut."""
-
-    @property
-    def stored(self) -> np.ndarray | None:
-        """Whether each tile (row, column) is in the file; None where only reading it tells."""
-
-    def decode(self, row: int, col: int) -> np.ndarray | None:
-        """A tile (Y, X, samples), before any colour rule; None where the file holds nothing."""
+    from napari_pathogan.slides.plane import Plane
 
 
 def nothing() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-    from napari_pathogan.slides.source import Plane
+    from napari_pathogan.slides.plane import Plane
 
 # What tifffile finds odd goes to an application's own log, not to stderr by Python's last resort.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
