@@ -85,6 +85,9 @@ def test_a_disk_that_is_full_on_the_way_is_one_sentence(monkeypatch, capsys):
         ("masses", "paper", {}, ("width=8",)),
         ("masses", "paper", {"arm": "real"}, ("synthetic=9",)),
         ("idc", "quick", {"method": "cnn"}, ("penalty=2",)),
+        ("idc", "quick", {"backbone": "resnet18"}, ()),
+        ("idc", "quick", {"method": "frozen", "epochs": 3}, ()),
+        ("idc", "quick", {"method": "frozen"}, ("augment.mix=0.1",)),
     ],
 )
 def test_what_a_recipe_does_not_read_is_refused(task, recipe, options, settings, tmp_path):

@@ -61,7 +61,7 @@ def test_choices_are_refused_with_what_is_possible():
         paper = import_module(f"napari_pathogan.tasks.{task}.config").TrainConfig()
         assert "'one-cycle'" in refused(paper, "schedule=onecycle")
     idc = import_module("napari_pathogan.tasks.idc.config").TrainConfig()
-    assert "'cgan' or 'cnn'" in refused(idc, "method=xyz")
+    assert "'cgan', 'cnn' or 'frozen'" in refused(idc, "method=xyz")
     assert "valid boolean" in refused(idc, "batch_norm=0.5")
     assert "augment.mix" in refused(idc, "augment.mixed=1")
     assert "less than or equal to 1" in refused(idc, "augment.mix=2")

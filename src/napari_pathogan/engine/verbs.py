@@ -112,7 +112,8 @@ def _configured(
         config = begin(config, **chosen(begin, own))
     config = config.adjusted(settings, **flags)
     asked = {name for name, value in flags.items() if value is not None}
-    asked |= {setting.partition("=")[0] for setting in settings}
+    typed = {setting.partition("=")[0] for setting in settings}
+    asked |= typed | {name.partition(".")[0] for name in typed}
     for name, why in config.ignored().items():
         if name in asked:
             msg = f"{name!r} would count for nothing: {why}; leave it out"

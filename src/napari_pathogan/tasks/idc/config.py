@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Literal
 
 from napari_pathogan.engine import config as base
@@ -23,6 +23,7 @@ _GAN = (
     "adversarial", "fake_class", "penalty", "penalty_every", "penalty_norm", "generated",
     "generator_every", "batch_norm", "local_noise", "preview_every",
 )  # fmt: skip
+_FROZEN, _ALL = {"backbone", "side", "c"}, {"method", "labelled", "seed"}
 
 
 @checked
@@ -107,10 +108,14 @@ class TrainConfig(base.TrainConfig):
     c: Positive = 1e-3
 
     def ignored(self) -> dict[str, str]:
-        """What only a GAN reads."""
-        if self.method == "cgan":
-            return {}
-        return dict.fromkeys(_GAN, f"the method {self.method!r} generates nothing")
+        """What only a GAN reads, what only a head on a frozen trunk, and what that does not."""
+        if self.method == "frozen":
+            others = (one.name for one in fields(self) if one.name not in _FROZEN | _ALL)
+            return dict.fromkeys(others, "a head on a frozen trunk is fitted in one go")
+        found = dict.fromkeys(_FROZEN, f"the method {self.method!r} has no frozen trunk")
+        if self.method == "cnn":
+            found |= dict.fromkeys(_GAN, "the method 'cnn' generates nothing")
+        return found
 
     def rate(self, progress: float) -> float:
         """As ``schedule`` says; exactly 0 at 1."""
