@@ -116,8 +116,9 @@ def test_a_grey_file_is_opened_once_as_an_image(tmp_path, counts, command, who, 
         case _:
             command("masses", "detect", path)
     assert decoded == {name: 1}
-    # what is open as an image, and glances at its first bytes: is it DICOM, is it ours, of what kind
-    assert opens[name] <= 5
+    # what is open as an image, and glances at its first bytes: is it DICOM, is it ours, of what
+    # kind, by which maker
+    assert opens[name] <= 6
 
 
 def test_a_png_that_says_so_is_synthetic(tmp_path):

@@ -167,3 +167,18 @@ def test_settling_the_range_of_floats_looks_at_tiles():
         rule = colours.choose("a", np.dtype(np.float32), samples)
         settled = colours.settle_range(rule, Plane())
         assert (settled.minimum, settled.maximum) == wanted
+
+
+@pytest.mark.parametrize("hot", [False, True])
+@pytest.mark.parametrize(("kind", "scale"), [("uint16", 1), ("float32", 1 / 255), ("float32", 1)])
+def test_bytes_in_wider_samples_are_the_same_slide(tmp_path, kind, scale, hot):
+    """A camera's hot pixel does not set the range of all others."""
+    pixels = np.random.default_rng(0).integers(60, 256, (512, 512, 3)).astype(np.uint8)
+    wide = (pixels * scale).astype(kind)
+    if hot:
+        wide[3, 3] = 65535 if kind == "uint16" else 1e30
+    tifffile.imwrite(tmp_path / "wide.tif", wide, photometric="rgb", tile=(256, 256))
+    with Slide.open(tmp_path / "wide.tif", mpp=0.25) as slide:
+        seen = slide.levels[0][:].copy()
+    seen[3, 3] = pixels[3, 3]
+    np.testing.assert_array_equal(seen, pixels)

@@ -8,7 +8,7 @@ RGBA, grey + alpha      composited on white, where the file says that the last o
 palette                 its colours, 16-bit colour maps divided by 257
 RGB, 16 bit             divided by its true maximum over 255: 2^bits - 1 where the file states the
                         significant bits (BitsPerSample, MaxSampleValue, OME's SignificantBits), else
-                        of the fewest of 10, 12, 14, 16 bits that hold what the coarsest level holds
+                        of the fewest of 8, 10, 12, 14, 16 bits that hold what the coarsest level holds
 YCbCr                   JPEG and JPEG 2000 as the codec says; other compressions by ITU-R BT.601
 grey, 8 bit             grey uint8
 grey, 9 to 16 bit       grey uint16, values untouched (mammograms are windowed by whoever shows them)
@@ -47,7 +47,8 @@ Kind = Literal["rgb", "grey", "palette", "ycbcr"]
 Alpha = Literal["straight", "premultiplied"]
 
 _SRGB_TOLERANCE = 2
-_DEPTHS = (1023.0, 4095.0, 16383.0, 65535.0)
+_HOT, _TOLD = 100, 50_000  # times; values of a tile that tell
+_DEPTHS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _FULL = _DEPTHS[-1]
 _SAMPLED = 64  # tiles that stand for a level
 
@@ -236,11 +237,17 @@ def telling_tiles(name: str, plane: Plane) -> list[np.ndarray]:
 
 
 def _range(tiles: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The least and the greatest finite value; 0 and 1 where there is none."""
+    """The least and the greatest finite value but for hot pixels; 0 and 1 where there is none.
+
+    A greatest value is a hot pixel's if it lies a hundred times as far up as 99.9 % of them.
+    """
     finite = [values for tile in tiles if (values := tile[np.isfinite(tile)]).size]
     if not finite:
         return 0.0, 1.0
-    return float(min(v.min() for v in finite)), float(max(v.max() for v in finite))
+    low, high = float(min(v.min() for v in finite)), float(max(v.max() for v in finite))
+    every = np.concatenate([v[:: max(1, v.size // _TOLD)] for v in finite])
+    most = float(np.quantile(every, 0.999))
+    return low, most if most > low and high - low > _HOT * (most - low) else high
 
 
 def _to_uint8(pixels: np.ndarray, maximum: float, minimum: float = 0) -> np.ndarray:
