@@ -198,3 +198,20 @@ def test_a_mammogram_among_slides_makes_a_folder_no_slide(dicom_slide, tmp_path)
     assert is_folder_of_slide(tmp_path)
     (tmp_path / "mammogram.dcm").write_bytes(bytes(128) + b"DICM" + bytes(200))
     assert not is_folder_of_slide(tmp_path)
+
+
+def test_levels_count_by_what_they_hold_not_by_their_place_in_the_list(tmp_path):
+    group = image(zarr.open_group(tmp_path / "a.ome.zarr", mode="w", zarr_format=2),
+                  SCAN, (0.25, 0.25), "scan", levels=2)  # fmt: skip
+    about = dict(group.attrs)
+    other = np.ascontiguousarray(np.moveaxis(MACRO[:60, :180], -1, 0))
+    group.create_array("other", data=other, chunks=(1, 60, 60))
+    first, second = about["multiscales"][0]["datasets"]
+    about["multiscales"][0]["datasets"] = [second, {**second, "path": "other"}, first]
+    group.attrs.update(about)
+    with Slide.open(tmp_path / "a.ome.zarr") as slide:
+        assert slide.shape[:2] == SCAN.shape[:2]
+        assert slide.mpp == (0.25, 0.25)
+        assert [level.shape[:2] for level in slide.levels][:2] == [(256, 384), (128, 192)]
+        np.testing.assert_array_equal(slide.levels[0][:], SCAN)
+        assert any("another shape (180 x 60 px)" in note for note in slide.notes)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_PADDED = 1.25  # how much a padded level may be longer one way than the other
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 _ENOUGH = 100_000
@@ -213,6 +214,7 @@ def _source(path: Path) -> Source:
         )
     for array in arrays:
         _check(path.name, array, axes)
+    listed, arrays, left_out = _of_one_image(path.name, multiscale, listed, arrays, axes)
     planes = tuple(ZarrPlane(array, axes) for array in arrays)
     held = _bytes_in(_folder(arrays[0]))
     if held == 0 and not arrays[0].fill_value:
@@ -240,9 +242,41 @@ def _source(path: Path) -> Source:
             "name": multiscale.get("name"),
             **_made(outer),
         },
-        choices=(*choices, *planes[0].choices(path.name)),
+        choices=(*choices, *left_out, *planes[0].choices(path.name)),
         channels=channels,
     )
+
+
+def _of_one_image(
+    name: str,
+    multiscale: dict[str, Any],
+    listed: list[dict[str, Any]],
+    arrays: list[zarr.Array[Any]],
+    axes: str,
+) -> tuple[list[dict[str, Any]], list[zarr.Array[Any]], list[str]]:
+    """The levels that show one image, the finest first, in whatever order they are listed.
+
+    A level that neither its scale nor its shape makes the same image is left out, in a sentence.
+    """
+    at = axes.index("y"), axes.index("x")
+    sides = [tuple(int(array.shape[i]) for i in at) for array in arrays]
+    order = sorted(range(len(arrays)), key=lambda i: -math.prod(sides[i]))
+    whole, finest = sides[order[0]], _scale(multiscale, listed[order[0]], axes)
+    kept, left_out = [], []
+    for i in order:
+        apart = [a / b for a, b in zip(whole, sides[i], strict=True)]
+        scale = _scale(multiscale, listed[i], axes)
+        usable = all(0 < side < math.inf for side in (*scale, *finest))
+        stated = [a / b for a, b in zip(scale, finest, strict=True)] if usable else apart
+        true = usable and all(
+            abs(s * n - w) <= s + 1 for s, n, w in zip(stated, sides[i], whole, strict=True)
+        )
+        if true or max(apart) <= _PADDED * min(apart) or min(sides[i]) == 1:
+            kept.append(i)
+        else:
+            shape = f"{sides[i][1]} x {sides[i][0]} px"
+            left_out.append(f"A level of {name} is of another shape ({shape}) and was left out.")
+    return [listed[i] for i in kept], [arrays[i] for i in kept], left_out
 
 
 def _check(name: str, array: zarr.Array[Any], axes: str) -> None:
