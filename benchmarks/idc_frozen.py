@@ -3,7 +3,7 @@
 Each patient of a folder of patches is left out in turn. Heads are fitted to the others in their own
 colours, and to both these and the reference's; they look at the patient as they are and in
 foreign colours (carried 1.2 times the way to those of another patient), each plainly and carried
-half way to the reference, as heat maps do. Half an hour on two cores.
+half way to the reference, as heat maps do.
 """
 
 from __future__ import annotations

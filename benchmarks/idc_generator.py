@@ -125,7 +125,7 @@ def measure(patches: PatchFolder, generator: IdcGenerator) -> dict[str, dict[str
     if not new:
         msg = "the generator was trained on all of these patients; hold some out (--holdout)"
         raise SystemExit(msg)
-    judge = IdcModel.load(device="cpu")
+    judge = IdcModel.load("idc-cgan", device="cpu")
     held, own = patches.of(new), patches.of(sorted(seen))
     rng = np.random.default_rng(0)
     halves = np.array_split(rng.permutation(len(own)), 2)

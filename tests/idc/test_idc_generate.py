@@ -182,7 +182,7 @@ def test_the_card_says_what_it_is_not_for(tmp_path, generator):
 @pytest.mark.learning
 def test_the_embedded_generator_draws_both_classes():
     generator = IdcGenerator.load(device="cpu")
-    judge = IdcModel.load(device="cpu")
+    judge = IdcModel.load("idc-cgan", device="cpu")
     healthy, idc = (generator.generate(32, label, seed=9) for label in ("healthy", "IDC"))
     scores = [judge.logits(images)[:, 0] for images in (healthy, idc)]
     assert auc(np.repeat([0, 1], 32), np.concatenate(scores)) > 0.95

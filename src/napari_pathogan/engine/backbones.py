@@ -35,7 +35,7 @@ MAPS = [-3, -2, -1]  # of the trunk's scales, or of its blocks where it has one 
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen trunk, cut after its last map: what it sees of images at three scales.
+    """A frozen trunk: what it sees of images at its last three scales, and what it says at its end.
 
     Attributes
     ----------
