@@ -7,7 +7,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as Mammography
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-NAME, NUMBER = "Somebody^Known", "4711"
+NAME, NUMBER = "Somebody^Known", "Number-4711"  # in no random identifier nor address
 
 
 def write_image(path, **tags):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pydicom
 import pytest
-from mass_dicom import NAME, write_image
+from mass_dicom import NAME, NUMBER, write_image
 
 from napari_pathogan.errors import EnvironmentMismatchError
 from napari_pathogan.mammograms.mammogram import open_mammogram
@@ -87,10 +87,10 @@ def test_a_report_says_what_was_not_looked_for(found, image, tmp_path):
 def test_nobody_is_named_unless_asked_for(found, image, tmp_path):
     write_sr(tmp_path / "out.dcm", found, image)
     assert NAME.encode() not in (tmp_path / "out.dcm").read_bytes()
-    assert b"4711" not in (tmp_path / "out.dcm").read_bytes()
+    assert NUMBER.encode() not in (tmp_path / "out.dcm").read_bytes()
     write_sr(tmp_path / "named.dcm", found, image, identifiers=True)
     report = pydicom.dcmread(tmp_path / "named.dcm")
-    assert (report.PatientName, report.PatientID) == (NAME, "4711")
+    assert (report.PatientName, report.PatientID) == (NAME, NUMBER)
 
 
 def test_nothing_found_is_a_report_too(found, image, tmp_path):
