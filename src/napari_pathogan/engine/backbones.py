@@ -130,8 +130,17 @@ def load_backbone(name: str = DEFAULT, sha256: str = "") -> Backbone:
     return backbone
 
 
-@lru_cache(maxsize=2)
-def _load(name: str) -> Backbone:
+def load_network(name: str = DEFAULT) -> Any:  # noqa: ANN401 - timm has no types
+    """Give timm's network of a name with its weights, fresh, to be trained further; no classifier.
+
+    Its ``forward_intermediates`` gives the maps at its scales, its ``pretrained_cfg`` the mean and
+    spread of the pixels that it learnt from.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        As :func:`load_backbone`.
+    """
     if name.startswith(HUB):
         network = _from_hub(name)
     elif "=" in name:
@@ -144,10 +153,18 @@ def _load(name: str) -> Backbone:
             network = _created(card.architecture)
             _fill(network, weights, name)
     setup = network.pretrained_cfg
-    mean, std, takes = tuple(setup["mean"]), tuple(setup["std"]), setup["input_size"][0]
-    if len(mean) != RGB or takes != RGB:
+    takes = setup["input_size"][0]
+    if len(setup["mean"]) != RGB or takes != RGB:
         msg = f"{name} expects images of {takes} channels; a backbone must take RGB"
         raise ModelError(msg)
+    return network
+
+
+@lru_cache(maxsize=2)
+def _load(name: str) -> Backbone:
+    network = load_network(name)
+    setup = network.pretrained_cfg
+    mean, std = tuple(setup["mean"]), tuple(setup["std"])
     sha256 = fingerprint(network.state_dict())
     network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
     try:
