@@ -13,7 +13,7 @@ from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import ModelCard, find_models, locate_any, read_card
 from napari_pathogan.files import check
-from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import registered, task_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event
     from napari_pathogan.engine.report import Report
     from napari_pathogan.engine.task import Export, Task
+    from napari_pathogan.mammograms.mammogram import Mammogram
 
     Listener = Callable[[Event], None]
 

@@ -11,7 +11,7 @@ import pytest
 from mass_dicom import NAME, NUMBER, write_image
 
 from napari_pathogan.errors import EnvironmentMismatchError
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses.detections import SCOPE, Detections
 from napari_pathogan.tasks.masses.dicom_source import DicomSourceError
 from napari_pathogan.tasks.masses.export import COLUMNS, write_csv, write_sr

@@ -11,7 +11,8 @@ from mass_dicom import NAME, NUMBER, write_image
 from pydicom import Dataset
 
 from napari_pathogan.errors import EnvironmentMismatchError
-from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.dicom_source import DicomSourceError
 from napari_pathogan.tasks.masses.export import write_gsps

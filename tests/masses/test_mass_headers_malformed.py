@@ -23,7 +23,7 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.dicom import files as dicom_files
 from napari_pathogan.mammograms.dicom import header as headers
 from napari_pathogan.mammograms.dicom import luts, pixels, views
-from napari_pathogan.mammograms.mammogram import examinations, open_mammogram
+from napari_pathogan.mammograms.study import examinations, open_mammogram
 from napari_pathogan.tasks.masses import dicom_source, export
 from napari_pathogan.tasks.masses.detections import Detections
 

@@ -18,7 +18,7 @@ from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.mammograms.breast import NoBreastError
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses import crossval
 from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn

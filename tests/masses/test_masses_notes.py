@@ -10,7 +10,7 @@ from mass_dicom import write_image
 
 from napari_pathogan.cli import app
 from napari_pathogan.engine.events import Warn
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses import predict
 from napari_pathogan.tasks.masses.model import NOTHING
 

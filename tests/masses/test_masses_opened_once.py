@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.cli.app import main
 from napari_pathogan.mammograms.dicom import pixels
-from napari_pathogan.mammograms.mammogram import open_mammogram, open_study
+from napari_pathogan.mammograms.study import open_mammogram, open_study
 from napari_pathogan.plugin.viewer.reader import read
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.masses.model import NOTHING, MassModel

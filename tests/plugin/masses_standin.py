@@ -9,7 +9,7 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses.annotated import write
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.review import Decision, Review

@@ -11,7 +11,7 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import TrainingData, read_card
-from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.mammograms.study import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.blending import dock as blending_widget
 from napari_pathogan.plugin.blending.dock import FOLDER, HINT, LOSSES, MARKED, SAMPLE, BlendingDock
 from napari_pathogan.plugin.blending.events import WAYS

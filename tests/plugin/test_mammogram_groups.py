@@ -11,7 +11,7 @@ from napari.layers import Image
 from PIL import Image as Pillow
 from qtpy.QtCore import Qt
 
-from napari_pathogan.mammograms.mammogram import examinations
+from napari_pathogan.mammograms.study import examinations
 from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.plugin.viewer import commands, mammogram_choice
 from napari_pathogan.plugin.viewer.mammogram_choice import ExaminationDialog, chosen

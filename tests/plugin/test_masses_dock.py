@@ -11,7 +11,7 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.errors import ModelError
-from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.mammograms.study import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.masses.layers import MassLayers

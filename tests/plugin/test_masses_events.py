@@ -12,7 +12,8 @@ from masses_standin import FROC, MM, SHAPE, detections, view
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard, read_card
 from napari_pathogan.errors import OutputError
-from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.masses.events import masses_events
 from napari_pathogan.plugin.masses.words import (
     POSITIONS,

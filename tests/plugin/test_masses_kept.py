@@ -11,7 +11,7 @@ from masses_standin import detections, view
 from PIL import Image as Picture
 
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.masses.kept import keep, kept
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.tasks.masses.annotated import store, write

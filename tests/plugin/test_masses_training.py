@@ -16,7 +16,7 @@ from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.jobs import Job
 from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
 from napari_pathogan.errors import DataFolderError, JobError, OutputError
-from napari_pathogan.mammograms.mammogram import MammogramStudy, open_mammogram
+from napari_pathogan.mammograms.study import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.masses.training import Reviewed, material, reviewed

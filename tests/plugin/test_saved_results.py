@@ -22,7 +22,8 @@ from nuclei_standin import ELLIPSES, segmentation
 from PIL import Image as Picture
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.mammograms.mammogram import Mammogram, open_mammogram
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.plugin.viewer import results
 from napari_pathogan.plugin.viewer.layers import selected_polygons, slide_layer

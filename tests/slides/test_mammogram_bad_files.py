@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom import uid
 
 from napari_pathogan.errors import CodecMissingError, MammogramFormatError, SlideFormatError
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 
 IMAGE = breast()
 PART_2 = b"1.2.840.10008.1.2.4.92"  # JPEG 2000 with several components

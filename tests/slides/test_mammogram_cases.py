@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from napari_pathogan.mammograms.mammogram import open_mammogram, open_study
+from napari_pathogan.mammograms.study import open_mammogram, open_study
 
 
 @pytest.fixture(scope="module")

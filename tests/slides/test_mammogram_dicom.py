@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_voi, apply_windowing
 
 from napari_pathogan.mammograms.dicom import pixels as dicom_pixels
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 
 IMAGE = breast()
 PLAIN = (

@@ -14,7 +14,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from napari_pathogan.errors import MammogramFormatError
-from napari_pathogan.mammograms.mammogram import examinations, open_mammogram, open_study
+from napari_pathogan.mammograms.study import examinations, open_mammogram, open_study
 from napari_pathogan.mammograms.views import is_dicom
 
 IMAGE = breast()

@@ -8,7 +8,7 @@ from mammogram_makers import write_dicom
 from PIL import Image
 
 from napari_pathogan.mammograms.breast import breast, looks_negative
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
 
 VIEWS = ("RCC", "LCC", "RMLO", "LMLO")

@@ -13,7 +13,7 @@ from mammogram_makers import breast, lut, write_dicom
 from pydicom import uid
 from pydicom.pixels import apply_modality_lut, apply_voi
 
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 
 IMAGE = breast()
 CURVE = np.linspace(0, 1, 4096) ** 2

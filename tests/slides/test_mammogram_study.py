@@ -12,8 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.errors import MammogramFormatError, UnknownScaleError
-from napari_pathogan.mammograms.mammogram import (
-    Mammogram,
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.study import (
     MammogramStudy,
     examinations,
     open_mammogram,

@@ -8,7 +8,7 @@ from mammogram_makers import breast, coded, write_dicom
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from napari_pathogan.mammograms.mammogram import open_mammogram, open_study
+from napari_pathogan.mammograms.study import open_mammogram, open_study
 from napari_pathogan.mammograms.views import named_view
 
 IMAGE = breast()

@@ -16,7 +16,7 @@ from PIL import Image
 from slide_makers import smooth_image, write_svs
 
 from napari_pathogan.errors import UnknownScaleError
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.slides.backends.openslide import open_vendor
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide

@@ -12,7 +12,8 @@ import typer
 from napari_pathogan.cli.options import Json  # noqa: TC001 - typer reads the annotation
 
 if TYPE_CHECKING:
-    from napari_pathogan.mammograms.mammogram import Mammogram, MammogramStudy
+    from napari_pathogan.mammograms.mammogram import Mammogram
+    from napari_pathogan.mammograms.study import MammogramStudy
     from napari_pathogan.slides.slide import Slide
 
 
@@ -32,7 +33,8 @@ def info(
     """
     from napari_pathogan.cli import info_mammogram as mammograms
     from napari_pathogan.kinds import is_zarr
-    from napari_pathogan.mammograms.mammogram import Mammogram, examinations, is_index
+    from napari_pathogan.mammograms.mammogram import Mammogram
+    from napari_pathogan.mammograms.study import examinations, is_index
     from napari_pathogan.slides.backends.dicom import is_folder_of_slide
 
     facts: dict[str, Any]
@@ -91,7 +93,7 @@ def _named(folder: Path, studies: list[MammogramStudy]) -> tuple[list[MammogramS
 
 def _one(path: Path) -> Mammogram | dict[str, Any]:
     """A mammogram, by its header or its name; facts of any other image."""
-    from napari_pathogan.mammograms.mammogram import mammogram_in, open_mammogram, says_mammogram
+    from napari_pathogan.mammograms.study import mammogram_in, open_mammogram, says_mammogram
     from napari_pathogan.mammograms.views import is_dicom
     from napari_pathogan.slides.backends.dicom import is_whole_slide
     from napari_pathogan.slides.slide import Slide

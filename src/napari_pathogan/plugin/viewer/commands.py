@@ -10,7 +10,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.mammograms.mammogram import examinations
+from napari_pathogan.mammograms.study import examinations
 from napari_pathogan.plugin.viewer.layers import fit, is_slide, place_level0
 from napari_pathogan.plugin.viewer.mammogram_choice import chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers

@@ -20,12 +20,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathogan.mammograms.mammogram import as_one
+from napari_pathogan.mammograms.study import as_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_pathogan.mammograms.mammogram import Examination
+    from napari_pathogan.mammograms.study import Examination
 
 
 def chosen(found: Sequence[Examination]) -> list[Examination]:

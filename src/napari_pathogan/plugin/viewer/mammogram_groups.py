@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 
-from napari_pathogan.mammograms.mammogram import Mammogram, distinct_names, same_examination
+from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.study import distinct_names, same_examination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

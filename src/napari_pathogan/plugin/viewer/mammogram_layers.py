@@ -16,14 +16,8 @@ from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.mammograms.mammogram import (
-    USER,
-    Mammogram,
-    as_positive,
-    data_range,
-    is_microscopic,
-    open_mammogram,
-)
+from napari_pathogan.mammograms.mammogram import USER, Mammogram, as_positive, data_range
+from napari_pathogan.mammograms.study import is_microscopic, open_mammogram
 from napari_pathogan.mammograms.views import named_view
 from napari_pathogan.plugin.viewer.layers import (
     AXES,
@@ -43,7 +37,7 @@ if TYPE_CHECKING:
     import napari
     from napari.utils.events import Event
 
-    from napari_pathogan.mammograms.mammogram import MammogramStudy
+    from napari_pathogan.mammograms.study import MammogramStudy
     from napari_pathogan.slides.geometry import Region
 
     LayerData = tuple[Any, dict[str, Any], str]

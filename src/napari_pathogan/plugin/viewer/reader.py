@@ -116,7 +116,7 @@ def _read_study(paths: list[Path]) -> list[tuple[Any, dict[str, Any], str]]:
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
     from napari.utils.notifications import show_warning  # noqa: PLC0415
 
-    from napari_pathogan.mammograms.mammogram import examinations  # noqa: PLC0415
+    from napari_pathogan.mammograms.study import examinations  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_choice import chosen  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
     """A slide, or any grey image; one whose name says side and view is a mammogram."""
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
 
-    from napari_pathogan.mammograms.mammogram import mammogram_in, says_mammogram  # noqa: PLC0415
+    from napari_pathogan.mammograms.study import mammogram_in, says_mammogram  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer, prepare_mammograms  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished
-from napari_pathogan.mammograms.mammogram import Mammogram, examinations, is_index, open_mammogram
+from napari_pathogan.mammograms.study import examinations, is_index, open_mammogram
 from napari_pathogan.tasks.masses import export
 from napari_pathogan.tasks.masses.annotated import read_training_folder
 from napari_pathogan.tasks.masses.evaluate import evaluate
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.tasks.masses.config import TrainConfig
     from napari_pathogan.tasks.masses.detections import Detections
     from napari_pathogan.tasks.masses.model import MassModel

@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import NEW
-from napari_pathogan.mammograms.mammogram import open_mammogram
+from napari_pathogan.mammograms.study import open_mammogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
