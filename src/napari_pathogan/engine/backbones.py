@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from napari_pathogan.engine.models import fitting, load_model
 from napari_pathogan.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 TASK = "backbone"
 RGB = 3
@@ -82,11 +83,8 @@ class Backbone:
             for x in (self.mean, self.std)
         )
         x = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-        try:
+        with _of_a_size(self.name, x.shape[-1]):
             end, maps = network.forward_intermediates(x, indices=MAPS)
-        except AssertionError as error:
-            msg = f"{self.name} can't look at {x.shape[-1]} px: {error}; ask for another side"
-            raise ModelError(msg) from error
         return network.forward_head(end, pre_logits=True), maps
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -145,12 +143,12 @@ def load_network(name: str = DEFAULT) -> Any:  # noqa: ANN401 - timm has no type
         network = _from_hub(name)
     elif "=" in name:
         timm_name, _, file = name.partition("=")
-        network = _created(timm_name)
+        network = create_network(timm_name)
         _fill(network, _read(Path(file)), name)
     else:
         card, weights = load_model(name, TASK)
         with fitting(card, card.architecture):
-            network = _created(card.architecture)
+            network = create_network(card.architecture)
             _fill(network, weights, name)
     setup = network.pretrained_cfg
     takes = setup["input_size"][0]
@@ -209,6 +207,37 @@ def _folded(network: Any, blank: torch.Tensor) -> Any:  # noqa: ANN401
     return fast if same else network
 
 
+@contextmanager
+def _of_a_size(name: str, side: int) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        msg = f"{name} can't look at {side} px: {error}; ask for another side"
+        raise ModelError(msg) from error
+
+
+def pooled(network: Any, images: torch.Tensor, name: str) -> torch.Tensor:  # noqa: ANN401
+    """What a network of timm says at its end of images (N, 3, H, W), scaled as it expects: (N, F).
+
+    Raises
+    ------
+    ModelError
+        If it takes images of another size alone; ``name`` is said.
+    """
+    with _of_a_size(name, images.shape[-1]):
+        end: torch.Tensor = network.forward_head(network.forward_features(images), pre_logits=True)
+    return end
+
+
+def stages(network: Any) -> list[list[torch.nn.Parameter]]:  # noqa: ANN401
+    """Weights of a network of timm, stage by stage from the input on, as timm groups them."""
+    from timm.models import group_parameters  # noqa: PLC0415
+
+    groups = group_parameters(network, network.group_matcher(coarse=True))
+    weights = dict(network.named_parameters())
+    return [[weights[name] for name in groups[key]] for key in sorted(groups)]
+
+
 def fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
     """The sha256 of weights, whatever file they came from: names, shapes and values in float32."""
     digest = hashlib.sha256()
@@ -220,7 +249,14 @@ def fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _created(name: str) -> Any:  # noqa: ANN401 - timm has no types
+def create_network(name: str) -> Any:  # noqa: ANN401 - timm has no types
+    """Create timm's network of a name, without a classifier, its weights random.
+
+    Raises
+    ------
+    ModelError
+        If timm has none.
+    """
     import timm  # noqa: PLC0415  (takes seconds)
 
     try:

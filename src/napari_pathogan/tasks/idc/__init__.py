@@ -49,8 +49,8 @@ TASK = Task(
                 "backbone",
                 str,
                 None,
-                "For --method frozen: efficientnet-lite0 (the default), hf-hub:NAME@REVISION, or "
-                "TIMM_NAME=FILE.safetensors.",
+                "A pretrained trunk: efficientnet-lite0 (frozen's default), hf-hub:NAME@REVISION, or "
+                "TIMM_NAME=FILE.safetensors; of a GAN or CNN it learns on.",
             ),
             Option("width", float, None, "Width multiplier: 1 (the default), 2 or 4.", 0.01),
             Option("labelled", float, None, "Share of the labels to use; all by default."),

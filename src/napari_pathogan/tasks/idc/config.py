@@ -24,6 +24,8 @@ _GAN = (
     "generator_every", "batch_norm", "local_noise", "preview_every",
 )  # fmt: skip
 _FROZEN, _ALL = {"backbone", "side", "c"}, {"method", "labelled", "seed"}
+_DEEP = {"side", "fixed", "trunk_rate"}
+EMBEDDED = "efficientnet-lite0"
 
 
 @checked
@@ -37,7 +39,7 @@ class TrainConfig(base.TrainConfig):
         ``frozen``: a linear head on a pretrained trunk, fitted to labelled patches in one go, for
         which only ``labelled``, ``seed``, ``backbone``, ``side`` and ``c`` count.
     width
-        The paper's width multiplier.
+        The paper's width multiplier; of the generator alone where there is a ``backbone``.
     labelled
         Share of the labels that may be seen; the other patches count as unlabelled.
     batch
@@ -73,8 +75,13 @@ class TrainConfig(base.TrainConfig):
     preview_every
         Epochs between pictures of generated patches.
     backbone, side
-        The trunk of ``frozen`` (:mod:`~napari_pathogan.engine.backbones`), and to how many pixels
-        patches are enlarged for it.
+        A pretrained trunk (:mod:`~napari_pathogan.engine.backbones`), and to how many pixels
+        patches are enlarged for it. "" is the paper's own five layers, for ``frozen`` the
+        embedded one.
+    fixed
+        Share of the trunk's stages, from the input on, that don't learn (``cgan`` and ``cnn``).
+    trunk_rate
+        Learning rate of the others, as a share of that of the heads.
     c
         How freely its head is fitted: the inverse of the penalty on its weights.
     """
@@ -103,18 +110,29 @@ class TrainConfig(base.TrainConfig):
     augment: Augment = field(default_factory=Augment)
     patience: Some = 0
     preview_every: Count = 10
-    backbone: str = "efficientnet-lite0"
+    backbone: str = ""
     side: Count = 96
+    fixed: Share = 0.5
+    trunk_rate: Weight = 0.1
     c: Positive = 1e-3
 
+    @property
+    def trunk(self) -> str:
+        """The backbone by name; "" for the paper's own layers."""
+        return self.backbone or (EMBEDDED if self.method == "frozen" else "")
+
     def ignored(self) -> dict[str, str]:
-        """What only a GAN reads, what only a head on a frozen trunk, and what that does not."""
+        """What only a GAN reads, what only a pretrained trunk, and what a frozen one does not."""
         if self.method == "frozen":
             others = (one.name for one in fields(self) if one.name not in _FROZEN | _ALL)
             return dict.fromkeys(others, "a head on a frozen trunk is fitted in one go")
-        found = dict.fromkeys(_FROZEN, f"the method {self.method!r} has no frozen trunk")
+        found = {"c": f"the method {self.method!r} has no frozen trunk"}
+        if not self.backbone:
+            found |= dict.fromkeys(_DEEP, "no backbone is asked for")
         if self.method == "cnn":
             found |= dict.fromkeys(_GAN, "the method 'cnn' generates nothing")
+            if self.backbone:
+                found["width"] = "the backbone says how wide the network is"
         return found
 
     def rate(self, progress: float) -> float:

@@ -28,8 +28,8 @@ from napari_pathogan.tasks.idc import calibrate, context, generate, model
 from napari_pathogan.tasks.idc.baseline import ColourBaseline
 from napari_pathogan.tasks.idc.data import CLASSES, PatchFolder, hold_out, need_both_classes
 from napari_pathogan.tasks.idc.evaluate import beside, report
-from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.metrics import auc
+from napari_pathogan.tasks.idc.network import Discriminator
 from napari_pathogan.tasks.idc.plots import calibration_plot
 from napari_pathogan.tasks.idc.score import score, score_slides
 from napari_pathogan.tasks.idc.train import train
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.report import Report
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.idc.config import TrainConfig
-    from napari_pathogan.tasks.idc.network import Discriminator
+    from napari_pathogan.tasks.idc.score import Network
     from napari_pathogan.tasks.idc.train import Trained
 
 # how far heat maps carry a slide to the reference colours; docs/idc.md says why
-SHARE, FROZEN_SHARE = 0.75, 0.5
+SHARE, PRETRAINED_SHARE = 0.75, 0.5
 KEPT = "out_of_fold.safetensors"
 _NAMES = {"cgan": "cGAN", "cnn": "CNN"}
 SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
@@ -280,23 +280,20 @@ def _nested(
     return done, probability
 
 
-def share_of(network: Discriminator | FrozenHead) -> float:
+def share_of(network: Network) -> float:
     """How far heat maps carry a slide to the reference colours."""
-    return FROZEN_SHARE if isinstance(network, FrozenHead) else SHARE
+    return SHARE if isinstance(network, Discriminator) else PRETRAINED_SHARE
 
 
 def _what(config: TrainConfig) -> str:
     if config.method == "frozen":
-        return f"head on frozen {config.backbone}"
-    return f"{_NAMES[config.method]}, width {config.width:g}"
+        return f"head on frozen {config.trunk}"
+    what = f"on {config.trunk}" if config.trunk else f"width {config.width:g}"
+    return f"{_NAMES[config.method]}, {what}"
 
 
 def _how(config: TrainConfig, folds: int) -> str:
-    how = (
-        f"--backbone {config.backbone}"
-        if config.method == "frozen"
-        else f"--width {config.width:g}"
-    )
+    how = f"--backbone {config.trunk}" if config.trunk else f"--width {config.width:g}"
     command = f"pathogan idc train DIR -o RUN --method {config.method} {how}"
     if folds > 1:
         return f"{command} --folds {folds}, with this recipe: out of fold"

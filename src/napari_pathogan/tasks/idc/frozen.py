@@ -134,7 +134,7 @@ def fitted(
     ModelNotFoundError, ModelError
         As :class:`FrozenHead`.
     """
-    network = FrozenHead(config.backbone, config.side)
+    network = FrozenHead(config.trunk, config.side)
     known = patches.labelled
     where, features, labels, done = choose_device(device), [], [], 0
     for name in known.names:
@@ -142,7 +142,7 @@ def fitted(
         ways = (None, *_carried(own.images, reference))
         for recolour in ways:
             for start in range(0, len(own), _BATCH):
-                yield Progress(done, len(known), f"looking at patches with {config.backbone}")
+                yield Progress(done, len(known), f"looking at patches with {config.trunk}")
                 part = torch.from_numpy(np.ascontiguousarray(own.images[start : start + _BATCH]))
                 with torch.inference_mode(), where.autocast:
                     seen = network.features(as_input(part.to(where.torch), recolour))

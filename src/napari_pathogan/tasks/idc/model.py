@@ -12,6 +12,7 @@ from napari_pathogan.tasks.idc.baseline import ColourBaseline
 from napari_pathogan.tasks.idc.calibrate import Calibration
 from napari_pathogan.tasks.idc.context import Context
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX
+from napari_pathogan.tasks.idc.deep import DeepDiscriminator
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.network import Discriminator
 from napari_pathogan.tasks.idc.score import score
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from napari_pathogan.tasks.idc.score import Network
+
 __all__ = ["IdcModel", "SlideColours", "save"]
 
 TASK = "idc"
-DISCRIMINATOR, FROZEN = "discriminator", "frozen head"
+DISCRIMINATOR, DEEP, FROZEN = "discriminator", "deep discriminator", "frozen head"
 
 
 @dataclass(eq=False)
@@ -54,7 +57,7 @@ class IdcModel:
     """
 
     card: ModelCard
-    network: Discriminator | FrozenHead
+    network: Network
     device: Device
     calibration: Calibration
     context: Context
@@ -74,7 +77,7 @@ class IdcModel:
         """
         card, weights = load_model(name, TASK)
         where = choose_device(device)
-        with fitting(card, DISCRIMINATOR, FROZEN):
+        with fitting(card, DISCRIMINATOR, DEEP, FROZEN):
             network = _network(card)
             network.load_state_dict(weights)
             settings, baseline = card.settings, card.settings.get("baseline")
@@ -153,16 +156,18 @@ class IdcModel:
         return self.context.calibration.probability(self.context.mix(logits))
 
 
-def _network(card: ModelCard) -> Discriminator | FrozenHead:
+def _network(card: ModelCard) -> Network:
     if card.architecture == FROZEN:
         return FrozenHead(**card.arguments)
+    if card.architecture == DEEP:
+        return DeepDiscriminator(**card.arguments)
     return Discriminator(**card.arguments, spectral=False)
 
 
 def save(
     folder: Path,
     card: ModelCard,
-    network: Discriminator | FrozenHead,
+    network: Network,
     *,
     width: float,
     reference: SlideColours,
@@ -173,17 +178,20 @@ def save(
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
-    The discriminator's weights are stored in float16: half the size, and the logits move by under
+    A discriminator's weights are stored in float16: half the size, and the logits move by under
     0.01. Of a frozen trunk the name and hash are stored.
     """
     weights: dict[str, torch.Tensor] = network.state_dict()
+    arguments: dict[str, Any]
     if isinstance(network, FrozenHead):
         trunk = network.trunk
         architecture = FROZEN
         arguments = {"backbone": trunk.name, "side": network.side, "sha256": trunk.sha256}
     else:
-        weights = {name: value.half() for name, value in weights.items()}
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         architecture, arguments = DISCRIMINATOR, {"width": width}
+        if isinstance(network, DeepDiscriminator):
+            architecture, arguments = DEEP, network.arguments
     settings: dict[str, Any] = {
         "calibration": calibration.to_json(),
         "context": context.to_json(),

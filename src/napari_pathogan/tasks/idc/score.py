@@ -15,15 +15,18 @@ from napari_pathogan.errors import NoTissueError
 if TYPE_CHECKING:
     from napari_pathogan.engine.devices import Device
     from napari_pathogan.tasks.idc.data import PatchFolder
+    from napari_pathogan.tasks.idc.deep import DeepDiscriminator
     from napari_pathogan.tasks.idc.frozen import FrozenHead
     from napari_pathogan.tasks.idc.network import Discriminator
+
+    Network = Discriminator | DeepDiscriminator | FrozenHead
 
 _BATCH = {"cpu": 128, "cuda": 2048}
 
 
 @torch.inference_mode()
 def score(
-    network: Discriminator | FrozenHead,
+    network: Network,
     images: np.ndarray,
     device: Device,
     *,
@@ -61,7 +64,7 @@ def score(
 
 
 def score_slides(
-    network: Discriminator | FrozenHead,
+    network: Network,
     patches: PatchFolder,
     device: Device,
     reference: SlideColours,

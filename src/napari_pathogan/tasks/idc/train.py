@@ -21,7 +21,8 @@ from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.idc.augment import Palette, augment
 from napari_pathogan.tasks.idc.config import TrainConfig
 from napari_pathogan.tasks.idc.data import UNLABELLED, PatchFolder, hide_labels, need_both_classes
-from napari_pathogan.tasks.idc.frozen import FrozenHead, fitted
+from napari_pathogan.tasks.idc.deep import DeepDiscriminator
+from napari_pathogan.tasks.idc.frozen import fitted
 from napari_pathogan.tasks.idc.losses import adversarial_loss, class_loss, gradient_penalty
 from napari_pathogan.tasks.idc.metrics import mean_patient_auc
 from napari_pathogan.tasks.idc.network import Discriminator, Generator, folded_state, to_bytes
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.tasks.idc.score import Network
 
 _SAMPLES = 16  # generated patches of each class in a preview
 
@@ -43,7 +45,7 @@ class Trained:
     ``generator`` is None where no GAN was trained.
     """
 
-    network: Discriminator | FrozenHead
+    network: Network
     reference: SlideColours
     generator: Generator | None = None
 
@@ -71,10 +73,16 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         self.labels = torch.from_numpy(patches.labels.astype(np.float32))
         self.patient = torch.from_numpy(np.unique(patches.patients, return_inverse=True)[1])
         self.steps = max(1, len(patches) // config.batch)
-        self.d = self.add("d", Discriminator(config.width, config.dropout))
+        self.d = self.add("d", self._discriminator())
         self.g = self.add("g", self._generator()) if config.method == "cgan" else None
         self.fixed_z = torch.randn(2 * _SAMPLES, self.g.latent if self.g else 0)
         self.optimisers |= {name: self._adam(one) for name, one in self.networks.items()}
+
+    def _discriminator(self) -> Discriminator | DeepDiscriminator:
+        c = self.config
+        if c.backbone:
+            return DeepDiscriminator.pretrained(c.backbone, c.side, c.dropout, c.fixed)
+        return Discriminator(c.width, c.dropout)
 
     def _generator(self, *, spectral: bool = True) -> Generator:
         c = self.config
@@ -83,9 +91,17 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
 
     def _adam(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         c = self.config
-        return torch.optim.AdamW(
-            network.parameters(), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay
-        )
+        groups: list[dict[str, Any]] = [{"params": list(network.parameters()), "lr": c.lr}]
+        if isinstance(network, DeepDiscriminator):
+            of_trunk, of_heads = (
+                [weight for trunk, weight in network.learning() if trunk is which]
+                for which in (True, False)
+            )
+            groups = [
+                {"params": of_heads, "lr": c.lr},
+                {"params": of_trunk, "lr": c.lr * c.trunk_rate},
+            ]
+        return torch.optim.AdamW(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay)
 
     def batches(self) -> torch.Tensor:
         """Draw the patches of an epoch: int64 (steps, batch).
@@ -147,13 +163,16 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _generate(self, batch: int) -> torch.Tensor:
-        self.d.requires_grad_(requires_grad=False)
+        learning = [weight for weight in self.d.parameters() if weight.requires_grad]
+        for weight in learning:
+            weight.requires_grad = False
         with self.device.autocast:
             fake, asked = self._draw(max(1, round(self.config.generated * batch)))
             real, idc = self.d(fake)
             loss = adversarial_loss(real.float(), real=True) + class_loss(idc.float(), asked)
         self.update("g", loss)
-        self.d.requires_grad_(requires_grad=True)
+        for weight in learning:
+            weight.requires_grad = True
         return loss.detach()
 
     def _draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,9 +183,21 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
 
     def folded(self) -> dict[str, torch.Tensor]:
         """The averaged discriminator with its spectral norms folded in."""
+        if isinstance(self.d, DeepDiscriminator):
+            return {name: value.detach().cpu().clone() for name, value in self.weights("d").items()}
         average = Discriminator(self.config.width)
         average.load_state_dict(self.weights("d"))
         return folded_state(average)
+
+    def predicting(self, weights: dict[str, torch.Tensor]) -> Discriminator | DeepDiscriminator:
+        """A discriminator with folded weights, on the CPU, that learns no more."""
+        network: Discriminator | DeepDiscriminator
+        if isinstance(self.d, DeepDiscriminator):
+            network = DeepDiscriminator(**self.d.arguments)
+        else:
+            network = Discriminator(self.config.width, spectral=False)
+        network.load_state_dict(weights)
+        return network.eval()
 
     def generator(self) -> Generator:
         """The averaged generator with its spectral norms folded in, on the CPU."""
@@ -194,7 +225,7 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         if self.held_out is None:
             return {}
         weights = self.folded()
-        seen = _network(self.config, weights)
+        seen = self.predicting(weights)
         logits = score(seen, self.held_out.images, self.device)[:, 0]
         auc = mean_patient_auc(self.held_out.labels, logits, self.held_out.patients)
         if auc is None:
@@ -262,11 +293,5 @@ def train(
     yield from trainer.learn(run)
     weights = trainer.best if config.patience and trainer.best else trainer.folded()
     generator = trainer.generator() if trainer.g is not None else None
-    trained = Trained(_network(config, weights), trainer.palette.reference, generator)
+    trained = Trained(trainer.predicting(weights), trainer.palette.reference, generator)
     yield Finished(trained, {"epochs": trainer.epoch})
-
-
-def _network(config: TrainConfig, weights: dict[str, torch.Tensor]) -> Discriminator:
-    network = Discriminator(config.width, spectral=False)
-    network.load_state_dict(weights)
-    return network.eval()
