@@ -185,7 +185,11 @@ def write(
     OutputError
         If it can't be written.
     """
-    with written(path, kind) as beside, beside.open("w", encoding="utf-8") as stream:
+    with (
+        written(path, kind) as beside,
+        beside.open("w", encoding="utf-8") as stream,
+        _uncollected(),
+    ):
         stream.write('{"type": "FeatureCollection", "features": [')
         between, rest = "\n", iter(annotations)
         y, x = about.get("origin", (0, 0))

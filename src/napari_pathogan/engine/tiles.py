@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TICK_S = 0.05
+_TRIM_S = 0.5  # how often memory is given back, which takes some 10 ms
 
 
 def work_ahead(
@@ -49,7 +53,7 @@ def work_ahead(
         In the order of ``items``; None every 50 ms while there is nothing, so that the caller
         can be cancelled. An error in ``work`` is raised where its item would come.
     """
-    left = iter(items)
+    left, trimmed = iter(items), 0.0
     queue: deque[tuple[Item, Future[Result]]] = deque()
     with _single_core_threads(threads) as pool:
         queue.extend((item, pool.submit(work, item)) for item in islice(left, threads + ahead))
@@ -59,7 +63,25 @@ def work_ahead(
             item, future = queue.popleft()
             result = future.result()
             queue.extend((new, pool.submit(work, new)) for new in islice(left, 1))
+            if time.monotonic() > trimmed + _TRIM_S:
+                _give_back()
+                trimmed = time.monotonic()
             yield item, result
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system: glibc keeps it in pieces, more with each tile."""
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # macOS, Windows, musl: have none, need none
+        return None
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-# side of a pixel -> its neighbour there, where the edge starts, and which way it runs (clockwise)
-_NEIGHBOUR = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
+
+# side of a pixel (above, right, below, left) -> where its edge starts, which way it runs (clockwise)
 _START = np.array([(0, 0), (0, 1), (1, 1), (1, 0)])
 _WAY = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 
@@ -64,9 +64,10 @@ def trace(
     Outline
         By rising id: pixel [r, c] spans ``origin + [r, c] * step`` to ``+ step``.
     """
-    if ids is not None:
-        labels = np.where(np.isin(labels, ids), labels, 0)
     pixels, sides, owners = _edges(labels)
+    if ids is not None:
+        asked = np.isin(owners, ids)
+        pixels, sides, owners = pixels[asked], sides[asked], owners[asked]
     if not len(owners):
         return
     ring, rank = _rings(_successors(labels.shape, pixels, sides, owners))
@@ -110,14 +111,21 @@ def signed_area(ring: np.ndarray) -> float:
 def _edges(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges: their pixel (N, 2), on which side of it they are (N,), and whose they are (N,)."""
     padded = np.pad(labels, 1)
-    height, width = labels.shape
-    held, places = labels != 0, []
-    for dy, dx in _NEIGHBOUR:
-        beyond = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-        places.append(np.flatnonzero(held & (labels != beyond)))
-    at = np.concatenate(places)
-    sides = np.repeat(np.arange(4), [len(own) for own in places])
-    return np.stack(np.divmod(at, width), 1), sides, labels.ravel()[at]
+    row = padded.shape[1]
+    places: list[np.ndarray] = []
+    for step in (row, 1):  # from a pixel to the one below, and to the one on its right
+        flat = padded.ravel()
+        before = np.flatnonzero(flat[:-step] != flat[step:])
+        places += [
+            before + step,
+            before,
+        ]  # whose upper or left, and whose lower or right side it is
+    at, sides = np.concatenate([places[i] for i in (0, 3, 1, 2)]), np.arange(4)
+    sides = sides.repeat([len(places[i]) for i in (0, 3, 1, 2)])
+    owners = padded.ravel()[at]
+    held = owners != 0
+    at, sides, owners = at[held], sides[held], owners[held]
+    return np.stack(np.divmod(at, row), 1) - 1, sides, owners
 
 
 def _successors(
@@ -126,7 +134,7 @@ def _successors(
     """(N,): which edge each edge goes on with."""
     row = shape[1] + 2  # all around lies one pixel that is nobody's
     plane = (shape[0] + 2) * row
-    number = np.full(4 * plane, -1, np.int32)
+    number = np.empty(4 * plane, np.int32)  # where no edge is, a number of another, or none
     key = sides * plane + (pixels + 1) @ (row, 1)
     number[key] = np.arange(len(sides))
     following = np.full(len(sides), -1)
@@ -141,8 +149,9 @@ def _successors(
     )
     left = np.arange(len(sides))
     for turn in turns:
-        onto = number[key[left] + turn[sides[left]]]
-        fits = (onto >= 0) & (owners[onto] == owners[left])
+        wanted = key[left] + turn[sides[left]]
+        onto = np.clip(number[wanted], 0, len(sides) - 1)
+        fits = (key[onto] == wanted) & (owners[onto] == owners[left])
         following[left[fits]] = onto[fits]
         left = left[~fits]
     return following
