@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -223,3 +225,19 @@ def test_coverage_adds_up(origin, step, seed):
     assert ((cover >= 0) & (cover <= 1)).all()
     whole = mask.coverage(origin, (step[0] * 6, step[1] * 5), (1, 1))[0, 0]
     assert cover.mean() == pytest.approx(whole, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(52_000, 152_000), (300_000, 400_000), (4_000_000, 60_000)])
+def test_a_mask_of_any_slide_takes_bounded_memory(shape):
+    slide = Slide.from_arrays([np.zeros((8, 8, 3), np.uint8)], name="glass", mpp=0.5)
+    read = []
+    slide.read = lambda reach, size: (
+        read.append((reach, size)) or np.full((*size, 3), 240, np.uint8)
+    )
+    slide._levels = [SimpleNamespace(shape=shape, fill=np.zeros(3, np.uint8))]
+    mask = tissue_mask(slide)
+    ((reach, size),) = read
+    assert size[0] * size[1] < 1.01 * 2**22
+    assert (mask.area_px, mask.overlay.data.shape) == (0, size)
+    assert np.allclose((reach.height, reach.width), shape, rtol=0.001)
+    assert mask.overlay.step[0] == pytest.approx(mask.overlay.step[1], rel=0.01)

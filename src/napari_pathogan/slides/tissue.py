@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _ASSUMED_MPP = 16.0
 _LONG_SIDE = 1500  # of the overview where the scale is unknown
 _LEAST_SIDE = 256  # a small image is looked at more finely than asked for
+_MOST_CELLS = 1 << 22  # of a mask: a slide of over 10 cm2 is looked at less finely, in 0.4 GB
 
 _DENSE, _DENSE_WEAK = 0.07, 0.035  # mean optical density (log10)
 _COLOURED, _COLOURED_WEAK = 0.05, 0.02  # difference between channels
@@ -112,8 +113,8 @@ def tissue_mask(slide: Slide, *, mpp: float = _ASSUMED_MPP) -> TissueMask:
     Parameters
     ----------
     mpp
-        um per cell of the mask. A small image gets finer cells, at least 256 along its long side.
-        Where the slide's scale is unknown, the mask has 1,500 cells along the long side at most.
+        um per cell of the mask. A small image gets finer cells, at least 256 along its long side,
+        and one of whole glass coarser ones, 4 million at most. Where the slide's scale is unknown, the mask has 1,500 cells along the long side at most.
     """
     height, width = slide.shape
     long = max(height, width)
@@ -122,7 +123,8 @@ def tissue_mask(slide: Slide, *, mpp: float = _ASSUMED_MPP) -> TissueMask:
         steps, cell = (step, step), _ASSUMED_MPP
     else:
         finest = max(slide.mpp)
-        cell = max(finest, min(mpp, long * finest / _LEAST_SIDE))
+        least = math.sqrt(height * slide.mpp[0] * width * slide.mpp[1] / _MOST_CELLS)
+        cell = max(finest, min(mpp, long * finest / _LEAST_SIDE), least)
         steps = (cell / slide.mpp[0], cell / slide.mpp[1])
     count = math.ceil(height / steps[0] - 1e-9), math.ceil(width / steps[1] - 1e-9)
     reach = Region(0, 0, round(count[0] * steps[0]), round(count[1] * steps[1]))
