@@ -10,6 +10,7 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_voi, apply_windowing
 
+from napari_pathogan.errors import MammogramFormatError
 from napari_pathogan.mammograms.dicom import pixels as dicom_pixels
 from napari_pathogan.mammograms.study import open_mammogram
 
@@ -93,7 +94,7 @@ def test_files_of_other_makers_decode_as_the_reference_does(name):
 
 
 @pytest.mark.parametrize("shape", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
-@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (1500, 900), (700.5, 1)])
+@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (1500, 900), (700.5, 60)])
 def test_windows_are_those_of_the_standard(tmp_path, shape, centre, width):
     found = opened(tmp_path, WindowCenter=centre, WindowWidth=width, VOILUTFunction=shape)
     header = pydicom.dcmread(tmp_path / "a.dcm")
@@ -219,3 +220,46 @@ def test_real_files(data):
     assert (turned.name, turned.inverted, turned.spacing) == ("RMLO", True, "at detector")
     assert turned.shown()[:, 0].mean() < 0.1 < turned.shown()[:, -1].mean()
     assert turned.chest_side == "right"
+
+
+@pytest.mark.parametrize("syntax", [*LOSSLESS[4:], uid.JPEG2000], ids=lambda one: one.keyword)
+def test_compressed_pixels_without_meta(tmp_path, syntax):
+    """How they are compressed is told by how they begin."""
+    path = write_dicom(tmp_path / "a.dcm", IMAGE, syntax=syntax)
+    whole = open_mammogram(path).pixels
+    meta = pydicom.dcmread(path).file_meta.FileMetaInformationGroupLength
+    path.write_bytes(path.read_bytes()[128 + 4 + 12 + meta :])
+    found = open_mammogram(path)
+    assert np.array_equal(found.pixels, whole)
+    assert "does not say how its pixels are compressed" in found.notes[0]
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns"])
+@pytest.mark.parametrize("syntax", PLAIN, ids=lambda one: one.keyword)
+def test_more_pixels_than_the_header_says_are_told_of(tmp_path, syntax, keyword):
+    found = opened(tmp_path, syntax=syntax, **{keyword: 30})
+    assert "holds more pixels than its header says" in found.notes[0]
+    assert not opened(tmp_path, syntax=syntax).notes
+
+
+@pytest.mark.parametrize(
+    ("types", "modifiers"),
+    [
+        (["TOMOSYNTHESIS", "NONE"], ("tomosynthesis slice",)),
+        (["TOMOSYNTHESIS", "MAX_IP"], ("tomosynthesis slice",)),
+        (["TOMO_PROJ", "LEFT"], ("tomosynthesis projection",)),
+        (["TOMOSYNTHESIS", "GENERATED_2D"], ()),
+        ([""], ()),
+    ],
+)
+@pytest.mark.parametrize("sop", [uid.BreastTomosynthesisImageStorage, None])
+def test_parts_of_a_tomosynthesis_are_named(tmp_path, types, modifiers, sop):
+    tags = {"ImageType": ["DERIVED", "PRIMARY", *types]} | ({"SOPClassUID": sop} if sop else {})
+    found = opened(tmp_path, **tags)
+    assert found.modifiers == modifiers
+    assert found.name == " ".join(("RMLO", *modifiers))
+
+
+def test_values_as_floats_are_refused_in_a_sentence(tmp_path):
+    with pytest.raises(MammogramFormatError, match="as floats, which mammograms have not"):
+        opened(tmp_path, drop=("PixelData",), FloatPixelData=IMAGE.astype("<f4").tobytes())

@@ -120,7 +120,18 @@ def test_tape_and_borders_never_flip_a_breast(phantoms, tmp_path, view, case):
 
 
 @pytest.mark.parametrize(
-    "case", ["", "opposite 0.1 1", "frame", "label", "margins", "askew", "written"]
+    "case",
+    [
+        "",
+        "opposite 0.1 1",
+        "opposite 0.28 0.1",
+        "opposite 0.28 0.2",
+        "frame",
+        "label",
+        "margins",
+        "askew",
+        "written",
+    ],
 )
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("view", VIEWS)

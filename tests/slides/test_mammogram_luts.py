@@ -272,3 +272,30 @@ def test_a_table_of_which_entries_are_missing_is_told_of(tmp_path):
     window = {"WindowCenter": 1000, "WindowWidth": 500}
     (note,) = opened(tmp_path, VOILUTSequence=[item], **window).notes
     assert note.endswith("by its window instead")
+
+
+@pytest.mark.parametrize(
+    ("centres", "widths", "taken", "words"),
+    [
+        ([2048], [3000], 0, ""),
+        ([2048, 9000], [3000, 100], 0, ""),
+        ([9000, 2048], [100, 3000], 1, "the first window of a.dcm"),
+        ([-500, 9000, 2048], [100, 1, 3000], 2, "another of its windows"),
+        ([2048], [1], None, "its range of values"),
+        ([9000], [100], None, "the window of a.dcm"),
+    ],
+)
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_a_window_that_shows_nothing_is_passed_over(
+    tmp_path, *, centres, widths, taken, words, function
+):
+    found = opened(tmp_path, WindowCenter=centres, WindowWidth=widths, VOILUTFunction=function)
+    notes = " ".join(found.notes)
+    assert bool(notes) == bool(words)
+    assert words in notes
+    shown = found.shown()
+    assert ((shown > 0.05) & (shown < 0.95)).mean() > 0.05
+    if taken is None:
+        assert found.window == (0, 4095)
+    else:
+        assert (found.voi.centre, found.voi.width) == (centres[taken], widths[taken])

@@ -179,7 +179,7 @@ def _strip(lines: np.ndarray, bright: float) -> int:
 def looks_negative(image: np.ndarray) -> bool:
     """Whether an image as it is shown has a dark breast before bright air, as film negatives have.
 
-    Air is flat, and there is nothing else at the edge away from the chest wall; the breast is one
+    Air is flat, but for tape, and there is nothing else at the edge away from the chest wall; the breast is one
     piece, high at one side and not at the other.
 
     Parameters
@@ -218,8 +218,16 @@ def looks_negative(image: np.ndarray) -> bool:
         and max(ends) > _CHEST > min(ends)
         and piece.sum() > _MOST * (kept & ~air).sum()
         and np.median(bright) > _AIR
-        and _spread(bright) < min(_FLAT, _spread(dark))
+        and _is_flat(bright, min(_FLAT, _spread(dark)))
     )
+
+
+def _is_flat(air: np.ndarray, most: float) -> bool:
+    """Whether air is of one grey, or of two where faint tape lies on some of it."""
+    if _spread(air) < most:
+        return True
+    between = float(threshold_otsu(air))  # type: ignore[no-untyped-call]
+    return max(_spread(air[air <= between]), _spread(air[air > between])) < most / 2
 
 
 def _covered(shape: tuple[int, ...], factor: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from napari_pathogan.mammograms.dicom.header import (
     values,
     whole,
 )
-from napari_pathogan.mammograms.dicom.luts import modality, voi_of
+from napari_pathogan.mammograms.dicom.luts import modality, voi_of, windows_of
 from napari_pathogan.mammograms.dicom.quiet import quiet
 from napari_pathogan.mammograms.dicom.views import (
     is_raw,
@@ -45,6 +45,10 @@ _MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"  # for presentation; "... .1" for p
 _UP = {"", ".", ".."}
 _MOST_FRAMES = 1000
 _KEY = secrets.token_bytes(32)
+_BEYOND = (
+    "{} holds more pixels than its header says, so its size there may be wrong and part of the image "
+    "is not shown; export it again"
+)
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 
 
@@ -61,11 +65,11 @@ def read_dicom(path: Path) -> Mammogram:
     with quiet():
         header = _dataset(path)
         _check_kind(header, path.name)
-        stored, padded = dicom_pixels.decode(header, path.name)
+        stored, padded, beyond = dicom_pixels.decode(header, path.name)
         pixels = modality(stored, header, path.name)
-        voi = voi_of(header)
-        mm_per_px, spacing = spacing_of(header)
         known = pixels if padded is None else pixels[~padded]
+        voi = voi_of(header, known)
+        mm_per_px, spacing = spacing_of(header)
         return Mammogram(
             view_name(header),
             pixels,
@@ -82,7 +86,7 @@ def read_dicom(path: Path) -> Mammogram:
             examination=_examination(header),
             path=path,
             metadata=_metadata(header),
-            notes=_notes(header, voi, path.name),
+            notes=(*_notes(header, voi, path.name), *[_BEYOND.format(path.name)] * beyond),
         )
 
 
@@ -196,6 +200,11 @@ def _check_kind(header: FileDataset, name: str) -> None:
             f"{name} holds {several} frames (tomosynthesis), and only single images can be read; "
             "choose the 2-D mammogram, or the synthesised one, of the same view"
         )
+    if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
+        raise MammogramFormatError(
+            f"{name} holds its pixels as floats, which mammograms have not (it may be a map of doses or "
+            "of parameters); choose the image as it was taken"
+        )
     if "PixelData" not in header:
         raise MammogramFormatError(
             f"{name} holds no pixels (it is a report or a presentation state, or it was exported "
@@ -239,6 +248,19 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
     if values(header, "VOILUTSequence") and not isinstance(voi, Table):
         instead = "its range of values" if voi is None else "its window"
         notes.append(f"{name} holds a damaged VOI LUT, so it is shown by {instead} instead")
+    if dicom_pixels.says_no_syntax(header):
+        read_as = dicom_pixels.called(dicom_pixels.syntax_of(header))
+        notes.append(
+            f"{name} does not say how its pixels are compressed; by how they begin, they were read as "
+            f"{read_as}"
+        )
+    windows = windows_of(header)
+    if windows and not isinstance(voi, Table) and voi != windows[0]:
+        which = "the window" if len(windows) == 1 else "the first window"
+        instead = "its range of values" if voi is None else "another of its windows"
+        notes.append(
+            f"{which} of {name} shows next to nothing of it, so it is shown by {instead} instead"
+        )
     if says_no_size(header):
         notes.append(
             f"{name} states a size of a pixel that no detector has, so lengths are in pixels; give the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _WORDS = 1 << 16
 _BYTE = 255
+_SOME, _LEAST = 250_000, 0.005  # values that a window is tried on; share of them between its ends
 
 
 class _Lut(NamedTuple):
@@ -46,25 +48,45 @@ def modality(stored: np.ndarray, header: Dataset, name: str) -> np.ndarray:
     return stored.astype(np.float32) * np.float32(factor) + np.float32(offset)
 
 
-def voi_of(header: Dataset) -> Voi | None:
-    """The first table or window of the header, the table first; None where there is no usable one.
+def voi_of(header: Dataset, values_of: np.ndarray) -> Voi | None:
+    """The first table or window of the header that shows something; None where there is none.
 
-    A table rises to what its entries need bits for: devices declare 16 bits, or 8, of 12-bit entries.
+    A table goes before windows. It rises to what its entries need bits for: devices declare 16 bits,
+    or 8, of 12-bit entries. A window shows nothing where next to no value lies between its ends: all
+    is black or white then.
+
+    Parameters
+    ----------
+    values_of
+        The image's values after the modality LUT, without padding.
     """
     for item in values(header, "VOILUTSequence")[:1]:
         lut = _lut(item, header, _range(header))
         if lut is not None and lut.entries.max() > lut.entries.min():
             bits = int(lut.entries.max()).bit_length()
             return Table(lut.first, (lut.entries / (2**bits - 1)).astype(np.float32), bits)
-    centre, width = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
-    if centre is None or width is None:
-        return None
+    some = values_of.ravel()[:: max(1, values_of.size // _SOME)]
+    return next((one for one in windows_of(header) if _shows(one, some)), None)
+
+
+def windows_of(header: Dataset) -> list[Window]:
+    """The windows of the header that a window can be."""
     name = text(header, "VOILUTFunction")
     shape = Shape(name) if name in list(Shape) else Shape.LINEAR
-    try:
-        return Window(centre[0], width[0], shape)
-    except ValueError:  # such as a width of 0, which some devices write when they know none
-        return None
+    count = min(len(values(header, one)) for one in ("WindowCenter", "WindowWidth"))
+    centres, widths = (numbers(header, one, count) for one in ("WindowCenter", "WindowWidth"))
+    found = []
+    for centre, width in zip(centres or (), widths or (), strict=True):
+        with suppress(
+            ValueError
+        ):  # such as a width of 0, which some devices write when they know none
+            found.append(Window(centre, width, shape))
+    return found
+
+
+def _shows(window: Window, some: np.ndarray) -> bool:
+    low, high = window.limits
+    return bool(((some > low) & (some < high)).mean() > _LEAST) or np.ptp(some) == 0
 
 
 def _lut(item: Dataset, header: Dataset, given: tuple[float, float]) -> _Lut | None:

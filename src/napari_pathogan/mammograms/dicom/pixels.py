@@ -34,6 +34,13 @@ _VERBATIM = (  # all but the last are not compressed
     uid.RLELossless,
 )
 _SOF = {0xC0, 0xC1, 0xC2, 0xC3, 0xF7}  # baseline, extended, progressive, lossless, JPEG-LS
+_BY_SOF = {
+    **dict.fromkeys(_SOF, uid.JPEGExtended12Bit),
+    0xC0: uid.JPEGBaseline8Bit,
+    0xC3: uid.JPEGLosslessSV1,
+    0xF7: uid.JPEGLSLossless,
+}
+_RLE_HEADER = 64  # bytes, after which the first of its segments begins
 _BITS = 64
 _SSIZ = 42  # where a JPEG 2000 stream says the bits of its first component
 _MARKER, _SOC_SIZ = 0xFF, b"\xff\x4f\xff\x51"
@@ -49,10 +56,13 @@ class Stored(NamedTuple):
         uint8, uint16 or int16 (H, W).
     padded
         Bool (H, W): what the header calls padding; None where there is none.
+    beyond
+        Whether the file holds more pixels than its header says.
     """
 
     values: np.ndarray
     padded: np.ndarray | None
+    beyond: bool = False
 
 
 class _Coded(NamedTuple):
@@ -106,7 +116,7 @@ def decode(header: FileDataset, name: str) -> Stored:
     data = value(header, "PixelData")
     if not isinstance(data, bytes) or not data:
         raise MammogramFormatError(f"{name} holds no pixels; export the image itself again")
-    bits = layout.stored
+    bits, beyond = layout.stored, False
     if syntax not in _VERBATIM[:-1]:
         words, bits = _decompress(data, syntax, layout, name)
         if words.dtype.kind == "i" and not layout.signed:  # JPEG 2000 knows its sign
@@ -121,17 +131,56 @@ def decode(header: FileDataset, name: str) -> Stored:
         big = syntax == uid.ExplicitVRBigEndian
         if big and layout.allocated == 8 and header["PixelData"].VR == "OW":
             data = _swapped(data)
+        more = data[layout.nbytes :]
+        beyond = len(more) >= layout.nbytes // layout.shape[0] and len(set(more)) > 1
         words = _uncompressed(data, layout, big=big, name=name)
     stored = _meaning(words, layout, bits, verbatim=syntax in _VERBATIM)
-    return Stored(stored, _padding(words, stored, layout, header))
+    return Stored(stored, _padding(words, stored, layout, header), beyond)
 
 
 def syntax_of(header: FileDataset) -> uid.UID:
-    """The transfer syntax; where it is not said, the one that the header was read in."""
-    said = value(header.file_meta, "TransferSyntaxUID")
+    """The transfer syntax; where it is not said, what the pixels or the header are written in."""
+    if (said := value(header.file_meta, "TransferSyntaxUID")) is not None:
+        return uid.UID(str(said))
     implicit, little = header.original_encoding
+    if little is False:
+        return uid.ExplicitVRBigEndian
     plain = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
-    return uid.UID(str(said or (uid.ExplicitVRBigEndian if little is False else plain)))
+    return _syntax_by_pixels(header) or plain
+
+
+def says_no_syntax(header: FileDataset) -> bool:
+    """Whether pixels are compressed, and the header does not say how."""
+    said = value(header.file_meta, "TransferSyntaxUID")
+    return said is None and _syntax_by_pixels(header) is not None
+
+
+def _syntax_by_pixels(header: FileDataset) -> uid.UID | None:
+    """How compressed pixels are compressed, by how they begin; None for others."""
+    data = value(header, "PixelData")
+    if not isinstance(data, bytes) or not header["PixelData"].is_undefined_length:
+        return None
+    try:
+        frame = get_frame(data, 0, number_of_frames=1)
+    except Exception:  # noqa: BLE001 - damaged in any way
+        return None
+    if frame.startswith((_JP2, _SOC_SIZ)):
+        return uid.JPEG2000
+    if frame.startswith(b"\xff\xd8"):
+        return _BY_SOF.get(_sof(frame))
+    segments = int.from_bytes(frame[:4], "little")
+    first = int.from_bytes(frame[4:8], "little")
+    return uid.RLELossless if segments in {1, 2} and first == _RLE_HEADER else None
+
+
+def _sof(frame: bytes) -> int:
+    """The marker of a JPEG's frame; 0 where there is none."""
+    at = 2
+    while at + 4 <= len(frame) and frame[at] == _MARKER:
+        if frame[at + 1] in _SOF:
+            return frame[at + 1]
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4])
+    return 0
 
 
 def called(syntax: uid.UID) -> str:

@@ -58,6 +58,11 @@ _MODIFIERS = {  # CID 4015: codes, and what is written beside a view
 }
 _BY_CODE = {code: word for word, codes in _MODIFIERS.items() for code in (*codes, word.upper())}
 _OTHER = "modified"
+_OF_TOMOSYNTHESIS = {  # PS3.3 C.8.21.1.1: what image and frame types call it, and what it is
+    "TOMOSYNTHESIS": "tomosynthesis slice",
+    "TOMO_PROJ": "tomosynthesis projection",
+}
+_SYNTHESISED, _TYPES = "GENERATED_2D", ("ImageType", "FrameType")
 
 
 def view_name(header: Dataset) -> str:
@@ -82,7 +87,7 @@ def view_of(header: Dataset) -> str | None:
 
 
 def modifiers_of(header: Dataset) -> tuple[str, ...]:
-    """How a view differs from the plain one of its name: magnified, spot, implant displaced, ..."""
+    """How a view differs from the plain one of its name: magnified, spot, a tomosynthesis slice, ..."""
     items = values(_where(header), "ViewModifierCodeSequence")
     codes = [
         {text(item, "CodeValue"), text(item, "CodeMeaning")} & _BY_CODE.keys() or {_OTHER}
@@ -93,6 +98,9 @@ def modifiers_of(header: Dataset) -> tuple[str, ...]:
     said += [_BY_CODE[word] for word in words if word in _BY_CODE]
     if "ViewModifierCodeSequence" not in _where(header) and _is_magnified(header):
         said.append(MAGNIFICATION)
+    types = {str(one).strip().upper() for key in _TYPES for one in values(header, key)}
+    if _SYNTHESISED not in types:
+        said += [word for kind, word in _OF_TOMOSYNTHESIS.items() if kind in types]
     return tuple(dict.fromkeys(said))
 
 
