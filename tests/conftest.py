@@ -38,7 +38,8 @@ def pytest_runtest_setup(item):
 
     Docks would take it back as they go, so those of such a test neither take back nor set aside.
     """
-    if "make_napari_viewer" in item.fixturenames and item.get_closest_marker("alone") is None:
+    windows = {"make_napari_viewer", "window"} & set(item.fixturenames)
+    if windows and item.get_closest_marker("alone") is None:
         from napari_pathogan.plugin.shell import garbage
 
         garbage.gc = SimpleNamespace(
@@ -49,13 +50,17 @@ def pytest_runtest_setup(item):
         gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item):
     """Let napari's fixture see whether a viewer is left: a dock that was open sets some aside."""
-    if (garbage := sys.modules.get("napari_pathogan.plugin.shell.garbage")) is not None:
-        if garbage.gc is gc:
-            garbage.take_back()
-        garbage.gc = gc
+    garbage = sys.modules.get("napari_pathogan.plugin.shell.garbage")
+    if garbage is not None and garbage.gc is gc:
+        garbage.take_back()
+    try:
+        return (yield)
+    finally:
+        if garbage is not None:
+            garbage.gc = gc  # not before the docks are gone, which take back
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +98,17 @@ def _data_folder(tmp_path_factory):
     """No test finds the models of the user, or writes into their data folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _manifests():
+    """Each window asks what plugins are installed: they are looked for once, not five hundred times."""
+    from npe2 import PluginManifest
+
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
         yield
 
 

@@ -10,6 +10,8 @@ from desk import press_in
 
 pytestmark = pytest.mark.gui
 
+NOTATIONS = "4", "4.0", "4,0", " 4 µm ", "4 um/px", "4000 nm", "4 microns", "0.004 mm", "4e0"
+
 
 @pytest.fixture
 def photo(tmp_path):
@@ -36,26 +38,32 @@ def leave(used, dock):
     used.rest(0.1)
 
 
-@pytest.mark.parametrize(
-    "typed", ["4", "4.0", "4,0", " 4 µm ", "4 um/px", "4000 nm", "4 microns", "0.004 mm", "4e0"]
-)
-@pytest.mark.parametrize("how", ["enter", "leave", "run", "keys"])
-def test_what_is_typed_counts(used, asked, typed, how):
-    if how != "enter" and typed != "4":
-        pytest.skip("one way is enough for all notations")
-    used.type(asked.form.pixel_size, typed)
+def is_um(layer, size):
+    assert tuple(layer.scale) == (size, size)
+    assert str(layer.units[0]) == "micrometer"
+
+
+def test_every_notation_counts(used, asked):
+    field = asked.form.pixel_size
+    for typed in NOTATIONS:
+        for text, size in (("9", 9.0), (typed, 4.0)):
+            used.type(field, text)
+            used.key("Return", field)
+            is_um(asked.layer, size)
+
+
+@pytest.mark.parametrize("how", ["leave", "run", "keys"])
+def test_what_is_typed_counts_without_enter(used, asked, how):
+    used.type(asked.form.pixel_size, "4")
     match how:
-        case "enter":
-            used.key("Return", asked.form.pixel_size)
         case "leave":
             leave(used, asked)
         case "run":
             used.press(asked.form.run)
         case "keys":
             used.key("Ctrl+Return", asked.form.pixel_size)
-    assert tuple(asked.layer.scale) == (4.0, 4.0)
-    assert str(asked.layer.units[0]) == "micrometer"
-    if how in {"run", "keys"}:
+    is_um(asked.layer, 4.0)
+    if how != "leave":
         used.wait(lambda: asked.heat is not None, "the heat map")
 
 
@@ -66,14 +74,14 @@ def test_run_without_a_scale_says_what_is_missing(used, asked):
     assert asked.form.pixel_size.hasFocus()
 
 
-@pytest.mark.parametrize("typed", ["abc", "0", "-1", "0.25 m", "0.25 px", "1.000,5"])
-def test_what_is_no_size_is_refused_in_a_sentence(used, asked, typed):
-    used.type(asked.form.pixel_size, typed)
-    with used.expecting("no size of a pixel"):
-        used.press(asked.form.run)
-        used.rest()
-    assert asked.run is None
-    assert tuple(asked.layer.scale) == (1.0, 1.0)
+def test_what_is_no_size_is_refused_in_a_sentence(used, asked):
+    for typed in ("abc", "0", "-1", "0.25 m", "0.25 px", "1.000,5"):
+        used.type(asked.form.pixel_size, typed)
+        with used.expecting(f"{typed!r} is no size of a pixel"):
+            used.press(asked.form.run)
+            used.rest()
+        assert asked.run is None
+        assert tuple(asked.layer.scale) == (1.0, 1.0)
 
 
 def test_implausible_sizes_are_asked_about(used, asked):

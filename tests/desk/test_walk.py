@@ -50,24 +50,23 @@ def test_a_dock_opens_files_by_its_button(desk, title, files):
     assert not dock.welcome.isVisible()
 
 
-@pytest.mark.parametrize(
-    ("entry", "files"), [("Open a slide…", [SLIDE]), ("Open mammograms…", VIEWS)]
-)
-def test_the_file_menu_asks_for_files_and_opens_them(desk, entry, files):
-    with desk.answering(choose(*files)):
-        desk.menu("File", "IO Utilities", entry)
-    desk.wait(lambda: len(desk.viewer.layers) == len(files), "the images")
+def test_the_file_menu_asks_for_files_and_opens_them(desk):
+    for entry, files in (("Open a slide…", [SLIDE]), ("Open mammograms…", VIEWS)):
+        there = len(desk.viewer.layers) + len(files)
+        with desk.answering(choose(*files)):
+            desk.menu("File", "IO Utilities", entry)
+        desk.wait(lambda there=there: len(desk.viewer.layers) == there, "the images")
 
 
-@pytest.mark.parametrize("title", DOCKS)
-def test_every_dock_opens_by_its_key(desk, title):
+def test_every_dock_opens_by_its_key(desk):
     desk.sample("H&E phantom slide")
-    key = next(one.key for one in OFFERED.keybindings if DOCKS[title] == one.command)
-    desk.key(key, desk.window)
-    desk.wait(lambda: desk.docked(title), f"the dock {title!r} by {key}")
-    desk.picture(f"key-{title}")
-    desk.menu("Plugins", "PathoGAN", title)
-    assert desk.docked(title) is None, "the menu speaks of the same dock"
+    for title, command in DOCKS.items():
+        key = next(one.key for one in OFFERED.keybindings if command == one.command)
+        desk.key(key, desk.window)
+        desk.wait(lambda title=title: desk.docked(title), f"the dock {title!r} by {key}")
+        desk.picture(f"key-{title}")
+        desk.menu("Plugins", "PathoGAN", title)
+        assert desk.docked(title) is None, f"the menu speaks of the same dock {title!r}"
 
 
 def test_keys_of_the_plugin_are_free_in_napari(desk):
@@ -76,18 +75,20 @@ def test_keys_of_the_plugin_are_free_in_napari(desk):
     assert not ours & taken
 
 
-@pytest.mark.parametrize("sample", [one.display_name for one in OFFERED.sample_data])
-def test_every_sample_opens(desk, sample):
-    desk.sample(sample)
-    desk.picture(f"sample-{sample}")
+def test_every_sample_opens(desk):
+    for one in OFFERED.sample_data:
+        desk.sample(one.display_name)
+        desk.picture(f"sample-{one.display_name}")
 
 
-@pytest.mark.parametrize(("menu", "title"), ENTRIES)
-def test_every_entry_of_the_layers_menus_works(desk, menu, title):
+def test_every_entry_of_the_layers_menus_works(desk):
     desk.sample("H&E phantom slide")
-    desk.menu(*menu, title)
-    if title in DOCKS:
-        desk.wait(lambda: desk.docked(title), f"the dock {title!r}")
+    for menu, title in ENTRIES:
+        desk.menu(*menu, title)
+        if title in DOCKS:
+            desk.wait(lambda title=title: desk.docked(title), f"the dock {title!r}")
+            desk.menu(*menu, title)  # and it is closed again
+            assert desk.docked(title) is None
 
 
 @pytest.mark.parametrize(
