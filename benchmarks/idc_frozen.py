@@ -23,7 +23,7 @@ from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.tasks.idc.calibrate import UNFITTED, fit
 from napari_pathogan.tasks.idc.config import RECIPES
 from napari_pathogan.tasks.idc.context import Context, on_grids
-from napari_pathogan.tasks.idc.crossval import FROZEN_SHARE, SHARES, SIGMAS
+from napari_pathogan.tasks.idc.crossval import PRETRAINED_SHARE, SHARES, SIGMAS
 from napari_pathogan.tasks.idc.data import read_patches
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.metrics import auc, patient_aucs
@@ -65,10 +65,10 @@ def seen(patches: PatchFolder, head: FrozenHead) -> dict[str, np.ndarray]:
         which = patches.patients == name
         images = patches.images[which]
         strange = shifted(images, own[name], own[rng.choice([n for n in own if n != name])])
-        back = SlideColours.measure(strange).map_to(reference, FROZEN_SHARE)
+        back = SlideColours.measure(strange).map_to(reference, PRETRAINED_SHARE)
         ways["own"][which] = features(head, images, None)
         ways["reference"][which] = features(head, images, own[name].map_to(reference))
-        half = own[name].map_to(reference, FROZEN_SHARE)
+        half = own[name].map_to(reference, PRETRAINED_SHARE)
         ways["own, half way"][which] = features(head, images, half)
         ways["foreign"][which] = features(head, strange, None)
         ways["foreign, half way"][which] = features(head, strange, back)

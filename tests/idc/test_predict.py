@@ -97,6 +97,49 @@ def small_model(views: int = 1) -> IdcModel:
     return IdcModel(card, network, device, CALIBRATION, context, reference, 1.0, views)
 
 
+class WithStudent(DarkIsIdc):
+    """Its small network calls every patch the same."""
+
+    @property
+    def fast(self):
+        class Same(DarkIsIdc):
+            def logits(self, patches, colours=None):
+                return np.full((len(patches), 1), 0.5, np.float32)
+
+        return Same(sigma=self.sigma)
+
+
+@pytest.mark.parametrize("step", [None, 100])
+def test_after_a_first_look_the_model_refines_with_neighbours(step):
+    plain = heat_map(slide(), DarkIsIdc(sigma=1), step_um=step)
+    events = list(predict(slide(), WithStudent(sigma=1), step_um=step, first_look=True))
+    what = [e.what for e in events if isinstance(e, Progress)]
+    assert what.index("having a first look at the tissue") < what.index("scoring the tissue")
+    heat = events[-1].result
+    for name in ("probability", "uncertainty"):
+        np.testing.assert_array_equal(getattr(heat, name).data, getattr(plain, name).data)
+    shown, scored = np.full(heat.probability.data.shape, np.nan), heat.scored
+    tiles = [e for e in events if isinstance(e, Tile) and e.layer == "probability"]
+    whole = [i for i, tile in enumerate(tiles) if tile.data.shape == shown.shape]
+    first = tiles[whole[0]].data
+    assert np.unique(first[scored]).size == 1
+    for tile in tiles[whole[0] : -1]:
+        part = shown[
+            tile.row : tile.row + tile.data.shape[0], tile.col : tile.col + tile.data.shape[1]
+        ]
+        part[np.isfinite(tile.data)] = tile.data[np.isfinite(tile.data)]
+    assert np.array_equal(np.isfinite(shown), scored)
+    # what was refined last lay beside what was refined before
+    last = tiles[-2]
+    own = np.isfinite(last.data)
+    final = heat.probability.data[last.row :, last.col :][: own.shape[0], : own.shape[1]]
+    np.testing.assert_allclose(last.data[own], final[own], atol=1e-6)
+    alone = list(predict(slide(), WithStudent(sigma=1), step_um=step))
+    assert "having a first look at the tissue" not in [
+        e.what for e in alone if isinstance(e, Progress)
+    ]
+
+
 def test_patches_are_scored_exactly_as_one_by_one():
     model = small_model(views=2)
     image = paint((600, 700), (100, 100, 500, 600), (200, 250, 400, 500))

@@ -66,7 +66,7 @@ def idc_events(
     model.device = choose_device(chosen.device, chosen.precision)
     grid = heat_map_grid(slide, model)
     yield Laid(grid.overlay(), grid.overlay())
-    yield from predict(slide, model, region, near=near, polygons=polygons)
+    yield from predict(slide, model, region, near=near, polygons=polygons, first_look=True)
 
 
 class IdcDock(Dock):

@@ -23,7 +23,7 @@ _GAN = (
     "adversarial", "fake_class", "penalty", "penalty_every", "penalty_norm", "generated",
     "generator_every", "batch_norm", "local_noise", "preview_every",
 )  # fmt: skip
-_FROZEN, _ALL = {"backbone", "side", "c"}, {"method", "labelled", "seed"}
+_FROZEN, _ALL = {"backbone", "side", "c", "student"}, {"method", "labelled", "seed"}
 _DEEP = {"side", "fixed", "trunk_rate"}
 EMBEDDED = "efficientnet-lite0"
 
@@ -37,7 +37,7 @@ class TrainConfig(base.TrainConfig):
     method
         ``cgan``, or ``cnn``: the discriminator alone, learning from labelled patches only; or
         ``frozen``: a linear head on a pretrained trunk, fitted to labelled patches in one go, for
-        which only ``labelled``, ``seed``, ``backbone``, ``side`` and ``c`` count.
+        which only ``labelled``, ``seed``, ``backbone``, ``side``, ``c`` and ``student`` count.
     width
         The paper's width multiplier; of the generator alone where there is a ``backbone``.
     labelled
@@ -83,7 +83,9 @@ class TrainConfig(base.TrainConfig):
     trunk_rate
         Learning rate of the others, as a share of that of the heads.
     c
-        How freely its head is fitted: the inverse of the penalty on its weights.
+        How freely the head of ``frozen`` is fitted: the inverse of the penalty on its weights.
+    student
+        Epochs in which that head teaches a small network; 0: there is none.
     """
 
     method: Literal["cgan", "cnn", "frozen"] = "cgan"
@@ -115,6 +117,7 @@ class TrainConfig(base.TrainConfig):
     fixed: Share = 0.5
     trunk_rate: Weight = 0.1
     c: Positive = 1e-3
+    student: Some = 10
 
     @property
     def trunk(self) -> str:
@@ -126,7 +129,7 @@ class TrainConfig(base.TrainConfig):
         if self.method == "frozen":
             others = (one.name for one in fields(self) if one.name not in _FROZEN | _ALL)
             return dict.fromkeys(others, "a head on a frozen trunk is fitted in one go")
-        found = {"c": f"the method {self.method!r} has no frozen trunk"}
+        found = dict.fromkeys(("c", "student"), f"the method {self.method!r} has no frozen trunk")
         if not self.backbone:
             found |= dict.fromkeys(_DEEP, "no backbone is asked for")
         if self.method == "cnn":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.idc.annotated import read_training_folder
 from napari_pathogan.tasks.idc.evaluate import evaluate
 from napari_pathogan.tasks.idc.heatmap import SCOPE
@@ -27,8 +28,13 @@ def evaluated(
     context: bool = False,
     prevalence: float | None = None,
     classes: Mapping[str, str] | None = None,
+    fast: bool = False,
 ) -> Report:
-    """Evaluate a model on a folder of patches or annotated slides, as :func:`.evaluate.evaluate`."""
+    """Evaluate a model on a folder of patches or annotated slides, as :func:`.evaluate.evaluate`.
+
+    ``fast``: its small network alone.
+    """
+    model = model if not fast else _fast(model)
     patches = read_training_folder(folder, classes=classes)
     return evaluate(patches, model, context=context, prevalence=prevalence)
 
@@ -40,8 +46,18 @@ def predicted(
     region: Region | None = None,
     step: float | None = None,
     threshold: float | None = None,
+    fast: bool = False,
 ) -> Iterator[Event]:
-    """Make a heat map, as :func:`.predict.predict`; Finished with a :class:`.heatmap.HeatMap`."""
+    """Make a heat map, as :func:`.predict.predict`; Finished with a :class:`.heatmap.HeatMap`.
+
+    ``fast``: by the model's small network alone.
+
+    Raises
+    ------
+    ModelError
+        If it is asked for and there is none.
+    """
+    model = model if not fast else _fast(model)
     for event in predict(slide, model, region, step_um=step):
         if not isinstance(event, Finished):
             yield event
@@ -49,3 +65,10 @@ def predicted(
         heat = event.result
         heat = heat if threshold is None else heat.with_threshold(threshold)
         yield Finished(heat, {**heat.summary(), "text": f"{heat.area()}. {SCOPE}"})
+
+
+def _fast(model: IdcModel) -> IdcModel:
+    if model.fast is None:
+        msg = f"{model.card.name} has no small network that could look alone; leave out --fast"
+        raise ModelError(msg)
+    return model.fast

@@ -28,6 +28,7 @@ from napari_pathogan.tasks.idc import calibrate, context, generate, model
 from napari_pathogan.tasks.idc.baseline import ColourBaseline
 from napari_pathogan.tasks.idc.data import CLASSES, PatchFolder, hold_out, need_both_classes
 from napari_pathogan.tasks.idc.evaluate import beside, report
+from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.metrics import auc
 from napari_pathogan.tasks.idc.network import Discriminator
 from napari_pathogan.tasks.idc.plots import calibration_plot
@@ -56,14 +57,16 @@ class OutOfFold:
     """Logits of patches by networks that never saw their patient.
 
     ``raw`` and ``slide`` are (N,): patch by patch, and in the slide's normalised colours; so is
-    ``baseline``, by colours and contrast alone. NaN for patches that were not tested; ``fold``
-    (N,) is -1 for those.
+    ``baseline``, by colours and contrast alone, and ``fast_raw`` and ``fast_slide``, by the small
+    network of a head on a trunk. NaN for patches that were not tested; ``fold`` (N,) is -1 for those.
     """
 
     raw: np.ndarray
     slide: np.ndarray
     baseline: np.ndarray
     fold: np.ndarray
+    fast_raw: np.ndarray
+    fast_slide: np.ndarray
 
     def write(self, path: Path) -> None:
         """Keep them as safetensors."""
@@ -88,12 +91,15 @@ class Calibrated:
         Patch by patch and heat map; empty where nobody was left to test on.
     curves
         Title -> labels and out-of-fold probabilities, for the calibration plot.
+    fast
+        Both of the small network alone; None where there is none.
     """
 
     patch: calibrate.Calibration
     heat_map: context.Context
     reports: tuple[Report, ...] = ()
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    fast: tuple[calibrate.Calibration, context.Context] | None = None
 
 
 def learn(
@@ -208,8 +214,8 @@ def _cross_validate(
 
 
 def _nothing(patches: PatchFolder) -> OutOfFold:
-    empty = np.full(len(patches), np.nan, np.float32)
-    return OutOfFold(empty.copy(), empty.copy(), empty.copy(), np.full(len(patches), -1))
+    raw, slide, baseline, fast, fast_slide = np.full((5, len(patches)), np.nan, np.float32)
+    return OutOfFold(raw, slide, baseline, np.full(len(patches), -1), fast, fast_slide)
 
 
 def _test(
@@ -218,10 +224,13 @@ def _test(
     """Score the patients of fold ``k`` and note their logits."""
     which, network = fold == k, by.network
     part, where = patches.take(which), choose_device(device)
-    tested.raw[which] = score(network, part.images, where)[:, 0]
-    tested.slide[which] = score_slides(network, part, where, by.reference, share_of(by.network))[
-        :, 0
-    ]
+    known = [(network, tested.raw, tested.slide)]
+    if isinstance(network, FrozenHead) and network.student is not None:
+        known.append((network.student, tested.fast_raw, tested.fast_slide))
+    share = share_of(network)
+    for one, raw, slide in known:
+        raw[which] = score(one, part.images, where)[:, 0]
+        slide[which] = score_slides(one, part, where, by.reference, share)[:, 0]
     others = patches.take(~which).labelled
     baseline = ColourBaseline.fit(others.images, others.labels)
     tested.baseline[which] = baseline.logits(part.images)
@@ -257,12 +266,22 @@ def calibrated(patches: PatchFolder, tested: OutOfFold) -> Calibrated:
         title: (own.labels, probability)
         for title, (_, probability) in zip(titles, called, strict=True)
     }
+    quick = [mixed(tested.fast_raw, plain), mixed(tested.fast_slide, near)]
+    has_fast = bool(np.isfinite(quick[0]).all())
     reports = [
-        beside(done, auc(own.labels, mixed(tested.baseline, around)))
-        for (done, _), around in zip(called, (plain, near), strict=True)
+        beside(
+            done,
+            auc(own.labels, mixed(tested.baseline, around)),
+            auc(own.labels, fast) if has_fast else None,
+        )
+        for (done, _), around, fast in zip(called, (plain, near), quick, strict=True)
     ]
+    by_student = None
+    if has_fast:
+        patch, region = (calibrate.fit(column, own.labels, own.patients) for column in quick)
+        by_student = (patch, replace(near, calibration=region))
     near = replace(near, calibration=fits[1])
-    return Calibrated(fits[0], near, tuple(reports), curves)
+    return Calibrated(fits[0], near, tuple(reports), curves, by_student)
 
 
 def _nested(
@@ -344,6 +363,7 @@ def _finish(
         calibration=done.patch,
         context=done.heat_map,
         baseline=ColourBaseline.fit(patches.labelled.images, patches.labelled.labels),
+        by_student=done.fast,
     )
     for key, r in zip(("patch", "heat_map"), done.reports, strict=False):
         write_text(run.path / f"{key}.json", r.to_json(), OURS)

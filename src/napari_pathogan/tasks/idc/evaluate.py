@@ -52,14 +52,8 @@ def evaluate(
     DataFolderError
         If no patch has a label, or a prevalence is asked for and a class is missing.
     """
-    if context:
-        args = (model.device, model.reference, model.share)
-        logits = score_slides(model.network, patches, *args, views=model.views)
-        calibration = model.context.calibration
-        logits = on_grids(patches, logits, model.context)
-    else:
-        logits = score(model.network, patches.images, model.device, views=model.views)
-        calibration = model.calibration
+    logits = _logits(patches, model, context=context)
+    calibration = model.context.calibration if context else model.calibration
     probability = calibration.probability(logits)[0].astype(np.float64)
     done = report(
         patches,
@@ -72,18 +66,32 @@ def evaluate(
     )
     if model.baseline is None:
         return done
-    simple = model.baseline.logits(patches.images)
-    if context:
-        simple = on_grids(patches, simple[:, None], model.context)[:, 0]
     known = patches.labels >= 0
-    return beside(done, auc(patches.labels[known], simple[known]))
+    simple = model.baseline.logits(patches.images)[:, None]
+    simple = on_grids(patches, simple, model.context) if context else simple
+    ranked = [simple[:, 0]]
+    if model.fast is not None:
+        ranked.append(_logits(patches, model.fast, context=context).mean(1))
+    return beside(done, *(auc(patches.labels[known], one[known]) for one in ranked))
 
 
-def beside(done: Report, baseline: float | None) -> Report:
-    """A report with the AUC of colours and contrast alone, fitted to the same patients."""
+def _logits(patches: PatchFolder, model: IdcModel, *, context: bool) -> np.ndarray:
+    """(N, V): of the patches by themselves, or as the heat map mixes them."""
+    if not context:
+        return score(model.network, patches.images, model.device, views=model.views)
+    args = (model.device, model.reference, model.share)
+    logits = score_slides(model.network, patches, *args, views=model.views)
+    return on_grids(patches, logits, model.context)
+
+
+def beside(done: Report, baseline: float | None, fast: float | None = None) -> Report:
+    """A report with the AUC of colours and contrast alone, and of the small network alone."""
     metrics = {**done.metrics, "baseline_auc": Value(baseline)}
-    note = "baseline: a logistic regression on 15 figures of colour and contrast, no network"
-    return replace(done, metrics=metrics, notes=(*done.notes, note))
+    notes = ["baseline: a logistic regression on 15 figures of colour and contrast, no network"]
+    if fast is not None:
+        metrics["fast_auc"] = Value(fast)
+        notes.append("fast: the small network that the head taught, by itself")
+    return replace(done, metrics=metrics, notes=(*done.notes, *notes))
 
 
 def report(

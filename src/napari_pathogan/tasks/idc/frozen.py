@@ -4,12 +4,14 @@ Three logistic regressions look at a patch: at the trunk's last three maps (stri
 32 px in a convolutional network), at what it says at its end, and at colours and contrast. Each
 counts the same, on the scale of its own spread; their sum is linear, so one layer holds it. They
 learn from every patch twice, in its own colours and with its slide's carried to the reference.
+
+What the head says is taught to a small network (:mod:`~napari_pathogan.tasks.idc.student`), which
+sees the patch with its own five layers; the two are asked together, and it alone where speed counts.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +22,13 @@ from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.backbones import load_backbone
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Progress
+from napari_pathogan.engine.features import user_features
 from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.errors import NoTissueError
+from napari_pathogan.tasks.idc.augment import Palette
 from napari_pathogan.tasks.idc.baseline import N_STATISTICS, C, fit_linear, statistics
+from napari_pathogan.tasks.idc.network import Discriminator
+from napari_pathogan.tasks.idc.student import WIDTH, distil
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -31,8 +37,10 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.config import TrainConfig
     from napari_pathogan.tasks.idc.data import PatchFolder
 
+Map = tuple[np.ndarray, np.ndarray]  # a matrix (3, 3) and an offset (3,), of RGB in [0, 1]
+
 _BATCH = 128
-_CACHED = 20_000  # patches whose features are remembered, about 8 kB each
+_MOST = 65_504  # in float16
 
 
 class FrozenHead(nn.Module):
@@ -46,6 +54,8 @@ class FrozenHead(nn.Module):
         Patches are enlarged to so many pixels first.
     sha256
         Of the backbone's weights; "" for any.
+    student
+        Whether there is a small network that was taught by the head.
 
     Raises
     ------
@@ -53,21 +63,40 @@ class FrozenHead(nn.Module):
         If there is no such backbone, or it has other weights.
     """
 
-    def __init__(self, backbone: str, side: int, sha256: str = "") -> None:
+    def __init__(
+        self, backbone: str, side: int, sha256: str = "", *, student: bool = False
+    ) -> None:
         super().__init__()
         self.trunk = load_backbone(backbone, sha256)  # no part of this model's weights
         self.side = side
         self.parts = (*self.trunk.widths, N_STATISTICS)
         self.idc_head = nn.Linear(sum(self.parts), 1)
+        self.student = Discriminator(WIDTH, spectral=False) if student else None
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 50, 50) in [-1, 1] -> float32 (N, ``sum(parts)``); seen once, they are remembered."""
-        return _REMEMBERED.features(x, self.trunk, self.side)
+        """What the head looks at, and what the student says if there is one.
+
+        (N, 3, 50, 50) in [-1, 1] -> float32 (N, ``sum(parts)``), or one more; what the trunk sees
+        is kept (:mod:`~napari_pathogan.engine.features`).
+        """
+        seen = _looked(x, self.trunk, self.side)
+        if self.student is None:
+            return seen
+        return torch.cat([seen, self.student.idc(self.student.features(x)).float()], 1)
 
     def idc(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (N, F) -> logits of IDC (N, 1), in float32."""
+        """Features (N, F) -> logits of IDC (N, 1), in float32: the mean of head and student."""
         with torch.autocast(features.device.type, enabled=False):
-            logits: torch.Tensor = self.idc_head(features.float())
+            width = sum(self.parts)
+            logits: torch.Tensor = self.idc_head(features[:, :width].float())
+            if self.student is not None:
+                logits = (logits + features[:, width:]) / 2
+        return logits
+
+    @torch.no_grad()
+    def say(self, features: np.ndarray) -> np.ndarray:
+        """What the head alone says of features (N, ``sum(parts)``): float32 (N,)."""
+        logits: np.ndarray = self.idc_head(torch.from_numpy(features))[:, 0].numpy()
         return logits
 
     def fit(self, features: np.ndarray, labels: np.ndarray, c: float) -> None:
@@ -88,42 +117,33 @@ class FrozenHead(nn.Module):
             self.idc_head.bias.fill_(offset)
 
 
-class _Remembered:
-    """Features of the patches that were looked at last: folds and repeated runs share them."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, torch.Tensor] = {}
-        self._lock = threading.Lock()
-
-    def features(self, x: torch.Tensor, trunk: Backbone, side: int) -> torch.Tensor:
-        kind = x.device.type
-        precise = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        salt = hashlib.blake2b(f"{trunk.sha256} {side} {precise}".encode(), digest_size=16).digest()
-        rows = x.float().cpu().contiguous().numpy()
-        keys = [hashlib.blake2b(row.tobytes(), digest_size=16, key=salt).digest() for row in rows]
-        with self._lock:  # what is known is taken out and put back, so that the oldest goes first
-            had = [self._known.pop(key, None) for key in keys]
-        new = [i for i, one in enumerate(had) if one is None]
-        if new:
-            part = nn.functional.interpolate((x[new] + 1) / 2, (side, side), mode="bilinear")
-            seen = torch.cat([trunk.features(part), statistics(x[new].float())], 1).cpu()
-            for i, one in zip(new, seen, strict=True):
-                had[i] = one
-        known = [one for one in had if one is not None]
-        with self._lock:
-            self._known |= dict(zip(keys, known, strict=True))
-            while len(self._known) > _CACHED:
-                del self._known[next(iter(self._known))]
-        return torch.stack(known).to(x.device)
-
-
-_REMEMBERED = _Remembered()
+def _looked(x: torch.Tensor, trunk: Backbone, side: int) -> torch.Tensor:
+    """Figures of patches (N, 3, 50, 50) in [-1, 1], as precise as they are kept on disk."""
+    kind = x.device.type
+    precise = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    salt = hashlib.blake2b(f"{trunk.sha256} {side} {precise}".encode(), digest_size=16).digest()
+    rows = x.float().cpu().contiguous().numpy()
+    keys = [hashlib.blake2b(row.tobytes(), digest_size=16, key=salt).digest() for row in rows]
+    kept = user_features()
+    known = kept.get(keys)
+    new = [i for i, key in enumerate(keys) if key not in known]
+    if new:
+        part = nn.functional.interpolate((x[new] + 1) / 2, (side, side), mode="bilinear")
+        seen = torch.cat([trunk.features(part), statistics(x[new].float())], 1)
+        fresh = dict(
+            zip([keys[i] for i in new], seen.clamp(-_MOST, _MOST).half().cpu().numpy(), strict=True)
+        )
+        kept.put(fresh)
+        known |= fresh
+    return torch.from_numpy(np.stack([known[key] for key in keys])).float().to(x.device)
 
 
 def fitted(
     patches: PatchFolder, reference: SlideColours, config: TrainConfig, device: str = "auto"
 ) -> Generator[Event, None, FrozenHead]:
-    """Fit a head to labelled patches, in their own colours and in the reference's.
+    """Fit a head to labelled patches, in their own colours and in the reference's; teach a student.
+
+    The student also learns from what the head says of unlabelled patches.
 
     Returns
     -------
@@ -134,28 +154,33 @@ def fitted(
     ModelNotFoundError, ModelError
         As :class:`FrozenHead`.
     """
-    network = FrozenHead(config.trunk, config.side)
-    known = patches.labelled
-    where, features, labels, done = choose_device(device), [], [], 0
-    for name in known.names:
-        own = known.of([name])
-        ways = (None, *_carried(own.images, reference))
-        for recolour in ways:
-            for start in range(0, len(own), _BATCH):
-                yield Progress(done, len(known), f"looking at patches with {config.trunk}")
-                part = torch.from_numpy(np.ascontiguousarray(own.images[start : start + _BATCH]))
+    network, where = FrozenHead(config.trunk, config.side), choose_device(device)
+    own = np.empty((len(patches), sum(network.parts)), np.float32)
+    carried = np.full_like(own, np.nan)
+    for name in patches.names:
+        which = np.flatnonzero(patches.patients == name)
+        ways = [(own, None), *((carried, x) for x in _carried(patches.images[which], reference))]
+        for seen, recolour in ways:
+            for start in range(0, len(which), _BATCH):
+                part = which[start : start + _BATCH]
+                done = int(np.isfinite(carried[:, 0]).sum())
+                yield Progress(done, len(patches), f"looking at patches with {config.trunk}")
+                x = torch.from_numpy(patches.images[part]).to(where.torch)
                 with torch.inference_mode(), where.autocast:
-                    seen = network.features(as_input(part.to(where.torch), recolour))
-                features.append(seen.cpu().numpy())
-            labels.append(own.labels)
-        done += len(own)
-    network.fit(np.concatenate(features), np.concatenate(labels), config.c)
+                    seen[part] = network.features(as_input(x, recolour)).cpu().numpy()
+    looks = np.stack([own, np.where(np.isfinite(carried), carried, own)])
+    learnt = np.stack([patches.labels >= 0, (patches.labels >= 0) & np.isfinite(carried[:, 0])])
+    network.fit(looks[learnt], np.tile(patches.labels, (2, 1))[learnt], config.c)
+    if config.student:
+        said = np.mean([network.say(one) for one in looks], 0)
+        palette = Palette(patches, where.torch)
+        epochs, seed = config.student, config.seed
+        student = yield from distil(patches, palette, said, where, epochs=epochs, seed=seed)
+        network.student = student
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def _carried(
-    images: np.ndarray, reference: SlideColours
-) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _carried(images: np.ndarray, reference: SlideColours) -> tuple[Map, ...]:
     """The map of a slide's colours to the reference; none where there is no tissue to measure."""
     try:
         return (SlideColours.measure(images).map_to(reference),)

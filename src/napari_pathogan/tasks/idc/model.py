@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.colour.slide_colours import SlideColours
@@ -54,6 +54,8 @@ class IdcModel:
         the fastest; more make the uncertainty follow what the views disagree about.
     baseline
         What colours and contrast alone tell; None for models that were made before it was.
+    by_student
+        Calibration and context of the small network alone; None where there is none.
     """
 
     card: ModelCard
@@ -65,6 +67,7 @@ class IdcModel:
     share: float = 1.0
     views: int = 1
     baseline: ColourBaseline | None = None
+    by_student: tuple[Calibration, Context] | None = None
 
     @classmethod
     def load(cls, name: str | Path = "idc-lite0", device: str = "auto", views: int = 1) -> IdcModel:
@@ -81,6 +84,7 @@ class IdcModel:
             network = _network(card)
             network.load_state_dict(weights)
             settings, baseline = card.settings, card.settings.get("baseline")
+            fast = settings.get("student")
             return cls(
                 card,
                 network.eval().requires_grad_(requires_grad=False),
@@ -91,7 +95,22 @@ class IdcModel:
                 float(settings["share"]),
                 views,
                 baseline and ColourBaseline.from_json(baseline),
+                fast
+                and (
+                    Calibration.from_json(fast["calibration"]),
+                    Context.from_json(fast["context"]),
+                ),
             )
+
+    @property
+    def fast(self) -> IdcModel | None:
+        """The small network that the head taught, by itself; None where there is none."""
+        if not isinstance(self.network, FrozenHead) or self.by_student is None:
+            return None
+        network, (calibration, context) = self.network.student, self.by_student
+        assert network is not None
+        own = replace(self, network=network, calibration=calibration, context=context)
+        return replace(own, by_student=None)
 
     @property
     def patch_px(self) -> int:
@@ -175,6 +194,7 @@ def save(
     calibration: Calibration,
     context: Context,
     baseline: ColourBaseline | None = None,
+    by_student: tuple[Calibration, Context] | None = None,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
@@ -187,6 +207,9 @@ def save(
         trunk = network.trunk
         architecture = FROZEN
         arguments = {"backbone": trunk.name, "side": network.side, "sha256": trunk.sha256}
+        arguments["student"] = network.student is not None
+        own = "student."
+        weights = {k: v.half() if k.startswith(own) else v for k, v in weights.items()}
     else:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         architecture, arguments = DISCRIMINATOR, {"width": width}
@@ -199,6 +222,9 @@ def save(
         "share": share,
         "baseline": baseline and baseline.to_json(),
     }
+    if by_student is not None:
+        patch, region = by_student
+        settings["student"] = {"calibration": patch.to_json(), "context": region.to_json()}
     full = card.model_copy(
         update={
             "task": TASK,

@@ -116,6 +116,7 @@ def predict(
     near: Point | tuple[float, float] | None = None,
     polygons: Sequence[np.ndarray] | None = None,
     step_um: float | None = None,
+    first_look: bool = False,
 ) -> Generator[Event, None, None]:
     """Score a slide's tissue; closing the generator cancels within 0.2 s.
 
@@ -134,12 +135,16 @@ def predict(
     step_um
         Distance between cells, 200 um by default (patch beside patch). 100 scores four times as
         many overlapping patches, each with the same neighbours as before, and interleaves them.
+    first_look
+        Show what the model's small network makes of all of it first, where there is one; the model
+        then refines that, tile by tile.
 
     Yields
     ------
     Event
         ``Progress`` with ETA; ``Tile`` of the layers ``probability`` and ``uncertainty`` (float32,
-        NaN where not scored), calibrated patch by patch, as they come; ``Warn`` on tiles that
+        NaN where not scored), calibrated patch by patch, as they come (after a first look with
+        their neighbours); ``Warn`` on tiles that
         can't be read; at the end both layers once more as one tile each, with the context, and
         ``Finished`` with the :class:`HeatMap`.
 
@@ -160,11 +165,17 @@ def predict(
     colours = yield from _colours(slide, model, plan)
     notes = _scale_note(slide, model)
     yield from (Warn(note) for note in notes)
-    scores = yield from _score(slide, model, colours, plan, near or plan.middle)
+    near, looked = near or plan.middle, None
+    if first_look and model.fast is not None:
+        fast = model.fast
+        what = "having a first look at the tissue"
+        looked = yield from _score(slide, fast, colours, plan, near=near, what=what)
+        yield from _whole(_with_context(fast, plan, looked))
+    scores = yield from _score(slide, model, colours, plan, near=near, looked=looked)
     damage = what_was_lost(slide)
     yield from (Warn(note) for note in damage if note not in slide.damaged[:1])
     layers = _with_context(model, plan, scores)
-    yield from (Tile(name, 0, 0, cells) for name, cells in zip(LAYERS, layers, strict=True))
+    yield from _whole(layers)
     asked = asked_for(region, polygons)
     result = _heat_map(slide, model, plan, layers, region=asked, notes=(*notes, *damage))
     yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
@@ -174,7 +185,7 @@ def _heat_map(
     slide: Slide,
     model: IdcModel,
     plan: Plan,
-    layers: tuple[np.ndarray, np.ndarray],
+    layers: np.ndarray,
     *,
     region: Region | None,
     notes: tuple[str, ...],
@@ -259,10 +270,18 @@ def _score(
     model: IdcModel,
     colours: SlideColours,
     plan: Plan,
+    *,
     near: tuple[float, float],
+    looked: np.ndarray | None = None,
+    what: str = "scoring the tissue",
 ) -> Generator[Event, None, np.ndarray]:
-    """Score what the plan asks for, a block after another: float32 (H, W, V), NaN elsewhere."""
+    """Score what the plan asks for, a block after another: float32 (H, W, V), NaN elsewhere.
+
+    What was ``looked`` at before (H, W, V) are the neighbours of what is shown meanwhile.
+    """
     scores = np.full((*plan.grid.shape, model.views), np.nan, np.float32)
+    if looked is not None:
+        scores[:] = looked
     grid, side = plan.grid, max(2, round(BLOCK / math.sqrt(model.views)))
     blocks = grid.blocks(plan.wanted, side, near) + grid.blocks(plan.context, side, near)
 
@@ -274,7 +293,7 @@ def _score(
         return logits
 
     start, done, total = time.perf_counter(), 0, sum(len(block.cells) for block in blocks)
-    progress, warned = Progress(0, total, "scoring the tissue"), False
+    progress, warned = Progress(0, total, what), looked is not None
     with closing(work_ahead(score, blocks, threads=_threads(model))) as work:
         for finished in work:
             if finished is not None:
@@ -283,10 +302,13 @@ def _score(
                 if slide.damaged and not warned:
                     warned = True
                     yield Warn(slide.damaged[0])
-                yield from _tiles(model, plan, logits, block)
+                if looked is None:
+                    yield from _tiles(model, plan, logits, block)
+                else:
+                    yield from _refined(model, plan, scores, block)
                 done += len(logits)
                 eta = (time.perf_counter() - start) / done * (total - done)
-                progress = Progress(done, total, "scoring the tissue", eta)
+                progress = Progress(done, total, what, eta)
             yield progress
     return scores
 
@@ -313,17 +335,45 @@ def _tiles(model: IdcModel, plan: Plan, logits: np.ndarray, block: Block) -> Ite
             yield Tile(name, row, col, values)
 
 
-def _with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probability and uncertainty (H, W) of the wanted cells, each with its neighbours."""
+def _refined(model: IdcModel, plan: Plan, scores: np.ndarray, block: Block) -> Iterator[Tile]:
+    """What is to be shown of a block with its neighbours, which may wait for their turn yet."""
+    wanted = plan.wanted[tuple(block.cells.T)]
+    if not wanted.any():
+        return
+    (row, col), (rows, cols), phases = block.corner, block.shape, plan.grid.phases
+    reach = model.context_cells * phases
+    top, left = (max(0, first - reach) // phases * phases for first in (row, col))
+    layers = _mixed(model, plan, scores[top : row + rows + reach, left : col + cols + reach])
+    shown = np.full((2, rows, cols), np.nan, np.float32)
+    own, there = (block.cells - first for first in (block.corner, (top, left)))
+    shown[:, *own[wanted].T] = layers[:, *there[wanted].T]
+    for name, values in zip(LAYERS, shown, strict=True):
+        yield Tile(name, row, col, values)
+
+
+def _whole(layers: np.ndarray) -> Iterator[Tile]:
+    """Both layers, as one tile each."""
+    yield from (Tile(name, 0, 0, cells) for name, cells in zip(LAYERS, layers, strict=True))
+
+
+def _with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
+    """Probability and uncertainty (2, H, W) of the wanted cells, each with its neighbours."""
     keep = np.isfinite(scores).all(-1) & plan.wanted
     if not keep.any():
         msg = "none of the tiles that hold tissue can be read; copy the slide anew"
         raise SlideReadError(msg)
-    layers = np.full((2, *plan.grid.shape), np.nan, np.float32)
-    for phase in plan.grid.phase_slices():
-        layers[:, *phase] = model.heat_map(scores[phase])
+    layers = _mixed(model, plan, scores)
     layers[:, ~keep] = np.nan
-    return layers[0], layers[1]
+    return layers
+
+
+def _mixed(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
+    """Scores (H, W, V), whose corner is of the first phase, with their neighbours: (2, H, W)."""
+    layers = np.full((2, *scores.shape[:2]), np.nan, np.float32)
+    for phase in plan.grid.phase_slices():
+        if scores[phase].size:
+            layers[:, *phase] = model.heat_map(scores[phase])
+    return layers
 
 
 def _scale_note(slide: Slide, model: IdcModel) -> list[str]:
