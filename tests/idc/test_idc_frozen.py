@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,9 @@ def test_patients_left_out_are_told_apart_and_the_model_comes_back(run, patches)
     folder, (patch, heat_map) = run
     assert patch.counts == {"n_patches": len(patches), "n_patients": 4}
     assert patch.metrics["auc"].value > 0.9
+    assert any(
+        re.search(r"in its 95 % interval in \d of 4 patients", note) for note in heat_map.notes
+    )
     assert 0 <= heat_map.metrics["baseline_auc"].value <= 1
     model = IdcModel.load(folder.path, device="cpu")
     assert model.card.arguments["backbone"] == "efficientnet-lite0"

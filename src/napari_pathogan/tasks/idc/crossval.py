@@ -29,6 +29,7 @@ from napari_pathogan.tasks.idc.baseline import ColourBaseline
 from napari_pathogan.tasks.idc.data import CLASSES, PatchFolder, hold_out, need_both_classes
 from napari_pathogan.tasks.idc.evaluate import beside, report
 from napari_pathogan.tasks.idc.frozen import FrozenHead
+from napari_pathogan.tasks.idc.heatmap import area_at
 from napari_pathogan.tasks.idc.metrics import auc
 from napari_pathogan.tasks.idc.network import Discriminator
 from napari_pathogan.tasks.idc.plots import calibration_plot
@@ -276,6 +277,10 @@ def calibrated(patches: PatchFolder, tested: OutOfFold) -> Calibrated:
         )
         for (done, _), around, fast in zip(called, (plain, near), quick, strict=True)
     ]
+    reports[1] = replace(
+        reports[1],
+        notes=(*reports[1].notes, *_covered(own, columns[1], tested.fold[known])),
+    )
     by_student = None
     if has_fast:
         patch, region = (calibrate.fit(column, own.labels, own.patients) for column in quick)
@@ -297,6 +302,22 @@ def _nested(
     if len(np.unique(fold)) == 1:
         done = replace(done, notes=(*done.notes, "calibrated on these same patients"))
     return done, probability
+
+
+def _covered(patches: PatchFolder, logits: np.ndarray, fold: np.ndarray) -> tuple[str, ...]:
+    """How many patients' true share of IDC lies in the interval of the heat map, as a sentence."""
+    held = 0
+    for test, others in nested(fold):
+        fitted = calibrate.fit(logits[others], patches.labels[others], patches.patients[others])
+        for name in np.unique(patches.patients[test]):
+            which = patches.patients == name
+            said = fitted.probability(logits[which][:, None])
+            share = area_at(*said, np.full(which.sum(), 1 / which.sum()), fitted.threshold)
+            assert share.low is not None
+            assert share.high is not None
+            held += bool(share.low <= (patches.labels[which] == 1).mean() <= share.high)
+    total = len(patches.names)
+    return (f"the true share of IDC is in its 95 % interval in {held} of {total} patients",)
 
 
 def share_of(network: Network) -> float:

@@ -73,6 +73,17 @@ class AreaResult(NamedTuple):
         )
 
 
+def area_at(
+    probability: np.ndarray, uncertainty: np.ndarray, tissue: np.ndarray, limit: float
+) -> Value:
+    """Area of cells (N,) at or above a limit, with the 95 % interval of :meth:`HeatMap.area`."""
+    spread = Z95 * uncertainty
+    value = float(tissue[probability >= limit].sum())
+    low = min(value, float(tissue @ np.clip(probability - spread, 0, 1)))
+    high = max(value, float(tissue @ np.clip(probability + spread, 0, 1)))
+    return Value(value, low, high)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
     """One patch of IDC: cells at or above the threshold that share edges.
@@ -185,14 +196,10 @@ class HeatMap:
         """
         limit = self._threshold(threshold)
         chosen = self.scored
-        p, spread = self.probability.data[chosen], Z95 * self.uncertainty.data[chosen]
         tissue = self.tissue.data[chosen].astype(float) * self.cell_mm2
         total = float(tissue.sum())
-        value = float(tissue[p >= limit].sum())
-        low = min(value, float(tissue @ np.clip(p - spread, 0, 1)))
-        high = max(value, float(tissue @ np.clip(p + spread, 0, 1)))
-        area = Value(value, low, high)
-        share = Value(*(v / total for v in (value, low, high))) if total else Value(None)
+        area = area_at(self.probability.data[chosen], self.uncertainty.data[chosen], tissue, limit)
+        share = Value(*((v or 0.0) / total for v in area)) if total else Value(None)
         return AreaResult(area, share, total, int(chosen.sum()), limit)
 
     def at(self, y: float, x: float) -> tuple[float, float] | None:
