@@ -85,3 +85,10 @@ class StudyError(PathoganError, ValueError):
 
 class SessionError(PathoganError, RuntimeError):
     """A reader's session can't go on: open elsewhere, finished, or not an answer to its question."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full; torch says so by a RuntimeError, on a CPU by its text."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

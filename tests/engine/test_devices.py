@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from napari_pathogan.engine import devices
-from napari_pathogan.engine.devices import choose_device
-from napari_pathogan.errors import DeviceError, EnvironmentMismatchError
+from napari_pathogan.engine.devices import choose_device, in_batches
+from napari_pathogan.errors import DeviceError, EnvironmentMismatchError, out_of_memory
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.masses.model import MassModel
 from napari_pathogan.tasks.nuclei.model import NucleiModel
@@ -126,3 +126,56 @@ def test_networks_stay_where_they_are_while_threads_compute_with_them(model, loo
     monkeypatch.setattr(torch.nn.Module, "_apply", lambda self, *_, **__: moves.append(self))
     predict(given)
     assert not moves
+
+
+class OutOfMemoryError(RuntimeError):
+    """Called as torch's."""
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"
+        ),
+    ],
+)
+def test_where_memory_is_full_half_as_many_go_on(full, caplog):
+    asked = []
+
+    def run(part):
+        asked.append(part.stop - part.start)
+        if asked[-1] > 3:
+            raise full
+        return list(range(part.start, part.stop))
+
+    found = list(in_batches(10, 8, run))
+    assert [one for _, done in found for one in done] == list(range(10))
+    assert [(part.start, part.stop) for part, _ in found] == [
+        (0, 2),
+        (2, 4),
+        (4, 6),
+        (6, 8),
+        (8, 10),
+    ]
+    assert asked == [8, 4, 2, 2, 2, 2, 2]
+    assert "2 images at once from here on, not 4" in caplog.text
+    assert out_of_memory(full)
+
+    def never(part):
+        raise full
+
+    with pytest.raises(type(full)):
+        list(in_batches(10, 8, never))
+
+
+def test_other_errors_are_not_taken_for_full_memory():
+    def broken(part):
+        msg = "mat1 and mat2 shapes cannot be multiplied"
+        raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(in_batches(10, 8, broken))
+    assert not out_of_memory(RuntimeError("shapes"))

@@ -56,6 +56,7 @@ def test_broken_model(tmp_path):
         (PathoganError("one clear sentence"), "one clear sentence"),
         (RuntimeError("odd"), "Unexpected RuntimeError: odd"),
         (MemoryError(), "Out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "Out of memory"),
     ],
 )
 def test_errors_travel_as_the_last_item(error, said):

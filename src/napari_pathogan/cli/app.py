@@ -19,7 +19,7 @@ from napari_pathogan.cli.masses_blend import blend
 from napari_pathogan.cli.masses_froc import froc
 from napari_pathogan.cli.nuclei_classes import grid, rename
 from napari_pathogan.cli.outputs import fail
-from napari_pathogan.errors import PathoganError
+from napari_pathogan.errors import PathoganError, out_of_memory
 from napari_pathogan.files import FULL, output_error, system_error
 from napari_pathogan.tasks import registered
 from napari_pathogan.version import __version__
@@ -92,9 +92,9 @@ def main() -> None:
         code = _INTERRUPTED
     except PathoganError as error:
         fail(str(error))
-    except MemoryError:
-        fail("out of memory; choose a smaller region, width or batch")
     except Exception as error:
+        if out_of_memory(error):
+            fail("out of memory; choose a smaller region, width or batch")
         why = system_error(error)  # of what is written on the way, in temporary folders
         if why is None or why.errno not in FULL:
             raise

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from napari_pathogan.errors import DeviceError, EnvironmentMismatchError
+from napari_pathogan.errors import DeviceError, EnvironmentMismatchError, out_of_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from torch.nn import Module
 
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 _moving = threading.Lock()
 _RELEASES_AHEAD = 15  # torchvision's minor version is that of torch and this
 
@@ -141,6 +146,29 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "missing"
+
+
+def in_batches(
+    total: int, size: int, run: Callable[[slice], Result]
+) -> Iterator[tuple[slice, Result]]:
+    """Run something on ``total`` images, ``size`` at once: each part and what came of it.
+
+    Where memory does not suffice, half as many go on from there, which is logged; if one alone is
+    too much, the error comes out.
+    """
+    start = 0
+    while start < total:
+        part = slice(start, min(start + size, total))
+        try:
+            done = run(part)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+            log.warning("out of memory: %d images at once from here on, not %d", size // 2, size)
+            size //= 2
+            continue
+        yield part, done
+        start = part.stop
 
 
 def moved(network: Module, to: torch.device) -> Module:

@@ -18,7 +18,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QTimer
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Pulse, Tile, Warn
-from napari_pathogan.errors import PathoganError
+from napari_pathogan.errors import PathoganError, out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -248,7 +248,7 @@ class _Failure:
     def __init__(self, error: Exception) -> None:
         if isinstance(error, PathoganError):
             self.sentence = str(error)
-        elif isinstance(error, MemoryError):
+        elif out_of_memory(error):
             self.sentence = "Out of memory: choose a smaller region or close other slides."
         else:
             self.sentence = f"Unexpected {type(error).__name__}: {error}. The log has the details."

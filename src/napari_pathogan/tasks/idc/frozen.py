@@ -20,7 +20,7 @@ from torch import nn
 
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.backbones import load_backbone
-from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.devices import choose_device, in_batches
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.engine.features import user_features
 from napari_pathogan.engine.pixels import as_input
@@ -161,13 +161,18 @@ def fitted(
         which = np.flatnonzero(patches.patients == name)
         ways = [(own, None), *((carried, x) for x in _carried(patches.images[which], reference))]
         for seen, recolour in ways:
-            for start in range(0, len(which), _BATCH):
-                part = which[start : start + _BATCH]
+
+            def look(
+                part: slice, which: np.ndarray = which, recolour: Map | None = recolour
+            ) -> np.ndarray:
+                x = torch.from_numpy(patches.images[which[part]]).to(where.torch)
+                with torch.inference_mode(), where.autocast:
+                    return network.features(as_input(x, recolour)).cpu().numpy()
+
+            for part, found in in_batches(len(which), _BATCH, look):
+                seen[which[part]] = found
                 done = int(np.isfinite(carried[:, 0]).sum())
                 yield Progress(done, len(patches), f"looking at patches with {config.trunk}")
-                x = torch.from_numpy(patches.images[part]).to(where.torch)
-                with torch.inference_mode(), where.autocast:
-                    seen[part] = network.features(as_input(x, recolour)).cpu().numpy()
     looks = np.stack([own, np.where(np.isfinite(carried), carried, own)])
     learnt = np.stack([patches.labels >= 0, (patches.labels >= 0) & np.isfinite(carried[:, 0])])
     network.fit(looks[learnt], np.tile(patches.labels, (2, 1))[learnt], config.c)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from napari_pathogan.colour.slide_colours import SlideColours
-from napari_pathogan.engine.devices import moved
+from napari_pathogan.engine.devices import in_batches, moved
 from napari_pathogan.engine.pixels import as_input, view
 from napari_pathogan.errors import NoTissueError
 
@@ -54,12 +54,16 @@ def score(
     moved(network, to)
     batch = _BATCH.get(to.type, 512)
     logits = np.empty((len(images), views), np.float32)
-    for start in range(0, len(images), batch):
-        part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(to)
-        x = as_input(part, recolour)
+
+    def seen(part: slice) -> torch.Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(images[part])).to(to)
+        x = as_input(pixels, recolour)
         with device.autocast:
             columns = [network.idc(network.features(view(x, v)))[:, 0] for v in range(views)]
-        logits[start : start + batch] = torch.stack(columns, 1).float().cpu().numpy()
+        return torch.stack(columns, 1).float().cpu()
+
+    for part, found in in_batches(len(images), batch, seen):
+        logits[part] = found.numpy()
     return logits
 
 
