@@ -230,7 +230,7 @@ def ome_zarr(kind: str) -> FolderKind:
 
 def is_zarr(path: Path) -> bool:
     """Whether a folder looks like zarr, without opening it."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup"))
+    return any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray"))
 
 
 def others(folder: Path, kind: FileKind) -> str | None:

@@ -29,7 +29,7 @@ SIDES = {"R": "R", "RIGHT": "R", "L": "L", "LEFT": "L"}
 """What sides are called."""
 
 
-_OF_OME_ZARR = ("multiscales", "bioformats2raw.layout", "plate", "well")
+_OF_OME_ZARR = ("multiscales", "bioformats2raw.layout", "plate", "well", "chunk_grid")
 
 
 def is_dicom(path: Path) -> bool:
@@ -83,7 +83,12 @@ def words_beside_view(stem: str) -> tuple[str, ...]:
 
 
 def is_ome_zarr(path: Path) -> bool:
-    """Whether a folder's metadata are OME-Zarr's (0.4 or 0.5): an image, several, or a plate."""
+    """Whether a folder's metadata are OME-Zarr's (0.4 or 0.5): an image, several, or a plate.
+
+    An array by itself, of the shape of a picture, is taken for one too.
+    """
+    if (path / ".zarray").is_file():
+        return True
     for name in (".zattrs", "zarr.json"):
         meta = path / name
         if meta.is_file():

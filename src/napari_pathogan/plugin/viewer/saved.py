@@ -143,15 +143,17 @@ def layers_in(path: Path, kind: Saved) -> list[LayerData]:
 def zarr_layers(path: Path) -> list[LayerData] | None:
     """The layers of an OME-Zarr folder that is no slide: results, or any grey images.
 
-    None for a colour image, which is a slide, and for channels in one plane.
+    None for a colour image, which is a slide, for channels in one plane, and for an array by itself.
 
     Raises
     ------
     SlideFormatError, ResultFormatError
         If the folder is incomplete.
     """
-    from napari_pathogan.slides.backends.ngff import read_multiscales  # noqa: PLC0415
+    from napari_pathogan.slides.backends.ngff import is_bare_picture, read_multiscales  # noqa: PLC0415
 
+    if is_bare_picture(path):
+        return None
     images, attributes = read_multiscales(path)
     about = attributes.get("pathogan")
     kind = about.get("kind") if isinstance(about, dict) else None

@@ -16,8 +16,8 @@ from zarr.storage import LocalStore
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.kinds import is_zarr
 from napari_pathogan.slides import bounds, colours, resolution
-from napari_pathogan.slides.arrays import ArrayPlane
-from napari_pathogan.slides.backends.ngff_layout import image_in, open_group
+from napari_pathogan.slides.arrays import ArrayPlane, axes_of
+from napari_pathogan.slides.backends.ngff_layout import image_in, is_level, open_group
 from napari_pathogan.slides.channels import Channel, Said, are_colour
 from napari_pathogan.slides.source import Source
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PADDED = 1.25  # how much a padded level may be longer one way than the other
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
+_BARE = "is a Zarr array without the metadata of OME-Zarr: it is read as"
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 _ENOUGH = 100_000
 _MICROMETRES = ("micrometer", "micrometre", "um", "µm", "micron")
@@ -202,6 +203,8 @@ def open_ngff(path: Path) -> Source:
 
 
 def _source(path: Path) -> Source:
+    if (array := _picture(path)) is not None:
+        return _bare(path, array)
     outer = open_group(path)
     group, about, choices = image_in(path, outer)
     multiscale = about["multiscales"][0]
@@ -243,6 +246,43 @@ def _source(path: Path) -> Source:
             **_made(outer),
         },
         choices=(*choices, *left_out, *planes[0].choices(path.name)),
+        channels=channels,
+    )
+
+
+def _picture(path: Path) -> zarr.Array[Any] | None:
+    """An array by itself, of the shape of a picture; None for all other folders."""
+    found = zarr.open(path, mode="r")
+    if not isinstance(found, zarr.Array) or not axes_of(found.shape) or is_level(path):
+        return None
+    return found
+
+
+def is_bare_picture(path: Path) -> bool:
+    """Whether a folder is an array of the shape of a picture; False for what can't be read."""
+    try:
+        return _picture(path) is not None
+    except _INCOMPLETE:
+        return False
+
+
+def _bare(path: Path, array: zarr.Array[Any]) -> Source:
+    """A picture without a scale, and without smaller levels."""
+    axes = axes_of(array.shape)
+    assert axes is not None, "its shape is a picture's"
+    _check(path.name, array, axes)
+    plane = ZarrPlane(array, axes)
+    held = _bytes_in(_folder(array))
+    if held == 0 and not array.fill_value:
+        raise SlideFormatError(f"{path.name} holds no pixels: all its chunks are missing")
+    bounds.check_coarsest(path.name, plane.shape, plane.samples, held)
+    rule, channels = _read_as(path.name, (plane,), {})
+    shown = "rows and columns" if axes == "yx" else "rows, columns and colours"
+    return Source(
+        planes=channels[0].planes if channels else (plane,),
+        colours=rule,
+        metadata={"format": "Zarr array", "vendor": None, "compression": None},
+        choices=(f"{path.name} {_BARE} {shown}, and nothing says its scale",),
         channels=channels,
     )
 

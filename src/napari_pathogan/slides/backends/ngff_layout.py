@@ -27,12 +27,20 @@ def open_group(path: Path) -> zarr.Group:
     """
     found = zarr.open(path, mode="r")
     if isinstance(found, zarr.Array):
-        what = "open the folder it lies in" if is_zarr(path.parent) else "save it as OME-Zarr"
+        what = "open the folder it lies in" if is_level(path) else "save it as OME-Zarr"
         raise SlideFormatError(
             f"{path.name} is a Zarr array (shape {found.shape}) without the metadata of OME-Zarr, so "
             f"nothing says what its axes are; {what}"
         )
     return found
+
+
+def is_level(path: Path) -> bool:
+    """Whether a folder lies in an OME-Zarr image, which says what it is a level of."""
+    if not is_zarr(path.parent):
+        return False
+    around = zarr.open(path.parent, mode="r")
+    return isinstance(around, zarr.Group) and "multiscales" in ome(around)
 
 
 def ome(group: zarr.Group) -> dict[str, Any]:
@@ -74,7 +82,7 @@ def image_in(path: Path, group: zarr.Group) -> tuple[zarr.Group, dict[str, Any],
         held = f"holds arrays ({', '.join(arrays)})" if arrays else "is a Zarr folder"
         raise SlideFormatError(
             f"{path.name} {held} without the metadata of OME-Zarr that say which of them is an image; "
-            "choose the folder of an OME-Zarr image, or save it as one"
+            "choose the folder of an OME-Zarr image or of one array, or save it as OME-Zarr"
         )
     name, child = max(images.items(), key=lambda item: _rank(*item))
     about = ome(child)
