@@ -207,3 +207,16 @@ def killed(monkeypatch, pictures, output):
 def tensors(checkpoint):
     state = load_state(checkpoint)
     return [value.numpy() for value in state["networks"]["network"].values()]
+
+
+def test_a_wish_for_an_export_that_is_not_asked_for_is_refused(task, tmp_path):
+    if task.prediction is None:
+        pytest.skip("it predicts nothing")
+    exports = {one.name: inspect.signature(task.get(one.write)).parameters
+               for one in task.prediction.exports}  # fmt: skip
+    for option in task.prediction.options:
+        takers = [name for name, takes in exports.items() if option.name in takes]
+        others = {name: tmp_path / name for name in exports if name not in takers}
+        if takers and option.kind is bool:
+            with pytest.raises(SettingError, match=f"{option.name} would count for nothing"):
+                list(verbs.predict(task, tmp_path / "a.png", None, others, **{option.name: True}))

@@ -15,11 +15,12 @@ import tifffile
 from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint
 
 from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.errors import DataFolderError, UnknownScaleError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import annotated, export
-from napari_pathogan.tasks.nuclei.data import read_training_folder
+from napari_pathogan.tasks.nuclei.data import need_nuclei, read_training_folder
 from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
 
 EARLIER = Path(__file__).parent / "earlier"
@@ -208,7 +209,10 @@ def test_at_the_slides_edge_there_is_no_rim(path):
 )
 def test_files_that_are_none(path, text):
     annotated.store(path).beside.write_text(text)
-    with Slide.open(path, mpp=0.5) as slide, pytest.raises(DataFolderError, match="not GeoJSON"):
+    with (
+        Slide.open(path, mpp=0.5) as slide,
+        pytest.raises(DataFolderError, match=r"can't be read as GeoJSON"),
+    ):
         annotated.read(annotated.store(path).beside, slide)
     regions, (reason,) = annotated.annotated_regions(path.parent)
     assert regions == []
@@ -380,3 +384,28 @@ def test_a_region_beyond_the_slide_is_said(path):
     regions, (skipped,) = annotated.annotated_regions(path.parent)
     assert regions == []
     assert "lies beyond the slide" in skipped
+
+
+def test_a_scale_beside_slides_that_say_theirs_is_refused(path):
+    annotated.write(path, corrected(path, region=REGION)[0])
+    with pytest.raises(SettingError, match=r"mpp=0\.25 would count for nothing"):
+        read_training_folder(path.parent, mpp=0.25)
+
+
+def test_a_corner_that_is_nowhere_names_its_file_once(path):
+    annotated.write(path, corrected(path, region=REGION)[0])
+    file = annotated.store(path).beside
+    content = json.loads(file.read_text())
+    content["features"][0]["geometry"]["coordinates"][0][1] = [float("nan"), 3]
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataFolderError, match="a corner is nowhere") as caught:
+        read_training_folder(path.parent)
+    assert str(caught.value).count(file.name) == 1
+
+
+def test_why_nothing_is_marked_names_what_was_left_out(path):
+    annotated.write(path, corrected(path, region=REGION)[0])
+    folder = replace(read_training_folder(path.parent), skipped=("b.geojson: no Region*",))
+    empty = replace(folder.images[0], mask=np.zeros_like(folder.images[0].mask))
+    with pytest.raises(DataFolderError, match=r"all are 0; left out: b.geojson: no Region\*"):
+        need_nuclei(replace(folder, images=(empty,)))

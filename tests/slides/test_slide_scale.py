@@ -239,3 +239,20 @@ def test_what_is_not_believed_is_shown(tmp_path):
     with Slide.open(path) as slide:
         assert slide.mpp_source == "unknown"
         assert slide.metadata["scale_not_believed"] == "image resolution = 300 pixels per inch"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [(0.5, "taken to have 0.5 um per pixel, as was asked, not 0.25"), (0.25, ""), (0.2501, ""),
+     ((0.25, 0.3), "0.3 x 0.25 um per pixel, as was asked")],
+)  # fmt: skip
+def test_a_scale_that_goes_before_the_files_is_said(tmp_path, given, words):
+    path = tmp_path / "a.tif"
+    options = {"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(path, smooth_image(64, 64), photometric="rgb", **options)
+    with Slide.open(path, mpp=given) as slide:
+        assert words in " ".join(slide.notes)
+        assert bool(slide.notes) == bool(words)
+    tifffile.imwrite(path, smooth_image(64, 64), photometric="rgb")
+    with Slide.open(path, mpp=given) as slide:
+        assert slide.notes == []

@@ -189,6 +189,7 @@ def predict(
         raise SettingError(f"nothing is predicted for {task.name}")
     own = _complete(prediction.options, options, task)
     run = task.get(prediction.run)
+    _check_wishes(task, own, files)
     with _opened(task.get(prediction.open), path, opened, own) as source:
         start = time.perf_counter()
         last: Event | None = None
@@ -211,6 +212,30 @@ def predict(
         "files": [str(target) for target in files.values()],
     }
     yield Finished(last.result, {**last.summary, **extra})
+
+
+def _check_wishes(task: Task, own: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+    """Make sure that what is asked of an export is of one that is asked for.
+
+    Raises
+    ------
+    SettingError
+        If it would count for nothing.
+    """
+    assert task.prediction is not None
+    for option in task.prediction.options:
+        if own[option.name] == option.default:
+            continue
+        wish = {option.name: own[option.name]}
+        takers = [one.name for one in task.prediction.exports if chosen(task.get(one.write), wish)]
+        used = [task.prediction.open, task.prediction.load, task.prediction.run]
+        elsewhere = any(chosen(task.get(one), wish) for one in used if one)
+        if takers and not elsewhere and not files.keys() & set(takers):
+            msg = (
+                f"{option.name} would count for nothing: it is for {' and '.join(takers)}, which is not "
+                "asked for"
+            )
+            raise SettingError(msg)
 
 
 def _opened(

@@ -184,7 +184,9 @@ class Slide:
     ) -> Self:
         scale, mpp_source = source.mpp, source.mpp_source
         disbelieved = "" if scale else mpp_source
+        choices = source.choices
         if mpp is not None:
+            choices += _instead(path.name, _given(mpp), source)
             scale, mpp_source = _given(mpp), "user"
         elif scale is None:
             scale = scales.recall(path)
@@ -194,7 +196,7 @@ class Slide:
         levels, metadata = file_levels(source, ledger, icc=icc)
         if disbelieved:
             metadata["scale_not_believed"] = disbelieved
-        ledger.choices = source.choices
+        ledger.choices = choices
         for note in source.notes:
             ledger.note(note)
 
@@ -442,6 +444,18 @@ class Slide:
             if dy <= step[0] * _TOLERANCE and dx <= step[1] * _TOLERANCE:
                 best = number
         return self._levels[best], self.downsamples[best]
+
+
+def _instead(name: str, given: Pair, source: Source) -> tuple[str, ...]:
+    """A sentence where a user's scale goes before another that the file states."""
+    if source.mpp is None or np.allclose(given, source.mpp, rtol=0.01):
+        return ()
+    mine, theirs = (
+        " x ".join(dict.fromkeys(f"{side:.4g}" for side in pair[::-1]))
+        for pair in (given, source.mpp)
+    )
+    said = f"{theirs}, as it states ({source.mpp_source})"
+    return (f"{name} is taken to have {mine} um per pixel, as was asked, not {said}",)
 
 
 def _given(mpp: float | Pair) -> Pair:

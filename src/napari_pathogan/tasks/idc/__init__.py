@@ -67,7 +67,14 @@ TASK = Task(
         ),
         options=(
             Option("folds", int, 0, "Patient folds to cross-validate; 0: none.", 0),
-            Option("holdout", float, 0.2, "Without folds: share of the patients held out.", 0, 0.5),
+            Option(
+                "holdout",
+                float,
+                None,
+                "Without folds: share of the patients held out; 0.2 by default.",
+                0,
+                0.5,
+            ),
             _CLASSES,
         ),
     ),

@@ -52,6 +52,8 @@ KEPT = "out_of_fold.safetensors"
 _NAMES = {"cgan": "cGAN", "cnn": "CNN"}
 SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
 
+HOLDOUT = 0.2  # share of the patients that is held out where there are no folds
+
 
 @dataclass(frozen=True)
 class OutOfFold:
@@ -109,7 +111,7 @@ def learn(
     run: RunFolder,
     *,
     folds: int = 0,
-    holdout: float = 0.2,
+    holdout: float | None = None,
     device: str = "auto",
     name: str = "",
     data: TrainingData | None = None,
@@ -120,7 +122,9 @@ def learn(
     ----------
     folds
         Cross-validate over so many patient folds, then train on all patients. 0: train once,
-        hold out ``holdout`` of the patients and calibrate on them.
+        hold out some of the patients and calibrate on them.
+    holdout
+        Their share; 0.2 by default.
     name
         Of the model; the run's folder name by default.
     data
@@ -142,8 +146,8 @@ def learn(
     if folds:
         tested = yield from _cross_validate(patches, config, run, folds, device)
         config = replace(config, patience=0)  # nobody is left to watch
-    elif holdout and len(patches.names) > 1:
-        learning, rest = hold_out(patches, holdout)
+    elif (share := HOLDOUT if holdout is None else holdout) and len(patches.names) > 1:
+        learning, rest = hold_out(patches, share)
     finished = yield from one_part(
         train(learning, config, run, held_out=rest, device=device), total - 1, total
     )
@@ -167,7 +171,9 @@ def learn(
     yield Finished(result=reports, summary=summary)
 
 
-def check(patches: PatchFolder, config: TrainConfig, *, folds: int, holdout: float = 0.2) -> None:
+def check(
+    patches: PatchFolder, config: TrainConfig, *, folds: int, holdout: float | None = None
+) -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises
@@ -175,9 +181,13 @@ def check(patches: PatchFolder, config: TrainConfig, *, folds: int, holdout: flo
     DataFolderError
         If a class is missing, or there are fewer patients than folds.
     SettingError
-        If it shall stop by patients who are held out, and there are none.
+        If it shall stop by patients who are held out, and there are none; or if a share to hold out
+        is asked for beside folds, which hold out all in turn.
     """
-    if config.patience and (folds or not holdout or len(patches.names) == 1):
+    if folds and holdout is not None:
+        msg = f"holdout={holdout:g} would count for nothing: folds hold out all patients in turn"
+        raise SettingError(msg)
+    if config.patience and (folds or holdout == 0 or len(patches.names) == 1):
         msg = f"patience={config.patience} would count for nothing: no patient is held out"
         raise SettingError(msg)
     need_both_classes(patches)

@@ -320,11 +320,12 @@ def _content(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation],
 
 
 def _no_geojson(path: Path, error: Exception) -> DataFolderError:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = " ".join(map(str, first["loc"]))
-        error = ValueError(f"its {where} is wrong: {first['msg']}")
-    return DataFolderError(f"{path} is not GeoJSON with polygons ({error}); save it anew")
+    if not isinstance(error, ValidationError):
+        return DataFolderError(str(error))
+    first = error.errors()[0]
+    where = " ".join(map(str, first["loc"]))
+    error = ValueError(f"its {where} is wrong: {first['msg']}")
+    return DataFolderError(f"{path.name} is not GeoJSON with polygons ({error}); save it anew")
 
 
 def _scaled(slide: Slide, about: _About) -> Slide:

@@ -61,7 +61,12 @@ def folds(text: str) -> int | str:
 
 
 def evaluated(
-    folder: Path, model: NucleiModel, *, mpp: float, patient: str, threshold: float | None = None
+    folder: Path,
+    model: NucleiModel,
+    *,
+    patient: str,
+    mpp: float | None = None,
+    threshold: float | None = None,
 ) -> Report:
     """Evaluate a model on a folder of images with masks, as :func:`.evaluate.evaluate`."""
     if threshold is not None:

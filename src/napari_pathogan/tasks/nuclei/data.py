@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.errors import DataFolderError, NoTissueError
 from napari_pathogan.tasks.nuclei.annotated import SUFFIX, annotated_regions
 from napari_pathogan.tasks.nuclei.labels import is_binary, three_labels
@@ -131,14 +132,23 @@ class NucleiFolder:
         return NucleiFolder(tuple(self.images[i] for i in np.arange(len(self))[which]))
 
 
-def read_training_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> NucleiFolder:
+def read_training_folder(
+    folder: Path, *, mpp: float | None = None, patient: str = PATIENT
+) -> NucleiFolder:
     """Read a folder of images with masks, or of slides with corrected nuclei beside them.
 
-    Slides say their own ``mpp``; the other arguments and errors are those of :func:`read_folder`.
+    Arguments and errors are those of :func:`read_folder`. Slides say their own ``mpp``.
+
+    Raises
+    ------
+    SettingError
+        If it is asked for all the same.
     """
     plain = not folder.is_dir() or (folder / "images").is_dir()
     if plain or not AnnotationStore.in_folder(folder, SUFFIX):
-        return read_folder(folder, mpp=mpp, patient=patient)
+        return read_folder(folder, mpp=mpp or MPP, patient=patient)
+    if mpp is not None:
+        raise SettingError(f"mpp={mpp:g} would count for nothing: slides say their own scale")
     names = _pattern(patient)
     regions, skipped = annotated_regions(folder)
     if not regions:
@@ -278,5 +288,6 @@ def need_nuclei(folder: NucleiFolder) -> None:
         If no mask marks a nucleus.
     """
     if not any((image.mask > 0).any() for image in folder.images):
-        msg = f"no nucleus is marked in any of the {len(folder)} masks: all are 0"
+        left = f"; left out: {folder.skipped[0]}" if folder.skipped else ""
+        msg = f"no nucleus is marked in any of the {len(folder)} masks: all are 0{left}"
         raise DataFolderError(msg)
