@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_pathogan.cli import app
 from napari_pathogan.slides.writers.ome import write_ome_tiff
@@ -78,3 +79,19 @@ def test_bad_files_are_one_line_and_exit_2(tmp_path, monkeypatch, capsys, name, 
     assert out == ""
     assert err.count("\n") == 1
     assert name in err
+
+
+@pytest.mark.parametrize("compression", ["jpeg2000", "jpeg", "deflate"])
+def test_damage_of_a_grey_image_is_told(tmp_path, monkeypatch, capsys, compression):
+    path = tmp_path / "grey.tif"
+    pixels = np.random.default_rng(0).integers(0, 255, (512, 512), np.uint8)
+    tifffile.imwrite(path, pixels, tile=(256, 256), compression=compression)
+    with tifffile.TiffFile(path) as file:
+        at, count = file.pages[0].dataoffsets[2], file.pages[0].databytecounts[2]
+    whole = path.read_bytes()
+    assert run(monkeypatch, "info", path) == 0
+    assert "can't be read" not in capsys.readouterr().out
+    path.write_bytes(whole[:at] + bytes(count) + whole[at + count :])
+    assert run(monkeypatch, "info", path) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "note: grey.tif: tile at row 1, column 0 of level 0 can't be read" in shown

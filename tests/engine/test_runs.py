@@ -39,7 +39,7 @@ def test_a_run_begins_in_no_folder_of_the_users(tmp_path, theirs, resume):
     file = tmp_path / "data" / theirs
     file.parent.mkdir(parents=True)
     file.write_text("theirs")
-    with pytest.raises(OutputError, match="data is there already"):
+    with pytest.raises(OutputError, match=r"data is there already|no run's"):
         RunFolder(tmp_path / "data").start({}, resume=resume)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]
     assert file.read_text() == "theirs"
@@ -171,5 +171,7 @@ def test_lines_that_are_no_metrics_are_left_out(run, line):
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"not json", b"[" * 100_000])
 def test_a_damaged_configuration_is_said(run, content):
     run.config.write_bytes(content)
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match=r"config.json is damaged, or no run's"):
         run.start({"width": 1, "seed": 0}, resume=True)
+    with pytest.raises(OutputError, match="is there already"):
+        run.start({"width": 1, "seed": 0})

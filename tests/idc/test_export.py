@@ -82,7 +82,7 @@ def test_csv_has_a_row_a_cell(tmp_path, found):
     export.write_csv(path, found)
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert tuple(rows[0]) == (*export.COLUMNS, "imprint")
+    assert tuple(rows[0]) == (*export.COLUMNS, "imprint", "origin_y_px", "origin_x_px")
     assert len(rows) == found.area().n_cells
     assert rows[0]["slide"] == "phantom"
     first = {k: float(v) for k, v in rows[0].items() if k not in {"slide", "imprint"}}
@@ -175,3 +175,19 @@ def test_a_full_disk_leaves_the_old_map(tmp_path, found, monkeypatch):
         export.write_zarr(path, found)
     assert sorted(p.relative_to(path) for p in path.rglob("*")) == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("origin", [(0.0, 0.0), (512.0, 768.0), (0.0, 3.0)])
+def test_a_table_says_where_pixels_are_counted_from(tmp_path, found, origin):
+    """So that outlines saved from it lie in QuPath where those of the map lie."""
+    laid = replace(found, origin=origin)
+    export.write_csv(tmp_path / "map.csv", laid)
+    back = export.read_csv(tmp_path / "map.csv")
+    assert back.origin == origin
+    for name, one in (("map", laid), ("back", back)):
+        export.write_geojson(tmp_path / f"{name}.geojson", one)
+    first, second = (
+        json.loads((tmp_path / f"{name}.geojson").read_text())["features"][0]["geometry"]
+        for name in ("map", "back")
+    )
+    assert np.allclose(first["coordinates"], second["coordinates"], atol=0.05)

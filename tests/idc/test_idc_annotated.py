@@ -10,9 +10,12 @@ import tifffile
 from PIL import Image
 
 from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.engine import verbs
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc import TASK
 from napari_pathogan.tasks.idc.annotated import read_annotated, read_training_folder
 
 RNG = np.random.default_rng(0)
@@ -199,8 +202,6 @@ def test_outside_of_what_was_looked_at_nothing_is_known(slide):
 
 
 def test_what_classes_count_as_is_said_before_training_and_kept(slide, tmp_path):
-    from napari_pathogan.engine import verbs
-    from napari_pathogan.engine.config import SettingError
     from napari_pathogan.engine.events import Progress, Warn
     from napari_pathogan.tasks import task_of
 
@@ -252,3 +253,31 @@ def test_where_the_format_says_what_was_scanned_outlines_count_from_there(slide,
     patches = read_training_folder(path.parent)
     idc = {tuple(p) for p in patches.xy[patches.labels == 1].tolist()}
     assert idc == {(150, 100), (200, 100), (150, 150), (200, 150)}
+
+
+@pytest.mark.parametrize(("beyond", "said"), [(1, "1 of 2"), (2, "2 of 3"), (0, "")])
+def test_outlines_beyond_the_slide_are_said(slide, beyond, said):
+    path, _ = slide
+    away = [feature("Tumor", square(700 * n, 500, 100)) for n in range(1, 1 + beyond)]
+    annotate(path, [feature("Tumor", square(0, 0, 200)), *away])
+    notes = " ".join(read_training_folder(path.parent).notes)
+    assert ("lie beyond case.tif, which has 600 x 400 px" in notes) == bool(beyond)
+    assert f"{said} outlines of case.geojson" in notes or not beyond
+
+
+def test_a_corner_that_is_nowhere_names_its_file_once(slide):
+    path, _ = slide
+    annotate(path, [feature("Tumor", [[0, 0], [float("nan"), 5], [5, 5], [0, 0]])])
+    with pytest.raises(DataFolderError, match="a corner is nowhere") as caught:
+        read_training_folder(path.parent)
+    assert str(caught.value).count("case.geojson") == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.3])
+def test_a_share_to_hold_out_beside_folds_is_refused(slide, tmp_path, share):
+    path, _ = slide
+    annotate(path, [feature("Tumor", square(0, 0, 200))])
+    training = verbs.train(TASK, path.parent, tmp_path / "run", folds=2, holdout=share)
+    with pytest.raises(SettingError, match="would count for nothing: folds hold out all patients"):
+        list(training)
+    assert not (tmp_path / "run").exists()

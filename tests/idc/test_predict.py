@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from stand_ins import CALIBRATION, DarkIsIdc, paint, slide
+from stand_ins import CALIBRATION, PINK, DarkIsIdc, paint, slide
 
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Finished, Progress, Tile, Warn
@@ -305,3 +305,10 @@ def test_nothing_readable_is_an_error(tmp_path):
         pytest.raises((NoTissueError, SlideReadError), match=r"damaged\.tif"),
     ):
         list(predict(opened, DarkIsIdc()))
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (300, 300), (700, 20)])
+def test_a_field_that_no_patch_fits_into_is_said(shape):
+    field = Slide.from_arrays([np.full((*shape, 3), PINK, np.uint8)], name="field", mpp=0.25)
+    with pytest.raises(NoTissueError, match=r"measures .* um, but dark looks at patches of 200 um"):
+        list(predict(field, DarkIsIdc()))

@@ -11,6 +11,7 @@ from slide_makers import halved, smooth_image
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.plugin.viewer.reader import get_reader
+from napari_pathogan.plugin.viewer.reader import read as read_layers
 from napari_pathogan.slides.backends.dicom import is_folder_of_slide, is_whole_slide
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -89,16 +90,38 @@ def test_what_is_no_image_is_said_in_words(tmp_path, attributes, words, version)
         Slide.open(tmp_path / "a")
 
 
-def test_arrays_without_metadata_are_said_in_words(tmp_path):
-    zarr.save_array(tmp_path / "a.zarr", SCAN)
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("shape", [(60, 90, 3), (60, 90)])
+@pytest.mark.parametrize("within", [False, True])
+def test_an_array_of_the_shape_of_a_picture_opens_without_scale(tmp_path, version, shape, within):
+    pixels = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    if within:
+        zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    path = tmp_path / "a.zarr" / "raw" if within else tmp_path / "a.zarr"
+    zarr.save_array(path, pixels, zarr_format=version)
+    with Slide.open(path) as slide:
+        read = slide.read(Region(0, 0, 60, 90))
+        assert np.array_equal(read, pixels)
+        assert slide.mpp is None
+        assert "without the metadata of OME-Zarr" in slide.notes[0]
+    assert get_reader(str(path)) is not None
+    ((data, _, kind),) = read_layers(str(path))
+    assert (kind, (data if len(shape) == 2 else data[0]).shape[:2]) == ("image", (60, 90))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_other_arrays_without_metadata_are_said_in_words(tmp_path, version):
+    zarr.save_array(tmp_path / "a.zarr", np.stack([SCAN, SCAN]), zarr_format=version)
     with pytest.raises(SlideFormatError, match=r"a Zarr array \(shape .*save it as OME-Zarr"):
         Slide.open(tmp_path / "a.zarr")
-    group = zarr.open_group(tmp_path / "b.zarr", mode="w")
+    group = zarr.open_group(tmp_path / "b.zarr", mode="w", zarr_format=version)
     group.create_array("raw", data=SCAN)
     with pytest.raises(SlideFormatError, match=r"holds arrays \(raw\)"):
         Slide.open(tmp_path / "b.zarr")
+    folder = series(tmp_path / "c.zarr", [("one", SCAN, 0.25)])
+    level = next(one for one in (folder / "0").iterdir() if one.is_dir())
     with pytest.raises(SlideFormatError, match="open the folder it lies in"):
-        Slide.open(tmp_path / "b.zarr" / "raw")
+        Slide.open(level)
 
 
 def test_units_of_both_axes(tmp_path):
@@ -215,3 +238,9 @@ def test_levels_count_by_what_they_hold_not_by_their_place_in_the_list(tmp_path)
         assert [level.shape[:2] for level in slide.levels][:2] == [(256, 384), (128, 192)]
         np.testing.assert_array_equal(slide.levels[0][:], SCAN)
         assert any("another shape (180 x 60 px)" in note for note in slide.notes)
+
+
+def test_a_dicom_slide_that_openslide_does_not_read_is_not_called_damaged(data):
+    with pytest.raises(SlideFormatError, match="is compressed as JPEG-LS Lossless") as caught:
+        Slide.open(data / "wsi_small" / "highdicom_sm_image_jpegls.dcm")
+    assert "damaged" not in str(caught.value)

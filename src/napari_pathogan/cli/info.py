@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 
+_LOOK = 512  # pixels of a side of a grey image that are looked at
+
+
 def info(
     image: Annotated[
         Path,
@@ -106,11 +109,14 @@ def _one(path: Path) -> Mammogram | dict[str, Any]:
 
 def describe(slide: Slide) -> dict[str, Any]:
     """All facts of a slide, ready for JSON; lengths in px, mm and um, the area in mm2."""
+    from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.tissue import tissue_mask
 
     height, width = slide.shape
     mpp = slide.mpp
     tissue = tissue_mask(slide) if slide.is_rgb else None
+    if tissue is None:  # damage shows only in what is read
+        slide.read(Region(0, 0, height, width), size=(min(height, _LOOK), min(width, _LOOK)))
     return {
         "name": slide.name,
         "format": slide.metadata.get("format"),

@@ -91,7 +91,8 @@ class RunFolder:
         ------
         OutputError
             If the folder can't be made, holds another run and ``resume`` is false, or holds
-            anything else: a run writes files of many names.
+            anything else (a run writes files of many names), or if what says how a resumed run was
+            begun is damaged.
         """
         if self.path.is_dir():
             tidy(self.path)
@@ -101,6 +102,12 @@ class RunFolder:
                 tidy(folder)
         if self._asked() is not None and not resume:
             msg = f"{self.path} holds a run already; resume it (--resume) or choose another folder"
+            raise OutputError(msg)
+        if resume and self._asked() is None and self.config.exists():
+            msg = (
+                f"{self.config} is damaged, or no run's, so nothing says how to go on; copy it again, or "
+                "begin anew in another folder"
+            )
             raise OutputError(msg)
         if self._asked() is None and (objection := NEW.objection(self.path)):
             raise OutputError(f"{self.path} {objection}")

@@ -6,6 +6,7 @@ OpenSlide is optional: it is imported only when nothing else reads a file.
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import bounds, colours, resolution
+from napari_pathogan.slides.backends.dicom import is_whole_slide
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.source import Source
 
@@ -109,9 +111,27 @@ def open_vendor(path: Path, what: str = "") -> Source:
     except openslide.OpenSlideError as error:
         if what:
             raise _in_pieces(path, what) from error
+        if is_whole_slide(path):
+            raise SlideFormatError(_dicom_refused(path, str(error))) from error
         raise SlideFormatError(
             f"{path.name} is damaged or incomplete ({error}); copy it again, with all its parts"
         ) from error
+
+
+def _dicom_refused(path: Path, reason: str) -> str:
+    """Why OpenSlide does not read a DICOM slide, and what to do."""
+    import pydicom  # noqa: PLC0415 - slow to import
+
+    syntax = re.search(r"transfer syntax ([0-9.]+)", reason)
+    if syntax is not None:
+        kind = pydicom.uid.UID(syntax[1].strip(".")).name
+        why = f"is compressed as {kind}, which OpenSlide does not read"
+    else:
+        why = f"is a DICOM slide that OpenSlide does not read ({reason.rpartition(': ')[2]})"
+    return (
+        f"{path.name} {why}; export it again as JPEG or JPEG 2000, all of it tiled in full (TILED_FULL), "
+        "or as a TIFF"
+    )
 
 
 def _try_first(path: Path, what: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from shapely import box
 
 from napari_pathogan.annotations import classes, geojson
 from napari_pathogan.annotations.store import AnnotationStore
@@ -168,6 +169,7 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
         msg = f"{slide.name} does not say its um per px, which outlines need"
         raise UnknownScaleError(msg)
     drawn, notes = _outlines(path, corner(slide))
+    notes += _beyond(slide, path, drawn)
     table = classes.ClassTable(CLASS_KINDS, changes)
     looked = [one for one in drawn if one.class_name == _REGION and _REGION not in changes]
     counted = {one.class_name: table(one.class_name) for one in drawn if one not in looked}
@@ -193,6 +195,17 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
     return replace(patches, classes=counted, notes=tuple(notes))
 
 
+def _beyond(slide: Slide, path: Path, drawn: list[Annotation]) -> list[str]:
+    """A sentence on outlines that do not touch the slide, where there are some."""
+    height, width = slide.shape
+    count = sum(not one.geometry.intersects(box(0, 0, width, height)) for one in drawn)
+    if not count:
+        return []
+    of = f"all {count}" if count == len(drawn) else f"{count} of {len(drawn)}"
+    beyond = f"{slide.name}, which has {width} x {height} px: are they another slide's?"
+    return [f"{of} outlines of {path.name} lie beyond {beyond}"]
+
+
 def _cut(
     slide: Slide, labels: np.ndarray, y: np.ndarray, x: np.ndarray, downsample: float
 ) -> PatchFolder:
@@ -216,7 +229,7 @@ def _outlines(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation]
     try:
         annotations, _ = geojson.read(path, origin)
     except ResultFormatError as error:
-        raise DataFolderError(f"{path}: {error}") from error
+        raise DataFolderError(str(error)) from error
     drawn, others = [], Counter[str]()
     for one in annotations:
         if not one.polygons or one.kind not in _AREAS:

@@ -37,10 +37,15 @@ COLUMNS = (
     "x_px", "y_px", "cell_um", "threshold", "slide",
 )  # fmt: skip
 _NUMBERS = COLUMNS[:-1]
-_IMPRINT = "imprint"  # a further column, which earlier versions did not write
+_IMPRINT = "imprint"  # further columns, which earlier versions did not write
+_ORIGIN = ("origin_y_px", "origin_x_px")
 _MOST_CELLS = 100_000  # along a side of a table's grid
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
-ZARR, GEOJSON, CSV = ome_zarr(KIND), geojson_kind(KIND), table("IDC cells", COLUMNS, more=_IMPRINT)
+ZARR, GEOJSON, CSV = (
+    ome_zarr(KIND),
+    geojson_kind(KIND),
+    table("IDC cells", COLUMNS, more=(_IMPRINT, *_ORIGIN)),
+)
 
 
 def write_zarr(path: Path, heat_map: HeatMap) -> None:
@@ -94,7 +99,7 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
     """Write one row a scored cell: row, col, centre in um, probability, uncertainty, tissue share.
 
     Then what lays the cells on their slide again: the centre in level-0 centre coordinates, the
-    size of a cell, the threshold, and the slide's name.
+    size of a cell, the threshold, the slide's name, and where QuPath counts its pixels from.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
         If it can't be written.
     """
     with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, (*COLUMNS, _IMPRINT))
+        writer = csv.DictWriter(stream, (*COLUMNS, _IMPRINT, *_ORIGIN))
         writer.writeheader()
         my, mx = heat_map.mpp
         same = {
@@ -110,6 +115,7 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
             "threshold": heat_map.threshold,
             "slide": heat_map.slide,
             _IMPRINT: heat_map.imprint or "",
+            **dict(zip(_ORIGIN, heat_map.origin, strict=True)),
         }
         for cell in heat_map.cells():
             centre = {"x_px": cell["x_um"] / mx - 0.5, "y_px": cell["y_um"] / my - 0.5}
@@ -194,12 +200,13 @@ def read_csv(path: Path) -> HeatMap:
             float(table["threshold"][0]),
             slide=slide,
             imprint=Imprint.read(rows[0].get(_IMPRINT)),
+            origin=_origin(*(rows[0].get(name) or 0 for name in _ORIGIN)),
         )
     except (*_WRONG, OSError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
 
-def _origin(y: float, x: float) -> tuple[float, float]:
+def _origin(y: float | str, x: float | str) -> tuple[float, float]:
     return float(y), float(x)
 
 

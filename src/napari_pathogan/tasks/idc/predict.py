@@ -25,7 +25,7 @@ from napari_pathogan.colour.stained import (
 )
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
-from napari_pathogan.errors import SlideReadError
+from napari_pathogan.errors import NoTissueError, SlideReadError
 from napari_pathogan.slides.polygons import asked_for, corner
 from napari_pathogan.tasks.idc.grid import Block, CellGrid
 from napari_pathogan.tasks.idc.heatmap import HeatMap
@@ -221,6 +221,15 @@ def _plan(
     tissue = whole_tissue(slide).coverage(grid.origin, grid.step, grid.shape)
     enough = tissue >= MIN_TISSUE
     if not enough.any():
+        assert slide.mpp is not None
+        sides = [n * mpp for n, mpp in zip(slide.shape, slide.mpp, strict=True)]
+        patch = model.patch_px * model.mpp
+        if min(sides) < patch:
+            msg = (
+                f"{slide.name} measures {sides[1]:.0f} x {sides[0]:.0f} um, but {model.card.name} looks at "
+                f"patches of {patch:.0f} um, which don't fit in; choose a larger image"
+            )
+            raise NoTissueError(msg)
         raise no_tissue(slide, in_region=False)
     wanted = enough & grid.inside(region, polygons)
     if not wanted.any():
