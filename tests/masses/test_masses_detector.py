@@ -14,12 +14,19 @@ from napari_pathogan.engine.events import Checkpoint, Finished, Metrics
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.masses.augment import Augment, crop
-from napari_pathogan.tasks.masses.config import RECIPES
+from napari_pathogan.tasks.masses.config import RECIPES, arguments
 from napari_pathogan.tasks.masses.frame import Frame
 from napari_pathogan.tasks.masses.model import Views, calibrated, looked
-from napari_pathogan.tasks.masses.network import SlimResNet, inputs, resnet50_fpn, slim
+from napari_pathogan.tasks.masses.network import (
+    BUILDERS,
+    SlimResNet,
+    inputs,
+    resnet50_fpn,
+    slim,
+    upper,
+)
 from napari_pathogan.tasks.masses.procedural import pictures
-from napari_pathogan.tasks.masses.train import Example, Trainer, train
+from napari_pathogan.tasks.masses.train import Example, Trainer, built, train
 
 TINY = replace(RECIPES["quick"], width=8, long_side=96, crop=(64, 64), epochs=2, batch=2, steps=2)
 STILL = Augment(rotate=0, scale=1, flip=0)
@@ -60,6 +67,73 @@ def test_anchors_are_as_large_as_masses():
     flat = [side * 1024 / 384 for level in sizes for side in level]
     assert min(flat) == pytest.approx(24)
     assert max(flat) > 230
+
+
+DEEP = replace(TINY, detector="maskrcnn-pretrained")
+
+
+def test_a_pretrained_trunk_gives_maps_at_strides_4_to_32():
+    network = built(DEEP)
+    body = network.backbone.body.eval()
+    maps = body(torch.rand(1, 3, 64, 96))
+    assert [tuple(one.shape[1:]) for one in maps.values()] == [
+        (24, 16, 24), (40, 8, 12), (112, 4, 6), (320, 2, 3),
+    ]  # fmt: skip
+    sizes = [side * 1024 / 96 for level in network.rpn.anchor_generator.sizes for side in level]
+    assert min(sizes) == pytest.approx(12)
+    assert max(sizes) > 230
+    assert network.transform.image_mean == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("detector", ["maskrcnn-pretrained", "maskrcnn-resnet50-fpn"])
+def test_the_papers_steps_free_the_trunk_from_above(detector):
+    config = replace(DEEP, detector=detector, heads_epochs=1, upper_epochs=1)
+    trainer = Trainer(examples(), config, choose_device("cpu", "float32"))
+    body = trainer.network.backbone.body
+    last = upper(trainer.network)
+    learning = []
+    for epoch in range(3):
+        trainer._learn_from(epoch)
+        learning.append([weight for weight in body.parameters() if weight.requires_grad])
+    every = list(body.parameters())
+    assert learning[0] == []
+    assert len(learning[1]) == len(last) < len(every)
+    assert all(weight in last for weight in learning[1])
+    assert len(learning[2]) == len(every)
+    assert every[0] not in last
+    assert all(weight in last for weight in every[-3:])
+
+
+def test_a_pretrained_detector_learns_on_and_comes_back(tmp_path):
+    run = RunFolder(tmp_path)
+    run.start(DEEP.to_json())
+    start = built(DEEP).state_dict()
+    *_, finished = train(examples(), DEEP, run, device="cpu")
+    network = finished.result
+    learnt = network.state_dict()
+    moved = {name for name, value in learnt.items() if not torch.equal(value, start[name])}
+    assert "backbone.body.trunk.conv_stem.weight" in moved
+    assert not [name for name in moved if "running_" in name and "trunk" in name]
+    again = BUILDERS[DEEP.detector](**arguments(DEEP))
+    again.load_state_dict(learnt)
+    image = [torch.rand(3, 64, 64)]
+    with torch.inference_mode():
+        one, other = network(image)[0], again.eval()(image)[0]
+    torch.testing.assert_close(one["scores"], other["scores"])
+    assert sum(value.numel() for value in learnt.values()) * 2 < 25e6  # bytes in float16
+
+
+@pytest.mark.parametrize(
+    ("detector", "unread"),
+    [
+        ("maskrcnn-slim", {"weights", "backbone"}),
+        ("maskrcnn-pretrained", {"weights", "width"}),
+        ("maskrcnn-resnet50-fpn", {"width", "backbone"}),
+    ],
+)
+def test_what_a_detector_does_not_read_is_named(detector, unread):
+    config = replace(TINY, detector=detector, arm="blending")
+    assert set(config.ignored()) == unread
 
 
 def test_coco_weights_come_from_a_local_file(tmp_path):

@@ -229,6 +229,17 @@ def pooled(network: Any, images: torch.Tensor, name: str) -> torch.Tensor:  # no
     return end
 
 
+def architecture_of(name: str) -> str:
+    """Timm's name of a backbone's network.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        As :func:`load_backbone`.
+    """
+    return str(load_network(name).pretrained_cfg["architecture"])
+
+
 def stages(network: Any) -> list[list[torch.nn.Parameter]]:  # noqa: ANN401
     """Weights of a network of timm, stage by stage from the input on, as timm groups them."""
     from timm.models import group_parameters  # noqa: PLC0415

@@ -19,6 +19,7 @@ from napari_pathogan.engine.config import (
 from napari_pathogan.tasks.masses.augment import Augment
 from napari_pathogan.tasks.masses.frame import LONG_SIDE_PX
 
+SLIM, PRETRAINED = "maskrcnn-slim", "maskrcnn-pretrained"
 Arm = Literal["real", "poisson", "adversarial", "blending"]
 
 
@@ -37,6 +38,8 @@ class TrainConfig(base.TrainConfig):
         Share of the crops with a mass that are taken from them.
     detector, width
         A builder of :mod:`~.network`, and the channels of a slim one's first stage.
+    backbone
+        The trunk of a pretrained one (:mod:`~napari_pathogan.engine.backbones`).
     weights
         A file of COCO weights to begin with; empty: from scratch.
     long_side
@@ -70,6 +73,7 @@ class TrainConfig(base.TrainConfig):
     synthetic_share: Share = 0.7
     detector: str = "maskrcnn-resnet50-fpn"
     width: Count = 64
+    backbone: str = "efficientnet-lite0"
     weights: str = ""
     long_side: Annotated[int, Field(ge=32)] = 1024
     crop: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (768, 512)
@@ -88,9 +92,9 @@ class TrainConfig(base.TrainConfig):
 
     def ignored(self) -> dict[str, str]:
         """What only one of the detectors reads, or only an arm that blends."""
-        slim = self.detector == "maskrcnn-slim"
-        own = ("weights",) if slim else ("width",)
-        found = dict.fromkeys(own, f"the detector {self.detector} does not read it")
+        own = {SLIM: "width", PRETRAINED: "backbone"}.get(self.detector, "weights")
+        others = {"width", "backbone", "weights"} - {own}
+        found = dict.fromkeys(others, f"the detector {self.detector} does not read it")
         if self.arm == "real":
             no_lesion = "the arm 'real' blends no lesion"
             found |= dict.fromkeys(("synthetic", "synthetic_share"), no_lesion)
@@ -126,7 +130,12 @@ RECIPES = {
 
 def arguments(config: TrainConfig) -> dict[str, Any]:
     """Arguments of the detector's builder that a model's card must keep."""
-    if config.detector != "maskrcnn-slim":
-        return {}
-    # the smallest masses are 20 px of a mammogram with a long side of 1024
-    return {"width": config.width, "smallest": 0.0234375 * config.long_side}
+    # the smallest masses that a slim one knows are 20 px of a mammogram with a long side of 1024
+    if config.detector == SLIM:
+        return {"width": config.width, "smallest": 24 / 1024 * config.long_side}
+    if config.detector == PRETRAINED:
+        from napari_pathogan.engine.backbones import architecture_of  # noqa: PLC0415  (torch)
+
+        architecture = architecture_of(config.backbone)
+        return {"architecture": architecture, "smallest": 12 / 1024 * config.long_side}
+    return {}

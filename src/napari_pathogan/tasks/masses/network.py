@@ -1,9 +1,10 @@
-"""The mass detector: torchvision's Mask R-CNN, on the paper's ResNet-50 or on a slimmer one."""
+"""The mass detector: torchvision's Mask R-CNN, on the paper's ResNet-50, a slimmer or a pretrained trunk."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -18,12 +19,14 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.models.resnet import BasicBlock
-from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from napari_pathogan.engine.backbones import create_network, stages
 from napari_pathogan.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 CLASSES = ("background", "mass")
 _MEAN, _STD = 0.35, 0.25  # of a mammogram with its breast filling half of it
@@ -69,8 +72,10 @@ class _AtScale(GeneralizedRCNNTransform):  # type: ignore[misc]
     (torchvision's own ``_skip_resize`` holds in training alone.)
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(0, 0, [_MEAN] * channels, [_STD] * channels)
+    def __init__(
+        self, channels: int, mean: Sequence[float] = (), std: Sequence[float] = ()
+    ) -> None:
+        super().__init__(0, 0, list(mean) or [_MEAN] * channels, list(std) or [_STD] * channels)
 
     def resize(
         self, image: torch.Tensor, target: dict[str, torch.Tensor] | None = None
@@ -94,10 +99,22 @@ def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256)
     """
     layers = {f"layer{i}": str(i - 2) for i in (2, 3, 4)}
     backbone = BackboneWithFPN(SlimResNet(width), layers, [width << i for i in (1, 2, 3)], fpn)
-    # the pool level that torchvision adds sees 1/64 of the resolution: the largest masses
-    sizes = tuple((smallest * 2**i, smallest * 2 ** (i + 0.5)) for i in range(4))
+    return _small(backbone, len(layers), smallest, fpn, head, _AtScale(1))
+
+
+def _small(  # noqa: PLR0917
+    backbone: nn.Module,
+    maps: int,
+    smallest: float,
+    fpn: int,
+    head: int,
+    transform: GeneralizedRCNNTransform,
+) -> MaskRCNN:
+    """Mask R-CNN with heads that suit a CPU, on a pyramid of so many maps and a pooled one."""
+    # the pool level that torchvision adds sees the largest masses
+    sizes = tuple((smallest * 2**i, smallest * 2 ** (i + 0.5)) for i in range(maps + 1))
     anchors = AnchorGenerator(sizes, (_RATIOS,) * len(sizes))
-    levels = ["0", "1", "2"]  # a sample a bin suffices: a mass has about as few features as bins
+    levels = [str(i) for i in range(maps)]
     network = MaskRCNN(
         backbone,
         rpn_anchor_generator=anchors,
@@ -107,6 +124,7 @@ def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256)
         rpn_pre_nms_top_n_test=300,
         rpn_post_nms_top_n_test=100,
         rpn_batch_size_per_image=128,
+        # a sample a bin suffices: a mass has about as few features as bins
         box_roi_pool=MultiScaleRoIAlign(levels, 7, 1),
         box_head=TwoMLPHead(fpn * 49, head),
         box_predictor=FastRCNNPredictor(head, len(CLASSES)),
@@ -116,8 +134,89 @@ def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256)
         mask_predictor=MaskRCNNPredictor(fpn, fpn, len(CLASSES)),
         **_FINDINGS,
     )
-    network.transform = _AtScale(1)
+    network.transform = transform
     return _exact(network)
+
+
+class PretrainedMaps(nn.Module):
+    """Maps of a trunk of timm at its last four scales, the finest first (strides 4, 8, 16, 32).
+
+    Its batch norms keep the statistics that they came with.
+    """
+
+    def __init__(self, trunk: Any) -> None:  # noqa: ANN401 - timm has no types
+        super().__init__()
+        self.indices = trunk.prune_intermediate_layers(4, prune_head=True)
+        self.trunk = trunk
+        with torch.no_grad():
+            self.channels = [
+                one.shape[1] for one in self.eval()(torch.zeros(1, 3, 64, 64)).values()
+            ]
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's
+        """As torch's, but the norms stay as they predict."""
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(N, 3, H, W) -> maps by number."""
+        maps = self.trunk.forward_intermediates(x, indices=self.indices, intermediates_only=True)
+        return OrderedDict((str(i), one) for i, one in enumerate(maps))
+
+
+class _Pyramid(nn.Module):
+    """A feature pyramid on maps, with a pooled one above; as torchvision's own for ResNets."""
+
+    def __init__(self, body: PretrainedMaps, fpn: int) -> None:
+        super().__init__()
+        self.body, self.out_channels = body, fpn
+        self.fpn = FeaturePyramidNetwork(body.channels, fpn, LastLevelMaxPool())
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = self.fpn(self.body(x))
+        return found
+
+
+def pretrained(
+    architecture: str = "tf_efficientnet_lite0",
+    smallest: float = 6.0,
+    fpn: int = 64,
+    head: int = 256,
+    trunk: Any = None,  # noqa: ANN401
+) -> MaskRCNN:
+    """Mask R-CNN on a pretrained trunk, with a pyramid from a stride of 4 on.
+
+    Parameters
+    ----------
+    architecture
+        timm's name of the trunk.
+    smallest
+        Side of the smallest anchor in pixels; the largest is 23 times as large.
+    fpn, head
+        As of :func:`slim`.
+    trunk
+        The network with its weights; one without by default, whose weights are loaded afterwards.
+
+    Raises
+    ------
+    ModelError
+        If timm has no such network.
+    """
+    trunk = create_network(architecture) if trunk is None else trunk
+    setup = trunk.pretrained_cfg
+    backbone = _Pyramid(PretrainedMaps(trunk), fpn)
+    maps = len(backbone.body.channels)
+    scale = _AtScale(3, setup["mean"], setup["std"])
+    return _small(backbone, maps, smallest, fpn, head, scale)
+
+
+def upper(network: MaskRCNN) -> set[nn.Parameter]:
+    """Weights of the last two stages of a detector's trunk."""
+    body = network.backbone.body
+    if isinstance(body, PretrainedMaps):
+        return {weight for stage in stages(body.trunk)[-2:] for weight in stage}
+    return {weight for stage in list(body.children())[-2:] for weight in stage.parameters()}
 
 
 _FINDINGS: dict[str, Any] = {
@@ -196,6 +295,7 @@ def _counts_classes(name: str) -> bool:
 
 BUILDERS: dict[str, Callable[..., MaskRCNN]] = {
     "maskrcnn-slim": slim,
+    "maskrcnn-pretrained": pretrained,
     "maskrcnn-resnet50-fpn": resnet50_fpn,
 }
 

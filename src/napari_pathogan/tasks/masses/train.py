@@ -9,14 +9,15 @@ import torch
 from torchvision.ops import masks_to_boxes
 
 from napari_pathogan.engine import trainer as base
+from napari_pathogan.engine.backbones import load_network
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.masses.augment import crop
-from napari_pathogan.tasks.masses.config import arguments
-from napari_pathogan.tasks.masses.network import BUILDERS, inputs
+from napari_pathogan.tasks.masses.config import PRETRAINED, SLIM, arguments
+from napari_pathogan.tasks.masses.network import BUILDERS, inputs, upper
 from napari_pathogan.tasks.masses.starts import weights
 
 if TYPE_CHECKING:
@@ -109,10 +110,10 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         c = self.config
         self.network.train()
         if c.heads_epochs or c.upper_epochs:
-            upper = ("layer3", "layer4") if epoch >= c.heads_epochs else ()
+            learning = upper(self.network) if epoch >= c.heads_epochs else set()
             whole = epoch >= c.heads_epochs + c.upper_epochs
-            for name, weight in self.network.backbone.body.named_parameters():
-                weight.requires_grad_(whole or name.startswith(upper))
+            for weight in self.network.backbone.body.parameters():
+                weight.requires_grad_(whole or weight in learning)
 
     def trained(self) -> MaskRCNN:
         """The (averaged) detector, ready to look for masses."""
@@ -138,8 +139,11 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
 
 def built(config: TrainConfig, weights: str | None = None) -> MaskRCNN:
     """The untrained detector of a configuration."""
-    if config.detector == "maskrcnn-slim":
+    if config.detector == SLIM:
         return BUILDERS[config.detector](**arguments(config))
+    if config.detector == PRETRAINED:
+        trunk = load_network(config.backbone)
+        return BUILDERS[config.detector](**arguments(config), trunk=trunk)
     return BUILDERS[config.detector](weights=config.weights if weights is None else weights)
 
 
