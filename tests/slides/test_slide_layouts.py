@@ -238,9 +238,3 @@ def test_levels_count_by_what_they_hold_not_by_their_place_in_the_list(tmp_path)
         assert [level.shape[:2] for level in slide.levels][:2] == [(256, 384), (128, 192)]
         np.testing.assert_array_equal(slide.levels[0][:], SCAN)
         assert any("another shape (180 x 60 px)" in note for note in slide.notes)
-
-
-def test_a_dicom_slide_that_openslide_does_not_read_is_not_called_damaged(data):
-    with pytest.raises(SlideFormatError, match="is compressed as JPEG-LS Lossless") as caught:
-        Slide.open(data / "wsi_small" / "highdicom_sm_image_jpegls.dcm")
-    assert "damaged" not in str(caught.value)

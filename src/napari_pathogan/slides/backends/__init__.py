@@ -10,7 +10,8 @@ Leica SCN, several areas       OpenSlide, which puts them where they lie on the 
 Ventana BIF, Trestle           OpenSlide, which joins tiles that overlap
 OME-TIFF, ImageJ, other TIFF   tifffile
 MRXS, VMS, VMU, svslide, CZI   OpenSlide
-DICOM whole slides             OpenSlide; a file of them, or the folder of one slide
+DICOM whole slides             OpenSlide; a file of them, or the folder of one slide; wsidicom for what
+                               OpenSlide does not read: JPEG-LS, HTJ2K, RLE, concatenations
 OME-Zarr, bioformats2raw       zarr; of several images the scan, not the macro
 PNG, JPEG, BMP, GIF, PGM       Pillow
 =============================  ==================================================================
@@ -24,7 +25,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides.backends.dicom import is_folder_of_slide, slide_in
+from napari_pathogan.slides.backends.dicom import (
+    beyond_openslide,
+    header_of,
+    is_folder_of_slide,
+    is_whole_slide,
+    slide_in,
+)
 from napari_pathogan.slides.backends.images import open_image
 from napari_pathogan.slides.backends.openslide import open_vendor
 
@@ -50,7 +57,7 @@ def open_source(path: Path) -> Source:
         raise SlideFormatError(f"{path.name} is neither a file nor a folder; choose a slide")
     try:
         if path.is_dir() and is_folder_of_slide(path):
-            return open_vendor(slide_in(path))
+            return _open_dicom(slide_in(path))
         if path.is_dir():
             from napari_pathogan.slides.backends.ngff import open_ngff  # noqa: PLC0415  (zarr is slow to import)
 
@@ -69,7 +76,17 @@ def open_source(path: Path) -> Source:
         return _open_tiff(path)
     if head.startswith(_IMAGE) and path.suffix.lower() not in _WITH_PARTS:
         return open_image(path)
-    return open_vendor(path)
+    return _open_dicom(path) if is_whole_slide(path) else open_vendor(path)
+
+
+def _open_dicom(path: Path) -> Source:
+    header = header_of(path)
+    why = beyond_openslide(header)
+    if not why:
+        return open_vendor(path)
+    from napari_pathogan.slides.backends.wsidicom import open_wsidicom  # noqa: PLC0415  (slow to import)
+
+    return open_wsidicom(path, header, why)
 
 
 def _open_tiff(path: Path) -> Source:

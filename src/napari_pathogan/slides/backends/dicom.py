@@ -11,9 +11,15 @@ from napari_pathogan.errors import SlideFormatError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydicom.dataset import Dataset
+
 _HEAD = 8192
 _NAMED = 5  # slides that a message names
 _MOST_FILES = 2000  # of a folder that are looked at
+_OF_OPENSLIDE = {  # transfer syntaxes: uncompressed, JPEG, JPEG 2000
+    *("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"),
+    *("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"),
+}
 _CLASS = re.compile(  # (0002,0002) or (0008,0016): what it is an image of
     rb"[\x02\x08]\0[\x02\x16]\0(UI..|....)1\.2\.840\.10008\.5\.1\.4\.1\.1\.77\.1\.6(?![.0-9])",
     re.DOTALL,
@@ -52,6 +58,44 @@ def slide_in(folder: Path) -> Path:
         f"{folder.name} holds {len(each)} slides; open a file of the one you want: "
         f"{', '.join(file.name for file in each[:_NAMED])}{more}"
     )
+
+
+def header_of(path: Path) -> Dataset:
+    """The header of a whole slide, its frames left out.
+
+    Raises
+    ------
+    SlideFormatError
+        If it is damaged.
+    """
+    import pydicom  # noqa: PLC0415 - slow to import
+
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    except Exception:  # noqa: BLE001 - pydicom has no common error, and what it says may be private
+        raise SlideFormatError(
+            f"{path.name} is a DICOM slide whose header can't be read; copy it again from where it came"
+        ) from None
+
+
+def files_of_slide(path: Path, header: Dataset) -> list[Path]:
+    """All files of the slide of which one is given: those of its series in its folder."""
+    series = header.get("SeriesInstanceUID")
+    around = islice(sorted(path.parent.iterdir()), _MOST_FILES)
+    files = [file for file in around if file == path or is_whole_slide(file)]
+    return [
+        file for file in files if file == path or header_of(file).get("SeriesInstanceUID") == series
+    ]
+
+
+def beyond_openslide(header: Dataset) -> str:
+    """Why OpenSlide does not read a slide, in a few words; "" where it does."""
+    syntax = header.file_meta.get("TransferSyntaxUID", "")
+    if syntax and syntax not in _OF_OPENSLIDE:
+        return f"compressed as {syntax.name}"
+    if header.get("ConcatenationUID"):
+        return "in files that are parts of one image (a concatenation)"
+    return ""
 
 
 def one_of_each(files: list[Path]) -> list[Path]:

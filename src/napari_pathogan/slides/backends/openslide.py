@@ -6,7 +6,6 @@ OpenSlide is optional: it is imported only when nothing else reads a file.
 from __future__ import annotations
 
 import math
-import re
 import subprocess
 import sys
 import threading
@@ -120,16 +119,9 @@ def open_vendor(path: Path, what: str = "") -> Source:
 
 def _dicom_refused(path: Path, reason: str) -> str:
     """Why OpenSlide does not read a DICOM slide, and what to do."""
-    import pydicom  # noqa: PLC0415 - slow to import
-
-    syntax = re.search(r"transfer syntax ([0-9.]+)", reason)
-    if syntax is not None:
-        kind = pydicom.uid.UID(syntax[1].strip(".")).name
-        why = f"is compressed as {kind}, which OpenSlide does not read"
-    else:
-        why = f"is a DICOM slide that OpenSlide does not read ({reason.rpartition(': ')[2]})"
     return (
-        f"{path.name} {why}; export it again as JPEG or JPEG 2000, all of it tiled in full (TILED_FULL), "
+        f"{path.name} is a DICOM slide that OpenSlide does not read ({reason.rpartition(': ')[2]}); copy it "
+        "again with all its files, or export it again as JPEG or JPEG 2000, all of it tiled in full (TILED_FULL), "
         "or as a TIFF"
     )
 
