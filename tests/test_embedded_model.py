@@ -81,9 +81,7 @@ def test_ranks_the_phantom_right(model):
     assert healthy.sum() > 50
     either = tumour | healthy
     assert roc_auc_score(tumour[either], p[either]) > 0.95
-    assert np.median(p[tumour]) > np.median(p[healthy])
-    if model.card.name == "idc-cgan":  # the default knows photographs: a drawing convinces it less
-        assert np.median(p[tumour]) > heat.threshold > np.median(p[healthy])
+    assert np.median(p[tumour]) > heat.threshold > np.median(p[healthy])
 
 
 @pytest.mark.parametrize("patient", ["12933", "15514", "9260"])

@@ -44,8 +44,6 @@ def test_every_export_comes_back(used, tmp_path, title, sample):
     used.sample(sample)
     images = [layer for layer in used.viewer.layers if isinstance(layer, Image)]
     used.wait(dock.form.run.isEnabled, "the model")
-    if title == "IDC heat map":
-        dock.form.model.setCurrentText("idc-cgan")  # which takes drawn tumour for tumour
     used.press(dock.form.run)
     used.wait(lambda: dock.run is None, "the run")
     for number, entry in enumerate(export_menu(dock)):

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.idc.dock import IdcDock
 
 D = TypeVar("D")  # a dock
-DRAWN = (
-    "idc-cgan"  # the model that takes drawn tumour for tumour; the default one knows photographs
-)
 SIZE = (1600, 1000)
 PATIENCE_S = 300.0
 DOCK_PX = 340
@@ -95,8 +92,6 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str
     rest()  # the canvas takes its size
     viewer.reset_view()
     wait_until(dock.form.run.isEnabled)
-    if slide is None:
-        dock.form.model.setCurrentText(DRAWN)
     start = time.monotonic()
     dock.run_or_cancel()
     wait_until(lambda: dock.run is None)
