@@ -50,6 +50,10 @@ COMMANDS = {
         ["stain", "evaluate", "{0}", "{1}", "--style", "stain-crc"],
         ["tnbc/images: 01_[12].png", "crc_nuclei/images: *1.*"],
     ),
+    "stain, pairs": (
+        ["stain", "evaluate", "{0}", "{1}", "--paired", "--style", "stain-hamamatsu"],
+        ["stain_pairs/aperio: *_0.png", "stain_pairs/hamamatsu: *_0.png"],
+    ),
 }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import typer
 
-INPUTS = {"--instanseg", "--resnet-weights", "--on", "--reference", "--key"}
+INPUTS = {"--instanseg", "--resnet-weights", "--on", "--reference", "--key", "--from-pool"}
 NOTE = b"what no computer can write again"
 
 

@@ -31,6 +31,7 @@ class Standin:
     def __init__(self):
         self.asked, self.error = [], None
         self.best = "reinhard"  # what measures closest
+        self.meant = False  # for the scanner map
 
     def events(self, slide, style, method, reference):
         from napari_pathogan.tasks.stain.closeness import Closeness
@@ -48,7 +49,8 @@ class Standin:
             lambda image: image[..., [1, 0, 2]],
             student_error=1.25,
             colours_of=reference[0].name if reference else "stand-in",
-            measured={} if method else measured,
+            measured={} if method or self.meant else measured,
+            from_scanner=self.meant and not method,
         )
         yield Finished((transferred(slide, transfer), transfer))
 
@@ -111,6 +113,10 @@ def test_the_method_that_measures_closest_is_the_default_and_says_so(opened, qtb
         assert "measured closest on this slide (distance 0.00; " in dock.note.text()
         assert "network 0." in dock.note.text()
     assert dock.view.name == f"{layer.name} in the colours of stand-in, lut [synthetic]"
+    standin.best, standin.meant = "scanner", True
+    run(dock, qtbot)
+    assert dock.method.currentText() == "Meant for this slide: scanner map"
+    assert "the scanner that stand-in has a map from" in dock.note.text()
     dock.method.setCurrentText("Macenko")  # the user's choice stays
     run(dock, qtbot)
     assert standin.asked[-1][2] == "macenko"

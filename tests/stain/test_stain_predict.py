@@ -17,6 +17,7 @@ from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScale
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.contract import write_transferred
+from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.evaluate import METHODS, evaluate
 from napari_pathogan.tasks.stain.export import write_slide
 from napari_pathogan.tasks.stain.learn import learn
@@ -34,6 +35,7 @@ from napari_pathogan.tasks.stain.predict import (
 )
 
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.8)}
+THIRD = {"vectors": ((0.6, 0.65, 0.45), (0.25, 0.85, 0.45)), "amount": (1.6, 1.2)}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,13 @@ def folder(tmp_path_factory, seed):
     run = RunFolder(tmp_path_factory.mktemp("style") / "run")
     run.start({})
     config = replace(TINY, seed=seed)
-    *_, end = learn(make_pool(), config, run, holdout=0, mpp=0.5, name="mine")
+    others = StylePool(
+        tuple(two_stains(96, seed, **THIRD) for seed in range(20, 26)),
+        tuple(f"{p}_{k}.png" for p in "xyz" for k in range(2)),
+        tuple("xxyyzz"),
+        (0,) * 6,
+    )
+    *_, end = learn(make_pool(), config, run, holdout=0, mpp=0.5, from_pool=others, name="mine")
     assert isinstance(end, Finished)
     return run.model
 

@@ -36,6 +36,7 @@ METHODS = {
     "Network, fast (LUT)": "lut",
     "Macenko": "macenko",
     "Reinhard": "reinhard",
+    "Scanner map": "scanner",
 }
 OWN, IN_VIEW = "The style's own images", "What is in view"
 _COLOURMAPS = {"haematoxylin": ("#ffffff", "#3b1f77"), "eosin": ("#ffffff", "#c2185b")}
@@ -59,8 +60,9 @@ class StainDock(Dock):
             "Whose colours the slide gets: the style's, or a region's you choose"
         )
         self.method = combo(
-            "The network sees lightness alone; Macenko and Reinhard see colours. By default, what "
-            "measures closest to the style on this slide."
+            "The network sees lightness alone; Macenko and Reinhard see colours; a scanner map was "
+            "fitted to two scanners' images, not to this slide. By default that map where the slide "
+            "looks like its scanner's, and else what measures closest to the style on this slide."
         )
         for name, method in METHODS.items():
             self.method.addItem(name, method)
@@ -132,7 +134,9 @@ class StainDock(Dock):
                 "on average."
             )
         self.note.setText(" ".join(filter(None, lines)))
-        if transfer.measured:
+        if transfer.from_scanner:
+            self.method.setItemText(0, f"Meant for this slide: {transfer.method.words}")
+        elif transfer.measured:
             self.method.setItemText(0, f"Closest here: {transfer.method.words}")
         self._show_result()
 

@@ -50,6 +50,12 @@ TASK = Task(
                 0,
                 0.5,
             ),
+            Option(
+                "from_pool",
+                Path,
+                None,
+                "Images of another scanner, not paired: a map from their colours is fitted too.",
+            ),
         ),
     ),
     evaluation=Evaluation(
@@ -60,6 +66,14 @@ TASK = Task(
             "target": "Images of the style, best of other patients.",
         },
         run=".contract:evaluated",
+        options=(
+            Option(
+                "paired",
+                bool,
+                False,
+                "SOURCE and TARGET hold the same tissue, registered; pairs are told by their names.",
+            ),
+        ),
     ),
     prediction=Prediction(
         verb="apply",
@@ -77,7 +91,7 @@ TASK = Task(
             ),
             Option(
                 "method",
-                ("cnn", "lut", "macenko", "reinhard"),
+                ("cnn", "lut", "macenko", "reinhard", "scanner"),
                 None,
                 "How; by default what measures closest on this slide.",
             ),

@@ -15,6 +15,7 @@ from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.evaluate import evaluate
 from napari_pathogan.tasks.stain.export import write_slide
 from napari_pathogan.tasks.stain.model import StyleModel
+from napari_pathogan.tasks.stain.paired import evaluate_paired
 from napari_pathogan.tasks.stain.predict import (
     Method,
     Transfer,
@@ -48,21 +49,32 @@ class Colours:
         return self.where if self.style is None else self.style.device
 
 
-def check(pool: StylePool, config: TrainConfig, *, holdout: float = 0.0) -> None:
-    """Make sure that there is a second patient, if some are to be held out.
+def check(
+    pool: StylePool,
+    config: TrainConfig,
+    *,
+    holdout: float = 0.0,
+    from_pool: Path | None = None,
+) -> None:
+    """Make sure that there is a second patient, if some are to be held out, in either pool.
 
     Raises
     ------
     DataFolderError
-        If there is none.
+        If there is none, or ``from_pool`` is no pool.
     """
-    if holdout:
-        pool.split(holdout, config.seed)
+    out = pool.split(holdout, config.seed)[1].patients if holdout else ()
+    if from_pool is not None:
+        StylePool.read(from_pool).without(out)
 
 
-def evaluated(source: Path, target: Path, style: StyleModel) -> Report:
-    """Compare all methods on two folders of images, as :func:`.evaluate.evaluate`."""
-    return evaluate(StylePool.read(source), StylePool.read(target), style)
+def evaluated(source: Path, target: Path, style: StyleModel, *, paired: bool = False) -> Report:
+    """Compare all methods on two folders of images.
+
+    As :func:`.paired.evaluate_paired` where they hold pairs, else as :func:`.evaluate.evaluate`.
+    """
+    measure = evaluate_paired if paired else evaluate
+    return measure(StylePool.read(source), StylePool.read(target), style)
 
 
 def load(
@@ -80,8 +92,8 @@ def load(
         raise SettingError(msg)
     if reference is None:
         return Colours(StyleModel.load(style, device))
-    if method in {Method.cnn, Method.lut}:
-        msg = "a reference image serves Macenko and Reinhard; the network needs a style"
+    if method in {Method.cnn, Method.lut, Method.scanner}:
+        msg = "a reference image serves Macenko and Reinhard; the others need a style"
         raise SettingError(msg)
     with Slide.open(reference) as target:
         pixels = np.concatenate(tissue_tiles(target, None))

@@ -2,12 +2,15 @@
 
 ``POOL/*.png`` or ``POOL/<class>/*.png`` (also jpg, tif): where there are sub-folders, they are the
 tissue classes of the paper's class loss. The patient is what stands before the first ``_`` of a
-file's name (``02_3.png`` is patient 02), so that whole patients can be held out. A folder for each
-patient, ``POOL/<patient>/<class>/*.png``, will do as well: the layout of the IDC patches.
+file's name (``02_3.png`` is patient 02), so that whole patients can be held out; or what a table
+``pairs.csv`` in the folder or beside it says: its columns ``pair`` (a name without suffix) and
+``case``. A folder for each patient, ``POOL/<patient>/<class>/*.png``, will do as well: the layout
+of the IDC patches.
 """
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,11 +21,12 @@ from napari_pathogan.colour.lab import STAINED, optical_density
 from napari_pathogan.errors import DataFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 _LEAST_PX = 48
+_CASES = "pairs.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,7 @@ class StylePool:
             msg = f"{folder} is not a folder; a pool is a folder of images of one stain style"
             raise DataFolderError(msg)
         classes, places = _places(folder)
+        cases = _cases(folder)
         found, skipped = [], []
         for place, patient, label in places:
             for path in _files(place):
@@ -72,7 +77,7 @@ class StylePool:
                     skipped.append(f"{path.name}: {error}")
                 else:
                     named = path.name.partition("_")[0].partition(".")[0]
-                    found.append((image, path.name, patient or named, label))
+                    found.append((image, path.name, patient or cases.get(path.stem, named), label))
         if not found:
             why = f" ({skipped[0]})" if skipped else ""
             msg = f"{folder} holds no colour image of tissue{why}; give PNG, JPEG or TIFF images"
@@ -86,15 +91,33 @@ class StylePool:
 
     def select(self, keep: Sequence[bool] | np.ndarray) -> StylePool:
         """Part of the pool."""
-        chosen = np.flatnonzero(keep)
+        return self.ordered(np.flatnonzero(keep))
+
+    def ordered(self, places: Sequence[int] | np.ndarray) -> StylePool:
+        """The images at these places, in this order."""
         return StylePool(
-            tuple(self.images[i] for i in chosen),
-            tuple(self.names[i] for i in chosen),
-            tuple(self.patients[i] for i in chosen),
-            tuple(self.labels[i] for i in chosen),
+            tuple(self.images[i] for i in places),
+            tuple(self.names[i] for i in places),
+            tuple(self.patients[i] for i in places),
+            tuple(self.labels[i] for i in places),
             self.classes,
             self.skipped,
         )
+
+    def without(self, patients: Iterable[str]) -> StylePool:
+        """The pool without some patients, of whom it need have none.
+
+        Raises
+        ------
+        DataFolderError
+            If nobody is left.
+        """
+        out = set(patients)
+        rest = self.select([name not in out for name in self.patients])
+        if not len(rest):
+            msg = f"all {len(self)} images are of patients held out; none is left to learn from"
+            raise DataFolderError(msg)
+        return rest
 
     def split(self, share: float, seed: int) -> tuple[StylePool, StylePool]:
         """Hold out about a share of the patients (at least one); the rest comes first.
@@ -133,6 +156,21 @@ def _places(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, str, int]]]
     nested = [(p, q) for p in _folders(folder) for q in _holding_images(p)]
     classes = tuple(sorted({place.name for _, place in nested}))
     return classes, [(q, p.name, classes.index(q.name)) for p, q in nested]
+
+
+def _cases(folder: Path) -> dict[str, str]:
+    """Name of an image without suffix -> its patient, where a table says so."""
+    for path in (folder / _CASES, folder.resolve().parent / _CASES):
+        if path.is_file():
+            try:
+                with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
+                    rows = list(csv.DictReader(lines))
+            except (OSError, csv.Error) as error:
+                msg = f"{path}, which says whose images are whose, can't be read: {error}"
+                raise DataFolderError(msg) from error
+            if rows and {"pair", "case"} <= rows[0].keys():
+                return {row["pair"]: row["case"] for row in rows if row["pair"] and row["case"]}
+    return {}
 
 
 def _folders(folder: Path) -> list[Path]:

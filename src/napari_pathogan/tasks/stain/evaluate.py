@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 
 METHODS = (
     "none",
+    "linear",
     "macenko",
     "reinhard",
     "reinhard_bounded",
     "lut",
     "cnn",
     "cnn_own_lightness",
+    "scanner",
 )
 MEASURES = (
     "euclidean",
@@ -61,7 +63,8 @@ def evaluate(source: StylePool, target: StylePool, style: StyleModel) -> Report:
         ``<method>_euclidean``, ``_correlation``, ``_hellinger`` (see metrics.py) of the tissue,
         the same over all pixels, glass too, with ``_all``, and ``_ssim`` of the lightness before
         and after; for none, macenko, reinhard, reinhard_bounded (Reinhard's colours on the
-        network's lightness, which keeps structure), lut, cnn, and cnn_own_lightness (the paper's).
+        network's lightness, which keeps structure), lut, cnn, and cnn_own_lightness (the paper's);
+        for scanner and linear, a baseline, where the style has a map from another scanner.
         Means over images, with 95 % intervals from resampling the source's patients.
 
     Raises
@@ -72,33 +75,34 @@ def evaluate(source: StylePool, target: StylePool, style: StyleModel) -> Report:
     if not len(target):
         raise DataFolderError("the target pool is empty; give images of the style")
     goal = histogram(target.images), histogram(target.images, tissue=False)
-    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in METHODS}
+    rows: dict[str, list[tuple[float, ...]]] = {}
     patients: list[str] = []
     notes = list(_notes(source, target, style))
     for patient in dict.fromkeys(source.patients):
         images = source.select([p == patient for p in source.patients]).images
         try:
-            methods = dict(_methods(images, style))
+            recolour = dict(methods(images, style))
         except PathoganError as error:
             notes.append(f"patient {patient} was left out: {error}")
             continue
         for image in images:
             patients.append(patient)
-            for name, recolour in methods.items():
-                rows[name].append(_compare(image, recolour(image), goal))
+            for name, change in recolour.items():
+                rows.setdefault(name, []).append(_compare(image, change(image), goal))
     if not patients:
         raise DataFolderError(f"no image of the source could be carried over: {notes[-1]}")
     return Report(
         f"{len(patients)} images carried to {style.card.name}",
-        _metrics(rows, patients),
+        figures(rows, patients, MEASURES),
         {"n_images": len(patients), "n_patients": len(set(patients)), "n_target": len(target)},
         tuple(notes),
     )
 
 
-def _methods(
+def methods(
     images: tuple[np.ndarray, ...], style: StyleModel
 ) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    """All ways to a style from the images of one slide, which those that need it are fitted to."""
     pixels = np.concatenate([image.reshape(-1, 3) for image in images])
     yield "none", lambda image: image
     yield "macenko", Macenko.fit(pixels).map_to(style.macenko)
@@ -110,6 +114,10 @@ def _methods(
     yield "lut", student(images, colours, finish)[0]
     yield "cnn", lambda image: style(image, finish=finish)
     yield "cnn_own_lightness", style
+    scanner = style.scanner
+    if scanner is not None:
+        yield "linear", scanner.linearly
+        yield "scanner", lambda image: scanner(scanner.softening(image))
 
 
 def _compare(
@@ -125,15 +133,18 @@ def _compare(
     return (*tissue, structure(before, after), *all_pixels)
 
 
-def _metrics(rows: dict[str, list[tuple[float, ...]]], patients: list[str]) -> dict[str, Value]:
+def figures(
+    rows: dict[str, list[tuple[float, ...]]], patients: list[str], measures: tuple[str, ...]
+) -> dict[str, Value]:
+    """Means over images of each method's measures, with 95 % intervals from resampling patients."""
     weights = np.stack(list(patient_resamples(np.array(patients), _ROUNDS)))
     several = len(set(patients)) > 1
     metrics: dict[str, Value] = {}
-    for method in METHODS:
+    for method in [name for name in METHODS if name in rows]:
         values = np.array(rows[method])
         spread = weights @ values / weights.sum(1, keepdims=True)
         low, high = np.quantile(spread, [0.025, 0.975], axis=0)
-        for k, what in enumerate(MEASURES):
+        for k, what in enumerate(measures):
             bounds = (float(low[k]), float(high[k])) if several else (None, None)
             metrics[f"{method}_{what}"] = Value(float(values[:, k].mean()), *bounds)
     return metrics

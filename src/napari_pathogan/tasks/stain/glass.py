@@ -75,7 +75,14 @@ class Glass:
         """Whether there may be tissue in a grid of pixels, as :meth:`Slide.resampled` takes it."""
         return self.tissue is None or bool(self._cells(origin, step, shape)[0].any())
 
-    def keep(self, before: np.ndarray, after: np.ndarray, origin: Pair, step: Pair) -> np.ndarray:
+    def keep(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        origin: Pair,
+        step: Pair,
+        by: np.ndarray | None = None,
+    ) -> np.ndarray:
         """New colours on tissue, the slide's own on glass.
 
         Parameters
@@ -84,13 +91,16 @@ class Glass:
             uint8 (H, W, 3): the slide as it is, and as a method makes it.
         origin, step
             Where the pixels lie, as :meth:`Slide.resampled` takes it.
+        by
+            The slide blurred, where ``after`` is of that: its density counts.
 
         Returns
         -------
         uint8 (H, W, 3).
         """
         table = self._table()
-        share = np.maximum.reduce([table[c][before[..., c]] for c in range(3)])
+        seen = before if by is None else by
+        share = np.maximum.reduce([table[c][seen[..., c]] for c in range(3)])
         share *= self._coarse(origin, step, before.shape[:2])
         if share.min() == 1:
             return after

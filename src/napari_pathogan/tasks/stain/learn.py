@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,11 @@ from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.tasks.stain import model
 from napari_pathogan.tasks.stain.config import RECIPES
+from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.metrics import structure
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.network import colours, whole
+from napari_pathogan.tasks.stain.scanner import ScannerMap
 from napari_pathogan.tasks.stain.student import distil
 from napari_pathogan.tasks.stain.train import train
 
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from napari_pathogan.tasks.stain.config import TrainConfig
-    from napari_pathogan.tasks.stain.data import StylePool
     from napari_pathogan.tasks.stain.network import Colouriser
 
 
@@ -34,6 +36,7 @@ def learn(
     *,
     holdout: float = 0.25,
     mpp: float | None = None,
+    from_pool: Path | StylePool | None = None,
     name: str = "",
     data: TrainingData | None = None,
     device: str = "auto",
@@ -42,7 +45,9 @@ def learn(
 
     With ``holdout``, a first network learns without that share of the patients and is measured on
     them; the model learns from all. The run without them stays in ``run/held_out``, with a model
-    of its own, for ``evaluate`` against patients it never saw.
+    of its own, for ``evaluate`` against patients it never saw. With ``from_pool``, images of another
+    scanner, the style gets a map from those to the pool (:class:`.scanner.ScannerMap`); held-out
+    patients are left out of both.
 
     Yields
     ------
@@ -55,32 +60,38 @@ def learn(
     """
     name = name or run.path.name
     metrics: dict[str, Metric] = {}
-    how = _how(config, holdout, mpp)
+    how = _how(config, holdout, mpp, from_pool)
+    other = StylePool.read(from_pool) if isinstance(from_pool, Path) else from_pool
     if holdout:
         rest, out = pool.split(holdout, config.seed)
         part = RunFolder(run.path / "held_out")
         part.start(config.to_json(), resume=True)
         network = yield from _trained(rest, config, part, "without held-out patients: ", device)
-        about = _card(f"{name}-held-out", rest, config, mpp=mpp, data=data, metrics={})
-        checked = _save(part, about, network, rest, device=device)
+        before = None if other is None else other.without(out.patients)
+        about = _card(f"{name}-held-out", rest, before, config, mpp=mpp, data=data, metrics={})
+        checked = _save(part, about, network, rest, before, device=device)
         metrics = _measure(checked, out)
     network = yield from _trained(pool, config, run, "all patients: " if holdout else "", device)
     style = _save(
         run,
-        _card(name, pool, config, mpp=mpp, data=data, metrics=metrics, measured_by=how),
+        _card(name, pool, other, config, mpp=mpp, data=data, metrics=metrics, measured_by=how),
         network,
         pool,
+        other,
         device=device,
     )
     summary = {"model": str(run.model), **{k: m.value for k, m in metrics.items()}}
     yield Finished(style, summary)
 
 
-def _how(config: TrainConfig, holdout: float, mpp: float | None) -> str:
+def _how(
+    config: TrainConfig, holdout: float, mpp: float | None, from_pool: Path | StylePool | None
+) -> str:
     """The command that gives the figures again."""
     command = f"pathogan stain train IMAGES -o RUN {config.typed(RECIPES)} --holdout {holdout!r}"
-    scale = "" if mpp is None else f" --mpp {mpp!r}"
-    return f"{command}{scale}: a first network, on patients it had not seen"
+    command += "" if mpp is None else f" --mpp {mpp!r}"
+    command += "" if from_pool is None else " --from-pool OTHERS"
+    return f"{command}: a first network, on patients it had not seen"
 
 
 def _trained(
@@ -95,12 +106,23 @@ def _trained(
 
 
 def _save(
-    run: RunFolder, card: ModelCard, network: Colouriser, pool: StylePool, *, device: str
+    run: RunFolder,
+    card: ModelCard,
+    network: Colouriser,
+    pool: StylePool,
+    other: StylePool | None,
+    *,
+    device: str,
 ) -> StyleModel:
-    """Measure how well a student can follow, on the pool; write the model and read it back."""
+    """Measure how well a student can follow, on the pool; write the model and read it back.
+
+    ``other`` is the pool that the map from another scanner starts from.
+    """
     parts = [whole(image) for image in pool.images[:: max(1, len(pool) // 16)]]
     _, error = distil(parts, [colours(network, lightness(part)) for part in parts])
-    model.save(run.model, card, network, pool, width=card.recipe["width"], student_error=error)
+    scanner = None if other is None else ScannerMap.fit(other, pool)
+    width = card.recipe["width"]
+    model.save(run.model, card, network, pool, width=width, student_error=error, scanner=scanner)
     return StyleModel.load(run.model, device)
 
 
@@ -133,6 +155,7 @@ def _measure_classes(style: StyleModel, out: StylePool) -> dict[str, Metric]:
 def _card(
     name: str,
     pool: StylePool,
+    other: StylePool | None,
     config: TrainConfig,
     *,
     mpp: float | None,
@@ -141,18 +164,23 @@ def _card(
     measured_by: str = "",
 ) -> ModelCard:
     about = data or TrainingData(name="a pool of images")
+    used = [about.of(pool.patients, len(pool))]
+    if other is not None:
+        start = TrainingData(name="images of another scanner, not paired", terms=about.terms)
+        used.append(start.of(other.patients, len(other)))
     return ModelCard(
         name=name,
         title=f"Stain style of {about.name}, {len(set(pool.patients))} patients",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
         mpp=mpp,
-        training_data=(about.of(pool.patients, len(pool)),),
+        training_data=tuple(used),
         recipe=config.to_json(),
         metrics=metrics,
         measured_by=measured_by if metrics else "",
         not_for=(
             "diagnosis: the colours are a guess from lightness",
             "stains other than H&E, and quantifying a stain",
+            *(("its scanner map: slides of other scanners than those two",) if other else ()),
         ),
     )

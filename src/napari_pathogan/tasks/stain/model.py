@@ -18,6 +18,7 @@ from napari_pathogan.tasks.stain.finish import KNOTS, Finish, Tint
 from napari_pathogan.tasks.stain.light import QUANTILES, tissue_quantiles
 from napari_pathogan.tasks.stain.metrics import histogram
 from napari_pathogan.tasks.stain.network import STRIDE, Colouriser, colours, whole
+from napari_pathogan.tasks.stain.scanner import ScannerMap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,8 @@ class StyleModel:
         The pool's colours at each lightness.
     reach
         The largest Lab distance of one of the pool's patients from the rest.
+    scanner
+        The map from another scanner's pictures to the pool's; None where it was not fitted.
     """
 
     card: ModelCard
@@ -60,6 +63,7 @@ class StyleModel:
     light: np.ndarray
     tint: Tint
     reach: float
+    scanner: ScannerMap | None = None
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto") -> StyleModel:
@@ -87,6 +91,7 @@ class StyleModel:
                 np.array(settings["lightness"]),
                 Tint.from_json(settings["tint"]),
                 float(settings["reach"]),
+                ScannerMap.from_json(settings["scanner"]) if "scanner" in settings else None,
             )
 
     @property
@@ -194,6 +199,7 @@ def save(
     *,
     width: float,
     student_error: float,
+    scanner: ScannerMap | None = None,
 ) -> ModelCard:
     """Write a style's folder; ``card`` says the rest (name, title, mpp, data, recipe, metrics)."""
     pixels = pool.tissue()
@@ -215,6 +221,7 @@ def save(
         "tint": Tint.of(pool.images).to_json(),
         "reach": max(own.distance(target) for own in each),
         "student_error_lab": student_error,
+        **({} if scanner is None else {"scanner": scanner.to_json()}),
     }
     full = card.model_copy(
         update={

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.tissue import TissueMask
     from napari_pathogan.tasks.stain.closeness import Closeness
     from napari_pathogan.tasks.stain.model import StyleModel
+    from napari_pathogan.tasks.stain.scanner import Softening
 
     Pair = tuple[float, float]
 
@@ -41,6 +42,7 @@ _SAMPLES, _SAMPLE_PX = 16, 256  # tiles that a slide's colours are measured on
 _SAME = 1.5  # pixels up to this much coarser or finer than the style's are as good as its own
 _TILE = 512
 _TITLES = {
+    "scanner": "scanner map",
     "cnn": "network",
     "lut": "fast network",
     "macenko": "Macenko",
@@ -56,6 +58,7 @@ class Method(StrEnum):
     lut = "lut"
     macenko = "macenko"
     reinhard = "reinhard"
+    scanner = "scanner"
 
     @property
     def words(self) -> str:
@@ -65,6 +68,10 @@ class Method(StrEnum):
 
 class StyleScaleError(PathoganError, ValueError):
     """A slide's pixels are too coarse for a style's network."""
+
+
+class NoScannerMapError(PathoganError, ValueError):
+    """A style has no map from another scanner, or another image's colours are wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +84,10 @@ class Transfer:
         What was chosen: the method, and the name of the style or reference.
     pixelwise
         The map of single pixels, uint8 (..., 3) -> uint8: the whole of it for macenko, reinhard
-        and lut; for cnn its student, for levels far coarser than the style.
+        and lut; for cnn its student, for levels far coarser than the style; for scanner what
+        follows its blur.
+    blur
+        For scanner: what comes before the map of single pixels.
     model, vector
         For cnn: the style, and the global vector if not the pool's.
     finish
@@ -90,6 +100,8 @@ class Transfer:
         Whose colours these are: the style, or the image that was the reference.
     measured
         How close each method came, where the method was chosen by that; the closest first.
+    from_scanner
+        Whether the scanner map was chosen since the slide looks like those that it is from.
     notes
         What the user should know: a stain far from the style's pool.
     """
@@ -102,13 +114,20 @@ class Transfer:
     finish: Finish | None = None
     student_error: float | None = None
     glass: Glass | None = None
+    blur: Blur | None = None
     colours_of: str = ""
     measured: Mapping[Method, Closeness] = field(default_factory=dict)
+    from_scanner: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def why(self) -> str:
         """``Reinhard measured closest on this slide (distance 0.33; network 0.38)``, or ""."""
+        if self.from_scanner:
+            return (
+                f"The slide looks like those of the scanner that {self.style} has a map from, so it "
+                "gets that map: nothing of it is fitted to this slide's own tissue."
+            )
         if not self.measured:
             return ""
         others = [
@@ -133,7 +152,8 @@ def fit(
     Parameters
     ----------
     method
-        How; None takes the method that comes closest on this slide (:mod:`.closeness`).
+        How; None takes the style's scanner map where the slide looks like those it is from, and
+        else the method that comes closest on this slide (:mod:`.closeness`).
     reference
         uint8 RGB of an image in the wanted colours: the target of macenko and reinhard in place of
         the style's pool; for cnn and lut the global features come from it (the paper's Figure 6),
@@ -151,6 +171,8 @@ def fit(
         If the slide or the reference has no tissue, or (Macenko) not two stains.
     SlideFormatError
         If the slide is grey.
+    NoScannerMapError
+        For scanner: if the style has none, or there is a reference.
     UnknownScaleError, StyleScaleError
         For cnn and lut: if nobody knows the slide's scale, or it is too coarse for the style.
     """
@@ -206,6 +228,8 @@ class _Pair:
         if method in {Method.macenko, Method.reinhard}:
             change = _pixelwise(self.tiles, self._target(method))
             way = Transfer(method, self.name, change, notes=self._far(self.tiles))
+        elif method == Method.scanner:
+            way = self._scanned()
         else:
             made = self.network
             model = self.style if method == Method.cnn else None
@@ -220,6 +244,28 @@ class _Pair:
                 notes=self._far(made.tiles),
             )
         return replace(way, glass=self.glass, colours_of=self.colours_of)
+
+    def _scanned(self) -> Transfer:
+        style = self.style
+        if style is None or style.scanner is None or self.reference is not None:
+            what = "a reference image" if style is None or self.reference is not None else self.name
+            msg = f"there is no scanner map to {what}; choose another method or style"
+            raise NoScannerMapError(msg)
+        map_, notes = style.scanner, []
+        own = Reinhard.fit(np.concatenate([tile.reshape(-1, 3) for tile in self.tiles]))
+        if not map_.covers(own, style.reinhard):
+            notes.append(
+                f"{self.slide.name} does not look like the slides of the scanner that {self.name} has "
+                f"a map from ({own.distance(map_.source):.0f} Lab units apart; its own patients reach "
+                f"{map_.reach:.0f}): look twice at the result"
+            )
+        if self.slide.mpp is None and style.mpp is not None:
+            notes.append(
+                f"{self.slide.name} does not say how large its pixels are; {style.mpp:g} um were taken"
+            )
+        blur = Blur(map_.softening, _style_pixels(self.slide, style))
+        change = Lut.tabulate(map_)
+        return Transfer(Method.scanner, self.name, change, blur=blur, notes=tuple(notes))
 
     def _target(self, method: Method) -> Macenko | Reinhard:
         if self.reference is not None:
@@ -236,25 +282,44 @@ class _Pair:
         return self.style.goal
 
     def closest(self) -> Transfer:
-        """The way by the method that comes closest; those that can't be taken are left out."""
+        """The scanner map if it is meant for the slide, or else the way that comes closest.
+
+        Those that can't be taken are left out.
+        """
+        map_ = self.style.scanner if self.style is not None and self.reference is None else None
+        if map_ is not None and self.style is not None:
+            own = Reinhard.fit(np.concatenate([tile.reshape(-1, 3) for tile in self.tiles]))
+            if map_.covers(own, self.style.reinhard):
+                return replace(self.transfer(Method.scanner), from_scanner=True)
         ways: dict[Method, Transfer] = {}
         why: PathoganError | None = None
         for method in Method if self.style is not None else (Method.macenko, Method.reinhard):
             try:
                 ways[method] = self.transfer(method)
-            except (StainFitError, StyleScaleError, UnknownScaleError) as error:
+            except (
+                StainFitError,
+                StyleScaleError,
+                UnknownScaleError,
+                NoScannerMapError,
+            ) as error:
                 why = error
         if not ways:
             assert why is not None
             raise why
         goal = self.goal
-        tiles = self.network.tiles if Method.cnn in ways else self.tiles
+        tiles, step = self.tiles, (1.0, 1.0)
+        if Method.cnn in ways:
+            tiles = self.network.tiles
+            assert self.style is not None
+            apart = _style_pixels(self.slide, self.style)
+            step = 1 / apart[0], 1 / apart[1]
         glass = replace(self.glass, tissue=None)  # tiles lie on tissue
 
         def made(way: Transfer) -> list[np.ndarray]:
-            after = self.network.finished() if way.model else [way.pixelwise(x) for x in tiles]
-            pairs = zip(tiles, after, strict=True)
-            return [glass.keep(one, other, (0, 0), (1, 1)) for one, other in pairs]
+            soft = tiles if way.blur is None else [way.blur(tile, step) for tile in tiles]
+            after = self.network.finished() if way.model else [way.pixelwise(x) for x in soft]
+            each = zip(tiles, after, soft, strict=True)
+            return [glass.keep(one, other, (0, 0), (1, 1), by) for one, other, by in each]
 
         each = {
             method: closeness(
@@ -280,6 +345,33 @@ class _Pair:
             "result"
         )
         return (far,)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """The blur of a scanner map on one slide.
+
+    Attributes
+    ----------
+    softening
+        In pixels of the style.
+    scale
+        Pixels of the style to one of the slide's level 0 (y, x).
+    """
+
+    softening: Softening
+    scale: Pair
+
+    def __call__(self, image: np.ndarray, step: Pair) -> np.ndarray:
+        """Blur uint8 (H, W, 3) of so many level-0 pixels to one."""
+        return self.softening(image, self._scale(step))
+
+    def margin(self, step: Pair) -> int:
+        """Pixels around a part that its blur looks at."""
+        return self.softening.margin(self._scale(step))
+
+    def _scale(self, step: Pair) -> Pair:
+        return self.scale[0] * step[0], self.scale[1] * step[1]
 
 
 class _Painted(NamedTuple):
@@ -515,12 +607,46 @@ class _Level:
             return self.changed(seen, start)
         if not self.glass.near(origin, self.step, shape):
             return seen
-        return self.glass.keep(seen, self.changed(seen, start), origin, self.step)
+        return self.kept(seen, start, origin, self.glass)
+
+    def kept(
+        self, image: np.ndarray, start: tuple[int, int], origin: Pair, glass: Glass
+    ) -> np.ndarray:
+        """The part of the level from ``start`` on in new colours, but for its glass."""
+        return glass.keep(image, self.changed(image, start), origin, self.step)
 
     def changed(self, image: np.ndarray, start: tuple[int, int]) -> np.ndarray:
         """The part of the level from ``start`` on, as the method makes it of its pixels."""
         del start  # single pixels don't know where they are
         return self.change(image)
+
+
+class _BlurredLevel(_Level):
+    """A level that is blurred before its single pixels are mapped."""
+
+    def __init__(
+        self, slide: Slide, step: Pair, shape: tuple[int, int], transfer: Transfer, blur: Blur
+    ) -> None:
+        super().__init__(slide, step, shape, transfer.pixelwise, glass=transfer.glass)
+        self.blur, self.edge = blur, blur.margin(step)
+
+    def changed(self, image: np.ndarray, start: tuple[int, int]) -> np.ndarray:
+        """Blur and map a part of the level."""
+        return self.change(self._soft(image, start))
+
+    def kept(
+        self, image: np.ndarray, start: tuple[int, int], origin: Pair, glass: Glass
+    ) -> np.ndarray:
+        """Blur and map, but for the glass."""
+        soft = self._soft(image, start)
+        return glass.keep(image, self.change(soft), origin, self.step, by=soft)
+
+    def _soft(self, image: np.ndarray, start: tuple[int, int]) -> np.ndarray:
+        """The part blurred with what is around it."""
+        edge, (high, wide) = self.edge, image.shape[:2]
+        first = start[0] - edge, start[1] - edge
+        seen = mirrored(self.slide, self.step, first, (high + 2 * edge, wide + 2 * edge))
+        return self.blur(seen, self.step)[edge : edge + high, edge : edge + wide]
 
 
 class _NetworkLevel(_Level):
@@ -578,6 +704,8 @@ class _NetworkLevel(_Level):
 def _level(
     slide: Slide, step: tuple[float, float], shape: tuple[int, int], transfer: Transfer
 ) -> _Level:
+    if transfer.blur is not None:
+        return _BlurredLevel(slide, step, shape, transfer, transfer.blur)
     if not _by_network(slide, step, transfer):
         return _Level(slide, step, shape, transfer.pixelwise, glass=transfer.glass)
     return _NetworkLevel(slide, step, shape, transfer, _ratio(slide, step, transfer))
@@ -592,7 +720,15 @@ def _ratio(slide: Slide, step: tuple[float, float], transfer: Transfer) -> tuple
     model = transfer.model
     if model is None or model.mpp is None or slide.mpp is None:
         return 1.0, 1.0
-    return step[0] * slide.mpp[0] / model.mpp, step[1] * slide.mpp[1] / model.mpp
+    scale = _style_pixels(slide, model)
+    return step[0] * scale[0], step[1] * scale[1]
+
+
+def _style_pixels(slide: Slide, style: StyleModel) -> Pair:
+    """Pixels of a style to one of a slide (y, x); 1 where a scale is not known."""
+    if style.mpp is None or slide.mpp is None:
+        return 1.0, 1.0
+    return slide.mpp[0] / style.mpp, slide.mpp[1] / style.mpp
 
 
 def _pixelwise(
