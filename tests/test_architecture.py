@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +23,18 @@ def test_imports_go_one_way():
     done = run(str(lint), "--no-cache")
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Not for a type alone either: whoever needs a part of another's asks for a Protocol."""
+    graph = grimp.build_graph("napari_pathogan", exclude_type_checking_imports=False)
+    imports = nx.DiGraph(
+        (one, other)
+        for one in graph.modules
+        for other in graph.find_modules_directly_imported_by(one)
+    )
+    circles = [sorted(c) for c in nx.strongly_connected_components(imports) if len(c) > 1]
+    assert circles == []
 
 
 @pytest.mark.parametrize(

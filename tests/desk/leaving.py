@@ -51,9 +51,9 @@ def nuclei(desk: Desk, folder: Path) -> None:
     with desk.answering(choose(path)):
         desk.menu("File", "IO Utilities", "Open a slide…")
     dock = desk.dock("Nuclei")
-    desk.wait(dock.corrections.training.button.isEnabled, "the corrections that were kept")
+    desk.wait(dock.training.button.isEnabled, "the corrections that were kept")
     with desk.answering(press_in("Train", TrainDialog)):
-        desk.press(dock.corrections.training.button)
+        desk.press(dock.training.button)
 
 
 def masses(desk: Desk, folder: Path) -> None:

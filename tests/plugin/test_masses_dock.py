@@ -18,8 +18,8 @@ from napari_pathogan.plugin.masses.layers import MassLayers
 from napari_pathogan.plugin.masses.words import to_slider
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.exports import exports
+from napari_pathogan.plugin.shell.mammogram_subject import THIS_VIEW
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
-from napari_pathogan.plugin.viewer.mammogram_subject import THIS_VIEW
 from napari_pathogan.tasks.masses.annotated import read, read_annotated_folder, store
 from napari_pathogan.tasks.masses.detections import read_json
 from napari_pathogan.tasks.masses.review import Decision

@@ -454,16 +454,16 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     click(viewer, dock, layer, 150, 80)
     dock.corrections.remove()
     kept = dock.segmentation
-    assert not dock.corrections.training.button.isEnabled()
+    assert not dock.training.button.isEnabled()
     dock.corrections.keep_button.click()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert dock.form.status.text() == "Kept in case 3.png.nuclei.geojson"
     assert (path.parent / "case 3.png.nuclei.geojson").is_file()
-    assert dock.corrections.training.button.isEnabled()
+    assert dock.training.button.isEnabled()
     learnt = corrected(path.parent)
     assert learnt.origin == "slides corrected in napari"
     assert learnt.terms == "those of the corrected slides"
-    dock.corrections.training.train(learnt, None, "../x")
+    dock.training.train(learnt, None, "../x")
     assert "a model can't be called '../x'" in told.pop()
     assert dock.run is None
     data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
@@ -487,11 +487,11 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
         write(target, *rest)
 
     monkeypatch.setattr(geojson, "write", refuse)
-    dock.corrections._folders.clear()
+    dock.corrections.folders.clear()
     dock.corrections.keep()
     qtbot.waitUntil(lambda: dock.run is None, timeout=30_000)
     assert "Nothing can be kept beside" in told[0]
-    assert dock.corrections.training.button.isEnabled()
+    assert dock.training.button.isEnabled()
     *_, last = reading(Slide.open(path, mpp=0.25))
     assert last.result is not None
     (path.parent / "case 3.png.nuclei.geojson").write_text("{}")

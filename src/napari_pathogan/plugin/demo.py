@@ -76,8 +76,8 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str
     SystemExit
         If the run fails: the reason has been shown.
     """
-    from napari_pathogan.plugin.shell.settings import PLUGIN  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.commands import show_slide  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.keys import PLUGIN  # noqa: PLC0415
 
     viewer.window.resize(*SIZE)
     opening = time.monotonic()

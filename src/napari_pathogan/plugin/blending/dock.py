@@ -23,9 +23,9 @@ from napari_pathogan.plugin.blending.lesions import LesionShelf
 from napari_pathogan.plugin.shell.clicks import Clicks
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.form import beside, combo, keep_lines
+from napari_pathogan.plugin.shell.mammogram_subject import MAMMOGRAM
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
-from napari_pathogan.plugin.viewer.mammogram_subject import MAMMOGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

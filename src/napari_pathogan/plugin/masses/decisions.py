@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from napari.utils.notifications import show_error
 
 from napari_pathogan.engine.places import data_folder
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.plugin.shell.dock_keys import OF_MAMMOGRAMS, everywhere
 from napari_pathogan.plugin.shell.form import button, evenly
 from napari_pathogan.tasks.masses.review import Decision
 
@@ -19,18 +18,37 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_pathogan.plugin.masses.dock import MassesDock
-    from napari_pathogan.plugin.masses.layers import Edit
+    from napari_pathogan.plugin.masses.layers import Edit, MassLayers
     from napari_pathogan.plugin.masses.reviews import Reviews
-    from napari_pathogan.plugin.shell.form import Ties
+    from napari_pathogan.plugin.shell.form import Form
+    from napari_pathogan.plugin.shell.running import Run
 
 UNDO_TIP = "Take the last decision back (Ctrl+Z), or decide it again (Ctrl+Shift+Z)"
+
+
+class Findings(Protocol):
+    """What is decided on: the findings of the open images, as a dock shows them."""
+
+    form: Form
+    run: Run | None
+    finding: tuple[Image, int] | None
+    shown_on: dict[Image, MassLayers]
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image."""
+
+    def layers_of(self, image: Image) -> MassLayers:
+        """The layers of an image's findings."""
+
+    def show_findings(self) -> None:
+        """Show what has become of them."""
 
 
 class Decisions:
     """Accept, reject, draw, back and forth; everything is kept at once."""
 
-    def __init__(self, dock: MassesDock, reviews: Reviews, ties: Ties) -> None:
+    def __init__(self, dock: Findings, reviews: Reviews) -> None:
         self.dock, self.reviews = dock, reviews
         self.accept = button("Accept", "This finding is a mass (A)")
         self.reject = button("Reject", "This finding is no mass, or a drawing is wrong (R)")
@@ -51,14 +69,13 @@ class Decisions:
         self.draw.toggled.connect(self._draw_toggled)
         self.undo.clicked.connect(self.take_back)
         self.keep.clicked.connect(self.keep_view)
-        for keys, action in (
-            ("A", partial(self.decide, Decision.ACCEPTED)),
-            ("R", partial(self.decide, Decision.REJECTED)),
-            ("Delete", partial(self.decide, Decision.REJECTED)),
-            ("Ctrl+Z", self.take_back),
-            ("Ctrl+Shift+Z", self.decide_again),
-        ):
-            everywhere(dock, ties, keys, action, marks=OF_MAMMOGRAMS)
+        self.keys: dict[str, Callable[[], bool]] = {
+            "A": partial(self.decide, Decision.ACCEPTED),
+            "R": partial(self.decide, Decision.REJECTED),
+            "Delete": partial(self.decide, Decision.REJECTED),
+            "Ctrl+Z": self.take_back,
+            "Ctrl+Shift+Z": self.decide_again,
+        }
 
     def decide(self, decision: Decision, _checked: object = None) -> bool:
         """Say of the chosen finding what it is; False if none is chosen."""

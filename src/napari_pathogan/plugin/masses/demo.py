@@ -36,9 +36,9 @@ def show(viewer: napari.Viewer, study: Path | None = None) -> tuple[MassesDock, 
     SystemExit
         If the run fails: the reason has been shown.
     """
-    from napari_pathogan.plugin.shell.settings import PLUGIN  # noqa: PLC0415
     from napari_pathogan.plugin.viewer import samples  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.commands import show_mammograms  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.keys import PLUGIN  # noqa: PLC0415
 
     viewer.window.resize(*SIZE)
     show_mammograms(viewer, study or samples.FOLDER / samples.PHANTOM_STUDY)
@@ -86,7 +86,7 @@ def take_pictures(viewer: napari.Viewer, dock: MassesDock, target: Path) -> list
 def grow(viewer: napari.Viewer) -> BlendingDock:
     """Dock the Blending widget and grow a lesion of the sample in the first view."""
     from napari_pathogan.plugin.blending.dock import SAMPLE  # noqa: PLC0415
-    from napari_pathogan.plugin.shell.settings import PLUGIN  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.keys import PLUGIN  # noqa: PLC0415
 
     dock: BlendingDock
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Blending")

@@ -30,14 +30,15 @@ from napari_pathogan.plugin.masses.words import (
 )
 from napari_pathogan.plugin.shell.clicks import Clicks
 from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.dock_keys import OF_MAMMOGRAMS, everywhere
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, evenly, keep_lines, label
+from napari_pathogan.plugin.shell.mammogram_subject import ALL_VIEWS, MAMMOGRAM
 from napari_pathogan.plugin.shell.steps import at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
-from napari_pathogan.plugin.viewer.mammogram_subject import ALL_VIEWS, MAMMOGRAM
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.masses.detections import SCOPE
 
@@ -97,7 +98,9 @@ class MassesDock(Dock):
         keep_lines(self.form.result, 3)
         self.table = FindingsTable()
         self.form.add_line(self.table)
-        self.decisions = Decisions(self, self.reviews, self._ties)
+        self.decisions = Decisions(self, self.reviews)
+        for keys, action in self.decisions.keys.items():
+            everywhere(self, self._ties, keys, action, marks=OF_MAMMOGRAMS)
         self.form.add_line(self.decisions.line)
         self.export = ExportButton(
             self,

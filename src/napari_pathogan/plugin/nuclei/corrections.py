@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from napari.utils.notifications import show_error, show_info
 
@@ -11,22 +11,22 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.nuclei.brush import Hands
 from napari_pathogan.plugin.nuclei.colours import can_edit
 from napari_pathogan.plugin.nuclei.kept import keeping, reading
-from napari_pathogan.plugin.nuclei.training import lesson
 from napari_pathogan.plugin.nuclei.words import stroke_text
 from napari_pathogan.plugin.shell.form import button
-from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import napari
     from napari.layers import Image
 
-    from napari_pathogan.engine.events import Finished
-    from napari_pathogan.plugin.nuclei.dock import NucleiDock
+    from napari_pathogan.engine.events import Event, Finished
     from napari_pathogan.plugin.nuclei.layers import NucleiLayers
+    from napari_pathogan.plugin.shell.form import Form
+    from napari_pathogan.plugin.shell.running import Run
     from napari_pathogan.tasks.nuclei.editing import Editor, Step, Stroke
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
     from napari_pathogan.tasks.nuclei_classes.naming import Naming
@@ -36,10 +36,58 @@ REMOVAL = "removal of the nuclei"
 TOO_MANY_TIP = "There are too many nuclei here to paint one more: run on a part of the slide, such as 'In view'"
 
 
+class Nuclei(Protocol):
+    """What is corrected: the nuclei of the open slides, as a dock shows them."""
+
+    viewer: napari.Viewer
+    form: Form
+    run: Run | None
+    shown_on: dict[Image, NucleiLayers]
+    nucleus: int | None
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen slide."""
+
+    @property
+    def shown(self) -> NucleiLayers | None:
+        """The layers of its nuclei."""
+
+    def select(self, nucleus: int | None) -> None:
+        """Choose a nucleus, or none."""
+
+    def corrected(self, layers: NucleiLayers, nucleus: int | None) -> None:
+        """Show a slide's nuclei after a correction, and one of them if it is there."""
+
+    def show_class(self, name: str) -> None:
+        """Show the nuclei of a class that may be hidden."""
+
+    def enable(self) -> None:
+        """Let all buttons say what can be done."""
+
+    def show_again(self, layers: NucleiLayers) -> None:
+        """Show nuclei whose layer was removed."""
+
+    def show_kept(self, layer: Image, segmentation: Segmentation) -> None:
+        """Show nuclei that were kept with a slide."""
+
+    def start(
+        self,
+        events: Iterator[Event],
+        title: str,
+        then: Callable[[Finished], Iterator[None] | None],
+        if_stopped: Callable[[], None],
+    ) -> None:
+        """Run something with the progress bar and Cancel."""
+
+    def aside(self, events: Iterator[Event], then: Callable[[Finished], None]) -> Run:
+        """Run something beside it."""
+
+
 class Corrections:
     """The corrections of every slide of a dock, and the buttons that go with them."""
 
-    def __init__(self, dock: NucleiDock) -> None:
+    def __init__(self, dock: Nuclei) -> None:
         self.dock = dock
         self.editors: dict[NucleiLayers, Editor] = {}
         self._class_of_new: dict[NucleiLayers, int] = {}  # the number of the class given last
@@ -57,8 +105,7 @@ class Corrections:
         )
         self.keep_button.clicked.connect(self.keep)
         self._saved: dict[NucleiLayers, Segmentation] = {}  # as they were when they were kept
-        self._folders: set[Path] = set()  # of slides with nuclei kept
-        self.training = TrainingRow(dock, lesson(self._folder, self._folders))
+        self.folders: set[Path] = set()  # of slides with nuclei kept
 
     @property
     def editor(self) -> Editor | None:
@@ -214,9 +261,8 @@ class Corrections:
         self.new_button.setEnabled(idle and paintable)
         self.new_button.setToolTip(NEW_TIP if paintable or editor is None else TOO_MANY_TIP)
         self.keep_button.setEnabled(idle and editor is not None)
-        self.training.enable()
 
-    def _folder(self) -> Path | None:
+    def folder(self) -> Path | None:
         """The folder of the chosen slide; None for the sample, which nothing is learnt from."""
         path = between.slide_of(self.dock.layer).path if self.dock.layer is not None else None
         return None if path is None or samples.FOLDER in path.parents else path.parent
@@ -228,7 +274,7 @@ class Corrections:
         self.dock.form.choose(layers.slide)
         if stroke.new and layers is self.dock.shown:
             new = next(iter(stroke.new))
-            self.dock.numbers.table.show_class(segmentation.nucleus(new)["class"])
+            self.dock.show_class(segmentation.nucleus(new)["class"])
             self.dock.corrected(layers, new)
         else:
             self.dock.corrected(layers, self.dock.nucleus)
@@ -282,16 +328,16 @@ class Corrections:
         self.dock.form.status.setToolTip(str(path))
         slide = between.slide_of(layers.slide).path
         assert slide is not None, "what is no file can't be kept"
-        self._folders.add(slide.parent)
+        self.folders.add(slide.parent)
         if elsewhere:
             show_info(f"Nothing can be kept beside this slide: the corrections are in {path}")
-        self.enable()
+        self.dock.enable()
 
     def _read(self, layer: Image, event: Finished) -> None:
         in_time = layer in self.dock.viewer.layers and layer not in self.dock.shown_on
         path = between.slide_of(layer).path
         if event.result is not None and in_time and path is not None:
-            self._folders.add(path.parent)
+            self.folders.add(path.parent)
             self.dock.show_kept(layer, event.result)
             self.dock.form.status.setText("Nuclei that were kept with this slide")
 

@@ -20,6 +20,7 @@ from napari_pathogan.plugin.nuclei.gallery import Gallery, GridDialog, fill_shel
 from napari_pathogan.plugin.nuclei.layers import NucleiLayers
 from napari_pathogan.plugin.nuclei.numbers import Numbers
 from napari_pathogan.plugin.nuclei.picking import Picker
+from napari_pathogan.plugin.nuclei.training import lesson
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.dock_keys import everywhere
@@ -27,6 +28,7 @@ from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, combo, label
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.subject import VIEW
+from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.slides import tissues
@@ -92,8 +94,9 @@ class NucleiDock(Dock):
         corrections = self.corrections
         self.form.add_line(beside(corrections.undo_button, corrections.redo_button))
         self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
-        self.form.add_line(beside(corrections.training.button, self.export))
-        self.form.add_line(corrections.training)
+        self.training = TrainingRow(self, lesson(corrections.folder, corrections.folders))
+        self.form.add_line(beside(self.training.button, self.export))
+        self.form.add_line(self.training)
         self.numbers.renamed.connect(self.rename)
         self.numbers.hidden_changed.connect(self._hide)
         self.numbers.drawn.clicked.connect(self.show_grid)
@@ -102,7 +105,7 @@ class NucleiDock(Dock):
         self.gallery.chosen.connect(self.go_to)
         self.gallery.asked.connect(self._fill_gallery)
         self._ties.add(self._release_layers)
-        self.picker = Picker(self, self._ties)
+        self.picker = Picker(self, self._ties, self.pick, self._digit_typed)
         for keys, action in (
             ("Ctrl+Z", self.corrections.undo),
             ("Ctrl+Shift+Z", self.corrections.redo),
@@ -202,7 +205,7 @@ class NucleiDock(Dock):
         self.export.setEnabled(not running and self.segmentation is not None)
         for layers in self.shown_on.values():
             layers.brush.lock(locked=running)
-        self.corrections.enable()
+        self.enable()
 
     def unsaved(self, layer: Image | None = None) -> str:
         """Corrections that are not kept; a run on their slide replaces them."""
@@ -255,6 +258,15 @@ class NucleiDock(Dock):
         """The nuclei of the chosen slide, as corrected so far."""
         return self.shown.segmentation if self.shown is not None else None
 
+    def show_class(self, name: str) -> None:
+        """Show the nuclei of a class that may be hidden."""
+        self.numbers.table.show_class(name)
+
+    def enable(self) -> None:
+        """Let the buttons of corrections and training say what can be done."""
+        self.corrections.enable()
+        self.training.enable()
+
     def show_again(self, layers: NucleiLayers) -> None:
         """Bring nuclei back that the user has taken out of the layer list."""
         layers.show(self.corrections.segmentation(layers))
@@ -272,6 +284,11 @@ class NucleiDock(Dock):
         layers.show(self.corrections.segmentation(layers))
         self._show_result()
 
+    def pick(self, y: float, x: float) -> None:
+        """Choose the nucleus at a level-0 centre coordinate, or none."""
+        if self.segmentation is not None:
+            self.select(self.segmentation.at(y, x))
+
     def select(self, nucleus: int | None) -> None:
         """Show a nucleus in detail, and a ring around it on the slide."""
         if self.shown is None or self.layer is None:
@@ -282,7 +299,7 @@ class NucleiDock(Dock):
         self.details.show_nucleus(self.segmentation, between.slide_of(self.layer), nucleus)
         if nucleus is not None:
             self.pages.setCurrentWidget(self.details)
-        self.picker.enable_keys()
+        self.picker.enable_keys(chosen=nucleus is not None)
 
     def go_to(self, nucleus: int) -> None:
         """Move the camera to a nucleus and show it in detail; the page stays."""
@@ -349,6 +366,14 @@ class NucleiDock(Dock):
 
     # how
 
+    def _digit_typed(self, digit: int) -> None:
+        """0 takes the chosen nucleus away, other digits give it that class."""
+        names = () if self.segmentation is None else self.segmentation.class_names
+        if digit == 0 and names:
+            self.corrections.remove()
+        elif digit <= len(names):
+            self.corrections.set_class(names[digit - 1])
+
     def _show_result(self) -> None:
         """Fill all pages anew."""
         shown = self.segmentation
@@ -363,7 +388,7 @@ class NucleiDock(Dock):
     def _show_numbers(self) -> None:
         shown = self.segmentation
         self.export.setEnabled(shown is not None and self.run is None)
-        self.corrections.enable()
+        self.enable()
         if shown is None:
             name = self.classes.currentText()
             naming = self._naming(self.layer, name) if name in self.class_models else None

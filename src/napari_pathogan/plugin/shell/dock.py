@@ -26,7 +26,6 @@ from napari_pathogan.plugin.shell import closing
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.form import Form, Ties, Welcome, confirmed, label
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
-from napari_pathogan.plugin.shell.keys import bind_keys
 from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
@@ -35,6 +34,7 @@ from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go, ready_for_torch
 from napari_pathogan.plugin.viewer.canvas import letters_made
+from napari_pathogan.plugin.viewer.keys import bind_keys
 from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:

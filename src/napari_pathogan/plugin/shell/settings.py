@@ -8,8 +8,7 @@ from pathlib import Path
 
 from napari_pathogan.engine.places import note_models_folder, own_models
 from napari_pathogan.errors import ModelError
-
-PLUGIN = "napari-pathogan"
+from napari_pathogan.plugin.viewer.keys import PLUGIN
 
 _NAPARI = "napari"
 _PICTURES = (".png", ".jpg", ".jpeg")

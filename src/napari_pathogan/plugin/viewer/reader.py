@@ -67,8 +67,8 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     """
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
 
-    from napari_pathogan.plugin.shell.keys import bind_keys  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.keys import bind_keys  # noqa: PLC0415
 
     bind_keys()
     if (viewer := current_viewer()) is not None:

@@ -11,8 +11,7 @@ import npe2
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMainWindow
 
-from napari_pathogan.plugin.shell.settings import PLUGIN
-
+PLUGIN = "napari-pathogan"
 _NAME = "pathogan-key"  # of the shortcuts of a window that has them
 
 
