@@ -8,7 +8,9 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import napari_pathogan
@@ -16,11 +18,13 @@ from napari_pathogan import errors, tasks
 from napari_pathogan.cli.app import build
 from napari_pathogan.engine import verbs
 from napari_pathogan.engine.config import SettingError, TrainConfig
+from napari_pathogan.engine.events import Checkpoint
 from napari_pathogan.engine.models import find_models, read_card
 from napari_pathogan.engine.runs import load_state
 from napari_pathogan.kinds import Kind
 from napari_pathogan.synthetic import generate, generators
 from napari_pathogan.tasks import PACKAGES, registered
+from tiny_data import TINY
 
 TASKS = {task.name: task for task in registered().values()}
 
@@ -79,6 +83,7 @@ def test_recipes_are_checked_and_flags_are_theirs(task):
     if task.training is None:
         pytest.skip("nothing is trained")
     recipes = task.get(task.training.recipes)
+    assert tuple(recipes) == task.training.recipe_names
     assert task.training.recipe in recipes
     for recipe in recipes.values():
         assert isinstance(recipe, TrainConfig)
@@ -121,6 +126,51 @@ def test_an_unknown_option_is_refused(task, tmp_path):
         pytest.skip("nothing is trained")
     with pytest.raises(SettingError, match="nonsense"):
         napari_pathogan.train(task.name, tmp_path, tmp_path / "run", nonsense=1)
+
+
+# trainings, on the smallest data
+
+
+def learnt_tensors(run):
+    """All weights of a run's model, by file and name."""
+    return {
+        (path.name, name): value
+        for path in sorted((run / "model").rglob("*.safetensors"))
+        for name, value in load_file(path).items()
+    }
+
+
+@pytest.mark.parametrize("name", [one.name for one in TASKS.values() if one.training])
+def test_it_learns_is_stopped_goes_on_bit_for_bit_and_its_model_works(name, tmp_path):
+    task, tiny = TASKS[name], TINY[name]
+    data, whole, stopped = (tmp_path / one for one in ("data", "whole", "stopped"))
+    tiny.make(data)
+    options = {**tiny.options, "epochs": 2, "device": "cpu", "name": f"{name}-own"}
+    napari_pathogan.train(name, data, whole, **options)
+    learning = verbs.train(task, data, stopped, **options)
+    next(event for event in learning if isinstance(event, Checkpoint))
+    learning.close()
+    assert not (stopped / "model").exists()
+    napari_pathogan.train(name, data, stopped, resume=True, **options)
+    one, other = learnt_tensors(whole), learnt_tensors(stopped)
+    assert one.keys() == other.keys()
+    assert one
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+    card = read_card(whole / "model")
+    assert (card.name, card.task) == (f"{name}-own", name)
+    assert f"{name}-own" in find_models(name, tmp_path)
+    if task.evaluation:
+        folders = [data] * len(task.evaluation.folders)
+        report = napari_pathogan.evaluate(whole, *folders, device="cpu")
+        assert report.metrics
+    if task.prediction:
+        saved = tmp_path / f"saved{tiny.export}"
+        image = data / tiny.image
+        result = napari_pathogan.predict(image, whole, save=[saved], device="cpu", **tiny.asked)
+        assert result is not None
+        assert saved.exists()
 
 
 # a task of one folder

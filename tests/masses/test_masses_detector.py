@@ -27,6 +27,7 @@ from napari_pathogan.tasks.masses.network import (
 )
 from napari_pathogan.tasks.masses.procedural import pictures
 from napari_pathogan.tasks.masses.train import Example, Trainer, built, train
+from run_logs import logged
 
 TINY = replace(RECIPES["quick"], width=8, long_side=96, crop=(64, 64), epochs=2, batch=2, steps=2)
 STILL = Augment(rotate=0, scale=1, flip=0)
@@ -233,7 +234,7 @@ def test_a_stopped_training_ends_as_one_that_was_not(tmp_path):
     for name, weight in finished.result.state_dict().items():
         torch.testing.assert_close(resumed[name], weight, atol=0, rtol=0)
     assert {"classifier", "box_reg", "mask", "objectness", "rpn_box_reg", "lr", "step"} == set(
-        next(iter(whole.history()))
+        logged(whole)[0]
     )
 
 

@@ -26,6 +26,7 @@ from napari_pathogan.tasks.nuclei.crossval import THRESHOLDS, best_threshold, le
 from napari_pathogan.tasks.nuclei.evaluate import evaluate
 from napari_pathogan.tasks.nuclei.model import NucleiModel
 from napari_pathogan.tasks.nuclei.train import Trainer, train
+from run_logs import logged
 
 CPU = Device("cpu", torch.float32)
 TINY = replace(RECIPES["quick"], width=2, crop=32, epochs=2, batch=8)
@@ -75,7 +76,7 @@ def test_events_of_a_run(tmp_path, folder):
     assert [e.step for e in events if isinstance(e, Metrics)] == [1, 2]
     assert sum(isinstance(e, Checkpoint) for e in events) == 2
     assert isinstance(events[-1], Finished)
-    assert [set(epoch) for epoch in run.history()] == [{"label", "dice", "lr", "step"}] * 2
+    assert [set(epoch) for epoch in logged(run)] == [{"label", "dice", "lr", "step"}] * 2
 
 
 @pytest.mark.learning

@@ -1,4 +1,4 @@
-"""Regions, tile grids and overlays: what must hold for any numbers."""
+"""Regions and overlays: what must hold for any numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_pathogan.slides.geometry import Overlay, Region, TileGrid
+from napari_pathogan.slides.geometry import Overlay, Region
 
 SIDES = st.integers(1, 5000)
 STEPS = st.floats(0.3, 40.0)
@@ -25,29 +25,6 @@ def test_clip_is_the_intersection(rectangle, shape):
     if not clipped.empty:
         assert (clipped.y, clipped.bottom - 1) == (min(ys), max(ys))
         assert clipped.clip(shape) == clipped
-
-
-@given(SIDES, SIDES, st.integers(8, 512), st.floats(0.5, 20.0), st.data())
-def test_tiles_cover_the_region_and_no_tile_is_idle(height, width, tile, downsample, data):
-    overlap = data.draw(st.integers(0, tile // 2))
-    grid = TileGrid(Region(7, -3, height, width), tile, downsample, overlap)
-    rows, cols = grid.shape
-    y, x = grid.origin(rows - 1, cols - 1)
-    assert y + tile * downsample >= 7 + height - 1e-6
-    assert x + tile * downsample >= -3 + width - 1e-6
-    assert y < 7 + height
-    assert x < -3 + width
-    assert grid.origin(0, 0) == (7, -3)
-
-
-@given(SIDES, SIDES, st.floats(-100, 6000), st.floats(-100, 6000))
-def test_nearest_gives_every_tile_once_from_near_to_far(height, width, y, x):
-    grid = TileGrid(Region(0, 0, height, width), 256, 2.0)
-    order = list(grid.nearest(y, x))
-    assert sorted(order) == [(r, c) for r in range(grid.shape[0]) for c in range(grid.shape[1])]
-    middles = np.array([grid.origin(*place) for place in order]) + 256
-    away = ((middles - [y, x]) ** 2).sum(1)
-    assert (np.diff(away) >= -1e-6).all()
 
 
 @given(

@@ -53,8 +53,8 @@ def _train(task: Task) -> Callable[..., None]:
                 typer.echo(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
 
     recipes = {}
-    if training.about_recipes:
-        kind = _choices("Recipe", ("paper", "quick"))
+    if len(training.recipe_names) > 1:
+        kind = _choices("Recipe", training.recipe_names)
         option = typer.Option(help=training.about_recipes)
         recipes = {"recipe": (Annotated[kind, option], kind(training.recipe))}
     return _command(

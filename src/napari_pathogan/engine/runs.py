@@ -158,20 +158,9 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Drop logged metrics after ``step``: what a killed run logged beyond its checkpoint."""
         if self.metrics.exists():
-            write_text(self.metrics, "".join(x for x in self._lines() if _step(x) <= step), OURS)
-
-    def history(self) -> Iterator[dict[str, float]]:
-        """The logged metrics, one dict a step (with ``step``)."""
-        if self.metrics.exists():
-            for line in self._lines():
-                if _step(line) < float("inf"):
-                    record = json.loads(line)
-                    yield {"step": record["step"], **record["values"]}
-
-    def _lines(self) -> list[str]:
-        """Those of the logged metrics, with their ends."""
-        text = self.metrics.read_text(encoding="utf-8", errors="replace")
-        return text.splitlines(keepends=True)
+            text = self.metrics.read_text(encoding="utf-8", errors="replace")
+            lines = [line for line in text.splitlines(keepends=True) if _step(line) <= step]
+            write_text(self.metrics, "".join(lines), OURS)
 
 
 def _step(line: str) -> float:

@@ -98,8 +98,9 @@ class Training:
         ``(config, **options)`` -> the recipe changed for what is begun with.
     folder
         What it holds, one line.
-    recipe, about_recipes
-        The name of the one that is taken unless another is asked for; what they are, one line.
+    recipe, recipe_names, about_recipes
+        The name of the one that is taken unless another is asked for, those that can be asked for,
+        and what they are, one line.
     settings
         Those of the recipe that have a flag of their own.
     options
@@ -114,6 +115,7 @@ class Training:
     help: str = "Train a model."
     folder: str = "Images to learn from."
     recipe: str = "paper"
+    recipe_names: tuple[str, ...] = ("paper", "quick")
     about_recipes: str = "The paper's settings, or quick ones for small data."
     settings: tuple[Option, ...] = ()
     options: tuple[Option, ...] = ()

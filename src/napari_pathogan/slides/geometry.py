@@ -11,10 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,56 +62,6 @@ def region_of(text: str) -> Region:
         msg = f"{text!r} is not y,x,height,width in whole pixels, such as 0,0,5000,4000"
         raise ValueError(msg)
     return region
-
-
-@dataclass(frozen=True, slots=True)
-class TileGrid:
-    """The tiles of a region at some scale.
-
-    Attributes
-    ----------
-    region
-        What is covered, in level-0 pixels.
-    tile
-        Side of a tile in pixels at the working scale.
-    downsample
-        Level-0 pixels per working pixel, a float.
-    overlap
-        Working pixels that neighbouring tiles share.
-    """
-
-    region: Region
-    tile: int
-    downsample: float
-    overlap: int = 0
-
-    @property
-    def step(self) -> float:
-        """Level-0 pixels between the starts of neighbouring tiles."""
-        return (self.tile - self.overlap) * self.downsample
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of tiles; the last ones may reach beyond the region."""
-        return self._count(self.region.height), self._count(self.region.width)
-
-    def _count(self, length: int) -> int:
-        reach = length - self.overlap * self.downsample
-        return max(1, math.ceil(reach / self.step - 1e-9)) if length > 0 else 0
-
-    def origin(self, row: int, col: int) -> tuple[float, float]:
-        """Upper left corner of a tile in level-0 edge coordinates (exact, not rounded)."""
-        return self.region.y + row * self.step, self.region.x + col * self.step
-
-    def nearest(self, y: float, x: float) -> Iterator[tuple[int, int]]:
-        """Rows and columns of all tiles, those nearest to a level-0 point first."""
-        rows, cols = self.shape
-        half = self.tile * self.downsample / 2
-        dy = self.region.y + np.arange(rows) * self.step + half - y
-        dx = self.region.x + np.arange(cols) * self.step + half - x
-        order = np.argsort((dy[:, None] ** 2 + dx[None, :] ** 2).ravel(), kind="stable")
-        for index in order:
-            yield divmod(int(index), cols)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

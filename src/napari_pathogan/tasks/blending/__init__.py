@@ -15,7 +15,7 @@ TASK = Task(
         folder="images/, images.csv and boxes.csv.",
         read="napari_pathogan.tasks.masses.data:read_mass_folder",
         recipes=".config:RECIPES",
-        about_recipes="",
+        recipe_names=("paper",),
         learn=".model:learn",
         settings=(
             Option(
