@@ -95,10 +95,10 @@ def data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _data_folder(tmp_path_factory):
-    """No test finds the models of the user, or writes into their data and cache folders."""
+    """No test finds the models of the user, or writes into their folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PATHOGAN_FEATURES", str(tmp_path_factory.mktemp("features")))
         yield
 
 
