@@ -64,7 +64,7 @@ def read_elements():
          "ViewPosition", "ImagerPixelSpacing", "PatientName", "PatientID", "FrameLaterality",
          "ViewCodeSequence", "ViewModifierCodeSequence", "VOILUTSequence", "ModalityLUTSequence",
          "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PixelData",
-         "SpecificCharacterSet", "TransferSyntaxUID"}
+         "SpecificCharacterSet", "TransferSyntaxUID", "ImageType", "FrameType"}
     )  # fmt: skip
 
 

@@ -409,3 +409,22 @@ def test_why_nothing_is_marked_names_what_was_left_out(path):
     empty = replace(folder.images[0], mask=np.zeros_like(folder.images[0].mask))
     with pytest.raises(DataFolderError, match=r"all are 0; left out: b.geojson: no Region\*"):
         need_nuclei(replace(folder, images=(empty,)))
+
+
+def test_an_outlined_nucleus_is_numbered_though_it_is_the_only_one(path):
+    kept, nucleus, _ = corrected(path)
+    annotated.write(path, replace(kept, region=kept.around(nucleus, 1.0)))
+    folder = read_training_folder(path.parent)
+    one = replace(folder.images[0], mask=np.minimum(folder.images[0].mask, 1))
+    alone = replace(folder, images=(one,))
+    assert alone.instances
+    assert alone.take(np.array([0])).instances
+    assert not replace(alone, outlined=False).instances
+
+
+@pytest.mark.parametrize("name", ["plain.geojson", "case.geojson", "case.tif.geojson"])
+def test_a_file_of_another_name_is_named(path, name):
+    file = annotated.write(path, corrected(path, region=REGION)[0])
+    file.rename(file.with_name(name))
+    with pytest.raises(DataFolderError, match=rf"holds {name}.*\.nuclei\.geojson; call it so"):
+        read_training_folder(path.parent)

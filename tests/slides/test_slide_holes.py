@@ -27,10 +27,10 @@ def tiles_of(image, *, without=()):
         yield b"" if number in without else zlib.compress(tile.tobytes())
 
 
-def pyramid(path, holes):
+def pyramid(path, holes, levels=LEVELS):
     """Deflated tiles of 128 px; ``holes`` are the empty tiles of each level."""
     with tifffile.TiffWriter(path) as out:
-        for number, (level, without) in enumerate(zip(LEVELS, holes, strict=True)):
+        for number, (level, without) in enumerate(zip(levels, holes, strict=True)):
             out.write(
                 tiles_of(level, without=without),
                 shape=level.shape,
@@ -97,3 +97,25 @@ def test_what_is_damaged_at_all_levels_is_blank_and_told(tmp_path):
         assert np.abs(found[64:].astype(int) - COARSE[64:]).max() <= 1
         assert len(slide.damaged) == 1
         assert len(slide.notes) == 2
+
+
+@pytest.mark.parametrize(("black", "share"), [((1,), 1), ((2,), 1), ((1, 2), 1), ((1,), 0.5)])
+def test_black_coarse_tiles_are_made_from_the_finer_level(tmp_path, black, share):
+    """As programs leave them that reserve a level and end before they fill it."""
+    levels = [level.copy() for level in LEVELS]
+    for number in black:
+        levels[number][: round(share * len(levels[number]))] = 0
+    nothing = ((), (), ())
+    with Slide.open(pyramid(tmp_path / "whole.tif", nothing)) as slide:
+        right = [slide.read(WHOLE, size=size) for size in ((256, 384), (128, 192))]
+    with Slide.open(pyramid(tmp_path / "a.tif", nothing, levels)) as slide:
+        read = [slide.read(WHOLE, size=size) for size in ((256, 384), (128, 192))]
+        assert len(slide.notes) == len(black)
+    assert all(np.abs(a.astype(int) - b).max() <= 2 for a, b in zip(read, right, strict=True))
+
+
+def test_what_is_black_on_every_level_stays_black(tmp_path):
+    levels = [np.zeros_like(level) for level in LEVELS]
+    with Slide.open(pyramid(tmp_path / "a.tif", ((), (), ()), levels)) as slide:
+        assert not slide.read(WHOLE, size=(128, 192)).any()
+        assert slide.notes == []

@@ -270,18 +270,30 @@ class FileLevel(Level):
             return self._instead(row, col, height, width)
         if pixels.shape != (height, width, *self.fill.shape):
             return self._damaged(row, col, f"it has {pixels.shape[1]} x {pixels.shape[0]} px")
+        if self._finer is not None and self._colours.is_rgb and not pixels.any():
+            finer = self._from_finer(self._finer, row, col, height, width)
+            if finer.any():  # black, where the slide is not
+                return self._filled(row, col, finer)
         return pixels if self._convert is None else self._convert(pixels)
 
     def _instead(self, row: int, col: int, height: int, width: int) -> np.ndarray:
         """A tile that can't be had from this level: from the finer one, or blank."""
         if self._finer is None or not self._finer_holds((row, col)):
             return self._blank(height, width, filled=True)
+        return self._filled(row, col, self._from_finer(self._finer, row, col, height, width))
+
+    def _filled(self, row: int, col: int, pixels: np.ndarray) -> np.ndarray:
         grid = [math.ceil(side / tile) for side, tile in zip(self.shape, self.tile, strict=True)]
         self.ledger.fill(self._number, [(row, col)], math.prod(grid))
+        return pixels
+
+    def _from_finer(
+        self, finer: FileLevel, row: int, col: int, height: int, width: int
+    ) -> np.ndarray:
         (dy, dx), (th, tw) = self._step, self.tile
         rows = resample.axis(row * th * dy, dy, height)
         cols = resample.axis(col * tw * dx, dx, width)
-        return render(self._finer, rows, cols)
+        return render(finer, rows, cols)
 
     def _damaged(self, row: int, col: int, reason: str) -> np.ndarray:
         self.ledger.check_open()  # what fails because the slide was closed is no damage

@@ -75,8 +75,10 @@ def windows_of(header: Dataset) -> list[Window]:
     shape = Shape(name) if name in list(Shape) else Shape.LINEAR
     count = min(len(values(header, one)) for one in ("WindowCenter", "WindowWidth"))
     centres, widths = (numbers(header, one, count) for one in ("WindowCenter", "WindowWidth"))
-    found = []
-    for centre, width in zip(centres or (), widths or (), strict=True):
+    found: list[Window] = []
+    if centres is None or widths is None:
+        return found
+    for centre, width in zip(centres, widths, strict=True):
         with suppress(
             ValueError
         ):  # such as a width of 0, which some devices write when they know none

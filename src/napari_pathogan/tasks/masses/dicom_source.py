@@ -88,7 +88,8 @@ def _source(image: Path, what: str, *, identifiers: bool) -> Dataset:
     uids = {name: str(value(header, name) or "") for name in _REFERENCE}
     lacking = [name for name, uid in uids.items() if not _refers(uid)]
     if lacking:
-        msg = f"{image.name} has no {', '.join(lacking)}, which a {what} refers to; write JSON"
+        none = "no" if not any(uids[name] for name in lacking) else "no UID (nor a hash of one) as"
+        msg = f"{image.name} has {none} {', '.join(lacking)}, which a {what} refers to; write JSON"
         raise DicomSourceError(msg)
     source = Dataset()
     for name, uid in uids.items():

@@ -95,10 +95,13 @@ class NucleiFolder:
         One or more.
     skipped
         What was left out and why, one line a file.
+    outlined
+        Whether each nucleus was outlined by itself, so that numbers are known where there is but one.
     """
 
     images: tuple[NucleiImage, ...]
     skipped: tuple[str, ...] = ()
+    outlined: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -115,8 +118,10 @@ class NucleiFolder:
 
     @cached_property
     def instances(self) -> bool:
-        """Whether the masks number the nuclei: some mask has more than one number."""
-        return not all(is_binary(np.maximum(image.mask, 0)) for image in self.images)
+        """Whether the masks number the nuclei: they were outlined, or some mask has several numbers."""
+        return self.outlined or not all(
+            is_binary(np.maximum(image.mask, 0)) for image in self.images
+        )
 
     def reference(self) -> SlideColours | None:
         """The average of the patients' colours; None where no image shows tissue."""
@@ -129,7 +134,8 @@ class NucleiFolder:
 
     def take(self, which: np.ndarray) -> NucleiFolder:
         """The images that a mask or index picks."""
-        return NucleiFolder(tuple(self.images[i] for i in np.arange(len(self))[which]))
+        images = tuple(self.images[i] for i in np.arange(len(self))[which])
+        return NucleiFolder(images, outlined=self.outlined)
 
 
 def read_training_folder(
@@ -145,6 +151,13 @@ def read_training_folder(
         If it is asked for all the same.
     """
     plain = not folder.is_dir() or (folder / "images").is_dir()
+    named = [] if plain else sorted(file.name for file in folder.glob("*.geojson"))
+    if named and not AnnotationStore.in_folder(folder, SUFFIX):
+        msg = (
+            f"{folder} holds {named[0]}, but nuclei are looked for in files that are called as their slide "
+            f"and then {SUFFIX}, such as case.svs{SUFFIX}; call it so"
+        )
+        raise DataFolderError(msg)
     if plain or not AnnotationStore.in_folder(folder, SUFFIX):
         return read_folder(folder, mpp=mpp or MPP, patient=patient)
     if mpp is not None:
@@ -160,7 +173,7 @@ def read_training_folder(
         )
         for number, r in enumerate(regions, 1)
     )
-    return NucleiFolder(tuple(images), tuple(skipped))
+    return NucleiFolder(tuple(images), tuple(skipped), outlined=True)
 
 
 def read_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> NucleiFolder:
