@@ -2,8 +2,9 @@
 
 ``folds RUN DIR``: a cross-validated run again, each patient by the network that never saw them, in
 the run's views or as many as asked for. ``points DIR``: on images with annotated points only (``images/`` and
-``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found. ``foreign DIR``: how
-many annotated nuclei (of points 4 px around each, or of ``masks/``) are taken for ink or a fold.
+``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found. ``tiles DIR``:
+images of other laboratories with masks, each at the scale where its median nucleus has the usual area.
+``foreign DIR``: how many annotated nuclei (of points 4 px around each, or of ``masks/``) are taken for ink or a fold.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.engine.runs import load_state
 from napari_pathogan.engine.trainer import weights_in
 from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
-from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder
-from napari_pathogan.tasks.nuclei.evaluate import foretell, foretold, report, score
+from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder, read_others
+from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
+from napari_pathogan.tasks.nuclei.evaluate import evaluate, foretell, foretold, report, score
 from napari_pathogan.tasks.nuclei.foreign import foreign
 from napari_pathogan.tasks.nuclei.instances import instances
 from napari_pathogan.tasks.nuclei.labels import split
-from napari_pathogan.tasks.nuclei.model import ARCHITECTURE, TASK, NucleiModel
+from napari_pathogan.tasks.nuclei.model import ARCHITECTURE, TASK, NucleiModel, quick
 from napari_pathogan.tasks.nuclei.network import UNet, folded_state
 
 if TYPE_CHECKING:
@@ -41,13 +43,16 @@ def fold_model(
 ) -> NucleiModel:
     """Load what a fold's training ended with."""
     shape = (config["width"], config["squares"])
-    average = UNet(*shape)
+    encoder = config.get("backbone")
+    average = EncoderUNet.on(encoder, config["width"]) if encoder else UNet(*shape)
     average.load_state_dict(weights_in(load_state(checkpoint), "network"))
-    network = UNet(*shape, normalised=False)
-    network.load_state_dict(folded_state(average))
+    network = average
+    if isinstance(average, UNet):
+        network = UNet(*shape, normalised=False)
+        network.load_state_dict(folded_state(average))
     return NucleiModel(
         ModelCard(name="fold", title="fold", task=TASK, architecture=ARCHITECTURE),
-        network,
+        quick(network),
         choose_device("auto"),
         DEFAULT_THRESHOLD,
         views,
@@ -62,10 +67,11 @@ def folds(run: Path, data: Path, views: int | None, normalise: float | None) -> 
     config["normalise"] = config["normalise"] if normalise is None else normalise
     views = config.get("views", 1) if views is None else views
     folder = read_folder(data, mpp=config["mpp"])
-    fold = patient_folds(folder.patients, config["folds"])
+    number = len(folder.names) if config["folds"] == "patients" else config["folds"]
+    fold = patient_folds(folder.patients, number)
     tried: list[list[Scored]] = []
     fold_of: list[int] = []
-    for k in range(config["folds"]):
+    for k in range(number):
         checkpoint = run / "folds" / str(k) / "checkpoint.safetensors"
         model = fold_model(checkpoint, folder.take(fold != k), config, views)
         for image, planes in foretold(folder.take(fold == k), model):
@@ -104,6 +110,11 @@ def points(data: Path, model: NucleiModel, mpp: float) -> None:
     every = [found for own in hits.values() for found in own]
     print(f"all: {np.mean(every):.3f} of {len(every)}")
     print(f"found area: {np.mean(area):.3f}, of which without a point: {np.mean(alone):.3f}")
+
+
+def tiles(data: Path, model: NucleiModel) -> None:
+    """Report on images of other laboratories, each at the scale where nuclei have the usual size."""
+    print(evaluate(read_others(data), model).to_json())
 
 
 def annotated(data: Path, file: Path, shape: tuple[int, int]) -> np.ndarray:
@@ -147,6 +158,10 @@ def main() -> None:
     of_points.add_argument("--model", default="nuclei-unet")
     of_points.add_argument("--mpp", type=float, default=0.55)
     of_points.add_argument("--views", type=int, help="instead of the model's")
+    of_tiles = what.add_parser("tiles")
+    of_tiles.add_argument("data", type=Path)
+    of_tiles.add_argument("--model", default="nuclei-unet")
+    of_tiles.add_argument("--views", type=int, help="instead of the model's")
     of_foreign = what.add_parser("foreign")
     of_foreign.add_argument("data", type=Path)
     of_foreign.add_argument("--mpp", type=float, default=0.25)
@@ -155,6 +170,8 @@ def main() -> None:
         folds(asked.run, asked.data, asked.views, asked.normalise)
     elif asked.what == "foreign":
         taken_for_foreign(asked.data, asked.mpp)
+    elif asked.what == "tiles":
+        tiles(asked.data, NucleiModel.load(asked.model, views=asked.views))
     else:
         points(asked.data, NucleiModel.load(asked.model, views=asked.views), asked.mpp)
 

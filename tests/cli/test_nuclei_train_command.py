@@ -112,3 +112,21 @@ def test_errors_are_one_line_and_exit_code_2(pathogan, folder, tmp_path, argumen
     assert out == ""
     assert why in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_pretrained_encoder_and_other_laboratories(pathogan, folder, tmp_path):
+    run, tiny = tmp_path / "run", ["--width", "2", "--epochs", "1", "--set", "crop=32"]
+    asked = [folder, "-o", run, "--backbone", "efficientnet-lite0", *tiny, "--set", "batch=2"]
+    others = ["--others", folder, "--folds", "patients"]
+    code, out, err = pathogan("train", *asked, *others, "--events")
+    assert (code, err) == (0, "")
+    summary = json.loads(out.splitlines()[-1])["summary"]
+    assert summary["out_of_fold"]["n_images"] == summary["other_laboratories"]["n_images"] == 2
+    config = json.loads((run / "config.json").read_text())
+    assert (config["backbone"], config["width"], config["views"]) == ("efficientnet-lite0", 2, 2)
+    assert pathogan("evaluate", folder, "--model", run, "--json")[0] == 0
+
+    code, _, err = pathogan("train", *asked[:2], tmp_path / "no", "--backbone", "nothing")
+    assert code == 2
+    assert "no backbone model 'nothing'" in err
+    assert not (tmp_path / "no").exists()

@@ -21,11 +21,17 @@ from torch.nn import BatchNorm2d, Conv2d, Identity
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_pathogan.engine.devices import moved
-from napari_pathogan.engine.models import fitting, load_model
+from napari_pathogan.engine.models import (
+    TrainingData,
+    fitting,
+    load_model,
+    locate,
+    read_card,
+)
 from napari_pathogan.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 TASK = "backbone"
 RGB = 3
@@ -158,6 +164,14 @@ def load_network(name: str = DEFAULT) -> Any:  # noqa: ANN401 - timm has no type
     return network
 
 
+def origin(name: str) -> tuple[TrainingData, ...]:
+    """What a trunk's weights learnt from and on what terms, for the card of what goes on from them."""
+    if name.startswith(HUB) or "=" in name:
+        known = name.partition("=")[0] if "=" in name else name
+        return (TrainingData(name=f"pretrained weights of {known}", terms="those of the weights"),)
+    return read_card(locate(name, TASK)).training_data
+
+
 @lru_cache(maxsize=2)
 def _load(name: str) -> Backbone:
     network = load_network(name)
@@ -173,17 +187,17 @@ def _load(name: str) -> Backbone:
         msg = f"timm can't take maps out of {name}; choose another network"
         raise ModelError(msg) from error
     channels = tuple(int(one.shape[1]) for one in maps)
-    return Backbone(name, _folded(network, blank), channels, mean, std, sha256)
+    fast = folded(network, lambda one: one.forward_features(noise(*blank.shape)))
+    return Backbone(name, fast, channels, mean, std, sha256)
 
 
 @torch.inference_mode()
-def _folded(network: Any, blank: torch.Tensor) -> Any:  # noqa: ANN401
+def folded(network: Any, forward: Callable[[Any], torch.Tensor]) -> Any:  # noqa: ANN401
     """The network with norms folded into the convolutions before them, a fifth faster.
 
-    Whether a norm follows the convolution that is defined before it, the outputs say: where they
-    differ, the network is left as it is.
+    Whether a norm follows the convolution that is defined before it, the outputs say, which
+    ``forward`` computes of a network: where they differ, the network is left as it is.
     """
-    noise = torch.rand(blank.shape, generator=torch.Generator().manual_seed(0))
     fast = copy.deepcopy(network)
     for module in list(fast.modules()):
         before = None
@@ -203,8 +217,12 @@ def _folded(network: Any, blank: torch.Tensor) -> Any:  # noqa: ANN401
                 setattr(module, name, getattr(child, "act", Identity()))
             before = child
     fast.to(memory_format=torch.channels_last)
-    same = torch.allclose(fast.forward_features(noise), network.forward_features(noise), 1e-3, 1e-4)
-    return fast if same else network
+    return fast if torch.allclose(forward(fast), forward(network), 1e-3, 1e-4) else network
+
+
+def noise(*shape: int) -> torch.Tensor:
+    """Random pixels in [0, 1), always the same."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 @contextmanager

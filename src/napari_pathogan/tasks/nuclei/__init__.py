@@ -51,10 +51,20 @@ TASK = Task(
         learn=".crossval:learn",
         settings=(
             Option(
+                "backbone",
+                str,
+                None,
+                "A pretrained network as the way down: efficientnet-lite0, hf-hub:NAME@REVISION, or "
+                "TIMM_NAME=FILE.safetensors, with a recipe of its own. None by default, as in the "
+                "paper.",
+                metavar="NAME",
+            ),
+            Option(
                 "width",
                 int,
                 None,
-                "Channels of the first stage; the recipe's by default.",
+                "Channels of the first stage, or of a step up from a backbone; the recipe's by "
+                "default.",
                 1,
             ),
             EPOCHS,
@@ -72,11 +82,18 @@ TASK = Task(
             _MPP,
             _PATIENT,
             Option(
+                "others",
+                Path,
+                None,
+                "images/ and masks/ of other laboratories, to learn from beside; each is brought "
+                "to the scale at which its nuclei have the usual size.",
+            ),
+            Option(
                 "start",
                 str,
                 "",
                 "Begin with an earlier run of the same folds, or (without folds) with a model; "
-                "the width is theirs.",
+                "the network's shape is theirs.",
                 metavar="RUN|MODEL",
             ),
         ),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_pathogan.engine.backbones import origin
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import cross_validate, nested, write_folds
 from napari_pathogan.engine.devices import choose_device
@@ -25,11 +26,19 @@ from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei import model
-from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
+from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei, read_others
+from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.evaluate import Scored, foretold, report, score
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
 from napari_pathogan.tasks.nuclei.network import MULTIPLE
-from napari_pathogan.tasks.nuclei.starts import Starts, earlier, going_on, in_common
+from napari_pathogan.tasks.nuclei.starts import (
+    Starts,
+    earlier,
+    going_on,
+    in_common,
+    learnt_by,
+    unseen_by,
+)
 from napari_pathogan.tasks.nuclei.train import train
 
 if TYPE_CHECKING:
@@ -40,10 +49,11 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.report import Report
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.nuclei.config import TrainConfig
-    from napari_pathogan.tasks.nuclei.network import UNet
+    from napari_pathogan.tasks.nuclei.model import Network
 
 DEFAULT_THRESHOLD = 0.5
 THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+OTHERS, GROUPS = "others", 2  # laboratories beside, of which folds leave every second out
 _STEPS = 255  # probabilities are kept as bytes
 
 
@@ -54,6 +64,7 @@ def learn(
     *,
     folds: int | str = 0,
     start: str = "",
+    others: Path | None = None,
     device: str = "auto",
     name: str = "",
     data: TrainingData | None = None,
@@ -68,6 +79,10 @@ def learn(
     start
         Folder of an earlier run of the same folds whose networks to begin with, or, without
         folds, a model's name or folder: its card then says what came before.
+    others
+        Folder of images with masks of other laboratories, to learn from beside. Where their names
+        tell groups, each fold learns from every second group, and the two first folds are tested
+        on the rest: what is said of them is of networks that saw nothing of their group.
     name
         Of the model; the run's folder name by default.
     data
@@ -80,31 +95,43 @@ def learn(
     check(folder, config, folds=folds)
     folds = _number(folds, folder)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
-    done, threshold, starts = None, DEFAULT_THRESHOLD, Starts()
+    foreign = read_others(others) if others else None
+    yield from (Warn(f"left out {line}") for line in (foreign.skipped if foreign else ()))
+    done, elsewhere, threshold, starts = None, None, DEFAULT_THRESHOLD, Starts()
     fold = patient_folds(folder.patients, folds) if folds else None
     if start:
         starts = earlier(start, folder, fold, config)
     if fold is not None:
         if not start:
-            starts = yield from in_common(folder, fold, config, run, device)
-        found = yield from _cross_validate(folder, fold, config, run, starts, device)
+            starts = yield from in_common(folder, fold, config, run, device, foreign)
+        found = yield from _cross_validate(folder, fold, config, run, starts, device, foreign)
         threshold, done = _calibrated(folder, fold, found, run)
+        elsewhere = _elsewhere(foreign, run, threshold) if foreign else None
     whole = going_on(config, starts.whole, config.final_epochs)
-    training = train(folder, whole, run, device=device, start=starts.whole)
+    training = train(folder, whole, run, device=device, start=starts.whole, others=foreign)
     finished = yield from one_part(training, folds, folds + 1)
     learnt = starts.model.card.training_data if starts.model else ()
     before = [part.pseudonymous() for part in learnt]
+    also = [*origin(config.backbone)] if config.backbone else []
+    if foreign is not None and others is not None:
+        also.insert(0, _described(foreign, TrainingData(name=others.name)))
     model.save(
         run.model,
-        _card(name or run.path.name, config, (*before, _described(folder, data)), done, folds),
-        finished.result.state_dict(),
-        width=config.width,
-        squares=config.squares,
+        _card(
+            name or run.path.name,
+            config,
+            ((*before, _described(folder, data)), tuple(also)),
+            (done, elsewhere),
+            folds,
+        ),
+        finished.result,
         crop=config.crop,
         **_use(starts.model, folder, config, threshold),
     )
-    out_of_fold = {"out_of_fold": done.to_dict()} if done else {}
-    yield Finished(done, {"model": str(run.model), **out_of_fold})
+    reports = {"out_of_fold": done, "other_laboratories": elsewhere}
+    summary = {key: one.to_dict() for key, one in reports.items() if one}
+    shown = tuple(one for one in reports.values() if one)
+    yield Finished(shown if elsewhere else done, {"model": str(run.model), **summary})
 
 
 def _use(
@@ -128,19 +155,25 @@ def _described(folder: NucleiFolder, data: TrainingData | None) -> TrainingData:
 
 
 def _card(
-    name: str, config: TrainConfig, data: tuple[TrainingData, ...], done: Report | None, folds: int
+    name: str,
+    config: TrainConfig,
+    data: tuple[tuple[TrainingData, ...], tuple[TrainingData, ...]],
+    reports: tuple[Report | None, Report | None],
+    folds: int,
 ) -> ModelCard:
-    patients = sum(len(part.patients) for part in data)
-    metrics = done.metrics if done else {}
+    patients = sum(len(part.patients) for part in data[0])
+    done, elsewhere = (one.metrics if one else {} for one in reports)
+    metrics = {**done, **{f"{OTHERS}_{key}": value for key, value in elsewhere.items()}}
+    what = f"on {config.backbone}" if config.backbone else f"width {config.width}"
     return ModelCard(
         name=name,
-        title=f"Nuclei U-Net, width {config.width}, {patients} patient{'s' * (patients != 1)}",
+        title=f"Nuclei U-Net, {what}, {patients} patient{'s' * (patients != 1)}",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
-        training_data=data,
+        training_data=data[0] + data[1],
         recipe=config.to_json(),
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
-        measured_by=_how(config, folds) if folds else "",
+        measured_by=_how(config, folds, with_others=bool(elsewhere)) if folds else "",
         not_for=(
             "diagnosis or any clinical decision",
             "stains other than H&E, cytology, frozen sections",
@@ -149,23 +182,33 @@ def _card(
     )
 
 
-def _how(config: TrainConfig, folds: int) -> str:
-    command = f"pathogan nuclei train DIR -o RUN --width {config.width} --folds {folds}"
+def _how(config: TrainConfig, folds: int, *, with_others: bool) -> str:
+    which = f"--backbone {config.backbone}" if config.backbone else f"--width {config.width}"
+    command = f"pathogan nuclei train DIR -o RUN {which} --folds {folds}"
+    command += " --others OTHERS" * with_others
     return f"{command}, with this recipe: out of fold, thresholds from the other folds"
 
 
-def check(folder: NucleiFolder, config: TrainConfig, *, folds: int | str) -> None:
+def check(
+    folder: NucleiFolder, config: TrainConfig, *, folds: int | str, others: Path | None = None
+) -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises
     ------
     DataFolderError
-        If no nucleus is marked, or there are fewer patients than folds.
+        If no nucleus is marked, there are fewer patients than folds, or the others won't do.
     SettingError
         If crops are of a size that the U-Net can't halve four times.
+    ModelNotFoundError, ModelError
+        If there is no such backbone, or a U-Net can't have it.
     """
     need_nuclei(folder)
-    multiple = MULTIPLE * config.squares
+    if others is not None:
+        need_nuclei(read_others(others))
+    if config.backbone:
+        EncoderUNet.on(config.backbone, config.width)
+    multiple = MULTIPLE * (1 if config.backbone else config.squares)
     if config.crop < multiple or config.crop % multiple:
         msg = f"crop={config.crop} is no multiple of {multiple}, as the U-Net's halvings need"
         raise SettingError(msg)
@@ -184,21 +227,28 @@ def _cross_validate(  # noqa: PLR0917
     run: RunFolder,
     starts: Starts,
     device: str,
+    foreign: NucleiFolder | None,
 ) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Train a network a fold; returns each image's probabilities, uint8 (3, H, W)."""
     folds = int(fold.max()) + 1
 
-    def learn_without(k: int, part: RunFolder) -> Generator[Event, None, UNet]:
+    def learn_without(k: int, part: RunFolder) -> Generator[Event, None, Network]:
         part.start(config.to_json(), resume=True)
         start = starts.folds.get(k)
         own = going_on(config, start)
-        training = train(folder.take(fold != k), own, part, device=device, start=start)
+        learnt = folder.take(fold != k)
+        others = learnt_by(foreign, k)
+        training = train(learnt, own, part, device=device, start=start, others=others)
         finished = yield from one_part(training, k, folds + 1)
-        network: UNet = finished.result
+        network: Network = finished.result
         return network
 
-    def test(k: int, network: UNet, file: Path) -> tuple[Event, ...]:
+    def test(k: int, network: Network, file: Path) -> tuple[Event, ...]:
         tried = _fold_model(network, folder.take(fold != k), config, device)
+        if k < GROUPS and foreign is not None and len(foreign.names) >= GROUPS:
+            _test(
+                foreign.take(unseen_by(foreign, k)), tried, run.path / OTHERS / f"{k}.safetensors"
+            )
         _test(folder.take(fold == k), tried, file)
         return ()
 
@@ -206,22 +256,46 @@ def _cross_validate(  # noqa: PLR0917
     files = yield from cross_validate(run, folds, "out_of_fold.safetensors", learn_without, test)
     found: dict[str, np.ndarray] = {}
     for k, file in enumerate(files):
-        planes = load_file(file)
-        for number, image in enumerate(folder.take(fold == k).images):
-            key = _key(number, image.name)
-            found[image.name] = planes[key if key in planes else image.name].numpy()
+        found |= _kept(folder.take(fold == k), file)
     return found
 
 
+def _kept(folder: NucleiFolder, file: Path) -> dict[str, np.ndarray]:
+    """Probabilities of the images of a fold, by name."""
+    planes = load_file(file)
+    found: dict[str, np.ndarray] = {}
+    for number, image in enumerate(folder.images):
+        key = _key(number, image.name)
+        found[image.name] = planes[key if key in planes else image.name].numpy()
+    return found
+
+
+def _elsewhere(foreign: NucleiFolder, run: RunFolder, threshold: float) -> Report | None:
+    """Report on other laboratories: each group by a network that saw none of it."""
+    scored = []
+    for k in range(GROUPS):
+        part, file = foreign.take(unseen_by(foreign, k)), run.path / OTHERS / f"{k}.safetensors"
+        if len(foreign.names) < GROUPS or not file.exists():
+            return None
+        found = _kept(part, file)
+        scored += [
+            score(i, found[i.name] / _STEPS, threshold, instances_known=foreign.instances)
+            for i in part.images
+        ]
+    done = report(scored, title="other laboratories, by networks that saw nothing of their group")
+    write_text(run.path / f"{OTHERS}.json", done.to_json(), OURS)
+    return done
+
+
 def _fold_model(
-    network: UNet, learnt: NucleiFolder, config: TrainConfig, device: str
+    network: Network, learnt: NucleiFolder, config: TrainConfig, device: str
 ) -> model.NucleiModel:
     """The model of one fold: the reference colours are of the patients that it learned from."""
     card = ModelCard(name="fold", title="fold", task=model.TASK, architecture=model.ARCHITECTURE)
     reference, share = _colours(learnt, config)
     where = choose_device(device)
     return model.NucleiModel(
-        card, network, where, DEFAULT_THRESHOLD, config.views, reference, share
+        card, model.quick(network), where, DEFAULT_THRESHOLD, config.views, reference, share
     )
 
 

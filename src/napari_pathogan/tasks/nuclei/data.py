@@ -8,11 +8,12 @@ another form is a patient of its own, unless a pattern says how to read it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -26,13 +27,14 @@ from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.errors import DataFolderError, NoTissueError
 from napari_pathogan.tasks.nuclei.annotated import SUFFIX, annotated_regions
-from napari_pathogan.tasks.nuclei.labels import is_binary, three_labels
+from napari_pathogan.tasks.nuclei.labels import is_binary, split, three_labels
 from napari_pathogan.tasks.nuclei.model import MPP
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENT = r"(.+)_\d+"
+USUAL_UM2 = 22.0  # the median nucleus of the breast images (352 pixels of 0.25 um)
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 _NO_MASKS = {".json", ".xml", ".csv", ".txt", ".geojson", ".db"}  # what may lie beside one
 _SMALLEST = 16  # pixels
@@ -217,6 +219,23 @@ def read_folder(folder: Path, *, mpp: float = MPP, patient: str = PATIENT) -> Nu
         msg = f"no image with a mask in {folder}{why}; images/ and masks/ hold the same file names"
         raise DataFolderError(msg)
     return NucleiFolder(images, skipped)
+
+
+def read_others(folder: Path) -> NucleiFolder:
+    """Read images of other laboratories as :func:`read_folder`, each at a scale of its own.
+
+    It is taken to be that at which the image's median nucleus has the usual area: magnifications
+    may be mixed and unknown. The group that is an image's (in place of a patient) its name says.
+    """
+    found = read_folder(folder)
+    return NucleiFolder(tuple(_usual_size(image) for image in found.images), found.skipped)
+
+
+def _usual_size(image: NucleiImage) -> NucleiImage:
+    mask = np.maximum(image.mask, 0)
+    areas = np.bincount((split(mask) if is_binary(mask) else mask).ravel())[1:]
+    areas = areas[areas > 0]
+    return replace(image, mpp=math.sqrt(USUAL_UM2 / np.median(areas))) if len(areas) else image
 
 
 def _pattern(patient: str) -> re.Pattern[str]:

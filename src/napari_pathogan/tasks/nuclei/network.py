@@ -35,6 +35,7 @@ class UNet(nn.Module):
 
     def __init__(self, width: int = 32, squares: int = 1, *, normalised: bool = True) -> None:
         super().__init__()
+        self.arguments = {"width": width, "squares": squares}
         self.squares = squares
         channels = [width * 2**stage for stage in range(DEPTH + 1)]
         self.down = nn.ModuleList(
@@ -51,6 +52,11 @@ class UNet(nn.Module):
     def multiple(self) -> int:
         """What the sides of an image must divide by."""
         return MULTIPLE * self.squares
+
+    @property
+    def seen_px(self) -> int:
+        """How far it sees to each side: 107 px (with squares of 1), of which the outer hardly count."""
+        return 48 * self.squares
 
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """What each stage down sees.

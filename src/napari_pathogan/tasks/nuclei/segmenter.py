@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.devices import Device
     from napari_pathogan.tasks.nuclei.model import NucleiModel
 
-SEEN_PX = 48  # how far the U-Net sees to each side: 107 px, of which the outer ones hardly count
-
 
 class Segmenter(Protocol):
     """Anything that finds nuclei in an image.
@@ -69,7 +67,7 @@ class UNetSegmenter:
         self.name, self.sha256 = card.name, card.sha256
         self.line = f"{card.title}, weights {card.sha256[:12]}. {card.intended_use}"
         self.mpp, self.device = model.mpp, model.device
-        self.margin_px = SEEN_PX * model.network.squares
+        self.margin_px = model.network.seen_px
         self.model = model
         self.threshold = model.threshold if threshold is None else threshold
 

@@ -10,19 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_pathogan.engine import crossval
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.tasks.nuclei.config import PRETRAINED
 from napari_pathogan.tasks.nuclei.model import TASK, NucleiModel
 from napari_pathogan.tasks.nuclei.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    import numpy as np
 
     from napari_pathogan.engine.events import Event
     from napari_pathogan.tasks.nuclei.config import TrainConfig
@@ -52,8 +53,13 @@ def going_on(config: TrainConfig, start: Path | None, epochs: int = 0) -> TrainC
     return replace(config, lr=config.lr * share, epochs=epochs or config.epochs)
 
 
-def in_common(
-    folder: NucleiFolder, fold: np.ndarray, config: TrainConfig, run: RunFolder, device: str
+def in_common(  # noqa: PLR0917
+    folder: NucleiFolder,
+    fold: np.ndarray,
+    config: TrainConfig,
+    run: RunFolder,
+    device: str,
+    others: NucleiFolder | None = None,
 ) -> Generator[Event, None, Starts]:
     """Train a network on each half of the folds, if the configuration asks for it.
 
@@ -69,10 +75,27 @@ def in_common(
     for half in (0, 1):
         part = RunFolder(run.path / "common" / str(half))
         part.start(common.to_json(), resume=True)
-        training = train(folder.take(fold % 2 != half), common, part, device=device)
+        own = folder.take(fold % 2 != half)
+        training = train(own, common, part, device=device, others=learnt_by(others, half))
         yield from one_part(training, 0, folds + 1, f"in common {half + 1} of 2")
         starts |= dict.fromkeys(range(half, folds, 2), part.checkpoint)
     return Starts(starts, starts[0])
+
+
+def learnt_by(others: NucleiFolder | None, fold: int) -> NucleiFolder | None:
+    """The other laboratories that a fold learns from: every second of them, by name.
+
+    The rest are those that it is tested on.
+    """
+    if others is None or len(others.names) < 2:
+        return others
+    return others.take(~unseen_by(others, fold))
+
+
+def unseen_by(others: NucleiFolder, fold: int) -> np.ndarray:
+    """Bool (N,): which of the others' images a fold does not learn from."""
+    which: np.ndarray = np.searchsorted(others.names, others.patients) % 2 == fold % 2
+    return which
 
 
 def shaped(config: TrainConfig, start: str) -> TrainConfig:
@@ -87,8 +110,12 @@ def shaped(config: TrainConfig, start: str) -> TrainConfig:
     if run.config.is_file():
         shape = json.loads(run.config.read_text(encoding="utf-8"))
     else:
-        shape = read_card(locate(start, TASK)).arguments
-    return replace(config, width=shape["width"], squares=shape["squares"])
+        card = read_card(locate(start, TASK))
+        shape = {**card.arguments, "backbone": card.recipe.get("backbone", "")}
+    if not (backbone := shape.get("backbone", "")):
+        return replace(config, width=shape["width"], squares=shape["squares"], backbone="")
+    config = config if config.backbone else replace(PRETRAINED, seed=config.seed)
+    return replace(config, width=shape["width"], backbone=backbone)
 
 
 def earlier(
@@ -108,7 +135,8 @@ def earlier(
     """
     own = shaped(config, start)
     if own != config:
-        msg = f"{start} has a U-Net of width {own.width}, squares {own.squares}; ask for the same"
+        encoder = f", backbone {own.backbone}" if own.backbone else f", squares {own.squares}"
+        msg = f"{start} has a U-Net of width {own.width}{encoder}; ask for the same"
         raise SettingError(msg)
     run = RunFolder(Path(start))
     if not run.config.is_file():

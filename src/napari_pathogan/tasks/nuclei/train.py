@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.nuclei.augment import Palette, crop, degrade, recolour
 from napari_pathogan.tasks.nuclei.config import TrainConfig
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
+from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.losses import dice_loss, label_loss
 from napari_pathogan.tasks.nuclei.model import TASK
 from napari_pathogan.tasks.nuclei.network import UNet, folded_state
@@ -36,13 +37,16 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         config: TrainConfig,
         device: Device,
         start: dict[str, torch.Tensor] | None = None,
+        others: NucleiFolder | None = None,
     ) -> None:
         super().__init__(config, device)
-        pairs = [image.learnt for image in folder.images]
+        self.main = len(folder)
+        every = NucleiFolder((*folder.images, *(others.images if others else ())))
+        pairs = [image.learnt for image in every.images]
         self.images = [torch.tensor(pixels).permute(2, 0, 1).contiguous() for pixels, _ in pairs]
         self.labels = [torch.tensor(labels) for _, labels in pairs]
         self.inside = [torch.nonzero(label == 1) for label in self.labels]
-        names, patient = np.unique(folder.patients, return_inverse=True)
+        names, patient = np.unique(every.patients, return_inverse=True)
         self.patient = torch.from_numpy(patient)
         self.palette = Palette(
             [
@@ -50,7 +54,8 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
                 for p in range(len(names))
             ]
         )
-        area = sum(label.numel() for label in self.labels)
+        share = config.others_share if len(every) > self.main else 0.0
+        area = sum(label.numel() for label in self.labels[: self.main]) / max(1 - share, 0.1)
         self.steps = max(1, round(area / (config.crop**2 * config.batch)))
         # a model's norms are folded: it goes on without
         self.normalised = start is None or any(".norm" in name for name in start)
@@ -58,13 +63,22 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         if start is not None:
             unet.load_state_dict(start)
         self.network = self.add("network", unet)
+        groups: list[dict[str, Any]] = [{"params": list(unet.parameters())}]
+        if isinstance(unet, EncoderUNet):
+            rest = [p for name, p in unet.named_parameters() if not name.startswith("encoder.")]
+            encoder = list(unet.encoder.parameters())
+            groups = [{"params": rest}, {"params": encoder, "lr": config.lr * config.encoder_lr}]
         self.optimisers["network"] = torch.optim.AdamW(
-            unet.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+            groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
 
     def batches(self) -> Iterator[torch.Tensor]:
         """Draw which images the crops of an epoch are of: int64 (batch,) a step."""
-        drawn = shuffled(torch.arange(len(self.images)), self.steps * self.config.batch)
+        drawn = shuffled(torch.arange(self.main), self.steps * self.config.batch)
+        if len(self.images) > self.main:
+            foreign = torch.rand(len(drawn)) < self.config.others_share
+            every = torch.arange(self.main, len(self.images))
+            drawn[foreign] = shuffled(every, int(foreign.sum()))
         yield from drawn.view(self.steps, -1)
 
     def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,15 +123,19 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         self.update("network", total)
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def trained(self) -> UNet:
-        """The averaged network with batch normalisation folded in."""
+    def trained(self) -> UNet | EncoderUNet:
+        """The averaged network; of the paper's, batch normalisation is folded in."""
         average = self._unet()
         average.load_state_dict(self.weights("network"))
+        if isinstance(average, EncoderUNet):
+            return average.eval()
         network = UNet(self.config.width, self.config.squares, normalised=False)
         network.load_state_dict(folded_state(average.cpu()))
         return network.eval()
 
-    def _unet(self) -> UNet:
+    def _unet(self) -> UNet | EncoderUNet:
+        if self.config.backbone:
+            return EncoderUNet.on(self.config.backbone, self.config.width)
         return UNet(self.config.width, self.config.squares, normalised=self.normalised)
 
 
@@ -128,6 +146,7 @@ def train(
     *,
     device: str = "auto",
     start: Path | None = None,
+    others: NucleiFolder | None = None,
 ) -> Iterator[Event]:
     """Train one U-Net on images with masks.
 
@@ -137,10 +156,12 @@ def train(
     ----------
     start
         Checkpoint of another run, or folder of a model: begin with its (averaged) weights.
+    others
+        Images of other laboratories, for ``others_share`` of the crops.
 
     Yields
     ------
-    Progress, Metrics, Checkpoint, and Finished with the :class:`UNet`, its norms folded in.
+    Progress, Metrics, Checkpoint, and Finished with the U-Net, the norms of the paper's folded in.
 
     Raises
     ------
@@ -153,7 +174,7 @@ def train(
     weights = None
     if start is not None:
         weights = load_model(start, TASK)[1] if start.is_dir() else _weights(start)
-    trainer = Trainer(folder, config, choose_device(device), weights)
+    trainer = Trainer(folder, config, choose_device(device), weights, others)
     yield from trainer.resume(run)
     yield from trainer.learn(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
