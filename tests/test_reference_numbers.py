@@ -42,6 +42,13 @@ COMMANDS = {
         ["nuclei", "classes", "evaluate", "{0}", "--mpp", "0.55", "--resnet", "none"],
         ["crc_nuclei: images/*1.* points/*1.*"],
     ),
+    "nuclei classes, by labels": (
+        [
+            *("nuclei", "classes", "evaluate", "{0}", "--mpp", "0.55", "--resnet", "none"),
+            *("--model", "nuclei-classes-crc-labels"),
+        ],
+        ["crc_nuclei: images/*1.* points/*1.*"],
+    ),
     "masses": (
         ["masses", "evaluate", "{0}"],
         ["inbreast: images.csv boxes.csv images/2058*.png images/2061*.png"],

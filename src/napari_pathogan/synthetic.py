@@ -51,13 +51,14 @@ class GeneratorInfo:
 def generators(*folders: Path) -> dict[str, GeneratorInfo]:
     """Name -> every generator in the zoo and under ``folders``, such as the user's models folder.
 
-    Cards that can't be read, or that leave out size or scale, are not listed.
+    Cards that can't be read, or that leave out size or scale, are not listed; nor are those that
+    say that their model draws nothing.
     """
     found = {}
     for task in (one for one in registered().values() if one.generator):
         for name, folder in find_models(task.name, *folders).items():
             card = read_card(folder)
-            if card.patch_px and card.mpp:
+            if card.patch_px and card.mpp and card.settings.get("draws", True):
                 found[name] = GeneratorInfo(card, folder, card.classes, card.patch_px, card.mpp)
     return found
 

@@ -88,6 +88,26 @@ def test_train_evaluate_grid_and_rename(pathogan, folder, tmp_path, seed, measur
     assert read_card(tmp_path / "alike").classes == card.classes
 
 
+@pytest.mark.learning
+def test_taught_by_labels(pathogan, folder, tmp_path):
+    """As any class model: evaluated beside its baseline, renamed; but it draws nothing."""
+    run = tmp_path / "run"
+    code, out, err = pathogan("train", folder, "-o", run, "--labels", "--events")
+    assert (code, err) == (0, "")
+    assert sorted(json.loads(out.splitlines()[-1])["summary"]["classes"]) == ["a", "b", "c"]
+    code, out, _ = pathogan("evaluate", folder, "--model", run, "--json", "--resnet", "none")
+    found = json.loads(out)
+    assert code == 0
+    assert found["accuracy"]["value"] > 0.9
+    assert {"baseline_accuracy", "kmeans_rings_accuracy"} <= set(found)
+    assert any(note.startswith("baseline: logistic regression") for note in found["notes"])
+    code, _, _ = pathogan("rename", run, "-o", tmp_path / "own", "--name", "1=tumour")
+    assert (code, read_card(tmp_path / "own").classes[1]) == (0, "tumour")
+    code, _, err = pathogan("grid", run, "-o", tmp_path / "grid.png")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "was taught by labels and draws no nuclei" in err
+
+
 def test_resumed_after_it_was_finished(pathogan, folder, tmp_path):
     asked = ["train", folder, "-o", tmp_path / "run", *QUICK, "--set", "told=true"]
     assert pathogan(*asked)[0] == 0
@@ -103,6 +123,12 @@ def test_resumed_after_it_was_finished(pathogan, folder, tmp_path):
         (["train", "DATA", "-o", "OUT", "--set", "speed=3"], "is not a setting"),
         (["train", "DATA", "-o", "OUT", "--set", "head=flat"], "needs head=figures"),
         (["train", "DATA", "-o", "OUT", "--seeds", "2"], "held out; 2 are too few"),
+        (
+            ["train", "DATA", "-o", "OUT", "--labels", "--classes", "4"],
+            "the nuclei have 3 (a, b, c)",
+        ),
+        (["train", "DATA", "-o", "OUT", "--labels", "--epochs", "3"], "would count for nothing"),
+        (["train", "DATA", "-o", "OUT", "--backbone", "x"], "it is for --labels"),
         (["train", "NOWHERE", "-o", "OUT"], "is not a folder"),
         (["evaluate", "DATA", "--model", "idc-cgan"], "no nuclei-classes model 'idc-cgan'"),
         (["evaluate", "DATA", "--resnet", "vgg"], "is none of resnet18"),

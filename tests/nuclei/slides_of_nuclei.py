@@ -51,6 +51,7 @@ class ByQuadrant:
     names: tuple[str, ...] = ("dense", "pale")
     colours: tuple[str, ...] = ("#d62728", "#1f77b4")
     card: ModelCard = CARD
+    crop_px: int = 40
 
     def naming(self, tissue: str = "", mpp: tuple[float, float] | None = None) -> Naming:
         return Naming(self.names, self.colours, f"found without labels, {tissue} at {mpp}")

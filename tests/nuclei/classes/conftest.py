@@ -7,13 +7,13 @@ import pytest
 import torch
 from kinds import NAMES, draw_image, write_folder
 
-from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei_classes import crossval
 from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
 from napari_pathogan.tasks.nuclei_classes.data import join, nuclei_of
 from napari_pathogan.tasks.nuclei_classes.network import Critic, Generator
+from napari_pathogan.tasks.nuclei_classes.stain import Stain
 from napari_pathogan.tasks.nuclei_classes.train import Trained
 
 MPP = 0.55
@@ -41,7 +41,7 @@ def raw_model():
     """A model of random weights whose classes are called as the made-up ones."""
     torch.manual_seed(0)
     config = TrainConfig(width=4)
-    colours = SlideColours(np.full(3, 0.6), 0.02 * np.eye(3))
+    colours = Stain(np.full(3, 0.6), 0.02 * np.eye(3), np.array([[0.5] * 3, [0.3] * 3]))
     trained = Trained(Critic(3, 4).eval(), Generator(3, 4).eval(), colours)
     for network in (trained.critic, trained.generator):
         network.requires_grad_(requires_grad=False)

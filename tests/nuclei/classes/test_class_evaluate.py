@@ -113,7 +113,7 @@ class Oracle:
     """Stands in for a model: it knows the made-up kinds by their brightness."""
 
     def __init__(self, model, names=NAMES):
-        self.card, self.names = model.card, names
+        self.card, self.names, self.crop_px = model.card, names, 40
 
     def probability(self, crops, stain=None):
         around = crops[:, 5:12, 5:12].mean((1, 2, 3))

@@ -20,6 +20,7 @@ from napari_pathogan.tasks.nuclei_classes.describe import describe, suggest
 from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate
 from napari_pathogan.tasks.nuclei_classes.losses import information_loss
 from napari_pathogan.tasks.nuclei_classes.model import ClassModel
+from napari_pathogan.tasks.nuclei_classes.stain import optical_density
 from napari_pathogan.tasks.nuclei_classes.train import Trainer, train
 
 PAPER = replace(
@@ -88,14 +89,15 @@ def test_mutual_information_rises(nuclei, cpu, seed, measured):
     assert measured("after", information()) < 0.4
 
 
-def test_the_game_leaves_a_fitted_class_head_alone(nuclei, cpu):
-    trainer = Trainer(nuclei, QUICK, cpu)
+@pytest.mark.parametrize("head", ["figures", "rings"])
+def test_the_game_leaves_a_fitted_class_head_alone(nuclei, cpu, head):
+    trainer = Trainer(nuclei, replace(QUICK, head=head), cpu)
     list(trainer.anchor(nuclei))
     names = ("hidden", "classify", "shift", "scale")
     before = {k: v.clone() for k, v in trainer.critic.state_dict().items() if k.startswith(names)}
     trainer.step(trainer.batches()[0], 0)
     after = trainer.critic.state_dict()
-    assert len(before) == 6
+    assert len(before) == (6 if head == "figures" else 4)
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert not torch.equal(
         after["trunk.0.weight"], trainer.averages["critic"].shadow["trunk.0.weight"]
@@ -160,6 +162,19 @@ def test_another_view_is_the_same_nucleus(nuclei):
     assert not torch.equal(vary(x, 1.0), plain)
 
 
+def test_each_image_is_carried_from_its_own_density_to_the_average(nuclei):
+    palette = Palette(nuclei, normalise=True, density=True)
+    image = torch.zeros(30, dtype=torch.long)
+    pictures = torch.from_numpy(nuclei.of(["im0"]).pictures[:1])
+    plain = pictures.permute(0, 3, 1, 2) / 255
+    moved = palette.recolour(pictures, image[:1])
+    own, other = nuclei.stains["im0"].density, palette.reference.density
+    way = (optical_density(x).numpy()[0].transpose(1, 2, 0) for x in (plain, moved))
+    before, after = ((d - s[0]) / s[1] for d, s in zip(way, (own, other), strict=True))
+    dark = moved[0].permute(1, 2, 0).numpy() < 0.95  # what is whiter than white is white
+    assert after[dark] == pytest.approx(before[dark], abs=0.02)
+
+
 def test_each_image_is_carried_from_its_own_colours_to_the_average(nuclei):
     palette = Palette(nuclei, normalise=True)
     for i, name in enumerate(nuclei.names):
@@ -202,16 +217,20 @@ def test_learning_ends_with_a_named_model(tmp_path, nuclei, seed, measured):
     events = list(learn(nuclei, config, run, seeds=2, name="made up", device="cpu"))
     report = events[-1].result
     assert measured("accuracy", report.metrics["accuracy"].value) > 0.9
+    assert {"baseline_accuracy", "kmeans_rings_accuracy", "ece"} <= set(report.metrics)
+    assert any(note.startswith("baseline: k-means on 30 ring") for note in report.notes)
     assert report.counts["n_seeds"] == 2
     assert report.counts["n_nuclei"] == 180
     scored = sum(v for k, v in report.counts.items() if k.startswith("confusion_"))
-    assert scored == 90  # of six images in five folds, two are in the first and one in the second
+    assert scored == 60  # of six images in five groups, the first two hold one each
     model = ClassModel.load(run.path, device="cpu")
     assert model.card.name == "made up"
     assert sorted(model.names) == sorted(NAMES)
     assert model.card.metrics["accuracy"].value == report.metrics["accuracy"].value
     own = evaluate(nuclei, model, seeds=1, rounds=0)
     assert measured("own_accuracy", own.metrics["accuracy"].value) > 0.9
+    assert "baseline_accuracy" in own.metrics
+    assert any("fitted to the model's training images" in note for note in own.notes)
 
 
 def test_nuclei_without_labels_are_numbered(tmp_path, nuclei):

@@ -459,13 +459,21 @@ class NucleiDock(Dock):
         GridDialog(picture, naming, title, self).show()
 
     def _suggest_class_model(self) -> None:
-        """Choose the class model whose scale is the slide's, as far as anyone can tell."""
+        """Choose the class model whose scale is the slide's, as far as anyone can tell.
+
+        Of several the one that was checked on an organ, and is right most often there.
+        """
         mpp = between.slide_of(self.layer).mpp if self.layer is not None else None
+        own = mpp[0] if mpp else 0.25
+
+        def rank(name: str) -> tuple[float, float]:
+            checked = self.class_models[name][1].validated_on
+            right = max((one.accuracy.value or 0 for one in checked), default=0)
+            return abs(math.log(scales[name] / own)), -right
+
         scales = {name: card.mpp for name, (_, card) in self.class_models.items() if card.mpp}
         if scales:
-            own = mpp[0] if mpp else 0.25
-            best = min(scales, key=lambda name: abs(math.log(scales[name] / own)))
-            self.classes.setCurrentText(best)
+            self.classes.setCurrentText(min(scales, key=rank))
 
     def _class_model_picked(self) -> None:
         self._class_model_chosen = True
@@ -473,7 +481,8 @@ class NucleiDock(Dock):
     def _class_model_changed(self) -> None:
         chosen = self.class_models.get(self.classes.currentText())
         self.classes_info.setEnabled(chosen is not None)
-        self.numbers.drawn.setEnabled(chosen is not None)
+        draws = chosen is not None and chosen[1].settings.get("draws", True)
+        self.numbers.drawn.setEnabled(draws)
         self.classes.setToolTip(chosen[1].title if chosen else "Nuclei are not sorted into classes")
         if self.segmentation is None:
             self._show_numbers()

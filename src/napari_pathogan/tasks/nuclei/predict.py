@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.nuclei_classes.model import ClassModel
+    from napari_pathogan.tasks.nuclei_classes.stain import Stain
 
 __all__ = ["Segmenter", "UNetSegmenter", "label_grid", "segment"]
 
@@ -156,7 +156,7 @@ class _Look:
     segmenter: Segmenter
     plan: Plan
     classifier: ClassModel | None
-    stain: SlideColours | None
+    stain: Stain | None
     tissue: str
     naming: Naming
 
@@ -216,8 +216,9 @@ class _Look:
         """(N, C): probability of each class."""
         if self.classifier is None:
             return np.full((len(centres), 1), np.nan, np.float32)
-        crops = cut_from_slide(self.slide, centres, self.classifier.mpp)
-        return self.classifier.probability(crops, self.stain)
+        model = self.classifier
+        crops = cut_from_slide(self.slide, centres, model.mpp, model.crop_px)
+        return model.probability(crops, self.stain)
 
     def _area(self, core: Box, image: np.ndarray) -> float:
         """Tissue in mm2 that was looked at, without what can't be read (which is left blank)."""

@@ -14,7 +14,7 @@ import numpy as np
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.tasks.nuclei import outlines
-from napari_pathogan.tasks.nuclei_classes.naming import UNLABELLED
+from napari_pathogan.tasks.nuclei_classes.naming import LEARNT, UNLABELLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -316,7 +316,8 @@ class Segmentation:
         if len(self.class_names) == 1:
             return found
         kinds = ", ".join(f"{n:,} {name}" for name, n in self.counts().items())
-        return f"{found} ({kinds}; {UNLABELLED})" if self.class_model else f"{found} ({kinds})"
+        origin = LEARNT if LEARNT in self.class_note else UNLABELLED
+        return f"{found} ({kinds}; {origin})" if self.class_model else f"{found} ({kinds})"
 
     def _codes(self) -> np.ndarray:
         codes: np.ndarray = self.table["class"].cat.codes.to_numpy()

@@ -1,4 +1,4 @@
-"""Classes of nuclei found without labels: an InfoGAN over pictures of single nuclei (section 3.3)."""
+"""Classes of nuclei: found without labels by an InfoGAN (section 3.3), or taught by them."""
 
 from pathlib import Path
 
@@ -20,22 +20,24 @@ TASK = Task(
     name="nuclei-classes",
     package=__name__,
     words="nuclei classes",
-    help="Classes of nuclei, found without labels.",
+    help="Classes of nuclei, found without labels or taught by them.",
     model=".model:ClassModel",
     default="nuclei-classes-crc",
     generator=".contract:drawn",
     training=Training(
-        help="Find classes among nuclei with an InfoGAN; labels only name and score what was "
-        "found.",
+        help="Find classes among nuclei with an InfoGAN, whose labels only name and score what "
+        "was found; or teach a head on a pretrained trunk the labels.",
         folder=_FOLDER,
         read=".contract:read",
         recipes=".config:RECIPES",
         recipe="quick",
         about_recipes="Quick settings that find biology, or the paper's.",
-        check=".crossval:check",
+        check=".contract:check",
         learn=".contract:learn",
         settings=(
+            Option("labels", bool, None, "Learn from the labels."),
             Option("classes", int, None, "Classes to find: 3 (the default), 5, ...", 2, 8),
+            Option("backbone", str, None, "For --labels: efficientnet-lite0, or another trunk."),
             EPOCHS,
             SEED,
         ),
@@ -54,12 +56,13 @@ TASK = Task(
                 "tissue",
                 str,
                 "",
-                "The organ: with --seeds, the classes' names hold for it.",
+                "The organ: with --seeds or --labels, the classes' names hold for it.",
             ),
         ),
     ),
     evaluation=Evaluation(
-        help="Evaluate a class model on labelled nuclei, beside k-means on pixels and on a ResNet.",
+        help="Evaluate a class model on labelled nuclei, beside k-means on rings of density, on "
+        "pixels and on a ResNet.",
         folders={"folder": _FOLDER},
         run=".contract:evaluated",
         options=(_MPP, *_RESNET),

@@ -1,6 +1,6 @@
 """The class head fitted to real nuclei, before the game.
 
-It begins with what three simple figures suggest (:mod:`.describe`). Every further round it is asked
+It begins with the groups that k-means finds (:mod:`.describe`). Every further round it is asked
 what it makes of each nucleus, agrees that with the nearest nuclei in the tissue, which are mostly of
 the same kind, and learns the answer: what can be seen in the nucleus itself of what its
 surroundings say. Stain jitter keeps it from telling images apart instead.
@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import nn
 
 from napari_pathogan.tasks.nuclei_classes.losses import agreed, anchor_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from torch import nn
 
     from napari_pathogan.tasks.nuclei_classes.network import Critic
 
@@ -45,9 +46,9 @@ def fit(
     Parameters
     ----------
     critic
-        With the head ``figures``, its mean and spread measured.
+        With the head ``figures`` or ``rings``, its mean and spread measured.
     views
-        (V, N, 40): the figures of each nucleus as it is, and of restained ones.
+        (V, N, F): the figures of each nucleus as it is, and of restained ones.
     target
         (N, classes): what each nucleus is suggested to be.
     near
@@ -57,7 +58,7 @@ def fit(
     ------
     A :class:`Round` each.
     """
-    head = nn.Sequential(critic.hidden, nn.ReLU(), critic.classify)
+    head = critic.fitted
     seen = critic.scaled(views)
     prior = target.mean(0)
     for number in range(rounds):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_pathogan.colour.slide_colours import AXES, SlideColours
+from napari_pathogan.colour.slide_colours import AXES
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
+from napari_pathogan.tasks.nuclei_classes.stain import Stain, in_density
 
 if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei_classes.data import Nuclei
@@ -23,23 +24,32 @@ class Palette:
     """The colours of the images, and the maps to their average as tensors.
 
     ``matrix`` (I, 3, 3) and ``offset`` (I, 3) carry image ``[i]`` to the reference; they change
-    nothing where ``normalise`` is false, or the image has no tissue to measure.
+    nothing where ``normalise`` is false, or the image has no tissue to measure. They are of RGB
+    in [0, 1] or, with ``density``, of optical densities.
     """
 
-    def __init__(self, nuclei: Nuclei, *, normalise: bool) -> None:
+    def __init__(self, nuclei: Nuclei, *, normalise: bool, density: bool = False) -> None:
         known = [stain for stain in nuclei.stains.values() if stain is not None]
         if not known:
             msg = "no tissue around any nucleus: the images are white or grey"
             raise NoTissueError(msg)
-        self.reference = SlideColours.average(known)
+        self.reference = Stain.average(known)
+        self.density = density
         stains = [nuclei.stains[name] if normalise else None for name in nuclei.names]
-        maps = [s.map_to(self.reference) if s else (np.eye(3), np.zeros(3)) for s in stains]
+        maps = [
+            (s.density_to if density else s.map_to)(self.reference)
+            if s
+            else (np.eye(3), np.zeros(3))
+            for s in stains
+        ]
         self.matrix = torch.tensor(np.stack([m for m, _ in maps]), dtype=torch.float32)
         self.offset = torch.tensor(np.stack([o for _, o in maps]), dtype=torch.float32)
 
     def recolour(self, pictures: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """uint8 (N, S, S, 3) of images (N,) -> float32 (N, 3, S, S) in [0, 1]."""
         x = pictures.permute(0, 3, 1, 2).float() / 255
+        if self.density:
+            return in_density(x, self.matrix[image], self.offset[image])
         x = torch.einsum("nij,njhw->nihw", self.matrix[image], x)
         return (x + self.offset[image][:, :, None, None]).clamp(0, 1)
 

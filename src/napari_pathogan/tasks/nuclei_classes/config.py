@@ -1,22 +1,26 @@
-"""How class models are trained: the paper's recipe, and one that finds biology more often."""
+"""How class models are trained: the paper's recipe, one that finds biology more often, or labels."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from napari_pathogan.engine import config as base
+from napari_pathogan.engine.backbones import DEFAULT
 from napari_pathogan.engine.config import (
     Betas,
     Count,
+    Positive,
     Share,
     Some,
     Weight,
     checked,
 )
 
-Head = Literal["flat", "pooled", "figures"]
+_TAUGHT, _ALWAYS = {"backbone", "views", "c"}, {"labels", "classes", "seed"}
+Head = Literal["flat", "pooled", "figures", "rings"]
 
 
 @checked
@@ -25,6 +29,9 @@ class TrainConfig(base.TrainConfig):
 
     Attributes
     ----------
+    labels
+        Whether a linear head on a pretrained trunk is taught the labels (see :mod:`.supervised`),
+        for which only ``classes``, ``seed``, ``backbone``, ``views`` and ``c`` count.
     classes, latent
         Of the categorical c (the paper's 3, and 5) and of the noise z.
     width
@@ -50,22 +57,33 @@ class TrainConfig(base.TrainConfig):
         what the class head calls it. Needs ``rounds``.
     head
         What the class head looks at: ``flat``, every feature at every place, as in the paper;
-        ``pooled`` or ``figures``, the weaker, higher-level ones of its outlook
+        ``pooled``, ``figures`` or ``rings``, the weaker, higher-level ones of its outlook
         (see :class:`.network.Critic`).
     normalise
         Whether nuclei are first carried to the same colours, image by image.
+    density
+        Whether they are carried there by mean and spread of the optical density of all that is in
+        an image, rather than by mean and covariance of its tissue in RGB.
     jitter
         Strength of random shifts of brightness, hue and contrast in the real nuclei that the class
         head is fitted to (see ``rounds``), and in the drawn ones that it sees; 1 is strong.
     rounds
         Rounds of fitting the class head to real nuclei before the game begins, in which it then
-        stays as it is; needs ``head=figures``. 0 is the paper's InfoGAN, whose class head learns
+        stays as it is; needs ``head=figures`` or ``head=rings``. 0 is the paper's InfoGAN, whose class head learns
         in the game, from generated nuclei alone.
     neighbours
         How much the nearest nuclei count in what a nucleus should be, from the second round on.
     preview_every
         Epochs between pictures of generated nuclei.
+    backbone
+        The trunk of a model that is taught labels (:mod:`napari_pathogan.engine.backbones`).
+    views
+        In so many ways it sees each nucleus: as it is, and turned and restained.
+    c
+        Inverse of the penalty on its head's weights.
     """
+
+    labels: bool = False
 
     classes: Annotated[int, Field(ge=2)] = 3
     latent: Some = 16
@@ -85,14 +103,25 @@ class TrainConfig(base.TrainConfig):
     told: bool = False
     head: Head = "flat"
     normalise: bool = False
+    density: bool = False
     jitter: Weight = 0.0
     rounds: Some = 0
     neighbours: Share = 0.8
     preview_every: Count = 10
+    backbone: str = DEFAULT
+    views: Count = 2
+    c: Positive = 3e-3
 
     def rate(self, progress: float) -> float:
         """As ``decay`` says."""
         return min(1.0, 2 * (1 - progress)) if self.decay else 1.0
+
+    def ignored(self) -> dict[str, str]:
+        """What a method does not read."""
+        if not self.labels:
+            return dict.fromkeys(_TAUGHT, "it is for --labels")
+        names = {field.name for field in fields(self)} - _TAUGHT - _ALWAYS
+        return dict.fromkeys(sorted(names), "a head is fitted to labels in one go")
 
 
 RECIPES = {
@@ -110,8 +139,9 @@ RECIPES = {
         penalty_every=2,
         noise=0.05,
         told=True,
-        head="figures",
+        head="rings",
         normalise=True,
+        density=True,
         jitter=0.3,
         rounds=5,
     ),

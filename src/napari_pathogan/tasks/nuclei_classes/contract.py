@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.tasks.nuclei_classes import crossval
 from napari_pathogan.tasks.nuclei_classes.data import read_nuclei
 from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate
 from napari_pathogan.tasks.nuclei_classes.kmeans import ResNetFeatures
+from napari_pathogan.tasks.nuclei_classes.labels import learn_labels, need_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,25 @@ def read(folder: Path, *, at: float, mpp: float | None) -> Nuclei:
     return read_nuclei(folder, at, mpp)
 
 
+def check(nuclei: Nuclei, config: TrainConfig, *, seeds: int, tissue: str = "") -> None:
+    """Make sure that :func:`learn` has what it needs, as :func:`.crossval.check`.
+
+    Raises
+    ------
+    SettingError
+        If seeds shall be tried of what is fitted to labels.
+    DataFolderError
+        If there are too few nuclei, images or labels.
+    """
+    if not config.labels:
+        crossval.check(nuclei, config, seeds=seeds, tissue=tissue)
+        return
+    if seeds:
+        msg = "seeds would count for nothing: with labels, groups of images are left out anyway"
+        raise SettingError(msg)
+    need_labels(nuclei, config.classes)
+
+
 def learn(
     nuclei: Nuclei,
     config: TrainConfig,
@@ -42,7 +63,15 @@ def learn(
     name: str,
     data: TrainingData,
 ) -> Iterator[Event]:
-    """Train a class model, as :func:`.crossval.learn`; with the ResNet only where seeds are tried."""
+    """Train a class model, as :func:`.crossval.learn`, or :func:`.labels.learn_labels`.
+
+    A ResNet is loaded where seeds are tried alone.
+    """
+    if config.labels:
+        yield from learn_labels(
+            nuclei, config, run, tissue=tissue, device=device, name=name, data=data
+        )
+        return
     network = _resnet(resnet, resnet_weights) if seeds else None
     more: dict[str, Any] = {"device": device, "name": name, "data": data}
     yield from crossval.learn(

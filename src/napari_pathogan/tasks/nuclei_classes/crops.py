@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.errors import NoTissueError, UnknownScaleError
+from napari_pathogan.tasks.nuclei_classes.stain import Stain
 
 if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
@@ -93,7 +93,7 @@ def cut_from_slide(
     return crops
 
 
-def stain_around(slide: Slide, centres: np.ndarray, mpp: float) -> SlideColours | None:
+def stain_around(slide: Slide, centres: np.ndarray, mpp: float) -> Stain | None:
     """Measure a slide's colours where its nuclei are: 128 px around 64 of them, evenly chosen.
 
     Parameters
@@ -110,7 +110,7 @@ def stain_around(slide: Slide, centres: np.ndarray, mpp: float) -> SlideColours 
         return None
     chosen = np.unique(np.linspace(0, len(centres) - 1, _PLACES).astype(int))
     try:
-        return SlideColours.measure(cut_from_slide(slide, centres[chosen], mpp, _AROUND_PX))
+        return Stain.measure(cut_from_slide(slide, centres[chosen], mpp, _AROUND_PX))
     except NoTissueError:
         return None
 

@@ -1,7 +1,8 @@
 """The finished class model, and what seeds on held-out images say of how it is made.
 
-Labels, where there are any, are never learnt from. They name the clusters (of each model by the
-images it was fitted to), and score them (on the others).
+Labels, where there are any, are not learnt from unless that is asked for (:mod:`.supervised`).
+They name the clusters (of each model by the images it was fitted to), and score them (on the
+others).
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import cross_validate
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
-from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData, Validation
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.trainer import one_part
@@ -27,11 +27,21 @@ from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei_classes import model
+from napari_pathogan.tasks.nuclei_classes.baseline import (
+    ABOUT,
+    RingBaseline,
+    held_out,
+    ring_figures,
+)
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
+from napari_pathogan.tasks.nuclei_classes.data import image_groups
 from napari_pathogan.tasks.nuclei_classes.evaluate import (
     Labelled,
+    as_baseline,
     baselines,
     confusion,
+    count,
+    doubt,
     labelled,
     scored_on,
     values,
@@ -120,16 +130,32 @@ def learn(
         figures = {key: Metric(**value._asdict()) for key, value in report.metrics.items()}
         update |= {"metrics": figures, "measured_by": _how(config, seeds)}
         if tissue:
-            update["validated_on"] = (_validation(tissue, nuclei, figures["accuracy"]),)
+            update["validated_on"] = (validation(tissue, nuclei, figures["accuracy"]),)
     done.card = done.card.model_copy(update=update)
     if names:
         done = named(done, nuclei, names)
+    done = with_baseline(done, nuclei)
     model.save(run.model, done)
     summary = {"model": str(run.model), "classes": list(done.names)}
     yield Finished(report, summary | ({"held_out": report.to_dict()} if report else {}))
 
 
-def _validation(tissue: str, nuclei: Nuclei, accuracy: Metric) -> Validation:
+def with_baseline(trained: model.ClassModel, nuclei: Nuclei) -> model.ClassModel:
+    """The same model with k-means on rings, fitted to its training images, in its card.
+
+    Its clusters are named by the labels of those images, if any, as the model's own were.
+    """
+    figures = ring_figures(nuclei)
+    fitted = RingBaseline.fit_kmeans(figures, len(trained.names))
+    if np.isin(nuclei.classes, trained.names).any():
+        known = labelled(nuclei, trained.names)
+        fitted = fitted.named(figures[known.which], known.classes, len(known.names))
+    settings = {**trained.card.settings, "baseline": fitted.to_json()}
+    return replace(trained, card=trained.card.model_copy(update={"settings": settings}))
+
+
+def validation(tissue: str, nuclei: Nuclei, accuracy: Metric) -> Validation:
+    """That the names hold on a tissue, at the scale of these nuclei."""
     scale = round(nuclei.mpp / SCALE_SLACK, 2), round(nuclei.mpp * SCALE_SLACK, 2)
     return Validation(organ=tissue, mpp=scale, n_images=len(nuclei.names), accuracy=accuracy)
 
@@ -165,14 +191,15 @@ def _how(config: TrainConfig, seeds: int) -> str:
     return (
         f"pathogan nuclei classes train DIR -o RUN --classes {config.classes} --seeds {seeds}, with "
         "this recipe: each seed matched on the images it was fitted to, scored on the fifth it "
-        "was not; mean over seeds, intervals over images (of which patient each is, is not known)"
+        "was not, images of like colours being held out together; mean over seeds, intervals over "
+        "images (of which patient each is, is not known)"
     )
 
 
 def _try_seeds(
     nuclei: Nuclei, config: TrainConfig, run: RunFolder, seeds: int, device: str
 ) -> Generator[Event, None, list[Tried]]:
-    fold = patient_folds(nuclei.images, FOLDS)
+    fold = image_groups(nuclei, FOLDS)
     # the game leaves a fitted class head alone, so what it would draw need not be drawn
     epochs = 0 if config.rounds else config.epochs
     own = [replace(config, seed=config.seed + 1 + i, epochs=epochs) for i in range(seeds)]
@@ -207,8 +234,11 @@ def _reported(
     resnet: ResNetFeatures | None,
 ) -> tuple[Report, float]:
     """Figures over seeds, and the temperature at which unseen nuclei are doubted as they should."""
-    counts, logits, classes = [], [], []
+    counts, plain, logits, classes, images = [], [], [], [], []
+    rings = ring_figures(nuclei)
     for one in tried:
+        called = held_out(known, rings, one.unseen, config.classes)[known.which]
+        plain.append(count(called, known, one.unseen[known.which]))
         own, unseen = one.logits[known.which], one.unseen[known.which]
         found = own.argmax(1)
         counts.append(scored_on(unseen, found, known, config.classes))
@@ -217,15 +247,23 @@ def _reported(
         if sorted(order) == list(range(len(known.names))):
             logits.append(own[unseen][:, np.argsort(order)])
             classes.append(known.classes[unseen])
+            images.append(known.image[unseen])
     stacked = np.stack(counts)
     metrics = values(stacked, known.names)
     each = np.array([np.trace(c.sum(0)) / c.sum() for c in counts])
     metrics["accuracy_spread_of_seeds"] = Value(float(each.std()))
+    metrics |= as_baseline(np.stack(plain), known.names)
     metrics |= baselines(nuclei.take(known.which), known, config.classes, resnet)
     temperature = 1.0
     if logits:
         temperature = best_temperature(np.concatenate(logits), np.concatenate(classes))
-    notes = [f"{len(tried)} seeds, each scored on a fifth of the images that it was not fitted to"]
+        share = softmax(np.concatenate(logits) / temperature, 1)
+        held = known._replace(classes=np.concatenate(classes), image=np.concatenate(images))
+        metrics |= doubt(share, held)
+    notes = [
+        f"{len(tried)} seeds, each scored on a fifth of the images that it was not fitted to",
+        f"baseline: k-means on {ABOUT}, fitted to the same images and matched in the same way",
+    ]
     if resnet is not None:
         notes.append(f"ResNet: {resnet.about}")
     notes += [f"left out: {n} {kind}" for kind, n in known.left_out.items()]
@@ -238,12 +276,17 @@ def _reported(
     return Report("InfoGAN on held-out images", metrics, n, tuple(notes)), temperature
 
 
-def best_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
-    """What logits (N, C) must be divided by so that they say best how likely classes (N,) are."""
+def best_temperature(logits: np.ndarray, classes: np.ndarray, *, balanced: bool = False) -> float:
+    """What logits (N, C) must be divided by so that they say best how likely classes (N,) are.
+
+    ``balanced``: each class counts the same, however many nuclei it has.
+    """
+    weight = 1 / np.bincount(classes)[classes] if balanced else None
 
     def surprise(temperature: float) -> float:
         scaled = log_softmax(logits / temperature, 1)
-        return -float(scaled[np.arange(len(classes)), classes].mean())
+        right = scaled[np.arange(len(classes)), classes]
+        return -float(np.average(right, weights=weight))
 
     return float(minimize_scalar(surprise, bounds=(0.2, _HOTTEST), method="bounded").x)
 
@@ -252,7 +295,7 @@ def logits_of(nuclei: Nuclei, trained: model.ClassModel) -> np.ndarray:
     """Class logits of nuclei in the colours of their images: float32 (N, C)."""
     found = np.empty((len(nuclei), len(trained.names)), np.float32)
     for name, own in nuclei.by_image():
-        found[own] = trained.logits(nuclei.crops[own], nuclei.stains[name])
+        found[own] = trained.logits(nuclei.cropped(trained.crop_px)[own], nuclei.stains[name])
     return found
 
 
@@ -324,6 +367,7 @@ def assemble(
             "reference": trained.reference.to_json(),
             "temperature": temperature,
             "normalise": config.normalise,
+            "density": config.density,
         },
         not_for=(
             "diagnosis or any clinical decision",

@@ -33,23 +33,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
+    from napari_pathogan.tasks.nuclei_classes.stain import Stain
 
 UNKNOWN = ""
 ROOM_PX = CROP_PX + 4  # room to move the crop by 2 px
+CONTEXT_PX = 64  # of a nucleus and what is around it
 DESCRIBED_MPP = 0.55  # where a nucleus is described, whatever scale the networks see it at
 _MIN_PX = 12  # a smaller speck of a mask is no nucleus
 
 
 @dataclass(frozen=True, eq=False)
 class Nuclei:
-    """Nuclei of several images, cut with room around them so that they can be turned.
+    """Nuclei of several images, cut with what is around them.
 
     Attributes
     ----------
     pictures
-        uint8 (N, 44, 44, 3), RGB; the 40 px crop is in their middle.
+        uint8 (N, 64, 64, 3), RGB; smaller crops are in their middle.
     wide
         uint8 (N, 40, 40, 3): the same nuclei at 0.55 um/px, to describe them and what is around.
     classes
@@ -71,7 +72,7 @@ class Nuclei:
     classes: np.ndarray
     images: np.ndarray
     centres: np.ndarray
-    stains: dict[str, SlideColours | None]
+    stains: dict[str, Stain | None]
     mpp: float
     skipped: tuple[str, ...] = field(default=())
 
@@ -81,8 +82,12 @@ class Nuclei:
     @property
     def crops(self) -> np.ndarray:
         """uint8 (N, 40, 40, 3): the nuclei as :func:`.crops.cut` gives them."""
-        edge = (self.pictures.shape[1] - CROP_PX) // 2
-        return self.pictures[:, edge : edge + CROP_PX, edge : edge + CROP_PX]
+        return self.cropped(CROP_PX)
+
+    def cropped(self, size: int) -> np.ndarray:
+        """uint8 (N, ``size``, ``size``, 3): the middle of the pictures; 64 px at most."""
+        edge = (self.pictures.shape[1] - size) // 2
+        return self.pictures[:, edge : edge + size, edge : edge + size]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,6 +131,41 @@ class Nuclei:
                 # where nuclei share a centre the first found need not be the nucleus itself
                 found[own] = own[index[:, 1 + np.arange(n) % near]]
         return found
+
+
+def image_groups(nuclei: Nuclei, groups: int) -> np.ndarray:
+    """Groups of images of similar colours, of about as many nuclei: what is held out together.
+
+    Images that are alike may be of one patient, which these sets don't say. They are put in the
+    order of their densities' first principal component, and cut.
+
+    Returns
+    -------
+    int64 (N,): the group of each nucleus.
+
+    Raises
+    ------
+    DataFolderError
+        If there are fewer images than groups.
+    """
+    names, index, counts = np.unique(nuclei.images, return_inverse=True, return_counts=True)
+    if len(names) < groups:
+        msg = f"{groups} groups of images are held out in turn; {len(names)} images are too few"
+        raise DataFolderError(msg)
+    stains = [nuclei.stains[str(name)] for name in names]
+    known = np.stack([s.density.ravel() for s in stains if s] or [np.zeros(6)])
+    middle, spread = known.mean(0), known.std(0) + 1e-9
+    _, _, axes = np.linalg.svd((known - middle) / spread, full_matrices=False)
+    place = [((s.density.ravel() - middle) / spread) @ axes[0] if s else 0.0 for s in stains]
+    order = np.argsort(place, kind="stable")
+    upto = np.cumsum(counts[order]) - counts[order] / 2
+    group = np.empty(len(names), int)
+    group[order] = np.minimum(upto * groups / counts.sum(), groups - 1).astype(int)
+    # every group has an image, however many nuclei one of them holds
+    if len(np.unique(group)) < groups:
+        group[order] = np.arange(len(names)) * groups // len(names)
+    found: np.ndarray = group[index]
+    return found
 
 
 def read_nuclei(folder: Path, mpp: float, image_mpp: float | None = None) -> Nuclei:
@@ -183,7 +223,7 @@ def nuclei_of(slide: Slide, centres: np.ndarray, classes: Iterable[str], mpp: fl
         size = f"{slide.shape[1]} x {slide.shape[0]}"
         msg = f"{slide.name} has {size} px, but a nucleus at x {x:g}, y {y:g}"
         raise DataFolderError(msg)
-    pictures = cut_from_slide(slide, centres, mpp, ROOM_PX)
+    pictures = cut_from_slide(slide, centres, mpp, CONTEXT_PX)
     wide = cut_from_slide(slide, centres, DESCRIBED_MPP)
     assert slide.mpp is not None  # else cutting would have failed
     return Nuclei(

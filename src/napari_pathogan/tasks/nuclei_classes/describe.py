@@ -54,21 +54,21 @@ def describe(crops: np.ndarray) -> np.ndarray:
 
 
 def suggest(figures: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
-    """Group nuclei by their figures.
+    """Group nuclei by their figures with k-means.
 
     Parameters
     ----------
     figures
-        (N, 3), of :func:`describe`; N at least ``classes``.
+        (N, F), of :func:`describe` or :class:`.figures.Densities`; N at least ``classes``.
 
     Returns
     -------
     float32 (N, classes): how much each nucleus belongs to each group; rows sum to 1. The groups
-    are in the order of their crowding, the most crowded first.
+    are in the order of their first figure, the largest first.
     """
     scaled = (figures - figures.mean(0)) / (figures.std(0) + 1e-9)
     scaled = scaled.clip(-_CLIP, _CLIP)
     means = KMeans(classes, n_init=10, random_state=seed).fit(scaled)
     order = np.argsort(-means.cluster_centers_[:, 0], kind="stable")
     square = means.transform(scaled)[:, order] ** 2
-    return np.asarray(softmax(-square, 1), np.float32)
+    return np.asarray(softmax(-square * 3 / figures.shape[1], 1), np.float32)

@@ -10,6 +10,7 @@ from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.nuclei_classes import kmeans
+from napari_pathogan.tasks.nuclei_classes.baseline import ABOUT, RingBaseline, ring_figures
 from napari_pathogan.tasks.nuclei_classes.matching import contingency, hungarian
 from napari_pathogan.tasks.nuclei_classes.metrics import figures, tally
 
@@ -78,7 +79,7 @@ def probabilities(nuclei: Nuclei, model: ClassModel) -> np.ndarray:
     """Class probabilities of nuclei in the colours of their images: float32 (N, C)."""
     found = np.empty((len(nuclei), len(model.names)), np.float32)
     for name, own in nuclei.by_image():
-        found[own] = model.probability(nuclei.crops[own], nuclei.stains[name])
+        found[own] = model.probability(nuclei.cropped(model.crop_px)[own], nuclei.stains[name])
     return found
 
 
@@ -127,6 +128,7 @@ def evaluate(
         metrics |= doubt(probability, known, rounds)
     else:
         counts, metrics = matched(called[None], known, len(model.names)), halved
+    metrics |= beside(part, model, known, rounds, named=named)
     metrics |= baselines(part, known, len(model.names), resnet, seeds=seeds, rounds=rounds)
     return Report(
         model.card.title,
@@ -138,6 +140,35 @@ def evaluate(
         },
         _notes(nuclei, known, model, resnet, named=named),
     )
+
+
+def beside(
+    part: Nuclei, model: ClassModel, known: Labelled, rounds: int, *, named: bool
+) -> dict[str, Value]:
+    """Figures of the baseline of the model's card, fitted to the model's training images.
+
+    Its classes are taken as the model's are: by their names, or matched on halves of the images.
+    """
+    record = model.card.settings.get("baseline")
+    if record is None:
+        return {}
+    fitted = RingBaseline.from_json(record)
+    clusters = fitted.clusters(ring_figures(part))
+    if named:
+        counts = count(fitted.classes[clusters], known)[None]
+    else:
+        counts = matched(clusters[None], known, len(fitted.offset))
+    return as_baseline(counts, known.names, rounds)
+
+
+def as_baseline(counts: np.ndarray, names: Sequence[str], rounds: int = ROUNDS) -> dict[str, Value]:
+    """Figures of counts (S, images, C, C) as those of the baseline."""
+    kept = ("accuracy", "balanced_accuracy")
+    return {
+        f"baseline_{name}": value
+        for name, value in values(counts, names, rounds).items()
+        if name in kept or name.startswith("f1_")
+    }
 
 
 def _shape(known: Labelled) -> tuple[int, int, int]:
@@ -177,14 +208,20 @@ def scored_on(scored: np.ndarray, found: np.ndarray, known: Labelled, clusters: 
     """
     rest = ~scored
     table = contingency(found[rest], known.classes[rest], (clusters, len(known.names)))
-    called = hungarian(table)[found]
-    sure = scored & (called >= 0)
-    lost = scored & (called < 0)  # of a cluster that no matched nucleus is in: counted as wrong
+    return count(hungarian(table)[found], known, scored)
+
+
+def count(called: np.ndarray, known: Labelled, scored: np.ndarray | None = None) -> np.ndarray:
+    """Count nuclei by image, class and what they are called, int (N,); -1 is wrong whatever they are.
+
+    Returns
+    -------
+    int64 (images, C, C): counts of [class, called], of those that are ``scored`` (bool (N,)).
+    """
     wrong = (known.classes + 1) % len(known.names)
-    shape = _shape(known)
-    counts = tally(known.classes[sure], called[sure], known.image[sure], shape)
-    counts += tally(known.classes[lost], wrong[lost], known.image[lost], shape)
-    return counts
+    called = np.where(called < 0, wrong, called)
+    which = slice(None) if scored is None else scored
+    return tally(known.classes[which], called[which], known.image[which], _shape(known))
 
 
 def values(counts: np.ndarray, names: Sequence[str], rounds: int = ROUNDS) -> dict[str, Value]:
@@ -257,8 +294,12 @@ def baselines(
     seeds: int = SEEDS,
     rounds: int = ROUNDS,
 ) -> dict[str, Value]:
-    """Accuracy and F1 of k-means on the known nuclei, as the images are: pixels, and ResNet."""
-    features = {"kmeans_pixels": kmeans.pixels(part.crops)}
+    """Accuracy and F1 of k-means on the known nuclei: pixels and ResNet as the images are, rings."""
+    rings = ring_figures(part)
+    features = {
+        "kmeans_pixels": kmeans.pixels(part.crops),
+        "kmeans_rings": (rings - rings.mean(0)) / (rings.std(0) + 1e-9),
+    }
     if resnet is not None:
         features["kmeans_resnet"] = resnet(part.crops)
     found: dict[str, Value] = {}
@@ -297,6 +338,11 @@ def _notes(
         how = "clusters matched to the labels on half of the images, scored on the other half"
     means = "k-means: fitted to these nuclei, matched on half of the images, scored on the other"
     notes = [f"{how}. {means}"]
+    record = model.card.settings.get("baseline")
+    if record is not None:
+        notes.append(
+            f"baseline: {record['kind']} on {ABOUT}, fitted to the model's training images"
+        )
     if resnet is not None:
         notes.append(f"ResNet: {resnet.about}")
     if known.left_out:
@@ -306,8 +352,8 @@ def _notes(
     seen = model.card.knows(names)
     if seen:
         notes.append(
-            f"the model was trained on {len(seen)} of these {len(names)} images, without labels, but "
-            "may be named by those they have: these figures are too good"
+            f"the model was trained on {len(seen)} of these {len(names)} images, and taught or named "
+            "by their labels: these figures are too good"
         )
     if len(names) == 1:
         notes.append("one image: no intervals, and nuclei of it are matched and scored")

@@ -47,7 +47,7 @@ def figures(tables: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    accuracy; f1_, precision_ and sensitivity_ of each name; ari and nmi: float64 (...) each.
+    accuracy; balanced_accuracy, the mean of the sensitivities; f1_, precision_ and sensitivity_ of each name; ari and nmi: float64 (...) each.
     """
     tables = tables.astype(float)
     right = np.diagonal(tables, axis1=-2, axis2=-1)
@@ -60,6 +60,7 @@ def figures(tables: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
             ("sensitivity", right / true),
         ):
             found |= {f"{kind}_{name}": values[..., i] for i, name in enumerate(names)}
+        found["balanced_accuracy"] = np.nanmean(right / true, -1)
     return {**found, "ari": adjusted_rand(tables), "nmi": mutual_information(tables)}
 
 

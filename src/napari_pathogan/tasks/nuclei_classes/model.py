@@ -1,4 +1,4 @@
-"""A trained class model: critic and generator, what its classes are called, and how sure it is."""
+"""A trained class model: its networks, what its classes are called, and how sure it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.engine.pixels import as_input
@@ -19,6 +18,8 @@ from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
 from napari_pathogan.tasks.nuclei_classes.gallery import grid_picture
 from napari_pathogan.tasks.nuclei_classes.naming import GROUPS, Naming, naming
 from napari_pathogan.tasks.nuclei_classes.network import Critic, Generator
+from napari_pathogan.tasks.nuclei_classes.stain import Stain, in_density
+from napari_pathogan.tasks.nuclei_classes.supervised import SupervisedHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TASK = "nuclei-classes"
 ARCHITECTURE = "infogan"
+SUPERVISED = "supervised"
 _BATCH = {"cuda": 4096, "cpu": 256}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 _TURNS = 4
@@ -35,29 +37,35 @@ class ClassNameError(PathoganError, ValueError):
     """Names or colours of classes that can't be given to a model."""
 
 
+class CantDrawError(PathoganError, ValueError):
+    """A model without a generator was asked to draw."""
+
+
 @dataclass(eq=False)
 class ClassModel:
-    """A model that tells classes of nuclei apart which it found by itself.
+    """A model that tells classes of nuclei apart, which it found by itself or was taught.
 
     Attributes
     ----------
     card
         What it was trained on, how well it does, what it is not for.
     critic, generator
-        The InfoGAN's networks.
+        The InfoGAN's networks; or the head that was taught by labels, and None: it draws nothing.
     device
         Where it computes and how precisely.
     reference
         The colours that nuclei are carried to where their slide's colours are known.
     temperature
         What class logits are divided by, so that doubt shows.
+    crop_px
+        Side of the crops that it reads.
     """
 
     card: ModelCard
-    critic: Critic
-    generator: Generator
+    critic: Critic | SupervisedHead
+    generator: Generator | None
     device: Device
-    reference: SlideColours
+    reference: Stain
     temperature: float = 1.0
     crop_px: int = CROP_PX
 
@@ -72,24 +80,33 @@ class ClassModel:
         """
         card, weights = load_model(name, TASK)
         where = choose_device(device)
-        with fitting(card, ARCHITECTURE):
-            critic = Critic(**card.arguments["critic"])
-            generator = Generator(**card.arguments["generator"])
+        with fitting(card, ARCHITECTURE, SUPERVISED):
+            generator = None
+            critic: Critic | SupervisedHead
+            if card.architecture == SUPERVISED:
+                critic = SupervisedHead(**card.arguments["head"])
+                classes = critic.classify.out_features
+            else:
+                critic = Critic(**card.arguments["critic"])
+                generator = Generator(**card.arguments["generator"])
+                generator.load_state_dict(_part(weights, "generator."))
+                generator.eval().requires_grad_(requires_grad=False)
+                classes = generator.classes
             critic.load_state_dict(_part(weights, "critic."))
-            generator.load_state_dict(_part(weights, "generator."))
             groups = naming(card)
             for names, colours in (
                 (card.classes, card.settings["colours"]),
                 (groups.names, groups.colours),
             ):
-                _check_names(names, colours, generator.classes)
+                _check_names(names, colours, classes)
             return cls(
                 card,
                 critic.eval().requires_grad_(requires_grad=False),
-                generator.eval().requires_grad_(requires_grad=False),
+                generator,
                 where,
-                SlideColours.from_json(card.settings["reference"]),
+                Stain.from_json(card.settings["reference"]),
                 float(card.settings["temperature"]),
+                card.patch_px or CROP_PX,
             )
 
     @property
@@ -117,13 +134,13 @@ class ClassModel:
         """Whether nuclei are carried to the reference colours where their slide's are known."""
         return bool(self.card.settings.get("normalise", True))
 
-    def probability(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
+    def probability(self, crops: np.ndarray, stain: Stain | None = None) -> np.ndarray:
         """Probability of each class.
 
         Parameters
         ----------
         crops
-            uint8 (N, 40, 40, 3), RGB at the model's um per pixel (see :mod:`.crops`).
+            uint8 (N, ``crop_px``, ``crop_px``, 3), RGB at the model's um per pixel (:mod:`.crops`).
         stain
             The colours of the slide they are from (:func:`.crops.stain_around`), to carry them to
             the model's; None takes them as they are.
@@ -140,33 +157,46 @@ class ClassModel:
         logits = self.logits(crops, stain) / self.temperature
         return np.asarray(softmax(logits, 1), np.float32)
 
-    def logits(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
-        """Class logits before any temperature, the mean over 4 quarter turns: float32 (N, C)."""
+    def logits(self, crops: np.ndarray, stain: Stain | None = None) -> np.ndarray:
+        """Class logits before any temperature: float32 (N, C).
+
+        Of an InfoGAN the mean over 4 quarter turns; a head on a trunk, which has seen nuclei
+        turned, is content with one.
+        """
+        turns = 1 if self.generator is None else _TURNS
         found = [np.empty((0, len(self.names)), np.float32)]
-        for x in self._batches(crops, stain):
-            turned = [self.critic.classes(x.rot90(turn, (2, 3))) for turn in range(_TURNS)]
+        for x in self.inputs(crops, stain):
+            turned = [self.critic.classes(x.rot90(turn, (2, 3))) for turn in range(turns)]
             found.append(torch.stack(turned).mean(0).float().cpu().numpy())
         return np.concatenate(found)
 
-    def features(self, crops: np.ndarray, stain: SlideColours | None = None) -> np.ndarray:
+    def features(self, crops: np.ndarray, stain: Stain | None = None) -> np.ndarray:
         """What the class head looks at: float32 (N, F)."""
         found = [np.empty((0, self.critic.n_features), np.float32)]
-        for x in self._batches(crops, stain):
+        for x in self.inputs(crops, stain):
             found.append(self.critic.features(x).float().cpu().numpy())  # noqa: PERF401
         return np.concatenate(found)
 
-    def _batches(self, crops: np.ndarray, stain: SlideColours | None) -> Iterator[torch.Tensor]:
+    def inputs(self, crops: np.ndarray, stain: Stain | None = None) -> Iterator[torch.Tensor]:
+        """Crops as the networks see them, some at a time: (n, 3, S, S) in [-1, 1]."""
         crops = np.asarray(crops)
-        if crops.shape[1:] != (CROP_PX, CROP_PX, 3):
-            msg = f"crops are {crops.shape}; the class model reads (N, {CROP_PX}, {CROP_PX}, 3)"
+        side = self.crop_px
+        if crops.shape[1:] != (side, side, 3):
+            msg = f"crops are {crops.shape}; the class model reads (N, {side}, {side}, 3)"
             raise ValueError(msg)
         to = self.device.torch
         moved(self.critic, to)
         batch = _BATCH.get(to.type, 512)
+        stain = stain if self.normalises else None
+        dense = bool(self.card.settings.get("density", False))
+        recolour = stain.map_to(self.reference) if stain and not dense else None
         for start in range(0, len(crops), batch):
             part = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).to(to)
-            recolour = stain.map_to(self.reference) if stain and self.normalises else None
-            yield as_input(part, recolour)
+            x = as_input(part, recolour)
+            if stain and dense:
+                way = (torch.tensor(one[None]).to(x) for one in stain.density_to(self.reference))
+                x = in_density((x + 1) / 2, *way) * 2 - 1
+            yield x
 
     def generate(self, n: int, label: int | None = None, seed: int = 0) -> np.ndarray:
         """Draw nuclei.
@@ -188,13 +218,15 @@ class ClassModel:
         ------
         ClassNameError
             If there is no such class.
+        CantDrawError
+            If the model was taught by labels.
         """
         classes = len(self.names)
         if label is not None and not 0 <= label < classes:
             msg = f"there is no class {label}; this model has {classes}, from 0"
             raise ClassNameError(msg)
         rng = torch.Generator().manual_seed(seed)
-        z = torch.randn(n, self.generator.latent, generator=rng)
+        z = torch.randn(n, self._drawing.latent, generator=rng)
         if label is None:
             c = torch.randint(classes, (n,), generator=rng)
         else:
@@ -214,21 +246,33 @@ class ClassModel:
         Returns
         -------
         uint8 (Y, X, 3), each class under a strip of its colour.
+
+        Raises
+        ------
+        CantDrawError
+            If the model was taught by labels.
         """
         classes = len(self.names)
-        z = torch.randn(rows, self.generator.latent, generator=torch.Generator().manual_seed(seed))
+        z = torch.randn(rows, self._drawing.latent, generator=torch.Generator().manual_seed(seed))
         drawn = self._draw(z.repeat_interleave(classes, 0), torch.arange(classes).repeat(rows))
         return grid_picture(drawn.reshape(rows, classes, *drawn.shape[1:]), colours or self.colours)
+
+    @property
+    def _drawing(self) -> Generator:
+        if self.generator is None:
+            msg = f"{self.card.name} was taught by labels and draws no nuclei; choose an InfoGAN"
+            raise CantDrawError(msg)
+        return self.generator
 
     @torch.inference_mode()
     def _draw(self, z: torch.Tensor, c: torch.Tensor) -> np.ndarray:
         to = self.device.torch
-        moved(self.generator, to)
+        generator = moved(self._drawing, to)
         batch = _BATCH.get(to.type, 512)
         parts = [np.empty((0, CROP_PX, CROP_PX, 3), np.uint8)]
         for start in range(0, len(z), batch):
             some = slice(start, start + batch)
-            parts.append(as_bytes(self.generator(z[some].to(to), c[some].to(to))))
+            parts.append(as_bytes(generator(z[some].to(to), c[some].to(to))))
         return np.concatenate(parts)
 
     def renamed(self, names: Sequence[str], colours: Sequence[str] | None = None) -> ClassModel:
@@ -281,6 +325,8 @@ def save(folder: Path, model: ClassModel, *, copied: bool = False) -> ModelCard:
     """Write a model folder; weights are stored in float16, half the size."""
     parts: dict[str, torch.Tensor] = {}
     for prefix, network in (("critic", model.critic), ("generator", model.generator)):
+        if network is None:
+            continue
         for name, value in network.state_dict().items():
             whole = not value.is_floating_point()
             parts[f"{prefix}.{name}"] = value if whole else value.half()

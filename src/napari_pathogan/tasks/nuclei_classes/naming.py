@@ -1,7 +1,7 @@
 """What classes of nuclei are called: by neutral names, unless someone has checked what they are.
 
-A class model finds groups; what they are is another question, which labels of one organ at one
-scale answer for that organ and scale alone. Its card says where that was checked
+A class model finds groups, or is taught classes by labels; whether they are that elsewhere is
+another question, which labels of one organ at one scale answer for that organ and scale alone. Its card says where that was checked
 (:attr:`~napari_pathogan.engine.models.ModelCard.validated_on`); everywhere else the groups are
 called A, B, C, in colours that suggest nothing, until the user names them.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.models import ModelCard, Validation
 
-UNLABELLED = "found without labels"
+UNLABELLED, LEARNT = "found without labels", "learnt from labels"
 GROUPS = "groups"  # in a card's settings: the user's names and colours of the groups
 # no red, which would be taken for tumour; seen well on H&E
 PALETTE = ("#ffd400", "#00d5ff", "#7dff3a", "#ff8ad8", "#b48cff", "#ff9500", "#ffffff", "#4fd1c5")
@@ -58,15 +58,14 @@ def naming(card: ModelCard, tissue: str = "", mpp: tuple[float, float] | None = 
     for checked in card.validated_on:
         if checked.covers(tissue, mpp):
             colours = tuple(card.settings["colours"])
-            return Naming(card.classes, colours, _right(checked), validated=True)
+            note = f"{_which(card)}, named on {checked.where}{_right(checked)}."
+            return Naming(card.classes, colours, note, validated=True)
     names, colours = group_names(len(card.classes)), group_colours(len(card.classes))
     own = card.settings.get(GROUPS)
     if own is None:
-        return Naming(names, colours, f"Groups {UNLABELLED}. {_checked(card.validated_on)}")
+        return Naming(names, colours, f"{_which(card)}. {_checked(card.validated_on)}")
     named = tuple(own["names"])
-    whose = (
-        f"Groups {UNLABELLED}; the names are yours." if named != names else f"Groups {UNLABELLED}."
-    )
+    whose = f"{_which(card)}; the names are yours." if named != names else f"{_which(card)}."
     return Naming(named, tuple(own["colours"]), f"{whose} {_checked(card.validated_on)}")
 
 
@@ -80,9 +79,12 @@ def group_colours(classes: int) -> tuple[str, ...]:
     return tuple(PALETTE[i % len(PALETTE)] for i in range(classes))
 
 
+def _which(card: ModelCard) -> str:
+    return f"Groups {card.settings.get('origin', UNLABELLED)}"
+
+
 def _right(checked: Validation) -> str:
-    share = f"; {checked.accuracy.percent} right" if checked.accuracy.value is not None else ""
-    return f"Groups {UNLABELLED}, named on {checked.where}{share}."
+    return f"; {checked.accuracy.percent} right" if checked.accuracy.value is not None else ""
 
 
 def _checked(validated_on: Sequence[Validation]) -> str:

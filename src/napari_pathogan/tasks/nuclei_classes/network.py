@@ -13,7 +13,12 @@ import torch
 from torch import nn
 
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
-from napari_pathogan.tasks.nuclei_classes.figures import N_FIGURES, Figures
+from napari_pathogan.tasks.nuclei_classes.figures import (
+    N_DENSITIES,
+    N_FIGURES,
+    Densities,
+    Figures,
+)
 
 if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei_classes.config import Head
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 LATENT = 16
 _SMALLEST = CROP_PX // 8
 _HIDDEN = 32  # of the class head that sees figures
+FITTED = ("figures", "rings")  # heads that can be fitted to real nuclei
 _CLIP = 4.0  # standard deviations: a blot of ink says no more than a dark nucleus
 
 
@@ -95,8 +101,9 @@ class Critic(nn.Module):
     head
         What the class head looks at. ``flat``: every feature of the trunk at every place, as in
         the paper. ``pooled``: features averaged over the picture. ``figures``: the 40 of
-        :class:`.figures.Figures` and nothing else. The last two are the weaker, higher-level
-        class heads of the paper's outlook.
+        :class:`.figures.Figures` and nothing else. ``rings``: the 30 of
+        :class:`.figures.Densities`, which one linear layer looks at. The last three are the
+        weaker, higher-level class heads of the paper's outlook.
     told
         Whether D_D is told what a nucleus is said to be, and so judges it among its like
         (the projection of Miyato and Koyama 2018).
@@ -124,22 +131,31 @@ class Critic(nn.Module):
         flat = channels[3] * _SMALLEST**2
         self.real = nn.Linear(flat, 1)
         self.noise = nn.Linear(flat, latent)
-        self.n_features = {"flat": flat, "pooled": channels[3], "figures": _HIDDEN}[head]
-        if head == "figures":
-            self.figures = Figures()
-            self.hidden = nn.Linear(N_FIGURES, _HIDDEN)
-            self.register_buffer("shift", torch.zeros(N_FIGURES))
-            self.register_buffer("scale", torch.ones(N_FIGURES))
+        sizes = {"flat": flat, "pooled": channels[3], "figures": _HIDDEN, "rings": N_DENSITIES}
+        self.n_features = sizes[head]
+        if head in FITTED:
+            self.figures = Figures() if head == "figures" else Densities()
+            if head == "figures":
+                self.hidden = nn.Linear(N_FIGURES, _HIDDEN)
+            figures = N_FIGURES if head == "figures" else N_DENSITIES
+            self.register_buffer("shift", torch.zeros(figures))
+            self.register_buffer("scale", torch.ones(figures))
         self.classify = nn.Linear(self.n_features, classes)
         self.of_class = nn.Linear(flat, classes, bias=False) if told else None
 
+    @property
+    def fitted(self) -> nn.Sequential:
+        """The layers that are fitted to real nuclei: scaled figures (N, F) -> class logits."""
+        before = [self.hidden, nn.ReLU()] if self.head == "figures" else []
+        return nn.Sequential(*before, self.classify)
+
     def standardise(self, figures: torch.Tensor) -> None:
-        """Measure the mean and spread of real nuclei's figures (N, 40), to divide by."""
+        """Measure the mean and spread of real nuclei's figures (N, F), to divide by."""
         self.shift.copy_(figures.mean(0))
         self.scale.copy_(figures.std(0, correction=0).clamp(min=1e-3))
 
     def scaled(self, figures: torch.Tensor) -> torch.Tensor:
-        """Figures (..., 40) in spreads from the mean, at most 4."""
+        """Figures (..., F) in spreads from the mean, at most 4."""
         return ((figures - self.shift) / self.scale).clamp(-_CLIP, _CLIP)
 
     def value(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
@@ -157,8 +173,9 @@ class Critic(nn.Module):
 
         ``h`` is the trunk's output, where it is known already.
         """
-        if self.head == "figures":
-            return self.hidden(self.scaled(self.figures(x))).relu()  # type: ignore[no-any-return]
+        if self.head in FITTED:
+            scaled = self.scaled(self.figures(x))
+            return self.hidden(scaled).relu() if self.head == "figures" else scaled
         h = self.trunk(x) if h is None else h
         return h.mean((2, 3)) if self.head == "pooled" else h.flatten(1)
 

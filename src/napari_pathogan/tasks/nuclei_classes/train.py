@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.config import SettingError
@@ -20,19 +21,20 @@ from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.nuclei_classes import anchor
 from napari_pathogan.tasks.nuclei_classes.augment import Palette, middle, restain, vary
 from napari_pathogan.tasks.nuclei_classes.config import TrainConfig
+from napari_pathogan.tasks.nuclei_classes.data import ROOM_PX
 from napari_pathogan.tasks.nuclei_classes.describe import describe, suggest
 from napari_pathogan.tasks.nuclei_classes.gallery import grid_picture
 from napari_pathogan.tasks.nuclei_classes.losses import critic_loss, information_loss, noise_loss
 from napari_pathogan.tasks.nuclei_classes.model import as_bytes
 from napari_pathogan.tasks.nuclei_classes.naming import group_colours
-from napari_pathogan.tasks.nuclei_classes.network import Critic, Generator, settle
+from napari_pathogan.tasks.nuclei_classes.network import FITTED, Critic, Generator, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_pathogan.colour.slide_colours import SlideColours
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.nuclei_classes.data import Nuclei
+    from napari_pathogan.tasks.nuclei_classes.stain import Stain
 
 _ROWS = 8  # of the preview
 _VIEWS = 3  # restained ones, for the class head
@@ -48,7 +50,7 @@ class Trained:
 
     critic: Critic
     generator: Generator
-    reference: SlideColours
+    reference: Stain
 
 
 class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
@@ -56,8 +58,8 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
 
     def __init__(self, nuclei: Nuclei, config: TrainConfig, device: Device) -> None:
         super().__init__(config, device)
-        self.palette = Palette(nuclei, normalise=config.normalise)
-        self.pictures = torch.from_numpy(nuclei.pictures)
+        self.palette = Palette(nuclei, normalise=config.normalise, density=config.density)
+        self.pictures = torch.from_numpy(nuclei.cropped(ROOM_PX))
         self.image = torch.from_numpy(np.unique(nuclei.images, return_inverse=True)[1])
         self.steps = max(1, len(nuclei) // (config.batch * config.critic_steps))
         c = config
@@ -81,18 +83,22 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         """Fit the class head to the real nuclei (see :mod:`.anchor`); the game leaves it alone."""
         c = self.config
         torch.manual_seed(c.seed)
-        wide = self.palette.recolour(torch.from_numpy(nuclei.wide), self.image)
-        suggested = suggest(describe(as_bytes(wide * 2 - 1)), c.classes, c.seed)
-        target = torch.from_numpy(suggested)
-        self.prior = target.mean(0)
         figures = self.critic.figures.cpu()
         views = [
             torch.cat([figures(x) for x in self._real(restained=view > 0)])
             for view in range(1 + _VIEWS * (c.jitter > 0))
         ]
+        if c.head == "figures":
+            wide = self.palette.recolour(torch.from_numpy(nuclei.wide), self.image)
+            described = describe(as_bytes(wide * 2 - 1))
+        else:
+            described = views[0].double().numpy()
+        target = torch.from_numpy(suggest(described, c.classes, c.seed))
+        self.prior = target.mean(0)
         self.critic.cpu().standardise(views[0])
-        for layer in (self.critic.hidden, self.critic.classify):
-            layer.reset_parameters()  # the same head whatever the size of the other networks
+        for layer in self.critic.fitted:
+            if isinstance(layer, nn.Linear):  # the same whatever the size of the other networks
+                layer.reset_parameters()
         near = torch.from_numpy(nuclei.neighbours(_NEAREST))
         yield from anchor.fit(
             self.critic,
@@ -254,8 +260,11 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     need_nuclei(nuclei, config.classes)
-    if config.rounds and config.head != "figures":
-        msg = f"rounds={config.rounds} needs head=figures; set rounds=0 for head={config.head}"
+    if config.rounds and config.head not in FITTED:
+        msg = (
+            f"rounds={config.rounds} needs head=figures or head=rings; "
+            f"set rounds=0 for head={config.head}"
+        )
         raise SettingError(msg)
     if config.told and not config.rounds:
         msg = "told=true needs a class head that knows real nuclei; set rounds=5, or told=false"
