@@ -9,6 +9,7 @@ from kinds import NAMES
 from safetensors.torch import save_file
 from sklearn.metrics import (
     adjusted_rand_score,
+    balanced_accuracy_score,
     f1_score,
     normalized_mutual_info_score,
     precision_score,
@@ -56,6 +57,7 @@ def test_figures_are_those_of_scikit_learn():
         wanted = score(truth, called, average=None)
         assert [got[f"{kind}_{name}"] for name in NAMES] == pytest.approx(wanted)
     assert got["accuracy"] == pytest.approx((truth == called).mean())
+    assert got["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, called))
     assert got["ari"] == pytest.approx(adjusted_rand_score(truth, called))
     assert got["nmi"] == pytest.approx(normalized_mutual_info_score(truth, called))
 

@@ -60,7 +60,8 @@ def figures(tables: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
             ("sensitivity", right / true),
         ):
             found |= {f"{kind}_{name}": values[..., i] for i, name in enumerate(names)}
-        found["balanced_accuracy"] = np.nanmean(right / true, -1)
+        there = true > 0
+        found["balanced_accuracy"] = np.where(there, right / true, 0).sum(-1) / there.sum(-1)
     return {**found, "ari": adjusted_rand(tables), "nmi": mutual_information(tables)}
 
 
