@@ -192,3 +192,12 @@ def test_real_breasts_are_no_negatives(data):
         image = folder.image(i)
         assert not looks_negative(image)
         assert looks_negative(1 - image)
+
+
+def test_any_few_greys_are_looked_at():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        side, greys = rng.integers(9, 40, 2), rng.integers(2, 6)
+        image = rng.integers(0, greys, side) / (greys - 1) * rng.uniform(0.3, 1)
+        image[:, : side[1] // 2] *= rng.uniform(0, 1)
+        assert looks_negative(image.astype(np.float32)) in {False, True}

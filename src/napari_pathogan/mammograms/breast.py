@@ -227,7 +227,8 @@ def _is_flat(air: np.ndarray, most: float) -> bool:
     if _spread(air) < most:
         return True
     between = float(threshold_otsu(air))  # type: ignore[no-untyped-call]
-    return max(_spread(air[air <= between]), _spread(air[air > between])) < most / 2
+    parts = air[air <= between], air[air > between]
+    return all(part.size > 0 and _spread(part) < most / 2 for part in parts)
 
 
 def _covered(shape: tuple[int, ...], factor: int) -> np.ndarray:
