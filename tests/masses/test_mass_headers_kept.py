@@ -14,8 +14,8 @@ import pytest
 from mass_dicom import NAME, NUMBER, write_image
 
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.mammograms.dicom.quiet import quiet
 from napari_pathogan.mammograms.study import examinations, open_mammogram
+from napari_pathogan.slides.backends.quiet import quiet
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.dicom_marks import holds_marks, instance_of, read_marks
 from napari_pathogan.tasks.masses.export import GSPS, SR, write_gsps, write_sr

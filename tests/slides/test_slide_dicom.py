@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import imagecodecs
 import numpy as np
@@ -183,3 +184,26 @@ def test_a_real_one(data):
         assert slide.shape == (50, 50)
         assert np.ptp(slide.read(Region(0, 0, 50, 50))) > 30
         assert slide.damaged == []
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("SeriesInstanceUID", b"1.2.3"), ("TransferSyntaxUID", b"1.2.840.10008.1.2.4.80")],
+)
+@pytest.mark.parametrize("damage", [b"\\\\\\", b"\xff\x00\xff", b"9.9"])
+def test_damaged_words_of_a_header_end_in_a_sentence_at_most(
+    tmp_path, caplog, keyword, value, damage
+):
+    path = write_wsi(tmp_path / "a.dcm", uid.JPEGLSLossless)
+    whole = path.read_bytes()
+    at = whole.index(value)
+    for start in (at, at - 4):  # the value, and its VR
+        path.write_bytes(whole[:start] + damage + whole[start + len(damage) :])
+        try:
+            with warnings.catch_warnings(), Slide.open(path) as slide:
+                warnings.simplefilter("error")  # pydicom's quote the header
+                slide.read(WHOLE)
+        except SlideFormatError as error:
+            assert "a.dcm" in str(error), keyword  # noqa: PT017
+            assert "Quackenbush" not in str(error)  # noqa: PT017
+        assert caplog.text == ""

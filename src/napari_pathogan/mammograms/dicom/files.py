@@ -23,7 +23,6 @@ from napari_pathogan.mammograms.dicom.header import (
     whole,
 )
 from napari_pathogan.mammograms.dicom.luts import modality, voi_of, windows_of
-from napari_pathogan.mammograms.dicom.quiet import quiet
 from napari_pathogan.mammograms.dicom.views import (
     is_raw,
     laterality_of,
@@ -35,6 +34,7 @@ from napari_pathogan.mammograms.dicom.views import (
 )
 from napari_pathogan.mammograms.mammogram import MAGNIFIED, RAW, Mammogram, data_range
 from napari_pathogan.mammograms.voi import Table, Voi
+from napari_pathogan.slides.backends.quiet import quiet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -34,6 +34,7 @@ from napari_pathogan.slides.backends.dicom import (
 )
 from napari_pathogan.slides.backends.images import open_image
 from napari_pathogan.slides.backends.openslide import open_vendor
+from napari_pathogan.slides.backends.quiet import quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,13 +81,14 @@ def open_source(path: Path) -> Source:
 
 
 def _open_dicom(path: Path) -> Source:
-    header = header_of(path)
-    why = beyond_openslide(header)
-    if not why:
-        return open_vendor(path)
-    from napari_pathogan.slides.backends.wsidicom import open_wsidicom  # noqa: PLC0415  (slow to import)
+    with quiet():
+        header = header_of(path)
+        why = beyond_openslide(header)
+        if not why:
+            return open_vendor(path)
+        from napari_pathogan.slides.backends.wsidicom import open_wsidicom  # noqa: PLC0415  (slow to import)
 
-    return open_wsidicom(path, header, why)
+        return open_wsidicom(path, header, why)
 
 
 def _open_tiff(path: Path) -> Source:

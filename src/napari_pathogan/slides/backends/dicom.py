@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides.backends.quiet import quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,22 +81,36 @@ def header_of(path: Path) -> Dataset:
 
 def files_of_slide(path: Path, header: Dataset) -> list[Path]:
     """All files of the slide of which one is given: those of its series in its folder."""
-    series = header.get("SeriesInstanceUID")
+    series = _said(header, "SeriesInstanceUID")
     around = islice(sorted(path.parent.iterdir()), _MOST_FILES)
     files = [file for file in around if file == path or is_whole_slide(file)]
     return [
-        file for file in files if file == path or header_of(file).get("SeriesInstanceUID") == series
+        file
+        for file in files
+        if file == path or _said(header_of(file), "SeriesInstanceUID") == series
     ]
 
 
 def beyond_openslide(header: Dataset) -> str:
     """Why OpenSlide does not read a slide, in a few words; "" where it does."""
-    syntax = header.file_meta.get("TransferSyntaxUID", "")
+    from pydicom.uid import UID  # noqa: PLC0415 - slow to import
+
+    syntax = UID(_said(header.file_meta, "TransferSyntaxUID"))
     if syntax and syntax not in _OF_OPENSLIDE:
-        return f"compressed as {syntax.name}"
-    if header.get("ConcatenationUID"):
+        known = syntax.name != str(syntax)
+        return f"compressed as {syntax.name if known else 'nobody knows what'}"
+    if _said(header, "ConcatenationUID"):
         return "in files that are parts of one image (a concatenation)"
     return ""
+
+
+def _said(header: Dataset, keyword: str) -> str:
+    """An element's value; "" where it is missing, damaged or several."""
+    try:
+        found = header.get(keyword, "")
+    except Exception:  # noqa: BLE001 - pydicom converts on access, with errors of any kind
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def one_of_each(files: list[Path]) -> list[Path]:
@@ -107,10 +122,11 @@ def one_of_each(files: list[Path]) -> list[Path]:
     series: dict[tuple[Path, str], Path] = {}
     for file in files:
         try:
-            about = pydicom.dcmread(
-                file, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True
-            )
-            key = str(about.get("SeriesInstanceUID", ""))
+            with quiet():
+                about = pydicom.dcmread(
+                    file, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True
+                )
+                key = str(about.get("SeriesInstanceUID", ""))
         except Exception:  # noqa: BLE001 - pydicom has no common error, and what it says may be private
             key = file.name
         series.setdefault((file.parent, key), file)

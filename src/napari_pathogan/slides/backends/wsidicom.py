@@ -5,7 +5,6 @@ wsidicom is optional, as OpenSlide is.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.backends.dicom import files_of_slide
+from napari_pathogan.slides.backends.quiet import quiet
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class WsiDicomPlane:
 
     def decode(self, row: int, col: int) -> np.ndarray:
         """A tile (Y, X, samples)."""
-        tile = np.asarray(self._slide.read_tile(self._number, (col, row)))
+        with quiet():
+            tile = np.asarray(self._slide.read_tile(self._number, (col, row)))
         return tile if tile.ndim == 3 else tile[..., None]
 
 
@@ -68,20 +69,18 @@ def open_wsidicom(path: Path, header: Dataset, why: str) -> Source:
             "napari-pathogan[slides]"
         ) from error
     files = files_of_slide(path, header)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the header
-        try:
-            slide = wsidicom.WsiDicom.open(files)
-        except Exception as error:  # noqa: BLE001 - wsidicom and pydicom have no common error
-            raise _unreadable(path, why, error) from None
-        try:
-            return _source(path, slide, header, why)
-        except SlideFormatError:
-            slide.close()
-            raise
-        except Exception as error:  # noqa: BLE001
-            slide.close()
-            raise _unreadable(path, why, error) from None
+    try:
+        slide = wsidicom.WsiDicom.open(files)
+    except Exception as error:  # noqa: BLE001 - wsidicom and pydicom have no common error
+        raise _unreadable(path, why, error) from None
+    try:
+        return _source(path, slide, header, why)
+    except SlideFormatError:
+        slide.close()
+        raise
+    except Exception as error:  # noqa: BLE001
+        slide.close()
+        raise _unreadable(path, why, error) from None
 
 
 def _unreadable(path: Path, why: str, error: Exception) -> SlideFormatError:

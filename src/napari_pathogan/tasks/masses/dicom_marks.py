@@ -16,7 +16,7 @@ from pydicom.filereader import read_file_meta_info
 
 from napari_pathogan.errors import ResultFormatError
 from napari_pathogan.mammograms.dicom.header import value, values
-from napari_pathogan.mammograms.dicom.quiet import quiet
+from napari_pathogan.slides.backends.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

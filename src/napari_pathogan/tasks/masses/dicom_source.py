@@ -11,9 +11,9 @@ import numpy as np
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.dicom.header import parsed, value, values, whole
 from napari_pathogan.mammograms.dicom.luts import rescale_of
-from napari_pathogan.mammograms.dicom.quiet import quiet
 from napari_pathogan.mammograms.dicom.views import laterality_of
 from napari_pathogan.mammograms.views import is_dicom
+from napari_pathogan.slides.backends.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

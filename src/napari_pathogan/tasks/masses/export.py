@@ -16,7 +16,7 @@ import numpy as np
 from napari_pathogan.errors import EnvironmentMismatchError, OutputError, ResultFormatError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import FileKind, table
-from napari_pathogan.mammograms.dicom.quiet import quiet
+from napari_pathogan.slides.backends.quiet import quiet
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.tasks.masses.dicom_source import is_own, nobody_named
 

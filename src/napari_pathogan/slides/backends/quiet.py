@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LIBRARIES = ("pydicom", "highdicom")
+_LIBRARIES = ("pydicom", "highdicom", "wsidicom")
 _CALLERS = rf"({'|'.join((*_LIBRARIES, 'napari_pathogan'))})(\.|$)"  # whom a warning is put down to
 _reading = ContextVar("_reading", default=False)
 
@@ -44,7 +44,7 @@ _unwarned = _Unwarned()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back what pydicom and highdicom say meanwhile; what other threads log of them stays."""
+    """Keep back what these libraries say meanwhile; what other threads log of them stays."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in _LIBRARIES]
     loggers = [logging.getLogger(name) for name in {*_LIBRARIES, *names}]
     for logger in loggers:  # a logger's filter does not see what its children log
