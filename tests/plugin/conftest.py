@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from unittest.mock import patch
 
+import napari
 import npe2
 import numpy as np
 import pytest
+from app_model import Application
+from napari._app_model._app import NapariApplication, _napari_names
+from napari._qt._qapp_model.qactions import init_qactions
+from napari.plugins import _initialize_plugins
+from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 
 from napari_pathogan.engine.events import Finished, Progress, Tile
@@ -120,6 +128,40 @@ def viewer(make_napari_viewer):
     made = make_napari_viewer(show=True)
     made.window.resize(1200, 800)
     return made
+
+
+@pytest.fixture(scope="module")
+def window(qapp):
+    """A window for all tests of a file that only lay something in it: see `empty_viewer`."""
+    app = NapariApplication("shared window")
+    app.injection_store.namespace = _napari_names
+    with (
+        patch.object(NapariApplication, "get_app_model", return_value=app),
+        patch("napari._qt.threads.status_checker.StatusChecker.start"),
+    ):
+        get_settings().reset()
+        _initialize_plugins.cache_clear()
+        init_qactions.cache_clear()
+        made = napari.Viewer(show=True, show_welcome_screen=False)
+        made.window.resize(1200, 800)
+        yield made
+        gc.unfreeze()
+        with patch.object(made.window._qt_window, "_save_current_window_settings"):
+            made.close()
+        del made
+        Application.destroy("shared window")
+        gc.collect()
+    _initialize_plugins.cache_clear()
+    init_qactions.cache_clear()
+
+
+@pytest.fixture
+def empty_viewer(window):
+    """The window that tests of a file share, empty and at rest; one in which no dock was opened."""
+    yield window
+    window.layers.clear()
+    window.reset()
+    window.reset_view()
 
 
 @pytest.fixture

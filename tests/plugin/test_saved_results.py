@@ -51,6 +51,12 @@ MPP = 0.25
 THRESHOLD = 0.42
 
 
+@pytest.fixture
+def viewer(empty_viewer):
+    """One window for all: what is laid in it counts."""
+    return empty_viewer
+
+
 @pytest.fixture(scope="module")
 def pixels():
     """A slide of 300 x 300 px with dark discs where nuclei are."""
