@@ -71,14 +71,16 @@ def trace(
     if not len(owners):
         return
     ring, rank = _rings(_successors(labels.shape, pixels, sides, owners))
-    order = np.lexsort((rank, ring, owners))
+    order = np.argsort(ring * len(ring) + rank)  # quicker than by two keys; no two are the same
     corners = (pixels + _START[sides])[order]
     bend = sides[order] != sides[order][_before(ring[order])]
     corners, ring, owners = corners[bend], ring[order][bend], owners[order][bend]
-    first = np.flatnonzero(np.r_[True, (np.diff(ring) != 0) | (np.diff(owners) != 0)])
+    first = np.flatnonzero(np.r_[True, np.diff(ring) != 0])
     outer = _areas(corners, first) > 0
     rings = np.split(corners * step + origin, first[1:])
     whose = owners[first]
+    rising = np.argsort(whose, kind="stable")
+    outer, whose, rings = outer[rising], whose[rising], [rings[i] for i in rising.tolist()]
     bounds = np.flatnonzero(np.r_[True, np.diff(whose) != 0, True])
     outer, whose = outer.tolist(), whose.tolist()
     for start, stop in pairwise(bounds.tolist()):
