@@ -91,7 +91,7 @@ def export(desk: Desk, folder: Path) -> None:
     desk.sample("H&E phantom at 40x")
     dock = desk.dock("Nuclei")
     desk.wait(dock.form.run.isEnabled, "the model")
-    dock.show_kept(dock.layer, many_nuclei(250))
+    dock.show_annotated(dock.layer, many_nuclei(250))
     with desk.answering(choose(folder / "nuclei.geojson")):
         desk.pick(dock.export, "Outlines for QuPath (GeoJSON)…")
 

@@ -115,7 +115,7 @@ def standin(monkeypatch, tmp_path):
     monkeypatch.setattr(idc_widget, "idc_events", made.events)
 
     def find(task, folders, warm_up):
-        yield dock.Found({CARD.name: (tmp_path, CARD)})
+        yield dock.ModelsFound({CARD.name: (tmp_path, CARD)})
         yield Finished()
 
     monkeypatch.setattr(dock, "_find", find)

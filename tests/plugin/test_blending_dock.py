@@ -65,7 +65,7 @@ def found(monkeypatch, model):
 
     def find(tasks, folders, warm_up):
         blending = {"small": (model, read_card(model))}
-        yield docks.Found(
+        yield docks.ModelsFound(
             blending if tasks[-1] != "masses" else {CARD.name: (model, CARD)}, tasks[-1]
         )
         yield Finished()

@@ -37,7 +37,7 @@ def standin(monkeypatch, tmp_path):
     card = CARD.model_copy(update={"blind_to": ("masses under about 7 mm",)})
 
     def find(tasks, folders, warm_up):
-        yield docks.Found({card.name: (tmp_path, card)}, tasks[-1])
+        yield docks.ModelsFound({card.name: (tmp_path, card)}, tasks[-1])
         yield Finished()
 
     monkeypatch.setattr(docks, "_find", find)

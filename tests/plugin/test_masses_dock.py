@@ -34,7 +34,7 @@ def standin(monkeypatch, tmp_path):
     monkeypatch.setattr(masses_widget, "masses_events", made.events)
 
     def find(tasks, folders, warm_up):
-        yield docks.Found({CARD.name: (tmp_path, CARD)}, tasks[-1])
+        yield docks.ModelsFound({CARD.name: (tmp_path, CARD)}, tasks[-1])
         yield Finished()
 
     monkeypatch.setattr(docks, "_find", find)

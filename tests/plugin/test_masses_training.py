@@ -97,7 +97,7 @@ def dock(viewer, qtbot, monkeypatch, model, images):
     monkeypatch.setattr(masses_widget, "masses_events", MassesStandin().events)
 
     def find(tasks, folders, warm_up):
-        yield docks.Found({"small": (model, read_card(model))}, tasks[-1])
+        yield docks.ModelsFound({"small": (model, read_card(model))}, tasks[-1])
         yield Finished()
 
     monkeypatch.setattr(docks, "_find", find)

@@ -17,9 +17,9 @@ from napari_pathogan.engine.events import Finished
 from napari_pathogan.errors import ModelError, OutputError
 from napari_pathogan.plugin.nuclei import colours as nuclei_colours
 from napari_pathogan.plugin.nuclei import dock as nuclei_widget
+from napari_pathogan.plugin.nuclei.annotations import reading
 from napari_pathogan.plugin.nuclei.dock import NONE, NucleiDock
 from napari_pathogan.plugin.nuclei.gallery import TYPICAL
-from napari_pathogan.plugin.nuclei.kept import reading
 from napari_pathogan.plugin.nuclei.training import corrected
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.exports import exports
@@ -49,8 +49,8 @@ def standin(monkeypatch, tmp_path):
 
     def find(tasks, folders, warm_up):
         assert tasks == ("nuclei-classes", "nuclei")
-        yield docks.Found({n: (tmp_path / n, c) for n, c in CLASS_CARDS.items()}, tasks[0])
-        yield docks.Found({CARD.name: (tmp_path, CARD)}, tasks[1])
+        yield docks.ModelsFound({n: (tmp_path / n, c) for n, c in CLASS_CARDS.items()}, tasks[0])
+        yield docks.ModelsFound({CARD.name: (tmp_path, CARD)}, tasks[1])
         yield Finished()
 
     monkeypatch.setattr(docks, "_find", find)

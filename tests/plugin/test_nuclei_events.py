@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 from napari_pathogan.engine.events import Finished, Tile
 from napari_pathogan.engine.models import find_models, read_card, zoo
 from napari_pathogan.errors import NoTissueError, OutputError, UnknownScaleError
+from napari_pathogan.plugin.nuclei.annotations import keeping, reading
 from napari_pathogan.plugin.nuclei.events import NucleiLaid, draw_grid, keep_names, nuclei_events
-from napari_pathogan.plugin.nuclei.kept import keeping, reading
 from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_40X
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide

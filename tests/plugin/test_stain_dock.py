@@ -57,7 +57,7 @@ class Standin:
 
 def find_standin(folder):
     def find(tasks, folders, warm_up):
-        yield docks.Found({"stand-in": (folder, CARD)}, tasks[-1])
+        yield docks.ModelsFound({"stand-in": (folder, CARD)}, tasks[-1])
         yield Finished()
 
     return find

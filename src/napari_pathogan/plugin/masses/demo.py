@@ -52,7 +52,7 @@ def show(viewer: napari.Viewer, study: Path | None = None) -> tuple[MassesDock, 
     dock.run_or_cancel()
     wait_until(lambda: dock.run is None)
     seconds = time.monotonic() - start
-    if not dock.reviews.of(dock.layer):
+    if not dock.reviews.review_of(dock.layer):
         raise SystemExit("no masses came; the notification says why")
     found = [f"{row.view} {row.score}, {row.size}" for row in dock.table.rows]
     lines = (

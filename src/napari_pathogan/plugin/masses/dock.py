@@ -143,7 +143,7 @@ class MassesDock(Dock):
         """Show what was found."""
         for image, found in zip(self._asked, event.result, strict=True):
             if image in self.viewer.layers:
-                self.reviews.found(image, found)
+                self.reviews.detected(image, found)
         if not self._threshold_chosen and self.card is not None:
             self._set_threshold(usual_threshold(self.card))
         yield
@@ -165,7 +165,7 @@ class MassesDock(Dock):
                 self._orphans.append(layers)
         for image in names.keys() - self._known.keys():
             try:
-                if self.reviews.look_for_kept(image):
+                if self.reviews.look_for_annotations(image):
                     self._came_back = True
             except PathoganError as error:
                 show_error(str(error))
@@ -207,7 +207,7 @@ class MassesDock(Dock):
 
     def go_to(self, image: Image, number: int) -> None:
         """Move the camera to a finding and choose it."""
-        review = self.reviews.of(image)
+        review = self.reviews.review_of(image)
         at = None if review is None else review.index(number)
         if review is None or at is None:
             return
@@ -265,7 +265,7 @@ class MassesDock(Dock):
         return {image: review for image, review in shown.items() if review is not None}
 
     def _score(self, row: Row) -> float:
-        review = self.reviews.of(row.image)
+        review = self.reviews.review_of(row.image)
         assert review is not None
         return float(review.found.scores[review.ids.index(row.number)])
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.plugin.masses.kept import keep, kept
+from napari_pathogan.plugin.masses.annotations import read_review, write_review
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.review import Decision, Review
@@ -43,16 +43,16 @@ class Reviews:
     def __contains__(self, image: Image) -> bool:
         return image in self._current
 
-    def of(self, image: Image) -> Review | None:
+    def review_of(self, image: Image) -> Review | None:
         """The whole review of an image; None if it was not looked at."""
         return self._current.get(image)
 
     def shown(self, image: Image) -> Review | None:
         """What of it is shown at the threshold."""
-        review = self.of(image)
+        review = self.review_of(image)
         return None if review is None else review.at(self.threshold)
 
-    def look_for_kept(self, image: Image) -> bool:
+    def look_for_annotations(self, image: Image) -> bool:
         """Take over what was kept with an image; says whether there was something.
 
         Raises
@@ -60,15 +60,15 @@ class Reviews:
         DataFolderError
             If it can't be read.
         """
-        review = kept(mammogram_of(image))
+        review = read_review(mammogram_of(image))
         if review is not None:
             self._current[image] = review
         return review is not None
 
-    def found(self, image: Image, found: Detections) -> None:
+    def detected(self, image: Image, detections: Detections) -> None:
         """Take over what a model has found; what the reader has decided before stays."""
-        old = self.of(image)
-        self._current[image] = Review.of(found) if old is None else old.renewed(found)
+        old = self.review_of(image)
+        self._current[image] = Review.of(detections) if old is None else old.renewed(detections)
         self._forget_steps(image)
 
     def begin(self, image: Image) -> None:
@@ -96,7 +96,7 @@ class Reviews:
             If it can't be kept.
         """
         self.begin(image)
-        return keep(mammogram_of(image), self._current[image].at(self.threshold))
+        return write_review(mammogram_of(image), self._current[image].at(self.threshold))
 
     def edit(self, image: Image, edit: Edit) -> Path:
         """Take over what was drawn, changed or deleted in an image; returns where it is kept.
@@ -149,14 +149,14 @@ class Reviews:
     ) -> tuple[Image, Path]:
         """Go to the last review of one list; the current one goes to the end of the other."""
         image, review = taken[-1]
-        path = keep(mammogram_of(image), review.at(self.threshold))
+        path = write_review(mammogram_of(image), review.at(self.threshold))
         taken.pop()
         given.append((image, self._current[image]))
         self._current[image] = review
         return image, path
 
     def _change(self, image: Image, review: Review) -> Path:
-        path = keep(mammogram_of(image), review.at(self.threshold))
+        path = write_review(mammogram_of(image), review.at(self.threshold))
         self._before = [*self._before[1 - MOST_UNDONE :], (image, self._current[image])]
         self._undone.clear()
         self._current[image] = review

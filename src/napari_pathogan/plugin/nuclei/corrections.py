@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from napari.utils.notifications import show_error, show_info
 
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.nuclei.annotations import keeping, reading
 from napari_pathogan.plugin.nuclei.brush import Hands
 from napari_pathogan.plugin.nuclei.colours import can_edit
-from napari_pathogan.plugin.nuclei.kept import keeping, reading
 from napari_pathogan.plugin.nuclei.words import stroke_text
 from napari_pathogan.plugin.shell.form import button
 from napari_pathogan.plugin.viewer import layers as between
@@ -68,7 +68,7 @@ class Nuclei(Protocol):
     def show_again(self, layers: NucleiLayers) -> None:
         """Show nuclei whose layer was removed."""
 
-    def show_kept(self, layer: Image, segmentation: Segmentation) -> None:
+    def show_annotated(self, layer: Image, segmentation: Segmentation) -> None:
         """Show nuclei that were kept with a slide."""
 
     def start(
@@ -237,7 +237,7 @@ class Corrections:
             return ""
         return f"Your corrections on {' and '.join(names)} are not kept: they would be lost."
 
-    def look_for_kept(self, layer: Image) -> None:
+    def look_for_annotations(self, layer: Image) -> None:
         """Show what was kept with a slide, if anything was; read in the background."""
         slide = between.slide_of(layer)
         if slide.path is not None:
@@ -338,7 +338,7 @@ class Corrections:
         path = between.slide_of(layer).path
         if event.result is not None and in_time and path is not None:
             self.folders.add(path.parent)
-            self.dock.show_kept(layer, event.result)
+            self.dock.show_annotated(layer, event.result)
             self.dock.form.status.setText("Nuclei that were kept with this slide")
 
 

@@ -222,7 +222,7 @@ class NucleiDock(Dock):
         self.tissue.setCurrentIndex(max(0, self.tissue.findData(tissue)))
         self._show_result()
         if self.layer is not None and self.layer not in self.shown_on:
-            self.corrections.look_for_kept(self.layer)
+            self.corrections.look_for_annotations(self.layer)
 
     def model_changed(self, card: ModelCard) -> None:
         """Offer to look once only, where the model looks at a slide in several views."""
@@ -272,7 +272,7 @@ class NucleiDock(Dock):
         layers.show(self.corrections.segmentation(layers))
         self._show_result()
 
-    def show_kept(self, layer: Image, segmentation: Segmentation) -> None:
+    def show_annotated(self, layer: Image, segmentation: Segmentation) -> None:
         """Show nuclei that were kept with a slide, as if they had just been found.
 
         They know the slide's scale, if nobody else does.

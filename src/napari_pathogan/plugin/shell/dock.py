@@ -486,7 +486,7 @@ class Dock(QWidget):
         letters.go()
 
     def _found(self, event: Event) -> None:
-        if not isinstance(event, Found):
+        if not isinstance(event, ModelsFound):
             return
         if event.task in self.helpers:
             self.helpers_found(event.task, event.models)
@@ -506,7 +506,7 @@ class Dock(QWidget):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found(Event):
+class ModelsFound(Event):
     """The models there are for a task, by name: folder and card."""
 
     models: dict[str, tuple[Path, ModelCard]]
@@ -535,6 +535,6 @@ def _find(
             folder_of, first = find_models(task, *folders), task_of(task).default
             names = sorted(folder_of, key=lambda name: name != first)
             models = {name: (folder_of[name], read_card(folder_of[name])) for name in names}
-            yield Found(models, task)
+            yield ModelsFound(models, task)
         warm_up()
     yield Finished()

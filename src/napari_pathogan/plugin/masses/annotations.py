@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.review import Review
 
 
-def keep(mammogram: Mammogram, review: Review) -> Path:
+def write_review(mammogram: Mammogram, review: Review) -> Path:
     """Keep a review; returns where.
 
     Raises
@@ -32,7 +32,7 @@ def keep(mammogram: Mammogram, review: Review) -> Path:
     return annotated.write(mammogram.path, review, **about)
 
 
-def kept(mammogram: Mammogram) -> Review | None:
+def read_review(mammogram: Mammogram) -> Review | None:
     """Read what was kept with a mammogram; None if there is nothing.
 
     Where there is something in both places, the newer counts.
