@@ -24,7 +24,7 @@ from napari_pathogan.tasks.nuclei.config import PRETRAINED, RECIPES, TrainConfig
 from napari_pathogan.tasks.nuclei.crossval import learn
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
-from napari_pathogan.tasks.nuclei.model import NucleiModel, quick
+from napari_pathogan.tasks.nuclei.model import NucleiModel, probability, quick
 from napari_pathogan.tasks.nuclei.train import Trainer, train
 
 CPU = Device("cpu", torch.float32)
@@ -251,3 +251,14 @@ def test_others_that_mark_no_nucleus_are_refused(tmp_path, folder, draw, write):
     blank = NucleiFolder(tuple(replace(i, mask=0 * i.mask) for i in groups(draw).images))
     with pytest.raises(DataFolderError, match="no nucleus is marked"):
         crossval.check(folder, TINY, folds=0, others=write(tmp_path, blank))
+
+
+def test_what_lies_further_than_it_sees_hardly_counts(draw):
+    torch.manual_seed(0)
+    network = quick(EncoderUNet.on(DEFAULT, 16))
+    pixels = np.tile(draw(1, 1).images[0].pixels, (4, 4, 1))  # 384 px
+    m = network.seen_px
+    part = pixels[160 - m : 224 + m, 160 - m : 224 + m]
+    whole, cut = (probability(network, one[None], CPU)[0] for one in (pixels, part))
+    inner = cut[:, m:-m, m:-m]
+    assert np.abs(inner - whole[:, 160:224, 160:224]).max() < 1e-3
