@@ -19,8 +19,7 @@ from napari_pathogan.tasks.nuclei_classes.matching import contingency, hungarian
 from napari_pathogan.tasks.nuclei_classes.stain import optical_density
 
 if TYPE_CHECKING:
-    from napari_pathogan.tasks.nuclei_classes.data import Nuclei
-    from napari_pathogan.tasks.nuclei_classes.evaluate import Labelled
+    from napari_pathogan.tasks.nuclei_classes.data import Labelled, Nuclei
 
 C = 0.1
 ABOUT = "30 ring statistics of optical density, normalised image by image"

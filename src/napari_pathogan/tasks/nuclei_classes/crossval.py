@@ -34,9 +34,8 @@ from napari_pathogan.tasks.nuclei_classes.baseline import (
     ring_figures,
 )
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
-from napari_pathogan.tasks.nuclei_classes.data import image_groups
+from napari_pathogan.tasks.nuclei_classes.data import Labelled, image_groups
 from napari_pathogan.tasks.nuclei_classes.evaluate import (
-    Labelled,
     as_baseline,
     baselines,
     confusion,

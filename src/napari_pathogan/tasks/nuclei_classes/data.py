@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.ndimage import center_of_mass
@@ -131,6 +131,30 @@ class Nuclei:
                 # where nuclei share a centre the first found need not be the nucleus itself
                 found[own] = own[index[:, 1 + np.arange(n) % near]]
         return found
+
+
+class Labelled(NamedTuple):
+    """The labels of some nuclei as numbers.
+
+    Attributes
+    ----------
+    names
+        Of the classes that are scored.
+    which
+        int64 (N,): which of the nuclei have such a class.
+    classes
+        int64 (N,): their classes.
+    image
+        int64 (N,): their images, as numbers.
+    left_out
+        Nuclei of each class that is not scored.
+    """
+
+    names: tuple[str, ...]
+    which: np.ndarray
+    classes: np.ndarray
+    image: np.ndarray
+    left_out: dict[str, int]
 
 
 def image_groups(nuclei: Nuclei, groups: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.nuclei_classes import kmeans
 from napari_pathogan.tasks.nuclei_classes.baseline import ABOUT, RingBaseline, ring_figures
+from napari_pathogan.tasks.nuclei_classes.data import Labelled
 from napari_pathogan.tasks.nuclei_classes.matching import contingency, hungarian
 from napari_pathogan.tasks.nuclei_classes.metrics import figures, tally
 
@@ -24,30 +25,6 @@ if TYPE_CHECKING:
 SEEDS = 10
 ROUNDS = 1000
 _BINS = 10  # of the calibration error, equally wide
-
-
-class Labelled(NamedTuple):
-    """The labels of some nuclei as numbers.
-
-    Attributes
-    ----------
-    names
-        Of the classes that are scored.
-    which
-        int64 (N,): which of the nuclei have such a class.
-    classes
-        int64 (N,): their classes.
-    image
-        int64 (N,): their images, as numbers.
-    left_out
-        Nuclei of each class that is not scored.
-    """
-
-    names: tuple[str, ...]
-    which: np.ndarray
-    classes: np.ndarray
-    image: np.ndarray
-    left_out: dict[str, int]
 
 
 def labelled(nuclei: Nuclei, names: Sequence[str]) -> Labelled:

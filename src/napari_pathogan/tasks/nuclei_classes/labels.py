@@ -27,9 +27,8 @@ from napari_pathogan.tasks.nuclei_classes.crossval import (
     most_frequent,
     validation,
 )
-from napari_pathogan.tasks.nuclei_classes.data import CONTEXT_PX, image_groups
+from napari_pathogan.tasks.nuclei_classes.data import CONTEXT_PX, Labelled, image_groups
 from napari_pathogan.tasks.nuclei_classes.evaluate import (
-    Labelled,
     as_baseline,
     confusion,
     count,
