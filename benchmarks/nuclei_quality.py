@@ -1,7 +1,8 @@
 """What the nucleus models are worth beyond their training's own report.
 
 ``folds RUN DIR``: a cross-validated run again, each patient by the network that never saw them, in
-the run's views or as many as asked for. ``points DIR``: on images with annotated points only (``images/`` and
+the run's views or as many as asked for; ``--and RUN`` asks another run of the same folds too, and
+``--save FOLDER`` makes a committee of both runs' models, with these figures on its card. ``points DIR``: on images with annotated points only (``images/`` and
 ``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found. ``tiles DIR``:
 images of other laboratories with masks, each at the scale where its median nucleus has the usual area.
 ``foreign DIR``: how many annotated nuclei (of points 4 px around each, or of ``masks/``) are taken for ink or a fold.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,10 @@ from PIL import Image
 
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.engine.models import Metric, ModelCard, load_model
 from napari_pathogan.engine.runs import load_state
 from napari_pathogan.engine.trainer import weights_in
+from napari_pathogan.tasks.nuclei.committee import COMMITTEE, UNET, Committee, built
 from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
 from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
@@ -30,10 +33,12 @@ from napari_pathogan.tasks.nuclei.evaluate import evaluate, foretell, foretold, 
 from napari_pathogan.tasks.nuclei.foreign import foreign
 from napari_pathogan.tasks.nuclei.instances import instances
 from napari_pathogan.tasks.nuclei.labels import split
-from napari_pathogan.tasks.nuclei.model import ARCHITECTURE, TASK, NucleiModel, quick
+from napari_pathogan.tasks.nuclei.model import CROP_PX, TASK, NucleiModel, quick
+from napari_pathogan.tasks.nuclei.model import save as save_model
 from napari_pathogan.tasks.nuclei.network import UNet, folded_state
 
 if TYPE_CHECKING:
+    from napari_pathogan.engine.report import Report
     from napari_pathogan.tasks.nuclei.data import NucleiFolder
     from napari_pathogan.tasks.nuclei.evaluate import Scored
 
@@ -51,7 +56,7 @@ def fold_model(
         network = UNet(*shape, normalised=False)
         network.load_state_dict(folded_state(average))
     return NucleiModel(
-        ModelCard(name="fold", title="fold", task=TASK, architecture=ARCHITECTURE),
+        ModelCard(name="fold", title="fold", task=TASK, architecture=UNET),
         quick(network),
         choose_device("auto"),
         DEFAULT_THRESHOLD,
@@ -61,19 +66,33 @@ def fold_model(
     )
 
 
-def folds(run: Path, data: Path, views: int | None, normalise: float | None) -> None:
-    """Report out of fold, thresholds from the other folds."""
-    config = json.loads((run / "config.json").read_text())
-    config["normalise"] = config["normalise"] if normalise is None else normalise
+def folds(
+    runs: list[Path], data: Path, views: int | None, normalise: float | None, save: Path | None
+) -> None:
+    """Report out of fold, thresholds from the other folds; of several runs, the mean of their networks."""
+    configs = [json.loads((run / "config.json").read_text()) for run in runs]
+    config = dict(configs[0])
+    for one in configs:
+        one["normalise"] = config["normalise"] if normalise is None else normalise
     views = config.get("views", 1) if views is None else views
-    folder = read_folder(data, mpp=config["mpp"])
+    folder = read_folder(data, mpp=config["mpp"] or 0.25)
     number = len(folder.names) if config["folds"] == "patients" else config["folds"]
     fold = patient_folds(folder.patients, number)
     tried: list[list[Scored]] = []
     fold_of: list[int] = []
     for k in range(number):
-        checkpoint = run / "folds" / str(k) / "checkpoint.safetensors"
-        model = fold_model(checkpoint, folder.take(fold != k), config, views)
+        models = [
+            fold_model(
+                run / "folds" / str(k) / "checkpoint.safetensors",
+                folder.take(fold != k),
+                one,
+                views,
+            )
+            for run, one in zip(runs, configs, strict=True)
+        ]
+        model = models[0]
+        if len(models) > 1:
+            model = replace(model, network=Committee.of([one.network for one in models]).eval())
         for image, planes in foretold(folder.take(fold == k), model):
             known = folder.instances
             tried.append([score(image, planes, t, instances_known=known) for t in THRESHOLDS])
@@ -81,7 +100,50 @@ def folds(run: Path, data: Path, views: int | None, normalise: float | None) -> 
     counts = np.array([[one.pixels for one in row] for row in tried])
     chosen = [best_threshold(counts[np.array(fold_of) != k]) for k in fold_of]
     scored = [row[THRESHOLDS.index(t)] for row, t in zip(tried, chosen, strict=True)]
-    print(report(scored, title=f"{views} views").to_json())
+    done = report(scored, title=f"{views} views")
+    print(done.to_json())
+    if save is not None:
+        committee(runs, save, done, best_threshold(counts), views)
+
+
+def committee(runs: list[Path], folder: Path, done: Report, threshold: float, views: int) -> None:
+    """Save the models of several runs (or embedded ones) as one, with the figures of their folds."""
+    members = [NucleiModel.load(run) for run in runs]
+    first, *others = (one.card for one in members)
+    data = dict.fromkeys(part for card in (first, *others) for part in card.training_data)
+    command = " --and ".join(
+        ("python benchmarks/nuclei_quality.py folds RUN DIR", *["RUN"] * len(others))
+    )
+    card = ModelCard(
+        name=folder.name,
+        title="Nuclei, committee of " + " and ".join(card.title for card in (first, *others)),
+        task=TASK,
+        architecture=COMMITTEE,
+        training_data=tuple(data),
+        recipe={"members": [card.recipe for card in (first, *others)]},
+        metrics={key: Metric(**value._asdict()) for key, value in done.metrics.items()},
+        measured_by=f"{command} --views {views}: out of fold, thresholds from the other folds",
+        not_for=first.not_for,
+        licence=first.licence,
+    )
+    network = Committee.of([plain(run) for run in runs])
+    own = members[0]
+    options = {
+        "threshold": threshold,
+        "views": views,
+        "reference": own.reference,
+        "share": own.share,
+    }
+    save_model(folder, card, network, crop=CROP_PX, **options)
+
+
+def plain(name: Path) -> UNet | EncoderUNet:
+    """A model's network with its weights as they are kept."""
+    card, weights = load_model(name, TASK)
+    network = built(card.architecture, card.arguments)
+    network.load_state_dict(weights)
+    assert not isinstance(network, Committee)
+    return network
 
 
 def points(data: Path, model: NucleiModel, mpp: float) -> None:
@@ -153,6 +215,8 @@ def main() -> None:
     of_folds.add_argument("data", type=Path)
     of_folds.add_argument("--views", type=int, help="instead of the run's")
     of_folds.add_argument("--normalise", type=float)
+    of_folds.add_argument("--and", dest="others", type=Path, action="append", default=[])
+    of_folds.add_argument("--save", type=Path, help="a committee of the runs' models")
     of_points = what.add_parser("points")
     of_points.add_argument("data", type=Path)
     of_points.add_argument("--model", default="nuclei-unet")
@@ -167,7 +231,8 @@ def main() -> None:
     of_foreign.add_argument("--mpp", type=float, default=0.25)
     asked = parser.parse_args()
     if asked.what == "folds":
-        folds(asked.run, asked.data, asked.views, asked.normalise)
+        runs = [asked.run, *asked.others]
+        folds(runs, asked.data, asked.views, asked.normalise, asked.save)
     elif asked.what == "foreign":
         taken_for_foreign(asked.data, asked.mpp)
     elif asked.what == "tiles":

@@ -44,10 +44,11 @@ from napari_pathogan.tasks.idc.score import score as idc_score
 from napari_pathogan.tasks.nuclei import config as nuclei_recipe
 from napari_pathogan.tasks.nuclei import evaluate
 from napari_pathogan.tasks.nuclei import train as nuclei_train
+from napari_pathogan.tasks.nuclei.committee import UNET
 from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage, read_folder
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
-from napari_pathogan.tasks.nuclei.model import ARCHITECTURE, MPP, TASK, NucleiModel
+from napari_pathogan.tasks.nuclei.model import MPP, TASK, NucleiModel
 from napari_pathogan.tasks.stain.config import RECIPES as STYLES
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.learn import learn as learn_style
@@ -300,7 +301,7 @@ def nuclei(folder: NucleiFolder, colours: list[SlideColours], work: Path) -> dic
 
 def model_of(network: Any) -> NucleiModel:  # noqa: ANN401
     """A model that takes images as they are."""
-    card = ModelCard(name="fold", title="fold", task=TASK, architecture=ARCHITECTURE)
+    card = ModelCard(name="fold", title="fold", task=TASK, architecture=UNET)
     return NucleiModel(card, network, choose_device("cpu"), DEFAULT_THRESHOLD)
 
 

@@ -26,6 +26,7 @@ from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei import model
+from napari_pathogan.tasks.nuclei.committee import UNET
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.evaluate import Scored, foretold, report, score
@@ -169,7 +170,7 @@ def _card(
         name=name,
         title=f"Nuclei U-Net, {what}, {patients} patient{'s' * (patients != 1)}",
         task=model.TASK,
-        architecture=model.ARCHITECTURE,
+        architecture=UNET,
         training_data=data[0] + data[1],
         recipe=config.to_json(),
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
@@ -291,7 +292,7 @@ def _fold_model(
     network: Network, learnt: NucleiFolder, config: TrainConfig, device: str
 ) -> model.NucleiModel:
     """The model of one fold: the reference colours are of the patients that it learned from."""
-    card = ModelCard(name="fold", title="fold", task=model.TASK, architecture=model.ARCHITECTURE)
+    card = ModelCard(name="fold", title="fold", task=model.TASK, architecture=UNET)
     reference, share = _colours(learnt, config)
     where = choose_device(device)
     return model.NucleiModel(

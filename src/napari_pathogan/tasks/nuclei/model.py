@@ -15,6 +15,14 @@ from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.engine.pixels import as_input, view, view_back
 from napari_pathogan.errors import NoTissueError
+from napari_pathogan.tasks.nuclei.committee import (
+    COMMITTEE,
+    UNET,
+    WITH_ENCODER,
+    Committee,
+    built,
+    kind,
+)
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.network import CLASSES, MULTIPLE, UNet
 
@@ -22,8 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TASK = "nuclei"
-Network: TypeAlias = UNet | EncoderUNet
-ARCHITECTURE, WITH_ENCODER = "unet", "unet-encoder"
+Network: TypeAlias = UNet | EncoderUNet | Committee
 MPP = 0.25
 CROP_PX = 144
 _MOST_PX = {"cuda": 2**25, "cpu": 2**20}  # pixels in one pass
@@ -38,7 +45,8 @@ class NucleiModel:
     card
         What it was trained on, how well it does, what it is not for.
     network
-        The U-Net, the paper's or one with a pretrained encoder, norms folded into plain weights.
+        The U-Net, the paper's or one with a pretrained encoder, norms folded into plain weights; or
+        several that say together what a pixel is.
     device
         Where it computes and how precisely.
     threshold
@@ -80,12 +88,8 @@ class NucleiModel:
         """
         card, weights = load_model(name, TASK)
         where = choose_device(device)
-        with fitting(card, ARCHITECTURE, WITH_ENCODER):
-            network: Network
-            if card.architecture == WITH_ENCODER:
-                network = EncoderUNet(**card.arguments)
-            else:
-                network = UNet(**card.arguments, normalised=False)
+        with fitting(card, UNET, WITH_ENCODER, COMMITTEE):
+            network = built(card.architecture, card.arguments)
             network.load_state_dict(weights)
             threshold = float(card.settings["threshold"])
             share = float(card.settings.get("share", 0.0))
@@ -198,18 +202,22 @@ def save(
     reference: SlideColours | None = None,
     share: float = 0.0,
     views: int = 1,
+    goes_on_with: str = "",
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
-    Weights are stored in float16: half the size, and probabilities move by under 0.01.
+    Weights are stored in float16: half the size, and probabilities move by under 0.01. A
+    committee's trainings begin with the model ``goes_on_with``.
     """
     settings: dict[str, Any] = {"threshold": threshold, "share": share, "views": views}
+    if goes_on_with:
+        settings["goes_on_with"] = goes_on_with
     if reference is not None:
         settings["reference"] = reference.to_json()
     full = card.model_copy(
         update={
             "task": TASK,
-            "architecture": ARCHITECTURE if isinstance(network, UNet) else WITH_ENCODER,
+            "architecture": kind(network),
             "arguments": network.arguments,
             "mpp": MPP,
             "patch_px": crop,

@@ -18,6 +18,7 @@ from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.tasks.nuclei.committee import COMMITTEE
 from napari_pathogan.tasks.nuclei.config import PRETRAINED
 from napari_pathogan.tasks.nuclei.model import TASK, NucleiModel
 from napari_pathogan.tasks.nuclei.train import train
@@ -98,14 +99,37 @@ def unseen_by(others: NucleiFolder, fold: int) -> np.ndarray:
     return which
 
 
-def shaped(config: TrainConfig, start: str) -> TrainConfig:
-    """Give the U-Net the shape of what it begins with.
+def learner(start: str) -> str:
+    """What a training begins with: in place of a committee, the model that its card names.
 
     Raises
     ------
     ModelNotFoundError
         If ``start`` is neither a run nor a model.
+    SettingError
+        If it is a committee that names none.
     """
+    if RunFolder(Path(start)).config.is_file():
+        return start
+    card = read_card(locate(start, TASK))
+    if card.architecture != COMMITTEE:
+        return start
+    named = str(card.settings.get("goes_on_with", ""))
+    if not named:
+        msg = f"{card.name} is a committee of networks, which can't learn on; begin with another"
+        raise SettingError(msg)
+    return named
+
+
+def shaped(config: TrainConfig, start: str) -> TrainConfig:
+    """Give the U-Net the shape of what it begins with.
+
+    Raises
+    ------
+    ModelNotFoundError, SettingError
+        As :func:`learner`.
+    """
+    start = learner(start)
     run = RunFolder(Path(start))
     if run.config.is_file():
         shape = json.loads(run.config.read_text(encoding="utf-8"))
@@ -133,6 +157,7 @@ def earlier(
     SettingError
         If its U-Net has another shape.
     """
+    start = learner(start)
     own = shaped(config, start)
     if own != config:
         encoder = f", backbone {own.backbone}" if own.backbone else f", squares {own.squares}"
