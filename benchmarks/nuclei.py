@@ -305,7 +305,7 @@ def main() -> None:
     """Measure all, print the tables, keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="rounds over all arms")
-    parser.add_argument("--model", default="nuclei-unet", help="name of a model, or its folder")
+    parser.add_argument("--model", default="nuclei-ensemble", help="name of a model, or its folder")
     parser.add_argument("--instanseg", type=Path, help="an InstanSeg file to compare with")
     parser.add_argument("--docs", action="store_true", help=f"put the tables into {DOCS.name}")
     parser.add_argument("--large", type=int, default=10_240, help="side of the large slide, px")

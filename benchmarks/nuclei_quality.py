@@ -2,7 +2,7 @@
 
 ``folds RUN DIR``: a cross-validated run again, each patient by the network that never saw them, in
 the run's views or as many as asked for; ``--and RUN`` asks another run of the same folds too, and
-``--save FOLDER`` makes a committee of both runs' models, with these figures on its card. ``points DIR``: on images with annotated points only (``images/`` and
+``--save FOLDER`` makes a ensemble of both runs' models, with these figures on its card. ``points DIR``: on images with annotated points only (``images/`` and
 ``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found. ``tiles DIR``:
 images of other laboratories with masks, each at the scale where its median nucleus has the usual area.
 ``foreign DIR``: how many annotated nuclei (of points 4 px around each, or of ``masks/``) are taken for ink or a fold.
@@ -25,10 +25,10 @@ from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, load_model
 from napari_pathogan.engine.runs import load_state
 from napari_pathogan.engine.trainer import weights_in
-from napari_pathogan.tasks.nuclei.committee import COMMITTEE, UNET, Committee, built
 from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
 from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
+from napari_pathogan.tasks.nuclei.ensemble import ENSEMBLE, UNET, Ensemble, built
 from napari_pathogan.tasks.nuclei.evaluate import evaluate, foretell, foretold, report, score
 from napari_pathogan.tasks.nuclei.foreign import foreign
 from napari_pathogan.tasks.nuclei.instances import instances
@@ -92,7 +92,7 @@ def folds(
         ]
         model = models[0]
         if len(models) > 1:
-            model = replace(model, network=Committee.of([one.network for one in models]).eval())
+            model = replace(model, network=Ensemble.of([one.network for one in models]).eval())
         for image, planes in foretold(folder.take(fold == k), model):
             known = folder.instances
             tried.append([score(image, planes, t, instances_known=known) for t in THRESHOLDS])
@@ -103,10 +103,10 @@ def folds(
     done = report(scored, title=f"{views} views")
     print(done.to_json())
     if save is not None:
-        committee(runs, save, done, best_threshold(counts), views)
+        ensemble(runs, save, done, best_threshold(counts), views)
 
 
-def committee(runs: list[Path], folder: Path, done: Report, threshold: float, views: int) -> None:
+def ensemble(runs: list[Path], folder: Path, done: Report, threshold: float, views: int) -> None:
     """Save the models of several runs (or embedded ones) as one, with the figures of their folds."""
     members = [NucleiModel.load(run) for run in runs]
     first, *others = (one.card for one in members)
@@ -116,9 +116,9 @@ def committee(runs: list[Path], folder: Path, done: Report, threshold: float, vi
     )
     card = ModelCard(
         name=folder.name,
-        title="Nuclei, committee of " + " and ".join(card.title for card in (first, *others)),
+        title="Nuclei, ensemble of " + " and ".join(card.title for card in (first, *others)),
         task=TASK,
-        architecture=COMMITTEE,
+        architecture=ENSEMBLE,
         training_data=tuple(data),
         recipe={"members": [card.recipe for card in (first, *others)]},
         metrics={key: Metric(**value._asdict()) for key, value in done.metrics.items()},
@@ -126,7 +126,7 @@ def committee(runs: list[Path], folder: Path, done: Report, threshold: float, vi
         not_for=first.not_for,
         licence=first.licence,
     )
-    network = Committee.of([plain(run) for run in runs])
+    network = Ensemble.of([plain(run) for run in runs])
     own = members[0]
     options = {
         "threshold": threshold,
@@ -142,7 +142,7 @@ def plain(name: Path) -> UNet | EncoderUNet:
     card, weights = load_model(name, TASK)
     network = built(card.architecture, card.arguments)
     network.load_state_dict(weights)
-    assert not isinstance(network, Committee)
+    assert not isinstance(network, Ensemble)
     return network
 
 
@@ -216,15 +216,15 @@ def main() -> None:
     of_folds.add_argument("--views", type=int, help="instead of the run's")
     of_folds.add_argument("--normalise", type=float)
     of_folds.add_argument("--and", dest="others", type=Path, action="append", default=[])
-    of_folds.add_argument("--save", type=Path, help="a committee of the runs' models")
+    of_folds.add_argument("--save", type=Path, help="a ensemble of the runs' models")
     of_points = what.add_parser("points")
     of_points.add_argument("data", type=Path)
-    of_points.add_argument("--model", default="nuclei-unet")
+    of_points.add_argument("--model", default="nuclei-ensemble")
     of_points.add_argument("--mpp", type=float, default=0.55)
     of_points.add_argument("--views", type=int, help="instead of the model's")
     of_tiles = what.add_parser("tiles")
     of_tiles.add_argument("data", type=Path)
-    of_tiles.add_argument("--model", default="nuclei-unet")
+    of_tiles.add_argument("--model", default="nuclei-ensemble")
     of_tiles.add_argument("--views", type=int, help="instead of the model's")
     of_foreign = what.add_parser("foreign")
     of_foreign.add_argument("data", type=Path)

@@ -44,9 +44,9 @@ from napari_pathogan.tasks.idc.score import score as idc_score
 from napari_pathogan.tasks.nuclei import config as nuclei_recipe
 from napari_pathogan.tasks.nuclei import evaluate
 from napari_pathogan.tasks.nuclei import train as nuclei_train
-from napari_pathogan.tasks.nuclei.committee import UNET
 from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage, read_folder
+from napari_pathogan.tasks.nuclei.ensemble import UNET
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
 from napari_pathogan.tasks.nuclei.model import MPP, TASK, NucleiModel
 from napari_pathogan.tasks.stain.config import RECIPES as STYLES

@@ -35,6 +35,10 @@ COMMANDS = {
         ["idc/patches: 12871/*/* 9260/*/*"],
     ),
     "nuclei": (
+        ["nuclei", "evaluate", "{0}", "--mpp", "0.25", "--model", "nuclei-unet"],
+        ["tnbc: images/01_[123].png masks/01_[123].png images/02_[12].png masks/02_[12].png"],
+    ),
+    "nuclei, ensemble": (
         ["nuclei", "evaluate", "{0}", "--mpp", "0.25"],
         ["tnbc: images/01_[123].png masks/01_[123].png images/02_[12].png masks/02_[12].png"],
     ),

@@ -85,7 +85,7 @@ def test_a_disk_that_is_full_on_the_way_is_one_sentence(monkeypatch, capsys):
         ("masses", "paper", {}, ("width=8",)),
         ("masses", "paper", {"arm": "real"}, ("synthetic=9",)),
         ("idc", "quick", {"method": "cnn"}, ("penalty=2",)),
-        ("idc", "quick", {"backbone": "resnet18"}, ()),
+        ("idc", "quick", {"method": "cnn", "backbone": "resnet18", "width": 2.0}, ()),
         ("idc", "quick", {"method": "frozen", "epochs": 3}, ()),
         ("idc", "quick", {"method": "frozen"}, ("augment.mix=0.1",)),
     ],

@@ -41,7 +41,7 @@ def model(tmp_path_factory) -> Path:
         network.head.weight[:, 0, 0, 0] = torch.tensor([20.0, -20.0, 0.0])
         network.head.bias[:] = torch.tensor([-24.0, 24.0, -30.0])
     card = ModelCard(name="small", title="Small", task="nuclei", architecture="unet")
-    models.save(folder, card, network.state_dict(), width=2, squares=1, threshold=0.5)
+    models.save(folder, card, network, threshold=0.5)
     return folder
 
 

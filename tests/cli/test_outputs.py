@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
     import typer
 
-INPUTS = {"--instanseg", "--resnet-weights", "--on", "--reference", "--key", "--from-pool"}
+INPUTS = {
+    "--instanseg",
+    "--resnet-weights",
+    "--on",
+    "--reference",
+    "--key",
+    "--from-pool",
+    "--others",
+}
 NOTE = b"what no computer can write again"
 
 

@@ -22,7 +22,7 @@ from collections import deque
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Self
 
-from napari_pathogan.engine.events import Event, Pulse, from_json
+from napari_pathogan.engine.events import Event, Finished, Pulse, from_json
 from napari_pathogan.errors import JobError
 
 if TYPE_CHECKING:
@@ -114,16 +114,19 @@ class Job:
         JobError
             If the child fails or is killed; with the one line that it said about it.
         """
+        finished = False
         try:
             for line in self._lines():
                 if line is None:
-                    yield Pulse()
+                    if not finished:  # its process may take a while to go
+                        yield Pulse()
                     continue
                 try:
                     event = from_json(line)
                 except (ValueError, TypeError):
                     self._said.append(line.strip())  # a library that prints
                 else:
+                    finished = isinstance(event, Finished)
                     yield event
             code = self.process.wait()
         finally:

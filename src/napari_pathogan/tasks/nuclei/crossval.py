@@ -26,9 +26,9 @@ from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei import model
-from napari_pathogan.tasks.nuclei.committee import UNET
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
+from napari_pathogan.tasks.nuclei.ensemble import UNET
 from napari_pathogan.tasks.nuclei.evaluate import Scored, foretold, report, score
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
 from napari_pathogan.tasks.nuclei.network import MULTIPLE

@@ -15,22 +15,22 @@ from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.engine.pixels import as_input, view, view_back
 from napari_pathogan.errors import NoTissueError
-from napari_pathogan.tasks.nuclei.committee import (
-    COMMITTEE,
+from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
+from napari_pathogan.tasks.nuclei.ensemble import (
+    ENSEMBLE,
     UNET,
     WITH_ENCODER,
-    Committee,
+    Ensemble,
     built,
     kind,
 )
-from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.network import CLASSES, MULTIPLE, UNet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TASK = "nuclei"
-Network: TypeAlias = UNet | EncoderUNet | Committee
+Network: TypeAlias = UNet | EncoderUNet | Ensemble
 MPP = 0.25
 CROP_PX = 144
 _MOST_PX = {"cuda": 2**25, "cpu": 2**20}  # pixels in one pass
@@ -72,7 +72,7 @@ class NucleiModel:
 
     @classmethod
     def load(
-        cls, name: str | Path = "nuclei-unet", device: str = "auto", views: int | None = None
+        cls, name: str | Path = "nuclei-ensemble", device: str = "auto", views: int | None = None
     ) -> NucleiModel:
         """Load an embedded model by name, or a run's by its folder.
 
@@ -88,7 +88,7 @@ class NucleiModel:
         """
         card, weights = load_model(name, TASK)
         where = choose_device(device)
-        with fitting(card, UNET, WITH_ENCODER, COMMITTEE):
+        with fitting(card, UNET, WITH_ENCODER, ENSEMBLE):
             network = built(card.architecture, card.arguments)
             network.load_state_dict(weights)
             threshold = float(card.settings["threshold"])
@@ -207,7 +207,7 @@ def save(
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
     Weights are stored in float16: half the size, and probabilities move by under 0.01. A
-    committee's trainings begin with the model ``goes_on_with``.
+    ensemble's trainings begin with the model ``goes_on_with``.
     """
     settings: dict[str, Any] = {"threshold": threshold, "share": share, "views": views}
     if goes_on_with:

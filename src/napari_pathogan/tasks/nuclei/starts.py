@@ -18,8 +18,8 @@ from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.tasks.nuclei.committee import COMMITTEE
 from napari_pathogan.tasks.nuclei.config import PRETRAINED
+from napari_pathogan.tasks.nuclei.ensemble import ENSEMBLE
 from napari_pathogan.tasks.nuclei.model import TASK, NucleiModel
 from napari_pathogan.tasks.nuclei.train import train
 
@@ -100,23 +100,23 @@ def unseen_by(others: NucleiFolder, fold: int) -> np.ndarray:
 
 
 def learner(start: str) -> str:
-    """What a training begins with: in place of a committee, the model that its card names.
+    """What a training begins with: in place of a ensemble, the model that its card names.
 
     Raises
     ------
     ModelNotFoundError
         If ``start`` is neither a run nor a model.
     SettingError
-        If it is a committee that names none.
+        If it is a ensemble that names none.
     """
     if RunFolder(Path(start)).config.is_file():
         return start
     card = read_card(locate(start, TASK))
-    if card.architecture != COMMITTEE:
+    if card.architecture != ENSEMBLE:
         return start
     named = str(card.settings.get("goes_on_with", ""))
     if not named:
-        msg = f"{card.name} is a committee of networks, which can't learn on; begin with another"
+        msg = f"{card.name} is a ensemble of networks, which can't learn on; begin with another"
         raise SettingError(msg)
     return named
 

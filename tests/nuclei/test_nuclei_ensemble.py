@@ -10,9 +10,9 @@ from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.tasks.nuclei import model as models
-from napari_pathogan.tasks.nuclei.committee import Committee
 from napari_pathogan.tasks.nuclei.config import RECIPES
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
+from napari_pathogan.tasks.nuclei.ensemble import Ensemble
 from napari_pathogan.tasks.nuclei.model import NucleiModel, probability
 from napari_pathogan.tasks.nuclei.network import UNet
 from napari_pathogan.tasks.nuclei.segmenter import UNetSegmenter
@@ -35,7 +35,7 @@ def test_it_says_the_mean_of_what_its_members_say(networks, views):
     images = np.random.default_rng(0).integers(0, 255, (2, 48, 80, 3), np.uint8)
     alone = [probability(one, images, CPU, views=views) for one in networks]
     # the members see images of one size: one that pads further would see other edges
-    together = Committee.of(networks).eval()
+    together = Ensemble.of(networks).eval()
     assert together.multiple == 32
     assert together.seen_px == max(one.seen_px for one in networks)
     padded = np.pad(images, [(0, 0), (0, 16), (0, 16), (0, 0)], "edge")
@@ -47,8 +47,8 @@ def test_it_says_the_mean_of_what_its_members_say(networks, views):
 
 
 def test_it_is_kept_with_all_its_weights_and_comes_back(networks, tmp_path):
-    card = ModelCard(name="both", title="Both", task="nuclei", architecture="committee")
-    models.save(tmp_path, card, Committee.of(networks), threshold=0.4, views=2)
+    card = ModelCard(name="both", title="Both", task="nuclei", architecture="ensemble")
+    models.save(tmp_path, card, Ensemble.of(networks), threshold=0.4, views=2)
     model = NucleiModel.load(tmp_path, device="cpu")
     assert [one["architecture"] for one in model.card.arguments["members"]] == [
         "unet",
@@ -56,17 +56,17 @@ def test_it_is_kept_with_all_its_weights_and_comes_back(networks, tmp_path):
     ]
     assert (model.threshold, model.views) == (0.4, 2)
     images = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
-    expected = probability(Committee.of(networks).eval(), images, model.device, views=2)
+    expected = probability(Ensemble.of(networks).eval(), images, model.device, views=2)
     np.testing.assert_allclose(model.probability(images), expected, atol=0.02)
     assert UNetSegmenter(model).labels(images[0]).shape == (64, 64)
 
 
 def test_a_training_begins_with_the_model_that_it_names(networks, tmp_path):
-    card = ModelCard(name="both", title="Both", task="nuclei", architecture="committee")
-    models.save(tmp_path, card, Committee.of(networks), threshold=0.4)
-    with pytest.raises(SettingError, match="both is a committee"):
+    card = ModelCard(name="both", title="Both", task="nuclei", architecture="ensemble")
+    models.save(tmp_path, card, Ensemble.of(networks), threshold=0.4)
+    with pytest.raises(SettingError, match="both is a ensemble"):
         learner(str(tmp_path))
     named = {"threshold": 0.4, "goes_on_with": "nuclei-unet"}
-    models.save(tmp_path, card, Committee.of(networks), **named)
+    models.save(tmp_path, card, Ensemble.of(networks), **named)
     assert learner(str(tmp_path)) == learner("nuclei-unet") == "nuclei-unet"
     assert shaped(RECIPES["quick"], str(tmp_path)).width == 16

@@ -14,10 +14,10 @@ from napari_pathogan.tasks.nuclei.network import UNet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNET, WITH_ENCODER, COMMITTEE = "unet", "unet-encoder", "committee"
+UNET, WITH_ENCODER, ENSEMBLE = "unet", "unet-encoder", "ensemble"
 
 
-class Committee(nn.Module):
+class Ensemble(nn.Module):
     """Labels each pixel background, nucleus or boundary, as its members do on average.
 
     Parameters
@@ -37,8 +37,8 @@ class Committee(nn.Module):
         self.members: Any = nn.ModuleList(networks or [built(**one) for one in members])
 
     @classmethod
-    def of(cls, networks: Sequence[UNet | EncoderUNet]) -> Committee:
-        """A committee of networks that are ready to predict."""
+    def of(cls, networks: Sequence[UNet | EncoderUNet]) -> Ensemble:
+        """A ensemble of networks that are ready to predict."""
         members = [{"architecture": kind(one), "arguments": one.arguments} for one in networks]
         return cls(members, networks)
 
@@ -60,13 +60,13 @@ class Committee(nn.Module):
 
 def kind(network: nn.Module) -> str:
     """The name of a network's architecture, as cards have it."""
-    return {UNet: UNET, EncoderUNet: WITH_ENCODER, Committee: COMMITTEE}[type(network)]
+    return {UNet: UNET, EncoderUNet: WITH_ENCODER, Ensemble: ENSEMBLE}[type(network)]
 
 
-def built(architecture: str, arguments: dict[str, Any]) -> UNet | EncoderUNet | Committee:
+def built(architecture: str, arguments: dict[str, Any]) -> UNet | EncoderUNet | Ensemble:
     """A network of an architecture, whose weights are still to be loaded."""
-    if architecture == COMMITTEE:
-        return Committee(**arguments)
+    if architecture == ENSEMBLE:
+        return Ensemble(**arguments)
     if architecture == WITH_ENCODER:
         return EncoderUNet(**arguments)
     return UNet(**arguments, normalised=False)
