@@ -2,7 +2,7 @@
 
 ``folds RUN DIR``: a cross-validated run again, each patient by the network that never saw them, in
 the run's views or as many as asked for; ``--and RUN`` asks another run of the same folds too, and
-``--save FOLDER`` makes a ensemble of both runs' models, with these figures on its card. ``points DIR``: on images with annotated points only (``images/`` and
+``--save FOLDER`` makes an ensemble of both runs' models, with these figures on its card. ``points DIR``: on images with annotated points only (``images/`` and
 ``points/*.csv`` of x, y, class), how many points lie in a nucleus that was found. ``tiles DIR``:
 images of other laboratories with masks, each at the scale where its median nucleus has the usual area.
 ``foreign DIR``: how many annotated nuclei (of points 4 px around each, or of ``masks/``) are taken for ink or a fold.
@@ -216,7 +216,7 @@ def main() -> None:
     of_folds.add_argument("--views", type=int, help="instead of the run's")
     of_folds.add_argument("--normalise", type=float)
     of_folds.add_argument("--and", dest="others", type=Path, action="append", default=[])
-    of_folds.add_argument("--save", type=Path, help="a ensemble of the runs' models")
+    of_folds.add_argument("--save", type=Path, help="an ensemble of the runs' models")
     of_points = what.add_parser("points")
     of_points.add_argument("data", type=Path)
     of_points.add_argument("--model", default="nuclei-ensemble")

@@ -64,7 +64,7 @@ def test_it_is_kept_with_all_its_weights_and_comes_back(networks, tmp_path):
 def test_a_training_begins_with_the_model_that_it_names(networks, tmp_path):
     card = ModelCard(name="both", title="Both", task="nuclei", architecture="ensemble")
     models.save(tmp_path, card, Ensemble.of(networks), threshold=0.4)
-    with pytest.raises(SettingError, match="both is a ensemble"):
+    with pytest.raises(SettingError, match="both is an ensemble"):
         learner(str(tmp_path))
     named = {"threshold": 0.4, "goes_on_with": "nuclei-unet"}
     models.save(tmp_path, card, Ensemble.of(networks), **named)

@@ -100,14 +100,14 @@ def unseen_by(others: NucleiFolder, fold: int) -> np.ndarray:
 
 
 def learner(start: str) -> str:
-    """What a training begins with: in place of a ensemble, the model that its card names.
+    """What a training begins with: in place of an ensemble, the model that its card names.
 
     Raises
     ------
     ModelNotFoundError
         If ``start`` is neither a run nor a model.
     SettingError
-        If it is a ensemble that names none.
+        If it is an ensemble that names none.
     """
     if RunFolder(Path(start)).config.is_file():
         return start
@@ -116,7 +116,7 @@ def learner(start: str) -> str:
         return start
     named = str(card.settings.get("goes_on_with", ""))
     if not named:
-        msg = f"{card.name} is a ensemble of networks, which can't learn on; begin with another"
+        msg = f"{card.name} is an ensemble of networks, which can't learn on; begin with another"
         raise SettingError(msg)
     return named
 
