@@ -35,6 +35,15 @@ def test_a_nucleus_is_judged_by_its_mean_colour(name):
     assert foreign(labels, image, 0.0625).tolist() == [False, False, name in INKS, False]
 
 
+@pytest.mark.parametrize("name", [*INKS, *STAINED])
+def test_what_is_mostly_ink_is_no_nucleus_whatever_its_rest(name):
+    labels = np.zeros((30, 30), np.int32)
+    labels[4:14, 4:14] = 1
+    image = np.full((30, 30, 3), 240, np.uint8)
+    image[4:14, 4:10] = (INKS | STAINED)[name]  # of ten columns six
+    assert foreign(labels, image, 0.0625).tolist() == [False, name in INKS]
+
+
 def test_nothing_is_foreign_where_nothing_is():
     assert not foreign(np.zeros((5, 5), np.int32), np.zeros((5, 5, 3), np.uint8), 0.0625).any()
 

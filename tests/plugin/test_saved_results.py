@@ -5,6 +5,7 @@ Every format of every dock is in one list; a new one fails here until it says wh
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import dataclass, replace
@@ -470,9 +471,9 @@ def test_results_of_earlier_versions_say_less_and_are_laid(kind, world, viewer, 
     else:
         path = world.save(kind, tmp_path)
     if path.suffix == ".csv":  # these had no such column
-        rows = path.read_text().splitlines()
-        assert rows[0].endswith(",imprint")
-        path.write_text("\n".join(row.rpartition(",")[0] for row in rows))
+        rows = list(csv.reader(path.read_text().splitlines()))
+        until = rows[0].index("imprint")
+        path.write_text("\n".join(",".join(row[:until]) for row in rows))
     data, kwargs, _ = own_image(kind, world)
     ground = viewer.add_image(data, **kwargs)
     layers = viewer.open(path, plugin=PLUGIN)

@@ -16,7 +16,7 @@ _PALE = 0.2  # optical density (log10) below which a hue says nothing
 
 
 def foreign(labels: np.ndarray, image: np.ndarray, pixel_um2: float) -> np.ndarray:
-    """Tell which labels are no nuclei, by their size and their mean colour.
+    """Tell which labels are no nuclei, by their size, their mean colour and that of most of their pixels.
 
     The hues are those of :func:`napari_pathogan.slides.tissue.ink_hues`.
 
@@ -38,7 +38,8 @@ def foreign(labels: np.ndarray, image: np.ndarray, pixel_um2: float) -> np.ndarr
     count = np.bincount(owner, minlength=size)
     total = np.stack([np.bincount(owner, image[(*place, i)], size) for i in range(3)])
     mean = total / np.maximum(count, 1)
-    found: np.ndarray = (count * pixel_um2 > LARGEST_UM2) | ((count > 0) & _is_ink(mean))
+    inked = np.bincount(owner, _is_ink(image[place].T.astype(float)), size) > count / 2
+    found: np.ndarray = (count * pixel_um2 > LARGEST_UM2) | ((count > 0) & _is_ink(mean)) | inked
     return found
 
 
