@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
         name="nuclei",
         title="Nuclei",
         task=nuclei.TASK,
-        architecture="unet",
+        architecture=nuclei.ARCHITECTURE,
         arguments={"critic": {"width": 4}, "generator": {"width": 4}},
         mpp=0.25,
         patch_px=40,
