@@ -23,6 +23,7 @@ from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei.editing import renamed
 from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, Segmentation
+from napari_pathogan.tasks.nuclei_classes.naming import Naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,7 +80,7 @@ def best(rounds: Iterable[tuple[float, float]]) -> tuple[float, float]:
 def main() -> None:
     """Open napari, show the nuclei, recolour them from afar and close up, print the times."""
     found = rows_of_nuclei(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
-    both = found, renamed(found, NAMES, OTHERS)
+    both = found, renamed(found, Naming(NAMES, OTHERS, ""), "")
     viewer = napari.Viewer()
     viewer.window.resize(1900, 1200)
     pixels = np.full((*found.labels.shape, 3), 225, np.uint8)
