@@ -89,8 +89,8 @@ def test_unlabelled_patches_teach_the_student_and_never_the_head(patches, monkey
     taught = []
     monkeypatch.setattr(frozen, "distil", lambda p, *_, **__: iter(taught.append(len(p)) or ()))
     patches.labels[::2] = -1
-    reference = Palette(patches, torch.device("cpu")).reference
-    list(frozen.fitted(patches, reference, CONFIG, "cpu"))
+    device = choose_device("cpu")
+    list(frozen.fitted(patches, Palette(patches, device.torch), CONFIG, device))
     assert len(shown[0]) == len(patches)  # the half that is labelled, in both colours
     assert set(shown[0].tolist()) == {0, 1}
     assert taught == [len(patches)]

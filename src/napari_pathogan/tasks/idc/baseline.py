@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_pathogan.engine.linear import fit_logistic
 from napari_pathogan.engine.pixels import as_input
 
 C = 0.1
@@ -67,7 +68,7 @@ def statistics(x: torch.Tensor) -> torch.Tensor:
 
 
 def fit_linear(features: np.ndarray, labels: np.ndarray, c: float) -> tuple[np.ndarray, float]:
-    """Fit a logistic regression to figures (N, F) and labels (N,), both classes counting the same.
+    """Fit a logistic regression to figures (N, F) as they are and labels (N,), 0 and 1.
 
     Parameters
     ----------
@@ -79,15 +80,12 @@ def fit_linear(features: np.ndarray, labels: np.ndarray, c: float) -> tuple[np.n
     weights, offset
         float64 (F,), of the figures as they are, and what is added to their sum.
     """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (slow)
-
     features = np.asarray(features, np.float64)
     mean, spread = features.mean(0), features.std(0)
     spread = np.where(spread > 0, spread, 1)
-    found = LogisticRegression(C=c, class_weight="balanced", max_iter=1000)
-    found.fit((features - mean) / spread, labels)
-    weights = found.coef_[0] / spread
-    return weights, float(found.intercept_[0] - weights @ mean)
+    scaled, offset = fit_logistic((features - mean) / spread, labels, c)
+    weights = scaled[:, 1] / spread
+    return weights, float(offset[1] - weights @ mean)
 
 
 def _of_patches(images: np.ndarray) -> np.ndarray:

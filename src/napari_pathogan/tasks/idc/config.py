@@ -36,7 +36,8 @@ class TrainConfig(base.TrainConfig):
     ----------
     method
         ``cgan``, or ``cnn``: the discriminator alone, learning from labelled patches only; or
-        ``frozen``: a linear head on a pretrained trunk, fitted to labelled patches in one go, for
+        ``frozen``: a linear head on a pretrained trunk, fitted to labelled patches in one go, and a
+        small network that it teaches, for
         which only ``labelled``, ``seed``, ``backbone``, ``side``, ``c`` and ``student`` count.
     width
         The paper's width multiplier; of the generator alone where there is a ``backbone``.

@@ -337,7 +337,7 @@ def share_of(network: Network) -> float:
 
 def _what(config: TrainConfig) -> str:
     if config.method == "frozen":
-        return f"head on frozen {config.trunk}"
+        return f"head on frozen {config.trunk}{' and its student' * bool(config.student)}"
     what = f"on {config.trunk}" if config.trunk else f"width {config.width:g}"
     return f"{_NAMES[config.method]}, {what}"
 

@@ -20,12 +20,11 @@ from torch import nn
 
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.backbones import load_backbone
-from napari_pathogan.engine.devices import choose_device, in_batches
+from napari_pathogan.engine.devices import in_batches
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.engine.features import user_features
 from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.errors import NoTissueError
-from napari_pathogan.tasks.idc.augment import Palette
 from napari_pathogan.tasks.idc.baseline import N_STATISTICS, C, fit_linear, statistics
 from napari_pathogan.tasks.idc.network import Discriminator
 from napari_pathogan.tasks.idc.student import WIDTH, distil
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_pathogan.engine.backbones import Backbone
+    from napari_pathogan.engine.devices import Device
+    from napari_pathogan.tasks.idc.augment import Palette
     from napari_pathogan.tasks.idc.config import TrainConfig
     from napari_pathogan.tasks.idc.data import PatchFolder
 
@@ -139,9 +140,9 @@ def _looked(x: torch.Tensor, trunk: Backbone, side: int) -> torch.Tensor:
 
 
 def fitted(
-    patches: PatchFolder, reference: SlideColours, config: TrainConfig, device: str = "auto"
+    patches: PatchFolder, palette: Palette, config: TrainConfig, device: Device
 ) -> Generator[Event, None, FrozenHead]:
-    """Fit a head to labelled patches, in their own colours and in the reference's; teach a student.
+    """Fit a head to labelled patches, in their own colours and in the palette's; teach a student.
 
     The student also learns from what the head says of unlabelled patches.
 
@@ -154,19 +155,22 @@ def fitted(
     ModelNotFoundError, ModelError
         As :class:`FrozenHead`.
     """
-    network, where = FrozenHead(config.trunk, config.side), choose_device(device)
+    network = FrozenHead(config.trunk, config.side)
     own = np.empty((len(patches), sum(network.parts)), np.float32)
     carried = np.full_like(own, np.nan)
     for name in patches.names:
         which = np.flatnonzero(patches.patients == name)
-        ways = [(own, None), *((carried, x) for x in _carried(patches.images[which], reference))]
+        ways = [
+            (own, None),
+            *((carried, x) for x in _carried(patches.images[which], palette.reference)),
+        ]
         for seen, recolour in ways:
 
             def look(
                 part: slice, which: np.ndarray = which, recolour: Map | None = recolour
             ) -> np.ndarray:
-                x = torch.from_numpy(patches.images[which[part]]).to(where.torch)
-                with torch.inference_mode(), where.autocast:
+                x = torch.from_numpy(patches.images[which[part]]).to(device.torch)
+                with torch.inference_mode(), device.autocast:
                     return network.features(as_input(x, recolour)).cpu().numpy()
 
             for part, found in in_batches(len(which), _BATCH, look):
@@ -178,9 +182,8 @@ def fitted(
     network.fit(looks[learnt], np.tile(patches.labels, (2, 1))[learnt], config.c)
     if config.student:
         said = np.mean([network.say(one) for one in looks], 0)
-        palette = Palette(patches, where.torch)
         epochs, seed = config.student, config.seed
-        student = yield from distil(patches, palette, said, where, epochs=epochs, seed=seed)
+        student = yield from distil(patches, palette, said, device, epochs=epochs, seed=seed)
         network.student = student
     return network.eval().requires_grad_(requires_grad=False)
 

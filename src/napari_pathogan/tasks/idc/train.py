@@ -1,6 +1,6 @@
 """Training: the paper's semi-supervised conditional GAN, or its discriminator alone (``cnn``).
 
-A head on a pretrained trunk (``frozen``) is fitted in one go, without epochs or checkpoints.
+A head on a pretrained trunk (``frozen``) is fitted and teaches its student in one go, without checkpoints.
 
 An epoch seeds torch from (seed, epoch), so a run that is killed and resumed from its last
 checkpoint ends with the same weights as one that was not.
@@ -284,9 +284,10 @@ def train(
     need_both_classes(patches)
     patches = hide_labels(patches, config.labelled, config.seed)
     if config.method == "frozen":
-        reference = Palette(patches, torch.device("cpu")).reference
-        head = yield from fitted(patches, reference, config, device)
-        yield Finished(Trained(head, reference), {})
+        where = choose_device(device)
+        palette = Palette(patches, where.torch)
+        head = yield from fitted(patches, palette, config, where)
+        yield Finished(Trained(head, palette.reference), {})
         return
     trainer = Trainer(patches, config, choose_device(device), held_out)
     yield from trainer.resume(run)

@@ -113,14 +113,13 @@ class TrainConfig(base.TrainConfig):
         return {"encoder_lr": "nothing is pretrained without a backbone"}
 
 
-PRETRAINED = TrainConfig(
-    backbone="efficientnet-lite0",
-    width=64,
+_QUICK = TrainConfig(
+    width=16,
     squares=2,
-    crop=224,
-    epochs=16,
-    batch=6,
-    lr=1.5e-3,
+    crop=128,
+    epochs=30,
+    batch=4,
+    lr=3e-3,
     betas=(0.9, 0.99),
     weight_decay=1e-2,
     schedule="one-cycle",
@@ -128,27 +127,18 @@ PRETRAINED = TrainConfig(
     dice=1.0,
     on_nuclei=0.5,
     normalise=0.6,
-    views=2,
+    views=4,
     augment=Augment(mix=0.5, stain=0.15, colour=0.06, scale=1.5, degrade=0.3),
 )
+PRETRAINED = replace(
+    _QUICK,
+    backbone="efficientnet-lite0",
+    width=64,
+    crop=224,
+    epochs=16,
+    batch=6,
+    lr=1.5e-3,
+    views=2,
+)
 
-RECIPES = {
-    "paper": TrainConfig(),
-    "quick": TrainConfig(
-        width=16,
-        squares=2,
-        crop=128,
-        epochs=30,
-        batch=4,
-        lr=3e-3,
-        betas=(0.9, 0.99),
-        weight_decay=1e-2,
-        schedule="one-cycle",
-        ema=0.99,
-        dice=1.0,
-        on_nuclei=0.5,
-        normalise=0.6,
-        views=4,
-        augment=Augment(mix=0.5, stain=0.15, colour=0.06, scale=1.5, degrade=0.3),
-    ),
-}
+RECIPES = {"paper": TrainConfig(), "quick": _QUICK}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
+from napari_pathogan.engine.linear import fit_logistic
 from napari_pathogan.tasks.nuclei_classes.figures import Densities
 from napari_pathogan.tasks.nuclei_classes.matching import contingency, hungarian
 from napari_pathogan.tasks.nuclei_classes.stain import optical_density
@@ -63,7 +64,7 @@ class RingBaseline:
         """Fit to figures (N, 30) and labels (N,) from 0 on, all classes counting the same."""
         mean, spread = figures.mean(0), figures.std(0) + 1e-9
         scaled = ((figures - mean) / spread).clip(-_CLIP, _CLIP)
-        weights, offset = fit_linear(scaled, labels, C)
+        weights, offset = fit_logistic(scaled, labels, C)
         return cls("logistic regression", mean, spread, weights, offset, np.arange(len(offset)))
 
     def named(self, figures: np.ndarray, labels: np.ndarray, classes: int) -> Self:
@@ -118,31 +119,3 @@ def held_out(known: Labelled, figures: np.ndarray, tested: np.ndarray, clusters:
     named = fitted.named(figures[known.which[own]], known.classes[own], len(known.names))
     called: np.ndarray = named.classes[named.clusters(figures)]
     return called
-
-
-def fit_linear(
-    figures: np.ndarray, labels: np.ndarray, c: float, weight: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a logistic regression, all classes counting the same.
-
-    Parameters
-    ----------
-    figures, labels
-        (N, F), scaled, and (N,), each class from 0 on at least once.
-    c
-        Inverse of the penalty on the weights.
-    weight
-        How much each nucleus counts (N,); the same by default.
-
-    Returns
-    -------
-    weights, offset
-        (F, C) and (C,).
-    """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (slow)
-
-    model = LogisticRegression(C=c, class_weight="balanced", max_iter=500)
-    model.fit(figures, labels, sample_weight=weight)
-    if len(model.classes_) == 2:
-        return np.concatenate([0 * model.coef_, model.coef_]).T, np.array([0, model.intercept_[0]])
-    return np.asarray(model.coef_.T), np.asarray(model.intercept_)

@@ -17,10 +17,10 @@ from torch import nn
 
 from napari_pathogan.engine.backbones import DEFAULT, load_backbone
 from napari_pathogan.engine.events import Event, Progress
+from napari_pathogan.engine.linear import fit_logistic
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei_classes.augment import Palette, middle
-from napari_pathogan.tasks.nuclei_classes.baseline import fit_linear
 from napari_pathogan.tasks.nuclei_classes.data import CONTEXT_PX
 from napari_pathogan.tasks.nuclei_classes.figures import N_DENSITIES, Densities
 from napari_pathogan.tasks.nuclei_classes.stain import in_density
@@ -111,7 +111,7 @@ class SupervisedHead(nn.Module):
         self.scale.copy_(torch.from_numpy(features[0].std(0)).clamp(min=1e-3))
         views, n = features.shape[:2]
         scaled = self.scaled(torch.from_numpy(features.reshape(views * n, -1))).numpy()
-        weights, offset = fit_linear(
+        weights, offset = fit_logistic(
             scaled.astype(np.float64), np.tile(labels, views), c, np.full(views * n, 1 / views)
         )
         with torch.no_grad():
