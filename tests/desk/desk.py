@@ -57,6 +57,7 @@ LONG_S = 0.1  # a gap that is worth a look at what the threads do
 DEPTH = 25  # frames of a stack that are shown
 WAITS = (" in wait", " in select", " in _worker")  # where a thread is that has nothing to do
 PATIENCE_S = 120.0
+SETTLED_S = 5.0  # a layout on a busy machine
 # What Qt says on a display without a window manager, whatever the program does.
 NOISE = (
     "propagateSizeHints",
@@ -328,7 +329,13 @@ class Desk:
         QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=seen.center())
 
     def cut_texts(self, room: QWidget) -> list[str]:
-        """The labels and buttons whose text is not seen whole."""
+        """The labels and buttons whose text is not seen whole once the room has found its sizes."""
+        end = time.monotonic() + SETTLED_S
+        while (cut := self._cut_now(room)) and time.monotonic() < end:
+            self.rest(0.05)
+        return cut
+
+    def _cut_now(self, room: QWidget) -> list[str]:
         cut = []
         for label in room.findChildren(QLabel):
             lines = (
