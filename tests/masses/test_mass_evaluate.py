@@ -55,6 +55,21 @@ def test_every_disc_is_found_and_the_others_are_false(folder, tmp_path):
     assert Scored.read(keep).hits.found.sum() == 4
 
 
+def test_films_are_simulated_and_said(folder):
+    class Sees(BrightDiscs):
+        seen = ()
+
+        def detect(self, image):
+            self.seen = (*self.seen, image)
+            return super().detect(image)
+
+    plain, film = Sees(), Sees()
+    list(evaluate(folder, plain, rounds=0))
+    *_, last = evaluate(folder, film, rounds=0, films=True)
+    assert all(np.abs(a - b).mean() > 0.01 for a, b in zip(plain.seen, film.seen, strict=True))
+    assert "simulated scan of a film" in last.result.notes[-1]
+
+
 def test_an_image_without_a_breast_has_no_findings_and_is_named(folder):
     Image.fromarray(np.zeros((96, 72), np.uint8)).save(folder.files[0])
     events = list(evaluate(folder, BrightDiscs(), rounds=0))

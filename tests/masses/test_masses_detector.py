@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.ops import clip_boxes_to_image
 
@@ -73,15 +74,15 @@ def test_anchors_are_as_large_as_masses():
 DEEP = replace(TINY, detector="maskrcnn-pretrained")
 
 
-def test_a_pretrained_trunk_gives_maps_at_strides_4_to_32():
+def test_a_pretrained_trunk_gives_maps_at_strides_8_to_32():
     network = built(DEEP)
     body = network.backbone.body.eval()
     maps = body(torch.rand(1, 3, 64, 96))
     assert [tuple(one.shape[1:]) for one in maps.values()] == [
-        (24, 16, 24), (40, 8, 12), (112, 4, 6), (320, 2, 3),
+        (40, 8, 12), (112, 4, 6), (320, 2, 3),
     ]  # fmt: skip
     sizes = [side * 1024 / 96 for level in network.rpn.anchor_generator.sizes for side in level]
-    assert min(sizes) == pytest.approx(12)
+    assert min(sizes) == pytest.approx(24)
     assert max(sizes) > 230
     assert network.transform.image_mean == [0.5, 0.5, 0.5]
 
@@ -96,13 +97,42 @@ def test_the_papers_steps_free_the_trunk_from_above(detector):
     for epoch in range(3):
         trainer._learn_from(epoch)
         learning.append([weight for weight in body.parameters() if weight.requires_grad])
-    every = list(body.parameters())
+    deep = [m.weight for m in body.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    every = [one for one in body.parameters() if all(one is not kernel for kernel in deep)]
     assert learning[0] == []
     assert len(learning[1]) == len(last) < len(every)
     assert all(weight in last for weight in learning[1])
     assert len(learning[2]) == len(every)
     assert every[0] not in last
     assert all(weight in last for weight in every[-3:])
+
+
+@pytest.mark.parametrize("detector", ["maskrcnn-slim", "maskrcnn-pretrained"])
+def test_upper_weights_are_those_behind_a_stride_of_8(detector):
+    """What is seen at a stride of 8 and finer does not change with them."""
+    network = built(replace(DEEP, detector=detector)).eval()
+    body, last = network.backbone.body, upper(network)
+    image = torch.rand(1, len(network.transform.image_mean), 64, 64)
+
+    with torch.no_grad():
+        before = body(image)
+        for weight in last:
+            weight.add_(0.1)
+        after = body(image)
+
+    finest = next(iter(before))
+    torch.testing.assert_close(before[finest], after[finest])
+    assert not any(torch.equal(before[name], after[name]) for name in list(before)[1:])
+
+
+def test_a_trunk_learns_at_its_own_rate():
+    trainer = Trainer(examples(), replace(DEEP, trunk_lr=0.25), choose_device("cpu", "float32"))
+    heads, trunk = trainer.optimisers["network"].param_groups
+    assert (heads["lr"], trunk["lr"]) == (DEEP.lr, DEEP.lr / 4)
+    body = {id(weight) for weight in trainer.network.backbone.body.parameters()}
+    assert {id(weight) for weight in trunk["params"]} == body
+    every = {id(weight) for weight in trainer.network.parameters()}
+    assert {id(weight) for weight in heads["params"]} == every - body
 
 
 def test_a_pretrained_detector_learns_on_and_comes_back(tmp_path):

@@ -29,7 +29,8 @@ TASK = Task(
         folder=_FOLDER,
         read=".annotated:read_training_folder",
         recipes=".config:RECIPES",
-        about_recipes="The paper's ResNet-50, or a slim one that learns on a CPU.",
+        recipe_names=("paper", "quick", "pretrained"),
+        about_recipes="The paper's ResNet-50; a slim detector, or one on a pretrained trunk, that learn on a CPU.",
         begin=".contract:begun",
         check=".crossval:check",
         learn=".crossval:learn",
@@ -67,6 +68,9 @@ TASK = Task(
         "intervals.",
         folders={"folder": _FOLDER},
         run=".contract:evaluated",
+        options=(
+            Option("films", bool, False, "Look at every image as a simulated scan of a film."),
+        ),
         outputs=(
             Output("keep", "JSON to write with all that was found, for `froc`.", ".scored:JSON"),
         ),

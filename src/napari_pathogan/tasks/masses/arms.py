@@ -42,7 +42,7 @@ def synthetic(
     drawn = synthesise(folder, config.synthetic, method=config.arm, seed=config.seed, model=model)
     for number, one in enumerate(drawn):
         yield Progress(number, config.synthetic, "blending lesions into healthy breasts")
-        frame = Frame.of(one.image, config.long_side)
+        frame = Frame.of(one.image, config.long_side, config.grey)
         made.append(example(frame, one.mask, synthetic=True))
     return made
 

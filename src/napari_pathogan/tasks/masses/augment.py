@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 from napari_pathogan.engine.config import Factor, Share, Weight, checked
 
+_KNOTS = 4  # steps of a curve of greys
 _FIRMLY = 0.5  # of a mass must be inside of a crop for it to count as one
 
 
@@ -27,7 +28,12 @@ class Augment:
     gamma
         Exponent up or down.
     contrast, noise
-        Of grey values in [0, 1]: spread of contrast and brightness, deviation of noise.
+        Of grey values in [0, 1]: spread of contrast and brightness, deviation of noise, whose
+        grain is of one pixel or of two.
+    tone
+        How far a random rising curve, of shadows, middle and lights, bends greys: a film's, a LUT's.
+    sharpness
+        How far edges are blurred or sharpened.
     """
 
     rotate: Weight = 15.0
@@ -37,6 +43,8 @@ class Augment:
     gamma: Factor = 1.0
     contrast: Weight = 0.0
     noise: Weight = 0.0
+    tone: Share = 0.0
+    sharpness: Share = 0.0
 
 
 def crop(
@@ -93,11 +101,37 @@ def _transform(
 
 
 def _vary(image: torch.Tensor, augment: Augment) -> torch.Tensor:
-    """Vary gamma, contrast and brightness, and add noise; air stays dark."""
+    """Vary gamma, curve, contrast, brightness and sharpness, and add noise; air stays dark."""
     a = augment
     u = (torch.rand(3) * 2 - 1).tolist()
     varied: torch.Tensor = image.clamp(0, 1) ** (a.gamma ** u[0])
+    if a.tone:
+        varied = _toned(varied, a.tone)
+    if a.sharpness:
+        blurred = F.avg_pool2d(F.avg_pool2d(varied, 3, 1, 1), 3, 1, 1)
+        varied = varied + (varied - blurred) * (a.sharpness * (2 * float(torch.rand(())) - 1))
     varied = varied * (1 + a.contrast * u[1]) + a.contrast / 4 * u[2] * (varied > 0.02)
     if a.noise:
-        varied = varied + torch.randn_like(varied) * (a.noise * float(torch.rand(())))
+        varied = varied + _grain(varied, a) * (a.noise * float(torch.rand(())))
     return varied.clamp(0, 1)
+
+
+def _toned(image: torch.Tensor, tone: float) -> torch.Tensor:
+    """Bend greys by a curve that rises by random steps from 0 to 1; black stays black."""
+    steps = 1 + tone * (2 * torch.rand(_KNOTS) - 1)
+    ends = F.pad(steps.cumsum(0) / steps.sum(), (1, 0))
+    at = image * _KNOTS
+    low = at.floor().clamp(max=_KNOTS - 1)
+    index = low.long()
+    bent: torch.Tensor = torch.lerp(ends[index], ends[index + 1], at - low)
+    return bent
+
+
+def _grain(image: torch.Tensor, augment: Augment) -> torch.Tensor:
+    """Noise of deviation 1 like an image (1, h, w); of two pixels half the time, if greys vary too."""
+    if not augment.tone or float(torch.rand(())) < 0.5:
+        return torch.randn_like(image)
+    small = torch.randn(1, *(-(-side // 2) + 1 for side in image.shape[1:]))
+    return F.interpolate(small[None], scale_factor=2, mode="nearest")[
+        0, :, : image.shape[1], : image.shape[2]
+    ]

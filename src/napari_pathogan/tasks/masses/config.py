@@ -17,7 +17,7 @@ from napari_pathogan.engine.config import (
     one_cycle,
 )
 from napari_pathogan.tasks.masses.augment import Augment
-from napari_pathogan.tasks.masses.frame import LONG_SIDE_PX
+from napari_pathogan.tasks.masses.frame import LONG_SIDE_PX, Grey
 
 SLIM, PRETRAINED = "maskrcnn-slim", "maskrcnn-pretrained"
 Arm = Literal["real", "poisson", "adversarial", "blending"]
@@ -44,6 +44,9 @@ class TrainConfig(base.TrainConfig):
         A file of COCO weights to begin with; empty: from scratch.
     long_side
         Of a whole mammogram, in the pixels in which masses are looked for.
+    grey
+        What greys a detector sees: as ``shown``, or their ``ranks`` in the breast, which no LUT,
+        gamma or film changes.
     crop
         Height and width of a training crop, multiples of 32.
     batch
@@ -60,6 +63,8 @@ class TrainConfig(base.TrainConfig):
         Share of the crops that hold a mass; the others lie anywhere in a healthy breast.
     lr, weight_decay
         Of AdamW.
+    trunk_lr
+        The trunk's learning rate, as a share of ``lr``.
     schedule
         ``constant``, or ``one-cycle``: up over the first fifth, then down a cosine.
     box_loss, mask_loss
@@ -76,6 +81,7 @@ class TrainConfig(base.TrainConfig):
     backbone: str = "efficientnet-lite0"
     weights: str = ""
     long_side: Annotated[int, Field(ge=32)] = 1024
+    grey: Grey = "shown"
     crop: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (768, 512)
     batch: Count = 2
     steps: Count = 100
@@ -84,6 +90,7 @@ class TrainConfig(base.TrainConfig):
     upper_epochs: Some = 30
     with_mass: Share = 0.8
     lr: Weight = 1e-4
+    trunk_lr: Weight = 1.0
     weight_decay: Weight = 1e-4
     schedule: Literal["constant", "one-cycle"] = "constant"
     box_loss: Weight = 1.0
@@ -125,17 +132,46 @@ RECIPES = {
         ema=0.99,
         augment=Augment(rotate=20, scale=1.3, shear=0.1, gamma=1.4, contrast=0.2, noise=0.02),
     ),
+    "pretrained": TrainConfig(
+        synthetic_share=0.5,
+        detector="maskrcnn-pretrained",
+        long_side=512,
+        grey="ranks",
+        crop=(256, 192),
+        epochs=7,
+        batch=8,
+        steps=80,
+        procedural_epochs=7,
+        heads_epochs=0,
+        upper_epochs=10,  # all of them: what lies below, edges and textures, is as ImageNet's
+        lr=1e-3,
+        trunk_lr=0.3,
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        ema=0.99,
+        augment=Augment(
+            rotate=20,
+            scale=1.3,
+            shear=0.1,
+            gamma=1.4,
+            contrast=0.2,
+            noise=0.04,
+            tone=0.6,
+            sharpness=0.9,
+        ),
+    ),
 }
 
 
 def arguments(config: TrainConfig) -> dict[str, Any]:
     """Arguments of the detector's builder that a model's card must keep."""
-    # the smallest masses that a slim one knows are 20 px of a mammogram with a long side of 1024
+    # the smallest masses that these know are 20 px of a mammogram with a long side of 1024
+    smallest = 24 / 1024 * config.long_side
     if config.detector == SLIM:
-        return {"width": config.width, "smallest": 24 / 1024 * config.long_side}
+        return {"width": config.width, "smallest": smallest}
     if config.detector == PRETRAINED:
         from napari_pathogan.engine.backbones import architecture_of  # noqa: PLC0415  (torch)
 
         architecture = architecture_of(config.backbone)
-        return {"architecture": architecture, "smallest": 12 / 1024 * config.long_side}
+        return {"architecture": architecture, "smallest": smallest}
     return {}

@@ -31,9 +31,11 @@ def begun(config: TrainConfig, *, start: str = "") -> TrainConfig:
     return going_on(config, start) if start else config
 
 
-def evaluated(folder: Path, model: MassModel, *, keep: Path | None = None) -> Iterator[Event]:
+def evaluated(
+    folder: Path, model: MassModel, *, keep: Path | None = None, films: bool = False
+) -> Iterator[Event]:
     """Evaluate a model on a folder of mammograms, as :func:`.evaluate.evaluate`."""
-    yield from evaluate(read_training_folder(folder), model, keep=keep)
+    yield from evaluate(read_training_folder(folder), model, keep=keep, films=films)
 
 
 def views(paths: list[Path], warn: Callable[[str], None]) -> dict[Path, Mammogram | None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from napari_pathogan.engine.config import SettingError
@@ -32,6 +33,7 @@ from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.evaluate import report
 from napari_pathogan.tasks.masses.examples import framed
+from napari_pathogan.tasks.masses.frame import ranked
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
 from napari_pathogan.tasks.masses.procedural import pictures
@@ -112,7 +114,7 @@ def learn(
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     fold = _fold(folder, folds)
     write_folds(run, folder.patients, fold)
-    seen = yield from framed(folder, config.long_side)
+    seen = yield from framed(folder, config.long_side, config.grey)
     training = _Training(folder, seen, config, run, device, folds)
     begin = yield from _beginning(config, run, start, device)
     known = Known.of(begin.card)
@@ -129,6 +131,7 @@ def learn(
         long_side=config.long_side,
         calibration=known.calibration,
         views=model.Views(),
+        grey=config.grey,
     )
     out_of_fold = {"out_of_fold": known.report.to_dict()} if known.report else {}
     yield Finished(known.report, {"model": str(run.model), **out_of_fold})
@@ -223,9 +226,20 @@ def _procedural(config: TrainConfig, run: RunFolder, device: str) -> Generator[E
     height, width = config.crop
     size = height + _ROOM_PX, width + _ROOM_PX
     yield Progress(0, config.procedural_epochs, "drawing breasts made of noise")
-    drawn = [Example(*one) for one in pictures(_PICTURES, size, config.seed, config.long_side)]
+    drawn = [
+        Example(_greys(image, config), masks)
+        for image, masks in pictures(_PICTURES, size, config.seed, config.long_side)
+    ]
     yield from one_part(train(drawn, own, part, device=device), 0, 1, "procedural")
     return _Begin(common=part.path)
+
+
+def _greys(image: torch.Tensor, config: TrainConfig) -> torch.Tensor:
+    """A drawn breast in the greys that the detector is to see."""
+    if config.grey == "shown":
+        return image
+    pixels = image.numpy()
+    return torch.from_numpy(ranked(pixels, pixels > 0))
 
 
 class _Training(NamedTuple):

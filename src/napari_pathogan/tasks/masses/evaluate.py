@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.films import film
 from napari_pathogan.tasks.masses.model import NOTHING
 from napari_pathogan.tasks.masses.scored import Scored
 
@@ -32,7 +34,12 @@ _NOTED = (0.5, 1.0)  # operating points whose Wilson interval is noted
 
 
 def evaluate(
-    folder: MassFolder, model: MassModel, *, rounds: int = ROUNDS, keep: Path | None = None
+    folder: MassFolder,
+    model: MassModel,
+    *,
+    rounds: int = ROUNDS,
+    keep: Path | None = None,
+    films: bool = False,
 ) -> Iterator[Event]:
     """Detect in every image of a folder and report; an event an image.
 
@@ -42,6 +49,8 @@ def evaluate(
         Bootstrap resamples of the patients for the 95 % intervals.
     keep
         Where to write what was found (:class:`Scored`), if anywhere.
+    films
+        Look at each image as a simulated scan of a film (:mod:`~.films`).
 
     Yields
     ------
@@ -61,7 +70,7 @@ def evaluate(
     for index, file in enumerate(folder.files):
         yield Progress(index, len(folder), f"detecting in {file.name}")
         mammogram = folder.mammogram(index)
-        image = mammogram.shown()
+        image = film(mammogram.shown(), index) if films else mammogram.shown()
         start = time.perf_counter()
         try:
             own = model.detect(image)
@@ -82,6 +91,10 @@ def evaluate(
         threshold=model.threshold,
         seconds=seconds,
     )
+    if films:
+        done = replace(
+            done, notes=(*done.notes, "every image was seen as a simulated scan of a film")
+        )
     yield Finished(done, done.to_dict())
 
 

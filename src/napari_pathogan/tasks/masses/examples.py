@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Event
     from napari_pathogan.tasks.masses.data import MassFolder
+    from napari_pathogan.tasks.masses.frame import Grey
 
 
 class Framed(NamedTuple):
@@ -26,7 +27,9 @@ class Framed(NamedTuple):
     example: Example
 
 
-def framed(folder: MassFolder, long_side: int) -> Generator[Event, None, dict[int, Framed]]:
+def framed(
+    folder: MassFolder, long_side: int, grey: Grey = "shown"
+) -> Generator[Event, None, dict[int, Framed]]:
     """Read all images of a folder.
 
     Returns
@@ -43,7 +46,7 @@ def framed(folder: MassFolder, long_side: int) -> Generator[Event, None, dict[in
         yield Progress(i, len(folder), f"reading {file.name}")
         image = folder.image(i)
         try:
-            frame = Frame.of(image, long_side)
+            frame = Frame.of(image, long_side, grey)
         except NoBreastError as error:
             yield Warn(f"{file.name} is left out: {error}")
             continue

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from torchvision.models.detection import MaskRCNN
 
+    from napari_pathogan.tasks.masses.frame import Grey
+
 TASK = "masses"
 _STRIDE = 32  # of the coarsest level; images are padded to its multiples
 _SAME = 0.4  # IoU from which findings of two views are one
@@ -76,6 +78,8 @@ class MassModel:
         Slope and offset that turn the logit of the network's score into that of a chance.
     views
         How often every breast is looked at; one view is the fastest.
+    grey
+        What greys the network sees (:meth:`Frame.of`).
     """
 
     card: ModelCard
@@ -86,6 +90,7 @@ class MassModel:
     long_side: int
     calibration: tuple[float, float] = (1.0, 0.0)
     views: Views = ALL
+    grey: Grey = "shown"
 
     @classmethod
     def load(cls, name: str | Path = "masses-inbreast", device: str = "auto") -> MassModel:
@@ -112,6 +117,7 @@ class MassModel:
                 int(settings["long_side"]),
                 (float(slope), float(offset)),
                 Views(int(settings["flips"]), tuple(settings["scales"])),
+                settings.get("grey", "shown"),
             )
 
     def detect(self, image: np.ndarray) -> Found:
@@ -127,7 +133,7 @@ class MassModel:
         NoBreastError
             If there is no breast in it.
         """
-        frame = Frame.of(image, self.long_side)
+        frame = Frame.of(image, self.long_side, self.grey)
         boxes, scores, contours = looked(self.network, frame, self.device, self.views)
         back = [frame.points_back(contour).astype(np.float32) for contour in contours]
         chance = calibrated(scores, self.calibration)
@@ -236,6 +242,7 @@ def save(
     long_side: int,
     calibration: tuple[float, float],
     views: Views,
+    grey: Grey = "shown",
 ) -> ModelCard:
     """Write a model's folder; its weights are stored as float16, which moves scores by less than 0.001."""
     settings = {
@@ -244,6 +251,7 @@ def save(
         "calibration": list(calibration),
         "flips": views.flips,
         "scales": list(views.scales),
+        "grey": grey,
         "froc": froc.thinned().to_json(),
     }
     done = card.model_copy(

@@ -22,7 +22,7 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from napari_pathogan.engine.backbones import create_network, stages
+from napari_pathogan.engine.backbones import create_network
 from napari_pathogan.errors import ModelError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ CLASSES = ("background", "mass")
 _MEAN, _STD = 0.35, 0.25  # of a mammogram with its breast filling half of it
 _RATIOS = (0.7, 1.0, 1.4)  # masses are about as wide as high
 _COCO = "MaskRCNN_ResNet50_FPN_Weights.COCO_V1"
+_MAPS = 3  # of a pretrained trunk: strides of 8, 16 and 32
 
 
 class SlimResNet(nn.Sequential):
@@ -139,14 +140,15 @@ def _small(  # noqa: PLR0917
 
 
 class PretrainedMaps(nn.Module):
-    """Maps of a trunk of timm at its last four scales, the finest first (strides 4, 8, 16, 32).
+    """Maps of a trunk of timm at its last three scales, the finest first (strides 8, 16, 32).
 
-    Its batch norms keep the statistics that they came with.
+    Its batch norms keep the statistics that they came with, and its depthwise convolutions, which
+    are few of its weights, their kernels: on a CPU their gradients take longer than all the rest.
     """
 
     def __init__(self, trunk: Any) -> None:  # noqa: ANN401 - timm has no types
         super().__init__()
-        self.indices = trunk.prune_intermediate_layers(4, prune_head=True)
+        self.indices = trunk.prune_intermediate_layers(_MAPS, prune_head=True)
         self.trunk = trunk
         with torch.no_grad():
             self.channels = [
@@ -158,6 +160,21 @@ class PretrainedMaps(nn.Module):
         super().train(mode)
         self.trunk.eval()
         return self
+
+    def learning(self) -> list[nn.Parameter]:
+        """Weights that may learn: all but the kernels of depthwise convolutions."""
+        parts = self.trunk.modules()
+        fixed = {one.weight for one in parts if isinstance(one, nn.Conv2d) and one.groups > 1}
+        return [weight for weight in self.trunk.parameters() if weight not in fixed]
+
+    def upper(self) -> set[nn.Parameter]:
+        """Of these the ones that the finest map does not depend on."""
+        weights = self.learning()
+        for one in weights:
+            one.requires_grad_()
+        image = torch.zeros(1, 3, 64, 64, device=weights[0].device)
+        slopes = torch.autograd.grad(self(image)["0"].sum(), weights, allow_unused=True)
+        return {one for one, slope in zip(weights, slopes, strict=True) if slope is None}
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """(N, 3, H, W) -> maps by number."""
@@ -180,20 +197,18 @@ class _Pyramid(nn.Module):
 
 def pretrained(
     architecture: str = "tf_efficientnet_lite0",
-    smallest: float = 6.0,
+    smallest: float = 9.0,
     fpn: int = 64,
     head: int = 256,
     trunk: Any = None,  # noqa: ANN401
 ) -> MaskRCNN:
-    """Mask R-CNN on a pretrained trunk, with a pyramid from a stride of 4 on.
+    """Mask R-CNN on a pretrained trunk, with a pyramid from a stride of 8 on.
 
     Parameters
     ----------
     architecture
         timm's name of the trunk.
-    smallest
-        Side of the smallest anchor in pixels; the largest is 23 times as large.
-    fpn, head
+    smallest, fpn, head
         As of :func:`slim`.
     trunk
         The network with its weights; one without by default, whose weights are loaded afterwards.
@@ -211,11 +226,17 @@ def pretrained(
     return _small(backbone, maps, smallest, fpn, head, scale)
 
 
+def learning(network: MaskRCNN) -> list[nn.Parameter]:
+    """Weights of a detector's trunk that may learn."""
+    body = network.backbone.body
+    return body.learning() if isinstance(body, PretrainedMaps) else list(body.parameters())
+
+
 def upper(network: MaskRCNN) -> set[nn.Parameter]:
-    """Weights of the last two stages of a detector's trunk."""
+    """Those at its strides of 16 and 32 (of a ResNet, stages 4 and 5)."""
     body = network.backbone.body
     if isinstance(body, PretrainedMaps):
-        return {weight for stage in stages(body.trunk)[-2:] for weight in stage}
+        return body.upper()
     return {weight for stage in list(body.children())[-2:] for weight in stage.parameters()}
 
 

@@ -66,6 +66,7 @@ def going_on(config: TrainConfig, start: str) -> TrainConfig:
         shape = {name: card.recipe[name] for name in _SHAPE}
     shape["crop"] = tuple(shape["crop"])
     shape["backbone"] = card.recipe.get("backbone", config.backbone)
+    shape["grey"] = card.settings.get("grey", "shown")
     return replace(config, **shape, lr=config.lr * LR_OF_A_MODEL, procedural_epochs=0)
 
 

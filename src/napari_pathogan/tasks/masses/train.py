@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torchvision.ops import masks_to_boxes
@@ -17,7 +17,7 @@ from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.masses.augment import crop
 from napari_pathogan.tasks.masses.config import PRETRAINED, SLIM, arguments
-from napari_pathogan.tasks.masses.network import BUILDERS, inputs, upper
+from napari_pathogan.tasks.masses.network import BUILDERS, inputs, learning, upper
 from napari_pathogan.tasks.masses.starts import weights
 
 if TYPE_CHECKING:
@@ -50,8 +50,15 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         super().__init__(config, device)
         self.examples, self.steps = list(examples), config.steps
         self.network = self.add("network", built(config))
+        self.trunk, self.upper = set(learning(self.network)), upper(self.network)
+        body = list(self.network.backbone.body.parameters())
+        heads = [one for one in self.network.parameters() if all(one is not b for b in body)]
+        groups: list[dict[str, Any]] = [
+            {"params": heads},
+            {"params": body, "lr": config.lr * config.trunk_lr},
+        ]
         self.optimisers["network"] = torch.optim.AdamW(
-            self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay
+            groups, lr=config.lr, weight_decay=config.weight_decay
         )
         with_mass = torch.tensor([len(e.masks) > 0 for e in self.examples])
         synthetic = torch.tensor([e.synthetic for e in self.examples])
@@ -109,11 +116,10 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         """The paper's steps: the heads, then the upper stages as well, then everything."""
         c = self.config
         self.network.train()
-        if c.heads_epochs or c.upper_epochs:
-            learning = upper(self.network) if epoch >= c.heads_epochs else set()
-            whole = epoch >= c.heads_epochs + c.upper_epochs
-            for weight in self.network.backbone.body.parameters():
-                weight.requires_grad_(whole or weight in learning)
+        whole = epoch >= c.heads_epochs + c.upper_epochs
+        stage = self.trunk if whole else self.upper if epoch >= c.heads_epochs else set()
+        for weight in self.network.backbone.body.parameters():
+            weight.requires_grad_(weight in stage)
 
     def trained(self) -> MaskRCNN:
         """The (averaged) detector, ready to look for masses."""
