@@ -8,32 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_pathogan.engine.ranking import auc
+
 BINS = 10  # of the calibration error, equally wide
-
-
-def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float | None:
-    """Area under the ROC curve: the chance that IDC scores above healthy, ties counting half.
-
-    Parameters
-    ----------
-    labels
-        (N,) of 0 and 1.
-    scores, weights
-        (N,).
-
-    Returns
-    -------
-    None if a class is missing.
-    """
-    weights = np.ones(len(labels)) if weights is None else weights
-    _, group = np.unique(scores, return_inverse=True)
-    idc = np.bincount(group, weights * (labels == 1))
-    healthy = np.bincount(group, weights * (labels == 0))
-    pairs = idc.sum() * healthy.sum()
-    if not pairs:
-        return None
-    below = np.cumsum(healthy) - healthy
-    return float((idc * (below + healthy / 2)).sum() / pairs)
 
 
 def patient_aucs(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict[str, float]:
