@@ -25,12 +25,14 @@ from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.cache import set_cache_mb
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.stain.live import LiveView
+from napari_pathogan.tasks.stain.live import live as live_view
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.predict import Method, fit, transferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from napari_pathogan.engine.live import LiveView
 
 RESULTS = Path(__file__).parent / "results" / "stain.json"
 THREADS, SIDE, TILE = 2, 2048, 512
@@ -57,7 +59,7 @@ def main() -> None:
     plain = Slide.from_arrays([image], name="section", mpp=mpp)
     ways = {m: fit(plain, style, m) for m in (Method.cnn, Method.lut, Method.macenko)}
     views = {m: transferred(plain, way) for m, way in ways.items()}
-    live = LiveView(plain, views[Method.cnn], ways[Method.cnn])
+    live = live_view(plain, views[Method.cnn], ways[Method.cnn])
     reference = NumpyMacenkoNormalizer()
     reference.fit(image[:TILE, :TILE])
     own = Macenko.fit(image)
@@ -76,7 +78,7 @@ def main() -> None:
     for _ in range(asked.runs):
         for name, arm in arms.items():
             set_cache_mb(64)  # empties what would not fit; views must compute again
-            live = LiveView(plain, views[Method.cnn], ways[Method.cnn])
+            live = live_view(plain, views[Method.cnn], ways[Method.cnn])
             for view in (*views.values(), plain):
                 view.base.ledger.cache.forget(view.base.ledger.key)
             start, before = time.perf_counter(), time.process_time()

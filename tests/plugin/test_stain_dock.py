@@ -152,7 +152,7 @@ def test_a_second_run_takes_the_place_of_the_first(opened, qtbot, viewer):
     viewer.layers.remove(dock.view)
     dock.slide_changed()
     assert dock.view is None
-    assert not dock.fade.isEnabled()
+    assert not dock.compare.fade.isEnabled()
 
 
 def test_the_view_is_a_slide_that_other_docks_can_look_at(opened, qtbot):
@@ -166,9 +166,9 @@ def test_fading_and_side_by_side(opened, qtbot, viewer):
     dock, layer = opened
     run(dock, qtbot)
     points = viewer.add_points(np.zeros((1, 2)))
-    dock.fade.setValue(30)
+    dock.compare.fade.setValue(30)
     assert dock.view.opacity == pytest.approx(0.3)
-    dock.sides.setChecked(True)
+    dock.compare.sides.setChecked(True)
     assert viewer.canvas.grid.enabled
     assert viewer.canvas.grid.actual_shape(viewer.layers) == (1, 2)
     places = [
@@ -178,7 +178,7 @@ def test_fading_and_side_by_side(opened, qtbot, viewer):
     assert places[0] != places[1]
     assert not points.visible
     assert dock.view.opacity == 1
-    dock.sides.setChecked(False)
+    dock.compare.sides.setChecked(False)
     assert not viewer.canvas.grid.enabled
     assert points.visible
     assert dock.view.opacity == pytest.approx(0.3)
@@ -197,18 +197,18 @@ def changed_from(viewer, qtbot):
 
 def test_swiping(opened, qtbot, viewer):
     dock, _layer = opened
-    assert not dock.swipe.isEnabled()
+    assert not dock.compare.swipe.isEnabled()
     run(dock, qtbot)
     viewer.scene.camera.zoom *= 3
-    dock.swipe.setChecked(True)
+    dock.compare.swipe.setChecked(True)
     width = viewer.canvas.size[1]
-    assert dock.divider.isVisible()
+    assert dock.compare.divider.isVisible()
     assert changed_from(viewer, qtbot) == pytest.approx(width / 2, abs=12)
-    grip = dock.divider.rect().center()
-    qtbot.mousePress(dock.divider, Qt.MouseButton.LeftButton, pos=grip)
-    qtbot.mouseMove(dock.divider, grip + QPoint(100, 0))
-    qtbot.mouseRelease(dock.divider, Qt.MouseButton.LeftButton)
-    at = dock.divider.at_px
+    grip = dock.compare.divider.rect().center()
+    qtbot.mousePress(dock.compare.divider, Qt.MouseButton.LeftButton, pos=grip)
+    qtbot.mouseMove(dock.compare.divider, grip + QPoint(100, 0))
+    qtbot.mouseRelease(dock.compare.divider, Qt.MouseButton.LeftButton)
+    at = dock.compare.divider.at_px
     assert at == pytest.approx(width / 2 + 100, abs=2)
     assert changed_from(viewer, qtbot) == pytest.approx(at, abs=12)
     viewer.scene.camera.zoom *= 2
@@ -216,28 +216,28 @@ def test_swiping(opened, qtbot, viewer):
     assert changed_from(viewer, qtbot) == pytest.approx(at, abs=12)
     run(dock, qtbot)  # a new view is divided as the one before
     assert changed_from(viewer, qtbot) == pytest.approx(at, abs=12)
-    dock.swipe.setChecked(False)
+    dock.compare.swipe.setChecked(False)
     assert changed_from(viewer, qtbot) == 0
-    assert not dock.divider.isVisible()
+    assert not dock.compare.divider.isVisible()
 
 
 def test_a_divider_parts_one_flat_picture(opened, qtbot, viewer):
     dock, _layer = opened
     run(dock, qtbot)
-    dock.swipe.setChecked(True)
-    dock.sides.setChecked(True)
-    assert not dock.swipe.isChecked()
-    dock.swipe.setChecked(True)
-    assert not dock.sides.isChecked()
+    dock.compare.swipe.setChecked(True)
+    dock.compare.sides.setChecked(True)
+    assert not dock.compare.swipe.isChecked()
+    dock.compare.swipe.setChecked(True)
+    assert not dock.compare.sides.isChecked()
     assert not viewer.canvas.grid.enabled
     viewer.dims.ndisplay = 3
-    assert not dock.swipe.isChecked()
-    dock.swipe.setChecked(True)
+    assert not dock.compare.swipe.isChecked()
+    dock.compare.swipe.setChecked(True)
     assert viewer.dims.ndisplay == 2
     viewer.layers.remove(dock.view)
     dock.slide_changed()
-    assert not dock.swipe.isChecked()
-    assert not dock.divider.isVisible()
+    assert not dock.compare.swipe.isChecked()
+    assert not dock.compare.divider.isVisible()
 
 
 def test_a_region_or_another_slide_as_reference(opened, qtbot, viewer, standin):

@@ -102,7 +102,7 @@ def test_the_viewer_answers_while_the_network_is_busy(shown, qtbot):
     assert dock.refining[dock.view].run.active  # in a thread that waits
     began = time.monotonic()
     np.asarray(dock.view.data[0][:, :])
-    dock.fade.setValue(40)
+    dock.compare.fade.setValue(40)
     qtbot.wait(10)
     assert time.monotonic() - began < 5
     assert dock.view.opacity == pytest.approx(0.4)

@@ -9,9 +9,9 @@ from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
 from napari_pathogan.colour.baselines import Macenko, Reinhard, StainFitError
 from napari_pathogan.colour.lab import lightness, optical_density, to_lab, to_rgb
+from napari_pathogan.colour.lut import Lut, grid
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.tasks.stain.light import LEAST_SSIM, LightCurve, tissue_quantiles
-from napari_pathogan.tasks.stain.lut import Lut, grid
 
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.8)}
 

@@ -12,11 +12,12 @@ from scipy import ndimage
 from stain_phantoms import two_stains
 
 from napari_pathogan.colour.lab import to_lab
+from napari_pathogan.colour.stained import mirrored
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.glass import Glass
-from napari_pathogan.tasks.stain.live import LiveView
+from napari_pathogan.tasks.stain.live import live
 from napari_pathogan.tasks.stain.model import StyleModel
-from napari_pathogan.tasks.stain.predict import Method, fit, mirrored, transferred
+from napari_pathogan.tasks.stain.predict import Method, fit, transferred
 from napari_pathogan.tasks.stain.scanner import ScannerMap, Softening
 
 STYLES = ("stain-crc", "stain-tnbc")
@@ -64,7 +65,7 @@ def test_glass_keeps_its_very_pixels(styles, style, method, tint, noise):
     view = transferred(slide, transfer)
     shown = [view]
     if transfer.model is not None:
-        shown.append(LiveView(slide, view, transfer).slide)  # the first look
+        shown.append(live(slide, view, transfer).slide)  # the first look
     for made in shown:
         after = np.asarray(made.levels[0])
         assert (after[glass] == image[glass]).mean() > 0.999

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from stain_phantoms import TINY, make_pool, two_stains
 
+from napari_pathogan.engine import live as at_work
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.stain import live as at_work
 from napari_pathogan.tasks.stain.learn import learn
-from napari_pathogan.tasks.stain.live import LiveView
+from napari_pathogan.tasks.stain.live import live
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.predict import Method, fit, networked, transferred
 
@@ -40,7 +40,7 @@ def fitted(tmp_path_factory):
 def view(fitted, monkeypatch):
     monkeypatch.setattr(at_work, "REST_S", 0.0)
     slide, transfer = fitted
-    return LiveView(slide, transferred(slide, transfer), transfer)
+    return live(slide, transferred(slide, transfer), transfer)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from stain_phantoms import TINY, make_pool, two_stains
 
 from napari_pathogan.cli.app import main
 from napari_pathogan.colour.baselines import Reinhard
+from napari_pathogan.colour.stained import tissue_tiles
 from napari_pathogan.engine.events import Finished, Warn
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScaleError
@@ -30,7 +31,6 @@ from napari_pathogan.tasks.stain.predict import (
     fit,
     fit_reference,
     stains,
-    tissue_tiles,
     transferred,
 )
 

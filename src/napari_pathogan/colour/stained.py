@@ -20,6 +20,7 @@ BLANK = 255  # what a slide puts where a tile can't be read
 _MASK_UM, _MASK_CELLS = 16.0, 1e6  # the tissue mask: this fine, but no more cells than that
 FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is looked at
 _FIELD_PX = 4e6  # as many pixels where the scale is not known: that area at 0.25 um
+SAMPLE_PX, _SAMPLES = 256, 16  # tiles that a slide's colours are measured on
 _OVERVIEW_PX = 512  # long side of the overview of a field
 _STAINED, _STAINED_SHARE = 215, 0.01  # it is tissue if so many pixels are darker than this
 
@@ -103,3 +104,90 @@ def no_tissue(slide: Slide, *, in_region: bool) -> NoTissueError:
 def what_was_lost(slide: Slide) -> list[str]:
     """What could not be read or had to be filled in, a few sentences."""
     return slide.notes
+
+
+def need_colours(slide: Slide) -> None:
+    """Refuse a grey slide.
+
+    Raises
+    ------
+    SlideFormatError
+        If it is grey.
+    """
+    if not slide.is_rgb:
+        msg = f"{slide.name} is grey; its stains need a colour slide"
+        raise SlideFormatError(msg)
+
+
+def tissue_tiles(
+    slide: Slide,
+    mpp: float | None,
+    side: int = SAMPLE_PX,
+    *,
+    mask: TissueMask | None = None,
+    margin: int = 0,
+) -> list[np.ndarray]:
+    """Up to 16 square tiles spread over the tissue, uint8 (side, side, 3); the same each time.
+
+    Parameters
+    ----------
+    mpp
+        um per pixel; None for the slide's own pixels.
+    mask
+        The slide's tissue where it is known already.
+    margin
+        Pixels around each tile that come with it.
+
+    Raises
+    ------
+    NoTissueError
+        If the slide has no tissue.
+    SlideFormatError
+        If it is grey.
+    """
+    need_colours(slide)
+    step = (1.0, 1.0)
+    if mpp is not None and slide.mpp is not None:
+        step = mpp / slide.mpp[0], mpp / slide.mpp[1]
+    size = side * step[0], side * step[1]
+    shape = tuple(max(1, int(n // s)) for n, s in zip(slide.shape, size, strict=True))
+    mask = mask or tissue_or_field(slide, tissue_mask(slide))
+    covered = mask.coverage((0, 0), size, (shape[0], shape[1])).ravel()
+    full = np.flatnonzero(covered > 0.5 * covered.max())
+    if not covered.max() > 0:
+        msg = f"no tissue was found on {slide.name}, so its stains can't be measured"
+        lost = "; ".join(what_was_lost(slide))
+        raise NoTissueError(f"{msg}: {lost}" if lost else msg)
+    chosen = full[np.linspace(0, len(full) - 1, min(_SAMPLES, len(full))).round().astype(int)]
+    return [
+        mirrored(slide, step, (row * side - margin, col * side - margin), (side + 2 * margin,) * 2)
+        for row, col in (divmod(int(cell), shape[1]) for cell in chosen)
+    ]
+
+
+def mirrored(
+    slide: Slide, step: tuple[float, float], first: tuple[int, int], shape: tuple[int, int]
+) -> np.ndarray:
+    """Read pixels of a grid that starts at the slide's corner; beyond its edges it is mirrored.
+
+    What a network sees beyond a slide's edge is tissue then, not white, which would be coloured
+    as no tissue is and show as a frame.
+
+    Parameters
+    ----------
+    step
+        Level-0 pixels to one of the grid (y, x).
+    first, shape
+        Row and column of the first pixel, and how many; they may lie beyond the slide.
+    """
+    pads, start, count = [], [], []
+    for size, s, low, n in zip(slide.shape, step, first, shape, strict=True):
+        there = max(1, math.floor(size / s + 1e-6))  # whole pixels that the slide has
+        a, b = min(max(low, 0), there - 1), max(min(low + n, there), 1)
+        pads.append((a - low, low + n - b))
+        start.append(a * s)
+        count.append(b - a)
+    image = slide.resampled((start[0], start[1]), step, (count[0], count[1]), parallel=False)
+    if not any(map(any, pads)):
+        return image
+    return np.pad(image, [*pads, (0, 0)], mode="reflect")

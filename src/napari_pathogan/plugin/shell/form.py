@@ -122,6 +122,7 @@ class Form(QWidget):
         self.add_row(subject.name, self.slide)
         self._build_pixel_size(subject.pixel_size)
         self.add_row("Model", beside(self.model, self.info))
+        self._model_row = self.grid.rowCount() - 1
         self.add_row(subject.part, self.region)
         self.region_row = self.grid.rowCount() - 1
 
@@ -155,8 +156,15 @@ class Form(QWidget):
 
     def hide_region(self) -> None:
         """Take the region's row away, for a task that works on what is in view by itself."""
+        self._hide_row(self.region_row)
+
+    def hide_model(self) -> None:
+        """Take the model's row away, for a task that uses several at once."""
+        self._hide_row(self._model_row)
+
+    def _hide_row(self, row: int) -> None:
         for column in (0, 1):
-            item = self.grid.itemAtPosition(self.region_row, column)
+            item = self.grid.itemAtPosition(row, column)
             if item is not None and (widget := item.widget()) is not None:
                 widget.hide()
 

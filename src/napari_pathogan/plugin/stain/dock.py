@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QPushButton, QSlider
+from qtpy.QtWidgets import QPushButton
 
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.shell.comparison import Comparison
 from napari_pathogan.plugin.shell.dock import Dock
-from napari_pathogan.plugin.shell.form import beside, combo, label
+from napari_pathogan.plugin.shell.form import combo, label
+from napari_pathogan.plugin.shell.refining import Refining
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.stain.events import Part, lesson, stains_events, transfer_events
-from napari_pathogan.plugin.stain.live import Refining
-from napari_pathogan.plugin.stain.swipe import Swipe
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.slides.geometry import Region
 
@@ -51,7 +49,6 @@ class StainDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.views: dict[Image, Image] = {}
         self.refining: dict[Image, Refining] = {}  # by view
-        self._hidden: list[tuple[Image, bool]] = []
         super().__init__(napari_viewer)
 
     def build(self) -> None:
@@ -71,28 +68,11 @@ class StainDock(Dock):
         self.form.add_row("Method", self.method)
         self.form.hide_region()
         self.form.add_run()
-        self.fade = QSlider(Qt.Orientation.Horizontal)
-        self.fade.setRange(0, 100)
-        self.fade.setValue(100)
-        self.fade.setToolTip("Fade between the slide as it is (left) and in its new colours")
-        self.fade.valueChanged.connect(self._faded)
-        self.form.add_row("Compare", self.fade)
-        self.divider = Swipe(self.viewer)
-        self._ties.add(self.divider.remove)
-        # a viewer that is closed takes its canvas away before its docks
-        self.divider.destroyed.connect(partial(self._ties.remove, self.divider.remove))
-        self.swipe = QCheckBox("Swipe")
-        self.swipe.setToolTip(
-            "A divider on the picture: drag it between the slide and its new colours"
-        )
-        self.swipe.toggled.connect(self._swiped)
-        self.sides = QCheckBox("Side by side")
-        self.sides.setToolTip("The slide and its new colours in two linked views")
-        self.sides.toggled.connect(self._side_by_side)
+        self.compare = Comparison(self.viewer, self._ties, "its new colours")
+        self.compare.add_to(self.form)
         self.show_stains = QPushButton("Show stains")
         self.show_stains.setToolTip("Haematoxylin and eosin of the slide as two layers (Macenko)")
         self.show_stains.clicked.connect(self._find_stains)
-        self.form.add_line(beside(self.swipe, self.sides, wide=1))
         self.form.add_line(self.show_stains)
         self.training = TrainingRow(self, lesson(self._learnt_from))
         self.form.add_line(self.training.button)
@@ -101,8 +81,6 @@ class StainDock(Dock):
         self.coming = label("")
         for line in (self.note, self.coming):
             self.form.add_line(line)
-        for emitter in (self.viewer.canvas.grid.events.enabled, self.viewer.dims.events.ndisplay):
-            self._ties.connect(emitter, self._flat_alone)
         self._offer_references()
         self._show_result()
 
@@ -161,8 +139,7 @@ class StainDock(Dock):
 
     def release(self) -> None:
         """Leave the viewer as it was: one view, layers shown as they were."""
-        if self.sides.isChecked():
-            self._side_by_side(False)
+        self.compare.release()
         super().release()
 
     # the result
@@ -188,15 +165,15 @@ class StainDock(Dock):
         whose = transfer.colours_of or transfer.style
         live = None
         if transfer.model is not None:
-            from napari_pathogan.tasks.stain.live import LiveView  # noqa: PLC0415  (imports torch)
+            from napari_pathogan.tasks.stain.live import live as live_view  # noqa: PLC0415  (imports torch)
 
-            live = LiveView(between.slide_of(slide), view, transfer)
+            live = live_view(between.slide_of(slide), view, transfer)
         layer = self.viewer.add_image(
             between.shown_levels(view if live is None else live.slide),
             name=f"{slide.name} in the colours of {whose}, {transfer.method} [synthetic]",
             rgb=True,
             multiscale=True,
-            opacity=self.fade.value() / 100,
+            opacity=self.compare.fade.value() / 100,
             metadata={"slide": view, "synthetic": True, **view.metadata},
             **between.place_level0(slide),
         )
@@ -216,50 +193,9 @@ class StainDock(Dock):
         self.coming.setText(refining.text if refining is not None else "")
 
     def _show_result(self) -> None:
-        known = self.view is not None
-        self.fade.setEnabled(known)
-        for box in (self.swipe, self.sides):
-            box.setEnabled(known)
-            box.setChecked(known and box.isChecked())
-        self.divider.divide(self.view if self.swipe.isChecked() else None)
+        self.compare.show(self.layer, [] if self.view is None else [self.view])
         self.form.result.setText(f"<b>{self.view.name}</b>" if self.view is not None else "")
         self._say_coming()
-
-    def _faded(self, percent: int) -> None:
-        if self.view is not None:
-            self.view.opacity = percent / 100
-
-    def _swiped(self, shown: bool) -> None:  # noqa: FBT001  (Qt passes it)
-        """A divider between the slide and its new colours."""
-        if shown:
-            self.sides.setChecked(False)
-            self.viewer.dims.ndisplay = 2
-        self.divider.divide(self.view if shown else None)
-
-    def _flat_alone(self) -> None:
-        """A divider parts one flat picture: take it away from a grid of pictures, and from 3-D."""
-        if self.viewer.canvas.grid.enabled or self.viewer.dims.ndisplay > 2:
-            self.swipe.setChecked(False)
-
-    def _side_by_side(self, shown: bool) -> None:  # noqa: FBT001  (Qt passes it)
-        """Two linked views of the slide and its new colours; other layers are hidden meanwhile."""
-        grid = self.viewer.canvas.grid
-        if shown and self.view is not None and self.layer is not None:
-            pair = {self.view, self.layer}
-            self._hidden = [(x, x.visible) for x in self.viewer.layers]
-            for layer in self.viewer.layers:
-                layer.visible = layer in pair
-            self.view.opacity = 1.0
-            # hidden layers share the two places; these two are neighbours, so they don't
-            grid.stride, grid.shape, grid.enabled = 1, (1, 2), True
-            between.fit(self.viewer, [self.layer])
-        else:
-            grid.enabled = False
-            for layer, visible in self._hidden:
-                if layer in self.viewer.layers:
-                    layer.visible = visible
-            self._hidden = []
-            self._faded(self.fade.value())
 
     def _find_stains(self) -> None:
         if self.layer is not None:

@@ -116,7 +116,7 @@ def read_reference(slide: Slide, region: Region) -> np.ndarray:
 def _cut_tiles(slide: Slide, region: Region | None, pool: Path) -> Iterator[Event]:
     """Save tiles of tissue, or a part of the slide, as pictures in a new folder."""
     yield Progress(0, 0, "cutting tiles of tissue")
-    from napari_pathogan.tasks.stain.predict import tissue_tiles  # noqa: PLC0415
+    from napari_pathogan.colour.stained import tissue_tiles  # noqa: PLC0415
 
     pool.mkdir()
     parts = [slide.read(region)] if region is not None else tissue_tiles(slide, None, _POOL_PX)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_pathogan.colour.stained import tissue_tiles
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
@@ -21,7 +22,6 @@ from napari_pathogan.tasks.stain.predict import (
     Transfer,
     fit,
     fit_reference,
-    tissue_tiles,
     transferred,
 )
 

@@ -13,15 +13,21 @@ from scipy import ndimage
 
 from napari_pathogan.colour.baselines import Macenko, Reinhard, StainFitError
 from napari_pathogan.colour.lab import joined, lightness
-from napari_pathogan.colour.stained import tissue_or_field, what_was_lost
-from napari_pathogan.errors import NoTissueError, PathoganError, SlideFormatError, UnknownScaleError
-from napari_pathogan.slides.slide import Slide
+from napari_pathogan.colour.lut import Lut
+from napari_pathogan.colour.stained import (
+    SAMPLE_PX,
+    mirrored,
+    need_colours,
+    tissue_or_field,
+    tissue_tiles,
+)
+from napari_pathogan.errors import PathoganError, UnknownScaleError
+from napari_pathogan.slides.computed import ComputedLevel, computed
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.stain.closeness import Goal, closeness
 from napari_pathogan.tasks.stain.finish import Finish, Tint
 from napari_pathogan.tasks.stain.glass import Glass
 from napari_pathogan.tasks.stain.light import LightCurve, tissue_quantiles
-from napari_pathogan.tasks.stain.lut import Lut
 from napari_pathogan.tasks.stain.network import STRIDE, Colouriser
 from napari_pathogan.tasks.stain.student import distil
 
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_pathogan.slides.tissue import TissueMask
+    from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.stain.closeness import Closeness
     from napari_pathogan.tasks.stain.model import StyleModel
     from napari_pathogan.tasks.stain.scanner import Softening
@@ -38,9 +44,7 @@ if TYPE_CHECKING:
     Pair = tuple[float, float]
 
 
-_SAMPLES, _SAMPLE_PX = 16, 256  # tiles that a slide's colours are measured on
 _SAME = 1.5  # pixels up to this much coarser or finer than the style's are as good as its own
-_TILE = 512
 _TITLES = {
     "scanner": "scanner map",
     "cnn": "network",
@@ -211,7 +215,7 @@ class _Pair:
         assert self.style is not None
         _check_scale(self.slide, self.style)
         edge = Colouriser.margin
-        side = _SAMPLE_PX - 2 * edge
+        side = SAMPLE_PX - 2 * edge
         wide = tissue_tiles(self.slide, self.style.mpp, side, mask=self.mask, margin=edge)
         vector, light, tint = None, self.style.light, self.style.tint
         if self.reference is not None:
@@ -432,14 +436,9 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
         _level(slide, step, (level.shape[0], level.shape[1]), transfer)
         for level, step in zip(slide.levels, slide.downsamples, strict=True)
     ]
-    made = Slide.from_arrays(
-        levels,
-        name=f"{slide.name} [{transfer.colours_of or transfer.style}, {transfer.method}]",
-        mpp=slide.mpp,
-        mpp_source=slide.mpp_source,
-        downsamples=slide.downsamples,
+    made = computed(
+        slide, levels, f"{slide.name} [{transfer.colours_of or transfer.style}, {transfer.method}]"
     )
-    made.made_of = slide
     made.metadata |= {
         "stain_style": transfer.style,
         "stain_method": str(transfer.method),
@@ -475,111 +474,13 @@ def stains(slide: Slide) -> tuple[Slide, Slide]:
             _Level(slide, step, (level.shape[0], level.shape[1]), amount, colour=())
             for level, step in zip(slide.levels, slide.downsamples, strict=True)
         ]
-        name = f"{slide.name} [{('haematoxylin', 'eosin')[which]}]"
-        made = Slide.from_arrays(
-            levels,
-            name=name,
-            mpp=slide.mpp,
-            mpp_source=slide.mpp_source,
-            downsamples=slide.downsamples,
-        )
-        made.made_of = slide
-        return made
+        return computed(slide, levels, f"{slide.name} [{('haematoxylin', 'eosin')[which]}]")
 
     return amount_of(0), amount_of(1)
 
 
-def need_colours(slide: Slide) -> None:
-    """Refuse a grey slide.
-
-    Raises
-    ------
-    SlideFormatError
-        If it is grey.
-    """
-    if not slide.is_rgb:
-        msg = f"{slide.name} is grey; stain transfer needs a colour slide"
-        raise SlideFormatError(msg)
-
-
-def tissue_tiles(
-    slide: Slide,
-    mpp: float | None,
-    side: int = _SAMPLE_PX,
-    *,
-    mask: TissueMask | None = None,
-    margin: int = 0,
-) -> list[np.ndarray]:
-    """Up to 16 square tiles spread over the tissue, uint8 (side, side, 3); the same each time.
-
-    Parameters
-    ----------
-    mpp
-        um per pixel; None for the slide's own pixels.
-    mask
-        The slide's tissue where it is known already.
-    margin
-        Pixels around each tile that come with it.
-
-    Raises
-    ------
-    NoTissueError
-        If the slide has no tissue.
-    SlideFormatError
-        If it is grey.
-    """
-    need_colours(slide)
-    step = (1.0, 1.0)
-    if mpp is not None and slide.mpp is not None:
-        step = mpp / slide.mpp[0], mpp / slide.mpp[1]
-    size = side * step[0], side * step[1]
-    shape = tuple(max(1, int(n // s)) for n, s in zip(slide.shape, size, strict=True))
-    mask = mask or tissue_or_field(slide, tissue_mask(slide))
-    covered = mask.coverage((0, 0), size, (shape[0], shape[1])).ravel()
-    full = np.flatnonzero(covered > 0.5 * covered.max())
-    if not covered.max() > 0:
-        msg = f"no tissue was found on {slide.name}, so its stains can't be measured"
-        lost = "; ".join(what_was_lost(slide))
-        raise NoTissueError(f"{msg}: {lost}" if lost else msg)
-    chosen = full[np.linspace(0, len(full) - 1, min(_SAMPLES, len(full))).round().astype(int)]
-    return [
-        mirrored(slide, step, (row * side - margin, col * side - margin), (side + 2 * margin,) * 2)
-        for row, col in (divmod(int(cell), shape[1]) for cell in chosen)
-    ]
-
-
-def mirrored(
-    slide: Slide, step: Pair, first: tuple[int, int], shape: tuple[int, int]
-) -> np.ndarray:
-    """Read pixels of a grid that starts at the slide's corner; beyond its edges it is mirrored.
-
-    What a network sees beyond a slide's edge is tissue then, not white, which would be coloured
-    as no tissue is and show as a frame.
-
-    Parameters
-    ----------
-    step
-        Level-0 pixels to one of the grid (y, x).
-    first, shape
-        Row and column of the first pixel, and how many; they may lie beyond the slide.
-    """
-    pads, start, count = [], [], []
-    for size, s, low, n in zip(slide.shape, step, first, shape, strict=True):
-        there = max(1, math.floor(size / s + 1e-6))  # whole pixels that the slide has
-        a, b = min(max(low, 0), there - 1), max(min(low + n, there), 1)
-        pads.append((a - low, low + n - b))
-        start.append(a * s)
-        count.append(b - a)
-    image = slide.resampled((start[0], start[1]), step, (count[0], count[1]), parallel=False)
-    if not any(map(any, pads)):
-        return image
-    return np.pad(image, [*pads, (0, 0)], mode="reflect")
-
-
-class _Level:
-    """One level of a slide with its pixels changed, sliced like an array (Y, X[, 3]) of uint8."""
-
-    dtype = np.dtype(np.uint8)
+class _Level(ComputedLevel):
+    """One level of a slide with its pixels changed; glass stays as it is."""
 
     def __init__(
         self,
@@ -591,13 +492,8 @@ class _Level:
         colour: tuple[int, ...] = (3,),
         glass: Glass | None = None,
     ) -> None:
-        self.slide, self.step, self.change, self.glass = slide, step, change, glass
-        self.shape = (*shape, *colour)
-        self.chunks = (_TILE, _TILE, *colour)
-
-    def __getitem__(self, place: tuple[slice, ...]) -> np.ndarray:
-        rows, cols = (s.indices(n)[:2] for s, n in zip(place, self.shape[:2], strict=False))
-        return self.part((rows[0], cols[0]), (rows[1] - rows[0], cols[1] - cols[0]))
+        super().__init__(slide, step, shape, colour=colour)
+        self.change, self.glass = change, glass
 
     def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """Change a part of the level; glass stays as it is."""

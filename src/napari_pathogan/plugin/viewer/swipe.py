@@ -31,16 +31,18 @@ class Swipe(QWidget):
     ----------
     napari_viewer
         The viewer whose canvas it lies on.
+    what
+        Lies right of it, in words.
     """
 
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, what: str) -> None:
         self._canvas = canvas_of(napari_viewer)
         super().__init__(self._canvas.native)
         self.share = 0.5
         self._clip: tuple[object, PlanesClipper] | None = None
         self.setFixedWidth(_WIDE)
         self.setCursor(Qt.CursorShape.SplitHCursor)
-        self.setToolTip("Left: the slide as it is. Right: its new colours. Drag to compare.")
+        self.setToolTip(f"Left: the slide as it is. Right: {what}. Drag to compare.")
         self._canvas.native.installEventFilter(self)
         self.hide()
 

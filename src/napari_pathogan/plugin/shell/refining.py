@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_pathogan.engine.events import Finished
-    from napari_pathogan.tasks.stain.live import LiveView
+    from napari_pathogan.engine.live import LiveView
 
 REDRAW_MS = 150  # tiles that come within this time are drawn at once
 
@@ -37,13 +37,23 @@ class Refining(QObject):
         The view.
     owner
         The dock that made it, in whose window it is.
+    by
+        What paints the finer tiles, in words.
     """
 
     said = Signal()  # the text may have changed
 
-    def __init__(self, viewer: napari.Viewer, layer: Image, live: LiveView, owner: QWidget) -> None:
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        layer: Image,
+        live: LiveView,
+        owner: QWidget,
+        by: str = "network",
+    ) -> None:
         super().__init__(canvas_of(viewer).native)  # which a viewer that is closed takes along
         self.viewer, self.layer, self.live, self.owner = viewer, layer, live, owner
+        self.by = by
         self.run: Run | None = None
         self._ties = Ties()
         self._ties.connect(layer.events.set_data, self._look)
@@ -62,10 +72,10 @@ class Refining(QObject):
         """What of the view is still to come, in plain words."""
         left, total = self.live.coming
         if left:
-            return f"Fast colours first: the network's are coming, {left} of {total} tiles to go."
+            return f"Fast colours first: the {self.by}'s are coming, {left} of {total} tiles to go."
         if total:
-            return "All that is in view has the network's colours."
-        return "Fast colours; the network's come when you zoom in."
+            return f"All that is in view has the {self.by}'s colours."
+        return f"Fast colours; the {self.by}'s come when you zoom in."
 
     def stop(self) -> None:
         """Compute no more, for good."""
