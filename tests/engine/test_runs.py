@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import field
 from pathlib import Path
 
 import pytest
 import torch
 
+from napari_pathogan.engine.config import TrainConfig, checked
 from napari_pathogan.engine.events import Metrics
 from napari_pathogan.engine.runs import EMA, RunFolder, load_state, save_state
 from napari_pathogan.errors import DataFolderError, OutputError
+from napari_pathogan.tasks import registered
 from run_logs import logged
 
 
@@ -26,6 +30,59 @@ def test_a_second_start_needs_resume_and_the_same_settings(run):
     run.start({"width": 1, "seed": 0}, resume=True)
     with pytest.raises(DataFolderError, match="other settings: seed"):
         run.start({"width": 1, "seed": 1}, resume=True)
+
+
+@checked
+class Inner:
+    turns: bool = True
+    mix: float = 0.0
+
+
+@checked
+class Config(TrainConfig):
+    width: int = 32
+    views: int = 1
+    inner: Inner = field(default_factory=Inner)
+
+
+@pytest.mark.parametrize(
+    ("written", "config", "options", "differs"),
+    [
+        ({"share": 0.2}, {}, {"share": None}, ""),  # an option's default, once written down
+        ({"share": 0.3}, {}, {"share": None}, "share"),
+        ({"share": 0.3}, {}, {"share": 0.3}, ""),
+        ({"views": None, "inner": {"turns": True}}, {}, {}, ""),  # settings that came later
+        ({"views": None, "inner": None}, {}, {}, ""),
+        ({"views": None}, {"views": 4}, {}, "views"),
+        ({"inner": {"turns": False}}, {}, {}, "inner"),
+        ({"inner": None}, {"inner": Inner(mix=0.5)}, {}, "inner"),
+        ({"band": 2}, {}, {}, "band"),  # nobody knows what it did
+    ],
+)
+def test_runs_of_versions_before_this_one_go_on(tmp_path, written, config, options, differs):
+    plain = {**Config().to_json(), **written}
+    (tmp_path / "run").mkdir()
+    run, kept = RunFolder(tmp_path / "run"), {k: v for k, v in plain.items() if v is not None}
+    run.config.write_text(json.dumps(kept))
+
+    def start():
+        run.start(Config(**config), options, before={"share": 0.2, "other": None}, resume=True)
+
+    if not differs:
+        start()
+        return
+    with pytest.raises(DataFolderError, match=f"other settings: {differs}$"):
+        start()
+
+
+def test_what_versions_before_this_one_wrote_down_is_known():
+    options = {
+        (task.name, one.name): one.before
+        for task in registered().values()
+        for one in (task.training.options if task.training else ())
+    }
+    assert options["idc", "holdout"] == 0.2
+    assert options["nuclei", "mpp"] == 0.25
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

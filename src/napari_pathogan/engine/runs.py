@@ -22,8 +22,10 @@ from napari_pathogan.files import check, output_error, tidy, write_text, written
 from napari_pathogan.kinds import NEW, OURS, ROOM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from napari_pathogan.engine.config import TrainConfig
 
 _LOCK = ".training-lock"  # in a run's folder: held by who trains there
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
@@ -60,20 +62,39 @@ class RunFolder:
         """The finished model's folder."""
         return self.path / "model"
 
-    def start(self, config: dict[str, Any], *, resume: bool = False) -> None:
+    def start(
+        self,
+        config: TrainConfig | dict[str, Any],
+        asked: Mapping[str, Any] | None = None,
+        *,
+        before: Mapping[str, Any] | None = None,
+        resume: bool = False,
+    ) -> None:
         """Make the folder and keep the configuration.
+
+        Parameters
+        ----------
+        asked
+            What else the run was asked for; kept beside the configuration.
+        before
+            What versions before this one wrote where an option was not given.
 
         Raises
         ------
         OutputError
             As :meth:`check`.
         DataFolderError
-            If a resumed run was started with another configuration; names what differs.
+            If a resumed run was started with another configuration; names what differs. A setting
+            that its version did not have is as it is by default.
         """
         self.check(resume=resume)
+        usual: dict[str, Any] = dict(before or {})
+        if not isinstance(config, dict):
+            usual |= type(config)().to_json()
+            config = config.to_json()
+        config = {**config, **(asked or {})}
         if self.config.exists():
-            old = self._asked() or {}
-            new = json.loads(json.dumps(config))
+            old, new = (_filled(one, usual) for one in (self._asked() or {}, config))
             differing = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
             if differing:
                 msg = f"{self.path} was started with other settings: {', '.join(differing)}"
@@ -161,6 +182,14 @@ class RunFolder:
             text = self.metrics.read_text(encoding="utf-8", errors="replace")
             lines = [line for line in text.splitlines(keepends=True) if _step(line) <= step]
             write_text(self.metrics, "".join(lines), OURS)
+
+
+def _filled(config: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as JSON gives it back, with what is usual where it says nothing, at any depth."""
+    given = {k: v for k, v in json.loads(json.dumps(config)).items() if v is not None}
+    filled = json.loads(json.dumps({**usual, **given}))
+    inner = {k: v for k, v in usual.items() if isinstance(v, dict) and isinstance(filled[k], dict)}
+    return filled | {k: _filled(filled[k], v) for k, v in inner.items()}
 
 
 def _step(line: str) -> float:

@@ -36,6 +36,8 @@ class Option:
         Limits of a number, which belong to it.
     metavar
         What a value looks like, where the kind does not say.
+    before
+        Of a training's: what its default was in versions that wrote it into their runs.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Option:
     most: float | None = None
     metavar: str | None = None
     flag: str = ""
+    before: Any = None
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def train(
             check = task.get(training.check)
             check(images, config, **chosen(check, own))
         asked = {k: str(value) if isinstance(value, Path) else value for k, value in own.items()}
-        run.start({**config.to_json(), **asked, "data": str(folder)}, resume=resume)
+        before = {one.name: one.before for one in training.options}
+        run.start(config, {**asked, "data": str(folder)}, before=before, resume=resume)
         if not resume:
             held.enter_context(run.locked())
         data = TrainingData.told(folder, source, terms)

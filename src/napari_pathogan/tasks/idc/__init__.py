@@ -74,6 +74,7 @@ TASK = Task(
                 "Without folds: share of the patients held out; 0.2 by default.",
                 0,
                 0.5,
+                before=0.2,
             ),
             _CLASSES,
         ),

@@ -204,7 +204,7 @@ def _cross_validate(
     blind = replace(config, patience=0)
 
     def learn_without(k: int, part: RunFolder) -> Generator[Event, None, Trained]:
-        part.start(blind.to_json(), resume=True)
+        part.start(blind, resume=True)
         training = train(patches.take(fold != k), blind, part, device=device)
         finished = yield from one_part(training, k, folds + 1)
         network: Trained = finished.result

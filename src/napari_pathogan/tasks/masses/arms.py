@@ -53,7 +53,7 @@ def _gan(
     """The arm's GAN; one that a stopped run has trained is not trained again."""
     assert config.arm in ("blending", "adversarial")
     own = BlendConfig(method=config.arm, seed=config.seed)
-    run.start(own.to_json(), resume=True)
+    run.start(own, resume=True)
     if not run.model.exists():
         for event in learn(folder, own, run, device=device):
             if isinstance(event, Progress):

@@ -220,7 +220,7 @@ def _procedural(config: TrainConfig, run: RunFolder, device: str) -> Generator[E
     """Learn from breasts made of noise, once for all folds."""
     own = replace(config, arm="real", epochs=config.procedural_epochs, procedural_epochs=0)
     part = RunFolder(run.path / "procedural")
-    part.start(own.to_json(), resume=True)
+    part.start(own, resume=True)
     if part.checkpoint.exists() and load_state(part.checkpoint)["epoch"] == own.epochs:
         return _Begin(common=part.path)
     height, width = config.crop
@@ -271,7 +271,7 @@ def _cross_validate(
     """Train a detector a fold; what each finds in patients it has not seen is what is known."""
 
     def learn_without(k: int, part: RunFolder) -> Generator[Event, None, MaskRCNN]:
-        part.start(training.config.to_json(), resume=True)
+        part.start(training.config, resume=True)
         return (yield from training.one(part, np.flatnonzero(fold != k), begin, k))
 
     def test(k: int, network: MaskRCNN, file: Path) -> Iterator[Event]:

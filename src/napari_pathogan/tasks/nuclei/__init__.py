@@ -16,7 +16,9 @@ from napari_pathogan.engine.task import (
 )
 
 _FOLDER = "images/ and masks/ of the same names, or annotated slides."
-_MPP = Option("mpp", float, None, "um per pixel of the images; 0.25 by default.", 0.05, 4)
+_MPP = Option(
+    "mpp", float, None, "um per pixel of the images; 0.25 by default.", 0.05, 4, before=0.25
+)
 _PATIENT = Option(
     "patient",
     str,

@@ -234,7 +234,7 @@ def _cross_validate(  # noqa: PLR0917
     folds = int(fold.max()) + 1
 
     def learn_without(k: int, part: RunFolder) -> Generator[Event, None, Network]:
-        part.start(config.to_json(), resume=True)
+        part.start(config, resume=True)
         start = starts.folds.get(k)
         own = going_on(config, start)
         learnt = folder.take(fold != k)

@@ -75,7 +75,7 @@ def in_common(  # noqa: PLR0917
     starts: dict[int, Path] = {}
     for half in (0, 1):
         part = RunFolder(run.path / "common" / str(half))
-        part.start(common.to_json(), resume=True)
+        part.start(common, resume=True)
         own = folder.take(fold % 2 != half)
         training = train(own, common, part, device=device, others=learnt_by(others, half))
         yield from one_part(training, 0, folds + 1, f"in common {half + 1} of 2")

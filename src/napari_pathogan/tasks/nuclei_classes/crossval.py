@@ -205,7 +205,7 @@ def _try_seeds(
     unseen = [fold == i % FOLDS for i in range(seeds)]
 
     def learn_without(i: int, part: RunFolder) -> Generator[Event, None, Trained]:
-        part.start(own[i].to_json(), resume=True)
+        part.start(own[i], resume=True)
         training = train(nuclei.take(~unseen[i]), own[i], part, device=device)
         finished = yield from one_part(training, i, seeds + 1, f"seed {i + 1} of {seeds}")
         trained: Trained = finished.result

@@ -65,7 +65,7 @@ def learn(
     if holdout:
         rest, out = pool.split(holdout, config.seed)
         part = RunFolder(run.path / "held_out")
-        part.start(config.to_json(), resume=True)
+        part.start(config, resume=True)
         network = yield from _trained(rest, config, part, "without held-out patients: ", device)
         before = None if other is None else other.without(out.patients)
         about = _card(f"{name}-held-out", rest, before, config, mpp=mpp, data=data, metrics={})
