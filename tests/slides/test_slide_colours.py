@@ -79,7 +79,7 @@ def test_floats(top, factor):
     values[0, 0] = np.nan
     with Slide.from_arrays([values], name="a") as slide:
         pixels = slide.read(Region(0, 0, 300, 280))
-    assert tuple(pixels[0, 0]) == (0, 0, 0)
+    assert tuple(pixels[0, 0]) == (255, 255, 255)
     assert np.abs(pixels[1:] - values[1:] * factor).max() <= 0.51
 
 
@@ -156,6 +156,20 @@ def test_a_broken_profile_is_named_not_applied(tmp_path):
     assert "unreadable" in slide.metadata["icc"]
 
 
+@pytest.mark.parametrize("samples", [1, 3, 4])
+def test_what_is_no_number_is_glass_in_colour(tmp_path, samples):
+    pixels = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])[..., :samples] / np.float32(
+        255
+    )
+    pixels[:100] = np.nan
+    pixels[100:110] = np.inf
+    kind = "minisblack" if samples == 1 else "rgb"
+    extra = ["unassalpha"] if samples == 4 else None
+    read, _ = opened(tiff(tmp_path, pixels.squeeze(), photometric=kind, extrasamples=extra))
+    assert (read[:110] == (0 if samples == 1 else 255)).all()
+    np.testing.assert_array_equal(read[110:], RGB[110:, :, 0] if samples == 1 else RGB[110:])
+
+
 def test_settling_the_range_of_floats_looks_at_tiles():
     class Plane:
         shape, tile = (4, 4), (2, 2)
@@ -165,7 +179,7 @@ def test_settling_the_range_of_floats_looks_at_tiles():
 
     for samples, wanted in ((3, (0, 255)), (1, (0.5, 2.0))):  # a dim colour image stays dim
         rule = colours.choose("a", np.dtype(np.float32), samples)
-        settled = colours.settle_range(rule, Plane())
+        settled = colours.settle_range(rule, [Plane()])
         assert (settled.minimum, settled.maximum) == wanted
 
 

@@ -218,13 +218,37 @@ def test_ome_zarr_in_the_layout_of_bioformats2raw(tmp_path):
         assert_close(everything(slide), image, 0)
 
 
+@pytest.mark.parametrize("axes", ["xy", "xyc", "cxy", "xcy", "yxc", "zxyc"])
+def test_axes_of_ome_zarr_come_in_any_order(tmp_path, axes):
+    image = smooth_image(200, 200)  # as wide as high: a turned one has the same shape
+    image = image if "c" in axes else image[..., 0]
+    with Slide.open(write_ngff(tmp_path, [image], axes, "0.4", 0.25)) as slide:
+        np.testing.assert_array_equal(slide.levels[0][:], image)
+
+
+@pytest.mark.parametrize("thumbnail", [False, True])
+def test_images_of_other_sizes_in_a_plain_tiff_are_told_of(tmp_path, thumbnail):
+    image = smooth_image(256, 320)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as out:
+        out.write(image, photometric="rgb", tile=(64, 64))
+        out.write(image[::2, ::2], photometric="rgb", tile=(64, 64))  # a level of it
+        out.write(image[:100, :200], photometric="rgb", subfiletype=int(thumbnail))
+    with Slide.open(tmp_path / "a.tif") as slide:
+        np.testing.assert_array_equal(slide.levels[0][:], image)
+        said = " ".join(slide.notes)
+    assert ("holds 2 images; the largest, of 320 x 256 px" in said) != thumbnail
+    assert ("not that of 200 x 100 px" in said) != thumbnail
+
+
 def write_ngff(folder, levels, axes, version, um):
+    """Levels (Y, X) or (Y, X, 3), stored with the axes in that order; returns the folder."""
     kinds = {"t": "time", "c": "channel"}
     group = zarr.open_group(folder, mode="w", zarr_format=2 if version == "0.4" else 3)
     datasets = []
     for number, level in enumerate(levels):
-        stored = level if axes == "yxc" else np.moveaxis(level, -1, 0)
-        stored = stored[None, :, None] if axes == "tczyx" else stored
+        there = "yxc"[: level.ndim]
+        more = "".join(axis for axis in axes if axis not in there)
+        stored = level[(None,) * len(more)].transpose([(more + there).index(a) for a in axes])
         group.create_array(str(number), data=np.ascontiguousarray(stored))
         scale = [um * 1e-3 * 2**number if axis in "yx" else 1.0 for axis in axes]
         steps = [{"type": "scale", "scale": scale}]
@@ -240,6 +264,7 @@ def write_ngff(folder, levels, axes, version, um):
         group.attrs["multiscales"] = [{"version": "0.4", **multiscale}]
     else:
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    return folder
 
 
 @pytest.mark.parametrize("name", ["cmu-1-small-region.svs", "tcga-cr-7395-01a-01-ts1.svs"])

@@ -7,7 +7,9 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from slide_makers import halved, smooth_image
+from test_slide_formats import write_ngff
 
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -50,6 +52,29 @@ def tear(path, page, tile):
     whole = bytearray(path.read_bytes())
     whole[at : at + count] = bytes(count)
     path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [False, True])
+def test_a_coarsest_level_that_is_not_there_changes_no_colour(tmp_path, kind, channels):
+    """What the pixels have to tell of the colours, the next finer level tells."""
+    factor = {"uint8": 1, "uint16": 257, "float32": 1 / 255}[kind]
+    levels = [level.astype(kind) * np.asarray(factor, kind) for level in LEVELS]
+    whole = write_ngff(tmp_path, levels, "cyx", "0.4", 0.25)
+    if not channels:
+        named = [
+            {"label": name, "color": colour}
+            for name, colour in (("Red", "FF0000"), ("Green", "00FF00"), ("Blue", "0000FF"))
+        ]
+        zarr.open_group(whole, mode="r+").attrs["omero"] = {"channels": named}
+    coarsest = max(one for one in whole.iterdir() if one.is_dir())
+    for file in coarsest.rglob("[0-9]*"):
+        if file.is_file():
+            file.unlink()
+    with Slide.open(whole) as slide:
+        np.testing.assert_array_equal(slide.levels[0][:], FINE)
+        found = slide.read(WHOLE, size=COARSEST.shape[:2])
+    assert np.abs(found.astype(int) - COARSEST).mean() < 2
 
 
 @pytest.mark.parametrize(

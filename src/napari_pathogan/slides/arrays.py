@@ -66,11 +66,10 @@ class ArrayPlane:
         }
         place = (spans.get(a, self._focus if a == "z" else 0) for a in self._axes)
         part = np.asarray(self._array[tuple(place)])
-        if self._colour is None:
-            return part[..., None]
-        kept = [a for a in self._axes if a in spans]
-        colour = kept.index(self._axes[self._colour])
-        return np.moveaxis(part, colour, -1)
+        colour = "" if self._colour is None else self._axes[self._colour]
+        kept = [a for a in self._axes if a in f"yx{colour}"]
+        pixels = part.transpose([kept.index(a) for a in f"yx{colour}"])
+        return pixels if colour else pixels[..., None]
 
 
 def axes_of(shape: Sequence[int]) -> str | None:

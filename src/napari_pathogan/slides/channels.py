@@ -99,7 +99,7 @@ def are_colour(said: Sequence[Said], count: int, tiles: Callable[[], list[np.nda
     said
         What the file says of each; it says nothing where there are not ``count`` of them.
     tiles
-        Gives some of the coarsest level, (Y, X, count) each; asked for if words do not decide.
+        Gives some of a coarse level, (Y, X, count) each; asked for if words do not decide.
     """
     known = by_words(said, count)
     return look_lit(tiles()) if known is None else known

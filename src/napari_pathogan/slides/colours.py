@@ -16,7 +16,7 @@ grey, white is zero     inverted, so that black is 0
 1 bit                   grey 0 and 255
 float                   0 to 1 or 0 to 255 where the coarsest level holds nothing beyond (and, if grey,
                         fills half of it); else its own least and greatest value become 0 and 255.
-                        NaN and infinity become 0
+                        NaN and infinity become 0, or white in colour: glass is where nothing is
 separate channels       three are red, green and blue where the file names no others, and the picture
                         is light that went through a slide (see `channels`); else each is grey
 anything else           SlideFormatError: signed or 32-bit integers, CMYK
@@ -120,7 +120,7 @@ class Colours:
         if self.alpha:
             pixels = self._composite(pixels, tile[..., colour : colour + 1])
         elif self.out_dtype == np.uint8:
-            pixels = _to_uint8(pixels, self.maximum, self.minimum)
+            pixels = _to_uint8(pixels, self.maximum, self.minimum, 255.0 * self.is_rgb)
         if self.kind == "ycbcr":
             pixels = _from_ycbcr(pixels)
         pixels = pixels.astype(self.out_dtype, copy=False)
@@ -134,7 +134,9 @@ class Colours:
         light = (pixels.astype(np.float32) - np.float32(self.minimum)) * np.float32(255 / span)
         if self.alpha == "straight":
             light = light * share
-        return _to_uint8(light + 255 * (1 - share), 255)
+        with np.errstate(invalid="ignore"):  # infinity less infinity: no number
+            shown = light + 255 * (1 - share)
+        return _to_uint8(shown, 255, 0, 255.0 * self.is_rgb)
 
 
 def choose(
@@ -186,16 +188,17 @@ def choose(
     return Colours(kind, samples, dtype, maximum, alpha, inverted, palette)
 
 
-def settle_range(colours: Colours, coarsest: Plane) -> Colours:
+def settle_range(colours: Colours, planes: Sequence[Plane]) -> Colours:
     """Which values are black and white, where only the pixels can say: floats, and RGB of over 8 bit.
 
     Floats are 0 to 1 or 0 to 255 where they can be, else their own range; a slide of 16 bit in
-    colour is of fewer bits where it holds no more. Of a large level 64 tiles stand for all.
+    colour is of fewer bits where it holds no more. Of a large level 64 tiles stand for all, and the
+    coarsest that can be read for the others (``planes``, finest first).
     """
     deep = colours.kind in ("rgb", "ycbcr") and colours.maximum == _FULL
     if not deep and colours.dtype.kind != "f":
         return colours
-    low, high = _range(list(sampled_tiles(coarsest)))
+    low, high = _range(sampled_tiles(planes))
     if deep:
         return replace(colours, maximum=next(top for top in _DEPTHS if high <= top))
     for top in (1.0, 255.0):
@@ -205,8 +208,13 @@ def settle_range(colours: Colours, coarsest: Plane) -> Colours:
     return replace(colours, minimum=low, maximum=high if high > low else low + 1)
 
 
-def sampled_tiles(plane: Plane) -> Iterator[np.ndarray]:
-    """Up to 64 tiles as decoded, evenly spread over a level; those that can't be read are left out."""
+def sampled_tiles(planes: Sequence[Plane]) -> list[np.ndarray]:
+    """Up to 64 tiles as decoded, of the coarsest level (finest first) that has some to read."""
+    return next((tiles for plane in reversed(planes) if (tiles := list(_spread(plane)))), [])
+
+
+def _spread(plane: Plane) -> Iterator[np.ndarray]:
+    """Tiles evenly spread over a level; those that can't be read are left out."""
     rows, cols = (math.ceil(s / t) for s, t in zip(plane.shape, plane.tile, strict=True))
     for index in np.unique(np.linspace(0, rows * cols - 1, _SAMPLED).astype(int)):
         row, col = divmod(int(index), cols)
@@ -220,7 +228,7 @@ def sampled_tiles(plane: Plane) -> Iterator[np.ndarray]:
             ]
 
 
-def telling_tiles(name: str, plane: Plane) -> list[np.ndarray]:
+def telling_tiles(name: str, planes: Sequence[Plane]) -> list[np.ndarray]:
     """The same, where what a file holds has to be told by them.
 
     Raises
@@ -228,7 +236,7 @@ def telling_tiles(name: str, plane: Plane) -> list[np.ndarray]:
     SlideFormatError
         If none of them can be read.
     """
-    tiles = list(sampled_tiles(plane))
+    tiles = sampled_tiles(planes)
     if not tiles:
         raise SlideFormatError(
             f"{name} is damaged: none of its pixels can be read; copy it again from where it came"
@@ -250,12 +258,15 @@ def _range(tiles: Sequence[np.ndarray]) -> tuple[float, float]:
     return low, most if most > low and high - low > _HOT * (most - low) else high
 
 
-def _to_uint8(pixels: np.ndarray, maximum: float, minimum: float = 0) -> np.ndarray:
+def _to_uint8(
+    pixels: np.ndarray, maximum: float, minimum: float = 0, nothing: float = 0
+) -> np.ndarray:
+    """Between two values, with ``nothing`` for what is no number."""
     if pixels.dtype == np.uint8 and (minimum, maximum) == (0, 255):
         return pixels
     light = pixels.astype(np.promote_types(pixels.dtype, np.float32))
     scaled = np.nan_to_num(
-        (light - minimum) * (255 / (maximum - minimum)), nan=0.0, posinf=0.0, neginf=0.0
+        (light - minimum) * (255 / (maximum - minimum)), nan=nothing, posinf=nothing, neginf=nothing
     )
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 

@@ -23,7 +23,7 @@ def file_levels(
     source: Source, ledger: Ledger, *, icc: bool
 ) -> tuple[list[Level], dict[str, object]]:
     """The file's levels in one colour rule, and its metadata with what was done."""
-    rule = colours.settle_range(source.colours, source.planes[-1])
+    rule = colours.settle_range(source.colours, source.planes)
     name, convert = ("none", None)
     if source.icc and rule.is_rgb:
         name, convert = colours.icc_to_srgb(source.icc)

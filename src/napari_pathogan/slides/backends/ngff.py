@@ -372,7 +372,7 @@ def _read_as(
     if count == 1:
         return colours.choose(name, dtype, 1, kind="grey"), ()
     bounds.check_channels(name, count)
-    if are_colour(said, count, lambda: colours.telling_tiles(name, planes[-1])):
+    if are_colour(said, count, lambda: colours.telling_tiles(name, planes)):
         alpha: colours.Alpha | None = "straight" if count == 4 else None
         return colours.choose(name, dtype, count, kind="rgb", alpha=alpha), ()
     said = said if len(said) == count else [Said()] * count

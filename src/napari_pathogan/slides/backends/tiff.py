@@ -213,17 +213,32 @@ def _scan(file: TiffFile) -> TiffPageSeries:
     return max(file.series, key=rank)
 
 
-def _others(path: Path, file: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
-    """A sentence on further scans in an OME-TIFF, where there are some."""
+def _others(
+    path: Path, file: TiffFile, series: TiffPageSeries, levels: list[list[TiffPage]]
+) -> tuple[str, ...]:
+    """A sentence on further scans in an OME-TIFF, or images in a plain one, where there are some."""
+    if series.kind in _VENDORS:
+        return ()
+    read = {page.index for pages in levels for page in pages}
     more = [
-        other.name or "without a name"
+        other.name if series.kind == "ome" else f"that of {size}"
         for other in file.series
-        if series.kind == "ome" and other is not series and not is_beside_scan(other.name)
+        if other is not series and not is_beside_scan(other.name) and (size := _size(other, read))
     ]
     if not more:
         return ()
-    said = f"{path.name} holds {1 + len(more)} images; {series.name or 'the largest'} is read"
-    return (f"{said}, not {', '.join(more[:6])}: save it as a file of its own to open it",)
+    name = series.name if series.kind == "ome" else f"the largest, of {_size(series, set())},"
+    said = f"{path.name} holds {1 + len(more)} images; {name or 'the largest'} is read"
+    listed = ", ".join(one or "without a name" for one in more[:6])
+    return (f"{said}, not {listed}: save it as a file of its own to open it",)
+
+
+def _size(series: TiffPageSeries, read: set[int]) -> str:
+    """How large an image is; empty where it is read, or a smaller picture of another."""
+    page = series.keyframe
+    if page.index in read or page.is_reduced:
+        return ""
+    return f"{page.imagewidth} x {page.imagelength} px"
 
 
 def _area(series: TiffPageSeries) -> int:
@@ -277,7 +292,7 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         icc=bytes(icc) if icc is not None else None,
         metadata=metadata,
         choices=(
-            *_others(path, file, series),
+            *_others(path, file, series, levels),
             *[f"{path.name} holds several planes; plane {', '.join(shown)} is read"][: len(shown)],
         ),
         notes=tuple(_missing(path.name, planes)),
@@ -402,7 +417,7 @@ def _read_as(
         return _colours(name, page, bits), ()
     assert page.dtype is not None, "the planes have refused unknown types"
     bounds.check_channels(name, samples)
-    if are_colour(said, samples, lambda: colours.telling_tiles(name, planes[-1])):
+    if are_colour(said, samples, lambda: colours.telling_tiles(name, planes)):
         alpha: colours.Alpha | None = None if samples == 3 else "straight"
         return colours.choose(name, page.dtype, samples, kind="rgb", bits=bits, alpha=alpha), ()
     inverted = int(page.photometric) == 0
