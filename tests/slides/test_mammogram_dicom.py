@@ -74,6 +74,29 @@ def test_signed_values(tmp_path, syntax):
 def test_bits_above_the_stored_ones_are_cleared(tmp_path):
     overlay = IMAGE | np.uint16(0xA000)
     assert np.array_equal(opened(tmp_path, overlay).pixels, IMAGE)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("above", "tags", "told"),
+    [
+        (0x1000, {}, True),
+        (0x1000, {0x60000102: 12}, False),  # an overlay
+        (0x1000, {0x60000102: 0}, True),  # an overlay with data of its own
+        (0, {}, False),
+    ],
+)
+def test_values_of_more_bits_than_the_header_says_are_told_of(tmp_path, above, tags, told, signed):
+    words = IMAGE - np.uint16(2048 * signed)  # with the sign in all bits above
+    words[:5, :5] ^= np.uint16(above)
+    path = write_dicom(tmp_path / "a.dcm", words, PixelRepresentation=int(signed))
+    header = pydicom.dcmread(path)
+    for tag, position in tags.items():
+        header.add_new(tag, "US", position)
+    header.save_as(path)
+    found = open_mammogram(path)
+    np.testing.assert_array_equal(found.pixels, IMAGE.astype(int) - 2048 * signed)
+    assert [("more bits than its header says" in note) for note in found.notes] == [True] * told
     shifted = opened(tmp_path, IMAGE << 4, HighBit=15)
     assert np.array_equal(shifted.pixels, IMAGE)
 

@@ -49,6 +49,10 @@ _BEYOND = (
     "{} holds more pixels than its header says, so its size there may be wrong and part of the image "
     "is not shown; export it again"
 )
+_WIDER = (
+    "{} holds values of more bits than its header says, which are shown without those, so bright parts "
+    "may be dark; export it again"
+)
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 
 
@@ -65,7 +69,7 @@ def read_dicom(path: Path) -> Mammogram:
     with quiet():
         header = _dataset(path)
         _check_kind(header, path.name)
-        stored, padded, beyond = dicom_pixels.decode(header, path.name)
+        stored, padded, beyond, wider = dicom_pixels.decode(header, path.name)
         pixels = modality(stored, header, path.name)
         known = pixels if padded is None else pixels[~padded]
         voi = voi_of(header, known)
@@ -86,7 +90,11 @@ def read_dicom(path: Path) -> Mammogram:
             examination=_examination(header),
             path=path,
             metadata=_metadata(header),
-            notes=(*_notes(header, voi, path.name), *[_BEYOND.format(path.name)] * beyond),
+            notes=(
+                *_notes(header, voi, path.name),
+                *[_BEYOND.format(path.name)] * beyond,
+                *[_WIDER.format(path.name)] * wider,
+            ),
         )
 
 

@@ -58,11 +58,14 @@ class Stored(NamedTuple):
         Bool (H, W): what the header calls padding; None where there is none.
     beyond
         Whether the file holds more pixels than its header says.
+    wider
+        Whether some values have more bits than its header says; those above are cleared.
     """
 
     values: np.ndarray
     padded: np.ndarray | None
     beyond: bool = False
+    wider: bool = False
 
 
 class _Coded(NamedTuple):
@@ -134,8 +137,11 @@ def decode(header: FileDataset, name: str) -> Stored:
         more = data[layout.nbytes :]
         beyond = len(more) >= layout.nbytes // layout.shape[0] and len(set(more)) > 1
         words = _uncompressed(data, layout, big=big, name=name)
-    stored = _meaning(words, layout, bits, verbatim=syntax in _VERBATIM)
-    return Stored(stored, _padding(words, stored, layout, header), beyond)
+    verbatim = syntax in _VERBATIM
+    stored = _meaning(words, layout, bits, verbatim=verbatim)
+    padded = _padding(words, stored, layout, header)
+    wider = verbatim and not _overlays(header) and _are_wider(words, padded, layout)
+    return Stored(stored, padded, beyond, wider)
 
 
 def syntax_of(header: FileDataset) -> uid.UID:
@@ -299,6 +305,21 @@ def _meaning(words: np.ndarray, layout: Layout, stored: int, *, verbatim: bool) 
         words = words.view(f"{'i' if layout.signed else 'u'}{words.dtype.itemsize}")
         words = (words << up) >> down
     return words.astype(np.int16) if words.dtype == np.int8 else words
+
+
+def _are_wider(words: np.ndarray, padded: np.ndarray | None, layout: Layout) -> bool:
+    """Whether bits above the stored ones are set, but for those of signs and of padding."""
+    above = words.view(f"u{words.dtype.itemsize}") >> layout.high >> 1
+    odd = above != 0
+    if layout.signed:
+        odd &= above != 2 ** (layout.allocated - layout.high - 1) - 1
+    return bool((odd if padded is None else odd & ~padded).any())
+
+
+def _overlays(header: FileDataset) -> bool:
+    """Whether overlays lie in bits of the pixels (bit 0 is of those that have data of their own)."""
+    planes = ((group, 0x0102) for group in range(0x6000, 0x6020, 2))
+    return any(header[at].value for at in planes if at in header)
 
 
 def _padding(
