@@ -6,14 +6,35 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
+
+import patience
 
 # One core a process, also in those that tests start: the suite runs in several, and where more
 # threads than cores share a small network, each waits for the slowest at every layer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# napari draws its icons into the user's cache, where another process reads them half written; what
+# it remembers of its window is no business of tests. Fonts and shaders cost seconds to make again.
+_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+os.environ.setdefault("MPLCONFIGDIR", str(_cache / "matplotlib"))
+os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(_cache))
+_home = tempfile.TemporaryDirectory(prefix="pathogan-tests-")
+for _name in ("CACHE", "CONFIG", "STATE"):
+    os.environ[f"XDG_{_name}_HOME"] = str(Path(_home.name) / _name.lower())
+
+# The same examples in every run, however slow the machine; --hypothesis-profile=hunt tries others.
+_slow = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("hunt", deadline=None, suppress_health_check=_slow)
+hypothesis.settings.register_profile(
+    "suite", hypothesis.settings.get_profile("hunt"), derandomize=True, database=None
+)
+hypothesis.settings.load_profile("suite")
 
 # Windows and training share a process here, in any order: see plugin/viewer/beside_opengl.py.
 sys.modules.setdefault("triton", None)
@@ -91,6 +112,25 @@ def data() -> Path:
     if not (folder / "wsi").is_dir():
         pytest.skip("the real images are not here (set PATHOGAN_DATA to their folder)")
     return folder
+
+
+@pytest.fixture
+def qtbot(qtbot, monkeypatch):
+    """Qt's robot, patient: what it waits for may take longer than a test says, on a busy machine."""
+    until, signalled, pause = qtbot.waitUntil, qtbot.waitSignal, qtbot.wait
+
+    def patient(wait):
+        def waiting(what, *, timeout=0, **options):
+            return wait(what, timeout=max(timeout, int(1000 * patience.PATIENCE_S)), **options)
+
+        return waiting
+
+    monkeypatch.setattr(qtbot, "waitUntil", patient(until))
+    monkeypatch.setattr(qtbot, "waitSignal", patient(signalled))
+    monkeypatch.setattr(
+        qtbot, "wait", lambda ms: patience.rest(ms / 1000, lambda: pause(min(ms, 10)))
+    )
+    return qtbot
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -45,6 +45,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+import patience
+from patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -56,8 +59,7 @@ TICK_MS = 20
 LONG_S = 0.1  # a gap that is worth a look at what the threads do
 DEPTH = 25  # frames of a stack that are shown
 WAITS = (" in wait", " in select", " in _worker")  # where a thread is that has nothing to do
-PATIENCE_S = 120.0
-SETTLED_S = 5.0  # a layout on a busy machine
+SETTLED_S = 5.0  # a layout
 # What Qt says on a display without a window manager, whatever the program does.
 NOISE = (
     "propagateSizeHints",
@@ -330,8 +332,9 @@ class Desk:
 
     def cut_texts(self, room: QWidget) -> list[str]:
         """The labels and buttons whose text is not seen whole once the room has found its sizes."""
-        end = time.monotonic() + SETTLED_S
-        while (cut := self._cut_now(room)) and time.monotonic() < end:
+        for _ in range(round(SETTLED_S / 0.05)):
+            if not (cut := self._cut_now(room)):
+                break
             self.rest(0.05)
         return cut
 
@@ -434,11 +437,13 @@ class Desk:
     # time
 
     def rest(self, seconds: float = 0.2) -> None:
-        """Let Qt work for a while."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        """Let Qt work for a while, longer by what this process had no core for."""
+
+        def work() -> None:
             QApplication.processEvents()
             time.sleep(0.003)
+
+        patience.rest(seconds, work)
 
     def wait(self, until: Callable[[], object], what: str = "it", patience_s: float = PATIENCE_S):
         """Let Qt work until something is there; returns it. Fails at once if something goes wrong."""

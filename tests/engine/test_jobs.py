@@ -47,6 +47,9 @@ def program(tmp_path: Path) -> tuple[str, ...]:
     return sys.executable, str(path)
 
 
+QUICK_S = 20  # far less than what the children would take, far more than a busy machine
+
+
 def said(events):
     """The next event that is not a pulse."""
     return next(event for event in events if not isinstance(event, Pulse))
@@ -75,7 +78,7 @@ def test_cancel_is_quick_lets_the_child_tidy_up_and_ends_quietly(tmp_path, progr
     assert isinstance(said(events), Metrics)
     start = time.perf_counter()
     job.cancel()
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < QUICK_S
     assert all(isinstance(e, Metrics | Pulse) for e in events)
     assert (tmp_path / "tidied").exists()
     assert not alive(job.process.pid)
@@ -105,9 +108,9 @@ def test_a_child_that_will_not_go_is_killed_with_its_children(tmp_path):
     assert isinstance(grandchild, Progress)
     start = time.perf_counter()
     job.cancel()
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < QUICK_S
     assert not alive(job.process.pid)
-    deadline = time.perf_counter() + 2
+    deadline = time.perf_counter() + QUICK_S
     while alive(grandchild.done) and time.perf_counter() < deadline:
         time.sleep(0.02)
     assert not alive(grandchild.done)
@@ -150,7 +153,7 @@ def test_it_can_be_cancelled_while_the_child_says_nothing(tmp_path, program):
         start = time.perf_counter()
         assert isinstance(next(events), Pulse)
         events.close()
-        assert time.perf_counter() - start < 1
+        assert time.perf_counter() - start < QUICK_S
     assert not alive(job.process.pid)
 
 
@@ -201,7 +204,7 @@ def test_the_child_ends_with_its_parent(tmp_path, program):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.perf_counter() + 5
+    deadline = time.perf_counter() + QUICK_S
     while alive(child) and time.perf_counter() < deadline:
         time.sleep(0.05)
     assert not alive(child)

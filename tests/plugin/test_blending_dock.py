@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from napari_pathogan.plugin.blending.events import WAYS
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.shell import dock as docks
+from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
 from napari_pathogan.tasks.blending.config import TrainConfig
 from napari_pathogan.tasks.blending.model import save
@@ -103,16 +104,20 @@ def test_lesions_asked_for_last_stay(opened, lesions, qtbot, monkeypatch):
     """A slow folder that was asked for earlier does not take the place of a later one."""
     whole = blending_widget.lesions_of_folder
 
+    there = threading.Event()
+
     def slow(folder):
         yield Progress(0, 1)
         if folder != lesions:
-            time.sleep(0.5)
+            there.wait(60)
         yield from whole(folder)
 
     monkeypatch.setattr(blending_widget, "lesions_of_folder", slow)
     opened.offer_lesions(SAMPLE)
     opened.offer_lesions(FOLDER, lesions)
-    qtbot.wait(2000)
+    qtbot.wait(100)
+    there.set()
+    qtbot.waitUntil(lambda: not running())
 
     assert all("one" in lesion.name for lesion in opened.shelf.lesions)
 

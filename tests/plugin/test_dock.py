@@ -145,11 +145,11 @@ def test_cancelling_a_first_run_leaves_no_layer(open_dock, standin, qtbot, viewe
 
 
 def assert_cancelled_at_once(dock, standin, qtbot):
-    """CPU time: the machine of a test may be busy with something else."""
+    """CPU time of the window's thread: a machine may be busy with something else."""
     closed = standin.closed
-    start = time.process_time()
+    start = time.thread_time()
     dock.run_or_cancel()
-    assert time.process_time() - start < 0.2
+    assert time.thread_time() - start < 0.2
     assert dock.run is None
     assert dock.form.run.text() == "Run"
     qtbot.waitUntil(lambda: standin.closed == closed + 1, timeout=5000)
@@ -199,10 +199,10 @@ def test_threshold_moves_area_and_outline_live(done, qtbot):
     assert "fewer false alarms" in dock.meaning.text()
     spent = []
     for value in (40, 60, 30, 70, 50):
-        start = time.process_time()
+        start = time.thread_time()
         dock.threshold.setValue(value)
         dock.show_threshold()
-        spent.append(time.process_time() - start)
+        spent.append(time.thread_time() - start)
     assert np.median(spent) < 0.05
     dock.threshold.setValue(99)
     dock.heat.probability.data[:] = 0

@@ -262,9 +262,9 @@ def test_cancel_and_errors_leave_the_viewer_as_it_was(opened, qtbot, viewer, sta
     standin.pause_s = 0.3
     dock.run_or_cancel()
     qtbot.waitUntil(lambda: "Looking at" in dock.form.status.text(), timeout=10_000)
-    start = time.process_time()
+    start = time.thread_time()
     dock.run_or_cancel()
-    assert time.process_time() - start < 0.2
+    assert time.thread_time() - start < 0.2
     assert dock.form.run.text() == "Run"
     qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)
     assert names(viewer) == before

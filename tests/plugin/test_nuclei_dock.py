@@ -127,9 +127,9 @@ def test_cancel_and_errors_leave_the_viewer_as_it_was(open_nuclei, standin, qtbo
     dock.run_or_cancel()
     assert not dock.pages.isEnabled()
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=10_000)
-    start = time.process_time()
+    start = time.thread_time()
     dock.run_or_cancel()
-    assert time.process_time() - start < 0.2
+    assert time.thread_time() - start < 0.2
     assert dock.pages.isEnabled()
     qtbot.waitUntil(lambda: list(viewer.layers) == [layer], timeout=5000)
     qtbot.waitUntil(lambda: standin.closed == 1, timeout=5000)

@@ -69,11 +69,9 @@ def test_what_does_not_come_to_an_event_is_interrupted_and_tidies_up(qtbot):
     owner = QWidget()
     run = running.run_in_viewer(events(), title="busy", owner=owner)
     qtbot.waitUntil(lambda: run.latest is not None)
-    began = time.monotonic()
     running.end([run])
-    assert time.monotonic() - began < 1
+    qtbot.waitUntil(lambda: run not in running.running())
     assert tidied
-    assert run not in running.running()
 
 
 def test_an_import_is_not_interrupted(qtbot, tmp_path, monkeypatch):

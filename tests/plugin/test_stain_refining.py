@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -100,11 +99,10 @@ def test_the_networks_colours_take_the_place_of_the_fast_ones(shown, viewer, qtb
 def test_the_viewer_answers_while_the_network_is_busy(shown, qtbot):
     dock, _network = shown
     assert dock.refining[dock.view].run.active  # in a thread that waits
-    began = time.monotonic()
     np.asarray(dock.view.data[0][:, :])
     dock.compare.fade.setValue(40)
     qtbot.wait(10)
-    assert time.monotonic() - began < 5
+    assert dock.refining[dock.view].run.active
     assert dock.view.opacity == pytest.approx(0.4)
 
 

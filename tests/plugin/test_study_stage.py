@@ -94,13 +94,11 @@ def test_everything_comes_back_as_it_was(viewer, dock, qtbot):
         assert not viewer.canvas.overlays.scale_bar.visible
         viewer.scene.camera.zoom = 7
         stage.leave()
-        qtbot.wait(100)
-        assert state(viewer, dock) == before
+        qtbot.waitUntil(lambda: state(viewer, dock) == before)
     stage.leave()
     with pytest.raises(ZeroDivisionError):
         Broken(viewer, dock).enter()
-    qtbot.wait(100)
-    assert state(viewer, dock) == before
+    qtbot.waitUntil(lambda: state(viewer, dock) == before)
 
 
 @pytest.mark.gui
