@@ -21,6 +21,7 @@ from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.ranking import auc
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
@@ -30,7 +31,6 @@ from napari_pathogan.tasks.idc.data import CLASSES, PatchFolder, hold_out, need_
 from napari_pathogan.tasks.idc.evaluate import beside, report
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.heatmap import area_at
-from napari_pathogan.tasks.idc.metrics import auc
 from napari_pathogan.tasks.idc.network import Discriminator
 from napari_pathogan.tasks.idc.plots import calibration_plot
 from napari_pathogan.tasks.idc.score import score, score_slides

@@ -9,11 +9,12 @@ import numpy as np
 
 from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.folds import patient_resamples
+from napari_pathogan.engine.ranking import auc
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.idc.context import on_grids
 from napari_pathogan.tasks.idc.data import CLASSES
-from napari_pathogan.tasks.idc.metrics import auc, patient_aucs, prevalence_weights, table
+from napari_pathogan.tasks.idc.metrics import patient_aucs, prevalence_weights, table
 from napari_pathogan.tasks.idc.score import score, score_slides
 
 if TYPE_CHECKING:
