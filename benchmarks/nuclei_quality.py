@@ -25,11 +25,24 @@ from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, ModelCard, load_model
 from napari_pathogan.engine.runs import load_state
 from napari_pathogan.engine.trainer import weights_in
-from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD, THRESHOLDS, best_threshold
+from napari_pathogan.tasks.nuclei.crossval import (
+    DEFAULT_THRESHOLD,
+    THRESHOLDS,
+    baseline_out_of_fold,
+    best_threshold,
+    fit_baseline,
+)
 from napari_pathogan.tasks.nuclei.data import NucleiImage, read_folder, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.ensemble import ENSEMBLE, UNET, Ensemble, built
-from napari_pathogan.tasks.nuclei.evaluate import evaluate, foretell, foretold, report, score
+from napari_pathogan.tasks.nuclei.evaluate import (
+    beside,
+    evaluate,
+    foretell,
+    foretold,
+    report,
+    score,
+)
 from napari_pathogan.tasks.nuclei.foreign import foreign
 from napari_pathogan.tasks.nuclei.instances import instances
 from napari_pathogan.tasks.nuclei.labels import split
@@ -39,6 +52,7 @@ from napari_pathogan.tasks.nuclei.network import UNet, folded_state
 
 if TYPE_CHECKING:
     from napari_pathogan.engine.report import Report
+    from napari_pathogan.tasks.nuclei.baseline import PixelBaseline
     from napari_pathogan.tasks.nuclei.data import NucleiFolder
     from napari_pathogan.tasks.nuclei.evaluate import Scored
 
@@ -100,13 +114,20 @@ def folds(
     counts = np.array([[one.pixels for one in row] for row in tried])
     chosen = [best_threshold(counts[np.array(fold_of) != k]) for k in fold_of]
     scored = [row[THRESHOLDS.index(t)] for row, t in zip(tried, chosen, strict=True)]
-    done = report(scored, title=f"{views} views")
+    done = beside(report(scored, title=f"{views} views"), baseline_out_of_fold(folder, fold))
     print(done.to_json())
     if save is not None:
-        ensemble(runs, save, done, best_threshold(counts), views)
+        ensemble(runs, save, done, best_threshold(counts), views, fit_baseline(folder))
 
 
-def ensemble(runs: list[Path], folder: Path, done: Report, threshold: float, views: int) -> None:
+def ensemble(  # noqa: PLR0917
+    runs: list[Path],
+    folder: Path,
+    done: Report,
+    threshold: float,
+    views: int,
+    baseline: PixelBaseline | None,
+) -> None:
     """Save the models of several runs (or embedded ones) as one, with the figures of their folds."""
     members = [NucleiModel.load(run) for run in runs]
     first, *others = (one.card for one in members)
@@ -133,6 +154,7 @@ def ensemble(runs: list[Path], folder: Path, done: Report, threshold: float, vie
         "views": views,
         "reference": own.reference,
         "share": own.share,
+        "baseline": baseline,
     }
     save_model(folder, card, network, crop=CROP_PX, **options)
 

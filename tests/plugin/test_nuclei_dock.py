@@ -14,6 +14,7 @@ from PIL import Image as Picture
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.engine.events import Finished
+from napari_pathogan.engine.models import Metric, Validation, find_models, read_card
 from napari_pathogan.errors import ModelError, OutputError
 from napari_pathogan.plugin.nuclei import colours as nuclei_colours
 from napari_pathogan.plugin.nuclei import dock as nuclei_widget
@@ -90,6 +91,46 @@ def texts(dock):
 
 def colour_of(dock, nucleus):
     return dock.shown.labels.colormap.map(nucleus)
+
+
+def checked_on(organ, right):
+    place = Validation(organ=organ, mpp=(0.2, 0.3), accuracy=Metric(value=right))
+    return CLASS_CARDS["classes-fine"].model_copy(update={"validated_on": (place,)})
+
+
+@pytest.mark.parametrize(
+    ("tissue", "expected"),
+    [("breast", "breast"), ("colon", "colon, better"), ("", "best"), ("liver", "best")],
+)
+def test_of_class_models_of_one_scale_that_of_the_tissue_is_suggested(
+    open_nuclei, tissue, expected
+):
+    dock, _ = open_nuclei
+    cards = {
+        "breast": checked_on("breast", 0.6),
+        "colon": checked_on("colon", 0.7),
+        "colon, better": checked_on("colon", 0.8),
+        "best": checked_on("skin", 0.9),
+        "never checked": CLASS_CARDS["classes-fine"].model_copy(update={"validated_on": ()}),
+    }
+    dock.helpers_found("nuclei-classes", {name: (None, card) for name, card in cards.items()})
+    dock.tissue.setCurrentIndex(dock.tissue.findData(tissue))
+    dock.tissue.activated.emit(dock.tissue.currentIndex())
+    assert dock.classes.currentText() == expected
+    dock.classes.setCurrentText("never checked")
+    dock.classes.activated.emit(dock.classes.currentIndex())
+    dock.tissue.activated.emit(dock.tissue.currentIndex())
+    assert dock.classes.currentText() == "never checked"  # what the user chose stays
+
+
+def test_of_the_embedded_class_models_of_the_colon_the_taught_one_is_suggested(open_nuclei):
+    dock, layer = open_nuclei
+    known = {n: (f, read_card(f)) for n, f in find_models("nuclei-classes").items()}
+    set_tissue(layer, "colon")
+    alone = {n: one for n, one in known.items() if one[1].mpp == 0.55}
+    assert len(alone) > 1
+    dock.helpers_found("nuclei-classes", alone)
+    assert dock.classes.currentText() == "nuclei-classes-crc-labels"
 
 
 def test_a_run_shows_labels_in_the_colours_of_their_classes(open_nuclei, standin, qtbot, viewer):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
+LOOKED_ONCE = "once, when the model was made"
 _PARTS = (CARD, WEIGHTS, "calibration.png")
 _RESERVED = r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))"  # by Windows
 _NAME = re.compile(_RESERVED + r"[^\W_](?:[\w .()+-]{0,78}[\w)+])?")
@@ -124,7 +125,8 @@ class ModelCard(BaseModel):
     ``architecture`` names a builder of the task's ``network.py`` and ``arguments`` are its
     arguments; ``settings`` holds what prediction needs besides the weights (calibration,
     operating point, normalisation), as plain JSON. ``metrics`` were measured by patient folds,
-    with the command ``measured_by``. ``validated_on`` says on which tissue what a model says was
+    with the command ``measured_by``; ``looks`` says how often those patients' figures were looked at, and
+    what was chosen by them. ``validated_on`` says on which tissue what a model says was
     checked; elsewhere it claims less (:mod:`~napari_pathogan.tasks.nuclei_classes.naming`). ``blind_to``
     names what it should find and was measured to miss, ``not_for`` what it was never meant for.
     """
@@ -144,6 +146,7 @@ class ModelCard(BaseModel):
     recipe: dict[str, Any] = {}
     metrics: dict[str, Metric] = {}
     measured_by: str = ""
+    looks: str = ""
     validated_on: tuple[Validation, ...] = ()
     operating_point: float | None = None
     settings: dict[str, Any] = {}
@@ -348,7 +351,10 @@ def save_model(
     with written(folder, model_kind(card.task, digest if copied else "")) as beside:
         beside.mkdir()
         (beside / WEIGHTS).write_bytes(data)
-        done = card.model_copy(update={"sha256": digest, "versions": package_versions()})
+        update: dict[str, Any] = {"sha256": digest, "versions": package_versions()}
+        if card.metrics and not card.looks:
+            update["looks"] = LOOKED_ONCE
+        done = card.model_copy(update=update)
         (beside / CARD).write_text(done.model_dump_json(indent=1), encoding="utf-8")
     return done
 

@@ -423,6 +423,8 @@ class NucleiDock(Dock):
             between.set_tissue(self.layer, self.tissue.currentData())
         except PathoganError as error:
             show_error(str(error))
+        if not self._class_model_chosen:
+            self._suggest_class_model()
         if self.segmentation is not None:
             self._name_again(self.layer)
         self._show_result()
@@ -461,15 +463,17 @@ class NucleiDock(Dock):
     def _suggest_class_model(self) -> None:
         """Choose the class model whose scale is the slide's, as far as anyone can tell.
 
-        Of several the one that was checked on an organ, and is right most often there.
+        Of several one that was checked on tissue like the slide's, and is right most often.
         """
         mpp = between.slide_of(self.layer).mpp if self.layer is not None else None
+        tissue = between.tissue_of(self.layer) if self.layer is not None else tissues.NOT_SAID
         own = mpp[0] if mpp else 0.25
 
-        def rank(name: str) -> tuple[float, float]:
+        def rank(name: str) -> tuple[float, bool, float]:
             checked = self.class_models[name][1].validated_on
+            elsewhere = not any(one.covers(tissue, mpp) for one in checked)
             right = max((one.accuracy.value or 0 for one in checked), default=0)
-            return abs(math.log(scales[name] / own)), -right
+            return abs(math.log(scales[name] / own)), elsewhere, -right
 
         scales = {name: card.mpp for name, (_, card) in self.class_models.items() if card.mpp}
         if scales:

@@ -59,6 +59,8 @@ def card_html(card: ModelCard, folder: Path) -> str:
             parts.append(f"<p>Measured by <code>{escape(card.measured_by)}</code></p>")
     elif card.training_data:
         parts.append("<p>How well it does on patients it had not seen was not measured.</p>")
+    if card.looks:
+        parts.append(f"<p>Looked at: {escape(card.looks)}</p>")
     for checked in card.validated_on:
         place = f"{checked.where}, {checked.stain}, {checked.n_images} images"
         share = f": {checked.accuracy.percent} right" if checked.accuracy.value is not None else ""

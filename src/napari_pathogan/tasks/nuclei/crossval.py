@@ -26,10 +26,18 @@ from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei import model
+from napari_pathogan.tasks.nuclei.baseline import PixelBaseline, sample
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.ensemble import UNET
-from napari_pathogan.tasks.nuclei.evaluate import Scored, foretold, report, score
+from napari_pathogan.tasks.nuclei.evaluate import (
+    Scored,
+    beside,
+    by_baseline,
+    foretold,
+    report,
+    score,
+)
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
 from napari_pathogan.tasks.nuclei.network import MULTIPLE
 from napari_pathogan.tasks.nuclei.starts import (
@@ -127,6 +135,7 @@ def learn(
         ),
         finished.result,
         crop=config.crop,
+        baseline=fit_baseline(folder),
         **_use(starts.model, folder, config, threshold),
     )
     reports = {"out_of_fold": done, "other_laboratories": elsewhere}
@@ -340,9 +349,28 @@ def _calibrated(
         chosen[tested] = THRESHOLDS.index(best_threshold(counts[others]))
     scored = [row[t] for row, t in zip(tried, chosen, strict=True)]
     done = report(scored, title="out of fold, by patient")  # what was left out has names
+    simple = baseline_out_of_fold(folder, fold)
+    done = beside(done, simple) if simple else done
     write_text(run.path / "report.json", done.to_json(), OURS)
     write_text(run.path / "patients.csv", patient_table(scored), OURS)
     return best_threshold(counts), done
+
+
+def fit_baseline(folder: NucleiFolder) -> PixelBaseline | None:
+    """Fit what stain alone tells to images; None where all that is known is of one label."""
+    return PixelBaseline.fit([sample(*image.at(model.MPP)) for image in folder.images])
+
+
+def baseline_out_of_fold(folder: NucleiFolder, fold: np.ndarray) -> list[Scored]:
+    """Score each image by stain alone, learnt from the other folds; nothing where that can't be."""
+    samples = [sample(*image.at(model.MPP)) for image in folder.images]
+    scored = []
+    for tested, others in nested(fold):
+        baseline = PixelBaseline.fit([samples[i] for i in np.flatnonzero(others)])
+        if baseline is None:
+            return []
+        scored += [by_baseline(folder.images[i], baseline) for i in np.flatnonzero(tested)]
+    return scored
 
 
 def best_threshold(tables: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from PIL import Image
 
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.tasks.nuclei.baseline import ABOUT
 from napari_pathogan.tasks.nuclei.data import need_nuclei
 from napari_pathogan.tasks.nuclei.instances import instances
 from napari_pathogan.tasks.nuclei.metrics import (
@@ -25,6 +26,7 @@ from napari_pathogan.tasks.nuclei.network import MULTIPLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from napari_pathogan.tasks.nuclei.baseline import PixelBaseline
     from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage
     from napari_pathogan.tasks.nuclei.model import NucleiModel
 
@@ -61,12 +63,30 @@ def evaluate(folder: NucleiFolder, model: NucleiModel, *, rounds: int = ROUNDS) 
         score(image, planes, model.threshold, instances_known=folder.instances)
         for image, planes in foretold(folder, model)
     ]
-    return report(
+    done = report(
         scored,
         title=model.card.title,
         rounds=rounds,
         trained_on=model.card.knows(folder.names),
         skipped=folder.skipped,
+    )
+    if model.baseline is None:
+        return done
+    return beside(done, [by_baseline(image, model.baseline) for image in folder.images])
+
+
+def by_baseline(image: NucleiImage, baseline: PixelBaseline) -> Scored:
+    """One image's counts by stain alone."""
+    planes = foretell(image, baseline.probability)
+    return score(image, planes, baseline.threshold, instances_known=False)
+
+
+def beside(done: Report, simple: Sequence[Scored]) -> Report:
+    """A report with the Dice of stain alone."""
+    found = pixel_table(np.stack([one.pixels for one in simple]), np.ones(len(simple)))
+    shown = {f"baseline_{name}": Value(found[name]) for name in ("dice", "dice_mean")}
+    return replace(
+        done, metrics={**done.metrics, **shown}, notes=(*done.notes, f"baseline: {ABOUT}")
     )
 
 

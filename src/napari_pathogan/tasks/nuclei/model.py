@@ -15,6 +15,7 @@ from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.engine.pixels import as_input, view, view_back
 from napari_pathogan.errors import NoTissueError
+from napari_pathogan.tasks.nuclei.baseline import PixelBaseline
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.ensemble import (
     ENSEMBLE,
@@ -59,6 +60,8 @@ class NucleiModel:
         The colours that images are carried towards, and how far: 0 not at all, 1 all the way.
     colours
         The slide's own; see :meth:`in_colours_of`. None takes images as they are.
+    baseline
+        What stain alone tells, fitted to the same images; None in models of earlier versions.
     """
 
     card: ModelCard
@@ -69,6 +72,7 @@ class NucleiModel:
     reference: SlideColours | None = None
     share: float = 0.0
     colours: SlideColours | None = None
+    baseline: PixelBaseline | None = None
 
     @classmethod
     def load(
@@ -96,7 +100,12 @@ class NucleiModel:
             views = int(card.settings.get("views", 1)) if views is None else views
             known = card.settings.get("reference")
             reference = None if known is None else SlideColours.from_json(known)
-        return cls(card, quick(network), where, threshold, views, reference, share)
+            simple = card.settings.get("baseline")
+            baseline = simple and PixelBaseline.from_json(simple)
+        network = quick(network)
+        return cls(
+            card, network, where, threshold, views, reference, share, baseline=baseline or None
+        )
 
     @property
     def mpp(self) -> float:
@@ -203,6 +212,7 @@ def save(
     share: float = 0.0,
     views: int = 1,
     goes_on_with: str = "",
+    baseline: PixelBaseline | None = None,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
@@ -212,6 +222,8 @@ def save(
     settings: dict[str, Any] = {"threshold": threshold, "share": share, "views": views}
     if goes_on_with:
         settings["goes_on_with"] = goes_on_with
+    if baseline is not None:
+        settings["baseline"] = baseline.to_json()
     if reference is not None:
         settings["reference"] = reference.to_json()
     full = card.model_copy(
