@@ -146,6 +146,8 @@ def test_it_learns_is_stopped_goes_on_bit_for_bit_and_its_model_works(name, tmp_
     data, whole, stopped = (tmp_path / one for one in ("data", "whole", "stopped"))
     tiny.make(data)
     options = {**tiny.options, "epochs": 2, "device": "cpu", "name": f"{name}-own"}
+    folders = tiny.folders(data)
+    options |= dict(zip(tiny.beside, folders[1:], strict=True))
     napari_pathogan.train(name, data, whole, **options)
     learning = verbs.train(task, data, stopped, **options)
     next(event for event in learning if isinstance(event, Checkpoint))
@@ -162,8 +164,8 @@ def test_it_learns_is_stopped_goes_on_bit_for_bit_and_its_model_works(name, tmp_
     assert (card.name, card.task) == (f"{name}-own", name)
     assert f"{name}-own" in find_models(name, tmp_path)
     if task.evaluation:
-        folders = [data] * len(task.evaluation.folders)
-        report = napari_pathogan.evaluate(whole, *folders, device="cpu")
+        asked = (folders * len(task.evaluation.folders))[: len(task.evaluation.folders)]
+        report = napari_pathogan.evaluate(whole, *asked, device="cpu")
         assert report.metrics
     if task.prediction:
         saved = tmp_path / f"saved{tiny.export}"

@@ -32,6 +32,8 @@ class Tiny:
         Options of a prediction.
     export
         A suffix that its result is saved under.
+    beside
+        Further folders that it learns from, by option: ``make`` lays them beside the first.
     """
 
     make: Callable[[Path], None]
@@ -39,12 +41,18 @@ class Tiny:
     image: str = ""
     asked: dict[str, Any] = field(default_factory=dict)
     export: str = ""
+    beside: tuple[str, ...] = ()
+
+    def folders(self, data: Path) -> list[Path]:
+        """All folders that it learns from."""
+        return [data, *(data.parent / name for name in self.beside)]
 
     def words(self, **more: object) -> Iterator[str]:
         """The options as they are typed."""
         for name, value in (self.options | more).items():
             for one in value if name == "settings" else (value,):
-                yield from ("--set" if name == "settings" else f"--{name}", str(one))
+                flag = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
+                yield from (flag, str(one))
 
 
 def tissue(seed: int, side: int = 64) -> np.ndarray:
@@ -91,6 +99,15 @@ def pool(data):
     for name in NAMES:
         for number in range(2):
             save(tissue(number), data / f"{name}_{number}.png")
+
+
+def two_pools(data):
+    """Images of two stains, each in a folder of its own: ``data``, and ``target`` beside it."""
+    for name in NAMES:
+        for number in range(2):
+            pixels = tissue(number, 96)
+            save(pixels, data / f"{name}_{number}.png")
+            save(pixels[..., ::-1], data.parent / "target" / f"{name}_{number}.png")
 
 
 def mammograms(data):
@@ -165,5 +182,19 @@ TINY = {
         f"{NAMES[0]}_0.png",
         {"mpp": 0.5, "method": "cnn"},
         ".ome.zarr",
+    ),
+    "virtual-stain": Tiny(
+        two_pools,
+        {
+            **QUICK,
+            "source_stain": "pas",
+            "target_stain": "masson",
+            "holdout": 0.0,
+            "settings": ("ngf=4", "ndf=4", "blocks=1", "steps=2", "crop=32", "decay_epochs=1"),
+        },
+        f"{NAMES[0]}_0.png",
+        {"mpp": 0.5, "source_stain": "pas"},
+        ".ome.zarr",
+        beside=("target",),
     ),
 }

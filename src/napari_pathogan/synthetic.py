@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.models import ModelCard, find_models, read_card
+from napari_pathogan.engine.task import chosen
 from napari_pathogan.errors import ModelNotFoundError, PathoganError
 from napari_pathogan.tasks import registered, task_of
 
@@ -39,6 +40,8 @@ class GeneratorInfo:
         Side of an image in pixels.
     mpp
         Micrometres per pixel of an image.
+    paints
+        Whether it draws over images that it is given.
     """
 
     card: ModelCard
@@ -46,6 +49,7 @@ class GeneratorInfo:
     labels: tuple[str, ...]
     size_px: int
     mpp: float
+    paints: bool = False
 
 
 def generators(*folders: Path) -> dict[str, GeneratorInfo]:
@@ -59,7 +63,10 @@ def generators(*folders: Path) -> dict[str, GeneratorInfo]:
         for name, folder in find_models(task.name, *folders).items():
             card = read_card(folder)
             if card.patch_px and card.mpp and card.settings.get("draws", True):
-                found[name] = GeneratorInfo(card, folder, card.classes, card.patch_px, card.mpp)
+                paints = bool(chosen(task.get(task.generator), {"of": None}))
+                found[name] = GeneratorInfo(
+                    card, folder, card.classes, card.patch_px, card.mpp, paints
+                )
     return found
 
 
@@ -69,6 +76,7 @@ def generate(
     *,
     label: str | None = None,
     seed: int = 0,
+    of: np.ndarray | None = None,
     device: str = "auto",
     folders: tuple[Path, ...] = (),
 ) -> np.ndarray:
@@ -85,6 +93,8 @@ def generate(
     seed
         The same seed draws the same images. An IDC generator gives all its classes the same
         noise, so ask for each class with a seed of its own where pairs must not look alike.
+    of
+        ``n`` images to paint over, uint8 (n, H, W, 3), for generators that paint.
 
     Returns
     -------
@@ -95,7 +105,7 @@ def generate(
     ModelNotFoundError
         If there is no such generator; the message lists those there are.
     GeneratorError
-        If it knows no such label.
+        If it knows no such label, or needs images to paint over and has none, or the other way round.
     ModelError
         If its files don't fit together.
     """
@@ -107,6 +117,11 @@ def generate(
     if label is not None and label not in info.labels:
         msg = f"{name} can't draw {label!r}; choose one of {', '.join(info.labels)}"
         raise GeneratorError(msg)
+    if info.paints != (of is not None):
+        wants = "paints over images: name a folder of them" if info.paints else "paints over none"
+        raise GeneratorError(f"{name} {wants} (of)")
     task = task_of(info.card.task)
-    drawn: np.ndarray = task.get(task.generator)(task.load(info.folder, device), n, label, seed)
+    more = {} if of is None else {"of": of}
+    model = task.load(info.folder, device)
+    drawn: np.ndarray = task.get(task.generator)(model, n, label, seed, **more)
     return drawn

@@ -17,7 +17,8 @@ def test_no_name_is_written_and_evaluations_know_whom_a_model_knows(pathogan, tm
     tiny, words = TINY[name], task_of(name).words.split()
     data, run = tmp_path / "data", tmp_path / "run"
     tiny.make(data)
-    code, _, said = pathogan(*words, "train", data, "-o", run, *tiny.words(device="cpu"))
+    folders = tiny.folders(data)
+    code, _, said = pathogan(*words, "train", *folders, "-o", run, *tiny.words(device="cpu"))
     assert code == 0, said
     for path in run.rglob("*"):
         assert "muster" not in path.name.lower()
@@ -27,8 +28,9 @@ def test_no_name_is_written_and_evaluations_know_whom_a_model_knows(pathogan, tm
     content = json.loads(card.read_text())
     (learnt,) = content["training_data"]
     assert learnt["patients"]
-    also = (data,) if name == "stain" else ()
-    asked = (*words, "evaluate", data, *also, "--style" if also else "--model", run, "--json")
+    word = task_of(name).model_word
+    asked = (folders * 2)[: len(task_of(name).evaluation.folders)]
+    asked = (*words, "evaluate", *asked, f"--{word}", run, "--json")
     for older in (False, True):
         if older:
             whose = {pseudonym(name): name for name in (*NAMES, *(f"{n}.png" for n in NAMES))}

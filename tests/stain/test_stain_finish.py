@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from stain_phantoms import two_stains
 
+from napari_pathogan.colour.histograms import euclidean, histogram, structure
 from napari_pathogan.colour.lab import joined, lightness, to_lab
 from napari_pathogan.tasks.stain.finish import KNOTS, Finish, Tint
 from napari_pathogan.tasks.stain.light import LEAST_SSIM, LightCurve, tissue_quantiles
-from napari_pathogan.tasks.stain.metrics import euclidean, histogram, structure
 
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.4, 0.8)}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stain_phantoms import two_stains
 
-from napari_pathogan.tasks.stain.metrics import (
+from napari_pathogan.colour.histograms import (
     correlation,
     euclidean,
     hellinger,

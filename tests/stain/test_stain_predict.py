@@ -11,6 +11,7 @@ from stain_phantoms import TINY, make_pool, two_stains
 
 from napari_pathogan.cli.app import main
 from napari_pathogan.colour.baselines import Reinhard
+from napari_pathogan.colour.histograms import euclidean, histogram
 from napari_pathogan.colour.stained import tissue_tiles
 from napari_pathogan.engine.events import Finished, Warn
 from napari_pathogan.engine.runs import RunFolder
@@ -22,7 +23,6 @@ from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.evaluate import METHODS, evaluate
 from napari_pathogan.tasks.stain.export import write_slide
 from napari_pathogan.tasks.stain.learn import learn
-from napari_pathogan.tasks.stain.metrics import euclidean, histogram
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.predict import (
     FULL_STAIN,

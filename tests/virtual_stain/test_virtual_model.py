@@ -26,7 +26,7 @@ def picture(*shape, seed=0):
 
 def test_the_card_says_both_stains_and_the_width(model):
     assert (model.source_stain, model.target_stain) == ("pas", "masson")
-    assert model.card.arguments == {"ngf": NGF, "blocks": 2, "ndf": NDF}
+    assert model.card.arguments == {"ngf": NGF, "blocks": 2, "ndf": NDF, "residual": False}
     assert model.card.input_range == (-1, 1)
 
 

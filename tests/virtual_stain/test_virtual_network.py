@@ -99,3 +99,9 @@ def test_moments_are_of_each_map():
     mean, variance = moments(torch.tensor([[[[1.0, 3.0]], [[2.0, 2.0]]]]))
     assert mean.flatten().tolist() == [2, 2]
     assert variance.flatten().tolist() == [1, 0]
+
+
+def test_a_residual_generator_begins_with_the_image_in_grey():
+    image = torch.rand(1, 3, 32, 32) * 1.96 - 0.98
+    grey = image.mean(1, keepdim=True).expand_as(image)
+    torch.testing.assert_close(Generator(4, 2, residual=True)(image), grey, rtol=0, atol=1e-5)

@@ -22,7 +22,7 @@ def save_pair(folder, *, source="pas", target="masson", seed=0, mpp=1.0, **setti
     }
     card = ModelCard(
         name=folder.name, title="A pair", task=TASK, architecture="", mpp=mpp, patch_px=64,
-        settings=settings,
+        settings=settings, classes=(target, source),
     )  # fmt: skip
     weights = {name: network.state_dict() for name, network in made.items()}
     save(folder, card, weights, source_stain=source, target_stain=target,

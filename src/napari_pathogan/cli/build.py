@@ -12,7 +12,7 @@ import typer
 from napari_pathogan.cli import options as common
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from napari_pathogan.engine.events import Event
     from napari_pathogan.engine.task import Option, Task
@@ -61,6 +61,7 @@ def _train(task: Task) -> Callable[..., None]:
         train,
         {
             "folder": (Annotated[Path, typer.Argument(help=training.folder)], Parameter.empty),
+            **_folders(training.others),
             "output": (common.Output, Parameter.empty),
             **recipes,
             **_typed(training.settings),
@@ -96,14 +97,10 @@ def _evaluate(task: Task) -> Callable[..., None]:
         if not events:
             show(finished.result, as_json=json)
 
-    folders = {
-        name: (Annotated[Path, typer.Argument(help=text)], Parameter.empty)
-        for name, text in evaluation.folders.items()
-    }
     return _command(
         evaluate,
         {
-            **folders,
+            **_folders(evaluation.folders),
             task.model_word: (_model(task), task.default),
             **_typed(evaluation.options),
             **{one.name: _output(one.help) for one in evaluation.outputs},
@@ -200,6 +197,14 @@ def _output(text: str, name: str = "", *, needed: bool = False) -> tuple[Any, An
     if needed:
         return Annotated[Path, typer.Option(*flags, help=text)], Parameter.empty
     return Annotated[Path | None, typer.Option(*flags, help=text)], None
+
+
+def _folders(folders: Mapping[str, str]) -> dict[str, tuple[Any, Any]]:
+    """Arguments that are folders: what each of them holds."""
+    return {
+        name: (Annotated[Path, typer.Argument(help=text)], Parameter.empty)
+        for name, text in folders.items()
+    }
 
 
 def _typed(options: Iterable[Option]) -> dict[str, tuple[Any, Any]]:

@@ -101,6 +101,8 @@ class Training:
         ``(config, **options)`` -> the recipe changed for what is begun with.
     folder
         What it holds, one line.
+    others
+        Name -> what further folders hold that it takes, one line; options of ``read``.
     recipe, recipe_names, about_recipes
         The name of the one that is taken unless another is asked for, those that can be asked for,
         and what they are, one line.
@@ -117,6 +119,7 @@ class Training:
     begin: str = ""
     help: str = "Train a model."
     folder: str = "Images to learn from."
+    others: Mapping[str, str] = field(default_factory=dict)
     recipe: str = "paper"
     recipe_names: tuple[str, ...] = ("paper", "quick")
     about_recipes: str = "The paper's settings, or quick ones for small data."
@@ -235,7 +238,8 @@ class Task:
         None where there is none.
     generator
         ``(model, n, label, seed)`` -> uint8 (n, H, W, 3), lazily: images that its models draw, of
-        one of the card's classes or, with None, of all. Empty where they draw none.
+        one of the card's classes or, with None, of all. Empty where they draw none. One that also takes
+        ``of``, uint8 (n, H, W, 3), paints over images.
     """
 
     name: str

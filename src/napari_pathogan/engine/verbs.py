@@ -54,7 +54,7 @@ def train(
     resume
         Go on with the run that is there.
     options
-        The task's own.
+        The task's own; and its further folders, by name.
 
     Yields
     ------
@@ -70,7 +70,8 @@ def train(
     training = task.training
     if training is None:
         raise SettingError(f"nothing is trained for {task.name}")
-    own = _complete((*training.settings, *training.options), options, task)
+    others = (Option(one, Path, None, text) for one, text in training.others.items())
+    own = _complete((*training.settings, *training.options, *others), options, task)
     flags = {option.name: own.pop(option.name) for option in training.settings}
     recipes = task.get(training.recipes)
     recipe = recipe or training.recipe

@@ -41,6 +41,10 @@ label = "IDC"              # free text; the report counts each source and label 
 generator = "idc-generator"
 label = "IDC"              # what the generator is asked for
 # [[generated]]
+# generator = "virtual-pas-he"
+# label = "pas"            # a virtual stain is painted over real images, of the other stain:
+# of = "real/he"           # a folder of them
+# [[generated]]
 # folder = "fakes"         # or images made elsewhere
 
 [images]
@@ -78,6 +82,8 @@ class Source(_Settings):
         A slide, or a folder of slides, from which patches on tissue are cut.
     generator
         Name of a generator, or its folder.
+    of
+        Images that the generator paints over, in folders of any depth, where it takes some.
     label
         What the images are ("IDC"); a generator is asked for it.
     slide_mpp
@@ -87,6 +93,7 @@ class Source(_Settings):
     folder: Path | None = None
     slides: Path | None = None
     generator: str | None = None
+    of: Path | None = None
     label: str | None = None
     slide_mpp: float | None = Field(default=None, gt=0)
 
@@ -94,6 +101,9 @@ class Source(_Settings):
     def _one(self) -> Self:
         if sum(x is not None for x in (self.folder, self.slides, self.generator)) != 1:
             msg = "give exactly one of folder, slides and generator"
+            raise ValueError(msg)
+        if self.of is not None and self.generator is None:
+            msg = "'of' is for generators that paint over images"
             raise ValueError(msg)
         return self
 
@@ -270,7 +280,7 @@ def read_config(path: Path) -> StudyConfig:
 def _near(source: Source, folder: Path) -> Source:
     place = {
         kind: folder / value
-        for kind in ("folder", "slides")
+        for kind in ("folder", "slides", "of")
         if (value := getattr(source, kind)) is not None
     }
     return source.model_copy(update=place)

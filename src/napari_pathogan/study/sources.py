@@ -32,8 +32,10 @@ _SLIDES = {
 class Draw(Protocol):
     """Makes images with a generator; ``napari_pathogan.synthetic.generate`` is one."""
 
-    def __call__(self, name: str, n: int, *, label: str | None, seed: int) -> np.ndarray:
-        """Make uint8 (n, H, W, 3)."""
+    def __call__(
+        self, name: str, n: int, *, label: str | None, seed: int, **of: np.ndarray
+    ) -> np.ndarray:
+        """Make uint8 (n, H, W, 3); ``of`` are images to paint over, where there are some."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,8 @@ def pictures(
     elif draw is None:
         msg = f"{source.name}: no generators are at hand; give a folder of generated images"
         raise StudyError(msg)
+    elif source.of is not None:
+        yield from _painted(source, source.of, draw, rng)
     else:
         yield from _generated(source, spare, draw, seed)
 
@@ -115,6 +119,18 @@ def _generated(source: Source, n: int, draw: Draw, seed: int) -> Iterator[Event 
             raise StudyError(msg)
         for i, image in enumerate(images):
             yield Picture(source, f"{source.name}, seed {part}, image {i}", image)
+
+
+def _painted(
+    source: Source, folder: Path, draw: Draw, rng: np.random.Generator
+) -> Iterator[Event | Picture]:
+    """Each image of a folder painted over."""
+    for found in _from_folder(source, folder, rng):
+        if not isinstance(found, Picture) or found.image is None:
+            yield found
+            continue
+        image = draw(source.generator or "", 1, label=source.label, seed=0, of=found.image[None])[0]
+        yield Picture(source, f"{source.name}, of {found.origin}", image)
 
 
 def _from_slides(

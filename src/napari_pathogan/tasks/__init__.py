@@ -17,6 +17,7 @@ PACKAGES = [  # each holds TASKS
     "napari_pathogan.tasks.nuclei",
     "napari_pathogan.tasks.nuclei_classes",
     "napari_pathogan.tasks.stain",
+    "napari_pathogan.tasks.virtual_stain",
 ]
 
 

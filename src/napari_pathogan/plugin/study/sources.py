@@ -156,16 +156,24 @@ class GeneratedList(SourceList):
         for name, info in known.items():
             below = self.menu.addMenu(info.card.title)
             assert below is not None
-            for label in (*info.labels, None):
+            every = () if info.paints else (None,)
+            for label in (*info.labels, *every):
                 take = partial(self.put_generator, name, info, label)
                 entry(below, label or "all classes", take)
 
     def put_generator(
         self, name: str, info: GeneratorInfo, label: str | None, _checked: object = None
     ) -> None:
-        """Add a generator, for one of its classes or all."""
+        """Add a generator, for one of its classes or all; ask what it is to paint over."""
         source = {"generator": name, **({"label": label} if label else {})}
-        self.put(source, f"{info.card.title}: {label or 'all classes'}", f"Generator {name}")
+        tip = f"Generator {name}"
+        if info.paints:
+            folder = QFileDialog.getExistingDirectory(self, "Folder of images to paint over")
+            if not folder:
+                return
+            source["of"] = folder
+            tip = f"{tip}, of {folder}"
+        self.put(source, f"{info.card.title}: {label or 'all classes'}", tip)
         self.taken.emit(info)
 
 

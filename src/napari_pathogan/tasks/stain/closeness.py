@@ -1,7 +1,7 @@
 """How close a method brings one slide to a style, and at what price: what the default is chosen by.
 
 Measured on tiles of the slide's tissue before and after. The paper's distance between colour
-histograms (:mod:`.metrics`) looks at red, green and blue one by one; a picture that is close by
+histograms (:mod:`~napari_pathogan.colour.histograms`) looks at red, green and blue one by one; a picture that is close by
 that and wrong to look at is not close, so four things count on top of it: structure that is lost;
 colours that the style's pool does not have; haematoxylin and eosin that come out alike, since the
 colours of one lightness are narrower than the pool's (a network that sees lightness alone does
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from napari_pathogan.colour.lab import STAINED, optical_density, to_lab
-from napari_pathogan.tasks.stain.finish import Tint
-from napari_pathogan.tasks.stain.metrics import (
+from napari_pathogan.colour.histograms import (
     correlation,
     euclidean,
     hellinger,
     histogram,
     structure,
 )
+from napari_pathogan.colour.lab import STAINED, optical_density, to_lab
+from napari_pathogan.tasks.stain.finish import Tint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Closeness:
     Attributes
     ----------
     euclidean, correlation, hellinger
-        Of the colour histograms of the tissue, as in :mod:`.metrics`.
+        Of the colour histograms of the tissue, as in :mod:`~napari_pathogan.colour.histograms`.
     ssim
         Of lightness, before and after.
     foreign

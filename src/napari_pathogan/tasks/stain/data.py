@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from napari_pathogan.colour.lab import STAINED, optical_density
+from napari_pathogan.colour.pools import SUFFIXES, stained_image
 from napari_pathogan.errors import DataFolderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 _LEAST_PX = 48
 _CASES = "pairs.csv"
 
@@ -72,7 +72,7 @@ class StylePool:
         for place, patient, label in places:
             for path in _files(place):
                 try:
-                    image = _image(path)
+                    image = stained_image(path, _LEAST_PX)
                 except (OSError, ValueError, UnidentifiedImageError) as error:
                     skipped.append(f"{path.name}: {error}")
                 else:
@@ -182,19 +182,4 @@ def _holding_images(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
-
-
-def _image(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        if picture.mode in {"L", "I;16", "I", "1", "F"}:
-            msg = "it is grey, and a style is colours"
-            raise ValueError(msg)
-        image = np.asarray(picture.convert("RGB"))
-    if min(image.shape[:2]) < _LEAST_PX:
-        msg = f"it is smaller than {_LEAST_PX} px"
-        raise ValueError(msg)
-    if (optical_density(image).max(-1) >= STAINED).mean() < 0.05:
-        msg = "there is hardly any tissue on it"
-        raise ValueError(msg)
-    return image
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.colour.baselines import Macenko, Reinhard
-from napari_pathogan.colour.lab import joined, to_lab
-from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.engine.report import Report, Value
-from napari_pathogan.errors import DataFolderError, PathoganError
-from napari_pathogan.tasks.stain.finish import Finish
-from napari_pathogan.tasks.stain.metrics import (
+from napari_pathogan.colour.histograms import (
     correlation,
     euclidean,
     hellinger,
     histogram,
     structure,
 )
+from napari_pathogan.colour.lab import joined, to_lab
+from napari_pathogan.engine.folds import patient_resamples
+from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.errors import DataFolderError, PathoganError
+from napari_pathogan.tasks.stain.finish import Finish
 from napari_pathogan.tasks.stain.predict import student
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def evaluate(source: StylePool, target: StylePool, style: StyleModel) -> Report:
     Returns
     -------
     Report
-        ``<method>_euclidean``, ``_correlation``, ``_hellinger`` (see metrics.py) of the tissue,
+        ``<method>_euclidean``, ``_correlation``, ``_hellinger`` (see colour/histograms.py) of the tissue,
         the same over all pixels, glass too, with ``_all``, and ``_ssim`` of the lightness before
         and after; for none, macenko, reinhard, reinhard_bounded (Reinhard's colours on the
         network's lightness, which keeps structure), lut, cnn, and cnn_own_lightness (the paper's);

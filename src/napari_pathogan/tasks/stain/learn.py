@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.colour.histograms import structure
 from napari_pathogan.colour.lab import lightness, to_lab
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
@@ -15,7 +16,6 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.tasks.stain import model
 from napari_pathogan.tasks.stain.config import RECIPES
 from napari_pathogan.tasks.stain.data import StylePool
-from napari_pathogan.tasks.stain.metrics import structure
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.network import colours, whole
 from napari_pathogan.tasks.stain.scanner import ScannerMap

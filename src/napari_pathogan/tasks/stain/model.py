@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from napari_pathogan.colour.baselines import Macenko, Reinhard
+from napari_pathogan.colour.histograms import histogram
 from napari_pathogan.colour.lab import STAINED, joined, lightness, optical_density, to_rgb
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
@@ -16,7 +17,6 @@ from napari_pathogan.errors import ModelError, NoTissueError
 from napari_pathogan.tasks.stain.closeness import Goal
 from napari_pathogan.tasks.stain.finish import KNOTS, Finish, Tint
 from napari_pathogan.tasks.stain.light import QUANTILES, tissue_quantiles
-from napari_pathogan.tasks.stain.metrics import histogram
 from napari_pathogan.tasks.stain.network import STRIDE, Colouriser, colours, whole
 from napari_pathogan.tasks.stain.scanner import ScannerMap
 

@@ -28,15 +28,14 @@ from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.slides.computed import ComputedLevel, computed
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.tissue import tissue_mask
-from napari_pathogan.tasks.virtual_stain.network import MARGIN, STRIDE, moments, standardised
+from napari_pathogan.tasks.virtual_stain.network import MARGIN, STRIDE
+from napari_pathogan.tasks.virtual_stain.seams import SlideNorm
 from napari_pathogan.tasks.virtual_stain.stains import stain_title
 from napari_pathogan.tasks.virtual_stain.student import distil
 from napari_pathogan.tasks.virtual_stain.trust import CELL_PX, TrustMap, doubts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import torch
 
     from napari_pathogan.colour.lut import Lut
     from napari_pathogan.slides.geometry import Region
@@ -53,25 +52,6 @@ _BLOCK = 32  # cells of a doubt map that are computed at once, along a side
 
 class PairScaleError(PathoganError, ValueError):
     """A slide's pixels are too coarse for a pair of stains, or it is smaller than a patch."""
-
-
-class SlideNorm:
-    """Normalises features by statistics that were measured once: a slide's in place of a tile's."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def measured(self, features: torch.Tensor, layer: int, /) -> torch.Tensor:
-        """Normalise (N, C, H, W) by the statistics of all N together, and keep those."""
-        means, variances = moments(features)
-        mean = means.mean(0, keepdim=True)
-        spread = variances.mean(0, keepdim=True) + (means - mean).square().mean(0, keepdim=True)
-        self._known[layer] = mean, spread
-        return standardised(features, mean, spread)
-
-    def __call__(self, features: torch.Tensor, layer: int, /) -> torch.Tensor:
-        """Normalise by what was measured."""
-        return standardised(features, *self._known[layer])
 
 
 @dataclass(frozen=True, eq=False)

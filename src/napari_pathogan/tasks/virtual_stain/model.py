@@ -76,10 +76,11 @@ class VirtualStainModel:
         with fitting(card, ARCHITECTURE):
             _ = card.settings["source_stain"], card.settings["target_stain"]
             ngf, blocks, ndf = (card.arguments[key] for key in ("ngf", "blocks", "ndf"))
+            residual = bool(card.arguments.get("residual", False))
             pair = cls(
                 card,
-                Generator(ngf, blocks),
-                Generator(ngf, blocks),
+                Generator(ngf, blocks, residual=residual),
+                Generator(ngf, blocks, residual=residual),
                 Discriminator(ndf),
                 Discriminator(ndf),
                 where,
@@ -249,6 +250,7 @@ def save(
     ngf: int,
     blocks: int,
     ndf: int,
+    residual: bool = False,
 ) -> ModelCard:
     """Write a pair's folder; weights are stored in float16, half the size.
 
@@ -258,13 +260,16 @@ def save(
         Says the rest: name, title, mpp, data, recipe, metrics and further settings.
     networks
         Weights of ``forth``, ``reverse``, ``source_judge`` and ``target_judge``.
+    ngf, blocks, ndf, residual
+        Their shape.
     """
     settings = {**card.settings, "source_stain": source_stain, "target_stain": target_stain}
+    shape = {"ngf": ngf, "blocks": blocks, "ndf": ndf, "residual": residual}
     full = card.model_copy(
         update={
             "task": TASK,
             "architecture": ARCHITECTURE,
-            "arguments": {"ngf": ngf, "blocks": blocks, "ndf": ndf},
+            "arguments": shape,
             "input_range": (-1.0, 1.0),
             "settings": settings,
         }

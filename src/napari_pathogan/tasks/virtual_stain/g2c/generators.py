@@ -44,7 +44,11 @@ class Stainer:
     @property
     def arguments(self) -> dict[str, Any]:
         """What an empty :class:`~.network.Generator` of the same shape is made of."""
-        return {"ngf": self.network.first.out_channels, "blocks": len(self.network.blocks)}
+        return {
+            "ngf": self.network.first.out_channels,
+            "blocks": len(self.network.blocks),
+            "residual": self.network.residual,
+        }
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -1,0 +1,34 @@
+"""Whole slides without seams: statistics that are measured once, in place of every tile's own.
+
+Instance normalisation over a tile makes neighbours disagree. With one set of statistics for all of
+a slide, a pixel depends on its surroundings of :data:`~.network.MARGIN` px alone, whatever tile it
+falls into.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_pathogan.tasks.virtual_stain.network import moments, standardised
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SlideNorm:
+    """Normalises features by statistics that were measured once: a slide's in place of a tile's."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def measured(self, features: torch.Tensor, layer: int, /) -> torch.Tensor:
+        """Normalise (N, C, H, W) by the statistics of all N together, and keep those."""
+        means, variances = moments(features)
+        mean = means.mean(0, keepdim=True)
+        spread = variances.mean(0, keepdim=True) + (means - mean).square().mean(0, keepdim=True)
+        self._known[layer] = mean, spread
+        return standardised(features, mean, spread)
+
+    def __call__(self, features: torch.Tensor, layer: int, /) -> torch.Tensor:
+        """Normalise by what was measured."""
+        return standardised(features, *self._known[layer])
