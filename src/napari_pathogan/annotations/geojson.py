@@ -158,6 +158,15 @@ def read(
         raise _no_geojson(path, error) from error
 
 
+def crossing(path: Path) -> int:
+    """How many outlines of a file that :func:`read` reads cross or touch themselves."""
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    given = [one["geometry"] for one in _listed(content) if one.get("geometry")]
+    drawn = [one for one in given if one["type"] in _AREAS and one["coordinates"]]
+    shapes = shapely.from_geojson([json.dumps(one) for one in drawn], on_invalid="ignore")
+    return int((~shapely.is_valid(shapes)).sum())
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without collections of garbage: of millions of new lists none is, and each takes seconds."""

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from napari_pathogan.cli import annotations as annotating
 from napari_pathogan.cli import info, study
 from napari_pathogan.cli.build import add_task
 from napari_pathogan.cli.idc_generate import generate
@@ -72,6 +73,8 @@ def build() -> typer.Typer:
         for command in commands:
             group(words).command()(command)
     app.add_typer(study.app, name="study")
+    app.add_typer(annotating.app, name="annotations")
+    app.command("retrain")(annotating.retrain)
     return app
 
 

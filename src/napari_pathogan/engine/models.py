@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
 from napari_pathogan.engine.patients import pseudonym
@@ -26,12 +27,15 @@ from napari_pathogan.kinds import ROOM, FolderKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import numpy as np
     import torch
 
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 LOOKED_ONCE = "once, when the model was made"
-_PARTS = (CARD, WEIGHTS, "calibration.png")
+PAST = "past.safetensors"  # what retraining begins with; not every model has it
+_PARTS = (CARD, WEIGHTS, PAST, "calibration.png")
+_WHOSE = "weights"  # of its header: their sha256
 _RESERVED = r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))"  # by Windows
 _NAME = re.compile(_RESERVED + r"[^\W_](?:[\w .()+-]{0,78}[\w)+])?")
 
@@ -304,6 +308,30 @@ def load_model(
     return card, {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
 
 
+def load_past(folder: Path, card: ModelCard) -> dict[str, np.ndarray] | None:
+    """What a model keeps of its training for retraining, by name; None if it keeps nothing.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or belongs to other weights.
+    """
+    path = folder / PAST
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "numpy") as stream:
+            whose = (stream.metadata() or {}).get(_WHOSE)
+            found = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        msg = f"{path} is damaged: {error}; copy the model anew"
+        raise ModelError(msg) from error
+    if whose != card.sha256:
+        msg = f"{path} belongs to other weights than {card.name} has; copy the model anew"
+        raise ModelError(msg)
+    return found
+
+
 _MISFITS = (
     KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError,
 )  # fmt: skip
@@ -330,7 +358,12 @@ def fitting(card: ModelCard, *architectures: str) -> Iterator[None]:
 
 
 def save_model(
-    folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor], *, copied: bool = False
+    folder: Path,
+    card: ModelCard,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    copied: bool = False,
+    past: Mapping[str, np.ndarray] | None = None,
 ) -> ModelCard:
     """Write a model folder whole or not at all; returns the card with its hash and versions.
 
@@ -339,6 +372,8 @@ def save_model(
     copied
         The weights are those of another folder: a model with other weights is not replaced, for
         nobody would learn them again.
+    past
+        What retraining begins with (:func:`load_past`).
 
     Raises
     ------
@@ -351,6 +386,8 @@ def save_model(
     with written(folder, model_kind(card.task, digest if copied else "")) as beside:
         beside.mkdir()
         (beside / WEIGHTS).write_bytes(data)
+        if past is not None:
+            (beside / PAST).write_bytes(save_arrays(dict(past), {_WHOSE: digest}))
         update: dict[str, Any] = {"sha256": digest, "versions": package_versions()}
         if card.metrics and not card.looks:
             update["looks"] = LOOKED_ONCE

@@ -213,6 +213,37 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Retraining:
+    """How a model becomes the reader's own: what is annotated on slides, and what is learnt from it.
+
+    Attributes
+    ----------
+    suffix
+        Of the annotations' file, behind the slide's name.
+    classes
+        Name -> colour, in the order of their keys.
+    read, write
+        ``(slide)`` -> outlines and notes of what is kept with it; ``(slide, outlines)`` -> path.
+        ``read`` also takes another file.
+    count
+        ``(slide, outlines, classes)`` -> class -> images to learn from, and notes.
+    learn
+        ``(slides, base, run, *, device, name, data, classes, mpp)`` -> events, ``slides`` being paths. The last
+        is Finished with a report of before and after.
+    kinds
+        ``(text)`` -> what classes count as; a ValueError says what is wrong.
+    """
+
+    suffix: str
+    classes: Mapping[str, str]
+    read: str
+    write: str
+    count: str
+    learn: str
+    kinds: str
+
+
+@dataclass(frozen=True)
 class Task:
     """What there is to know of a task.
 
@@ -234,7 +265,7 @@ class Task:
         The class of its models, lazily: ``load(name, device, **options)``.
     default
         The model that is used unless another is named.
-    training, evaluation, prediction
+    training, evaluation, prediction, retraining
         None where there is none.
     generator
         ``(model, n, label, seed)`` -> uint8 (n, H, W, 3), lazily: images that its models draw, of
@@ -253,6 +284,7 @@ class Task:
     training: Training | None = None
     evaluation: Evaluation | None = None
     prediction: Prediction | None = None
+    retraining: Retraining | None = None
     generator: str = ""
 
     def get(self, where: str) -> Any:  # noqa: ANN401 - whatever it is

@@ -16,7 +16,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.task import Option, chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from napari_pathogan.engine.config import TrainConfig
@@ -121,6 +121,61 @@ def _configured(
             msg = f"{name!r} would count for nothing: {why}; leave it out"
             raise SettingError(msg)
     return config
+
+
+def retrain(
+    task: Task,
+    slides: Sequence[Path],
+    output: Path,
+    *,
+    base: str | Path = "",
+    name: str = "",
+    source: str = "",
+    terms: str = "",
+    device: str = "auto",
+    classes: Mapping[str, str] | None = None,
+    mpp: float | None = None,
+) -> Iterator[Event]:
+    """Fit a model of a task to what is annotated on slides; the model it begins with stays as it is.
+
+    Parameters
+    ----------
+    output
+        The run's folder; the new model lies in ``output/model``.
+    base
+        The model to begin with; the task's own by default.
+    classes
+        What classes of annotations count as, where the task does not know.
+    mpp
+        um per pixel, where slides do not say.
+
+    Yields
+    ------
+    The last event is Finished with a report of before and after.
+
+    Raises
+    ------
+    SettingError
+        If nothing is retrained for the task.
+    DataFolderError, ModelNotFoundError, ModelError, OutputError
+        If the annotations or the model won't do, or the run can't be written.
+    """
+    retraining = task.retraining
+    if retraining is None:
+        raise SettingError(f"nothing is retrained for {task.name}")
+    run, base = RunFolder(output), str(base or task.default)
+    run.check()
+    data = TrainingData.told(output, source or "annotated slides", terms)
+    yield from task.get(retraining.learn)(
+        slides,
+        base,
+        run,
+        device=device,
+        name=name or output.name,
+        data=data,
+        classes=classes,
+        mpp=mpp,
+    )
 
 
 def evaluate(

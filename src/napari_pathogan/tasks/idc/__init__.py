@@ -9,6 +9,7 @@ from napari_pathogan.engine.task import (
     Export,
     Option,
     Prediction,
+    Retraining,
     Task,
     Training,
 )
@@ -144,6 +145,15 @@ TASK = Task(
                 "Report page (PNG)…",
             ),
         ),
+    ),
+    retraining=Retraining(
+        suffix=".idc.geojson",
+        classes={"IDC": "#e5484d", "healthy": "#46a758"},
+        read=".live:read",
+        write=".live:write",
+        count=".live:patches_of",
+        learn=".live_retrain:retrain",
+        kinds=".annotated:class_changes",
     ),
 )
 

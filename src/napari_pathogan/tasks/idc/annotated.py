@@ -41,7 +41,7 @@ from napari_pathogan.tasks.idc.data import (
 from napari_pathogan.tasks.idc.grid import CellGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
@@ -168,8 +168,8 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
     if slide.mpp is None:
         msg = f"{slide.name} does not say its um per px, which outlines need"
         raise UnknownScaleError(msg)
-    drawn, notes = _outlines(path, corner(slide))
-    notes += _beyond(slide, path, drawn)
+    drawn, notes = outlines_of(path, corner(slide))
+    notes += beyond(slide, path.name, drawn)
     table = classes.ClassTable(CLASS_KINDS, changes)
     looked = [one for one in drawn if one.class_name == _REGION and _REGION not in changes]
     counted = {one.class_name: table(one.class_name) for one in drawn if one not in looked}
@@ -195,15 +195,46 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
     return replace(patches, classes=counted, notes=tuple(notes))
 
 
-def _beyond(slide: Slide, path: Path, drawn: list[Annotation]) -> list[str]:
+def beyond(slide: Slide, name: str, drawn: list[Annotation]) -> list[str]:
     """A sentence on outlines that do not touch the slide, where there are some."""
     height, width = slide.shape
     count = sum(not one.geometry.intersects(box(0, 0, width, height)) for one in drawn)
     if not count:
         return []
     of = f"all {count}" if count == len(drawn) else f"{count} of {len(drawn)}"
-    beyond = f"{slide.name}, which has {width} x {height} px: are they another slide's?"
-    return [f"{of} outlines of {path.name} lie beyond {beyond}"]
+    slides = f"{slide.name}, which has {width} x {height} px: are they another slide's?"
+    return [f"{of} outlines of {name} lie beyond {slides}"]
+
+
+def labelled_cells(
+    grid: CellGrid, drawn: Sequence[Annotation], changes: Mapping[str, str]
+) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """What the cells are that were drawn around, half of each at least; of others nothing is said.
+
+    Returns
+    -------
+    labels, owners
+        int8 and int32 (H, W): 0 healthy, 1 IDC, -1 elsewhere, and the number of the outline that
+        says so, the innermost in the cell's middle or the nearest to it.
+    counted
+        Class -> what it counts as.
+    """
+    table = classes.ClassTable(CLASS_KINDS, changes)
+    counted = {one.class_name: table(one.class_name) for one in drawn}
+    codes = np.array([*(_CODES[counted[one.class_name]] for one in drawn), UNLABELLED])
+    numbers = _painted(grid, [(one, number) for number, one in enumerate(drawn)])
+    numbers[numbers == _NOTHING] = len(drawn)
+    labels = np.full(grid.shape, UNLABELLED, np.int8)
+    owners = np.full(grid.shape, -1, np.int32)
+    for label in range(len(CLASSES)):
+        says = codes[numbers] == label
+        here = says.mean((1, 3)) >= 0.5
+        labels[here] = label
+        inside = np.moveaxis(np.where(says, numbers, -1), 1, 2).reshape(*grid.shape, -1)
+        inside = inside[..., np.argsort(np.abs(np.arange(_POINTS**2) - _POINTS**2 // 2))]
+        first = np.take_along_axis(inside, (inside >= 0).argmax(-1)[..., None], -1)[..., 0]
+        owners[here] = first[here]
+    return labels, owners, counted
 
 
 def _cut(
@@ -224,7 +255,7 @@ def _cut(
     return PatchFolder(images, labels.astype(np.int8), patients, np.stack([x, y], 1))
 
 
-def _outlines(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation], list[str]]:
+def outlines_of(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation], list[str]]:
     """What was drawn around areas, and what else the file holds, in words."""
     try:
         annotations, _ = geojson.read(path, origin)
@@ -244,10 +275,21 @@ def _outlines(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation]
 
 def _shares(grid: CellGrid, drawn: list[tuple[Annotation, int]]) -> Callable[[int], np.ndarray]:
     """What gives the share (H, W) of each cell whose innermost outline is of a code."""
+    codes = _painted(grid, drawn)
+
+    def share(code: int) -> np.ndarray:
+        found: np.ndarray = (codes == code).mean((1, 3))
+        return found
+
+    return share
+
+
+def _painted(grid: CellGrid, drawn: list[tuple[Annotation, int]]) -> np.ndarray:
+    """The code of the innermost outline at points of each cell: int32 (H, 5, W, 5)."""
     offsets = (np.arange(_POINTS) + 0.5) / _POINTS
     rows = grid.origin[0] + (np.arange(grid.shape[0])[:, None] + offsets).ravel() * grid.step[0]
     cols = grid.origin[1] + (np.arange(grid.shape[1])[:, None] + offsets).ravel() * grid.step[1]
-    codes = np.full((len(rows), len(cols)), _NOTHING, np.int8)
+    codes = np.full((len(rows), len(cols)), _NOTHING, np.int32)
     for one, code in sorted(drawn, key=lambda pair: -pair[0].geometry.area):
         left, top, right, bottom = one.geometry.bounds
         y, x = (
@@ -257,10 +299,4 @@ def _shares(grid: CellGrid, drawn: list[tuple[Annotation, int]]) -> Callable[[in
         points = np.stack(np.meshgrid(rows[y], cols[x], indexing="ij"), -1)
         held = contains(points.reshape(-1, 2), [one.geometry]).reshape(points.shape[:2])
         codes[y, x][held] = code
-
-    def share(code: int) -> np.ndarray:
-        cells = (codes == code).reshape(grid.shape[0], _POINTS, grid.shape[1], _POINTS)
-        found: np.ndarray = cells.mean((1, 3))
-        return found
-
-    return share
+    return codes.reshape(grid.shape[0], _POINTS, grid.shape[1], _POINTS)

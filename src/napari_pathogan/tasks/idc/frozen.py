@@ -11,11 +11,13 @@ sees the patch with its own five layers; the two are asked together, and it alon
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import nn
 
 from napari_pathogan.colour.slide_colours import SlideColours
@@ -24,6 +26,7 @@ from napari_pathogan.engine.devices import in_batches
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.engine.features import user_features
 from napari_pathogan.engine.pixels import as_input
+from napari_pathogan.engine.refit import Past, Prior
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.tasks.idc.baseline import N_STATISTICS, C, fit_linear, statistics
 from napari_pathogan.tasks.idc.network import Discriminator
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.backbones import Backbone
     from napari_pathogan.engine.devices import Device
+    from napari_pathogan.engine.refit import Change
     from napari_pathogan.tasks.idc.augment import Palette
     from napari_pathogan.tasks.idc.config import TrainConfig
     from napari_pathogan.tasks.idc.data import PatchFolder
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 Map = tuple[np.ndarray, np.ndarray]  # a matrix (3, 3) and an offset (3,), of RGB in [0, 1]
 
 _BATCH = 128
+_REMEMBERED = 150  # patches of each class, as figures
 _MOST = 65_504  # in float16
 
 
@@ -73,6 +78,7 @@ class FrozenHead(nn.Module):
         self.parts = (*self.trunk.widths, N_STATISTICS)
         self.idc_head = nn.Linear(sum(self.parts), 1)
         self.student = Discriminator(WIDTH, spectral=False) if student else None
+        self.past: Past | None = None  # what it was trained on, where it is to be refitted
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """What the head looks at, and what the student says if there is one.
@@ -116,6 +122,39 @@ class FrozenHead(nn.Module):
         with torch.no_grad():
             self.idc_head.weight.copy_(torch.from_numpy(np.concatenate(weights))[None])
             self.idc_head.bias.fill_(offset)
+
+    def remember(self, images: np.ndarray, looks: np.ndarray, labels: np.ndarray, c: float) -> None:
+        """Keep what :meth:`fit` has learnt from, so that the head can be refitted later.
+
+        Parameters
+        ----------
+        images
+            uint8 (N, 50, 50, 3): labelled patches, of which some are kept as figures alone.
+        looks, labels, c
+            As :meth:`fit` was given them.
+        """
+        p = expit(self.say(looks))
+        certainty = len(labels) / 2 / np.bincount(labels)[labels] * p * (1 - p)
+        penalty = np.repeat([1 / c, 1 / c, 1 / C], self.parts)
+        prior = Prior.of(looks, certainty, penalty)
+        own = labels[: len(images)]
+        some = np.concatenate([
+            which[np.linspace(0, len(which) - 1, min(len(which), _REMEMBERED)).astype(int)]
+            for which in (np.flatnonzero(own == label) for label in (0, 1))
+        ])  # fmt: skip
+        with torch.inference_mode():
+            seen = self.features(as_input(torch.from_numpy(images[some]), None))
+        self.past = Past(prior, len(labels), seen.half().numpy(), own[some].astype(np.int8))
+
+    @torch.no_grad()
+    def changed(self, change: Change) -> FrozenHead:
+        """The same network with something added to what :meth:`idc` says; the student stays."""
+        made = copy.copy(self)
+        made._modules = {**self._modules, "idc_head": copy.deepcopy(self.idc_head)}  # noqa: SLF001
+        share = 1 if self.student is None else 2  # it is asked together with the student
+        made.idc_head.weight.add_(torch.from_numpy(share * change.weights).float())
+        made.idc_head.bias.add_(share * change.offset)
+        return made
 
 
 def _looked(x: torch.Tensor, trunk: Backbone, side: int) -> torch.Tensor:
@@ -179,12 +218,14 @@ def fitted(
                 yield Progress(done, len(patches), f"looking at patches with {config.trunk}")
     looks = np.stack([own, np.where(np.isfinite(carried), carried, own)])
     learnt = np.stack([patches.labels >= 0, (patches.labels >= 0) & np.isfinite(carried[:, 0])])
-    network.fit(looks[learnt], np.tile(patches.labels, (2, 1))[learnt], config.c)
+    labels = np.tile(patches.labels, (2, 1))[learnt]
+    network.fit(looks[learnt], labels, config.c)
     if config.student:
         said = np.mean([network.say(one) for one in looks], 0)
         epochs, seed = config.student, config.seed
         student = yield from distil(patches, palette, said, device, epochs=epochs, seed=seed)
         network.student = student
+    network.remember(patches.labelled.images, looks[learnt], labels, config.c)
     return network.eval().requires_grad_(requires_grad=False)
 
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.engine.models import (
+    ModelCard,
+    fitting,
+    load_model,
+    load_past,
+    locate,
+    save_model,
+)
+from napari_pathogan.engine.refit import Past
 from napari_pathogan.tasks.idc.baseline import ColourBaseline
 from napari_pathogan.tasks.idc.calibrate import Calibration
 from napari_pathogan.tasks.idc.context import Context
@@ -15,7 +23,7 @@ from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX
 from napari_pathogan.tasks.idc.deep import DeepDiscriminator
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.network import Discriminator
-from napari_pathogan.tasks.idc.score import score
+from napari_pathogan.tasks.idc.score import features, score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +91,8 @@ class IdcModel:
         with fitting(card, DISCRIMINATOR, DEEP, FROZEN):
             network = _network(card)
             network.load_state_dict(weights)
+            if isinstance(network, FrozenHead) and (past := load_past(locate(name, TASK), card)):
+                network.past = Past.from_arrays(past)
             settings, baseline = card.settings, card.settings.get("baseline")
             fast = settings.get("student")
             return cls(
@@ -155,6 +165,11 @@ class IdcModel:
         recolour = None if colours is None else colours.map_to(self.reference, self.share)
         return score(self.network, patches, self.device, recolour=recolour, views=self.views)
 
+    def figures(self, patches: np.ndarray, colours: SlideColours) -> np.ndarray:
+        """What the network's features are of patches, as :meth:`logits` looks at them: (N, F)."""
+        recolour = colours.map_to(self.reference, self.share)
+        return features(self.network, patches, self.device, recolour=recolour)
+
     def probability(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Calibrated probability and uncertainty, patch by patch: (..., V) -> two of (...)."""
         return self.calibration.probability(logits)
@@ -202,6 +217,7 @@ def save(
     0.01. Of a frozen trunk the name and hash are stored.
     """
     weights: dict[str, torch.Tensor] = network.state_dict()
+    past = None
     arguments: dict[str, Any]
     if isinstance(network, FrozenHead):
         trunk = network.trunk
@@ -209,6 +225,7 @@ def save(
         arguments = {"backbone": trunk.name, "side": network.side, "sha256": trunk.sha256}
         arguments["student"] = network.student is not None
         own = "student."
+        past = None if network.past is None else network.past.to_arrays()
         weights = {k: v.half() if k.startswith(own) else v for k, v in weights.items()}
     else:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
@@ -238,4 +255,4 @@ def save(
             "settings": settings,
         }
     )
-    return save_model(folder, full, weights)
+    return save_model(folder, full, weights, past=past)

@@ -160,28 +160,28 @@ def predict(
     start = time.perf_counter()
     grid = heat_map_grid(slide, model, step_um)
     plan = yield from waiting_for(
-        lambda: _plan(slide, model, grid, region, polygons), "looking for tissue"
+        lambda: plan_cells(slide, model, grid, region, polygons), "looking for tissue"
     )
-    colours = yield from _colours(slide, model, plan)
-    notes = _scale_note(slide, model)
+    colours = yield from read_colours(slide, model, plan)
+    notes = scale_note(slide, model)
     yield from (Warn(note) for note in notes)
     near, looked = near or plan.middle, None
     if first_look and model.fast is not None:
         fast = model.fast
         what = "having a first look at the tissue"
         looked = yield from _score(slide, fast, colours, plan, near=near, what=what)
-        yield from _whole(_with_context(fast, plan, looked))
+        yield from _whole(with_context(fast, plan, looked))
     scores = yield from _score(slide, model, colours, plan, near=near, looked=looked)
     damage = what_was_lost(slide)
     yield from (Warn(note) for note in damage if note not in slide.damaged[:1])
-    layers = _with_context(model, plan, scores)
+    layers = with_context(model, plan, scores)
     yield from _whole(layers)
     asked = asked_for(region, polygons)
-    result = _heat_map(slide, model, plan, layers, region=asked, notes=(*notes, *damage))
+    result = as_heat_map(slide, model, plan, layers, region=asked, notes=(*notes, *damage))
     yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
 
 
-def _heat_map(
+def as_heat_map(
     slide: Slide,
     model: IdcModel,
     plan: Plan,
@@ -190,6 +190,7 @@ def _heat_map(
     region: Region | None,
     notes: tuple[str, ...],
 ) -> HeatMap:
+    """Give what a model says of a slide's cells (2, H, W) its place and where it came from."""
     assert slide.mpp is not None
     card, (probability, uncertainty) = model.card, layers
     return HeatMap(
@@ -210,7 +211,7 @@ def _heat_map(
     )
 
 
-def _plan(
+def plan_cells(
     slide: Slide,
     model: IdcModel,
     grid: CellGrid,
@@ -250,13 +251,13 @@ def _spread(cells: Cells, count: int) -> Cells:
     return chosen.reshape(cells.shape)
 
 
-def _patches(slide: Slide, grid: CellGrid, block: Block) -> np.ndarray:
+def read_block(slide: Slide, grid: CellGrid, block: Block) -> np.ndarray:
     """Read a block; (N, P, P, 3) uint8, one patch a cell."""
     origin, size = grid.place(block)
     return grid.cut(block, slide.resampled(origin, grid.downsample, size, parallel=False))
 
 
-def _colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None, SlideColours]:
+def read_colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None, SlideColours]:
     """Learn the slide's colours from patches all over its tissue."""
     cells = np.argwhere(_spread(plan.all_tissue, COLOUR_SAMPLE))
     pixels = []
@@ -264,9 +265,9 @@ def _colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None
     yield progress
 
     def read(cell: np.ndarray) -> np.ndarray:
-        return _patches(slide, plan.grid, Block(cell[None])).reshape(-1, 3)
+        return read_block(slide, plan.grid, Block(cell[None])).reshape(-1, 3)
 
-    with closing(work_ahead(read, cells, threads=_threads(model))) as reads:
+    with closing(work_ahead(read, cells, threads=threads_of(model))) as reads:
         for done in reads:
             yield progress
             if done is not None:
@@ -295,15 +296,15 @@ def _score(
     blocks = grid.blocks(plan.wanted, side, near) + grid.blocks(plan.context, side, near)
 
     def score(block: Block) -> np.ndarray:
-        patches = _patches(slide, grid, block)
+        patches = read_block(slide, grid, block)
         logits = model.logits(patches, colours)
         if slide.damaged:
-            logits[_lost(patches, plan.tissue[tuple(block.cells.T)])] = np.nan
+            logits[lost(patches, plan.tissue[tuple(block.cells.T)])] = np.nan
         return logits
 
     start, done, total = time.perf_counter(), 0, sum(len(block.cells) for block in blocks)
     progress, warned = Progress(0, total, what), looked is not None
-    with closing(work_ahead(score, blocks, threads=_threads(model))) as work:
+    with closing(work_ahead(score, blocks, threads=threads_of(model))) as work:
         for finished in work:
             if finished is not None:
                 block, logits = finished
@@ -322,12 +323,12 @@ def _score(
     return scores
 
 
-def _threads(model: IdcModel) -> int:
+def threads_of(model: IdcModel) -> int:
     """Blocks worked on at once: one a core; for a GPU, enough to keep reading ahead of it."""
     return torch.get_num_threads() if model.device.torch.type == "cpu" else GPU_READERS
 
 
-def _lost(patches: np.ndarray, tissue: np.ndarray) -> Cells:
+def lost(patches: np.ndarray, tissue: np.ndarray) -> Cells:
     """(N,) bool: patches whiter than their share of tissue allows, as lost tiles are left."""
     white = (patches == BLANK).all(-1).mean((1, 2))
     lost: Cells = white > 1 - tissue + 0.1
@@ -365,7 +366,7 @@ def _whole(layers: np.ndarray) -> Iterator[Tile]:
     yield from (Tile(name, 0, 0, cells) for name, cells in zip(LAYERS, layers, strict=True))
 
 
-def _with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
+def with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
     """Probability and uncertainty (2, H, W) of the wanted cells, each with its neighbours."""
     keep = np.isfinite(scores).all(-1) & plan.wanted
     if not keep.any():
@@ -385,7 +386,7 @@ def _mixed(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
     return layers
 
 
-def _scale_note(slide: Slide, model: IdcModel) -> list[str]:
+def scale_note(slide: Slide, model: IdcModel) -> list[str]:
     """A warning if the slide is coarser than what the model was trained on."""
     assert slide.mpp is not None
     coarsest = max(slide.mpp)

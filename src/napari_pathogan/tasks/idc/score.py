@@ -67,6 +67,30 @@ def score(
     return logits
 
 
+@torch.inference_mode()
+def features(
+    network: Network,
+    images: np.ndarray,
+    device: Device,
+    *,
+    recolour: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """What a network sees of patches, uint8 (N, 50, 50, 3), before it says anything: float32 (N, F)."""
+    to = device.torch
+    moved(network, to)
+
+    def seen(part: slice) -> np.ndarray:
+        pixels = torch.from_numpy(np.ascontiguousarray(images[part])).to(to)
+        x = as_input(pixels, recolour)  # exactly: autocast would round colours to 8 bits
+        with device.autocast:
+            found: torch.Tensor = network.features(x)
+        figures: np.ndarray = found.float().cpu().numpy()
+        return figures
+
+    batch = _BATCH.get(to.type, 512)
+    return np.concatenate([found for _, found in in_batches(len(images), batch, seen)])
+
+
 def score_slides(
     network: Network,
     patches: PatchFolder,

@@ -1,0 +1,304 @@
+"""``pathogan annotations`` and ``pathogan retrain``: the reader's own model, without a window."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_pathogan.cli.options import (  # noqa: TC001 - typer reads the annotations
+    Device,
+    Events,
+    Json,
+    Name,
+    Output,
+    Source,
+    Terms,
+)
+
+if TYPE_CHECKING:
+    from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.engine.task import Retraining, Task
+    from napari_pathogan.slides.slide import Slide
+
+app = typer.Typer(help="What is annotated on slides, to learn from.", no_args_is_help=True)
+
+_Slides = Annotated[list[Path], typer.Argument(help="Slides, or folders of annotated slides.")]
+_Slide = Annotated[Path, typer.Argument(help="The slide.")]
+_TaskName = Annotated[str, typer.Option("--task", help="Whose annotations.")]
+_Mpp = Annotated[
+    float | None, typer.Option(help="um per pixel, where slides do not say.", min=0.01)
+]
+_Classes = Annotated[
+    str,
+    typer.Option(
+        help="What classes of outlines count as, where the table does not know: NAME=KIND, ...",
+        metavar="NAME=KIND",
+    ),
+]
+
+
+def _retraining(name: str) -> tuple[Task, Retraining]:
+    from napari_pathogan.tasks import registered
+
+    tasks = {one.name: one for one in registered().values() if one.retraining is not None}
+    if name not in tasks:
+        msg = f"nothing is retrained for {name!r}; choose among {', '.join(tasks)}"
+        raise typer.BadParameter(msg)
+    task = tasks[name]
+    assert task.retraining is not None
+    return task, task.retraining
+
+
+def _kinds(task: Task, retraining: Retraining, text: str) -> Any:  # noqa: ANN401 - the task's own
+    try:
+        return task.get(retraining.kinds)(text) if text else {}
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _expanded(paths: list[Path], suffix: str) -> list[Path]:
+    """Slides among and in paths; of folders those that have annotations.
+
+    Raises
+    ------
+    DataFolderError
+        If a folder has none, or a slide is given twice.
+    """
+    from napari_pathogan.annotations.store import AnnotationStore
+    from napari_pathogan.errors import DataFolderError
+    from napari_pathogan.kinds import is_zarr
+
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir() and not is_zarr(path):
+            stores = AnnotationStore.in_folder(path, suffix)
+            if not stores:
+                msg = f"no slide in {path} has annotations ({suffix}); draw some, or import them"
+                raise DataFolderError(msg)
+            found += [store.image for store in stores]
+        else:
+            found.append(path)
+    twice = [path for path, n in Counter(path.resolve() for path in found).items() if n > 1]
+    if twice:
+        msg = f"{twice[0]} is given twice; name each slide once"
+        raise DataFolderError(msg)
+    return found
+
+
+def _rows(
+    path: Path,
+    mpp: float | None,
+    task: Task,
+    retraining: Retraining,
+    kinds: Any,  # noqa: ANN401
+) -> tuple[dict[str, Any], list[str]]:
+    """What is annotated on a slide, and what is to be said of it."""
+    from napari_pathogan.slides.slide import Slide
+
+    with Slide.open(path, mpp=mpp) as slide:
+        outlines, notes = task.get(retraining.read)(slide)
+        patches, more = task.get(retraining.count)(slide, outlines, kinds)
+        drawn = Counter(one.class_name or "unclassified" for one in outlines)
+        return {"slide": slide.name, "outlines": dict(drawn), "patches": patches}, [*notes, *more]
+
+
+def _table(rows: list[dict[str, Any]], classes: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("slide", "outlines", *(f"{name} patches" for name in classes)):
+        table.add_column(column)
+    for row in rows:
+        drawn = ", ".join(f"{n} {name}" for name, n in row["outlines"].items()) or "none"
+        table.add_row(row["slide"], drawn, *(str(row["patches"][name]) for name in classes))
+    total = [str(sum(row["patches"][name] for row in rows)) for name in classes]
+    table.add_row("all", "", *total)
+    Console().print(table)
+
+
+def _survey(
+    paths: list[Path],
+    mpp: float | None,
+    task: Task,
+    retraining: Retraining,
+    kinds: Any,  # noqa: ANN401
+) -> tuple[list[dict[str, Any]], list[str]]:
+    rows, notes = [], []
+    for path in paths:
+        row, more = _rows(path, mpp, task, retraining, kinds)
+        rows.append(row)
+        notes += more
+    return rows, notes
+
+
+def _missing(rows: list[dict[str, Any]]) -> list[str]:
+    """Classes of which there is no patch."""
+    return [name for name in rows[0]["patches"] if not any(row["patches"][name] for row in rows)]
+
+
+@app.command("list")
+def list_(
+    slides: _Slides,
+    task: _TaskName = "idc",
+    classes: _Classes = "",
+    mpp: _Mpp = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is annotated: outlines and patches to learn from, by slide and class."""
+    of, retraining = _retraining(task)
+    kinds = _kinds(of, retraining, classes)
+    rows, notes = _survey(_expanded(slides, retraining.suffix), mpp, of, retraining, kinds)
+    if as_json:
+        typer.echo(json.dumps({"slides": rows, "notes": notes}))
+        return
+    _table(rows, list(rows[0]["patches"]))
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+@app.command()
+def check(
+    slides: _Slides, task: _TaskName = "idc", classes: _Classes = "", mpp: _Mpp = None
+) -> None:
+    """Say what is wrong with annotations, a line each; exit code 1 if anything is."""
+    from napari_pathogan.errors import PathoganError
+
+    of, retraining = _retraining(task)
+    kinds = _kinds(of, retraining, classes)
+    rows, faults = [], []
+    for path in _expanded(slides, retraining.suffix):
+        try:
+            row, notes = _rows(path, mpp, of, retraining, kinds)
+        except PathoganError as error:
+            faults.append(f"{path.name}: {error}")
+            continue
+        rows.append(row)
+        faults += notes
+    if rows and (missing := _missing(rows)):
+        faults.append(f"no patch of {' or '.join(missing)}: both classes are needed to learn from")
+    for fault in faults:
+        typer.echo(" ".join(fault.split()))
+    if faults:
+        raise typer.Exit(1)
+    typer.echo("nothing is wrong")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="GeoJSON, as QuPath exports it.")],
+    slide: _Slide,
+    task: _TaskName = "idc",
+) -> None:
+    """Add outlines of a file to what is kept with a slide; those that are there stay."""
+    from napari_pathogan.slides.slide import Slide
+
+    of, retraining = _retraining(task)
+    with Slide.open(slide) as opened:
+        kept, _ = of.get(retraining.read)(opened)
+        drawn, notes = of.get(retraining.read)(opened, file)
+        _refuse_foreign(drawn, opened, file)
+        new = [one for one in drawn if not any(_same(one, other) for other in kept)]
+        place = of.get(retraining.write)(opened, [*kept, *new])
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{place}: {len(new)} outlines added to {len(kept)}")
+
+
+def _same(one: Annotation, other: Annotation) -> bool:
+    equal: bool = one.class_name == other.class_name and one.geometry.equals(other.geometry)
+    return equal
+
+
+def _refuse_foreign(drawn: list[Annotation], slide: Slide, file: Path) -> None:
+    """Make sure that there is something, and that some of it lies on the slide.
+
+    Raises
+    ------
+    DataFolderError
+        If not.
+    """
+    from shapely import box
+
+    from napari_pathogan.errors import DataFolderError
+
+    height, width = slide.shape
+    if not any(one.geometry.intersects(box(0, 0, width, height)) for one in drawn):
+        why = "lies on" if drawn else "of an area is in it, for"
+        msg = f"{file}: no outline {why} {slide.name}, which has {width} x {height} px; is it another's?"
+        raise DataFolderError(msg)
+
+
+@app.command()
+def export(
+    slide: _Slide,
+    output: Annotated[Path, typer.Option("-o", "--output", help="GeoJSON to write.")],
+    task: _TaskName = "idc",
+) -> None:
+    """Write what is annotated on a slide as GeoJSON for QuPath."""
+    from napari_pathogan.annotations import geojson
+    from napari_pathogan.cli.outputs import check_outputs
+    from napari_pathogan.errors import DataFolderError
+    from napari_pathogan.kinds import geojson as kind_of
+    from napari_pathogan.slides.polygons import corner
+    from napari_pathogan.slides.slide import Slide
+
+    of, retraining = _retraining(task)
+    kind = kind_of(f"{task} annotations")
+    check_outputs([(output, kind)], [slide])
+    with Slide.open(slide) as opened:
+        kept, _ = of.get(retraining.read)(opened)
+        if not kept:
+            msg = f"nothing is annotated on {slide.name}"
+            raise DataFolderError(msg)
+        about = {"kind": kind.name.partition(",")[0], "origin": corner(opened)}
+        geojson.write(output, kept, about, kind)
+    typer.echo(f"{output}: {len(kept)} outlines")
+
+
+def retrain(  # noqa: PLR0917
+    task: Annotated[str, typer.Argument(help="What is retrained: idc.")],
+    slides: Annotated[
+        list[Path], typer.Option("--slides", help="Annotated slide, or a folder; may be repeated.")
+    ],
+    output: Output,
+    base: Annotated[str, typer.Option(help="Model to begin with; the task's own by default.")] = "",
+    classes: _Classes = "",
+    mpp: _Mpp = None,
+    name: Name = "",
+    source: Source = "",
+    terms: Terms = "",
+    device: Device = "auto",
+    events: Events = False,
+) -> None:
+    """Make a model the reader's own: fit it to what is annotated on slides, in seconds.
+
+    The old model stays as it is; figures of before and after are shown and kept with the new one.
+    """
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.cli.show import show
+    from napari_pathogan.engine import verbs
+    from napari_pathogan.errors import DataFolderError
+
+    of, retraining = _retraining(task)
+    kinds = _kinds(of, retraining, classes)
+    paths = _expanded(slides, retraining.suffix)
+    rows, notes = _survey(paths, mpp, of, retraining, kinds)
+    if not events:
+        _table(rows, list(rows[0]["patches"]))
+    if missing := _missing(rows):
+        why = f"; {notes[0]}" if notes else ""
+        msg = f"no patch of {' or '.join(missing)} is annotated: draw around some{why}"
+        raise DataFolderError(msg)
+    learning = verbs.retrain(
+        of, paths, output, base=base, name=name, source=source, terms=terms, device=device,
+        classes=kinds, mpp=mpp,
+    )  # fmt: skip
+    finished = follow(learning, as_json=events)
+    if not events:
+        show(finished.result)
+        typer.echo(f"model: {finished.summary['model']}")

@@ -1,0 +1,494 @@
+"""An IDC model refitted to what was annotated on slides: from outlines to a new head and its map.
+
+The trunk looks at each patch once; what it saw is kept while the reader draws, so that a new head and
+the map of the whole section cost well under a second. Patches are those of the heat map's grid, in
+the slide's colours as the map carries them. What was annotated is said of the cells that were drawn
+around and of no others: a part that nobody drew around counts as nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from shapely import STRtree
+
+from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations.classes import said
+from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.engine.events import Event, Progress
+from napari_pathogan.engine.refit import AROUND, WEIGHT, balanced, most_telling, refit
+from napari_pathogan.engine.tiles import waiting_for, work_ahead
+from napari_pathogan.errors import DataFolderError, ModelError
+from napari_pathogan.slides.imprint import Imprint
+from napari_pathogan.slides.polygons import asked_for, corner
+from napari_pathogan.slides.tissue import tissue_mask
+from napari_pathogan.tasks.idc import TASK
+from napari_pathogan.tasks.idc.annotated import beyond, labelled_cells, outlines_of
+from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX, UNLABELLED
+from napari_pathogan.tasks.idc.frozen import FrozenHead
+from napari_pathogan.tasks.idc.grid import CellGrid
+from napari_pathogan.tasks.idc.predict import (
+    BLOCK,
+    MIN_TISSUE,
+    as_heat_map,
+    heat_map_grid,
+    lost,
+    plan_cells,
+    read_block,
+    read_colours,
+    scale_note,
+    threads_of,
+    with_context,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.engine.refit import Past
+    from napari_pathogan.slides.geometry import Region
+    from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.idc.heatmap import HeatMap
+    from napari_pathogan.tasks.idc.model import IdcModel
+    from napari_pathogan.tasks.idc.predict import Plan
+
+KIND = "IDC annotations"
+MOST = 500  # patches of a slide that are not annotated and learnt from all the same
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What was annotated on a slide.
+
+    Attributes
+    ----------
+    labels, owners
+        As :func:`.annotated.labelled_cells` gives them.
+    outlines
+        The outlines.
+    counted
+        Class -> what it counts as.
+    notes
+        What the user should know, a sentence each.
+    """
+
+    labels: np.ndarray
+    owners: np.ndarray
+    outlines: tuple[Annotation, ...]
+    counted: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def count(self, label: int) -> int:
+        """Patches of a class."""
+        return int((self.labels == label).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a model's trunk sees of a slide's cells.
+
+    Attributes
+    ----------
+    plan
+        The cells; those in ``where`` were looked at.
+    where
+        int64 (N, 2): row and column of each.
+    figures
+        float16 (N, F), as the network gives them; NaN where the slide can't be read.
+    region, polygons, notes
+        As a heat map has them.
+    """
+
+    plan: Plan
+    where: np.ndarray
+    figures: np.ndarray
+    region: Region | None = None
+    notes: tuple[str, ...] = ()
+
+    def at(self, cells: np.ndarray) -> np.ndarray:
+        """Which rows are of cells (M, 2); -1 for those that were not looked at."""
+        index = np.full(self.plan.grid.shape, -1)
+        index[tuple(self.where.T)] = np.arange(len(self.where))
+        index[tuple(self.where[~np.isfinite(self.figures[:, 0])].T)] = -1
+        found: np.ndarray = index[tuple(cells.T)]
+        return found
+
+    def layers(self, model: IdcModel) -> np.ndarray:
+        """Probability and uncertainty (2, H, W) by a model of the same trunk, with the neighbours."""
+        scores = np.full((*self.plan.grid.shape, 1), np.nan, np.float32)
+        scores[tuple(self.where.T)] = logits(model, self.figures)[:, None]
+        layers: np.ndarray = with_context(model, self.plan, scores)
+        return layers
+
+    def map(self, slide: Slide, model: IdcModel) -> HeatMap:
+        """The heat map by a model of the same trunk."""
+        layers = self.layers(model)
+        return as_heat_map(slide, model, self.plan, layers, region=self.region, notes=self.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A slide that was looked at, and which of its patches are annotated.
+
+    Attributes
+    ----------
+    seen
+        All that was looked at.
+    rows, labels
+        (N,): which of it, 0 healthy or 1 IDC.
+    groups
+        (N,): which patches belong together, as numbers.
+    """
+
+    seen: Seen
+    rows: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def take(self, which: np.ndarray) -> Part:
+        """With some of the annotated patches alone."""
+        return Part(self.seen, self.rows[which], self.labels[which], self.groups[which])
+
+    @property
+    def figures(self) -> np.ndarray:
+        """Of the annotated patches: (N, F)."""
+        figures: np.ndarray = self.seen.figures[self.rows]
+        return figures
+
+
+def store(slide: Path) -> AnnotationStore:
+    """Where what is annotated for IDC on a slide lies."""
+    assert TASK.retraining is not None
+    return AnnotationStore(slide, TASK.retraining.suffix)
+
+
+def write(slide: Slide, annotations: Sequence[Annotation]) -> Path:
+    """Keep annotations with their slide, and what tells it from others; returns where.
+
+    Raises
+    ------
+    OutputError
+        If no place can be written; what was there stays as it was.
+    DataFolderError
+        If the slide is no file.
+    """
+    if slide.path is None:
+        msg = f"{slide.name} is no file, so nothing can be kept with it: save it and open it again"
+        raise DataFolderError(msg)
+    about = {"kind": KIND, "imprint": str(slide.imprint or ""), "origin": corner(slide)}
+    return store(slide.path).write(lambda: annotations, about)
+
+
+def read(slide: Slide, path: Path | None = None) -> tuple[list[Annotation], list[str]]:
+    """Outlines that were drawn on a slide, and what else the user should know.
+
+    Parameters
+    ----------
+    path
+        The file; what is kept with the slide by default, which may be nothing.
+
+    Raises
+    ------
+    DataFolderError
+        If it can't be read, or was drawn on another image of that name.
+    """
+    if path is None:
+        path = None if slide.path is None else store(slide.path).path
+        if path is None or not path.is_file():
+            return [], []
+    drawn, notes = outlines_of(path, corner(slide))
+    _, about = geojson.read(path)
+    own = Imprint.read(about.get("imprint"))
+    if own is not None and slide.imprint is not None and (why := own.contradicts(slide.imprint)):
+        msg = (
+            f"{path.name} was not drawn on this {slide.name}: {why}; put the image back that it was "
+            "drawn on, or move the annotations away"
+        )
+        raise DataFolderError(msg)
+    crossing = geojson.crossing(path)
+    if crossing:
+        notes.append(
+            f"{path.name}: {crossing} of its outlines cross themselves; look whether each of their loops "
+            "was meant"
+        )
+    return drawn, notes
+
+
+def patches_of(
+    slide: Slide, outlines: Sequence[Annotation], classes: Mapping[str, str] | None = None
+) -> tuple[dict[str, int], list[str]]:
+    """How many patches of each class there are to learn from, and what the user should know.
+
+    Raises
+    ------
+    UnknownScaleError, SlideFormatError
+        If the slide's scale is not known, or it is grey.
+    """
+    drawn = annotated(slide, outlines, classes)
+    return {name: drawn.count(label) for label, name in enumerate(CLASSES)}, [*drawn.notes]
+
+
+def annotated(
+    slide: Slide, outlines: Sequence[Annotation], classes: Mapping[str, str] | None = None
+) -> Drawn:
+    """Label a slide's cells by outlines.
+
+    Raises
+    ------
+    UnknownScaleError, SlideFormatError
+        If the slide's scale is not known, or it is grey.
+    """
+    from napari_pathogan.colour.stained import stained_mpp  # noqa: PLC0415
+
+    grid = CellGrid.over(slide.shape, stained_mpp(slide), patch_px=PATCH_PX, mpp=MPP)
+    labels, owners, counted = labelled_cells(grid, outlines, classes or {})
+    bare = tissue_mask(slide).coverage(grid.origin, grid.step, grid.shape) < MIN_TISSUE
+    bare &= labels != UNLABELLED
+    labels[bare] = UNLABELLED
+    notes = [*beyond(slide, "the annotations", list(outlines)), *said(counted, ())]
+    if bare.any():
+        notes.append(f"{slide.name}: {bare.sum()} of the patches drawn around hold no tissue")
+    notes += [f"{slide.name}: {line}" for line in _disagreements(outlines, counted)]
+    small = len(set(range(len(outlines))) - set(owners.ravel().tolist()))
+    if small:
+        notes.append(
+            f"{slide.name}: {small} of {len(outlines)} outlines cover half of no patch "
+            f"({PATCH_PX * MPP:g} um wide), or count as nothing; draw larger ones"
+        )
+    return Drawn(labels, owners, tuple(outlines), counted, tuple(notes))
+
+
+def _disagreements(outlines: Sequence[Annotation], counted: Mapping[str, str]) -> Iterator[str]:
+    """Outlines of the two classes that overlap, neither within the other: somebody is wrong."""
+    kinds = [counted[one.class_name] for one in outlines]
+    shapes = [one.geometry for one in outlines]
+    first, second = STRtree(shapes).query(shapes, "overlaps") if shapes else ((), ())
+    pairs = [
+        (a, b) for a, b in zip(first, second, strict=True)
+        if a < b and {kinds[a], kinds[b]} == set(CLASSES)
+    ]  # fmt: skip
+    if pairs:
+        a, b = pairs[0]
+        where = shapes[a].intersection(shapes[b]).centroid
+        makers = {outlines[i].by for i in (a, b)} - {""}
+        by = f" (by {' and '.join(sorted(makers))})" if makers else ""
+        yield (
+            f"{len(pairs)} pairs of outlines say both {' and '.join(CLASSES)} of the same place, the first "
+            f"at y {where.y:.0f}, x {where.x:.0f} px{by}: the smaller one counts; correct one of them"
+        )
+
+
+def look(
+    slide: Slide,
+    model: IdcModel,
+    cells: np.ndarray | None = None,
+    *,
+    region: Region | None = None,
+    polygons: Sequence[np.ndarray] | None = None,
+    near: tuple[float, float] | None = None,
+) -> Generator[Event, None, Seen]:
+    """Look at a slide's tissue, so that any head can say what it makes of it.
+
+    Parameters
+    ----------
+    cells
+        bool (H, W): look at these alone; at all that a heat map needs by default.
+    region, polygons, near
+        As :func:`.predict.predict` takes them.
+
+    Raises
+    ------
+    NoTissueError, UnknownScaleError, SlideFormatError
+        As there.
+    """
+    grid = heat_map_grid(slide, model)
+    plan = yield from waiting_for(
+        lambda: plan_cells(slide, model, grid, region, polygons), "looking for tissue"
+    )
+    colours = yield from read_colours(slide, model, plan)
+    wanted = plan.wanted | plan.context if cells is None else cells & (plan.tissue >= MIN_TISSUE)
+    blocks = grid.blocks(wanted, BLOCK, near or plan.middle)
+    where, figures, total = [], [], int(wanted.sum())
+
+    def see(block: object) -> np.ndarray:
+        patches = read_block(slide, grid, block)  # type: ignore[arg-type]
+        seen = model.figures(patches, colours)
+        if slide.damaged:
+            seen[lost(patches, plan.tissue[tuple(block.cells.T)])] = np.nan  # type: ignore[attr-defined]
+        return seen
+
+    done = 0
+    progress = Progress(0, total, "looking at the tissue")
+    with closing(work_ahead(see, blocks, threads=threads_of(model))) as work:
+        for finished in work:
+            if finished is not None:
+                block, seen = finished
+                where.append(block.cells)
+                figures.append(seen.astype(np.float16))
+                done += len(seen)
+                progress = Progress(done, total, "looking at the tissue")
+            yield progress
+    empty = np.zeros((0, 2), int), np.zeros((0, 0), np.float16)
+    at, seen = (np.concatenate(x) if x else e for x, e in zip((where, figures), empty, strict=True))
+    asked, notes = asked_for(region, polygons), tuple(scale_note(slide, model))
+    return Seen(plan, at, seen, asked, (*notes, *slide.damaged))
+
+
+@dataclass(eq=False)
+class Looking:
+    """The events of a look, and what came of it at the end."""
+
+    events: Generator[Event, None, Seen]
+    seen: Seen | None = None
+
+    def __iter__(self) -> Iterator[Event]:
+        self.seen = yield from self.events
+
+
+def part_of(seen: Seen, drawn: Drawn) -> Part:
+    """The annotated patches that were looked at, those of an outline belonging together."""
+    cells = np.argwhere(drawn.labels != UNLABELLED)
+    rows = seen.at(cells)
+    cells, rows = cells[rows >= 0], rows[rows >= 0]
+    at = tuple(cells.T)
+    return Part(seen, rows, drawn.labels[at].astype(int), drawn.owners[at])
+
+
+@torch.inference_mode()
+def logits(model: IdcModel, figures: np.ndarray) -> np.ndarray:
+    """What a model says of figures (N, F): float32 (N,)."""
+    to = next(model.network.parameters()).device
+    found = model.network.idc(torch.from_numpy(figures.astype(np.float32)).to(to))[:, 0]
+    told: np.ndarray = found.float().cpu().numpy()
+    return told
+
+
+def past_of(model: IdcModel) -> Past:
+    """What a model keeps of its training.
+
+    Raises
+    ------
+    ModelError
+        If it keeps nothing.
+    """
+    network = model.network
+    if not isinstance(network, FrozenHead) or network.past is None:
+        msg = (
+            f"{model.card.name} can't be refitted: it has no head on a frozen trunk that keeps what it "
+            "was trained on; choose idc-lite0, or train one with --method frozen"
+        )
+        raise ModelError(msg)
+    return network.past
+
+
+def digest_of(outlines: Sequence[Annotation]) -> str:
+    """The sha256 of outlines and their classes, whatever file they lie in."""
+    digest = hashlib.sha256()
+    for one in outlines:
+        digest.update(one.class_name.encode() + b"\0" + one.geometry.wkb)
+    return digest.hexdigest()
+
+
+def need_both(labels: np.ndarray) -> None:
+    """Make sure that both classes were annotated.
+
+    Raises
+    ------
+    DataFolderError
+        If one is missing; says which.
+    """
+    missing = [name for label, name in enumerate(CLASSES) if not (labels == label).any()]
+    if missing:
+        msg = f"no patch is annotated as {' or '.join(missing)}: draw around some, at least 200 um wide"
+        raise DataFolderError(msg)
+
+
+def refitted(model: IdcModel, parts: Sequence[Part], name: str = "") -> IdcModel:
+    """A model whose head also knows some annotated patches; the other one stays as it is.
+
+    It is fitted twice: to the annotated patches, and then also to the rest of their slides as the heat map
+    of the first fit has it. What the neighbours of a patch say teaches what such patches look like here.
+    Its small network is not asked alone any more, since it knows nothing of that.
+
+    Raises
+    ------
+    DataFolderError
+        If one class is missing.
+    ModelError
+        If the model can't be refitted.
+    """
+    past, network = past_of(model), model.network
+    assert isinstance(network, FrozenHead)
+    labels = np.concatenate([part.labels for part in parts])
+    need_both(labels)
+    # what was annotated never counts for more than all that the model was trained on
+    weights = balanced(labels, min(WEIGHT, past.n_images / len(labels)))
+    figures = np.concatenate([part.figures for part in parts])
+    first = _fitted(model, figures, labels, weights)
+    others = [_rest(first, part) for part in parts]
+    rest = np.concatenate([one for one, _ in others])
+    each = np.full(len(rest), min(AROUND, past.n_images / max(len(rest), 1)))
+    changed = _fitted(
+        model,
+        np.concatenate([figures, rest]),
+        np.concatenate([labels, *(said for _, said in others)]),
+        np.concatenate([weights, each]),
+    )
+    assert isinstance(changed.network, FrozenHead)
+    own = changed.network.idc_head.cpu()
+    digest = hashlib.sha256(own.weight.numpy().tobytes() + own.bias.numpy().tobytes())
+    card = model.card.model_copy(
+        update={"name": name or model.card.name, "sha256": digest.hexdigest()}
+    )
+    return replace(changed, card=card)
+
+
+def _fitted(
+    model: IdcModel, figures: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> IdcModel:
+    past, network, scale = past_of(model), model.network, model.calibration
+    assert isinstance(network, FrozenHead)
+    change = refit(
+        past.prior,
+        figures[:, : sum(network.parts)],
+        logits(model, figures),
+        labels,
+        weights,
+        spread=scale.patient_sd / scale.slope,
+    )
+    return replace(model, network=network.changed(change), by_student=None)
+
+
+def _rest(model: IdcModel, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Some patches of a slide that are not annotated, evenly spread: figures, and what its map says."""
+    probability = part.seen.layers(model)[0][tuple(part.seen.where.T)]
+    known = np.isfinite(probability)
+    known[part.rows] = False
+    rows = np.flatnonzero(known)
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(int)]
+    return part.seen.figures[rows], probability[rows]
+
+
+def next_of(model: IdcModel, part: Part, n: int) -> np.ndarray:
+    """Rows of a slide that would teach the model most if they were annotated next, the best first."""
+    network, scale = model.network, model.calibration
+    assert isinstance(network, FrozenHead)
+    figures = part.seen.figures
+    rows = np.flatnonzero(np.isfinite(figures[:, 0]))
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * MOST)).astype(int)]
+    rows = np.union1d(some, part.rows)
+    chosen = most_telling(
+        past_of(model).prior,
+        figures[rows, : sum(network.parts)],
+        logits(model, figures[rows]),
+        np.searchsorted(rows, part.rows),
+        spread=scale.patient_sd / scale.slope,
+        n=n,
+    )
+    return rows[chosen]

@@ -1,0 +1,157 @@
+"""``pathogan annotations`` and ``pathogan retrain``, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_pathogan.annotations import geojson
+from napari_pathogan.engine.models import read_card
+from napari_pathogan.errors import OutputError
+from napari_pathogan.tasks.idc import live
+
+SIDE = 800
+
+
+@pytest.fixture
+def typed(pathogan):
+    """Run ``pathogan``, which is to leave with a code: what it says."""
+
+    def run(*words, code=0):
+        left, out, err = pathogan(*words)
+        assert left == code, err
+        return SimpleNamespace(stdout=out, stderr=err)
+
+    return run
+
+
+@pytest.fixture
+def slide(tmp_path):
+    """800 px at 2 um of tissue: 8 x 8 patches, the left half dark."""
+    image = np.full((SIDE, SIDE, 3), (225, 170, 200), float)
+    image[:, : SIDE // 2] = (150, 90, 160)
+    image += np.random.default_rng(0).normal(0, 12, (SIDE, SIDE, 1))
+    path = tmp_path / "slides" / "case.tif"
+    path.parent.mkdir()
+    tifffile.imwrite(
+        path,
+        image.clip(0, 250).astype(np.uint8),
+        photometric="rgb",
+        tile=(128, 128),
+        resolution=(5000, 5000),
+        resolutionunit="CENTIMETER",
+    )
+    return path
+
+
+def feature(name, x, y, side=200):
+    corners = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "properties": {"objectType": "annotation", "classification": {"name": name}},
+    }
+
+
+def drawn(tmp_path, *features, name="drawn.geojson"):
+    path = tmp_path / name
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": list(features)}))
+    return path
+
+
+BOTH = [feature("IDC", 600, 0), feature("IDC", 600, 600), feature("Stroma", 0, 0), feature("Stroma", 0, 600)]  # fmt: skip
+
+
+def test_from_outlines_of_qupath_to_a_model(typed, slide, tmp_path):
+    file = drawn(tmp_path, *BOTH)
+    assert "4 outlines added to 0" in typed("annotations", "import", file, slide).stdout
+    again = typed("annotations", "import", file, slide)
+    assert "0 outlines added to 4" in again.stdout, "what is there already comes in once"
+    told = json.loads(typed("annotations", "list", slide.parent, "--json").stdout)
+    assert told["slides"][0]["patches"] == {"healthy": 8, "IDC": 8}
+    assert "nothing is wrong" in typed("annotations", "check", slide).stdout
+    out = tmp_path / "out.geojson"
+    typed("annotations", "export", slide, "-o", out)
+    back, about = geojson.read(out)
+    assert [one.class_name for one in back] == ["IDC", "IDC", "Stroma", "Stroma"]
+    assert about["kind"] == "idc annotations"
+    run = tmp_path / "run"
+    said = typed("retrain", "idc", "--slides", slide.parent, "-o", run, "--device", "cpu")
+    assert "case.tif" in said.stdout
+    assert "reference_auc_after" in said.stdout
+    assert read_card(run / "model").recipe["parent"] == "idc-lite0"
+
+
+def test_what_is_missing_is_said_before_anything_starts(typed, slide, tmp_path):
+    typed("annotations", "import", drawn(tmp_path, BOTH[0]), slide)
+    checked = typed("annotations", "check", slide, code=1)
+    assert "no patch of healthy" in checked.stdout
+    failed = typed("retrain", "idc", "--slides", slide, "-o", tmp_path / "run", code=2)
+    assert "no patch of healthy is annotated" in failed.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([feature("IDC", 5000, 5000)], "no outline lies on case.tif"),
+        ([], "no outline of an area is in it"),
+        ("no json", "can't be read as GeoJSON"),
+        ([feature("IDC", float("nan"), 0)], "can't be read as GeoJSON"),
+    ],
+)
+def test_files_that_won_t_do_leave_what_is_kept(typed, slide, tmp_path, content, said):
+    typed("annotations", "import", drawn(tmp_path, *BOTH), slide)
+    kept = live.store(slide).path.read_bytes()
+    bad = drawn(tmp_path, *(content if isinstance(content, list) else ()), name="bad.geojson")
+    if isinstance(content, str):
+        bad.write_text(content)
+    failed = typed("annotations", "import", bad, slide, code=2)
+    assert said in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert live.store(slide).path.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("retrain", "nuclei", "--slides", "SLIDE", "-o", "RUN"),
+            "nothing is retrained for 'nuclei'",
+        ),
+        (
+            ("retrain", "idc", "--slides", "SLIDE", "--slides", "SLIDE", "-o", "RUN"),
+            "is given twice",
+        ),
+        (("retrain", "idc", "--slides", "EMPTY", "-o", "RUN"), "no slide in"),
+        (("annotations", "export", "SLIDE", "-o", "OUT"), "nothing is annotated on case.tif"),
+        (("annotations", "list", "SLIDE", "--classes", "A=B"), "is no CLASS=KIND"),
+    ],
+)
+def test_what_can_t_be_is_one_sentence(typed, slide, tmp_path, words, said):
+    (tmp_path / "empty").mkdir()
+    places = {"SLIDE": slide, "RUN": tmp_path / "run", "EMPTY": tmp_path / "empty", "OUT": tmp_path / "o.geojson"}  # fmt: skip
+    failed = typed(*(places.get(word, word) for word in words), code=2)
+    assert said in failed.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_leaves_the_annotations_as_they_were(slide, tmp_path, monkeypatch):
+    from napari_pathogan.slides.slide import Slide
+
+    with Slide.open(slide) as opened:
+        outlines, _ = live.read(opened, drawn(tmp_path, *BOTH))
+        live.write(opened, outlines)
+        kept = live.store(slide).path.read_bytes()
+
+        def full(*_args):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("napari_pathogan.files.os.fsync", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            live.write(opened, outlines[:1])
+    assert live.store(slide).path.read_bytes() == kept
