@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -95,6 +97,20 @@ def test_what_finds_planted_defects_is_shown_and_what_does_not_is_not():
     )
     assert trust.shown(blind, "pas") == []
     assert trust.shown(card, "masson") == []  # was not measured
+
+
+def test_what_a_card_says_of_trust_is_plain_json_and_small_pools_say_less():
+    pools = {
+        "pas": [tissue(PINK, s) for s in range(6)],
+        "masson": [tissue(BLUE, s) for s in range(2)],
+    }
+    held = {"pas": [tissue(PINK, 50, 300), tissue(PINK, 51, 80)], "masson": [tissue(BLUE, 52, 80)]}
+    said = json.loads(json.dumps(trust.for_card(Pair(), pools, held)))
+    assert list(said["pools"]) == ["pas"]  # two images have no spread
+    assert list(said["trust"]) == list(said["doubt"]) == ["pas"]  # others are too small to plant in
+    low, high = said["doubt"]["pas"]["cycle"]
+    assert 0 <= low <= high
+    assert trust.for_card(Pair(), pools, {})["trust"] == {}
 
 
 def test_the_area_under_the_curve_counts_ties_half():

@@ -70,12 +70,16 @@ class StainPool:
                 f"{_LEAST_IMAGES} at least"
             )
             raise NoTissueError(msg)
-        stack = np.stack(figures)
+        return cls.fit(np.stack(figures))
+
+    @classmethod
+    def fit(cls, stack: np.ndarray) -> StainPool:
+        """Describe a pool by the figures of its images, (N, 6)."""
         apart = [_distance(f, *_fit(np.delete(stack, i, 0))) for i, f in enumerate(stack)]
         mean, precision = _fit(stack)
         rows = tuple(tuple(map(float, row)) for row in precision)
         reach = float(np.percentile(apart, _OWN))
-        return cls(tuple(map(float, mean)), rows, reach, len(figures))
+        return cls(tuple(map(float, mean)), rows, reach, len(stack))
 
     @classmethod
     def read(cls, said: Mapping[str, Any]) -> StainPool:
@@ -93,8 +97,11 @@ class StainPool:
         figures = [f for image in images if (f := described(image)) is not None]
         if not figures:
             return None
-        mean, precision = np.asarray(self.mean), np.asarray(self.precision)
-        return float(np.median([_distance(f, mean, precision) for f in figures]))
+        return float(np.median([self.apart(f) for f in figures]))
+
+    def apart(self, figures: np.ndarray) -> float:
+        """Distance of one image, by its figures (6,)."""
+        return _distance(figures, np.asarray(self.mean), np.asarray(self.precision))
 
 
 def _fit(figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ is not shown (:func:`shown`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from scipy.stats import rankdata
 
 from napari_pathogan.colour.lab import to_lab
 from napari_pathogan.colour.stain_distance import StainPool
+from napari_pathogan.errors import NoTissueError
 from napari_pathogan.tasks.virtual_stain.stains import SourceStainError, stain_title
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ CELL_PX = 8  # of a map: that of the discriminator's scores
 _SOFT_PX = 6.0  # standard deviation of the blur of cycle errors: a cell says what is around it
 FINDS = 0.7  # area under the ROC curve from which on a map is said to find a defect
 _DEFECT_PX = 64  # about as wide
+_LEAST_PX, _MIDDLE_PX, _MOST = 96, 256, 8  # sides of images that are planted in, and how many
 
 
 class TrustMap(StrEnum):
@@ -226,13 +229,26 @@ def for_card(
         Stain -> images that were not; empty where there are none, and then no map is shown.
     """
     ends = model.source_stain, model.target_stain
-    maps, levels = {}, {}
+    maps, levels, pooled = {}, {}, {}
     for end, other in (ends, ends[::-1]):
-        if len(held.get(end, ())):
-            maps[end] = measure(model, held[end], pools[other], end, seed=seed)
-            levels[end] = {which.value: usual(model, held[end], end, which) for which in TrustMap}
-    pooled = {end: StainPool.of(pools[end]).written() for end in ends}
+        images = _middles(held.get(end, ()))
+        if images:
+            maps[end] = measure(model, images, pools[other], end, seed=seed)
+            levels[end] = {which.value: usual(model, images, end, which) for which in TrustMap}
+        with suppress(NoTissueError):  # a small pool says nothing of its spread
+            pooled[end] = StainPool.of(pools[end]).written()
     return {"pools": pooled, "trust": maps, "doubt": levels}
+
+
+def _middles(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The middles of some images that are large enough to plant something in."""
+    large = [image for image in images if min(image.shape[:2]) >= _LEAST_PX]
+    chosen = [large[i] for i in range(0, len(large), max(1, len(large) // _MOST))][:_MOST]
+    corners = [[max(0, n - _MIDDLE_PX) // 2 for n in image.shape[:2]] for image in chosen]
+    return [
+        image[y : y + _MIDDLE_PX, x : x + _MIDDLE_PX]
+        for image, (y, x) in zip(chosen, corners, strict=True)
+    ]
 
 
 def shown(card: ModelCard, stain: str) -> list[TrustMap]:
