@@ -91,3 +91,10 @@ def test_a_missing_network_is_one_sentence(tmp_path, lost):
     (folder / "model.json").write_text(card.model_dump_json())
     with pytest.raises(ModelError, match="'pair' does not fit this version"):
         VirtualStainModel.load(folder, "cpu")
+
+
+def test_glass_stays_glass(model):
+    image = picture(64, 64)
+    image[:32] = 242
+    assert (model.stain(image)[:32] == 242).all()
+    assert (model.stain(image)[32:] != image[32:]).any()

@@ -47,7 +47,11 @@ def optical_density(rgb: np.ndarray) -> np.ndarray:
 
 def joined(light: np.ndarray, colour: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Lightness and colours to uint8 RGB; glass keeps its own colour."""
-    made = to_rgb(np.concatenate([light[..., None], colour], -1))
+    return with_glass(to_rgb(np.concatenate([light[..., None], colour], -1)), image)
+
+
+def with_glass(made: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """What was made of uint8 RGB (..., 3), with the glass of that: no stain takes to it."""
     glass = 1 - np.clip(optical_density(image).max(-1, keepdims=True) / (STAINED / 2), 0, 1)
     mixed = made + glass * (image.astype(np.float32) - made)
     return np.asarray(np.rint(mixed), np.uint8)

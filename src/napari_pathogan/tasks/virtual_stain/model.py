@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
+from napari_pathogan.colour.lab import with_glass
 from napari_pathogan.engine.devices import Device, choose_device, in_batches, moved
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.errors import PathoganError
@@ -159,7 +160,7 @@ class VirtualStainModel:
         return self.paint(images, self.target_stain)
 
     def paint(self, images: np.ndarray, stain: str, norm: Norm = instance_norm) -> np.ndarray:
-        """Carry images of ``stain`` to the other stain of the pair; as :meth:`stain`.
+        """Carry images of ``stain`` to the other stain of the pair; as :meth:`stain`. Glass stays.
 
         Parameters
         ----------
@@ -183,7 +184,7 @@ class VirtualStainModel:
                 return to_uint8(network(seen.to(self.device.torch), norm))
 
         for part, done in in_batches(len(stack), _BATCH, run):
-            made[part] = done[:, :height, :width]
+            made[part] = with_glass(done[:, :height, :width], stack[part])
         return made.reshape(images.shape)
 
     def inspect(self, images: np.ndarray, stain: str = "") -> np.ndarray:
