@@ -152,6 +152,7 @@ def ensemble(  # noqa: PLR0917
     options = {
         "threshold": threshold,
         "views": views,
+        "views_float32": 1,  # half a megapixel a second there
         "reference": own.reference,
         "share": own.share,
         "baseline": baseline,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.tasks.nuclei import model as models
 from napari_pathogan.tasks.nuclei.config import RECIPES
@@ -55,6 +55,7 @@ def test_it_is_kept_with_all_its_weights_and_comes_back(networks, tmp_path):
         "unet-encoder",
     ]
     assert (model.threshold, model.views) == (0.4, 2)
+    assert "flips and turns" not in UNetSegmenter(model).line
     images = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
     expected = probability(Ensemble.of(networks).eval(), images, model.device, views=2)
     np.testing.assert_allclose(model.probability(images), expected, atol=0.02)
@@ -70,3 +71,24 @@ def test_a_training_begins_with_the_model_that_it_names(networks, tmp_path):
     models.save(tmp_path, card, Ensemble.of(networks), **named)
     assert learner(str(tmp_path)) == learner("nuclei-unet") == "nuclei-unet"
     assert shaped(RECIPES["quick"], str(tmp_path)).width == 16
+
+
+@pytest.mark.parametrize(
+    ("dtype", "asked", "expected"),
+    [
+        (torch.bfloat16, None, 2),
+        (torch.float32, None, 1),
+        (torch.float32, 4, 4),
+        (torch.bfloat16, 1, 1),
+    ],
+)
+def test_where_a_cpu_lacks_bfloat16_it_looks_less_often_and_says_so(
+    networks, tmp_path, monkeypatch, *, dtype, asked, expected
+):
+    card = ModelCard(name="both", title="Both", task="nuclei", architecture="ensemble")
+    models.save(tmp_path, card, Ensemble.of(networks), threshold=0.4, views=2, views_float32=1)
+    monkeypatch.setattr(models, "choose_device", lambda name: Device(name, dtype))
+    model = NucleiModel.load(tmp_path, device="cpu", views=asked)
+    assert model.views == expected
+    said = f"seen in {expected} of 8 flips and turns; the card's figures are of 2"
+    assert (said in UNetSegmenter(model).line) is (expected != 2)

@@ -96,5 +96,7 @@ def test_colours_at_each_lightness():
     assert tint.mean[:, 0] == pytest.approx(KNOTS / 4, abs=1.1)
     assert tint.mean[:, 1] == pytest.approx(10, abs=0.1)
     assert tint.spread[:, 1] == pytest.approx(2, abs=0.1)
+    between = (KNOTS[3] + KNOTS[4]) / 2
+    np.testing.assert_allclose(tint.typical(np.array([[between]]))[0, 0], tint.mean[3:5].mean(0))
     again = Tint.from_json(tint.to_json())
     assert np.abs(again.mean - tint.mean).max() < 0.001

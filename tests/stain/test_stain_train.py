@@ -99,6 +99,7 @@ def test_a_style_is_learned_measured_and_loaded(pool, tiny, run, seed, measured)
     assert card.mpp == 0.5
     assert measured("ssim", card.metrics["ssim_lightness"].value) > 0.9
     assert card.metrics["colour_error_lab"].value > 0
+    assert card.metrics["baseline_colour_error_lab"].value > 0
     assert card.training_data[0].known("abcd") == set("abc")
     held = read_card(RunFolder(run.path / "held_out").model)
     assert len(held.training_data[0].patients) == 2

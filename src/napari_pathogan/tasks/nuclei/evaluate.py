@@ -20,7 +20,7 @@ from napari_pathogan.tasks.nuclei.metrics import (
     pixel_counts,
     pixel_table,
 )
-from napari_pathogan.tasks.nuclei.model import MPP
+from napari_pathogan.tasks.nuclei.model import MPP, looked
 from napari_pathogan.tasks.nuclei.network import MULTIPLE
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def evaluate(folder: NucleiFolder, model: NucleiModel, *, rounds: int = ROUNDS) 
         trained_on=model.card.knows(folder.names),
         skipped=folder.skipped,
     )
+    if note := looked(model):
+        done = replace(done, notes=(*done.notes, note))
     if model.baseline is None:
         return done
     return beside(done, [by_baseline(image, model.baseline) for image in folder.images])

@@ -83,7 +83,8 @@ class NucleiModel:
         Parameters
         ----------
         views
-            As for the class; the model's own by default.
+            As for the class; by default the model's own, which may be fewer on a CPU without
+            bfloat16, where networks take twice as long.
 
         Raises
         ------
@@ -97,7 +98,7 @@ class NucleiModel:
             network.load_state_dict(weights)
             threshold = float(card.settings["threshold"])
             share = float(card.settings.get("share", 0.0))
-            views = int(card.settings.get("views", 1)) if views is None else views
+            views = _own_views(card, where) if views is None else views
             known = card.settings.get("reference")
             reference = None if known is None else SlideColours.from_json(known)
             simple = card.settings.get("baseline")
@@ -147,6 +148,20 @@ class NucleiModel:
         if self.colours is not None and self.reference is not None:
             recolour = self.colours.map_to(self.reference, self.share)
         return probability(self.network, images, self.device, recolour=recolour, views=self.views)
+
+
+def _own_views(card: ModelCard, device: Device) -> int:
+    slow = device.torch.type == "cpu" and device.dtype == torch.float32
+    views = int(card.settings.get("views", 1))
+    return int(card.settings.get("views_float32", views)) if slow else views
+
+
+def looked(model: NucleiModel) -> str:
+    """What to say where a model looks at images otherwise than when it was measured; else nothing."""
+    views = int(model.card.settings.get("views", model.views))
+    if model.views == views:
+        return ""
+    return f"seen in {model.views} of 8 flips and turns; the card's figures are of {views}"
 
 
 def quick(network: Network) -> Network:
@@ -211,17 +226,21 @@ def save(
     reference: SlideColours | None = None,
     share: float = 0.0,
     views: int = 1,
+    views_float32: int = 0,
     goes_on_with: str = "",
     baseline: PixelBaseline | None = None,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
     Weights are stored in float16: half the size, and probabilities move by under 0.01. A
-    ensemble's trainings begin with the model ``goes_on_with``.
+    ensemble's trainings begin with the model ``goes_on_with``. ``views_float32`` is for CPUs without
+    bfloat16; 0: as many as elsewhere.
     """
     settings: dict[str, Any] = {"threshold": threshold, "share": share, "views": views}
     if goes_on_with:
         settings["goes_on_with"] = goes_on_with
+    if views_float32:
+        settings["views_float32"] = views_float32
     if baseline is not None:
         settings["baseline"] = baseline.to_json()
     if reference is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from napari_pathogan.tasks.nuclei.instances import instances
+from napari_pathogan.tasks.nuclei.model import looked
 from napari_pathogan.tasks.nuclei.network import MULTIPLE
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class UNetSegmenter:
     def __init__(self, model: NucleiModel, threshold: float | None = None) -> None:
         card = model.card
         self.name, self.sha256 = card.name, card.sha256
-        self.line = f"{card.title}, weights {card.sha256[:12]}. {card.intended_use}"
+        line = f"{card.title}, weights {card.sha256[:12]}"
+        self.line = f"{'; '.join(filter(None, (line, looked(model))))}. {card.intended_use}"
         self.mpp, self.device = model.mpp, model.device
         self.margin_px = model.network.seen_px
         self.model = model

@@ -64,6 +64,10 @@ class Tint:
         ]
         return np.asarray(np.hypot(*parts))
 
+    def typical(self, light: np.ndarray) -> np.ndarray:
+        """The mean a and b at lightnesses (...): float64 (..., 2)."""
+        return np.stack([np.interp(light, KNOTS, self.mean[:, c]) for c in range(2)], -1)
+
     def narrower(self, other: Tint, light: np.ndarray) -> float:
         """How much narrower another's colours are, at lightnesses (N,): 0 not at all, 1 all grey."""
         share = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.colour.histograms import structure
-from napari_pathogan.colour.lab import lightness, to_lab
+from napari_pathogan.colour.lab import joined, lightness, to_lab
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
 from napari_pathogan.engine.runs import RunFolder
@@ -127,17 +127,26 @@ def _save(
 
 
 def _measure(style: StyleModel, out: StylePool) -> dict[str, Metric]:
-    """Of patients the network never saw: their colours from their lightness, in Lab units."""
-    apart, kept = [], []
+    """Of patients the network never saw: their colours from their lightness, in Lab units.
+
+    The baseline gives each lightness the mean colour that it has in the pool.
+    """
+    apart, simply, kept = [], [], []
     for image in out.images:
-        made = style(image)
-        apart.append(float(np.linalg.norm((to_lab(made) - to_lab(image))[..., 1:], axis=-1).mean()))
+        made, light = style(image), lightness(image)
+        apart.append(_colours_apart(made, image))
+        simply.append(_colours_apart(joined(light, style.tint.typical(light), image), image))
         kept.append(structure(image, made))
     return {
         "colour_error_lab": Metric(value=float(np.mean(apart))),
+        "baseline_colour_error_lab": Metric(value=float(np.mean(simply))),
         "ssim_lightness": Metric(value=float(np.mean(kept))),
         **_measure_classes(style, out),
     }
+
+
+def _colours_apart(made: np.ndarray, image: np.ndarray) -> float:
+    return float(np.linalg.norm((to_lab(made) - to_lab(image))[..., 1:], axis=-1).mean())
 
 
 def _measure_classes(style: StyleModel, out: StylePool) -> dict[str, Metric]:
