@@ -1,13 +1,14 @@
 """What a slide's colours do to what comes after: IDC and nuclei on patients never seen.
 
-    python benchmarks/stain_downstream.py IDC NUCLEI OTHER --work WORK [--docs]
+    python benchmarks/stain_downstream.py IDC NUCLEI OTHER --run A --run B --work WORK [--docs]
 
-IDC is a folder of patches (``pathogan idc train``), NUCLEI one of images with masks (``pathogan
-nuclei train``), OTHER a folder of images of another laboratory, whose colours the test images are
-also shown in. For each fold of patients, two networks (with stain augmentation and without) and a
-stain style are trained on the same other patients, in WORK, where what is there is gone on from.
-Keeps the figures in benchmarks/results/stain_downstream.json; ``--docs`` puts the tables into
-docs/stain.md. A run that was stopped is gone on from in the same WORK.
+The default models of both tasks, as they are used: IDC's head on a frozen trunk and its student, fitted
+anew to each fold's patients, as a heat map; the nuclei's ensemble of the networks of two
+cross-validated runs (``pathogan nuclei train --folds patients``; docs/nuclei.md has the commands).
+IDC is a folder of patches, NUCLEI one of images with masks, OTHER a folder of images of another
+laboratory, whose colours the test images are also shown in. A stain style is trained on patients of the
+other half, in WORK, where what is there is gone on from. Keeps the figures in
+benchmarks/results/stain_downstream.json; ``--docs`` puts the tables into docs/stain.md.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nuclei_quality import fold_model
 from PIL import Image
 from stain_tables import START, Figure, Key, Resampled, table, with_intervals
 
@@ -28,7 +30,6 @@ from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
@@ -37,18 +38,16 @@ from napari_pathogan.tasks.idc import calibrate
 from napari_pathogan.tasks.idc import config as idc_recipe
 from napari_pathogan.tasks.idc import metrics as idc_metrics
 from napari_pathogan.tasks.idc import train as idc_train
-from napari_pathogan.tasks.idc.augment import Augment as IdcAugment
+from napari_pathogan.tasks.idc.context import Context, on_grids
+from napari_pathogan.tasks.idc.crossval import PRETRAINED_SHARE, SHARES, SIGMAS
 from napari_pathogan.tasks.idc.data import MPP as IDC_MPP
 from napari_pathogan.tasks.idc.data import PATCH_PX, PatchFolder, read_patches
-from napari_pathogan.tasks.idc.score import score as idc_score
-from napari_pathogan.tasks.nuclei import config as nuclei_recipe
+from napari_pathogan.tasks.idc.score import score_slides
 from napari_pathogan.tasks.nuclei import evaluate
-from napari_pathogan.tasks.nuclei import train as nuclei_train
-from napari_pathogan.tasks.nuclei.crossval import DEFAULT_THRESHOLD
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage, read_folder
-from napari_pathogan.tasks.nuclei.ensemble import UNET
+from napari_pathogan.tasks.nuclei.ensemble import Ensemble
 from napari_pathogan.tasks.nuclei.metrics import pixel_table
-from napari_pathogan.tasks.nuclei.model import MPP, TASK, NucleiModel
+from napari_pathogan.tasks.nuclei.model import MPP, NucleiModel
 from napari_pathogan.tasks.stain.config import RECIPES as STYLES
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.learn import learn as learn_style
@@ -69,12 +68,9 @@ TILE = 512
 MIDDLE = 256  # pixels of each image's middle, where its nuclei are counted
 
 STYLE = replace(STYLES["quick"], batch=8, crop=128, epochs=6, steps=40)
-IDC_FOLDS, NUCLEI_FOLDS = 5, 2
-_IDC = replace(idc_recipe.RECIPES["quick"], method="cnn", width=0.25)
-IDC = {"plain": replace(_IDC, augment=IdcAugment(turns=True)), "augmented": _IDC}
-_NUCLEI = replace(nuclei_recipe.RECIPES["quick"], epochs=3, normalise=0.0)
-_UNSTAINED = replace(_NUCLEI.augment, mix=0.0, stain=0.0, colour=0.0)
-NUCLEI = {"plain": replace(_NUCLEI, augment=_UNSTAINED), "augmented": _NUCLEI}
+IDC_FOLDS = 5
+IDC = replace(idc_recipe.RECIPES["quick"], method="frozen")
+NUCLEI_VIEWS, NUCLEI_THRESHOLD = 2, 0.45  # as the embedded model has them
 
 
 @dataclass(frozen=True)
@@ -193,47 +189,48 @@ def windows(slide: np.ndarray, side: int = 5 * PATCH_PX) -> Iterator[np.ndarray]
                 yield part
 
 
-def idc_networks(patches: PatchFolder, fold: np.ndarray, k: int, work: Path) -> tuple[Any, Any]:
-    """A fold's networks, and a style of patients of the other half of the folds."""
-    other = (fold < IDC_FOLDS // 2) != (k < IDC_FOLDS // 2)  # two styles in all
-    names = np.unique(patches.patients[other])
+def idc_style(patches: PatchFolder, fold: np.ndarray, k: int, work: Path) -> StyleModel:
+    """A style of patients of the other half of the folds: two styles in all."""
+    upper = k >= IDC_FOLDS // 2
+    names = np.unique(patches.patients[(fold < IDC_FOLDS // 2) == upper])
     pool = [part for name in names for part in windows(slide_of(patches, name)[0])]
-    style = style_of(pool, IDC_MPP, work / f"style_{int(k >= IDC_FOLDS // 2)}")
-    learnt = patches.take(fold != k)
-    networks = {
-        arm: result(idc_train.train(learnt, c, prepared(work / f"{arm}_{k}", c))).network
-        for arm, c in IDC.items()
-    }
-    return networks, style
+    return style_of(pool, IDC_MPP, work / f"style_{int(upper)}")
 
 
 def idc(patches: PatchFolder, colours: list[SlideColours], work: Path) -> dict[Key, Resampled]:
-    """AUC and balanced accuracy of patches, by networks that never saw their patient."""
+    """AUC and balanced accuracy of the heat map, by heads that never saw the patient."""
     fold = patient_folds(patches.patients, IDC_FOLDS)
     logits: dict[Key, np.ndarray] = {}
+    near = Context(SIGMAS, SHARES, calibrate.UNFITTED)
+
+    @cache
+    def trained(k: int) -> idc_train.Trained:
+        learnt = patches.take(fold != k)
+        return result(idc_train.train(learnt, IDC, prepared(work / f"head_{k}", IDC)))
+
     for name in patches.names:
         slide, index, corner = slide_of(patches, name)
         k = int(fold[index[0]])
 
         def measure(
             slide: np.ndarray = slide,
-            start: int = int(index[0]),
+            index: np.ndarray = index,
             at: np.ndarray = corner,
             k: int = k,
         ) -> dict[Key, np.ndarray]:
-            networks, style = idc_networks(patches, fold, k, work)
+            style, by = idc_style(patches, fold, k, work), trained(k)
             found = {}
-            for where, case in shown(Case((slide,), IDC_MPP), colours, start).items():
+            for where, case in shown(Case((slide,), IDC_MPP), colours, int(index[0])).items():
                 for method, seen in case.carried(style).items():
                     (image,) = seen.images
                     cut = np.stack([image[y : y + PATCH_PX, x : x + PATCH_PX] for y, x in at])
-                    for arm, network in networks.items():
-                        scored = idc_score(network, cut, choose_device("cpu"))
-                        found[arm, method, where] = scored[:, 0]
+                    own = replace(patches.take(index), images=cut)
+                    on = choose_device("cpu"), by.reference, PRETRAINED_SHARE
+                    found[method, where] = on_grids(own, score_slides(by.network, own, *on), near)
             return found
 
         for key, values in once(work / f"seen_{name}.npz", measure).items():
-            logits.setdefault(key, np.zeros(len(patches)))[index] = values
+            logits.setdefault(key, np.zeros(len(patches)))[index] = values[:, 0]
     return {key: idc_figures(patches, fold, logits, key) for key in logits}
 
 
@@ -241,7 +238,7 @@ def idc_figures(
     patches: PatchFolder, fold: np.ndarray, logits: dict[Key, np.ndarray], key: Key
 ) -> Resampled:
     """Calibrate each fold by the others in their own colours; figures of any resample."""
-    learnt, seen = logits[*key[:2], "own"], logits[key]
+    learnt, seen = logits[key[0], "own"], logits[key]
     probability, called = np.empty(len(patches)), np.empty(len(patches), bool)
     for k in range(IDC_FOLDS):
         test, rest = fold == k, fold != k
@@ -251,7 +248,7 @@ def idc_figures(
 
     def figures(weights: np.ndarray) -> Figure:
         table = idc_metrics.table(patches.labels, probability, called, weights)
-        auc = idc_metrics.auc(patches.labels, probability, weights)
+        auc = idc_metrics.auc(patches.labels, seen, weights)
         return {"AUC": auc, "balanced accuracy": table["balanced_accuracy"]}
 
     return patches.patients, figures
@@ -260,49 +257,48 @@ def idc_figures(
 # nuclei
 
 
-def nuclei_networks(folder: NucleiFolder, fold: np.ndarray, k: int, work: Path) -> tuple[Any, Any]:
-    """A fold's networks, and a style of the patients that they learned from."""
+def nuclei_model(folder: NucleiFolder, fold: np.ndarray, k: int, runs: list[Path]) -> NucleiModel:
+    """The networks of several runs' fold together, as the embedded ensemble."""
     learnt = folder.take(fold != k)
-    style = style_of([image.pixels for image in learnt.images], MPP, work / f"style_{k}")
-    models = {
-        arm: model_of(result(nuclei_train.train(learnt, c, prepared(work / f"{arm}_{k}", c))))
-        for arm, c in NUCLEI.items()
-    }
-    return models, style
+    members = []
+    for run in runs:
+        config = json.loads((run / "config.json").read_text())
+        checkpoint = run / "folds" / str(k) / "checkpoint.safetensors"
+        members.append(fold_model(checkpoint, learnt, config, NUCLEI_VIEWS))
+    network = Ensemble.of([one.network for one in members]).eval()
+    return replace(members[0], network=network, threshold=NUCLEI_THRESHOLD)
 
 
-def nuclei(folder: NucleiFolder, colours: list[SlideColours], work: Path) -> dict[Key, Resampled]:
+def nuclei(
+    folder: NucleiFolder, colours: list[SlideColours], work: Path, runs: list[Path]
+) -> dict[Key, Resampled]:
     """Dice of pixels, by networks that never saw their patient."""
-    fold = patient_folds(folder.patients, NUCLEI_FOLDS)
+    fold = patient_folds(folder.patients, len(folder.names))
+    half = patient_folds(folder.patients, 2)
     counts: dict[Key, np.ndarray] = {}
     for number, name in enumerate(folder.names):
         index = np.flatnonzero(folder.patients == name)
-        k = int(fold[index[0]])
 
-        def measure(
-            number: int = number, index: np.ndarray = index, k: int = k
-        ) -> dict[Key, np.ndarray]:
-            models, style = nuclei_networks(folder, fold, k, work)
+        def measure(number: int = number, index: np.ndarray = index) -> dict[Key, np.ndarray]:
+            own = half[index[0]]
+            pool = [image.pixels for image in folder.take(half != own).images]
+            style = style_of(pool, MPP, work / f"style_{own}")
+            model = nuclei_model(folder, fold, int(fold[index[0]]), runs)
             images = [folder.images[i] for i in index]
             case = Case(tuple(image.pixels for image in images), images[0].mpp)
             found = {}
             for where, other in shown(case, colours, number).items():
                 for method, seen in other.carried(style).items():
-                    pairs = list(zip(images, seen.images, strict=True))
-                    for arm, model in models.items():
-                        rows = [counted(replace(a, pixels=b), model) for a, b in pairs]
-                        found[arm, method, where] = np.stack(rows)
+                    pixels = np.concatenate([i.reshape(-1, 3) for i in seen.images])
+                    coloured = model.in_colours_of(pixels)
+                    pairs = zip(images, seen.images, strict=True)
+                    rows = [counted(replace(a, pixels=b), coloured) for a, b in pairs]
+                    found[method, where] = np.stack(rows)
             return found
 
         for key, values in once(work / f"seen_{name}.npz", measure).items():
             counts.setdefault(key, np.zeros((len(folder), 4)))[index] = values
     return {key: (folder.patients, partial(nuclei_figures, c)) for key, c in counts.items()}
-
-
-def model_of(network: Any) -> NucleiModel:  # noqa: ANN401
-    """A model that takes images as they are."""
-    card = ModelCard(name="fold", title="fold", task=TASK, architecture=UNET)
-    return NucleiModel(card, network, choose_device("cpu"), DEFAULT_THRESHOLD)
 
 
 def counted(image: NucleiImage, model: NucleiModel) -> np.ndarray:
@@ -327,6 +323,7 @@ def main() -> None:
     parser.add_argument("nuclei", type=Path, help="images/ and masks/ at 0.25 um/px")
     parser.add_argument("other", type=Path, help="images of another laboratory")
     parser.add_argument("--other-mpp", type=float, default=0.55)
+    parser.add_argument("--run", type=Path, action="append", default=[], help="of nuclei, folds")
     parser.add_argument("--work", type=Path, required=True, help="folder for what is trained")
     parser.add_argument("--docs", action="store_true", help=f"put the tables into {DOCS.name}")
     parser.add_argument("--only", nargs="+", choices=("idc", "nuclei"), default=("idc", "nuclei"))
@@ -339,7 +336,7 @@ def main() -> None:
         found["idc"] = with_intervals(logits)
     if "nuclei" in asked.only:
         folder = read_folder(asked.nuclei)
-        counts = nuclei(folder, foreign(*other, MPP), asked.work / "nuclei")
+        counts = nuclei(folder, foreign(*other, MPP), asked.work / "nuclei", asked.run)
         found["nuclei"] = with_intervals(counts)
     write_text(RESULTS, json.dumps(found, indent=1), OURS)
     figures = {"idc": ("AUC", "balanced accuracy"), "nuclei": ("Dice",)}

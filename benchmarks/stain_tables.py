@@ -1,4 +1,4 @@
-"""Figures of several networks and methods with intervals over patients, as Markdown."""
+"""Figures of several methods with intervals over patients, as Markdown."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ROUNDS = 300
-ARMS = {"plain": "without stain augmentation", "augmented": "with stain augmentation"}
 START = "as they are"  # the method that changes nothing
 
-Key = tuple[str, ...]  # network, method, and colours of the test images
+Key = tuple[str, ...]  # method, and colours of the test images
 Figure = dict[str, float | None]
 Resampled = tuple[np.ndarray, "Callable[[np.ndarray], Figure]"]  # patients; weights -> figures
 
@@ -26,8 +25,8 @@ def with_intervals(found: dict[Key, Resampled]) -> dict[str, dict[str, Value]]:
 
     Returns
     -------
-    ``arm, method, colours`` -> figures; with ``change`` behind the name, less those of the plain
-    network on the same images as they are, patient by patient.
+    ``method, colours`` -> figures; with ``change`` behind the name, less those of the same images
+    as they are, patient by patient.
     """
     drawn: dict[Key, list[Figure]] = {}
     for key, (patients, figures) in found.items():
@@ -35,14 +34,14 @@ def with_intervals(found: dict[Key, Resampled]) -> dict[str, dict[str, Value]]:
         weights = [whole, *patient_resamples(patients, ROUNDS)]
         drawn[key] = [figures(w) for w in weights]
     out = {}
-    for (arm, method, where), rows in drawn.items():
-        start = drawn["plain", START, where]
+    for (method, where), rows in drawn.items():
+        start = drawn[START, where]
         row = {}
         for name in rows[0]:
             each = np.array([r[name] for r in rows], float)
             change = each - np.array([r[name] for r in start], float)
             row[name], row[f"{name}, change"] = _value(each), _value(change)
-        out[f"{arm}, {method}, {where}"] = row
+        out[f"{method}, {where}"] = row
     return out
 
 
@@ -53,18 +52,17 @@ def _value(each: np.ndarray) -> Value:
 
 
 def table(found: Mapping[str, Mapping[str, Value]], figures: Sequence[str]) -> str:
-    """Markdown: a row for each network and method, a column for each figure and colours."""
-    arms, methods, colours = (
+    """Markdown: a row for each method, a column for each figure and colours."""
+    methods, colours = (
         list(dict.fromkeys(parts))
         for parts in zip(*(key.split(", ") for key in found), strict=True)
     )
     columns = [(name, where) for where in colours for name in figures]
     heads = [f"{name}, {where} colours" for name, where in columns]
-    lines = [f"| network | images | {' | '.join(heads)} |", "| --- " * (len(heads) + 2) + "|"]
-    for arm in arms:
-        for method in methods:
-            cells = [_cell(found[f"{arm}, {method}, {where}"][name]) for name, where in columns]
-            lines.append(f"| {ARMS[arm]} | {method} | {' | '.join(cells)} |")
+    lines = [f"| images | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
+    for method in methods:
+        cells = [_cell(found[f"{method}, {where}"][name]) for name, where in columns]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
