@@ -13,6 +13,7 @@ import tifffile
 import torch
 from stand_ins import CALIBRATION, PINK, DarkIsIdc, paint, slide
 
+from flat_memory import assert_memory_is_flat
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Finished, Progress, Tile, Warn
 from napari_pathogan.errors import (
@@ -22,6 +23,7 @@ from napari_pathogan.errors import (
     SlideReadError,
     UnknownScaleError,
 )
+from napari_pathogan.slides import tissue
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.idc.context import Context
@@ -317,3 +319,13 @@ def test_a_field_that_no_patch_fits_into_is_said(shape):
     field = Slide.from_arrays([np.full((*shape, 3), PINK, np.uint8)], name="field", mpp=0.25)
     with pytest.raises(NoTissueError, match=r"measures .* um, but dark looks at patches of 200 um"):
         list(predict(field, DarkIsIdc()))
+
+
+def test_memory_does_not_grow_with_the_slide(tmp_path, monkeypatch):
+    monkeypatch.setattr(tissue, "_MOST_CELLS", 1 << 12)  # of all that is bounded, the largest
+
+    def whole(slide):
+        for _event in predict(slide, DarkIsIdc()):
+            pass
+
+    assert_memory_is_flat(tmp_path, 2.0, whole)

@@ -15,6 +15,7 @@ import tifffile
 import zarr
 from slide_makers import smooth_image
 
+from flat_memory import assert_memory_is_flat
 from napari_pathogan.slides import cache
 from napari_pathogan.slides.cache import TileCache
 from napari_pathogan.slides.geometry import Region
@@ -195,3 +196,13 @@ def test_an_owner_that_goes_while_the_cache_is_used_is_dropped_later():
     assert not done.is_alive(), "the cache waits for itself"
     assert cache.held(("gone", 0)) is None
     assert cache.size == 0
+
+
+def test_memory_of_reading_does_not_grow_with_the_slide(tmp_path):
+    def read(slide):
+        height, width = slide.shape
+        for y, x in itertools.product(range(0, height, 512), range(0, width, 512)):
+            slide.levels[0][y : y + 512, x : x + 512]
+        slide.read(Region(0, 0, height, width), size=(256, 256))
+
+    assert_memory_is_flat(tmp_path, 0.25, read)
