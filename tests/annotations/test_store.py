@@ -146,6 +146,7 @@ DAMAGED = {
     "a number without end": "1" * 5000,
     "deep": '{"features":' + "[" * 100_000,
     "deep geometries": '{"type": "GeometryCollection", "geometries": [' * 2000 + "]}" * 2000,
+    "a class is an object": '{"type": "Feature", "geometry": null, "properties": {"classification": {"name": {"a": 1}}}}',
     "measurements are a text": '{"type": "Feature", "geometry": null, "properties": {"measurements": "x"}}',
 }  # fmt: skip
 
@@ -169,6 +170,25 @@ def test_what_else_may_be_odd_is_read(tmp_path):
     ]))  # fmt: skip
     ((one,), _) = geojson.read(path)
     assert (one.class_name, one.colour, one.kind) == ("Tumor: Positive", "", "cell")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("Tumor", "Tumor"),
+        ({"name": "Tumor"}, "Tumor"),
+        ({"names": ["Tumor", "Positive"]}, "Tumor: Positive"),
+        (["Tumor", "Positive"], "Tumor: Positive"),
+        (["Tumor"], "Tumor"),
+        ({"name": ["Tumor"]}, "Tumor"),
+        ({"name": 3}, "3"),
+        ({"name": None, "names": []}, ""),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_the_name_of_a_class_however_it_is_written(given, name):
+    assert geojson.classification(given) == (name, "")
 
 
 @pytest.mark.parametrize(

@@ -295,12 +295,20 @@ def _kind(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
 
 
 def classification(given: object) -> tuple[str, str]:
-    """Name and colour ``#rrggbb`` of a class; older QuPath gives the name alone."""
-    if not isinstance(given, dict):
-        return str(given or ""), ""
-    names = given.get("names")  # of a derived class, from QuPath 0.5 on
-    name = given.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else "")
-    return str(name or ""), colour_of(given)
+    """Name and colour ``#rrggbb`` of a class; others give the name alone, or its parts.
+
+    Raises
+    ------
+    ValueError
+        If a name is no text.
+    """
+    about = given if isinstance(given, dict) else {"name": given}
+    name = about.get("name") or about.get("names") or ""  # names: of a derived class
+    parts = name if isinstance(name, list) else [name]
+    if any(isinstance(part, dict | list) for part in parts):
+        msg = "the name of a class is no text"
+        raise ValueError(msg)
+    return ": ".join(map(str, parts)), colour_of(about)
 
 
 def colour_of(given: Mapping[str, Any]) -> str:
