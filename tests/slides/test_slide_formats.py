@@ -226,6 +226,34 @@ def test_axes_of_ome_zarr_come_in_any_order(tmp_path, axes):
         np.testing.assert_array_equal(slide.levels[0][:], image)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_of_several_images_in_one_group_the_scan_is_read(tmp_path, version):
+    image, macro = smooth_image(200, 300), 255 - smooth_image(100, 150)
+    group = zarr.open_group(write_ngff(tmp_path, [image], "cyx", version, 0.5), mode="r+")
+    group.create_array("macro", data=np.moveaxis(macro, -1, 0))
+    about = dict(group.attrs) if version == "0.4" else group.attrs["ome"]
+    (scan,) = about["multiscales"]
+    about["multiscales"] = [scan | {"name": "Macro", "datasets": [{"path": "macro"}]}, scan]
+    group.attrs.update(about if version == "0.4" else {"ome": about})
+    with Slide.open(tmp_path) as slide:
+        assert_close(everything(slide), image, 0)
+        assert (
+            "holds 2 images in one group; one without a name is read, not Macro" in slide.notes[0]
+        )
+
+
+def test_a_scale_that_nothing_states_is_not_one_micrometre(tmp_path):
+    group = zarr.open_group(
+        write_ngff(tmp_path, [smooth_image(200, 300)], "cyx", "0.4", 0.5), mode="r+"
+    )
+    (about,) = group.attrs["multiscales"]
+    for level in about["datasets"]:
+        del level["coordinateTransformations"]
+    group.attrs["multiscales"] = [about]
+    with Slide.open(tmp_path) as slide:
+        assert slide.mpp is None
+
+
 @pytest.mark.parametrize("thumbnail", [False, True])
 def test_images_of_other_sizes_in_a_plain_tiff_are_told_of(tmp_path, thumbnail):
     image = smooth_image(256, 320)

@@ -17,6 +17,7 @@ from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.kinds import is_zarr
 from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
+from napari_pathogan.slides.backends.beside import is_beside_scan
 from napari_pathogan.slides.backends.ngff_layout import image_in, is_level, open_group
 from napari_pathogan.slides.channels import Channel, Said, are_colour
 from napari_pathogan.slides.source import Source
@@ -185,7 +186,7 @@ def _folder(array: zarr.Array[Any]) -> Path:
 
 
 def open_ngff(path: Path) -> Source:
-    """Open an OME-Zarr image: the first multiscale; of several series, the scan.
+    """Open an OME-Zarr image: of several multiscales or series, the scan.
 
     Raises
     ------
@@ -207,7 +208,7 @@ def _source(path: Path) -> Source:
         return _bare(path, array)
     outer = open_group(path)
     group, about, choices = image_in(path, outer)
-    multiscale = about["multiscales"][0]
+    multiscale, others = _scan(path.name, about["multiscales"])
     listed = multiscale["datasets"][: bounds.MOST_LEVELS]
     arrays = [_array(group, entry["path"]) for entry in listed]
     axes = "".join(_axis_name(axis) for axis in multiscale.get("axes") or "tczyx").lower()
@@ -229,7 +230,7 @@ def _source(path: Path) -> Source:
     bounds.check_coarsest(path.name, planes[-1].shape, planes[-1].samples, coarsest)
     rule, channels = _read_as(path.name, planes, about)
     scales = [_scale(multiscale, entry, axes) for entry in listed]
-    scale = _stated(multiscale, axes, scales[0])
+    scale = _stated(multiscale, listed[0], axes, scales[0])
     compressors = [type(c).__name__ for c in getattr(arrays[0], "compressors", ())]
     version = about.get("version") or multiscale.get("version", "")
     return Source(
@@ -245,9 +246,20 @@ def _source(path: Path) -> Source:
             "name": multiscale.get("name"),
             **_made(outer),
         },
-        choices=(*choices, *left_out, *planes[0].choices(path.name)),
+        choices=(*choices, *others, *left_out, *planes[0].choices(path.name)),
         channels=channels,
     )
+
+
+def _scan(name: str, listed: list[dict[str, Any]]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The first image of a group that is no picture beside the scan, and a sentence on the others."""
+    called = [str(one.get("name") or "") for one in listed]
+    read = next((i for i, one in enumerate(called) if not is_beside_scan(one)), 0)
+    others = [one or "without a name" for i, one in enumerate(called) if i != read]
+    if not others:
+        return listed[read], ()
+    said = f"{name} holds {len(listed)} images in one group; {called[read] or 'one without a name'} is read"
+    return listed[read], (f"{said}, not {', '.join(others[:6])}",)
 
 
 def _picture(path: Path) -> zarr.Array[Any] | None:
@@ -411,8 +423,13 @@ def _scale(multiscale: dict[str, Any], entry: dict[str, Any], axes: str) -> tupl
     return y, x
 
 
-def _stated(multiscale: dict[str, Any], axes: str, scale: tuple[float, float]) -> resolution.Scale:
+def _stated(
+    multiscale: dict[str, Any], entry: dict[str, Any], axes: str, scale: tuple[float, float]
+) -> resolution.Scale:
     described = multiscale.get("axes") or []
+    steps = [s for where in (multiscale, entry) for s in where.get("coordinateTransformations", [])]
+    if not any(step.get("type") == "scale" for step in steps):
+        return resolution.UNSTATED
     units = [str((a.get("unit") if isinstance(a, dict) else None) or "") for a in described]
     if not any(units):
         unsaid = scale == (1.0, 1.0)
