@@ -79,7 +79,7 @@ def test_written_and_read_back(found, tmp_path):
     assert record["masses"][0]["size_mm"] == [4, 1]
     assert set(record) == {
         "kind", "version", "image", "shape", "imprint", "synthetic", "mm_per_px", "spacing", "scope",
-        "model", "sha256", "threshold", "masses",
+        "model", "sha256", "threshold", "masses", "missed", "laterality", "best",
     }  # fmt: skip
 
 

@@ -71,6 +71,32 @@ def test_detect_in_plain_words_at_another_threshold(pathogan, discs, image):
     assert said.strip() == f"case_L_CC.png: no mass scores 1.00 or more. {SCOPE}"
 
 
+def test_what_views_say_together_and_what_nothing_found_is_worth(
+    pathogan, monkeypatch, image, tmp_path
+):
+    model = BrightDiscs(threshold=0.5)
+    measured = {"breast": [1.0, 0.0], "case": [1.0, 0.0], "by_size": [[0.0, None, 3, 4]]}
+    model.card = model.card.model_copy(update={"settings": measured})
+    monkeypatch.setattr(models.MassModel, "load", lambda *_: model)
+    other = tmp_path / "case_L_MLO.png"
+    Image.fromarray(draw([(30, 50, 9)])).save(other)
+    alone = tmp_path / "another_R_CC.png"
+    Image.fromarray(draw([])).save(alone)
+
+    code, said, _ = pathogan("detect", image, other, alone)
+    assert code == 0
+    *_, third, last = said.strip().splitlines()
+    assert third.endswith("it missed 1 of 4 masses.")
+    assert last == ("case_L_CC, case_L_MLO: chance of a mass: left breast 72 % (2 views)")
+    code, said, _ = pathogan("detect", image, other, "--json")
+    assert json.loads(said.strip().splitlines()[-1]) == {
+        "kind": "masses of a case",
+        "breasts": {"L": {"chance": pytest.approx(0.72), "views": 2}},
+        "case": pytest.approx(0.72),
+        "images": ["case_L_CC", "case_L_MLO"],
+    }
+
+
 def test_detect_in_a_study_and_in_spite_of_a_broken_file(pathogan, discs, image, tmp_path):
     study = tmp_path / "study"
     study.mkdir()

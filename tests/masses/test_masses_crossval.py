@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.mammograms.study import open_mammogram
-from napari_pathogan.tasks.masses import crossval
+from napari_pathogan.tasks.masses import arms, crossval
+from napari_pathogan.tasks.masses.compare import Arm, differences, table
 from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
@@ -131,8 +133,6 @@ def test_a_later_run_begins_with_an_earlier_one_of_the_same_folds(folder, run, t
 
 def test_lesions_of_the_tested_patients_are_not_blended(folder, tmp_path, monkeypatch):
     """Synthetic images of a fold are made of the folder without its patients."""
-    from napari_pathogan.tasks.masses import arms
-
     seen = []
 
     def stand_in(part, n, **_):
@@ -217,3 +217,27 @@ def test_the_papers_detector_learns_from_coco_weights_and_is_read_back(folder, t
     kept = coco.state_dict()[name].half().float()
     torch.testing.assert_close(model.network.state_dict()[name], kept)
     assert model.detect(folder.image(0)).boxes.shape[1] == 4
+
+
+def test_all_four_arms_end_in_one_table(folder, tmp_path, monkeypatch):
+    """Real, and beside synthetic ones of three kinds: same folds, same start, compared in pairs."""
+    small = partial(arms.BlendConfig, epochs=1, steps=1, batch=1, crop=32, width=4, judge=4)
+    monkeypatch.setattr(arms, "BlendConfig", small)
+    found = []
+    for arm in ("real", "poisson", "adversarial", "blending"):
+        run = RunFolder(tmp_path / arm)
+        config = replace(TINY, arm=arm, synthetic=1)
+        run.start(config.to_json())
+        list(learn(folder, config, run, folds=2, device="cpu"))
+        found.append(Arm.read(run.path))
+    assert len({arm.scored.files.tobytes() for arm in found}) == 1
+    rows = table(found, rounds=20).splitlines()
+    assert [row.split("|")[1].strip() for row in rows[2:6]] == [arm.name for arm in found]
+    pairs = differences(found, rounds=20).splitlines()
+    assert "TPR less that of real" in pairs[0]
+    assert [row.split("|")[1].strip() for row in pairs[2:]] == [
+        "poisson",
+        "adversarial",
+        "blending",
+    ]
+    assert all(row.count(" to ") == 3 for row in pairs[2:])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from masses_standin import CARD, MM, SHAPE, MassesStandin, disc, view
+from masses_standin import CARD, MM, SHAPE, MassesStandin, detections, disc, view
 from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Finished
@@ -15,14 +16,14 @@ from napari_pathogan.mammograms.study import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.masses.layers import MassLayers
-from napari_pathogan.plugin.masses.words import to_slider
+from napari_pathogan.plugin.masses.words import summary, to_slider
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.mammogram_subject import THIS_VIEW
 from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
 from napari_pathogan.tasks.masses.annotated import read, read_annotated_folder, store
 from napari_pathogan.tasks.masses.detections import read_json
-from napari_pathogan.tasks.masses.review import Decision
+from napari_pathogan.tasks.masses.review import Decision, Review
 
 pytestmark = pytest.mark.gui
 
@@ -138,6 +139,25 @@ def test_the_threshold_says_what_it_means_and_moves_what_is_shown(done, qtbot, v
     assert "Finds 0 % of masses" in dock.meaning.text()
     assert "No masses in 3 views" in dock.form.result.text()
     assert not dock.decisions.accept.isEnabled()
+
+
+def test_words_say_what_views_say_together_and_what_is_missed(opened, study):
+    views = [open_mammogram(path) for path in study]
+    found = [
+        replace(detections(one), missed="It missed 6 of 6 masses under 7 mm.") for one in views
+    ]
+    card = CARD.model_copy(
+        update={"settings": CARD.settings | {"breast": [1.0, 0.0], "case": [1.0, 0.0]}}
+    )
+    text = summary([Review.of(one) for one in found], card)
+    assert (
+        "Chance of a mass: right breast 86 % (2 views), left breast 0 % (1 view), either 86 %"
+        in text
+    )
+    assert "It missed" not in text
+    assert "Chance" not in summary([Review.of(one) for one in found], CARD)
+    nothing = [Review.of(one.at(0.99)) for one in found]
+    assert summary(nothing, card).count("It missed 6 of 6 masses under 7 mm.") == 1
 
 
 def test_this_view_alone(opened, qtbot, viewer, standin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -118,6 +119,7 @@ def _predict(task: Task) -> Callable[..., None]:
     def predict(*, as_json: bool, events: bool, device: str, **asked: Any) -> None:
         from napari_pathogan.cli.outputs import names_differ, over_slides, slide_outputs
         from napari_pathogan.engine import verbs
+        from napari_pathogan.engine.events import Finished
 
         given = _plain(asked)
         paths = given.pop(prediction.sources)
@@ -132,11 +134,19 @@ def _predict(task: Task) -> Callable[..., None]:
         files = slide_outputs(list(opened), outputs)
         loaded = verbs.load(task, given.pop(task.model_word), device, **given)
 
+        results: list[Any] = []
+
         def work(path: Path, targets: dict[str, Path]) -> Iterator[Event]:
             source = opened.pop(path)
-            return verbs.predict(task, path, loaded, targets, opened=source, **given)
+            for event in verbs.predict(task, path, loaded, targets, opened=source, **given):
+                if prediction.together and isinstance(event, Finished):
+                    results.append(event.result)
+                yield event
 
         over_slides(files, work, as_json=as_json, events=events, kind=prediction.sources)
+        if prediction.together and not events:
+            for line, plain in task.get(prediction.together)(results, loaded):
+                typer.echo(json.dumps(plain) if as_json else line)
 
     sources = Annotated[list[Path], typer.Argument(help=prediction.about_sources)]
     return _command(

@@ -191,6 +191,8 @@ class Prediction:
         ``(model, device, **options)`` -> what ``run`` is given as the model; by default it.
     expand
         ``(paths, warn)`` -> the files among and in them, each with what is open already or None.
+    together
+        ``(results, model)`` -> what several results say together, each a line and plain JSON.
     default
         The model that is used unless another is named; the task's own if None.
     sources, about_sources
@@ -206,6 +208,7 @@ class Prediction:
     help: str = "Apply a model."
     load: str = ""
     expand: str = ""
+    together: str = ""
     default: str | None = None
     sources: str = "slides"
     about_sources: str = "One slide, or several."

@@ -262,7 +262,12 @@ def open_study(folder_or_files: str | Path | Sequence[str | Path]) -> MammogramS
 
 def same_examination(one: Mammogram, other: Mammogram) -> bool:
     """Whether two mammograms belong together, as `examinations` tells it."""
-    return _belonging(one.path, one.examination) == _belonging(other.path, other.examination)
+    return examination_of(one) == examination_of(other)
+
+
+def examination_of(mammogram: Mammogram) -> object:
+    """What mammograms that belong together have in common, in this process; equal for no others."""
+    return _belonging(mammogram.path, mammogram.examination)
 
 
 def says_mammogram(slide: Slide) -> bool:

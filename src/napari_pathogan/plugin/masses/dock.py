@@ -202,7 +202,7 @@ class MassesDock(Dock):
             chosen = self.finding[1] if self.finding and self.finding[0] is image else None
             yield from self.layers_of(image).show(review, chosen)
         self.table.show_findings(order, self.finding)
-        self.form.result.setText(summary(list(shown.values())) if shown else "")
+        self.form.result.setText(summary(list(shown.values()), self.card) if shown else "")
         self._enable()
 
     def go_to(self, image: Image, number: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.review import Decision
+from napari_pathogan.tasks.masses.together import together
 
 if TYPE_CHECKING:
     from napari_pathogan.engine.models import ModelCard
@@ -81,8 +82,12 @@ def label_text(review: Review, index: int) -> str:
     return f"{score_text(review, index)}, {longest:.0f} {unit}"
 
 
-def summary(reviews: list[Review]) -> str:
-    """How many masses there are in the views that were looked at, and what sizes mean."""
+def summary(reviews: list[Review], card: ModelCard | None = None) -> str:
+    """How many masses there are in the views that were looked at, and what sizes mean.
+
+    With the model's card also what the views of each breast say together, as long as they are of
+    one examination, and what a model that finds nothing has missed elsewhere.
+    """
     masses = [review.masses() for review in reviews]
     count = sum(len(found) for found in masses)
     what = "mass" if count == 1 else "masses"
@@ -90,10 +95,17 @@ def summary(reviews: list[Review]) -> str:
     text = f"<b>{count or 'No'} {what} in {views}</b>"
     if not count:
         text += "<br>Other findings were not looked for"
+        text += "".join(
+            f"<br>{line}" for line in sorted({found.missed for found in masses}) if line
+        )
     meanings = sorted({found.spacing for found in masses if len(found) and found.spacing})
     if meanings:
         text += f"<br>Sizes in mm {' and '.join(meanings)}"
     left = sum(review.decisions.count(Decision.OPEN) for review in reviews)
     if left:
         text += f"{';' if meanings else '<br>'} {left} not decided yet"
+    one = len({found.examination for found in masses if found.examination is not None}) == 1
+    if card is not None and one and (chances := together(masses, card.settings)) is not None:
+        said = str(chances)
+        text += f"<br>{said[0].upper()}{said[1:]}"
     return text

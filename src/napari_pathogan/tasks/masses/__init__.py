@@ -82,6 +82,7 @@ TASK = Task(
         about_sources="DICOM files, grey images, or folders of a study.",
         open=".contract:opened",
         expand=".contract:views",
+        together=".contract:of_cases",
         run=".contract:predicted",
         options=(
             Option(

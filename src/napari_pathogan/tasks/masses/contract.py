@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.mammograms.study import examinations, is_index, open_mammogram
@@ -12,9 +12,10 @@ from napari_pathogan.tasks.masses.annotated import read_training_folder
 from napari_pathogan.tasks.masses.evaluate import evaluate
 from napari_pathogan.tasks.masses.predict import detect
 from napari_pathogan.tasks.masses.starts import going_on
+from napari_pathogan.tasks.masses.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -82,7 +83,27 @@ def predicted(
             yield event
             continue
         found = event.result[0].at(model.threshold if threshold is None else threshold)
-        yield Finished(found, {**found.to_dict(), "text": f"{found}. {found.scope}"})
+        said = [f"{found}.", found.scope, found.missed if not len(found) else ""]
+        yield Finished(found, {**found.to_dict(), "text": " ".join(filter(None, said))})
+
+
+def of_cases(found: Sequence[Detections], model: MassModel) -> list[tuple[str, dict[str, Any]]]:
+    """What several views say together, a case after the other: in words, and as plain JSON.
+
+    Cases of a single view say no more than the view does, and are left out.
+    """
+    cases: dict[object, list[Detections]] = {}
+    for one in found:
+        cases.setdefault(one.examination, []).append(one)
+    said = []
+    for views in cases.values():
+        all_views = together(views, model.card.settings) if len(views) > 1 else None
+        if all_views is not None:
+            names = [view.name for view in views]
+            said.append(
+                (f"{', '.join(names)}: {all_views}", all_views.to_dict() | {"images": names})
+            )
+    return said
 
 
 def write_sr(

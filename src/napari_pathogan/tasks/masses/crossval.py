@@ -31,13 +31,14 @@ from napari_pathogan.tasks.masses.arms import synthetic
 from napari_pathogan.tasks.masses.config import arguments
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
-from napari_pathogan.tasks.masses.evaluate import report
+from napari_pathogan.tasks.masses.evaluate import grouped, report
 from napari_pathogan.tasks.masses.examples import framed
 from napari_pathogan.tasks.masses.frame import ranked
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
 from napari_pathogan.tasks.masses.procedural import pictures
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
+from napari_pathogan.tasks.masses.sizes import by_size
 from napari_pathogan.tasks.masses.starts import check_start, learnt_from, model_of
 from napari_pathogan.tasks.masses.train import Example, train
 
@@ -63,6 +64,7 @@ class Known(NamedTuple):
     froc: Froc = Froc(np.zeros(0), np.zeros(0), np.zeros(0))
     calibration: tuple[float, float] = (1.0, 0.0)
     threshold: float = 0.5
+    measured: Mapping[str, Any] = {}
 
     @classmethod
     def of(cls, card: ModelCard | None) -> Known:
@@ -132,6 +134,7 @@ def learn(
         calibration=known.calibration,
         views=model.Views(),
         grey=config.grey,
+        measured=known.measured,
     )
     out_of_fold = {"out_of_fold": known.report.to_dict()} if known.report else {}
     yield Finished(known.report, {"model": str(run.model), **out_of_fold})
@@ -316,12 +319,7 @@ def _detections(name: str, boxes: np.ndarray, scores: np.ndarray) -> Detections:
 
 def _known(folder: MassFolder, scored: Scored) -> Known:
     """Calibrate scores, choose the operating point, and report, from out-of-fold findings."""
-    logits = model.logits(scored.hits.scores)[:, None]
-    right = scored.hits.found
-    calibration = (1.0, 0.0)
-    if 0 < right.sum() < len(right):
-        fitted = LogisticRegression(C=np.inf).fit(logits, right)
-        calibration = (float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
+    calibration = _calibration(model.logits(scored.hits.scores), scored.hits.found)
     curve = scored.hits.curve()
     curve = Froc(curve.fppi, curve.tpr, model.calibrated(curve.thresholds, calibration))
     threshold = min(1.0, curve.threshold_at(DEFAULT_FPPI))
@@ -331,7 +329,21 @@ def _known(folder: MassFolder, scored: Scored) -> Known:
     ]
     quiet = replace(folder, skipped=())  # what was left out has names
     done = report(quiet, found, title="out of fold, by patient", threshold=threshold)
-    return Known(done, curve, calibration, threshold)
+    chances = replace(scored, scores=tuple(one.scores for one in found))
+    measured: dict[str, Any] = {
+        "by_size": [list(row) for row in by_size(folder, chances, threshold)]
+    }
+    for name, (values, sick, _) in grouped(folder, chances.scores).items():
+        measured[name] = list(_calibration(values, sick))
+    return Known(done, curve, calibration, threshold, measured)
+
+
+def _calibration(logits: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Slope and offset that turn logits into those of chances; (1, 0) where all are of one kind."""
+    if not 0 < right.sum() < len(right):
+        return 1.0, 0.0
+    fitted = LogisticRegression(C=np.inf).fit(logits[:, None], right)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
 def _card(  # noqa: PLR0917

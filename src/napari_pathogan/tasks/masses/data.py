@@ -105,6 +105,10 @@ class MassFolder:
         """float32 (H, W) in [0, 1] as it is shown: dense tissue bright; errors as `mammogram`."""
         return self.mammogram(index).shown()
 
+    def shape(self, index: SupportsIndex) -> tuple[int, int]:
+        """(H, W) of an image in pixels; errors as `mammogram`."""
+        return _shape(self.files[index]) or self.mammogram(index).shape
+
     def mask(self, index: SupportsIndex) -> np.ndarray:
         """Outlines of an image's masses, bool (n, H, W).
 
@@ -118,7 +122,7 @@ class MassFolder:
             number of masses than the image has boxes.
         """
         boxes, file = self.boxes[index], self.masks[index]
-        shape = _shape(self.files[index]) or self.mammogram(index).shape
+        shape = self.shape(index)
         if file is None:
             return ellipses(boxes, shape)
         try:

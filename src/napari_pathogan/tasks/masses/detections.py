@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import record
+from napari_pathogan.mammograms.study import examination_of
 from napari_pathogan.slides.imprint import Imprint
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ class Detections:
         What was looked for and what was not, in a sentence or two.
     imprint
         What tells the image from others of its name; None in results of earlier versions.
+    laterality
+        Of the breast, "L" or "R"; None where nobody knows.
+    best
+        The best score in the image, whatever the threshold leaves of it.
+    missed
+        How often masses of which size were missed where that was measured; "" where it was not.
+    examination
+        Equal in images of one examination; holds in this process alone, and is not written.
     """
 
     name: str
@@ -71,6 +80,10 @@ class Detections:
     synthetic: bool = False
     scope: str = SCOPE
     imprint: Imprint | None = None
+    laterality: str | None = None
+    best: float = 0.0
+    missed: str = ""
+    examination: object = None
 
     @classmethod
     def on(
@@ -84,6 +97,7 @@ class Detections:
         model: str = "",
         sha256: str = "",
         scope: str = SCOPE,
+        missed: str = "",
     ) -> Detections:
         """Lay what was found, in any order, on the mammogram it was found in."""
         order = np.argsort(-np.asarray(scores), kind="stable")
@@ -102,6 +116,10 @@ class Detections:
             mammogram.synthetic,
             scope,
             mammogram.imprint,
+            mammogram.laterality,
+            float(np.max(scores, initial=0.0)),
+            missed,
+            examination_of(mammogram),
         )
 
     def __len__(self) -> int:
@@ -177,6 +195,9 @@ class Detections:
             "mm_per_px": None if self.mm_per_px is None else list(self.mm_per_px),
             "spacing": self.spacing,
             "scope": self.scope,
+            "missed": self.missed,
+            "laterality": self.laterality,
+            "best": round(self.best, 6),
             "model": self.model,
             "sha256": self.sha256,
             "threshold": self.threshold,
@@ -226,6 +247,9 @@ class Detections:
             record.synthetic,
             record.scope,
             Imprint.read(record.imprint),
+            record.laterality,
+            record.best,
+            record.missed,
         )
 
 
@@ -280,6 +304,9 @@ class _Record(_Strict):
     mm_per_px: tuple[float, float] | None = None
     spacing: str | None = None
     scope: str = SCOPE
+    missed: str = ""
+    laterality: str | None = None
+    best: float = Field(default=0.0, ge=0, le=1)
     model: str = ""
     sha256: str = ""
     threshold: float = 0.0

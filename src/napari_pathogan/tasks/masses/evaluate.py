@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_resamples
@@ -19,6 +20,7 @@ from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.films import film
 from napari_pathogan.tasks.masses.model import NOTHING
 from napari_pathogan.tasks.masses.scored import Scored
+from napari_pathogan.tasks.masses.together import of_breasts, of_cases, said
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -132,6 +134,11 @@ def report(
     intervals: dict[str, tuple[float, float]] = {}
     if n_patients > 1 and rounds:
         intervals = _bootstrap(scored, threshold, rounds)
+    for name, (logits, sick, patients) in grouped(folder, scored.scores).items():
+        if 0 < sick.sum() < len(sick):
+            values[f"{name}_auc"] = float(roc_auc_score(sick, logits))
+            if rounds:
+                intervals[f"{name}_auc"] = _auc_interval(logits, sick, patients, rounds)
     metrics = {
         name: Value(value, *intervals.get(name, (None, None))) for name, value in values.items()
     }
@@ -145,6 +152,40 @@ def report(
         "n_patients": n_patients,
     }
     return Report(title, metrics, counts, _notes(folder, curve, set(trained_on)))
+
+
+def grouped(
+    folder: MassFolder, scores: Sequence[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What views say together, of breasts and of cases (:mod:`~.together`).
+
+    Returns
+    -------
+    ``breast`` and ``case`` -> logits, whether there is a mass, and whose it is.
+    """
+    breasts, patients, index = of_breasts(
+        said(scores), folder.patients.tolist(), folder.laterality.tolist()
+    )
+    sick = np.bincount(index, folder.n_masses) > 0
+    cases, case = of_cases(breasts, patients)
+    sick_case = np.bincount(case, sick) > 0
+    return {
+        "breast": (breasts, sick, patients),
+        "case": (cases, sick_case, np.unique(patients)),
+    }
+
+
+def _auc_interval(
+    logits: np.ndarray, sick: np.ndarray, patients: np.ndarray, rounds: int
+) -> tuple[float, float]:
+    """95 % percentile interval of an area under the ROC curve over resamples of the patients."""
+    drawn = [
+        roc_auc_score(sick, logits, sample_weight=weights)
+        for weights in patient_resamples(patients, rounds)
+        if 0 < weights @ sick < weights.sum()
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975)) if drawn else (0.0, 1.0)
+    return float(low), float(high)
 
 
 def _figures(curve: Froc, threshold: float | None) -> dict[str, float]:

@@ -151,7 +151,7 @@ def judge(
             msg = "a score is no finite number, so boxes can't be put in order"
             raise ValueError(msg)
         order = np.argsort(-own_scores, kind="stable")
-        hits.append(_greedy(overlaps(np.asarray(boxes)[order], masses), iou))
+        hits.append(_greedy(overlaps(np.asarray(boxes)[order], masses), iou) >= 0)
         scores.append(own_scores[order])
         image.append(np.full(len(order), index))
     all_scores = np.concatenate([*scores, np.zeros(0)])
@@ -178,13 +178,30 @@ def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return ratio
 
 
+def masses_found(
+    found: Sequence[tuple[np.ndarray, np.ndarray]],
+    truth: Sequence[np.ndarray],
+    threshold: float,
+    *,
+    iou: float = IOU,
+) -> list[np.ndarray]:
+    """Which masses of each image, bool (m,), boxes find that score at least so much; as :func:`froc`."""
+    all_found = []
+    for (boxes, scores), masses in zip(found, truth, strict=True):
+        order = np.argsort(-np.asarray(scores, float), kind="stable")
+        own = order[np.asarray(scores, float)[order] >= threshold]
+        taken = _greedy(overlaps(np.asarray(boxes).reshape(-1, 4)[own], masses), iou)
+        all_found.append(np.isin(np.arange(len(masses)), taken))
+    return all_found
+
+
 def _greedy(overlap: np.ndarray, iou: float) -> np.ndarray:
-    """Which boxes (n,), best first, find a mass of their own; ``overlap`` is (n, m)."""
+    """The mass that each box (n,), best first, finds for itself, or -1; ``overlap`` is (n, m)."""
     free = np.ones(overlap.shape[1], bool)
-    hits = np.zeros(len(overlap), bool)
+    hits = np.full(len(overlap), -1)
     for row in np.flatnonzero((overlap > iou).any(1)):
         own = np.where(free, overlap[row], 0)
         best = own.argmax()
         if own[best] > iou:
-            free[best], hits[row] = False, True
+            free[best], hits[row] = False, best
     return hits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS, CLASSES, inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torchvision.models.detection import MaskRCNN
@@ -243,8 +244,12 @@ def save(
     calibration: tuple[float, float],
     views: Views,
     grey: Grey = "shown",
+    measured: Mapping[str, Any] | None = None,
 ) -> ModelCard:
-    """Write a model's folder; its weights are stored as float16, which moves scores by less than 0.001."""
+    """Write a model's folder; its weights are stored as float16, which moves scores by less than 0.001.
+
+    ``measured`` are further settings: what :mod:`~.together` and :mod:`~.sizes` read.
+    """
     settings = {
         "threshold": threshold,
         "long_side": long_side,
@@ -253,6 +258,7 @@ def save(
         "scales": list(views.scales),
         "grey": grey,
         "froc": froc.thinned().to_json(),
+        **(measured or {}),
     }
     done = card.model_copy(
         update={"classes": CLASSES, "operating_point": threshold, "settings": settings}

@@ -9,6 +9,7 @@ from napari_pathogan.engine.limits import limits
 from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.detections import SCOPE, Detections
 from napari_pathogan.tasks.masses.model import NOTHING
+from napari_pathogan.tasks.masses.sizes import missed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +55,7 @@ def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]
                 model=card.name,
                 sha256=card.sha256,
                 scope=limits(SCOPE, card.blind_to),
+                missed=missed(card.settings, mammogram),
             )
         )
     yield Progress(len(mammograms), len(mammograms), "done")
