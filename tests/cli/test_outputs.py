@@ -34,6 +34,7 @@ INPUTS = {
     "--key",
     "--from-pool",
     "--others",
+    "--slides",
 }
 NOTE = b"what no computer can write again"
 

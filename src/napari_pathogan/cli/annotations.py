@@ -247,9 +247,9 @@ def export(
     from napari_pathogan.slides.polygons import corner
     from napari_pathogan.slides.slide import Slide
 
-    of, retraining = _retraining(task)
     kind = kind_of(f"{task} annotations")
     check_outputs([(output, kind)], [slide])
+    of, retraining = _retraining(task)
     with Slide.open(slide) as opened:
         kept, _ = of.get(retraining.read)(opened)
         if not kept:
@@ -282,8 +282,10 @@ def retrain(  # noqa: PLR0917
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.cli.show import show
     from napari_pathogan.engine import verbs
+    from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.errors import DataFolderError
 
+    RunFolder(output).check()
     of, retraining = _retraining(task)
     kinds = _kinds(of, retraining, classes)
     paths = _expanded(slides, retraining.suffix)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 from shapely import STRtree
 
 from napari_pathogan.annotations import geojson
@@ -54,11 +55,14 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.refit import Past
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.idc.calibrate import Calibration
     from napari_pathogan.tasks.idc.heatmap import HeatMap
     from napari_pathogan.tasks.idc.model import IdcModel
     from napari_pathogan.tasks.idc.predict import Plan
 
 KIND = "IDC annotations"
+_SURE = (1e-3, 1 - 1e-3)  # probabilities, as far as they are told apart
+_FLAT = 1e-9
 MOST = 500  # patches of a slide that are not annotated and learnt from all the same
 
 
@@ -414,7 +418,7 @@ def refitted(model: IdcModel, parts: Sequence[Part], name: str = "") -> IdcModel
 
     It is fitted twice: to the annotated patches, and then also to the rest of their slides as the heat map
     of the first fit has it. What the neighbours of a patch say teaches what such patches look like here.
-    Its small network is not asked alone any more, since it knows nothing of that.
+    Its probabilities stay on the scale of the first fit. Its small network is not asked alone any more, since it knows nothing of that.
 
     Raises
     ------
@@ -440,6 +444,7 @@ def refitted(model: IdcModel, parts: Sequence[Part], name: str = "") -> IdcModel
         np.concatenate([labels, *(said for _, said in others)]),
         np.concatenate([weights, each]),
     )
+    changed = _on_scale(changed, first, parts)
     assert isinstance(changed.network, FrozenHead)
     own = changed.network.idc_head.cpu()
     digest = hashlib.sha256(own.weight.numpy().tobytes() + own.bias.numpy().tobytes())
@@ -465,14 +470,52 @@ def _fitted(
     return replace(model, network=network.changed(change), by_student=None)
 
 
+def _on_scale(model: IdcModel, first: IdcModel, parts: Sequence[Part]) -> IdcModel:
+    """A model whose probabilities mean what those of the first fit do: that has seen truth alone.
+
+    By what it learnt from its own map it ranks better and is surer. Its two calibrations are carried
+    over by the line that fits log odds of the first to its own.
+    """
+
+    def line(one: Sequence[np.ndarray], two: Sequence[np.ndarray]) -> tuple[float, float]:
+        before, after = (np.concatenate(x) for x in (one, two))
+        there = np.isfinite(before) & np.isfinite(after)
+        before, after = before[there], after[there]
+        spread = float(after.var())
+        a = float(np.cov(before, after, bias=True)[0, 1]) / spread if spread > _FLAT else 1.0
+        a = a if a > 0 else 1.0
+        return a, float(before.mean() - a * after.mean())
+
+    def odds(own: IdcModel) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        single = [own.calibration.logit(logits(own, part.seen.figures)) for part in parts]
+        around = [
+            logit(np.clip(part.seen.layers(own)[0], *_SURE))[tuple(part.seen.where.T)]
+            for part in parts
+        ]
+        return single, around
+
+    def carried(scale: Calibration, a: float, b: float) -> Calibration:
+        return replace(scale, slope=a * scale.slope, intercept=a * scale.intercept + b)
+
+    lines = [line(one, two) for one, two in zip(odds(first), odds(model), strict=True)]
+    context = replace(model.context, calibration=carried(model.context.calibration, *lines[1]))
+    return replace(model, calibration=carried(model.calibration, *lines[0]), context=context)
+
+
 def _rest(model: IdcModel, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Some patches of a slide that are not annotated, evenly spread: figures, and what its map says."""
+    """Some patches of a slide that are not annotated, evenly spread: figures, and what its map says.
+
+    The map says it as a probability calibrated with the neighbours; here it is given as the head would have
+    to say it to come to the same, which is fitted to both classes alike.
+    """
     probability = part.seen.layers(model)[0][tuple(part.seen.where.T)]
     known = np.isfinite(probability)
     known[part.rows] = False
     rows = np.flatnonzero(known)
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(int)]
-    return part.seen.figures[rows], probability[rows]
+    scale = model.calibration
+    told = (logit(np.clip(probability[rows], *_SURE)) - scale.intercept) / scale.slope
+    return part.seen.figures[rows], expit(told)
 
 
 def next_of(model: IdcModel, part: Part, n: int) -> np.ndarray:
