@@ -38,7 +38,8 @@ def main() -> None:
 
 def measure(job: str) -> None:
     """Open a dock and a sample, run twice, and print the longest gap of each."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "desk"))
+    tests = Path(__file__).parents[1] / "tests"
+    sys.path[:0] = [str(tests / "desk"), str(tests)]
     import napari  # noqa: PLC0415  (not in the process that starts the others)
 
     from desk import SIZE, Desk  # noqa: PLC0415

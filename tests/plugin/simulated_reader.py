@@ -22,7 +22,7 @@ from napari_pathogan.study.blocks import CONTROL
 from napari_pathogan.study.layout import read_key
 from napari_pathogan.study.record import Study
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 SIZE = 800, 500  # of the window: drawing takes most of the time
 
 
