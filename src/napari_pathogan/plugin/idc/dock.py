@@ -12,12 +12,20 @@ from qtpy.QtWidgets import QLabel, QPushButton, QSlider
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.plugin.idc.layers import HeatLayers
-from napari_pathogan.plugin.idc.words import area_text, cursor_text, meaning, usual_threshold
+from napari_pathogan.plugin.idc.live import Live
+from napari_pathogan.plugin.idc.words import (
+    AFTER_ANNOTATIONS,
+    area_text,
+    cursor_text,
+    meaning,
+    usual_threshold,
+)
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.dock_keys import everywhere
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, label
 from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks.idc.heatmap import SCOPE
@@ -81,6 +89,7 @@ class IdcDock(Dock):
         self._running: HeatLayers | None = None
         self._places: Iterator[Region] = iter(())
         self._threshold_chosen = False  # by the user, who then keeps it
+        self._steps: Steps | None = None  # of a map that is being shown
         super().__init__(napari_viewer)
 
     def build(self) -> None:
@@ -101,6 +110,7 @@ class IdcDock(Dock):
         tip = "Save the heat map, its outlines, a table or a report page"
         self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
         self.form.add_line(beside(self.uncertain, self.export))
+        self.live = Live(self)
         self.under_cursor = label("")
         self.form.add_line(self.under_cursor)
         self._live = QTimer(self)
@@ -110,6 +120,7 @@ class IdcDock(Dock):
         self.viewer.mouse_move_callbacks.append(self._cursor_moved)
         self._ties.add(partial(self.viewer.mouse_move_callbacks.remove, self._cursor_moved))
         self._ties.add(self._live.stop)
+        self._ties.add(self.live.stop)
         self._set_threshold(0.5)
 
     # running
@@ -147,6 +158,7 @@ class IdcDock(Dock):
         self._running = None
         if not self._threshold_chosen:
             self._set_threshold(event.result.threshold)
+        self.live.replaced()
         self._show_result()
 
     def stopped(self) -> None:
@@ -155,11 +167,17 @@ class IdcDock(Dock):
             self._running.take_back(at_once=self._ties.released)
         self._running = None
 
+    def busy(self, *, running: bool) -> None:
+        """Let what was drawn meanwhile be followed once the run has ended."""
+        if not running:
+            self.live.resume()
+
     def slide_changed(self) -> None:
         """Show the result of the slide that was chosen."""
         for gone in [slide for slide in self.maps if slide not in self.viewer.layers]:
             del self.maps[gone]
         self._show_result()
+        self.live.slide_changed()
 
     # the result
 
@@ -177,7 +195,8 @@ class IdcDock(Dock):
     def show_threshold(self) -> None:
         """Show what the threshold means, and on a finished map its outline and area."""
         threshold = self.threshold.value() / 100
-        self.meaning.setText(meaning(self.card, threshold) if self.card else "")
+        said = meaning(self.card, threshold) if self.card else ""
+        self.meaning.setText(AFTER_ANNOTATIONS if self.live.changed else said)
         if self.heat is not None and self.shown is not None:
             self.form.result.setText(area_text(self.heat.area(threshold)))
             self.shown.show_outlines(self.heat.outlines(threshold))
@@ -207,7 +226,24 @@ class IdcDock(Dock):
         """Start from the new model's operating point."""
         self._threshold_chosen = False
         self._set_threshold(usual_threshold(card))
+        self.live.model_changed()
         self.show_threshold()
+
+    def show_heat(self, layer: Image, heat: HeatMap) -> None:
+        """Show another map of a slide, in steps; the threshold stays if the user has chosen it."""
+        if self._steps is not None:
+            self._steps.finish()
+        shown = self.maps.setdefault(layer, HeatLayers(self.viewer, layer))
+
+        def laid() -> None:
+            self._steps = None
+            if layer is self.layer:
+                if not self._threshold_chosen:
+                    self._set_threshold(heat.threshold)
+                self._show_result()
+
+        self._steps = Steps(self, shown.finish(heat), laid)
+        self._steps.go()
 
     # how
 

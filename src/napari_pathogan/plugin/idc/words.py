@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.heatmap import AreaResult, HeatMap
 
 
+AFTER_ANNOTATIONS = (
+    "This map is by the model after your annotations: how much it finds was not measured"
+)
+
+
 def usual_threshold(card: ModelCard) -> float:
     """The operating point of a model's heat map: with context where the card has that."""
     calibration = card.settings.get("context", {}).get("calibration", {})

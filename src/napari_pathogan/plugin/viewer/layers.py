@@ -463,13 +463,10 @@ def selected_polygons(viewer: napari.Viewer, layer: Image) -> list[np.ndarray]:
         If no closed shape is selected.
     """
     polygons = [
-        np.asarray(
-            [layer.world_to_data(shapes.data_to_world(p[-2:])) for p in _ring(shapes, index)]
-        )
+        ring
         for shapes in viewer.layers
         if isinstance(shapes, Shapes)
-        for index in sorted(shapes.selected_data)
-        if shapes.shape_type[index] in {"rectangle", "polygon", "ellipse"}
+        for _, ring in closed(shapes, layer, sorted(shapes.selected_data))
     ]
     if not polygons:
         msg = (
@@ -478,6 +475,14 @@ def selected_polygons(viewer: napari.Viewer, layer: Image) -> list[np.ndarray]:
         )
         raise PathoganError(msg)
     return polygons
+
+
+def closed(shapes: Shapes, layer: Image, which: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Those of some shapes that enclose something: index and (N, 2) level-0 centre coordinates."""
+    for index in which:
+        if shapes.shape_type[index] in {"rectangle", "polygon", "ellipse"}:
+            ring = [layer.world_to_data(shapes.data_to_world(p[-2:])) for p in _ring(shapes, index)]
+            yield index, np.asarray(ring)
 
 
 def _ring(shapes: Shapes, index: int) -> np.ndarray:

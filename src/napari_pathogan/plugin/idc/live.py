@@ -1,0 +1,520 @@
+"""Annotating a slide in the IDC dock, and the head that follows: after every outline a new map.
+
+Outlines are drawn in a Shapes layer of the slide and kept beside it with every change. While 'Live'
+is on, the chosen model's head is refitted to all of them and the heat map is shown anew, in the
+background. Every version is kept until the slide is closed, and can be shown again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox
+
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.shell.form import beside, button, combo, evenly, label, progress_line
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.tasks.idc import TASK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import napari
+    from napari.layers import Image, Shapes
+    from napari.utils.events import Event as NapariEvent
+
+    from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.plugin.shell.form import Form
+    from napari_pathogan.plugin.shell.running import Run
+    from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.idc.heatmap import HeatMap
+    from napari_pathogan.tasks.idc.live import Seen
+    from napari_pathogan.tasks.idc.model import IdcModel
+
+SOON_MS = 250  # changes that come closer together are taken at once
+EDGE_PX = 2.0
+assert TASK.retraining is not None
+CLASSES = TASK.retraining.classes
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """A model and its map."""
+
+    title: str
+    model: IdcModel
+    heat: HeatMap
+    outlines: tuple[Annotation, ...] = ()
+
+
+@dataclass(eq=False)
+class Annotated:
+    """A slide's outlines, and the versions that came of them.
+
+    Attributes
+    ----------
+    shapes
+        The layer; None until something is drawn.
+    folder, seen
+        Of the model that the versions begin with, and what it sees of the slide.
+    versions, shown
+        All of them, the model as it was first, and the number of the one in view.
+    outlines
+        As they were last kept.
+    """
+
+    shapes: Shapes | None = None
+    folder: Path | None = None
+    seen: Seen | None = None
+    versions: list[Version] = field(default_factory=list)
+    shown: int = 0
+    outlines: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept(Event):
+    """The outlines lie beside the slide."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked(Event):
+    """The model has looked at the slide: what it sees, and its own version."""
+
+    seen: Seen
+    version: Version
+
+
+def reading(slide: Slide) -> Iterator[Event]:
+    """Read what was annotated before; finishes with outlines and notes."""
+    ready_for_torch()
+    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
+
+    yield Finished(live.read(slide))
+
+
+def following(
+    slide: Slide, folder: Path, known: Annotated, outlines: tuple[Annotation, ...], *, refit: bool
+) -> Iterator[Event]:
+    """Keep outlines and, with ``refit``, fit the head to them; finishes with the new version or None.
+
+    The summary's ``text`` says what there is to learn from, and what is missing.
+    """
+    ready_for_torch()
+    from napari_pathogan.engine.devices import choose_device  # noqa: PLC0415
+    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
+    from napari_pathogan.tasks.idc.data import CLASSES as NAMES  # noqa: PLC0415
+    from napari_pathogan.tasks.idc.model import IdcModel  # noqa: PLC0415
+
+    if outlines != known.outlines and slide.path is not None:
+        yield Kept(live.write(slide, outlines))
+    if not refit:
+        yield Finished(None, {"text": ""})
+        return
+    start = time.monotonic()
+    if known.seen is None:
+        chosen = settings()
+        model = IdcModel.load(folder, chosen.device)
+        model.device = choose_device(chosen.device, chosen.precision)
+        live.past_of(model)
+        seen = yield from live.look(slide, model)
+        version = Version(model.card.name, model, seen.map(slide, model))
+        yield Looked(seen, version)
+    else:
+        seen, model = known.seen, known.versions[0].model
+    drawn = live.annotated(slide, outlines)
+    counts = {name: drawn.count(number) for number, name in enumerate(NAMES)}
+    text = " and ".join(f"{n} {name}" for name, n in counts.items()) + " patches"
+    if drawn.notes:
+        text += f". {drawn.notes[0]}"
+    if slide.path is None:
+        text += f". {slide.name} is no file, so the outlines are not kept"
+    missing = [name for name, n in counts.items() if not n]
+    if missing:
+        ask = f"draw around {' and '.join(missing)} too, at least 200 µm wide"
+        yield Finished(None, {"text": f"{text}: {ask}" if len(missing) < len(counts) else ""})
+        return
+    yield Progress(0, 0, "refitting")
+    title = f"{len(known.versions) or 1}: {counts['IDC']} + {counts['healthy']} patches"
+    name = f"{model.card.name}, annotated {len(known.versions) or 1}"
+    changed = live.refitted(model, [live.part_of(seen, drawn)], name)
+    version = Version(title, changed, seen.map(slide, changed), outlines)
+    yield Finished(version, {"text": f"{text}, refitted in {time.monotonic() - start:.1f} s"})
+
+
+def keeping(slide: Slide, known: Annotated, version: Version, run: RunFolder) -> Iterator[Event]:
+    """Measure a version before and after, and save it as a model; finishes with the report."""
+    from napari_pathogan.tasks.idc import live, live_retrain  # noqa: PLC0415
+
+    assert known.seen is not None
+    yield Progress(0, 0, "comparing before and after")
+    base, part = (
+        known.versions[0].model,
+        live.part_of(known.seen, live.annotated(slide, version.outlines)),
+    )
+    changed = live.refitted(base, [part], run.path.name)
+    report = live_retrain.compare(base, changed, [part])
+    digest = live.digest_of(version.outlines)
+    run.start({"slides": [str(slide.path)], "base": base.card.name, "version": version.title})
+    live_retrain.keep(run, base, changed, report, [slide.name.split(".")[0]], digest)
+    yield Finished(report)
+
+
+class Maps(Protocol):
+    """What is annotated: the slides of a dock, and their maps."""
+
+    viewer: napari.Viewer
+    form: Form
+    run: Run | None
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen slide."""
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the chosen model."""
+
+    @property
+    def model_folder(self) -> Path:
+        """Its folder."""
+
+    def aside(
+        self,
+        events: Iterator[Event],
+        then: Callable[[Finished], None],
+        if_stopped: Callable[[], None] | None = None,
+        *,
+        title: str = "",
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Run:
+        """Run something in the background."""
+
+    def show_heat(self, layer: Image, heat: HeatMap) -> None:
+        """Show another map of a slide."""
+
+    def model_trained(self, folder: Path) -> str:
+        """Offer a new model beside the old ones; returns its name."""
+
+
+class Live:
+    """The rows of the dock that annotate and refit."""
+
+    def __init__(self, dock: Maps) -> None:
+        self.dock = dock
+        self.slides: dict[Image, Annotated] = {}
+        self.run: Run | None = None
+        self._again = False
+        self.draw = {
+            name: button(
+                f"Draw {name}", f"Draw around {name} tissue with the mouse held down ({key})"
+            )
+            for key, name in enumerate(CLASSES, 1)
+        }
+        for name, made in self.draw.items():
+            made.clicked.connect(partial(self.begin, name))
+        self.switch = QCheckBox("Live")
+        self.switch.setToolTip(
+            "After every outline, fit the model's head to all of them and show its map"
+        )
+        self.switch.toggled.connect(self._toggled)
+        self.versions = combo(
+            "Versions of this slide's map: the model as it was, and after annotations"
+        )
+        self.versions.currentIndexChanged.connect(self._chosen)
+        self.undo = button("Undo", "Show the version before this one")
+        self.undo.clicked.connect(lambda: self.show(self._own.shown - 1))
+        self.keep = button("Keep as model", "Save this version as a model of its own, with figures")
+        self.keep.clicked.connect(self.accept)
+        self.status = label("")
+        form = dock.form
+        form.add_line(evenly(*self.draw.values()))
+        form.add_line(beside(self.switch, self.versions, wide=1))
+        form.add_line(evenly(self.undo, self.keep))
+        form.add_line(self.status)
+        self._soon = QTimer(dock.form)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(SOON_MS)
+        self._soon.timeout.connect(self.follow)
+        self.enable()
+
+    def stop(self) -> None:
+        """Let go: the dock is being closed. What was drawn a moment ago is kept first."""
+        self._soon.stop()
+
+    # drawing
+
+    def begin(self, name: str, _checked: object = None) -> None:
+        """Draw outlines of a class, freehand, in the slide's layer of annotations."""
+        layer = self.dock.layer
+        if layer is None:
+            return
+        known = self._of(layer)
+        if known.shapes is None or known.shapes not in self.dock.viewer.layers:
+            known.shapes = self._lay(layer, ())
+        shapes = known.shapes
+        shapes.selected_data = set()
+        shapes.feature_defaults = {"class": name}
+        shapes.current_edge_color = CLASSES[name]
+        shapes.current_face_color = CLASSES[name] + "20"
+        self.dock.viewer.layers.selection.active = shapes
+        shapes.mode = "add_polygon_lasso"
+
+    def outlines(self, layer: Image) -> tuple[Annotation, ...]:
+        """What is drawn on a slide now; outlines that were kept before stay the same objects."""
+        from napari_pathogan.annotations import geojson  # noqa: PLC0415
+
+        known = self._of(layer)
+        if known.shapes is None or known.shapes not in self.dock.viewer.layers:
+            return known.outlines
+        found = []
+        classes = known.shapes.features["class"].astype(str).to_numpy()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        rings = between.closed(known.shapes, layer, range(known.shapes.nshapes))
+        for index, ring in rings:
+            if len(np.unique(ring, axis=0)) < 3:  # a click
+                continue
+            geometry = geojson.outline([[ring + 0.5]])
+            if geometry.is_empty:
+                continue
+            name = classes[index]
+            same = (x for x in known.outlines if x.class_name == name and x.geometry == geometry)
+            new = geojson.Annotation(
+                geometry, class_name=name, colour=CLASSES.get(name, ""), by="reader", when=now
+            )
+            found.append(next(same, new))
+        return tuple(found)
+
+    # following
+
+    def slide_changed(self) -> None:
+        """Show what was annotated on the slide that was chosen, now and before."""
+        self.slides = {x: y for x, y in self.slides.items() if x in self.dock.viewer.layers}
+        layer = self.dock.layer
+        self.status.setText("")
+        if layer is not None and layer not in self.slides:
+            self._of(layer)
+            slide = between.slide_of(layer)
+            if slide.path is not None:
+                self.dock.aside(reading(slide), partial(self._read, layer), title="Annotations")
+        self.enable()
+
+    def model_changed(self) -> None:
+        """Begin anew with another model."""
+        for known in self.slides.values():
+            known.folder = known.seen = None
+            known.versions, known.shown = [], 0
+        self.enable()
+        if self.switch.isChecked():
+            self._soon.start()
+
+    def follow(self) -> None:
+        """Keep the outlines and, if 'Live' is on, fit the head to them; what runs begins anew."""
+        layer = self.dock.layer
+        if layer is None:
+            return
+        if self.run is not None or self.dock.run is not None:
+            self._again = True
+            return
+        known, refit = self._of(layer), self.switch.isChecked() and self.can_follow
+        outlines = self.outlines(layer)
+        if outlines == known.outlines and not (
+            refit and (known.seen is None or len(known.versions) < 2)
+        ):
+            return
+        try:
+            events = following(
+                between.slide_of(layer), self.dock.model_folder, known, outlines, refit=refit
+            )
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        known.folder = self.dock.model_folder
+        self.run = self.dock.aside(
+            events,
+            partial(self._followed, layer, outlines),
+            self._stopped,
+            title="Following the annotations",
+            on_event=partial(self._came, layer, outlines),
+        )
+
+    def show(self, number: int) -> None:
+        """Show a version's map."""
+        layer, known = self.dock.layer, self._own
+        if layer is not None and 0 <= number < len(known.versions):
+            known.shown = number
+            self.dock.show_heat(layer, known.versions[number].heat)
+            self.enable()
+
+    def accept(self, _checked: object = None) -> None:
+        """Save the version in view as a model of its own; the one it began with stays."""
+        from napari_pathogan.engine.runs import RunFolder  # noqa: PLC0415
+
+        layer, known = self.dock.layer, self._own
+        if layer is None or not known.shown or self.run is not None:
+            return
+        base = known.versions[0].model.card.name
+        names = (f"{base}-own-{number}" for number in itertools.count(1))
+        name = next(name for name in names if not (settings().own_models / name).exists())
+        run = RunFolder(settings().own_model(name))
+        self.run = self.dock.aside(
+            keeping(between.slide_of(layer), known, known.versions[known.shown], run),
+            partial(self._saved, run),
+            self._stopped,
+            title=f"Keeping {name}",
+            on_event=partial(self._came, layer, ()),
+        )
+        self.enable()
+
+    def resume(self) -> None:
+        """Go on with what has waited for a run of the dock."""
+        if self._again and self.run is None:
+            self._next()
+
+    def replaced(self) -> None:
+        """The map in view is the chosen model's own: a run has ended."""
+        self._own.shown = 0
+        self.enable()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the map in view is by a head that was refitted."""
+        return self._own.shown > 0
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether the chosen model has a head that can be refitted."""
+        card = self.dock.card
+        return card is not None and card.architecture == "frozen head"
+
+    def enable(self) -> None:
+        """Show what can be done now."""
+        known, busy = self._own, self.run is not None
+        for made in self.draw.values():
+            made.setEnabled(self.dock.layer is not None)
+        self.switch.setEnabled(self.can_follow)
+        self.undo.setEnabled(known.shown > 0)
+        self.keep.setEnabled(known.shown > 0 and not busy)
+        self.versions.blockSignals(True)
+        self.versions.clear()
+        self.versions.addItems([version.title for version in known.versions])
+        self.versions.setCurrentIndex(known.shown)
+        self.versions.setEnabled(len(known.versions) > 1)
+        self.versions.blockSignals(False)
+
+    # how
+
+    @property
+    def _own(self) -> Annotated:
+        return Annotated() if self.dock.layer is None else self._of(self.dock.layer)
+
+    def _of(self, layer: Image) -> Annotated:
+        return self.slides.setdefault(layer, Annotated())
+
+    def _lay(self, layer: Image, outlines: tuple[Annotation, ...]) -> Shapes:
+        from napari_pathogan.slides.polygons import keyhole  # noqa: PLC0415
+
+        rings = [keyhole(rings) - 0.5 for one in outlines for rings in one.polygons]
+        names = [one.class_name for one in outlines for _ in one.polygons]
+        colours = [CLASSES.get(name, "#b4b4b4") for name in names]
+        first = next(iter(CLASSES))
+        with between.selection_kept(self.dock.viewer):
+            shapes = self.dock.viewer.add_shapes(
+                rings or None,
+                shape_type="polygon",
+                ndim=2,
+                name=f"IDC annotations ({short(layer.name)})",
+                features={"class": np.array(names, object)},
+                feature_defaults={"class": first},
+                edge_color=colours or CLASSES[first],
+                face_color=[c + "20" for c in colours] or CLASSES[first] + "20",
+                edge_width=EDGE_PX / self.dock.viewer.scene.camera.zoom / float(layer.scale[0]),
+                **between.place_level0(layer),
+            )
+        shapes.events.data.connect(self._drawn)
+        for key, name in enumerate(CLASSES, 1):
+            shapes.bind_key(str(key), lambda _shapes, name=name: self.begin(name), overwrite=True)
+        return shapes
+
+    def _drawn(self, event: NapariEvent) -> None:
+        if str(getattr(event, "action", "")) in {"added", "changed", "removed"}:
+            self._soon.start()
+
+    def _read(self, layer: Image, event: Finished) -> None:
+        outlines, _ = event.result
+        known = self._of(layer)
+        if outlines and known.shapes is None and layer in self.dock.viewer.layers:
+            known.shapes = self._lay(layer, tuple(outlines))
+            known.outlines = self.outlines(layer)
+            counts = Counter(one.class_name or "without a class" for one in outlines)
+            said = ", ".join(f"{n} {name}" for name, n in counts.items())
+            self.status.setText(f"Annotated before: {said}")
+
+    def _toggled(self, on: bool) -> None:  # noqa: FBT001 - a signal's
+        if on:
+            self.follow()
+
+    def _chosen(self, number: int) -> None:
+        self.show(number)
+
+    def _came(self, layer: Image, outlines: tuple[Annotation, ...], event: Event) -> None:
+        known = self._of(layer)
+        if isinstance(event, Progress):
+            self.status.setText(progress_line(event))
+        elif isinstance(event, Kept):
+            known.outlines = outlines
+        elif isinstance(event, Looked):
+            known.seen, known.versions, known.shown = event.seen, [event.version], 0
+
+    def _followed(self, layer: Image, outlines: tuple[Annotation, ...], event: Finished) -> None:
+        known = self._of(layer)
+        known.outlines = outlines
+        self.status.setText(event.summary["text"])
+        self.run = None
+        if event.result is not None and layer in self.dock.viewer.layers:
+            known.versions.append(event.result)
+            if layer is self.dock.layer:
+                self.show(len(known.versions) - 1)
+        self.enable()
+        self._next()
+
+    def _saved(self, run: RunFolder, event: Finished) -> None:
+        name, metrics = self.dock.model_trained(run.model), event.result.metrics
+        text = f"Kept as {name}."
+        if gain := metrics.get("held_back_auc_after"):
+            before = metrics["held_back_auc_before"].value
+            text += f" Annotations held back: AUC {before:.2f} before, {gain.value:.2f} after."
+        old, new = (metrics[f"reference_auc_{when}"].value for when in ("before", "after"))
+        text += f" Images of the first training: {old:.2f} before, {new:.2f} after."
+        self.status.setText(text)
+        self.run = None
+        self.enable()
+        self._next()
+
+    def _stopped(self) -> None:
+        self.run = None
+        self.status.setText("")
+        self.enable()
+        self._next()
+
+    def _next(self) -> None:
+        if self._again:
+            self._again = False
+            self._soon.start()

@@ -1,0 +1,141 @@
+"""A reader draws on a real section, and the map follows; every version can be had again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_pathogan.engine.models import read_card
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer.commands import show_slide
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(600)]
+
+SIZE = 2  # cells along each side of what is drawn around
+NAME, CELL, FIRST = "9260", 50, 51  # a patch in pixels, and where the grid of labels begins
+
+
+@pytest.fixture
+def section(tmp_path):
+    """A real section at 4 um/px in a TIFF, and its labels (H, W)."""
+    root = Path(os.environ.get("PATHOGAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    image = root / "idc" / "slides" / f"{NAME}.png"
+    if not image.is_file():
+        pytest.skip("no real slides here (set PATHOGAN_DATA)")
+    path = tmp_path / "section.tif"
+    columns = 24  # the left half will do
+    pixels = np.asarray(Image.open(image).convert("RGB"))[:, : FIRST + CELL * columns]
+    per_cm = 1e4 / 4
+    tifffile.imwrite(
+        path, pixels, photometric="rgb", tile=(256, 256), resolution=(per_cm, per_cm),
+        resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    return path, np.load(image.with_name(f"{NAME}_labels.npy"))[:, :columns]
+
+
+def blocks_of(labels, label):
+    """The upper left cells of blocks of cells that are all labelled so."""
+    rows, cols = (n - SIZE for n in labels.shape)
+    cells = ((row, col) for row in range(rows) for col in range(cols))
+    return [(r, c) for r, c in cells if (labels[r : r + SIZE, c : c + SIZE] == label).all()]
+
+
+def draw(desk, dock, name, corner):
+    """Draw around a block of cells, freehand."""
+    desk.press(dock.live.draw[name])
+    top, left = (FIRST + CELL * i for i in corner)
+    bottom, right = top + SIZE * CELL, left + SIZE * CELL
+    path = [
+        *((top, x) for x in np.linspace(left, right, 6)),
+        *((y, right) for y in np.linspace(top, bottom, 6)),
+        *((bottom, x) for x in np.linspace(right, left, 6)),
+        *((y, left) for y in np.linspace(bottom, top, 6)),
+    ]
+    desk.drag(*(desk.at(dock.layer, y, x) for y, x in path))
+
+
+def shown(dock):
+    """The probabilities in view."""
+    return np.array(dock.shown.images["probability"].data)
+
+
+def test_the_map_follows_what_is_drawn_and_is_had_again(used, section):
+    desk, (path, labels) = used, section
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    live = dock.live
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None and dock.heat is not None, "the run")
+    first = shown(dock)
+    desk.picture("live-1-run")
+
+    desk.press(live.switch)
+    desk.wait(lambda: live.run is None and live.versions.count() == 1, "a look at the section")
+    here = next(iter(live.slides.values()))
+    for number, (name, label) in enumerate((("IDC", 1), ("healthy", 0))):
+        draw(desk, dock, name, blocks_of(labels, label)[0])
+        desk.wait(lambda n=number: len(here.outlines) == n + 1, "it is kept")
+        if not number:
+            desk.wait(lambda: "draw around healthy too" in live.status.text(), "what is missing")
+    desk.wait(lambda: live.versions.count() == 2 and live.run is None, "a new map")
+    desk.rest(0.5)
+    desk.picture("live-2-followed")
+    assert "refitted in" in live.status.text()
+    assert (path.parent / "section.tif.idc.geojson").is_file()
+    assert dock.heat.model == "idc-lite0, annotated 1"
+    assert "after your annotations" in dock.meaning.text()
+    changed = shown(dock)
+    assert np.nanmax(np.abs(changed - first)) > 0.05
+    assert dock.shown.images["probability"].metadata["heat_map"] is dock.heat
+
+    draw(desk, dock, "healthy", blocks_of(labels, 0)[-1])
+    desk.wait(lambda: live.versions.count() == 3 and live.run is None, "the next map")
+    desk.press(live.undo)
+    desk.rest(0.3)
+    assert np.array_equal(shown(dock), changed, equal_nan=True)
+    desk.press(live.undo)
+    desk.rest(0.3)
+    assert dock.heat.model == "idc-lite0"
+    assert dock.meaning.text().startswith("Finds")
+    np.testing.assert_allclose(shown(dock), first, atol=0.01)
+    desk.picture("live-3-undone")
+    assert not live.keep.isEnabled()
+
+    live.versions.setCurrentIndex(2)
+    desk.rest(0.3)
+    desk.press(live.keep)
+    desk.wait(lambda: "Kept as idc-lite0-own-1" in live.status.text(), "the model")
+    desk.picture("live-4-kept")
+    assert (
+        read_card(settings().own_models / "idc-lite0-own-1" / "model").recipe["parent"]
+        == "idc-lite0"
+    )
+    assert dock.form.model.findText("idc-lite0-own-1") >= 0
+    assert desk.cut_texts(dock) == []
+
+
+def test_what_was_drawn_is_back_when_the_slide_is_opened_again(used, section):
+    desk, (path, labels) = used, section
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    draw(desk, dock, "IDC", blocks_of(labels, 1)[0])
+    kept = path.parent / "section.tif.idc.geojson"
+    desk.wait(kept.is_file, "it is kept though nothing follows")
+    assert dock.heat is None
+    layer = dock.layer
+    (shapes,) = (x for x in desk.viewer.layers if x.name.startswith("IDC annotations"))
+    corners = np.array(shapes.data[0])
+    desk.viewer.layers.clear()
+    desk.rest(0.5)
+    show_slide(desk.viewer, path)
+    desk.wait(lambda: dock.layer not in (None, layer), "the slide")
+    desk.wait(lambda: "Annotated before: 1 IDC" in dock.live.status.text(), "the outline")
+    (back,) = (x for x in desk.viewer.layers if x.name.startswith("IDC annotations"))
+    np.testing.assert_allclose(back.data[0], corners, atol=0.02)
