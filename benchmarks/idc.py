@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_pathogan.colour.slide_colours import SlideColours
-    from napari_pathogan.tasks.idc.grid import CellGrid
+    from napari_pathogan.engine.cells import CellGrid
 
 RESULTS = Path(__file__).parent / "results" / "idc.json"
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"

@@ -21,6 +21,7 @@ from idc_frozen import features, returned
 from safetensors.numpy import load_file, save_file
 
 from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.ranking import auc
 from napari_pathogan.engine.refit import Past
@@ -31,7 +32,6 @@ from napari_pathogan.tasks.idc.augment import Palette
 from napari_pathogan.tasks.idc.config import RECIPES
 from napari_pathogan.tasks.idc.data import PATCH_PX, read_patches
 from napari_pathogan.tasks.idc.frozen import FrozenHead
-from napari_pathogan.tasks.idc.grid import CellGrid
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.predict import Plan
 from napari_pathogan.tasks.idc.student import distil

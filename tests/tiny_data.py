@@ -197,4 +197,18 @@ TINY = {
         ".ome.zarr",
         beside=("target",),
     ),
+    "g2c": Tiny(
+        patches,
+        {
+            "epochs": 1,
+            "arm": "source",
+            "backend": "alexnet",
+            "folds": 2,
+            "patch_mpp": 4.0,
+            "settings": ("width=4", "batch=2", "side=32"),
+        },
+        f"{NAMES[0]}/0/{NAMES[0]}_idx5_x1_y1_class0.png",
+        {"mpp": 4.0},
+        ".g2c.csv",
+    ),
 }

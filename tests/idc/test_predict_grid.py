@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from stand_ins import paint, slide
 
+from napari_pathogan.engine.cells import Block, CellGrid
 from napari_pathogan.errors import ModelError
 from napari_pathogan.slides.geometry import Region
-from napari_pathogan.tasks.idc.grid import Block, CellGrid
 
 MPP = (0.2527, 0.2531)
 

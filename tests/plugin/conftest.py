@@ -17,6 +17,7 @@ from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 
+from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.events import Finished, Progress, Tile
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.plugin.idc import dock as idc_widget
@@ -24,7 +25,6 @@ from napari_pathogan.plugin.idc.dock import IdcDock, Laid
 from napari_pathogan.plugin.shell import dock
 from napari_pathogan.plugin.viewer.layers import slide_layer
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.idc.grid import CellGrid
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 MPP = 2.0

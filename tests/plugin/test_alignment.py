@@ -7,6 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.plugin.viewer.layers import (
     give_mpp,
     place,
@@ -16,7 +17,6 @@ from napari_pathogan.plugin.viewer.layers import (
 )
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.tasks.idc.grid import CellGrid
 
 SHAPE = (1003, 1507)
 MARKER = 37  # px

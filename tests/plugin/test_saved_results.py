@@ -22,6 +22,7 @@ from napari.layers import Image, Labels, Points, Shapes, Vectors
 from nuclei_standin import ELLIPSES, segmentation
 from PIL import Image as Picture
 
+from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import open_mammogram
@@ -37,7 +38,6 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.writers import pyramid as zarr_writer
 from napari_pathogan.slides.writers.ome import write_ome_zarr
 from napari_pathogan.tasks.idc.export import COLUMNS
-from napari_pathogan.tasks.idc.grid import CellGrid
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 from napari_pathogan.tasks.masses import annotated as kept_masses
 from napari_pathogan.tasks.masses.review import Review

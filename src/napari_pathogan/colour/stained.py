@@ -42,7 +42,7 @@ def stained_mpp(slide: Slide) -> tuple[float, float]:
         )
         raise UnknownScaleError(msg)
     if not slide.is_rgb:
-        msg = f"{slide.name} is grey; this model needs a colour slide stained with H&E"
+        msg = f"{slide.name} is grey; this model needs a colour slide of stained tissue"
         raise SlideFormatError(msg)
     return slide.mpp
 

@@ -18,6 +18,7 @@ PACKAGES = [  # each holds TASKS
     "napari_pathogan.tasks.nuclei_classes",
     "napari_pathogan.tasks.stain",
     "napari_pathogan.tasks.virtual_stain",
+    "napari_pathogan.tasks.virtual_stain.g2c",
 ]
 
 

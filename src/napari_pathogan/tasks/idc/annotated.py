@@ -20,6 +20,7 @@ from shapely import box
 
 from napari_pathogan.annotations import classes, geojson
 from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.errors import (
     DataFolderError,
     PathoganError,
@@ -38,7 +39,6 @@ from napari_pathogan.tasks.idc.data import (
     join,
     read_patches,
 )
-from napari_pathogan.tasks.idc.grid import CellGrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -21,6 +21,7 @@ from shapely import STRtree
 from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.classes import said
 from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.engine.refit import AROUND, WEIGHT, balanced, most_telling, refit
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
@@ -32,7 +33,6 @@ from napari_pathogan.tasks.idc import TASK
 from napari_pathogan.tasks.idc.annotated import beyond, labelled_cells, outlines_of
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX, UNLABELLED
 from napari_pathogan.tasks.idc.frozen import FrozenHead
-from napari_pathogan.tasks.idc.grid import CellGrid
 from napari_pathogan.tasks.idc.predict import (
     BLOCK,
     MIN_TISSUE,

@@ -23,11 +23,11 @@ from napari_pathogan.colour.stained import (
     what_was_lost,
     whole_tissue,
 )
+from napari_pathogan.engine.cells import Block, CellGrid
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import NoTissueError, SlideReadError
 from napari_pathogan.slides.polygons import asked_for, corner
-from napari_pathogan.tasks.idc.grid import Block, CellGrid
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 if TYPE_CHECKING:

@@ -1,6 +1,17 @@
 """G2C: classes of images by their own stain and virtual ones beside it (paper 4)."""
 
-from napari_pathogan.engine.task import EPOCHS, SEED, Evaluation, Option, Task, Training
+from napari_pathogan.engine.task import (
+    EPOCHS,
+    REGION,
+    SEED,
+    SLIDE_MPP,
+    Evaluation,
+    Export,
+    Option,
+    Prediction,
+    Task,
+    Training,
+)
 
 _FOLDER = "Images (<patient>/<class>/*.png), or images and a CSV of image, label and patient."
 
@@ -73,6 +84,22 @@ TASK = Task(
                 "",
                 "Model of the level before: figures on what it had right, and through both.",
                 metavar="MODEL",
+            ),
+        ),
+    ),
+    prediction=Prediction(
+        help="Classify the patches of a slide's tissue, and tell which stain changed a decision.",
+        open="napari_pathogan.slides.slide:Slide.open",
+        run=".predict:predict",
+        options=(SLIDE_MPP, REGION),
+        exports=(
+            Export(
+                "output",
+                "Table to write, a row a patch; a folder for several slides.",
+                ".predict:CSV",
+                ".predict:write_csv",
+                ".g2c.csv",
+                "Table of all patches (CSV)…",
             ),
         ),
     ),

@@ -25,7 +25,7 @@ from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.virtual_stain.g2c import model
-from napari_pathogan.tasks.virtual_stain.g2c.config import ALL, SOURCE
+from napari_pathogan.tasks.virtual_stain.g2c.config import SOURCE
 from napari_pathogan.tasks.virtual_stain.g2c.data import need_classes
 from napari_pathogan.tasks.virtual_stain.g2c.evaluate import Scored, gain, gains, report, table
 from napari_pathogan.tasks.virtual_stain.g2c.generators import arms, load_stainers
@@ -172,17 +172,18 @@ def learn(
             scored[arm] = yield from _out_of_fold(work, own, arm, which, first)
             reports[arm] = report(scored[arm], title=_title(arm, stain))
         learnt = yield from _one(work, own, arm, which, np.full(len(images), True), first + folds)
-        called = name or run.path.name
+        called, used = name or run.path.name, [stainers[i] for i in which]
         card = _card(
             called if own is run else f"{called}-{arm}",
             arm,
+            stain or UNSAID,
             work,
             reports.get(arm),
             data=data or TrainingData(name="images"),
             learnt=learnt,
             patch_mpp=patch_mpp,
+            used=used,
         )
-        used = [stainers[i] for i in which]
         model.save(
             own.model,
             card,
@@ -313,21 +314,23 @@ def _out_of_fold(
 def _card(
     name: str,
     arm: str,
+    source: str,
     work: _Work,
     done: Report | None,
     *,
     data: TrainingData,
     learnt: _Learnt,
     patch_mpp: float | None,
+    used: Sequence[Stainer],
 ) -> ModelCard:
     images, config = work.images, work.config
-    stains = "the source stain alone" if arm == SOURCE else f"{arm} beside the source stain"
-    if arm == ALL:
-        stains = f"{len(work.stainers)} virtual stains beside the source stain"
+    made = ", ".join(one.stain for one in used)
+    stains = f"{source} and virtual {made}" if made else f"{source} alone"
     metrics = done.metrics if done else {}
     recall = dict(zip(images.classes, learnt.recall.tolist(), strict=True))
     own = data.of(images.names, len(images))
     begun = origin(config.backend) if config.pretrained else ()
+    painted = [one for pair in used for one in pair.data]
     return ModelCard(
         name=name,
         title=f"{', '.join(images.classes)}: {stains}, {config.backend}",
@@ -335,7 +338,7 @@ def _card(
         architecture=model.ARCHITECTURE,
         mpp=patch_mpp,
         patch_px=images.patch_px,
-        training_data=(own, *begun),
+        training_data=(own, *begun, *painted),
         recipe={**config.to_json(), "arm": arm},
         metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
         measured_by=(

@@ -245,7 +245,7 @@ def gains(compared: Mapping[str, Mapping[str, Value]], source: str) -> str:
         cells = [percent(metrics[name], sign="+") for name in names[:-1]]
         p = metrics["patient_p"].value
         cells.append("not defined" if p is None else f"{p:.3f}")
-        lines.append(f"| {source}_{arm} | {' | '.join(cells)} |".replace(source, source.upper()))
+        lines.append(f"| {f'{source}_{arm}'.upper()} | {' | '.join(cells)} |")
     return "\n".join((*lines, ""))
 
 

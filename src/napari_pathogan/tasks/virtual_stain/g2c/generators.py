@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.models import locate, zoo
+from napari_pathogan.engine.task import chosen
 from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.virtual_stain.g2c.config import ALL, EVERY, SOURCE
 from napari_pathogan.tasks.virtual_stain.model import TASK, VirtualStainModel
+from napari_pathogan.tasks.virtual_stain.network import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_pathogan.tasks.virtual_stain.network import Generator
+    from napari_pathogan.engine.models import TrainingData
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,10 @@ class Stainer:
         Of the pair's weights.
     embedded
         Whether the pair is in every installation, so that a model need only name it.
+    arguments
+        Of :class:`~napari_pathogan.tasks.virtual_stain.network.Generator`.
+    data
+        What the pair learnt from and on what terms.
     """
 
     model: str
@@ -40,15 +46,8 @@ class Stainer:
     network: Generator
     sha256: str
     embedded: bool
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What an empty :class:`~.network.Generator` of the same shape is made of."""
-        return {
-            "ngf": self.network.first.out_channels,
-            "blocks": len(self.network.blocks),
-            "residual": self.network.residual,
-        }
+    arguments: dict[str, Any]
+    data: tuple[TrainingData, ...]
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -116,8 +115,9 @@ def load_stainer(name: str, stain: str, sha256: str = "") -> Stainer:
         )
         raise ModelError(msg)
     embedded = locate(name, TASK).parent == zoo()
-    own = pair.card.name
-    return Stainer(own, target, pair.generator(stain), pair.card.sha256, embedded)
+    card, network = pair.card, pair.generator(stain)
+    shape = chosen(Generator, card.arguments)
+    return Stainer(card.name, target, network, card.sha256, embedded, shape, card.training_data)
 
 
 def arms(arm: str, stainers: Sequence[Stainer]) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""How is the heat map laid on the slide? Cells of 200 um, anchored at the slide's corner."""
+"""How a map is laid on a slide: cells as large as patches, anchored at the slide's corner."""
 
 from __future__ import annotations
 
