@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import napari
     from napari.layers import Image
+    from qtpy.QtGui import QResizeEvent
 
     from napari_pathogan.engine.events import Progress
     from napari_pathogan.plugin.shell.pixel_size import PixelSize
@@ -268,6 +269,28 @@ def label(text: str) -> QLabel:
     made = QLabel(text)
     made.setWordWrap(True)
     return made
+
+
+class Paragraph(QLabel):
+    """A label of several lines, which always has the room that its text takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+    def setText(self, text: str | None) -> None:  # noqa: N802  (Qt's name)
+        """Show a text, and take the room for it."""
+        super().setText(text)
+        self._take_room()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802  (Qt's name)
+        """Lines break elsewhere now."""
+        super().resizeEvent(event)
+        self._take_room()
+
+    def _take_room(self) -> None:
+        self.setMinimumHeight(self.heightForWidth(self.width()) if self.text() else 0)
 
 
 def beside(*widgets: QWidget, wide: int = 0) -> QWidget:

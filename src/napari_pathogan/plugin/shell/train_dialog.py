@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from magicgui.widgets import create_widget
 from qtpy.QtCore import Qt
@@ -65,6 +65,16 @@ class Material:
     options: tuple[str, ...] = ()
 
 
+class Rows(Protocol):
+    """What else a dialog asks for: rows by their names, and what was answered."""
+
+    rows: dict[str, QWidget]
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - whatever `look` knows
+        """What is in them now."""
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What the training of a dock is: all that differs from those of other docks.
@@ -91,6 +101,9 @@ class Lesson:
         Settings of the quick recipe that are others here, as ``name=value``.
     fixed
         Those that can't be chosen here.
+    more
+        Makes further rows; is given what they call when something in them changes. ``look`` is then
+        given ``(place, value)`` for the place.
     """
 
     task: str
@@ -105,6 +118,7 @@ class Lesson:
     begins: bool = True
     changes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    more: Callable[[Callable[[], None]], Rows] | None = None
 
     def recipe(self, start: Path | None) -> TrainConfig:
         """How it is trained unless something else is chosen."""
@@ -191,6 +205,9 @@ class TrainDialog(QDialog):
         rows.addRow(
             lesson.where, beside(self.source, self.choose) if lesson.choose else self.source
         )
+        self.more = None if lesson.more is None else lesson.more(self._changed)
+        for title, row in () if self.more is None else self.more.rows.items():
+            rows.addRow(title, row)
         rows.addRow("", self.about)
         rows.addRow("New model", self.name)
         rows.addRow("", self.wrong)
@@ -209,12 +226,17 @@ class TrainDialog(QDialog):
 
     def look(self, place: object) -> None:
         """See what there is to learn from at a place."""
-        self.material = None
+        self.material, self._place = None, place
         folder = place.parent if isinstance(place, Path) and not place.is_dir() else place
         self.source.setText(str(folder))
         self.about.setText("Looking for what there is to learn from…")
         self._enable()
-        self._search = self.dock.aside(self.lesson.looking(place, self.start), self._looked)
+        asked = place if self.more is None else (place, self.more.value)
+        self._search = self.dock.aside(self.lesson.looking(asked, self.start), self._looked)
+
+    def _changed(self) -> None:
+        self._search.cancel()
+        self.look(self._place)
 
     def accept(self) -> None:
         """Train."""
@@ -284,7 +306,9 @@ class SettingsForm(QScrollArea):
                 isinstance(value, int | float) or (choices and value in choices)
             ):
                 continue
-            options = {"choices": choices} if choices else _limits(value, field.metadata)
+            options: dict[str, Any] = {"choices": choices} if choices else {}
+            if not choices and not isinstance(value, bool):
+                options = _limits(value, field.metadata)
             made: Any = create_widget(value, name=name, options=options)
             made.changed.connect(changed)
             self.widgets[name] = made

@@ -1,0 +1,1 @@
+"""The dock of virtual stains: a slide as other stains would show it."""
