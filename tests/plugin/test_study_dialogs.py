@@ -23,7 +23,11 @@ from napari_pathogan.study.record import Session, Study
 pytestmark = pytest.mark.gui
 
 INFO = SimpleNamespace(
-    card=SimpleNamespace(title="Stand-in generator"), labels=("IDC", "healthy"), size_px=24, mpp=4.0
+    card=SimpleNamespace(title="Stand-in generator"),
+    labels=("IDC", "healthy"),
+    size_px=24,
+    mpp=4.0,
+    paints=False,
 )
 
 
@@ -56,6 +60,21 @@ def dialog(dock, monkeypatch):
 def make(dialog):
     dialog.make.click()
     wait(lambda: dialog.run is None)
+
+
+def test_what_a_virtual_stain_paints_over_is_asked_for(dialog, tmp_path, monkeypatch):
+    painter = SimpleNamespace(**vars(INFO) | {"paints": True, "labels": ("pas", "he")})
+    chosen = [""]
+    monkeypatch.setattr(
+        "napari_pathogan.plugin.study.sources.QFileDialog.getExistingDirectory",
+        lambda *_: chosen[0],
+    )
+    dialog.generated.put_generator("pair", painter, "pas")
+    assert dialog.generated.sources == []
+    chosen[0] = str(tmp_path)
+    dialog.generated.put_generator("pair", painter, "pas")
+    assert dialog.generated.sources == [{"generator": "pair", "label": "pas", "of": str(tmp_path)}]
+    assert dialog.side.value() != painter.size_px
 
 
 def test_a_study_from_a_folder_and_a_generator(dialog, dock, tmp_path, told):

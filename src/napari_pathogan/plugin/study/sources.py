@@ -174,7 +174,8 @@ class GeneratedList(SourceList):
             source["of"] = folder
             tip = f"{tip}, of {folder}"
         self.put(source, f"{info.card.title}: {label or 'all classes'}", tip)
-        self.taken.emit(info)
+        if not info.paints:  # what paints has the size of what it paints over
+            self.taken.emit(info)
 
 
 def entry(menu: QMenu, text: str, do: Callable[..., object] | None = None) -> QAction:
