@@ -17,6 +17,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _LOCK = ".pathogan-lock"  # in a room: held as long as somebody writes there
 _REPLACED = ".pathogan-replaced"  # in a room: the old folder, while the new one is put in place
+_ROOM_NAME = re.compile(re.escape(ROOM) + "[a-z0-9_]{8}")  # as tempfile.mkdtemp makes them
+_TRIES, _MOMENT = 20, 0.05  # to take a room away; seconds between
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EFBIG: "no file may be that large there",
@@ -73,7 +76,6 @@ def written(target: Path, kind: Kind) -> Iterator[Path]:
         place = _place(target, kind)
         missing = [folder for folder in place.parents if not folder.exists()]
         place.parent.mkdir(parents=True, exist_ok=True)
-        tidy(place.parent)
         room, lock = _room(place.parent)
     except OutputError:
         raise
@@ -111,6 +113,8 @@ def write_text(target: Path, text: str, kind: Kind, *, private: bool = False) ->
 def check(target: Path, kind: Kind) -> None:
     """Make sure, before long work, that its result can be written; writes nothing.
 
+    What killed processes have left at the target and beside it is taken away.
+
     Raises
     ------
     OutputError
@@ -130,17 +134,15 @@ def check(target: Path, kind: Kind) -> None:
 def tidy(folder: Path) -> None:
     """Finish what killed processes have left in a folder, and take their rooms away."""
     with os.scandir(folder) as entries:
-        rooms = [Path(entry) for entry in entries if entry.name.startswith(ROOM)]
+        rooms = [Path(entry) for entry in entries if _is_room(entry)]
     for room in rooms:
         with contextlib.suppress(OSError):
-            if not (room / _LOCK).exists():
-                room.rmdir()  # killed before it began, or at the very end
-                continue
-            lock = FileLock(room / _LOCK, timeout=0)
-            try:
-                lock.acquire()
-            except Timeout:
-                continue  # somebody writes there
+            room.rmdir()  # killed before it began, or at the very end
+            continue
+        # without a lock: threads wrote on when it was taken away
+        lock = FileLock(room / _LOCK, timeout=0)
+        with contextlib.suppress(OSError, Timeout):  # somebody writes there
+            lock.acquire()
             _recover(room)
             _clear(room, lock)
 
@@ -197,11 +199,16 @@ def sha256(path: Path) -> str:
 def _place(target: Path, kind: Kind) -> Path:
     """Where a target really is, without links; OutputError if it may not be written."""
     place = Path(os.path.realpath(target))
+    for folder in (place, place.parent):
+        if folder.is_dir():
+            tidy(folder)  # what a killed process left there is nobody's
     objection = ""
     if place.is_symlink() or (place.exists() and not place.is_file() and not place.is_dir()):
         objection = "is neither a file nor a folder; choose another name"
-    elif place.is_dir() and (os.path.ismount(place) or Path.cwd().is_relative_to(place)):
-        objection = "is a whole disk, or the session's own folder is in it; name something in it"
+    elif place.is_dir() and os.path.ismount(place):
+        objection = "is a whole disk; name something in it"
+    elif place.is_dir() and Path.cwd().is_relative_to(place):
+        objection = f"is the folder that you are in, or one around it; name something in it, such as result{kind.suffix}"
     elif (zarr := next(filter(is_zarr, place.parents), None)) is not None:
         objection = f"would lie in {zarr}, an OME-Zarr; choose a place outside of it"
     objection = objection or kind.objection(place)
@@ -254,6 +261,12 @@ def _room(parent: Path) -> tuple[Path, FileLock]:
             lock.release()
 
 
+def _is_room(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder is one that outputs are written in."""
+    ours = _ROOM_NAME.fullmatch(entry.name) is not None and entry.name != _REPLACED
+    return ours and entry.is_dir(follow_symlinks=False)
+
+
 def _recover(room: Path) -> None:
     """Put a new folder in its place whose process was killed when the old one was out of it."""
     if (room / _REPLACED).is_dir():
@@ -265,12 +278,19 @@ def _recover(room: Path) -> None:
 
 def _clear(room: Path, lock: FileLock) -> None:
     """Take a room away, its lock last: until then it says that it may be taken away."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(room):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != _LOCK:
-                Path(entry).unlink()
+    for _ in range(_TRIES):  # threads may write on for a moment
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(room):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry.name != _LOCK:
+                    Path(entry).unlink()
+            if os.listdir(room) in ([], [_LOCK]):  # noqa: PTH208 - names alone
+                break
+        time.sleep(_MOMENT)
+    else:  # the next output takes it away
+        lock.release()
+        return
     lock.release()
     with contextlib.suppress(OSError):
         (room / _LOCK).unlink(missing_ok=True)

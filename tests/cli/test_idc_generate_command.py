@@ -55,6 +55,14 @@ def test_both_classes_by_turns(tmp_path, monkeypatch, model):
     assert [name.split("_")[1] for name in names] == ["IDC", "IDC", "healthy", "healthy"]
 
 
+def test_a_killed_one_does_not_block_its_folder(tmp_path, monkeypatch, model):
+    room = tmp_path / "d" / ".pathogan-eot75ohg"
+    room.mkdir(parents=True)
+    (room / ".pathogan-lock").touch()
+    assert run(monkeypatch, "idc", "generate", "-o", tmp_path / "d", "-n", 1, "--model", model) == 0
+    assert [f.suffix for f in (tmp_path / "d").iterdir()] == [".png"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

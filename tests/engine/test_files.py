@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +183,7 @@ def test_links_stay_and_lead_to_the_new_output(tmp_path):
 def test_a_session_keeps_its_own_folder(tmp_path, monkeypatch, target):
     monkeypatch.chdir(make(tmp_path / "here"))
     for kind in (FOLDER, NEW, TEXT):
-        with pytest.raises(OutputError, match="is a whole disk, or the session's own"):
+        with pytest.raises(OutputError, match=r"is (the folder that you are in|a whole disk)"):
             check(Path(target), kind)
     assert names(tmp_path) == ["here"]
 
@@ -337,6 +340,47 @@ with written(Path({str(tmp_path)!r}) / "slow", NEW) as beside:
     assert len(names(tmp_path)) == 3
     write_text(tmp_path / "quicker", "", NEW)
     assert names(tmp_path) == ["quick", "quicker", "slow"]
+
+
+@pytest.mark.parametrize(
+    "left", [(), (".pathogan-lock",), (".pathogan-lock", "out/c/0"), ("out/c/0",)]
+)
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path, left):
+    """Neither in the folder that is named, nor beside it; without a lock where threads wrote on."""
+    for kind, inside in ((NEW, ()), (FOLDER, ("mark",))):
+        target = make(tmp_path / f"target{len(inside)}", *inside)
+        rooms = [make(folder / ".pathogan-a1_b2c3d", *left) for folder in (target, tmp_path)]
+        check(target, kind)
+        assert not any(room.exists() for room in rooms)
+        assert names(target) == list(inside)
+    theirs = make(tmp_path / ".pathogan-my own notes", *left)
+    check(tmp_path / "x", NEW)
+    assert theirs.is_dir()
+
+
+def test_what_threads_write_on_goes_with_the_next_output(tmp_path):
+    """As zarr's do for a moment after a signal."""
+    ended, written_on = threading.Event(), threading.Event()
+
+    def write_on(folder):
+        for number in itertools.count():
+            with contextlib.suppress(FileNotFoundError):  # it was just taken away
+                (folder / "c").mkdir(parents=True, exist_ok=True)
+                (folder / "c" / str(number)).touch()
+            if number == 20:
+                written_on.set()
+            if ended.is_set():
+                break
+
+    with pytest.raises(KeyboardInterrupt), written(tmp_path / "x", NEW) as beside:  # noqa: PT012
+        writer = threading.Thread(target=write_on, args=(beside,))
+        writer.start()
+        written_on.wait()
+        threading.Timer(0.2, ended.set).start()
+        raise KeyboardInterrupt
+    writer.join()
+    check(tmp_path / "y", NEW)
+    assert names(tmp_path) == []
 
 
 def test_sha256(tmp_path):

@@ -42,10 +42,10 @@ def generate(  # noqa: PLR0917
     from napari_pathogan.kinds import others
     from napari_pathogan.tasks.idc.generate import PNG, IdcGenerator
 
+    check_outputs([(output / "synthetic.png", PNG)], [])
     if (other := others(output, PNG)) is not None:
         msg = f"{output} holds {other}; synthetic patches are kept apart: choose another folder"
         raise OutputError(msg)
-    check_outputs([(output / "synthetic.png", PNG)], [])
     generator = IdcGenerator.load(model, device)
     follow(_drawn(generator, output, count, label.value if label else None, seed), as_json=events)
     if not events:
