@@ -16,6 +16,7 @@ from stand_ins import DarkIsIdc, paint, slide
 
 from napari_pathogan.errors import OutputError
 from napari_pathogan.tasks.idc import export
+from napari_pathogan.tasks.idc.heatmap import SCOPE
 from napari_pathogan.tasks.idc.page import draw, write_report
 from napari_pathogan.tasks.idc.predict import predict
 
@@ -82,10 +83,11 @@ def test_csv_has_a_row_a_cell(tmp_path, found):
     export.write_csv(path, found)
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert tuple(rows[0]) == (*export.COLUMNS, "imprint", "origin_y_px", "origin_x_px")
+    assert tuple(rows[0]) == (*export.COLUMNS, "imprint", "origin_y_px", "origin_x_px", "scope")
     assert len(rows) == found.area().n_cells
     assert rows[0]["slide"] == "phantom"
-    first = {k: float(v) for k, v in rows[0].items() if k not in {"slide", "imprint"}}
+    assert {row["scope"] for row in rows} == {SCOPE}
+    first = {k: float(v) for k, v in rows[0].items() if k not in {"slide", "imprint", "scope"}}
     assert (first["x_px"], first["y_px"], first["cell_um"]) == (224.5, 224.5, 200)
     assert first["threshold"] == 0.5
     assert (first["row"], first["col"], first["x_um"], first["y_um"]) == (4, 4, 900, 900)

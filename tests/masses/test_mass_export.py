@@ -14,7 +14,7 @@ from napari_pathogan.errors import EnvironmentMismatchError
 from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses.detections import SCOPE, Detections
 from napari_pathogan.tasks.masses.dicom_source import DicomSourceError
-from napari_pathogan.tasks.masses.export import COLUMNS, write_csv, write_sr
+from napari_pathogan.tasks.masses.export import COLUMNS, CSV, read_csv, write_csv, write_sr
 
 
 @pytest.fixture
@@ -35,11 +35,26 @@ def test_a_row_a_mass(found, tmp_path):
     write_csv(tmp_path / "out.csv", found)
     with (tmp_path / "out.csv").open() as stream:
         first, second = csv.DictReader(stream)
-    assert tuple(first) == (*COLUMNS, "imprint")
+    assert tuple(first) == (*COLUMNS, "imprint", "scope")
     assert (first["image"], first["mass"], first["score"]) == ("LCC", "1", "0.75")
     assert [float(first[c]) for c in ("xmin", "ymin", "xmax", "ymax")] == [10, 10, 30, 20]
     assert (float(second["longest_mm"]), float(second["across_mm"])) == (0.8, 0.4)
     assert second["mm"] == "at detector"
+    assert first["scope"] == second["scope"] == SCOPE
+
+
+def test_no_mass_is_a_row_that_says_what_was_looked_for(image, tmp_path):
+    none = Detections.on(
+        open_mammogram(image), np.zeros((0, 4)), np.zeros(0), [], threshold=0.4, model="m", sha256="1"
+    )  # fmt: skip
+    write_csv(tmp_path / "out.csv", none)
+    with (tmp_path / "out.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["image"], row["mass"], row["score"], row["scope"]) == ("LCC", "0", "", SCOPE)
+    (back,) = read_csv(tmp_path / "out.csv")
+    assert (back.name, back.boxes.shape, back.scores.shape) == ("LCC", (0, 4), (0,))
+    assert back.imprint is not None
+    assert CSV.objection(tmp_path / "out.csv") == "", "it is replaced"
 
 
 def groups(report):

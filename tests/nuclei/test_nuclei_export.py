@@ -17,7 +17,7 @@ from napari_pathogan.errors import OutputError
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.tasks.nuclei import export
 from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area, trace
-from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, Segmentation
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, SCOPE, Segmentation
 
 WRITERS = {
     "nuclei.ome.zarr": export.write_zarr,
@@ -74,12 +74,13 @@ def test_tables(segmentation, tmp_path):
     )
     pd.testing.assert_frame_equal(parquet, segmentation.table)
     assert parquet.attrs["pathogan"]["n_nuclei"] == len(segmentation)
-    assert [x for x in csv if x not in {"class_colour", "slide", "imprint"}] == list(
+    assert [x for x in csv if x not in {"class_colour", "slide", "imprint", "scope"}] == list(
         segmentation.table
     )
     colours = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
     assert csv["class_colour"].tolist() == [colours[name] for name in csv["class"]]
     assert set(csv["slide"]) == {"phantom"}
+    assert set(csv["scope"]) == {SCOPE}
     assert csv["class"].tolist() == segmentation.table["class"].tolist()
     for column in ("x_um", "y_px", "area_um2", "solidity", "class_probability", "p_dense"):
         np.testing.assert_allclose(csv[column], segmentation.table[column], atol=1e-4)

@@ -22,7 +22,7 @@ from napari_pathogan.slides.backends.ngff import read_multiscales
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.writers.ome import write_ome_zarr
-from napari_pathogan.tasks.idc.heatmap import HeatMap
+from napari_pathogan.tasks.idc.heatmap import SCOPE, HeatMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,14 +37,14 @@ COLUMNS = (
     "x_px", "y_px", "cell_um", "threshold", "slide",
 )  # fmt: skip
 _NUMBERS = COLUMNS[:-1]
-_IMPRINT = "imprint"  # further columns, which earlier versions did not write
+_IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
 _ORIGIN = ("origin_y_px", "origin_x_px")
 _MOST_CELLS = 100_000  # along a side of a table's grid
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 ZARR, GEOJSON, CSV = (
     ome_zarr(KIND),
     geojson_kind(KIND),
-    table("IDC cells", COLUMNS, more=(_IMPRINT, *_ORIGIN)),
+    table("IDC cells", COLUMNS, more=(_IMPRINT, *_ORIGIN, _SCOPE)),
 )
 
 
@@ -99,7 +99,8 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
     """Write one row a scored cell: row, col, centre in um, probability, uncertainty, tissue share.
 
     Then what lays the cells on their slide again: the centre in level-0 centre coordinates, the
-    size of a cell, the threshold, the slide's name, and where QuPath counts its pixels from.
+    size of a cell, the threshold, the slide's name, where QuPath counts its pixels from, and what
+    was looked for.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
         If it can't be written.
     """
     with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, (*COLUMNS, _IMPRINT, *_ORIGIN))
+        writer = csv.DictWriter(stream, (*COLUMNS, _IMPRINT, *_ORIGIN, _SCOPE))
         writer.writeheader()
         my, mx = heat_map.mpp
         same = {
@@ -116,6 +117,7 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
             "slide": heat_map.slide,
             _IMPRINT: heat_map.imprint or "",
             **dict(zip(_ORIGIN, heat_map.origin, strict=True)),
+            _SCOPE: SCOPE,
         }
         for cell in heat_map.cells():
             centre = {"x_px": cell["x_um"] / mx - 0.5, "y_px": cell["y_um"] / my - 0.5}

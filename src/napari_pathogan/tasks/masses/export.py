@@ -31,9 +31,9 @@ COLUMNS = (
     "image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "longest_mm", "across_mm", "mm",
     "synthetic",
 )  # fmt: skip
-_IMPRINT = "imprint"  # a further column, which earlier versions did not write
+_IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-CSV = table("masses", COLUMNS, more=_IMPRINT)
+CSV = table("masses", COLUMNS, more=(_IMPRINT, _SCOPE))
 SR, GSPS = (
     FileKind(name, suffix, partial(is_own, modality=modality))
     for name, suffix, modality in (
@@ -46,6 +46,8 @@ SR, GSPS = (
 def write_csv(path: Path, found: Detections) -> None:
     """Write a row a mass: box in pixels, longest diameter and the width across it in mm.
 
+    Each says what was looked for; so does the row with the number 0 that stands for no mass.
+
     Raises
     ------
     OutputError
@@ -54,21 +56,14 @@ def write_csv(path: Path, found: Detections) -> None:
     sizes = found.sizes_mm()
     with written(path, CSV) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream)
-        rows.writerow((*COLUMNS, _IMPRINT))
+        rows.writerow((*COLUMNS, _IMPRINT, _SCOPE))
+        said = int(found.synthetic), found.imprint or "", found.scope
+        if not len(found.scores):
+            rows.writerow((found.name, 0, *[""] * (len(COLUMNS) - 3), *said))
         for i, (score, box) in enumerate(zip(found.scores, found.boxes, strict=True)):
             mm = ("", "", "") if sizes is None else (*sizes[i].round(2), found.spacing)
             corners = box.astype(float).round(2)
-            rows.writerow(
-                (
-                    found.name,
-                    i + 1,
-                    round(float(score), 4),
-                    *corners,
-                    *mm,
-                    int(found.synthetic),
-                    found.imprint or "",
-                )
-            )
+            rows.writerow((found.name, i + 1, round(float(score), 4), *corners, *mm, *said))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +95,18 @@ def read_csv(path: Path) -> list[SavedBoxes]:
     Raises
     ------
     ResultFormatError
-        If it can't be read, holds no mass, or is something else.
+        If it can't be read, holds no row, or is something else.
     """
     by_image: dict[tuple[str, str], list[list[float]]] = {}
+    synthetic = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             for row in csv.DictReader(stream):
-                numbers = [float(row[name]) for name in ("synthetic", "score", *_CORNERS)]
                 image = row["image"], row.get(_IMPRINT) or ""
-                by_image.setdefault(image, []).append(numbers)
+                synthetic[image] = bool(float(row["synthetic"]))
+                rows = by_image.setdefault(image, [])
+                if row["mass"] != "0":
+                    rows.append([float(row[name]) for name in ("score", *_CORNERS)])
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         msg = f"{path.name} is not a whole table of masses ({error}); save it again"
         raise ResultFormatError(msg) from error
@@ -117,9 +115,9 @@ def read_csv(path: Path) -> list[SavedBoxes]:
     return [
         SavedBoxes(
             name,
-            np.array(rows)[:, 1],
-            np.array(rows)[:, 2:],
-            bool(rows[0][0]),
+            np.array(rows).reshape(-1, 5)[:, 0],
+            np.array(rows).reshape(-1, 5)[:, 1:],
+            synthetic[name, imprint],
             Imprint.read(imprint),
         )
         for (name, imprint), rows in by_image.items()

@@ -24,7 +24,7 @@ from napari_pathogan.slides.backends.ngff import read_multiscales
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.resolution import positive
 from napari_pathogan.slides.writers.ome import write_ome_zarr
-from napari_pathogan.tasks.nuclei.segmentation import COLUMNS
+from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,10 +49,10 @@ _DECIMALS = 4
 _AT_ONCE = 4096  # nuclei that become polygons at once
 _MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
-_IMPRINT = "imprint"  # a further column, which earlier versions did not write
+_IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
 _SAID = ("class_colour", "slide")  # which Parquet says in its metadata
 ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
-CSV = table("nuclei", (*COLUMNS, *_SAID), more=("p_", _IMPRINT))
+CSV = table("nuclei", (*COLUMNS, *_SAID), more=("p_", _IMPRINT, _SCOPE))
 GEOJSON = geojson_kind(KIND, without="grid")  # which nuclei have that were kept with a slide
 
 
@@ -169,7 +169,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
                     (table[f"{a}_um"] / (table[f"{a}_px"] + 0.5)).median() for a in "yx"
                 )
             about[_IMPRINT] = table[_IMPRINT].iloc[0] if len(table) and _IMPRINT in table else None
-            table = table.drop(columns=[*_SAID, *({_IMPRINT} & set(table.columns))])
+            table = table.drop(columns=[*_SAID, *({_IMPRINT, _SCOPE} & set(table.columns))])
         missing = set(COLUMNS) - set(table.columns)
         if missing:
             msg = f"no columns {', '.join(sorted(missing))}"
@@ -212,6 +212,7 @@ def write_csv(path: Path, segmentation: Segmentation) -> None:
         for at, (column, values) in enumerate(zip(_SAID, said, strict=True), len(COLUMNS)):
             table.insert(at, column, values)
         table[_IMPRINT] = str(segmentation.imprint or "")
+        table[_SCOPE] = SCOPE
         table.to_csv(beside, index=False)
 
 
