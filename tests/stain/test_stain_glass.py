@@ -13,6 +13,7 @@ from stain_phantoms import two_stains
 
 from napari_pathogan.colour.lab import to_lab
 from napari_pathogan.colour.stained import mirrored
+from napari_pathogan.errors import NoTissueError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.glass import Glass
 from napari_pathogan.tasks.stain.live import live
@@ -83,6 +84,33 @@ def test_pen_and_dirt_beyond_the_tissue_keep_their_colours(styles):
         assert (after[1100:, 1000:] == image[1100:, 1000:]).all()
 
 
+@pytest.mark.parametrize("method", PLAIN)
+def test_ink_over_a_field_keeps_its_colours_and_is_told_of(styles, method):
+    """As on a whole slide: a stroke that crosses a field is wider than any nucleus."""
+    image = two_stains(640, **OTHER)
+    stroke = np.zeros(image.shape[:2], bool)
+    stroke[:, 150:390] = True
+    y, x = np.mgrid[:640, :640]
+    ink = np.stack([30 + 10 * np.sin(y / 50), 140 + 8 * np.cos(x / 40), 110 + 0 * x], -1)
+    image[stroke] = ink[stroke]
+    slide = Slide.from_arrays([image], name="field.png", mpp=0.5)
+    transfer = fit(slide, styles["stain-crc"], method)
+    assert any("ink of a pen on field.png" in note for note in transfer.notes)
+    after = np.asarray(transferred(slide, transfer).levels[0])
+    assert (after[stroke] == image[stroke]).mean() > 0.999
+    assert (after != image).any(-1)[:, 420:].mean() > 0.9
+
+
+def test_a_field_of_ink_alone_has_no_tissue(data, styles):
+    image = np.asarray(Image.open(data / "tiles/no-tissue-green-pen.png").convert("RGB"))
+    with pytest.raises(NoTissueError, match=r"no tissue was found on pen\.png"):
+        fit(
+            Slide.from_arrays([image], name="pen.png", mpp=0.5),
+            styles["stain-crc"],
+            Method.reinhard,
+        )
+
+
 def test_new_colours_come_in_without_a_seam():
     """From glass to tissue, a pixel's share of the new colours rises steadily from 0 to 1."""
     glass = Glass(np.full(3, 243.0))
@@ -93,6 +121,23 @@ def test_new_colours_come_in_without_a_seam():
     assert share[-1] == 1
     assert (np.diff(share) >= -0.01).all()
     assert np.diff(share).max() < 0.15
+
+
+@pytest.mark.parametrize(("style", "mpp"), [("stain-crc", 0.3), ("stain-tnbc", 0.25)])
+def test_tissue_has_no_rim_where_it_meets_glass(styles, style, mpp):
+    """What ends at flat glass gets the colours that it has where nothing is beside it."""
+    tissue = two_stains(256, seed=2, **OTHER)
+    image = np.full((432, 408, 3), (240, 238, 242), np.uint8)
+    image[96:352, 72:328] = tissue
+    whole = Slide.from_arrays([image], name="whole", mpp=mpp)
+    alone = Slide.from_arrays([tissue], name="alone", mpp=mpp)
+    transfer = fit(alone, styles[style], Method.cnn)
+    wanted = to_lab(np.asarray(transferred(alone, transfer).levels[0]))
+    transfer = replace(transfer, glass=replace(Glass.of(whole), tissue=None))
+    made = to_lab(np.asarray(transferred(whole, transfer).levels[0])[96:352, 72:328])
+    rim = np.ones(tissue.shape[:2], bool)
+    rim[8:-8, 8:-8] = False
+    assert np.abs(made[rim][:, 1:].mean(0) - wanted[rim][:, 1:].mean(0)).max() < 2
 
 
 def test_a_field_of_pale_collagen_is_not_taken_for_glass():

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_pathogan.errors import NoTissueError, SlideFormatError, UnknownScaleError
 from napari_pathogan.slides.geometry import Overlay, Region
-from napari_pathogan.slides.tissue import tissue_mask
+from napari_pathogan.slides.tissue import pen_ink, tissue_mask
 
 if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
@@ -22,6 +22,7 @@ FIELD_MM2 = 0.25  # a smaller image is a field cut out of tissue: all of it is l
 _FIELD_PX = 4e6  # as many pixels where the scale is not known: that area at 0.25 um
 SAMPLE_PX, _SAMPLES = 256, 16  # tiles that a slide's colours are measured on
 _OVERVIEW_PX = 512  # long side of the overview of a field
+_ASSUMED_MPP = 0.5  # of a field whose scale is not known
 _STAINED, _STAINED_SHARE = 215, 0.01  # it is tissue if so many pixels are darker than this
 
 
@@ -59,7 +60,7 @@ def whole_tissue(slide: Slide) -> TissueMask:
 
 
 def tissue_or_field(slide: Slide, mask: TissueMask) -> TissueMask:
-    """The tissue of a slide, or all of a small image: it is a field cut out of tissue.
+    """The tissue of a slide, or all of a small image but ink: it is a field cut out of tissue.
 
     Parameters
     ----------
@@ -77,9 +78,13 @@ def tissue_or_field(slide: Slide, mask: TissueMask) -> TissueMask:
     shrink = max(1.0, max(slide.shape) / _OVERVIEW_PX)
     size = [max(1, round(length / shrink)) for length in slide.shape]
     overview = slide.read(Region(0, 0, *slide.shape), size=(size[0], size[1]))
-    stained = (overview.min(2) < _STAINED).mean() >= _STAINED_SHARE
-    whole = Overlay(np.full((1, 1), stained), (0.0, 0.0), (slide.shape[0], slide.shape[1]))
-    return replace(mask, overlay=whole)
+    stained = overview.min(2) < _STAINED
+    ink = pen_ink(overview, shrink * max(slide.mpp or (_ASSUMED_MPP,)))
+    enough = (stained & ~ink).mean() >= _STAINED_SHARE
+    pen = ink if ink.any() else None
+    found = np.full((1, 1), enough) if pen is None else ~pen & enough
+    step = slide.shape[0] / found.shape[0], slide.shape[1] / found.shape[1]
+    return replace(mask, overlay=Overlay(found, (0.0, 0.0), step), pen=pen)
 
 
 def no_tissue(slide: Slide, *, in_region: bool) -> NoTissueError:

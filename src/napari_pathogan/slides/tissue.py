@@ -57,11 +57,14 @@ class TissueMask:
         Rows and columns of the slide's level-0 pixels.
     mpp
         um per level-0 pixel (y, x), or None.
+    pen
+        (Y, X) bool: cells under ink of a pen, which are no tissue; None if there are none.
     """
 
     overlay: Overlay
     shape: tuple[int, int]
     mpp: tuple[float, float] | None
+    pen: np.ndarray | None = None
 
     @property
     def area_px(self) -> float:
@@ -130,8 +133,19 @@ def tissue_mask(slide: Slide, *, mpp: float = _ASSUMED_MPP) -> TissueMask:
     reach = Region(0, 0, round(count[0] * steps[0]), round(count[1] * steps[1]))
     steps = (reach.height / count[0], reach.width / count[1])
     overview = slide.read(reach, size=count)
-    found = find_tissue(overview, cell) if slide.is_rgb else _find_breast(overview)
-    return TissueMask(Overlay(found, (0.0, 0.0), steps), slide.shape, slide.mpp)
+    pen = None
+    if slide.is_rgb:
+        density = _optical_density(overview)
+        pen = _pen(density, cell)
+        found = _stained_tissue(density, pen, cell)
+    else:
+        found = _find_breast(overview)
+    return TissueMask(
+        Overlay(found, (0.0, 0.0), steps),
+        slide.shape,
+        slide.mpp,
+        pen if pen is not None and pen.any() else None,
+    )
 
 
 def find_tissue(overview: np.ndarray, mpp: float) -> np.ndarray:
@@ -150,11 +164,19 @@ def find_tissue(overview: np.ndarray, mpp: float) -> np.ndarray:
         (Y, X) bool.
     """
     density = _optical_density(overview)
+    return _stained_tissue(density, _pen(density, mpp), mpp)
+
+
+def pen_ink(overview: np.ndarray, mpp: float) -> np.ndarray:
+    """Find ink of a pen, with its blurred margin, in an image as :func:`find_tissue` takes it: (Y, X) bool."""
+    return _pen(_optical_density(overview), mpp)
+
+
+def _stained_tissue(density: list[np.ndarray], pen: np.ndarray, mpp: float) -> np.ndarray:
     mean = np.add.reduce(density) / 3
     colour = np.maximum.reduce(density) - np.minimum.reduce(density)
     clear = (mean > _DENSE) | (colour > _COLOURED)
     pale = (mean > _DENSE_WEAK) | (colour > _COLOURED_WEAK)
-    pen = _pen(density, mpp)
     stained = _hanging_together(clear & ~pen, pale & ~pen)
     stained = _without_grey(stained, mean, colour)
     closed = _closed(stained, _CLOSE_MM * 1e3 / mpp)

@@ -32,6 +32,8 @@ _CLEAR, _STAINED = 0.04, 0.14  # optical density (natural log): glass up to, tis
 _BEYOND_UM, _FADE_UM = 4.0, 16.0  # the mask's tissue reaches so far beyond it, and fades out;
 _BEYOND, _FADE = 1.0, 2.0  # at least so many of its cells
 _ASSUMED_MPP = 0.5
+_WIDE, _DEEP = 8, 24  # pixels: glass that holds a disc of that radius is filled so far from tissue
+REACH = _WIDE + 2 * _DEEP
 _BRIGHT, _GREY, _ENOUGH = (
     205,
     14,
@@ -69,6 +71,8 @@ class Glass:
         away = ndimage.distance_transform_edt(~found, cell) if not found.all() else 0 * found
         beyond, fade = max(_BEYOND_UM, _BEYOND * max(cell)), max(_FADE_UM, _FADE * max(cell))
         share = np.clip(1 - (away - beyond) / fade, 0, 1).astype(np.float32)
+        if mask.pen is not None:
+            share[mask.pen] = 0
         return cls(_background(overview), Overlay(share, mask.overlay.origin, mask.overlay.step))
 
     def near(self, origin: Pair, step: Pair, shape: tuple[int, int]) -> bool:
@@ -106,6 +110,32 @@ class Glass:
             return after
         mixed = before + share[..., None] * (after.astype(np.float32) - before)
         return np.asarray(np.rint(mixed), np.uint8)
+
+    def filled(self, image: np.ndarray) -> np.ndarray:
+        """Tissue mirrored into the wide glass beside it, for a network that looks around a pixel.
+
+        Taught on tissue, it colours what ends at flat glass grey and green, some pixels deep.
+
+        Parameters
+        ----------
+        image
+            uint8 (H, W, 3), about at the style's scale. What is filled depends on :data:`REACH` pixels
+            around.
+        """
+        table, soft = self._table(), ndimage.uniform_filter(image, (3, 3, 1))
+        clear = np.maximum.reduce([table[c][soft[..., c]] for c in range(3)]) == 0
+        if clear.all() or not clear.any():
+            return image
+        core = ndimage.distance_transform_edt(clear) > _WIDE
+        if not core.any():
+            return image
+        wide = clear & (ndimage.distance_transform_edt(~core) <= _WIDE)
+        away, nearest = ndimage.distance_transform_edt(wide, return_indices=True)
+        here, last = np.indices(wide.shape), np.reshape(wide.shape, (2, 1, 1)) - 1
+        there = np.clip(2 * nearest - here, 0, last)
+        there = np.where(wide[tuple(there)], nearest, there)
+        fill = wide & (away <= _DEEP)
+        return np.where(fill[..., None], image[tuple(there)], image)
 
     def _table(self) -> np.ndarray:
         """How stained each byte of each channel is: float32 (3, 256), 0 on glass, 1 on tissue."""

@@ -26,7 +26,7 @@ from napari_pathogan.slides.computed import ComputedLevel, computed
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.stain.closeness import Goal, closeness
 from napari_pathogan.tasks.stain.finish import Finish, Tint
-from napari_pathogan.tasks.stain.glass import Glass
+from napari_pathogan.tasks.stain.glass import REACH, Glass
 from napari_pathogan.tasks.stain.light import LightCurve, tissue_quantiles
 from napari_pathogan.tasks.stain.network import STRIDE, Colouriser
 from napari_pathogan.tasks.stain.student import distil
@@ -222,7 +222,8 @@ class _Pair:
             vector = self.style.vector(self.reference)
             light, tint = tissue_quantiles([self.reference]), Tint.of([self.reference])
         inner = np.s_[edge:-edge, edge:-edge]
-        colours = [self.style.colour(lightness(tile), vector)[inner] for tile in wide]
+        seen = [lightness(self.glass.filled(tile)) for tile in wide]
+        colours = [self.style.colour(light, vector)[inner] for light in seen]
         tiles = [tile[inner] for tile in wide]
         finish = None if self.keep_lightness else Finish.fit(tiles, colours, light, tint)
         return _Painted(tiles, colours, vector, finish, *student(tiles, colours, finish))
@@ -247,7 +248,10 @@ class _Pair:
                 made.error,
                 notes=self._far(made.tiles),
             )
-        return replace(way, glass=self.glass, colours_of=self.colours_of)
+        notes = way.notes
+        if self.mask.pen is not None:
+            notes = (*notes, f"ink of a pen on {self.slide.name} is left as it is")
+        return replace(way, glass=self.glass, colours_of=self.colours_of, notes=notes)
 
     def _scanned(self) -> Transfer:
         style = self.style
@@ -443,6 +447,8 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
         "stain_style": transfer.style,
         "stain_method": str(transfer.method),
         "stain_colours_of": transfer.colours_of or transfer.style,
+        "stain_slide": slide.name,
+        "stain_imprint": str(slide.imprint),
     }
     return made
 
@@ -580,8 +586,13 @@ class _NetworkLevel(_Level):
             first.append(low)
             count.append(high - low)
         step = self.step[0] / self.ratio[0], self.step[1] / self.ratio[1]
-        seen = mirrored(self.slide, step, (first[0], first[1]), (count[0], count[1]))
-        colour = self.model.colour(lightness(seen), self.vector)
+        edge = REACH if self.glass is not None else 0
+        inner = np.s_[edge : edge + count[0], edge : edge + count[1]]
+        around = (first[0] - edge, first[1] - edge), (count[0] + 2 * edge, count[1] + 2 * edge)
+        seen = mirrored(self.slide, step, *around)
+        filled = seen if self.glass is None else self.glass.filled(seen)
+        seen = seen[inner]
+        colour = self.model.colour(lightness(filled[inner]), self.vector)
         change = np.zeros(colour.shape[:2], np.float32)
         if self.finish is not None:
             change, colour = self.finish(seen, colour)
