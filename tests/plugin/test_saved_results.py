@@ -322,7 +322,7 @@ def test_what_is_saved_opens_again(kind, world, viewer, ground, tmp_path):
         ground = viewer.add_image(data, **kwargs)
     path = world.save(kind, tmp_path)
     assert image is None or get_reader(str(path)) is not None
-    layers = viewer.open(path, plugin=PLUGIN)
+    layers = viewer.open(path, plugin="napari" if path.suffix == ".png" else PLUGIN)
     for layer, (own, spot) in check(layers, world).items():
         assert lies(layer, own, ground, spot), f"{kind}: {layer.name}"
 
@@ -381,11 +381,35 @@ def test_what_is_kept_beside_images_opens_too(world, viewer, ground, tmp_path):
         assert lies(layer, own, ground, spot)
     file = tmp_path / "RCC.png"
     Picture.fromarray(world.mammogram.pixels).save(file)
-    (image,) = viewer.open(file, plugin=PLUGIN)
+    data, kwargs, _ = mammogram_layer(open_mammogram(file))
+    image = viewer.add_image(data, **kwargs)
     path = kept_masses.write(file, Review.of(detections(world.mammogram)))
     (shapes,) = viewer.open(path, plugin=PLUGIN)
     assert set(shapes.features["class"]) == {"Mass"}
     assert lies(shapes, shapes.data[0].mean(0), image, (99.5, 59.5))
+
+
+@pytest.mark.parametrize("where", ["on its slide", "beside a namesake", "alone"])
+def test_a_stain_view_opens_by_its_name_and_on_its_slide(world, viewer, tmp_path, where):
+    path = tmp_path / "v.ome.zarr"
+    made = {"stain_style": "stain-tnbc", "stain_colours_of": "06_1.png", "stain_method": "cnn"}
+    about = {"synthetic": True, "stain_slide": "case.svs", **made}
+    about["stain_imprint"] = str(world.case.imprint)
+    list(zarr_writer.write_slide(path, world.case, {"pathogan": about}))
+    if where != "alone":
+        pixels = np.asarray(world.case.levels[0])
+        pixels = pixels if where == "on its slide" else 255 - pixels
+        own = Slide.from_arrays([pixels], name="case.svs", mpp=MPP)
+        own.imprint = Imprint.of(own.shape, own.read)
+        data, kwargs, _ = slide_layer(own)
+        slide = viewer.add_image(data, **kwargs | {"translate": (7.0, 9.0)})
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    assert layer.name == "case.svs in the colours of 06_1.png, cnn [synthetic]"
+    assert layer.metadata["synthetic"]
+    assert made.items() <= layer.metadata.items()
+    if where != "alone":
+        same = (layer.translate == slide.translate).all()
+        assert same == (where == "on its slide")
 
 
 def test_a_stain_view_opens_as_the_slide_it_is(world, viewer, tmp_path):
@@ -515,10 +539,6 @@ def test_nothing_found_opens_as_nothing(kind, world, viewer, ground, tmp_path):
     world.nuclei = segmentation(world.case, [])
     world.mammogram = replace(world.mammogram, name="LCC")
     path = world.save(kind, tmp_path)
-    if kind == "masses csv":  # without a row, it does not even name its image
-        with pytest.raises(PathoganError, match="no mass was saved"):
-            viewer.open(path, plugin=PLUGIN)
-        return
     for layer in viewer.open(path, plugin=PLUGIN):
         assert isinstance(layer, Image) or not np.any(layer.data)
 

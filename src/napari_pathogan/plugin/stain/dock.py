@@ -170,7 +170,7 @@ class StainDock(Dock):
             live = live_view(between.slide_of(slide), view, transfer)
         layer = self.viewer.add_image(
             between.shown_levels(view if live is None else live.slide),
-            name=f"{slide.name} in the colours of {whose}, {transfer.method} [synthetic]",
+            name=between.view_name(slide.name, whose, transfer.method),
             rgb=True,
             multiscale=True,
             opacity=self.compare.fade.value() / 100,

@@ -81,6 +81,11 @@ def slide_layer(
     return data, kwargs, "image"
 
 
+def view_name(slide: str, whose: str, method: str) -> str:
+    """What the layer of a slide in other colours is called."""
+    return f"{slide} in the colours of {whose}, {method} [synthetic]"
+
+
 def channel_layers(
     channels: Sequence[tuple[Said, Slide]], viewer: napari.Viewer | None = None
 ) -> list[tuple[Any, dict[str, Any], str]]:
@@ -133,7 +138,7 @@ def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
             show_warning(note)
         if slide.mpp is None:
             show_info(
-                f"{slide.name} does not say how many µm a pixel spans, so it is shown in pixels. "
+                f"{slide.name} does not say how large its pixels are, so it is shown in pixels. "
                 "The row 'Scale' of the PathoGAN docks takes it."
             )
 

@@ -18,8 +18,9 @@ from napari.utils.notifications import show_warning
 
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.views import is_dicom, named_view
-from napari_pathogan.plugin.viewer.layers import AXES, is_slide, slide_of
+from napari_pathogan.plugin.viewer.layers import AXES, is_slide, place_level0, slide_of, view_name
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.polygons import corner
 from napari_pathogan.slides.slide import Slide
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
 
     from napari_pathogan.slides.geometry import Overlay
-    from napari_pathogan.slides.imprint import Imprint
 
     Find = Callable[[napari.Viewer | None], "Ground"]
 
@@ -222,6 +222,25 @@ def on_slide(
     if ground.layer is not None:
         ground = replace(ground, ratio=ratio(ground.layer))
     return replace(ground, pixel=mpp)
+
+
+def stain_view(viewer: napari.Viewer | None, view: Slide) -> dict[str, Any]:
+    """What the layer of a saved slide in other colours has besides: its name, what it says of itself and its place.
+
+    Nothing for any other slide. It lies on the slide that it was made of, where that is open.
+    """
+    about = {k: v for k, v in view.metadata.items() if k == "synthetic" or k.startswith("stain_")}
+    whose, imprint = about.get("stain_colours_of"), Imprint.read(about.get("stain_imprint"))
+    if whose is None:
+        return {}
+    slide = str(about.get("stain_slide", view.name))
+    found = on_slide(viewer, slide, view.mpp, imprint)
+    on_it = imprint is not None and found.layer is not None and found.ratio == (1.0, 1.0)
+    return {
+        "name": view_name(slide, str(whose), str(about.get("stain_method", ""))),
+        "metadata": about,
+        **(place_level0(found.layer) if on_it and found.layer is not None else {}),
+    }
 
 
 def on_some_slide(viewer: napari.Viewer | None, path: Path) -> Ground:

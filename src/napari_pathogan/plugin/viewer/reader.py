@@ -146,6 +146,7 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
     from napari_pathogan.mammograms.study import mammogram_in, says_mammogram  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer, prepare_mammograms  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.placing import stain_view  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
 
     viewer = current_viewer()
@@ -154,9 +155,11 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
         if not says_mammogram(slide):
             if viewer is not None:
                 prepare(viewer, [slide])
-            layer = slide_layer(slide, viewer)
+            data, kwargs, kind = slide_layer(slide, viewer)
+            more = stain_view(viewer, slide)
+            kwargs |= more | {"metadata": kwargs["metadata"] | more.get("metadata", {})}
             opened.pop_all()  # the layer reads from it
-            return layer
+            return data, kwargs, kind
         mammogram = mammogram_in(slide)
     if viewer is not None:
         prepare_mammograms(viewer, [mammogram])
