@@ -82,6 +82,7 @@ def test_what_is_no_size_is_refused_in_a_sentence(used, asked):
             used.rest()
         assert asked.run is None
         assert tuple(asked.layer.scale) == (1.0, 1.0)
+        assert not asked.form.pixel_size.text(), "the field shows what applies"
 
 
 def test_implausible_sizes_are_asked_about(used, asked):

@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.plugin.shell import running
+from napari_pathogan.plugin.shell.form import TextField, Ties
 
 pytestmark = pytest.mark.gui
+
+
+def test_what_qt_has_deleted_stops_no_release(qtbot):
+    """As at Python's end with a window open; an exception there aborts the process."""
+    timer, done, ties = QTimer(), [], Ties()
+    for undo in (lambda: done.append(1), timer.stop, lambda: done.append(2)):
+        ties.add(undo)
+    timer.deleteLater()
+    QApplication.sendPostedEvents(timer, QEvent.Type.DeferredDelete)
+    ties.release()
+    assert done == [2, 1]
+    ties.add(partial(int, "other"))
+    with pytest.raises(ValueError, match="other"):
+        ties.release()
+
+
+def test_a_text_field_leaves_undo_to_its_dock_while_it_has_nothing_to_undo(qtbot):
+    dock, undone = QWidget(), []
+    field = TextField(dock)
+    shortcut = QShortcut(QKeySequence("Ctrl+Z"), dock)
+    shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+    shortcut.activated.connect(lambda: undone.append(1))
+    qtbot.addWidget(dock)
+    dock.show()
+    dock.activateWindow()
+    field.setFocus()
+    qtbot.waitUntil(field.hasFocus)
+    qtbot.keyClicks(field, "4")
+    for left, times in (("", 0), ("", 1)):
+        qtbot.keyClick(field, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert (field.text(), len(undone)) == (left, times)
 
 
 class SlowBar:

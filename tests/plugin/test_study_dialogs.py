@@ -17,6 +17,7 @@ from napari_pathogan.plugin.study import making as study_making
 from napari_pathogan.plugin.study import new as study_new
 from napari_pathogan.plugin.study.dock import StudyDock
 from napari_pathogan.plugin.study.making import Generators
+from napari_pathogan.plugin.study.pages import about
 from napari_pathogan.study.layout import key_path, read_key
 from napari_pathogan.study.record import Session, Study
 
@@ -173,12 +174,15 @@ def test_results(dock, tmp_path, told):
                 session.answer("real" if real == (session.answered >= wrong) else "generated", 3, 2)
     with Session.open(study, "C") as session:
         session.answer("real", 3, 2)
+    with Session.open(study, "D"):
+        pass  # only agreed to take part
+    assert about(study).endswith("; 3 readers so far")
     work_out(results, key_path(study.folder))
     assert "28 of 32 answers were right" in results.verdict.text()
     assert "Other readers, with other images" in results.verdict.text()
     assert [results.reader.itemText(i) for i in range(3)] == ["All readers", "A", "B"]
     assert results.reader.count() == 3
-    assert "C: too few answers to count (1 of 16)" in results.not_counted.text()
+    assert "C: too few answers to count (1 of 16 images)" in results.not_counted.text()
     results.reader.setCurrentText("A")
     assert "16 of 16 answers were right" in results.verdict.text()
     assert "<b>100.0 %</b>" in results.table.text()

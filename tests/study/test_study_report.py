@@ -178,9 +178,9 @@ def test_readers_with_few_answers_are_listed_and_count_in_no_figure(study):
     found = report(study, rounds=50)
     assert list(found.readers) == ["Anna"]
     assert [str(one) for one in found.not_counted] == [
-        "Bert: too few answers to count (1 of 20)",
-        "Carl: too few answers to count (0 of 20)",
-        "Dora: too few answers to count (4 of 20)",
+        "Bert: too few answers to count (1 of 20 images)",
+        "Carl: too few answers to count (0 of 20 images)",
+        "Dora: too few answers to count (4 of 20 images)",
     ]
     both = found.to_dict()
     for name in ("pooled", "sources", "convincing", "doubted", "readers"):

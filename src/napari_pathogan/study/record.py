@@ -84,7 +84,7 @@ class Standing:
     reader
         Name or code, as first given.
     answered, total
-        Trials answered, of so many; with practice, repeats and controls.
+        Trials answered, of so many; with repeats and controls, without practice.
     machines
         The computers that the answers were given on.
     """
@@ -205,6 +205,8 @@ class Study:
         StudyError
             If a record can't be read.
         """
+        practice = {f"{item.id}.1" for item in self.manifest.items if item.kind == "practice"}
+        total = self.trials - len(practice)
         names: dict[str, str] = {}
         given: dict[str, set[str]] = {}
         machines: dict[str, set[str]] = {}
@@ -215,15 +217,15 @@ class Study:
             code = reader_code(str(entries[0]["reader"]))
             names.setdefault(code, str(entries[0]["reader"]))
             answers = {str(x.get("trial")) for x in entries if x.get("what") == "answer"}
-            given.setdefault(code, set()).update(answers)
+            given.setdefault(code, set()).update(answers - practice)
             machines.setdefault(code, set()).add(machine_of(path))
         return tuple(
-            Standing(names[code], len(given[code]), self.trials, frozenset(machines[code]))
+            Standing(names[code], len(given[code]), total, frozenset(machines[code]))
             for code in sorted(names)
         )
 
     def readers(self) -> tuple[str, ...]:
-        """Who has answered so far; names as first given, sorted."""
+        """Who has begun; names as first given, sorted."""
         return tuple(standing.reader for standing in self.standings())
 
     def unfinished_here(self) -> tuple[Standing, ...]:

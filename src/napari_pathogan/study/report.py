@@ -78,8 +78,8 @@ class TooFew:
     images: int
 
     def __str__(self) -> str:
-        """``Anna: too few answers to count (1 of 100)``."""
-        return f"{self.reader}: too few answers to count ({self.judged} of {self.images})"
+        """``Anna: too few answers to count (1 of 100 images)``."""
+        return f"{self.reader}: too few answers to count ({self.judged} of {self.images} images)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +338,7 @@ def _unblinded(
                 after += sum(answer.at > first for answer in record.answers)
         if times and (after or not standing.finished):
             answered = sum(len(record.answers) for record in own)
-            yield Unblinded(standing.reader, min(times), after, answered, standing.total)
+            yield Unblinded(standing.reader, min(times), after, answered, study.trials)
 
 
 def minute(at: str) -> str:

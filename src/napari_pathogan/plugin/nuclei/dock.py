@@ -367,11 +367,9 @@ class NucleiDock(Dock):
     # how
 
     def _digit_typed(self, digit: int) -> None:
-        """0 takes the chosen nucleus away, other digits give it that class."""
+        """Give the chosen nucleus the class of that number."""
         names = () if self.segmentation is None else self.segmentation.class_names
-        if digit == 0 and names:
-            self.corrections.remove()
-        elif digit <= len(names):
+        if digit <= len(names):
             self.corrections.set_class(names[digit - 1])
 
     def _show_result(self) -> None:

@@ -27,7 +27,7 @@ class Picker:
     clicked
         Called with the level-0 centre coordinate (y, x) of a click on the chosen slide.
     typed
-        Called with a digit.
+        Called with a digit from 1 on.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class Picker:
     ) -> None:
         self._dock, self._call = dock, clicked
         self.clicks = Clicks(dock.viewer, ties, self._clicked)
-        self.keys = [QShortcut(QKeySequence(str(digit)), dock) for digit in range(MOST_KEYS + 1)]
-        for digit, key in enumerate(self.keys):
+        self.keys = [QShortcut(QKeySequence(str(n + 1)), dock) for n in range(MOST_KEYS)]
+        for digit, key in enumerate(self.keys, 1):
             key.setContext(Qt.ShortcutContext.WindowShortcut)
             key.activated.connect(partial(typed, digit))
         self.enable_keys(chosen=False)

@@ -268,8 +268,8 @@ class Dock(QWidget):
             asks.give(self.viewer, layer, size)
         except PathoganError as error:
             show_error(str(error))
+            self._ask_pixel_size()  # what applies, not what was refused
             field.setFocus()
-            field.setModified(True)
             return False
         return True
 

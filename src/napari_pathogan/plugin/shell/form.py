@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.shell.subject import Subject
 
 W = TypeVar("W", bound=QWidget)
+_GONE = re.compile(r"C\+\+ object.* deleted")  # PyQt's and PySide's words of what Qt has deleted
 
 
 class Ties:
@@ -63,11 +66,15 @@ class Ties:
         self._undo.pop(undo, None)
 
     def release(self) -> None:
-        """Undo everything, the latest first."""
+        """Undo everything, the latest first; where Python ends with a window open, what Qt has left."""
         self.released = True
         while self._undo:
             _, undo = self._undo.popitem()
-            undo()
+            try:
+                undo()
+            except RuntimeError as error:
+                if not _GONE.search(str(error)):
+                    raise
 
 
 class Welcome(QWidget):
@@ -96,6 +103,20 @@ class Welcome(QWidget):
         column.setSpacing(8)
         for widget in (text, self.open, self.sample):
             column.addWidget(widget)
+
+
+class TextField(QLineEdit):
+    """A line of text that leaves Undo and Redo to its dock while it has nothing itself to undo."""
+
+    def event(self, event: QEvent | None) -> bool:
+        """Let the dock's shortcut have the key."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
+            undo = event.matches(QKeySequence.StandardKey.Undo) and not self.isUndoAvailable()
+            redo = event.matches(QKeySequence.StandardKey.Redo) and not self.isRedoAvailable()
+            if undo or redo:
+                event.ignore()
+                return False
+        return super().event(event)
 
 
 class Form(QWidget):
@@ -181,7 +202,7 @@ class Form(QWidget):
         self.add_line(self.result)
 
     def _build_pixel_size(self, asks: PixelSize) -> None:
-        self.pixel_size = QLineEdit()
+        self.pixel_size = TextField()
         self.pixel_size.setPlaceholderText(f"e.g. {asks.example}")
         self.pixel_size.setToolTip(asks.tip)
         self.pixel_size.editingFinished.connect(self.pixel_size_typed)

@@ -283,7 +283,7 @@ def about(study: Study) -> str:
     """``Real or generated: 104 images one by one; 2 readers have answered so far``."""
     shown = study.trials - sum(item.kind == "practice" for item in study.manifest.items)
     how = "pairs, left or right" if study.manifest.mode == "pairs" else "images, one at a time"
-    readers = len(study.readers())
+    readers = sum(standing.answered > 0 for standing in study.standings())
     who = {0: "no reader yet", 1: "1 reader so far"}.get(readers, f"{readers} readers so far")
     return f"<b>{escape(study.name)}</b><br>{shown} {how}; {who}"
 
