@@ -11,6 +11,7 @@ import tifffile
 import zarr
 
 from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.plugin.viewer import layers
 from napari_pathogan.plugin.viewer.layers import shown_levels, slide_layer
 from napari_pathogan.plugin.viewer.reader import get_reader, read
 from napari_pathogan.slides.slide import Slide
@@ -149,3 +150,14 @@ def test_a_large_slide_opens_fast_and_pans_smoothly(make_napari_viewer, tmp_path
         qtbot.wait(1)
         pans.append(time.process_time() - start)
     assert np.median(pans) < 0.2
+
+
+@pytest.mark.parametrize("shape", [(40, 40, 3), (40, 40)], ids=["colour", "grey"])
+def test_a_missing_scale_is_told_of_in_no_unit(viewer, monkeypatch, shape):
+    """A grey image may be a mammogram, which is measured in mm."""
+    told = []
+    monkeypatch.setattr(layers, "show_info", told.append)
+    layers.prepare(viewer, [Slide.from_arrays([np.zeros(shape, np.uint8)], name="a.png")])
+    (line,) = told
+    assert "a.png does not say how large its pixels are" in line
+    assert "µm" not in line
