@@ -110,7 +110,7 @@ def test_a_run_may_begin_in_an_empty_folder_and_in_that_of_the_session(tmp_path,
 
 
 def test_a_run_that_was_killed_at_once_leaves_its_folder_free(tmp_path):
-    room = tmp_path / "run" / ".pathogan-x"
+    room = tmp_path / "run" / ".pathogan-a1b2c3d4"
     room.mkdir(parents=True)
     for name in (".pathogan-lock", "config.json"):
         (room / name).touch()
@@ -199,7 +199,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(run):
 
 
 def test_rooms_of_a_killed_process_go_wherever_they_are_in_a_run(run):
-    room = run.path / "folds" / "0" / ".pathogan-x"
+    room = run.path / "folds" / "0" / ".pathogan-a1b2c3d4"
     room.mkdir(parents=True)
     (room / ".pathogan-lock").touch()
     run.check(resume=True)

@@ -200,6 +200,8 @@ def test_a_transferred_slide_is_written_and_opened_again(style, tmp_path):
         "stain_style": "mine",
         "stain_method": "lut",
         "stain_colours_of": "mine",
+        "stain_slide": slide.name,
+        "stain_imprint": str(slide.imprint),
     }
 
 
