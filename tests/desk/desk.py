@@ -347,11 +347,14 @@ class Desk:
                 else label.sizeHint().height()
             )
             narrow = not label.wordWrap() and label.sizeHint().width() > label.width()
-            if label.isVisible() and label.text() and (lines > label.height() + 1 or narrow):
+            out = label.mapTo(room, label.rect().topRight()).x() > room.width()
+            if label.isVisible() and label.text() and (lines > label.height() + 1 or narrow or out):
                 cut.append(label.text())
         for button in room.findChildren(QAbstractButton):
             wide = button.fontMetrics().horizontalAdvance(plain(button.text()))
-            if button.isVisible() and wide > button.width():
+            flat = button.text() and button.fontMetrics().height() > button.height()
+            out = button.mapTo(room, button.rect().topRight()).x() > room.width()
+            if button.isVisible() and (flat or out or wide > button.width()):
                 cut.append(plain(button.text()))
         return cut
 

@@ -22,9 +22,9 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.engine.limits import limits
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.files import tidy
-from napari_pathogan.plugin.shell import closing
+from napari_pathogan.plugin.shell import closing, tabs
 from napari_pathogan.plugin.shell.card import CardDialog
-from napari_pathogan.plugin.shell.form import Form, Ties, Welcome, confirmed, label
+from napari_pathogan.plugin.shell.form import Form, Ties, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
 from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.shell.settings import settings
@@ -98,11 +98,8 @@ class Dock(QWidget):
         self.welcome = Welcome(self.viewer, self.subject, self.sample, self.about_sample)
         self.form = Form(self.subject)
         column = QVBoxLayout(self)
-        column.setContentsMargins(9, 9, 9, 9)
-        for widget in (self.limits, self.welcome):
-            column.addWidget(widget)
-        column.addWidget(self.form)
-        column.addStretch(1)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(scrolled(self.limits, self.welcome, self.form))
 
         self.form.run.clicked.connect(self.run_or_cancel)
         self.shortcut("Ctrl+Return", self.run_or_cancel)
@@ -393,6 +390,7 @@ class Dock(QWidget):
             self.release()
         elif event is not None and event.type() == QEvent.Type.Show:
             closing.watch(self)
+            tabs.join(self)
         return super().event(event)
 
     # how

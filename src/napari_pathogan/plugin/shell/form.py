@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -355,6 +357,21 @@ def keep_place(widget: QWidget) -> None:
     policy = widget.sizePolicy()
     policy.setRetainSizeWhenHidden(True)
     widget.setSizePolicy(policy)
+
+
+def scrolled(*rows: QWidget) -> QScrollArea:
+    """Widgets one below the other, which scroll where the window is low."""
+    body, area = QWidget(), QScrollArea()
+    column = QVBoxLayout(body)
+    column.setContentsMargins(9, 9, 9, 9)
+    for row in rows:
+        column.addWidget(row)
+    column.addStretch(1)
+    area.setWidget(body)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
 
 
 def above(widget: QWidget, kind: type[W]) -> W | None:

@@ -8,7 +8,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_pathogan.plugin.shell import closing
+from napari_pathogan.plugin.shell import closing, tabs
 from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.plugin.study.reading import Reading
 from napari_pathogan.plugin.study.results import Results
@@ -69,6 +69,7 @@ class StudyDock(QWidget):
             self.release()
         elif event is not None and event.type() == QEvent.Type.Show:
             closing.watch(self)
+            tabs.join(self)
         return super().event(event)
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)

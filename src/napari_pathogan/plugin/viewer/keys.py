@@ -9,7 +9,7 @@ from functools import partial
 
 import npe2
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 PLUGIN = "napari-pathogan"
 _NAME = "pathogan-key"  # of the shortcuts of a window that has them
@@ -32,10 +32,15 @@ def bind_keys() -> None:
 
 
 def _choose(window: QMainWindow, entry: str) -> None:
-    """Choose an entry of a window's menus: a dock is shown, or hidden again.
+    """Choose an entry of a window's menus: a dock is shown, or hidden again; one behind others comes forward.
 
     (``add_plugin_dock_widget`` would open a second one, under another name.)
     """
+    for frame in window.findChildren(QDockWidget):
+        behind = frame.isVisible() and frame.visibleRegion().isEmpty()
+        if frame.windowTitle() == entry and behind:
+            frame.raise_()
+            return
     bar = window.menuBar()
     menus = [action.menu() for action in bar.actions()] if bar is not None else []
     while menus:

@@ -75,8 +75,8 @@ def slide_layer(
         "axis_labels": AXES,
         "contrast_limits": _limits(slide),
         "metadata": _metadata(slide),
-        **_scaled(slide),
-        **_right_of_slides(viewer),
+        **(scaled := _scaled(slide)),
+        **_right_of_images(viewer, scaled["units"][-1]),
     }
     return data, kwargs, "image"
 
@@ -90,7 +90,7 @@ def channel_layers(
     channels: Sequence[tuple[Said, Slide]], viewer: napari.Viewer | None = None
 ) -> list[tuple[Any, dict[str, Any], str]]:
     """An image layer for each channel of a fluorescence image, in its colour, one over the other."""
-    place = _right_of_slides(viewer)
+    place = _right_of_images(viewer, _scaled(channels[0][1])["units"][-1])
     layers = []
     for number, (said, slide) in enumerate(channels):
         name = said.name or f"channel {number + 1}"
@@ -143,14 +143,24 @@ def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
             )
 
 
-def _right_of_slides(viewer: napari.Viewer | None) -> dict[str, Any]:
-    """Where another slide lies in the world; nothing where it is the first."""
-    slides = [] if viewer is None else [layer for layer in viewer.layers if is_slide(layer)]
-    if not slides:
+def _right_of_images(viewer: napari.Viewer | None, unit: str) -> dict[str, Any]:
+    """Where another slide lies, beside slides and mammograms; nothing where it is the first."""
+    images = [] if viewer is None else [one for one in viewer.layers if _is_opened(one)]
+    if not images:
         return {}
-    columns = np.concatenate([slide.extent.world[:, -1] for slide in slides])
-    gap = _GAP * (columns.max() - columns.min()) / len(slides)
+    columns = np.concatenate([one.extent.world[:, -1] * in_unit(one, unit) for one in images])
+    gap = _GAP * (columns.max() - columns.min()) / len(images)
     return {"translate": (0.0, float(columns.max() + gap))}
+
+
+def in_unit(layer: Layer, unit: object) -> float:
+    """How many of a unit one of the layer's is; 1 where napari can't tell and draws both alike."""
+    own = layer.units[-1]
+    return float((1 * own).to(unit).magnitude) if own.is_compatible_with(unit) else 1.0
+
+
+def _is_opened(layer: Layer) -> bool:
+    return is_slide(layer) or "mammogram" in layer.metadata
 
 
 def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
@@ -209,6 +219,10 @@ def fit(viewer: napari.Viewer, layers: Sequence[Layer] | None = None) -> None:
         nonlocal seen
         alive = None if wanted is None else [x for one in wanted if (x := one()) in viewer.layers]
         viewer.fit_to_view(layers=alive)
+        if alive and viewer.layers.units is not None:  # napari fits in the units of these alone
+            factor = in_unit(alive[0], viewer.layers.units[-1])
+            camera.center = tuple(factor * at for at in camera.center)
+            camera.zoom /= factor
         seen = camera.center, camera.zoom
 
     def canvas_changed(_: Event) -> None:

@@ -14,6 +14,7 @@ from napari.utils.notifications import show_warning
 
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import distinct_names, same_examination
+from napari_pathogan.plugin.viewer.layers import in_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -99,11 +100,12 @@ def hung_apart(layers: Sequence[LayerData], viewer: napari.Viewer | None = None)
         whose[index] = group
     for index, group in whose.items():
         group.reach(*_across(layers[index]))
+    units = [kwargs["units"][-1] for _, kwargs, _ in map(layers.__getitem__, whose)]
+    slides_end = _slides_end(viewer, units[0]) if units else []
     for group in groups[known:]:
-        before = [one for one in groups if one.number < group.number]
-        if before:
-            reached = max(one.shift + one.half for one in before)
-            group.shift = reached + (1 + _GAP) * group.half
+        ends = [one.shift + one.half for one in groups if one.number < group.number]
+        if ends := [*ends, *slides_end]:
+            group.shift = max(ends) + (1 + _GAP) * group.half
     several = len(groups) > 1
     made = [
         _in_group(layer, whose[index], several=several) if index in whose else layer
@@ -127,6 +129,12 @@ def opened_of(views: Sequence[Mammogram], viewer: napari.Viewer | None) -> list[
         for one in shown
         if one.path not in paths and any(same_examination(one, other) for other in views)
     ]
+
+
+def _slides_end(viewer: napari.Viewer | None, unit: str) -> list[float]:
+    """Where each slide that is open ends."""
+    slides = [] if viewer is None else [one for one in viewer.layers if "slide" in one.metadata]
+    return [float(one.extent.world[1, -1]) * in_unit(one, unit) for one in slides]
 
 
 def _opened(layer: object) -> bool:

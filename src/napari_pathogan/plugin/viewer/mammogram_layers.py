@@ -225,7 +225,7 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
     """Get a viewer ready for views that are about to be added.
 
     The scale bar is switched on, with what its mm are beside it; views without a scale are named;
-    and once all views are there the camera shows them all (napari shows the first layer alone).
+    and once all views are there the camera shows all mammograms (napari shows the first layer alone).
     """
     _fit_after(viewer, len(mammograms))
     _say_spacing(viewer)
@@ -269,14 +269,14 @@ def _write_spacing(viewer: napari.Viewer) -> None:
 
 
 def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
-    """Show everything when so many more layers have been added."""
+    """Show all mammograms when so many more layers have been added."""
 
     def added(_: object) -> None:
         nonlocal awaited
         awaited -= 1
         if awaited == 0:
             viewer.layers.events.inserted.disconnect(added)
-            fit(viewer)
+            fit(viewer, [layer for layer in viewer.layers if is_mammogram(layer)])
 
     viewer.layers.events.inserted.connect(added)
 

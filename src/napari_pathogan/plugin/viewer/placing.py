@@ -18,7 +18,14 @@ from napari.utils.notifications import show_warning
 
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.views import is_dicom, named_view
-from napari_pathogan.plugin.viewer.layers import AXES, is_slide, place_level0, slide_of, view_name
+from napari_pathogan.plugin.viewer.layers import (
+    AXES,
+    in_unit,
+    is_slide,
+    place_level0,
+    slide_of,
+    view_name,
+)
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.polygons import corner
@@ -187,14 +194,9 @@ def beside_images(viewer: napari.Viewer | None, ground: Ground) -> Ground:
     if not images:
         return ground
     unit = "pixel" if ground.pixel is None else ground.unit
-    ends = np.array([layer.extent.world[:, -1] * _in(layer.units[-1], unit) for layer in images])
+    ends = np.array([layer.extent.world[:, -1] * in_unit(layer, unit) for layer in images])
     low, high = float(ends.min()), float(ends.max())
     return replace(ground, beside=high + _GAP * (high - low))
-
-
-def _in(unit: Any, other: str) -> float:  # noqa: ANN401 - pint
-    """How many of the other unit it is; 1 where napari can't tell and draws both alike."""
-    return float((1 * unit).to(other).magnitude) if unit.is_compatible_with(other) else 1.0
 
 
 def on_slide(

@@ -1,0 +1,52 @@
+"""Docks of the plugin share one place, as tabs: each has the whole height of the window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+from napari_pathogan.plugin.shell.form import above
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QTimerEvent
+
+
+def join(dock: QWidget) -> None:
+    """Lay a dock that is shown for the first time on the others of its side, in front.
+
+    Where the user has put it, or the others, elsewhere since, they stay.
+    """
+    frame = above(dock, QDockWidget)
+    if frame is not None and frame.findChild(_Joining) is None:
+        _Joining(frame)
+
+
+class _Joining(QObject):
+    """Lays a frame on others that have one of these, once napari has laid it below them."""
+
+    def __init__(self, frame: QDockWidget) -> None:
+        super().__init__(frame)
+        self.startTimer(0)
+
+    def timerEvent(self, event: QTimerEvent | None) -> None:  # noqa: N802 (Qt's name)
+        if event is not None:
+            self.killTimer(event.timerId())
+        frame = self.parent()
+        assert isinstance(frame, QDockWidget)
+        window = above(frame, QMainWindow)
+        if window is None or frame.isFloating():
+            return
+        others = [
+            other
+            for other in window.findChildren(QDockWidget)
+            if other is not frame
+            and other.findChild(_Joining) is not None
+            and other.isVisible()
+            and not other.isFloating()
+            and window.dockWidgetArea(other) == window.dockWidgetArea(frame)
+        ]
+        if others:
+            window.tabifyDockWidget(others[-1], frame)
+            frame.raise_()
