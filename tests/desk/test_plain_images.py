@@ -1,16 +1,21 @@
-"""PNG and JPEG: napari's own by File > Open, ours by 'Open a slide…'; docks keep both."""
+"""PNG and JPEG: napari's own by File > Open, ours by File > Open with Plugin; docks keep both."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import npe2
 import numpy as np
 import pytest
+from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 from napari.settings import get_settings
 from PIL import Image
+from qtpy.QtWidgets import QRadioButton
 
-from desk import choose
+from desk import Answer, choose, press_in
 from napari_pathogan.plugin.shell.settings import PLUGIN, choose_usual_readers
 
 pytestmark = pytest.mark.gui
@@ -25,45 +30,96 @@ def field(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg", ".JPEG"])
-def test_file_open_is_naparis_own_and_asks_nothing_from_the_first_on(desk, field, suffix):
+@pytest.fixture
+def used(desk):
+    """A desk on which PathoGAN has been in use."""
+    choose_usual_readers(None)
+    return desk
+
+
+def readers_offered(desk, path):
+    """What File > Open with Plugin lists; leaves the dialog by Cancel."""
+    names = []
+
+    def look(dialog):
+        names.extend(one.text() for one in dialog.findChildren(QRadioButton))
+        press_in("Cancel", QtReaderDialog).give(dialog)
+
+    with desk.answering(choose(path), Answer(QtReaderDialog, look)):
+        desk.menu("File", "Open with Plugin", "Open File(s)...")
+    return names
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
+def test_file_open_is_naparis_own_and_asks_nothing(used, field, suffix):
     path = field.with_suffix(suffix)
     Image.open(field).save(path)
-    assert not get_settings().plugins.extension2reader
-    desk.open(path)
-    (layer,) = desk.viewer.layers
+    used.open(path)
+    (layer,) = used.viewer.layers
     assert layer.source.reader_plugin == "napari"
+    assert readers_offered(used, path) == ["PathoGAN", "napari builtins"]
 
 
-def test_open_a_slide_is_ours(desk, field):
-    with desk.answering(choose(field)):
-        desk.menu("File", "IO Utilities", "Open a slide…")
-    (layer,) = desk.viewer.layers
-    assert layer.metadata["path"] == field
+def test_the_first_use_leaves_pictures_to_napari(field, tmp_path):
+    code = """
+import sys, npe2
+from napari.settings import get_settings
+from napari_pathogan.plugin.shell.settings import PLUGIN
+
+npe2.PluginManager.instance().discover()
+assert not get_settings().plugins.extension2reader
+npe2.read([sys.argv[1]], stack=False, plugin_name=PLUGIN)
+print(get_settings().plugins.extension2reader["*.png"])
+"""
+    env = os.environ | {"NAPARI_CONFIG": str(tmp_path / "settings.yaml")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(field)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "napari", done.stderr
+    assert "*.png: napari" in (tmp_path / "settings.yaml").read_text().replace("'", "")
 
 
-def test_what_the_user_has_chosen_stays(desk):
+def test_open_with_plugin_is_ours(used, field):
+    def ours(dialog):
+        (button,) = (x for x in dialog.findChildren(QRadioButton) if x.text() == "PathoGAN")
+        button.click()
+        press_in("OK", QtReaderDialog).give(dialog)
+
+    with used.answering(choose(field), Answer(QtReaderDialog, ours)):
+        used.menu("File", "Open with Plugin", "Open File(s)...")
+    (layer,) = used.viewer.layers
+    assert layer.source.reader_plugin == PLUGIN
+
+
+def test_what_the_user_has_chosen_stays(desk, field):
     plugins = get_settings().plugins
-    plugins.extension2reader = {"*.svs": "another", "*.SC*": "another"}
+    plugins.extension2reader = {"*.png": PLUGIN, "*.jp*g": "another"}
     choose_usual_readers(None)
     chosen = plugins.extension2reader
-    assert chosen["*.svs"] == "another"
-    assert chosen["*.ndpi"] == chosen["*.scn"] == PLUGIN
-    assert "*.SCN" not in chosen
+    assert chosen["*.png"] == PLUGIN
+    assert chosen["*.PNG"] == "napari"
+    assert "*.jpg" not in chosen
+    assert "*.jpeg" not in chosen
+    desk.open(field)
+    assert desk.viewer.layers[0].source.reader_plugin == PLUGIN
 
 
 def test_a_third_reader_is_not_shut_out(desk):
     manager = npe2.PluginManager.instance()
     with npe2.DynamicPlugin("third", plugin_manager=manager) as third:
 
-        @third.contribute.reader(filename_patterns=["*.svs"])
+        @third.contribute.reader(filename_patterns=["*.png"])
         def get_reader(path):
             return None
 
         choose_usual_readers(None)
         chosen = get_settings().plugins.extension2reader
-    assert "*.svs" not in chosen
-    assert chosen["*.ndpi"] == PLUGIN
+    assert "*.png" not in chosen
+    assert chosen["*.jpg"] == "napari"
 
 
 def test_scale_and_place_of_a_picture_are_kept(used, field):

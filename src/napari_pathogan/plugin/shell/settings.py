@@ -11,9 +11,13 @@ from napari_pathogan.errors import ModelError
 from napari_pathogan.plugin.viewer.keys import PLUGIN
 
 _NAPARI = "napari"
+_PICTURES = (".png", ".jpg", ".jpeg")
 _SLIDES = (".svs", ".ndpi", ".scn", ".bif", ".dcm", ".dicom")
 _USUAL_READERS = {
-    f"*{suffix}": PLUGIN for plain in _SLIDES for suffix in (plain, plain.upper())
+    f"*{suffix}": reader
+    for reader, kinds in ((_NAPARI, _PICTURES), (PLUGIN, _SLIDES))
+    for plain in kinds
+    for suffix in (plain, plain.upper())
 } | {
     "*.csv": PLUGIN,  # it hands napari's own tables of points and shapes on to napari
     "*.ome.zarr/": PLUGIN,  # a folder
@@ -53,11 +57,13 @@ class Settings:
 
 
 def choose_usual_readers(_context: object) -> None:
-    """Have slides opened by PathoGAN; called on its first use.
+    """Leave plain pictures to napari's own reader, and open slides; called on PathoGAN's first use.
 
-    Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. There
-    PathoGAN is named for slides, DICOM, OME-Zarr and CSV, which napari's lists and can't show as they
-    are. Not if the user has named one, nor if a third plugin reads such files.
+    Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
+    that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
+    there before, napari's reader is named there; and PathoGAN for slides, DICOM, OME-Zarr and CSV,
+    which napari's lists and can't show as they are. Not if the user has named one, nor if a third plugin
+    reads such files.
     """
     import npe2  # noqa: PLC0415
     from napari.settings import get_settings  # noqa: PLC0415  (slow to import)
