@@ -24,6 +24,7 @@ from skimage.transform import resize
 
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.virtual_stain.look import TILES
 from napari_pathogan.tasks.virtual_stain.model import VirtualStainModel
 from napari_pathogan.tasks.virtual_stain.network import (
     MARGIN,
@@ -177,7 +178,7 @@ def main() -> None:
         rows, cols = (n // TILE for n in image.shape[:2])
         parts = image[: rows * TILE, : cols * TILE].reshape(rows, TILE, cols, TILE, 3)
         tiles = parts.swapaxes(1, 2).reshape(-1, TILE, TILE, 3)
-        chosen = tiles[np.linspace(0, len(tiles) - 1, min(8, len(tiles))).round().astype(int)]
+        chosen = tiles[np.linspace(0, len(tiles) - 1, min(TILES, len(tiles))).round().astype(int)]
         norm = SlideNorm()
         paint(chosen, norm.measured)
         return tiled(image, paint, norm, offset)

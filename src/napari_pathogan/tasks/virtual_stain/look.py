@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Pair = tuple[float, float]
 
-_TILES = 4  # that a slide's statistics and its student are of: more keep the first look waiting
+TILES = 4  # that a slide's statistics and its student are of: more keep the first look waiting
 _LEAST_PX = 70  # sides of a slide at the model's scale: what the discriminator judges at once
 _SAME = 1.5  # pixels up to this much coarser or finer than the model's are as good as its own
 _BLOCK = 32  # cells of a doubt map that are computed at once, along a side
@@ -173,7 +173,7 @@ def slide_tiles(slide: Slide, mpp: float | None, side: int = SAMPLE_PX) -> list[
     """
     mask = tissue_or_field(slide, tissue_mask(slide))
     tiles = tissue_tiles(slide, mpp, side, mask=mask)
-    chosen = np.linspace(0, len(tiles) - 1, min(_TILES, len(tiles))).round().astype(int)
+    chosen = np.linspace(0, len(tiles) - 1, min(TILES, len(tiles))).round().astype(int)
     return [tiles[number] for number in chosen]
 
 

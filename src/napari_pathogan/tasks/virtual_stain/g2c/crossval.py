@@ -166,7 +166,7 @@ def learn(
         if number == len(ways) - 1:
             own = run
         else:
-            own.start(config.to_json(), resume=True)
+            own.start(config, resume=True)
         first = number * (folds + 1)
         if folds:
             scored[arm] = yield from _out_of_fold(work, own, arm, which, first)
@@ -287,7 +287,7 @@ def _out_of_fold(
     """Cross-validate one arm."""
 
     def learn_without(k: int, part: RunFolder) -> Generator[Event, None, _Learnt]:
-        part.start(work.config.to_json(), resume=True)
+        part.start(work.config, resume=True)
         return (yield from _one(work, part, arm, which, work.fold != k, first + k))
 
     def test(k: int, learnt: _Learnt, file: Path) -> Iterator[Event]:
