@@ -35,6 +35,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QDialog,
     QDialogButtonBox,
+    QDockWidget,
     QFileDialog,
     QInputDialog,
     QLabel,
@@ -374,9 +375,12 @@ class Desk:
         self.rest(0.05)
 
     def scroll_to(self, widget: QWidget) -> None:
-        """Bring a widget into view where it lies in something that scrolls."""
+        """Bring a widget into view where it lies in something that scrolls, or behind another dock."""
         room = widget.parentWidget()
         while room is not None:
+            if isinstance(room, QDockWidget) and room.visibleRegion().isEmpty():
+                room.raise_()  # as a click on its tab
+                self.rest(0.05)
             if hasattr(room, "ensureWidgetVisible"):
                 room.ensureWidgetVisible(widget)
                 self.rest(0.05)
