@@ -18,9 +18,10 @@ NAMED = re.compile(
     r"(?:[A-Z0-9]|F\d+|Del|Delete|Backspace|Return|Enter|Esc|Escape|Space|Tab|[←→↑↓]))\)"
 )
 DOCKS = {  # and the keys that each has said to have
-    "IDC heat map": {"Ctrl+Return", "U"},
+    "IDC heat map": {"Ctrl+Return", "U", "1", "2"},
     "Nuclei": {"Ctrl+Return", "Ctrl+Z", "Ctrl+Shift+Z", "N", "Delete"},
     "Stain transfer": {"Ctrl+Return"},
+    "Virtual stains": {"Ctrl+Return"},
     "Mammogram masses": {"Ctrl+Return", "A", "R", "Ctrl+Z", "Ctrl+Shift+Z"},
     "Blending": {"Ctrl+Return"},
     "Reader study": set(),

@@ -207,6 +207,9 @@ class Maps(Protocol):
     ) -> Run:
         """Run something in the background."""
 
+    def shortcut(self, keys: str, action: Callable[[], object]) -> None:
+        """Call an action on a key while the dock has the focus."""
+
     def show_heat(self, layer: Image, heat: HeatMap) -> None:
         """Show another map of a slide."""
 
@@ -228,8 +231,9 @@ class Live:
             )
             for key, name in enumerate(CLASSES, 1)
         }
-        for name, made in self.draw.items():
+        for key, (name, made) in enumerate(self.draw.items(), 1):
             made.clicked.connect(partial(self.begin, name))
+            dock.shortcut(str(key), partial(self.begin, name))
         self.switch = QCheckBox("Live")
         self.switch.setToolTip(
             "After every outline, fit the model's head to all of them and show its map"
