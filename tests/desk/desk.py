@@ -377,6 +377,8 @@ class Desk:
     def scroll_to(self, widget: QWidget) -> None:
         """Bring a widget into view where it lies in something that scrolls, or behind another dock."""
         room = widget.parentWidget()
+        if widget.visibleRegion().boundingRect() == widget.rect():
+            room = None
         while room is not None:
             if isinstance(room, QDockWidget) and room.visibleRegion().isEmpty():
                 room.raise_()  # as a click on its tab

@@ -104,7 +104,7 @@ def test_a_run_is_cancelled_and_leaves_nothing(used, kidney):
     scale(desk, dock)
     desk.press(dock.form.run)
     desk.press(dock.form.run)  # Cancel
-    assert dock.run is None
+    desk.wait(lambda: dock.run is None, "the end")
     assert "as it was" in dock.form.status.text()
     desk.rest(1.0)
     assert len(desk.viewer.layers) == 1

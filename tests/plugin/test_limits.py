@@ -16,6 +16,7 @@ from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.nuclei import dock as nuclei_widget
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.stain import dock as stain_widget
+from napari_pathogan.plugin.virtual_stain import dock as virtual_stain_widget
 from napari_pathogan.tasks.idc.heatmap import AreaResult
 
 pytestmark = pytest.mark.gui
@@ -26,7 +27,7 @@ FINDING = {
     nuclei_widget.NucleiDock: "nuclei only: it finds no tumour",
     blending_widget.BlendingDock: "looks for nothing",
 }
-MAKING = {stain_widget.StainDock}
+MAKING = {stain_widget.StainDock, virtual_stain_widget.VirtualStainDock}
 WIDTH = 320
 
 

@@ -77,6 +77,8 @@ class Annotated:
         All of them, the model as it was first, and the number of the one in view.
     outlines
         As they were last kept.
+    asked
+        Whether what was annotated before has been asked for.
     """
 
     shapes: Shapes | None = None
@@ -85,6 +87,7 @@ class Annotated:
     versions: list[Version] = field(default_factory=list)
     shown: int = 0
     outlines: tuple[Annotation, ...] = ()
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -313,8 +316,8 @@ class Live:
         self.slides = {x: y for x, y in self.slides.items() if x in self.dock.viewer.layers}
         layer = self.dock.layer
         self.status.setText("")
-        if layer is not None and layer not in self.slides:
-            self._of(layer)
+        if layer is not None and not self._of(layer).asked:
+            self._of(layer).asked = True
             slide = between.slide_of(layer)
             if slide.path is not None:
                 self.dock.aside(reading(slide), partial(self._read, layer), title="Annotations")
