@@ -82,6 +82,8 @@ def blending(desk: Desk, folder: Path) -> None:
     desk.sample("Mammogram phantom study")
     dock = desk.dock("Blending")
     desk.wait(lambda: dock.card is not None and dock.shelf.lesion is not None, "a lesion")
+    desk.wait(lambda: not running(), "the models to be ready")
+    desk.rest(0.5)  # the dock and the canvas find their sizes
     rows, columns = dock.layer.data.shape
     desk.click(desk.at(dock.layer, rows / 2, columns / 2))
 

@@ -340,6 +340,7 @@ class Corrections:
             self.folders.add(path.parent)
             self.dock.show_annotated(layer, event.result)
             self.dock.form.status.setText("Nuclei that were kept with this slide")
+            self.dock.enable()
 
 
 def _nothing() -> None:
