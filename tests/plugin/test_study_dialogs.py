@@ -205,8 +205,16 @@ def test_results(dock, tmp_path, told):
     make_study(tmp_path / "other", 2, practice=0, controls=0)
     work_out(results, key_path(tmp_path / "other" / "study"))
     assert "is not the answer key" in told.pop()
-    record = next((study.folder / "readers").glob("*.jsonl"))
-    record.write_text(record.read_text().replace('"confidence": 3', '"confidence": 5', 1))
+    answered = '"confidence": 3'
+    records = [x for x in (study.folder / "readers").glob("*.jsonl") if answered in x.read_text()]
+    for record in records:  # in no order; D has answered nothing
+        before = record.read_text()
+        record.write_text(before.replace(answered, '"confidence": 5', 1))
+        work_out(results, key_path(study.folder))
+        assert "tampered" in results.problems.text()
+        record.write_text(before)
+    assert len(records) == 3
+    record.write_text(before.replace(answered, '"confidence": 5', 1))
     work_out(results, key_path(study.folder))
     assert "tampered" in results.problems.text()
     assert not results.problems.isHidden()
