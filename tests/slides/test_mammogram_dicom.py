@@ -220,6 +220,12 @@ def test_what_a_pixel_measures(tmp_path, tags, mm, meaning):
         ({"ViewCodeSequence": [coded("399162004")]}, "RCC"),
         ({"ViewCodeSequence": [coded("R-10224")], "ViewPosition": ""}, "RML"),
         ({"ImageLaterality": "", "Laterality": "L"}, "LMLO"),
+        ({"ViewPosition": "MCC"}, "RCC magnification"),
+        ({"ViewPosition": "SMLO"}, "RMLO spot compression"),
+        ({"ViewPosition": "RCCID"}, "RCC implant displaced"),
+        ({"ViewPosition": "XCCL"}, "RXCCL"),
+        ({"ViewPosition": "SIO"}, "RSIO"),
+        ({"ViewPosition": "MLO"}, "RMLO"),
         ({"ImageLaterality": "B", "ViewPosition": "?"}, "mammogram"),
     ],
 )
@@ -286,3 +292,52 @@ def test_parts_of_a_tomosynthesis_are_named(tmp_path, types, modifiers, sop):
 def test_values_as_floats_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(MammogramFormatError, match="as floats, which mammograms have not"):
         opened(tmp_path, drop=("PixelData",), FloatPixelData=IMAGE.astype("<f4").tobytes())
+
+
+DARK = lut(0, 16, [*range(4096), 65535])  # of 12-bit pixels
+SAID = [  # of the header; what is told
+    ({"PixelAspectRatio": [1, 2]}, "not square (0.5 times as high as wide)"),
+    ({"ImagerPixelSpacing": [0.07, 0.14]}, "not square (0.5 times as high as wide)"),
+    ({"ImagerPixelSpacing": [0.07, 0.07], "PixelAspectRatio": [2, 1]}, ""),
+    ({"ImagerPixelSpacing": [0.07, 0.0705]}, ""),
+    (
+        {"ImagerPixelSpacing": [0.07]},
+        "states a size of a pixel that no detector has or that can't be",
+    ),
+    ({"ImagerPixelSpacing": ["0,07", "0,07"]}, "that can't be read"),
+    ({"ImagerPixelSpacing": None}, ""),
+    ({"WindowCenter": "2000,5", "WindowWidth": 900}, "holds a window that can't be read"),
+    ({"WindowCenter": None, "WindowWidth": None}, ""),
+    ({"PatientOrientation": ["F", "P"]}, "lies on its side"),
+    ({"PatientOrientation": ["A", "HL"]}, "lies upside down"),
+    ({"PatientOrientation": ["A", "FR"]}, ""),
+    ({"PatientOrientation": ["A"]}, ""),
+    ({"VOILUTSequence": [DARK]}, "holds a VOI LUT that is damaged or shows next to nothing"),
+]
+
+
+@pytest.mark.parametrize(("tags", "told"), SAID)
+def test_what_a_header_says_oddly_is_told_of(tmp_path, tags, told):
+    path = write_dicom(tmp_path / "a.dcm", IMAGE)
+    header = pydicom.dcmread(path)
+    for keyword, value in tags.items():
+        if value in ("2000,5", ["0,07", "0,07"]):  # which pydicom does not write as numbers
+            header.add_new(keyword, "LO", value)
+        else:
+            setattr(header, keyword, value)
+    header.save_as(path)
+    found = open_mammogram(path)
+    assert len(found.notes) == bool(told)
+    assert told in "".join(found.notes)
+    assert found.shown().max() == 1
+
+
+@pytest.mark.parametrize("slope", [1e-6, 1e-3, 1 / 4095])
+def test_values_of_a_small_range_are_shown_over_it(tmp_path, slope):
+    shown = opened(tmp_path, RescaleSlope=f"{slope:.6e}", RescaleIntercept=0).shown()
+    assert (shown.min(), shown.max()) == (0, 1)
+
+
+def test_the_size_of_a_scanned_films_pixels(tmp_path):
+    found = opened(tmp_path, NominalScannedPixelSpacing=[0.05, 0.05])
+    assert (found.mm_per_px, found.spacing) == ((0.05, 0.05), "at detector")

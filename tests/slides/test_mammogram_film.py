@@ -172,6 +172,24 @@ def test_a_header_that_inverts_is_told_of_and_believed(phantoms, tmp_path):
     assert not open_mammogram(write_dicom(tmp_path / "b.dcm", pixels)).notes
 
 
+@pytest.mark.parametrize("negative", [True, False])
+@pytest.mark.parametrize(
+    ("photometric", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")]
+)
+def test_a_header_that_contradicts_itself_is_shown_by_looks(
+    phantoms, tmp_path, photometric, shape, negative
+):
+    pixels = np.rint(4095 * phantoms["LCC"]).astype(np.uint16)
+    path = write_dicom(
+        tmp_path / "a.dcm", 4095 - pixels if negative else pixels,
+        PhotometricInterpretation=photometric, PresentationLUTShape=shape,
+    )  # fmt: skip
+    found = open_mammogram(path)
+    (note,) = found.notes
+    assert note.startswith("a.dcm says both that high values are bright and that they are dark")
+    assert found.inverted is negative
+
+
 @pytest.mark.parametrize("part", [(0.3, 0.7, 0, 0.4), (0.2, 0.8, 0.1, 0.5), (0.1, 0.5, 0.2, 0.9)])
 def test_a_part_of_a_breast_is_no_negative(phantoms, part):
     for view in VIEWS:

@@ -12,6 +12,7 @@ from PIL import Image
 from slide_makers import halved, smooth_image, write_svs
 
 from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.slides.backends.openslide import open_vendor
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -369,3 +370,32 @@ def test_an_ome_tiff_in_several_files(tmp_path, first):
     (tmp_path / "1.ome.tif").unlink()
     with pytest.raises(SlideFormatError, match="lacks 1 of its 3 channels"):
         Slide.open(tmp_path / f"{first}.ome.tif")
+
+
+@pytest.mark.parametrize("tiled", [{"tile": (64, 64)}, {}])
+@pytest.mark.parametrize(
+    ("orientation", "told"),
+    [
+        (1, ""),
+        (2, "left to right"),
+        (3, "180"),
+        (6, "90 degrees clockwise"),
+        (8, "counter"),
+        (9, ""),
+    ],
+)
+def test_an_image_that_asks_to_be_turned_is_told_of(tmp_path, orientation, told, tiled):
+    path, pixels = tmp_path / "a.tif", smooth_image(96, 128)
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(path, pixels, photometric="rgb", extratags=tags, **tiled)
+    with Slide.open(path) as slide:
+        assert np.array_equal(slide.read(Region(0, 0, 96, 128)), pixels)
+        assert told in "".join(slide.notes)
+        assert len(slide.notes) == bool(told)
+
+
+def test_what_is_told_of_a_grey_image_is_told_of_the_mammogram(tmp_path):
+    path = tmp_path / "a_R_CC.tif"
+    tags = [(274, "H", 1, 2, True)]
+    tifffile.imwrite(path, smooth_image(96, 128)[..., 0], photometric="minisblack", extratags=tags)
+    assert "mirrored from left to right" in open_mammogram(path).notes[0]

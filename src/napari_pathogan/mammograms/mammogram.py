@@ -194,6 +194,17 @@ def told_if_negative(mammogram: Mammogram) -> Mammogram:
     return replace(mammogram, notes=(*mammogram.notes, note))
 
 
+def by_looks(mammogram: Mammogram) -> Mammogram:
+    """A mammogram whose header says of high values both that they are dark and bright: air is dark."""
+    inverted = mammogram.inverted != _is_negative(mammogram)
+    file = mammogram.name if mammogram.path is None else mammogram.path.name
+    note = (
+        f"{file} says both that high values are bright and that they are dark, so it is shown with "
+        f"{'dark' if inverted else 'bright'} ones; look whether its air is dark before what is found in it"
+    )
+    return replace(mammogram, inverted=inverted, notes=(*mammogram.notes, note))
+
+
 def _is_negative(mammogram: Mammogram) -> bool:
     from napari_pathogan.mammograms.breast import looks_negative  # noqa: PLC0415 - slow to import
 
@@ -201,7 +212,7 @@ def _is_negative(mammogram: Mammogram) -> bool:
 
 
 def data_range(pixels: np.ndarray) -> tuple[float, float]:
-    """Least and greatest finite value; at least 1 apart."""
+    """Least and greatest finite value; 1 apart where all are the same."""
     finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    return low, max(high, low + 1)
+    return low, high if high > low else low + 1

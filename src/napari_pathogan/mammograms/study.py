@@ -317,6 +317,7 @@ def _read_image(slide: Slide, path: Path) -> Mammogram:
         view=view,
         path=path,
         metadata=metadata,
+        notes=tuple(slide.notes),
     )
     return as_positive(found)
 

@@ -21,9 +21,11 @@ _FIRST = re.compile(rb"([\x02\x08]\0[\0-\x1f]\0|\0[\x02\x08]\0[\0-\x1f])" + _VR,
 _BARE = re.compile(
     _FIRST.pattern + rb"|[\x02\x08]\0[\0-\x1f]\0..\0\0|\0[\x02\x08]\0[\0-\x1f]\0\0", re.DOTALL
 )
-_VIEWS = (
+VIEWS = (
     "CC", "MLO", "ML", "LM", "LMO", "LAT", "XCCL", "XCCM", "XCC", "SIO", "ISO", "FB", "AT", "CV",
 )  # fmt: skip
+"""What projections are called."""
+
 _LATERAL = {"LATERAL": "LAT"}
 SIDES = {"R": "R", "RIGHT": "R", "L": "L", "LEFT": "L"}
 """What sides are called."""
@@ -61,9 +63,9 @@ def named_view(stem: str) -> tuple[str | None, str | None]:
     """
     words = [_LATERAL.get(word, word) for word in re.split(r"[^A-Z0-9]+", stem.upper())]
     for word in words:
-        if word not in _VIEWS and word[:1] in SIDES and word[1:] in _VIEWS:
+        if word not in VIEWS and word[:1] in SIDES and word[1:] in VIEWS:
             return word[0], word[1:]
-    at = next((index for index, word in enumerate(words) if word in _VIEWS), None)
+    at = next((index for index, word in enumerate(words) if word in VIEWS), None)
     sides = {SIDES[word] for word in words if word in SIDES}
     if at is not None and len(sides) > 1:
         for beside in (words[at - 1 : at], words[at + 1 : at + 2]):
@@ -76,9 +78,9 @@ def named_view(stem: str) -> tuple[str | None, str | None]:
 def words_beside_view(stem: str) -> tuple[str, ...]:
     """The words of a file's name that say neither side nor view: ("CASE7",) for ``case7_R_CC``."""
     words = re.split(r"[^A-Z0-9]+", stem.upper())
-    joined = {side + view for side in "RL" for view in _VIEWS}
+    joined = {side + view for side in "RL" for view in VIEWS}
     return tuple(
-        word for word in words if word and word not in {*joined, *SIDES, *_VIEWS, *_LATERAL}
+        word for word in words if word and word not in {*joined, *SIDES, *VIEWS, *_LATERAL}
     )
 
 

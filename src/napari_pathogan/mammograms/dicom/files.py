@@ -22,17 +22,23 @@ from napari_pathogan.mammograms.dicom.header import (
     values,
     whole,
 )
-from napari_pathogan.mammograms.dicom.luts import modality, voi_of, windows_of
+from napari_pathogan.mammograms.dicom.luts import (
+    modality,
+    says_unreadable_window,
+    voi_of,
+    windows_of,
+)
 from napari_pathogan.mammograms.dicom.views import (
     is_raw,
     laterality_of,
     modifiers_of,
     says_no_size,
     spacing_of,
+    stretch_of,
     view_name,
     view_of,
 )
-from napari_pathogan.mammograms.mammogram import MAGNIFIED, RAW, Mammogram, data_range
+from napari_pathogan.mammograms.mammogram import MAGNIFIED, RAW, Mammogram, by_looks, data_range
 from napari_pathogan.mammograms.voi import Table, Voi
 from napari_pathogan.slides.backends.quiet import quiet
 
@@ -74,10 +80,10 @@ def read_dicom(path: Path) -> Mammogram:
         known = pixels if padded is None else pixels[~padded]
         voi = voi_of(header, known)
         mm_per_px, spacing = spacing_of(header)
-        return Mammogram(
+        found = Mammogram(
             view_name(header),
             pixels,
-            inverted=text(header, "PhotometricInterpretation") == "MONOCHROME1",
+            inverted=_is_inverted(header),
             window=data_range(known) if voi is None else voi.limits,
             laterality=laterality_of(header),
             view=view_of(header),
@@ -96,6 +102,7 @@ def read_dicom(path: Path) -> Mammogram:
                 *[_WIDER.format(path.name)] * wider,
             ),
         )
+        return by_looks(found) if _contradicts_itself(header) else found
 
 
 @dataclass(frozen=True)
@@ -225,6 +232,16 @@ def _check_kind(header: FileDataset, name: str) -> None:
         )
 
 
+def _is_inverted(header: FileDataset) -> bool:
+    return text(header, "PhotometricInterpretation") == "MONOCHROME1"
+
+
+def _contradicts_itself(header: FileDataset) -> bool:
+    """Whether Presentation LUT Shape says the other thing of high values (PS3.3 C.8.11.3.1.2)."""
+    shape = text(header, "PresentationLUTShape")
+    return shape in {"IDENTITY", "INVERSE"} and (shape == "INVERSE") != _is_inverted(header)
+
+
 def _examination(header: FileDataset) -> str | None:
     """A fingerprint of the study, else of the series (which is of one study); None without both.
 
@@ -245,6 +262,15 @@ def _chest_wall(header: FileDataset) -> str | None:
     return {"P": "right", "A": "left"}.get(along)
 
 
+def _lies(header: FileDataset) -> str:
+    """How an image is turned whose rows run along the breast, or which is upside down; "" for others."""
+    ends = [str(one).strip().upper()[:1] for one in values(header, "PatientOrientation")[:2]]
+    along, down = ends if len(ends) == 2 else ("", "")
+    if down in {"A", "P"} and along not in {"A", "P"}:
+        return "on its side"
+    return "upside down" if down == "H" else ""
+
+
 def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
     """What the user must know of a view before anything is read from it."""
     notes = []
@@ -255,7 +281,10 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
         )
     if values(header, "VOILUTSequence") and not isinstance(voi, Table):
         instead = "its range of values" if voi is None else "its window"
-        notes.append(f"{name} holds a damaged VOI LUT, so it is shown by {instead} instead")
+        notes.append(
+            f"{name} holds a VOI LUT that is damaged or shows next to nothing, so it is shown by "
+            f"{instead} instead"
+        )
     if dicom_pixels.says_no_syntax(header):
         read_as = dicom_pixels.called(dicom_pixels.syntax_of(header))
         notes.append(
@@ -269,10 +298,24 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
         notes.append(
             f"{which} of {name} shows next to nothing of it, so it is shown by {instead} instead"
         )
+    if not windows and not isinstance(voi, Table) and says_unreadable_window(header):
+        notes.append(
+            f"{name} holds a window that can't be read, so it is shown by its range of values"
+        )
+    if lies := _lies(header):
+        notes.append(
+            f"{name} lies {lies}, as its header says, and models know upright breasts alone: turn it and "
+            "export it again"
+        )
     if says_no_size(header):
         notes.append(
-            f"{name} states a size of a pixel that no detector has, so lengths are in pixels; give the "
-            "right one in mm"
+            f"{name} states a size of a pixel that no detector has or that can't be read, so lengths are "
+            "in pixels; give the right one in mm"
+        )
+    if (ratio := stretch_of(header)) is not None:
+        notes.append(
+            f"{name} has pixels that are not square ({ratio:.3g} times as high as wide), so models see "
+            "its breast stretched; export it with square ones"
         )
     if spacing_of(header)[1] == MAGNIFIED:
         notes.append(

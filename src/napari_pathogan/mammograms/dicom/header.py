@@ -61,6 +61,11 @@ def value(header: Dataset, keyword: str) -> Any:  # noqa: ANN401 - of any kind, 
     return next(iter(values(header, keyword)), None)
 
 
+def stated(header: Dataset, keyword: str) -> bool:
+    """Whether an element holds anything at all, be it damaged."""
+    return keyword in header and bool(header.get_item(keyword).value)
+
+
 def text(header: Dataset, keyword: str) -> str:
     """A code string in capitals; "" where it is missing or damaged."""
     found = value(header, keyword)

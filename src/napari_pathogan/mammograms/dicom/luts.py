@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_pathogan.errors import MammogramFormatError
-from napari_pathogan.mammograms.dicom.header import numbers, text, value, values, whole
+from napari_pathogan.mammograms.dicom.header import numbers, stated, text, value, values, whole
 from napari_pathogan.mammograms.voi import Shape, Table, Voi, Window
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _WORDS = 1 << 16
 _BYTE = 255
 _SOME, _LEAST = 250_000, 0.005  # values that a window is tried on; share of them between its ends
+_FAINT = 0.1  # of brightness from black to white
 
 
 class _Lut(NamedTuple):
@@ -51,7 +52,7 @@ def modality(stored: np.ndarray, header: Dataset, name: str) -> np.ndarray:
 def voi_of(header: Dataset, values_of: np.ndarray) -> Voi | None:
     """The first table or window of the header that shows something; None where there is none.
 
-    A table goes before windows. It rises to what its entries need bits for: devices declare 16 bits,
+    A table goes before windows, but for one in which all is of nearly one brightness. It rises to what its entries need bits for: devices declare 16 bits,
     or 8, of 12-bit entries. A window shows nothing where next to no value lies between its ends: all
     is black or white then.
 
@@ -60,12 +61,14 @@ def voi_of(header: Dataset, values_of: np.ndarray) -> Voi | None:
     values_of
         The image's values after the modality LUT, without padding.
     """
+    some = values_of.ravel()[:: max(1, values_of.size // _SOME)]
     for item in values(header, "VOILUTSequence")[:1]:
         lut = _lut(item, header, _range(header))
         if lut is not None and lut.entries.max() > lut.entries.min():
             bits = int(lut.entries.max()).bit_length()
-            return Table(lut.first, (lut.entries / (2**bits - 1)).astype(np.float32), bits)
-    some = values_of.ravel()[:: max(1, values_of.size // _SOME)]
+            table = Table(lut.first, (lut.entries / (2**bits - 1)).astype(np.float32), bits)
+            if np.ptp(table.apply(some)) > _FAINT or np.ptp(some) == 0:
+                return table
     return next((one for one in windows_of(header) if _shows(one, some)), None)
 
 
@@ -84,6 +87,14 @@ def windows_of(header: Dataset) -> list[Window]:
         ):  # such as a width of 0, which some devices write when they know none
             found.append(Window(centre, width, shape))
     return found
+
+
+def says_unreadable_window(header: Dataset) -> bool:
+    """Whether a centre and a width are there that are no numbers."""
+    ends = "WindowCenter", "WindowWidth"
+    return all(stated(header, one) for one in ends) and any(
+        numbers(header, one) is None for one in ends
+    )
 
 
 def _shows(window: Window, some: np.ndarray) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from napari_pathogan.mammograms.dicom.header import numbers, text, value, values
+from napari_pathogan.mammograms.dicom.header import numbers, stated, text, value, values
 from napari_pathogan.mammograms.mammogram import (
     AT_DETECTOR,
     CALIBRATED,
@@ -12,7 +13,7 @@ from napari_pathogan.mammograms.mammogram import (
     MAGNIFICATION,
     MAGNIFIED,
 )
-from napari_pathogan.mammograms.views import SIDES, named_view
+from napari_pathogan.mammograms.views import SIDES, VIEWS, named_view
 from napari_pathogan.slides import resolution
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _RAW_CLASSES = {  # "... for processing"
     f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("1.2.1", "1.1.1", "13.1.5")
 }
 _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+_SPACINGS = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"  # the last: of film
+_SQUARE = 0.02
 _DETECTORS = 0.005, 2.0  # mm per pixel; such as 70 is in micrometres
 _FACTOR = "EstimatedRadiographicMagnificationFactor"
 _NO_FACTOR = 20  # from here on it is something else
@@ -57,6 +60,7 @@ _MODIFIERS = {  # CID 4015: codes, and what is written beside a view
     "anterior compression": ("P2-00161", "441752004", "AC"),
 }
 _BY_CODE = {code: word for word, codes in _MODIFIERS.items() for code in (*codes, word.upper())}
+_LABEL = re.compile(rf"([RL]?)([MS]?)({'|'.join(sorted(VIEWS, key=len, reverse=True))})([A-Z]*)")
 _OTHER = "modified"
 _OF_TOMOSYNTHESIS = {  # PS3.3 C.8.21.1.1: what image and frame types call it, and what it is
     "TOMOSYNTHESIS": "tomosynthesis slice",
@@ -83,7 +87,7 @@ def view_of(header: Dataset) -> str | None:
     for item in values(header, "ViewCodeSequence")[:1]:
         if (view := _VIEW_CODES.get(text(item, "CodeValue"))) is not None:
             return view
-    return named_view(text(header, "ViewPosition"))[1]
+    return named_view(" ".join(_position(header)))[1]
 
 
 def modifiers_of(header: Dataset) -> tuple[str, ...]:
@@ -94,14 +98,22 @@ def modifiers_of(header: Dataset) -> tuple[str, ...]:
         for item in items
     ]
     said = [_BY_CODE.get(min(one), _OTHER) for one in codes]
-    words = text(header, "ViewPosition").replace("-", " ").replace("_", " ").split()
-    said += [_BY_CODE[word] for word in words if word in _BY_CODE]
+    said += [_BY_CODE[word] for word in _position(header) if word in _BY_CODE]
     if "ViewModifierCodeSequence" not in _where(header) and _is_magnified(header):
         said.append(MAGNIFICATION)
     types = {str(one).strip().upper() for key in _TYPES for one in values(header, key)}
     if _SYNTHESISED not in types:
         said += [word for kind, word in _OF_TOMOSYNTHESIS.items() if kind in types]
     return tuple(dict.fromkeys(said))
+
+
+def _position(header: Dataset) -> list[str]:
+    """The words of the view's position; those that ACR's labels join are apart: RMCCID -> R, M, CC, ID."""
+    words: list[str] = []
+    for word in re.split(r"[\s_-]+", text(header, "ViewPosition")):
+        joined = _LABEL.fullmatch(word)
+        words += [word] if joined is None or word in VIEWS else filter(None, joined.groups())
+    return words
 
 
 def is_raw(header: Dataset) -> bool:
@@ -116,12 +128,12 @@ def spacing_of(header: Dataset) -> tuple[tuple[float, float] | None, str | None]
     PixelSpacing holds in the breast only where the image was computed from tomosynthesis, or the
     file says how it was calibrated; otherwise it repeats ImagerPixelSpacing, or was copied from it by older devices.
     """
-    stated, imager = (_plausible(header, one) for one in ("PixelSpacing", "ImagerPixelSpacing"))
+    given, imager, scanned = (_plausible(header, one) for one in _SPACINGS)
     computed = value(header, "SOPClassUID") == _TOMOSYNTHESIS
     calibrated = computed or text(header, "PixelSpacingCalibrationType") in _CALIBRATIONS
-    if stated is not None and calibrated:
-        return stated, CALIBRATED
-    found = imager or stated
+    if given is not None and calibrated:
+        return given, CALIBRATED
+    found = imager or given or scanned
     if found is None:
         return None, None
     if MAGNIFICATION not in modifiers_of(header) and not _is_magnified(header):
@@ -137,9 +149,17 @@ def spacing_of(header: Dataset) -> tuple[tuple[float, float] | None, str | None]
 
 
 def says_no_size(header: Dataset) -> bool:
-    """Whether a size of a pixel is stated that no detector has, and none that one has."""
-    stated = any(numbers(header, one, 2) for one in ("PixelSpacing", "ImagerPixelSpacing"))
-    return stated and spacing_of(header)[0] is None
+    """Whether a size of a pixel is stated that no detector has or nobody can read, and no other."""
+    return any(stated(header, one) for one in _SPACINGS) and spacing_of(header)[0] is None
+
+
+def stretch_of(header: Dataset) -> float | None:
+    """How much higher than wide pixels are (spacing, else PixelAspectRatio); None for square ones."""
+    pair = spacing_of(header)[0] or resolution.positive(
+        *(numbers(header, "PixelAspectRatio", 2) or (None, None))
+    )
+    ratio = 1.0 if pair is None else pair[0] / pair[1]
+    return None if abs(ratio - 1) < _SQUARE else ratio
 
 
 def _plausible(header: Dataset, keyword: str) -> tuple[float, float] | None:
