@@ -5,6 +5,7 @@ from __future__ import annotations
 import pydicom
 import pytest
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
+from napari.layers import Points
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QRadioButton
@@ -16,13 +17,17 @@ from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
 pytestmark = pytest.mark.gui
 
 
-@pytest.fixture
-def files(tmp_path):
-    """RCC and LCC of the phantom, as if each were of another patient."""
+SECRETS = ("1.2.826", "PID")
+
+
+@pytest.fixture(params=["study", "patient"])
+def files(tmp_path, request):
+    """RCC and LCC of the phantom, as if each were of another patient: by UID, or by ID alone."""
     made = []
     for number, view in enumerate(("RCC", "LCC"), 1):
         header = pydicom.dcmread(FOLDER / PHANTOM_STUDY / "images" / f"{view}.dcm")
-        header.StudyInstanceUID = f"1.2.826.0.1.{number}"
+        header.StudyInstanceUID = f"1.2.826.0.1.{number if request.param == 'study' else 7}"
+        header.PatientID = f"PID{number}"
         made.append(tmp_path / f"patient{number}.dcm")
         header.save_as(made[-1])
     return made
@@ -66,24 +71,71 @@ def test_a_folder_is_asked_about_too_and_both_hang_apart(desk, files):
     both = press_in("Open", ExaminationDialog)
     with desk.answering(choose(folder), Answer(QtReaderDialog, ours), both):
         desk.menu("File", "Open Folder...")
-    desk.wait(lambda: len(desk.viewer.layers) == 2, "both")
+    desk.wait(lambda: len(desk.viewer.layers) == 3, "both, and what they are called")
     hang_apart(desk)
     desk.rest(0.5)
     desk.picture("two_examinations")
 
 
-def test_files_that_napari_hands_over_one_by_one_hang_apart(desk, files):
-    with desk.answering(choose(*files), Answer(QtReaderDialog, ours)):
-        desk.menu("File", "Open File(s)...")
-    desk.wait(lambda: len(desk.viewer.layers) == 2, "both")
-    hang_apart(desk)
+def test_files_that_napari_hands_over_one_by_one_are_asked_about_once(used, files):
+    with used.answering(choose(*files), dismiss(ExaminationDialog)):
+        used.menu("File", "Open File(s)...")
+    assert not used.viewer.layers
+    with used.answering(choose(*files), untick(0)):
+        used.menu("File", "Open File(s)...")
+    used.wait(lambda: len(used.viewer.layers) == 1, "the one that was chosen")
+    assert used.viewer.layers[0].source.path == str(files[1])
+    used.viewer.layers.clear()
+    with used.answering(choose(*files), press_in("Open", ExaminationDialog)):
+        used.menu("File", "Open File(s)...")
+    used.wait(lambda: len(used.viewer.layers) == 3, "both, and what they are called")
+    hang_apart(used)
+
+
+def test_views_without_a_header_may_be_put_together_there_too(used, tmp_path):
+    paths = [tmp_path / f"{name}.pgm" for name in ("p1_R_CC", "p2_L_CC")]
+    for path in paths:
+        path.write_bytes(b"P5 40 60 255\n" + bytes(range(40)) * 60)
+
+    def together(dialog):
+        dialog.together.click()
+        button_in(dialog, "Open").click()
+
+    reader = Answer(QtReaderDialog, ours)
+    with used.answering(choose(*paths), reader, Answer(ExaminationDialog, together)):
+        used.menu("File", "Open File(s)...")
+    used.wait(lambda: len(used.viewer.layers) == 2, "both")
+    assert [layer.name for layer in used.viewer.layers] == ["p1_R_CC", "p2_L_CC"]
+    assert not [line for line in used.notifications if "never as one" in line]
+
+
+def test_titles_come_and_go_with_the_examinations(used, files):
+    with used.answering(choose(*files), press_in("Open", ExaminationDialog)):
+        used.menu("File", "Open File(s)...")
+    used.wait(lambda: len(used.viewer.layers) == 3, "both, and what they are called")
+    used.viewer.layers.remove(used.viewer.layers["1: RCC [synthetic]"])
+    used.wait(lambda: len(used.viewer.layers) == 1, "one examination needs no title")
+    used.open(files[0])
+    used.wait(lambda: len(used.viewer.layers) == 3, "titles again")
+    used.viewer.layers.clear()
+    used.rest()
+    assert not used.viewer.layers
 
 
 def hang_apart(desk):
-    one, other = desk.viewer.layers
+    one, other = (layer for layer in desk.viewer.layers if not isinstance(layer, Points))
     assert [one.name, other.name] == ["1: RCC [synthetic]", "2: LCC [synthetic]"]
-    assert one.extent.world[1, -1] < other.extent.world[0, -1] - 5  # mm
+    ends = one.extent.world[:, -2:], other.extent.world[:, -2:]
+    wide = max(float(end[1, 1] - end[0, 1]) for end in ends)
+    assert 0.3 * wide < ends[1][0, 1] - ends[0][1, 1] < 0.6 * wide, "apart, and near"
     told = [line for line in desk.notifications if "never as one" in line]
     assert len(told) == 1
     assert told[0].endswith("1 is patient1.dcm; 2 is patient2.dcm")
-    assert "1.2.826" not in told[0]
+    (titles,) = (layer for layer in desk.viewer.layers if isinstance(layer, Points))
+    shown = list(titles.text.values)
+    assert shown == ["Examination 1\nRCC", "Examination 2\nLCC"]
+    assert not any(secret in line for secret in SECRETS for line in (*shown, *desk.notifications))
+    camera, size = desk.viewer.scene.camera, desk.viewer.canvas.size
+    low, high = (camera.center[-1] + sign * size[1] / camera.zoom / 2 for sign in (-1, 1))
+    assert low < ends[0][0, 1] < ends[1][1, 1] < high, "the view fits both"
+    assert ends[1][1, 1] - ends[0][0, 1] > 0.5 * (high - low)

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from mammogram_files import breast, write_view
-from napari.layers import Image
+from napari.layers import Image, Points
 from PIL import Image as Pillow
 from qtpy.QtCore import Qt
 
@@ -91,13 +91,35 @@ def test_what_is_opened_later_joins_its_own_examination(viewer, patients, told):
     assert len([line for line in told if "2 examinations" in line]) == 1
     viewer.open(patients / "first/L.dcm", plugin="napari-pathogan")
     viewer.open(patients / "second/L.dcm", plugin="napari-pathogan")
-    assert [layer.name for layer in viewer.layers] == ["1: RCC", "2: RCC", "1: LCC", "2: LCC"]
-    assert nothing_overlaps(list(viewer.layers))
+    views = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    assert [layer.name for layer in views] == ["1: RCC", "2: RCC", "1: LCC", "2: LCC"]
+    assert nothing_overlaps(views)
     assert len([line for line in told if "2 examinations" in line]) == 1
-    ends = {layer.name: layer.extent.world[:, -1] for layer in viewer.layers}
+    ends = {layer.name: layer.extent.world[:, -1] for layer in views}
     assert ends["1: RCC"][1] < ends["1: LCC"][0] < ends["1: LCC"][1] < ends["2: RCC"][0]
     assert ends["2: RCC"][1] < ends["2: LCC"][0]
     assert mammogram_of(viewer.layers[0]).name == "1: RCC"
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("side", ["R", "L"])
+def test_what_lies_on_another_examination_moves_with_it(viewer, patients, told, side):
+    """Where a view of the first comes later, and needs room on either side."""
+    other = "L" if side == "R" else "R"
+    commands.show_mammograms(viewer, patients / f"first/{side}.dcm")
+    commands.show_mammograms(viewer, patients / f"second/{side}.dcm")
+    second = viewer.layers[1]
+    drawn = viewer.add_points(
+        [[5.0, 7.0]], scale=second.scale, translate=second.translate, units="mm"
+    )
+    for name in ("first", "second"):
+        commands.show_mammograms(viewer, patients / f"{name}/{other}.dcm")
+    views = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    assert nothing_overlaps(views)
+    np.testing.assert_allclose(drawn.data_to_world((5, 7)), second.data_to_world((5, 7)))
+    ends = {layer.name: layer.extent.world[:, -1] for layer in views}
+    assert ends["1: RCC"][1] < ends["1: LCC"][0] < ends["1: LCC"][1] < ends["2: RCC"][0]
+    assert 0 < ends["2: LCC"][0] - ends["2: RCC"][1] < 0.05 * np.ptp(ends["2: RCC"])
 
 
 @pytest.mark.gui
@@ -109,6 +131,11 @@ def test_a_view_that_gets_a_scale_stays_with_its_examination(viewer, tmp_path):
     shift = other.extent.world[0, -1] - one.extent.world[0, -1]
     give_spacing(viewer, other, 0.1)
     assert other.extent.world[0, -1] - one.extent.world[0, -1] == pytest.approx(0.1 * shift)
+    (titles,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    assert list(titles.text.values) == ["Examination 1\nRCC", "Examination 2\nRCC"]
+    low, high = one.extent.world[:, -2:]
+    assert titles.data[0][0] < low[0]
+    assert titles.data[0][1] == pytest.approx((low[1] + high[1]) / 2)
     assert nothing_overlaps([one, other])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,7 +146,8 @@ class Examination:
     views
         "RCC", ... of each file that is a mammogram; by the name of files without a header.
     certain
-        Whether headers say that it is one; otherwise it was told by the names of files and folders.
+        Whether headers say that it is one; otherwise it was told by the names of files and folders, or
+        by the patient's ID alone.
     folder
         Where it was found; None for files that were given, each of which has to open.
     fingerprint
@@ -212,7 +214,7 @@ def as_one(found: Sequence[Examination]) -> Examination:
 def examinations(folder_or_files: str | Path | Sequence[str | Path]) -> list[Examination]:
     """Tell apart the examinations of a folder (with its subfolders), or of files; opens none.
 
-    Headers decide: what has another Study Instance UID is another examination. Without one, images
+    Headers decide: what has another Study Instance UID, or Patient ID, is another examination. Without one, images
     of one folder belong together if their names are the same but for side and view. Of copies of an
     image the first counts. A disc's index (DICOMDIR) stands for the images that it names.
 
@@ -359,6 +361,8 @@ def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:
             certain.add(own)
     if not groups:
         return [Examination(others[0].name, tuple(others), (), certain=False, folder=folder)]
+    of_study = Counter(_study(own) for own in groups)
+    certain = {own for own in certain if of_study[_study(own)] == 1}
     names = distinct_names([[path for path, _ in group] for group in groups.values()], folder)
     first, *rest = (
         Examination(
@@ -410,6 +414,11 @@ def _belonging(path: Path | None, examination: str | None) -> tuple[object, ...]
     if path is None:
         return (object(),)
     return path.resolve().parent, words_beside_view(path.stem)
+
+
+def _study(own: tuple[object, ...]) -> object:
+    """Of what files of one examination have in common, what the header says of the study alone."""
+    return str(own[0]).partition(" ")[0] if len(own) == 1 else own
 
 
 def distinct_names(groups: list[list[Path]], folder: Path | None = None) -> list[str]:

@@ -1,6 +1,7 @@
 """Mammograms in DICOM files: what the header says, apart from who it is.
 
-Values that name a person, a place or a date are never looked at: not for names, not for messages.
+Values that name a person, a place or a date are never looked at: not for names, not for messages. Of a
+patient's ID a keyed fingerprint is made, with that of the study.
 What pydicom says about a damaged value may quote it, so its words are not passed on either.
 """
 
@@ -243,17 +244,19 @@ def _contradicts_itself(header: FileDataset) -> bool:
 
 
 def _examination(header: FileDataset) -> str | None:
-    """A fingerprint of the study, else of the series (which is of one study); None without both.
+    """Fingerprints of study (else series, which is of one study) and patient; None without UIDs.
 
-    It is keyed anew in every process: outside of it, it tells nobody anything.
+    Copied headers give several patients one UID. They are keyed anew in every process: outside of it,
+    they tell nobody anything.
     """
-    return _fingerprint(header, "StudyInstanceUID") or _fingerprint(header, "SeriesInstanceUID")
+    own = _fingerprint(header, "StudyInstanceUID") or _fingerprint(header, "SeriesInstanceUID")
+    return own and f"{own} {_fingerprint(header, 'PatientID') or ''}"
 
 
 def _fingerprint(header: FileDataset, keyword: str) -> str | None:
     if (said := value(header, keyword)) is None:
         return None
-    return hashlib.blake2b(str(said).encode(), key=_KEY, digest_size=16).hexdigest()
+    return hashlib.blake2b(str(said).strip().encode(), key=_KEY, digest_size=16).hexdigest()
 
 
 def _chest_wall(header: FileDataset) -> str | None:

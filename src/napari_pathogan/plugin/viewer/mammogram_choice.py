@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
+from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
@@ -20,12 +24,50 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathogan.mammograms.study import as_one
+from napari_pathogan.mammograms.study import as_one, examinations, is_index
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_pathogan.mammograms.study import Examination
+
+
+_ASKED: WeakKeyDictionary[progress, list[Examination]] = WeakKeyDictionary()
+"""What the user has chosen of the files that napari is opening."""
+
+
+def chosen_of(paths: Sequence[Path], belongs: Callable[[Path], bool]) -> list[Examination]:
+    """Ask which of several examinations to open, once for all files of one File > Open.
+
+    napari hands such files over one by one: what was chosen at the first of them holds for all.
+
+    Parameters
+    ----------
+    paths
+        Files that are opened now, or folders.
+    belongs
+        Whether another file that is opened with them is a mammogram.
+    """
+    opening = next((x for x in progress._all_instances if str(paths[0]) in _files(x)), None)  # noqa: SLF001
+    if opening is None or not _can_ask():
+        return chosen(examinations(paths))
+    if opening not in _ASKED:
+        together = [path for path in map(Path, _files(opening)) if belongs(path)]
+        _ASKED[opening] = chosen(examinations(together))
+    wanted = []
+    for one in _ASKED[opening]:
+        if files := tuple(path for path in paths if path in one.files):
+            told = one.left_out if one.files[0] in files else ()
+            wanted.append(replace(one, files=files, left_out=told))
+    return wanted
+
+
+def _files(opening: progress) -> list[str]:
+    """The files that napari hands over one by one while it shows this progress; empty for any other."""
+    files = opening.iterable
+    several = isinstance(files, list) and len(files) > 1 and all(isinstance(x, str) for x in files)
+    ours = several and not any(Path(x).is_dir() or is_index(Path(x)) for x in files)
+    return files if ours else []
 
 
 def chosen(found: Sequence[Examination]) -> list[Examination]:
@@ -73,7 +115,9 @@ class ExaminationDialog(QDialog):
             self.list.addItem(item)
         self.list.itemChanged.connect(self._enable)
         self.together = QCheckBox("They are one examination of one patient: hang them as one")
-        self.together.setToolTip("The images have no headers, so only their names tell them apart")
+        self.together.setToolTip(
+            "No header tells them apart for sure: they have none, or those of one study with several patients"
+        )
         self.together.setVisible(not any(one.certain for one in found))
         box = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.go = QPushButton("Open")

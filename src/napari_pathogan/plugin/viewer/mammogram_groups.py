@@ -1,7 +1,8 @@
 """Examinations beside each other: what was hung is never joined by views of another one.
 
 Each examination that is open is a group with a number and a place of its own, right of those that
-were opened before it. Where there are several, the number stands before the names of its views.
+were opened before it. Where there are several, the number stands before the names of its views, and
+above them which examination it is.
 """
 
 from __future__ import annotations
@@ -9,23 +10,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from napari import current_viewer
 from napari.layers import Image
 from napari.utils.notifications import show_warning
+from qtpy.QtCore import QTimer
 
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import distinct_names, same_examination
-from napari_pathogan.plugin.viewer.layers import in_unit
+from napari_pathogan.plugin.viewer.layers import AXES, fit, in_unit, selection_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import napari
+    from napari.layers import Layer
+    from napari.utils.events import Event
 
     LayerData = tuple[Any, dict[str, Any], str]
 
-_GAP = 0.1  # between groups, of half a hanging's width
-_ROOM = 1.35  # for a side that is not there yet: detectors are of several sizes
+_GAP = 0.4  # between groups, of a view's width: chest walls of two patients never face each other closely
 _HUNG = "hung"  # what a layer's metadata call the following
+_TITLES = "examinations"  # in the metadata of the layer that says which is which
+_TITLE_SIZE = 11
+_TITLE_GAP = 0.03  # above an examination, of the longer side of all of them
 
 
 @dataclass(frozen=True)
@@ -46,18 +54,21 @@ class Hung:
 
 @dataclass
 class _Group:
+    """Views of an examination, and from where to where they reach, from the middle of their hanging on."""
+
     number: int
     shift: float
     members: list[Mammogram] = field(default_factory=list)
-    half: float = 0.0  # how far it reaches to both sides of its middle
+    left: float = np.inf
+    right: float = -np.inf
+    widest: float = 0.0
 
     def holds(self, mammogram: Mammogram) -> bool:
         return any(same_examination(mammogram, one) for one in self.members)
 
     def reach(self, left: float, right: float) -> None:
-        """Take room on both sides: the other breast may be opened later."""
-        room = 1.0 if {one.laterality for one in self.members} >= {"R", "L"} else _ROOM
-        self.half = max(self.half, room * abs(left), room * abs(right))
+        self.left, self.right = min(self.left, left, right), max(self.right, left, right)
+        self.widest = max(self.widest, abs(right - left))
 
 
 def hung(layer: Image) -> Hung:
@@ -99,13 +110,13 @@ def hung_apart(layers: Sequence[LayerData], viewer: napari.Viewer | None = None)
         group.members.append(mammogram)
         whose[index] = group
     for index, group in whose.items():
+        before = group.left, group.right
         group.reach(*_across(layers[index]))
-    units = [kwargs["units"][-1] for _, kwargs, _ in map(layers.__getitem__, whose)]
-    slides_end = _slides_end(viewer, units[0]) if units else []
-    for group in groups[known:]:
-        ends = [one.shift + one.half for one in groups if one.number < group.number]
-        if ends := [*ends, *slides_end]:
-            group.shift = max(ends) + (1 + _GAP) * group.half
+        if group in groups[:known]:
+            _make_room(viewer, groups, group, *before)
+    if known < len(groups):
+        unit = next(layers[index][1]["units"][-1] for index in whose)
+        _lay_beside(groups[known:], groups[:known], _slides_end(viewer, unit))
     several = len(groups) > 1
     made = [
         _in_group(layer, whose[index], several=several) if index in whose else layer
@@ -116,6 +127,124 @@ def hung_apart(layers: Sequence[LayerData], viewer: napari.Viewer | None = None)
             _number(layer)
         _tell(groups)
     return made
+
+
+def _lay_beside(new: list[_Group], known: list[_Group], slides_end: list[float]) -> None:
+    """Lay groups right of those that are known, and of slides."""
+    ends = [*(one.shift + one.right for one in known), *slides_end]
+    for group in new:
+        if ends:
+            group.shift = max(ends) + _GAP * group.widest - group.left
+        ends.append(group.shift + group.right)
+
+
+def _make_room(
+    viewer: napari.Viewer | None, groups: list[_Group], group: _Group, left: float, right: float
+) -> None:
+    """Move a group, and what lies right of it, where it reached from ``left`` to ``right`` until now."""
+    assert viewer is not None, "something is open in it"
+    begin, end = group.shift + left, group.shift + right
+    opened = [one for one in viewer.layers if _opened(one)]
+    beside = [*opened, *(one for one in viewer.layers if "slide" in one.metadata)]
+    if group.left < left and any(_middle(one, opened[0]) < begin for one in beside):
+        _move(viewer, begin, left - group.left, opened[0])
+        end += left - group.left
+    if group.right > right:
+        _move(viewer, end, group.right - right, opened[0])
+    by_number = {one.number: one for one in groups}
+    for layer in opened:
+        by_number[hung(layer).number].shift = hung(layer).shift
+
+
+def _move(viewer: napari.Viewer, edge: float, by: float, like: Layer) -> None:
+    """Move what lies right of an edge further right, in the unit of a layer: images, and what lies on them."""
+    for layer in viewer.layers:
+        if _middle(layer, like) <= edge:
+            continue
+        layer.translate = (
+            *layer.translate[:-1],
+            layer.translate[-1] + by / in_unit(layer, like.units[-1]),
+        )
+        if _opened(layer):
+            at = hung(layer)
+            layer.metadata = {**layer.metadata, _HUNG: replace(at, shift=at.shift + by)}
+
+
+def _middle(layer: Layer, like: Layer) -> float:
+    """Where the middle of a layer is, in the unit of another."""
+    return float(layer.extent.world[:, -1].mean()) * in_unit(layer, like.units[-1])
+
+
+def keep_titles(viewer: napari.Viewer) -> None:
+    """Say above each examination which one it is, as long as there are several in a viewer."""
+    for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
+        emitter.connect(_titles_later)  # once: napari knows a second time
+
+
+def _titles_later(event: Event) -> None:
+    """Write titles once napari has done with a layer that came or went."""
+    viewer = current_viewer()
+    if viewer is None or event.source is not viewer.layers or _TITLES in event.value.metadata:
+        return
+    came = event.type == "inserted"
+
+    def write() -> None:
+        if current_viewer() is viewer and write_titles(viewer) and came:
+            fit(viewer, [one for one in viewer.layers if _opened(one) or _TITLES in one.metadata])
+
+    QTimer.singleShot(0, write)
+
+
+def write_titles(viewer: napari.Viewer) -> bool:
+    """Write above each examination which one it is, and of which views; nothing where there is one.
+
+    Returns
+    -------
+    bool
+        Whether titles were written that were not there.
+    """
+    shown = [one for one in viewer.layers if _opened(one)]
+    known = next((one for one in viewer.layers if _TITLES in one.metadata), None)
+    numbers = sorted({hung(one).number for one in shown})
+    extent = viewer.layers.get_extent(shown)
+    titles = {}
+    for number in numbers if len(numbers) > 1 else ():
+        views = [one for one in shown if hung(one).number == number]
+        (top, left), (_, right) = viewer.layers.get_extent(views).world[:, -2:]
+        above = float(top - _TITLE_GAP * np.ptp(extent.world[:, -2:], 0).max())
+        names = "  ".join(_view(one.metadata["mammogram"]) for one in views)
+        titles[f"Examination {number}\n{names}"] = (above, float(left + right) / 2)
+    if known is not None and known.metadata[_TITLES] == titles:
+        return False
+    with selection_kept(viewer):
+        if known is not None:
+            viewer.layers.remove(known)
+        if titles:
+            layer = viewer.add_points(
+                list(titles.values()),
+                name="Examinations",
+                features={"title": list(titles)},
+                text={
+                    "string": "{title}",
+                    "size": _TITLE_SIZE,
+                    "color": "#ffd400",
+                    "anchor": "center",
+                },
+                size=0,
+                face_color="transparent",
+                border_color="transparent",
+                units=(extent.units or shown[0].units)[-2:],
+                axis_labels=AXES,
+                metadata={_TITLES: titles},
+            )
+            layer.editable = False
+    return bool(titles)
+
+
+def _view(mammogram: Mammogram) -> str:
+    return (
+        f"{mammogram.laterality or ''}{mammogram.view or ''}" or mammogram.name.partition(": ")[2]
+    )
 
 
 def opened_of(views: Sequence[Mammogram], viewer: napari.Viewer | None) -> list[Mammogram]:
@@ -148,7 +277,8 @@ def _groups_of(layers: Iterable[Image]) -> list[_Group]:
         at = hung(layer)
         group = groups.setdefault(at.number, _Group(at.number, at.shift))
         group.members.append(layer.metadata["mammogram"])
-        group.reach(*(float(end) - at.shift for end in layer.extent.world[:, -1]))
+        low, high = (float(end) - at.shift for end in layer.extent.world[:, -1])
+        group.reach(low, high)
     return [groups[number] for number in sorted(groups)]
 
 

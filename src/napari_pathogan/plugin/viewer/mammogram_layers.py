@@ -27,7 +27,14 @@ from napari_pathogan.plugin.viewer.layers import (
     shows_pixels,
     staying_on,
 )
-from napari_pathogan.plugin.viewer.mammogram_groups import hung, hung_apart, moved, opened_of
+from napari_pathogan.plugin.viewer.mammogram_groups import (
+    hung,
+    hung_apart,
+    keep_titles,
+    moved,
+    opened_of,
+    write_titles,
+)
 from napari_pathogan.slides import scales
 from napari_pathogan.slides.slide import Slide
 
@@ -202,6 +209,7 @@ def _show_spacing(viewer: napari.Viewer, view: Image, mammogram: Mammogram) -> N
         y, x = place["translate"]
         for name, given in {**place, "translate": (y, x + hung(view).shift)}.items():
             setattr(view, name, given)
+    write_titles(viewer)
     _say_spacing(viewer)
 
 
@@ -228,6 +236,7 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
     and once all views are there the camera shows all mammograms (napari shows the first layer alone).
     """
     _fit_after(viewer, len(mammograms))
+    keep_titles(viewer)
     _say_spacing(viewer)
     for one in mammograms:
         if one.mm_per_px is None:

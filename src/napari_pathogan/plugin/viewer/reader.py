@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     images = [p for p in images if p not in parts.difference(one_of_each(sorted(parts)))]
     if images and all(_is_of_study(p) for p in images):
         return [*_read_study(images), *layers] or _NOTHING
-    return [*_apart([one for p in images for one in _read_image(p)]), *layers]
+    return [*_apart([one for p in images for one in _read_image(p)]), *layers] or _NOTHING
 
 
 def _is_of_study(path: Path) -> bool:
@@ -91,11 +92,17 @@ def _is_of_study(path: Path) -> bool:
     return is_dicom(path) and not is_whole_slide(path)
 
 
+def _may_be_view(path: Path) -> bool:
+    """Whether a file is a mammogram by its header, or by its name."""
+    named = path.suffix.lower() in IMAGE_SUFFIXES and None not in named_view(path.stem)
+    return named or (_is_of_study(path) and saved_in(path) is None)
+
+
 def _read_image(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
     if is_ome_zarr(path) and (layers := zarr_layers(path)) is not None:
         return layers
     try:
-        return [_read_one(path)]
+        return _read_one(path)
     except FluorescenceError:
         return _read_channels(path)
 
@@ -116,11 +123,10 @@ def _read_study(paths: list[Path]) -> list[tuple[Any, dict[str, Any], str]]:
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
     from napari.utils.notifications import show_warning  # noqa: PLC0415
 
-    from napari_pathogan.mammograms.study import examinations  # noqa: PLC0415
-    from napari_pathogan.plugin.viewer.mammogram_choice import chosen  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.mammogram_choice import chosen_of  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers  # noqa: PLC0415
 
-    studies = [one.open() for one in chosen(examinations(paths))]
+    studies = [one.open() for one in chosen_of(paths, _may_be_view)]
     if not studies:
         return []
     if (viewer := current_viewer()) is not None:
@@ -139,12 +145,13 @@ def _apart(layers: list[tuple[Any, dict[str, Any], str]]) -> list[tuple[Any, dic
     return hung_apart(layers, current_viewer())
 
 
-def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
-    """A slide, or any grey image; one whose name says side and view is a mammogram."""
+def _read_one(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
+    """A slide, or any grey image; one whose name says side and view is a mammogram, if it is chosen."""
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
 
     from napari_pathogan.mammograms.study import mammogram_in, says_mammogram  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.mammogram_choice import chosen_of  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer, prepare_mammograms  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.placing import stain_view  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
@@ -159,11 +166,15 @@ def _read_one(path: Path) -> tuple[Any, dict[str, Any], str]:
             more = stain_view(viewer, slide)
             kwargs |= more | {"metadata": kwargs["metadata"] | more.get("metadata", {})}
             opened.pop_all()  # the layer reads from it
-            return data, kwargs, kind
+            return [(data, kwargs, kind)]
         mammogram = mammogram_in(slide)
+    for one in (found := chosen_of([path], _may_be_view)):
+        mammogram = replace(mammogram, examination=one.fingerprint)
+    if not found:
+        return []
     if viewer is not None:
         prepare_mammograms(viewer, [mammogram])
-    return mammogram_layer(mammogram)
+    return [mammogram_layer(mammogram)]
 
 
 def _is_ours(path: Path) -> bool:
