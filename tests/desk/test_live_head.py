@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from qtpy.QtWidgets import QDockWidget, QPushButton
 
 from napari_pathogan.engine.models import read_card
+from napari_pathogan.plugin.shell.closing import may_stop
+from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.commands import show_slide
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(600)]
@@ -118,6 +123,30 @@ def test_the_map_follows_what_is_drawn_and_is_had_again(used, section):
     )
     assert dock.form.model.findText("idc-lite0-own-1") >= 0
     assert desk.cut_texts(dock) == []
+
+
+@pytest.mark.parametrize("way", ["dock", "window", "slide"])
+def test_what_was_drawn_a_moment_ago_is_kept(used, tmp_path, way):
+    """Before it is followed: the dock is closed, the window, or another slide is chosen."""
+    desk, path = used, tmp_path / "section.tif"
+    shutil.copy(samples.FOLDER / samples.PHANTOM, path)
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    dock.live._soon.setInterval(1_000_000)
+    desk.press(dock.live.draw["IDC"])
+    corners = [(400, 400), (400, 700), (700, 700), (700, 400), (400, 400)]
+    desk.drag(*(desk.at(dock.layer, *corner) for corner in corners))
+    kept = tmp_path / "section.tif.idc.geojson"
+    assert not kept.exists()
+    if way == "dock":
+        bar = above(dock, QDockWidget).titleBarWidget()
+        desk.press(bar.findChild(QPushButton, "QTitleBarCloseButton"))
+    elif way == "window":
+        assert may_stop(desk.window)  # as it asks before it closes
+    else:
+        desk.sample("H&E phantom at 40x")
+    desk.wait(kept.is_file, "it is kept")
 
 
 def test_what_was_drawn_is_back_when_the_slide_is_opened_again(used, section):

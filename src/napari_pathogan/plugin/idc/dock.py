@@ -172,6 +172,10 @@ class IdcDock(Dock):
         if not running:
             self.live.resume()
 
+    def unsaved(self, layer: Image | None = None) -> str:
+        """Annotations that can't be kept; those that can are kept now. A run replaces none."""
+        return "" if layer is not None else self.live.keep_drawn()
+
     def slide_changed(self) -> None:
         """Show the result of the slide that was chosen."""
         for gone in [slide for slide in self.maps if slide not in self.viewer.layers]:

@@ -206,6 +206,7 @@ class Maps(Protocol):
         if_stopped: Callable[[], None] | None = None,
         *,
         title: str = "",
+        ask: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Run:
         """Run something in the background."""
@@ -265,6 +266,23 @@ class Live:
     def stop(self) -> None:
         """Let go: the dock is being closed. What was drawn a moment ago is kept first."""
         self._soon.stop()
+        self.keep_drawn()
+
+    def keep_drawn(self) -> str:
+        """Keep what was drawn since the last time, on every slide; says what can't be kept, and why."""
+        lines = []
+        for layer, known in self.slides.items():
+            drawn, slide = self.outlines(layer), between.slide_of(layer)
+            if drawn == known.outlines and (slide.path is not None or not drawn):
+                continue
+            from napari_pathogan.tasks.idc.live import write  # noqa: PLC0415  (imports torch)
+
+            try:
+                write(slide, drawn)
+                known.outlines = drawn
+            except PathoganError as error:
+                lines.append(f"The annotations of {layer.name} are not kept: {error}.")
+        return "\n".join(lines)
 
     # drawing
 
@@ -313,6 +331,7 @@ class Live:
 
     def slide_changed(self) -> None:
         """Show what was annotated on the slide that was chosen, now and before."""
+        self.keep_drawn()
         self.slides = {x: y for x, y in self.slides.items() if x in self.dock.viewer.layers}
         layer = self.dock.layer
         self.status.setText("")
@@ -386,6 +405,7 @@ class Live:
             partial(self._saved, run),
             self._stopped,
             title=f"Keeping {name}",
+            ask=True,
             on_event=partial(self._came, layer, ()),
         )
         self.enable()
