@@ -16,10 +16,13 @@ import pytest
 from PIL import Image
 from typer.models import ArgumentInfo
 
+from napari_pathogan.annotations import geojson
 from napari_pathogan.cli.app import app, main
 from napari_pathogan.cli.outputs import told_apart
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.plugin.viewer.samples import FOLDER
+from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc import live
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +72,8 @@ def outputs() -> Iterator[Output]:
             )
             if parameter.default is inspect.Parameter.empty:
                 needed[flag] = [flag, "nothing"]
-            if Path in {kind, *get_args(kind)} and flag not in INPUTS:
+            read = flag in INPUTS and (*words, flag) != ("study", "new", "--key")
+            if Path in {kind, *get_args(kind)} and not read:
                 flags.append(flag)
         for flag in flags:
             rest = [word for name, own in needed.items() if name != flag for word in own]
@@ -137,6 +141,18 @@ REAL = {
         "reinhard",
         "-o",
     ],
+    "virtual stain": [
+        "virtual-stain",
+        "apply",
+        "slide.png",
+        "--mpp",
+        ".5",
+        "--source-stain",
+        "he",
+        "-o",
+    ],
+    "classified": ["g2c", "predict", "slide.png", "--mpp", "4", "-o"],
+    "annotated": ["annotations", "export", "slide.png", "-o"],
     "masses": ["masses", "detect", "breast.dcm", "-o"],
     "mass table": ["masses", "detect", "breast.dcm", "--csv"],
     "mass SR": ["masses", "detect", "breast.dcm", "--sr"],
@@ -155,6 +171,9 @@ def work(tmp_path_factory) -> Path:
     rng = np.random.default_rng(0)
     pink = np.add((215, 140, 185), rng.integers(-9, 9, (500, 600, 3)))
     Image.fromarray(pink.astype(np.uint8)).save(folder / "slide.png")
+    with Slide.open(folder / "slide.png") as slide:
+        ring = np.array([[60.0, 60], [60, 260], [260, 260], [260, 60]])
+        live.write(slide, [geojson.Annotation(geojson.outline([[ring]]), class_name="IDC")])
     mammogram = min((FOLDER / "mammogram_phantom" / "images").iterdir())
     shutil.copy(mammogram, folder / "breast.dcm")
     with pytest.MonkeyPatch.context() as patch:
