@@ -21,6 +21,7 @@ from napari_pathogan.engine.config import SettingError, TrainConfig
 from napari_pathogan.engine.events import Checkpoint
 from napari_pathogan.engine.models import find_models, read_card
 from napari_pathogan.engine.runs import load_state
+from napari_pathogan.engine.task import chosen
 from napari_pathogan.kinds import Kind
 from napari_pathogan.synthetic import generate, generators
 from napari_pathogan.tasks import PACKAGES, registered
@@ -173,6 +174,12 @@ def test_it_learns_is_stopped_goes_on_bit_for_bit_and_its_model_works(name, tmp_
         result = napari_pathogan.predict(image, whole, save=[saved], device="cpu", **tiny.asked)
         assert result is not None
         assert saved.exists()
+        if task.prediction.picture:
+            opens = task.get(task.prediction.open)
+            with opens(image, **chosen(opens, tiny.asked)) as source:
+                picture = task.get(task.prediction.picture)(source, result, 40)
+            assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
+            assert 1 <= max(picture.shape) <= 40
 
 
 # a task of one folder

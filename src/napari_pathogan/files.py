@@ -28,7 +28,7 @@ from napari_pathogan.errors import OutputError, PathoganError
 from napari_pathogan.kinds import ROOM, is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from napari_pathogan.kinds import Kind
 
@@ -194,6 +194,58 @@ def sha256(path: Path) -> str:
     """Hash a file; hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def told_apart(paths: Iterable[Path], *, suffixes: bool = False) -> dict[Path, str]:
+    """What files are called beside each other, ``suffixes`` with their endings.
+
+    By their own names; where two have the same (archives call every image ``1-1.dcm``), by those of
+    the folders around them too: ``series-1_1-1``.
+    """
+    places = {path: Path(os.path.abspath(path)) for path in paths}  # noqa: PTH100 - keeps links
+    joint = "/" if suffixes else "_"
+
+    def ways(*, whole: bool) -> Iterator[dict[Path, str]]:
+        for depth in range(1, 1 + max((len(place.parts) for place in places.values()), default=0)):
+            yield {
+                path: joint.join((*place.parts[-depth:-1], place.name if whole else place.stem))
+                for path, place in places.items()
+            }
+
+    by_stem, *by_folder = ways(whole=suffixes)
+    for way in (by_stem, next(ways(whole=True)), *by_folder):
+        if len({name.casefold() for name in way.values()}) == len(way):
+            return way
+    return by_stem
+
+
+@contextmanager
+def held(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file, which is gone afterwards.
+
+    Parameters
+    ----------
+    busy
+        What is said if another process holds it.
+
+    Raises
+    ------
+    OutputError
+        If one does, or the file can't be made.
+    """
+    holding = FileLock(lock, timeout=0, thread_local=False)
+    try:
+        holding.acquire()
+    except Timeout:
+        raise OutputError(busy) from None
+    except OSError as error:
+        raise output_error(lock.parent, error) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # before it is let go of: nobody else can have taken it
+            lock.unlink()
+        holding.release()
 
 
 def _place(target: Path, kind: Kind) -> Path:

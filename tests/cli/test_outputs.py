@@ -18,8 +18,8 @@ from typer.models import ArgumentInfo
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.cli.app import app, main
-from napari_pathogan.cli.outputs import told_apart
 from napari_pathogan.engine.models import locate, read_card
+from napari_pathogan.files import told_apart
 from napari_pathogan.plugin.viewer.samples import FOLDER
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.idc import live

@@ -14,7 +14,7 @@ import typer
 
 from napari_pathogan.cli import annotations as annotating
 from napari_pathogan.cli import info, study
-from napari_pathogan.cli.build import add_task
+from napari_pathogan.cli.build import add_batch, add_task
 from napari_pathogan.cli.idc_generate import generate
 from napari_pathogan.cli.masses_blend import blend
 from napari_pathogan.cli.masses_froc import froc
@@ -67,11 +67,16 @@ def build() -> typer.Typer:
             group(outer).add_typer(groups[words], name=word)
         return groups[words]
 
+    batches = typer.Typer(
+        help="One task over many slides, on one machine or a cluster.", no_args_is_help=True
+    )
     for task in registered().values():
         add_task(task, group(task.words, task.help))
+        add_batch(task, batches)
     for words, commands in _OTHERS.items():
         for command in commands:
             group(words).command()(command)
+    app.add_typer(batches, name="batch")
     app.add_typer(study.app, name="study")
     app.add_typer(annotating.app, name="annotations")
     app.command("retrain")(annotating.retrain)

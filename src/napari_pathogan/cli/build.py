@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_pathogan.cli import options as common
+from napari_pathogan.engine.task import called
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,12 @@ def add_task(task: Task, app: typer.Typer) -> None:
         app.command(f"{task.verb_prefix}evaluate", help=task.evaluation.help)(_evaluate(task))
     if task.prediction is not None:
         app.command(task.prediction.verb, help=task.prediction.help)(_predict(task))
+
+
+def add_batch(task: Task, app: typer.Typer) -> None:
+    """Add a task's batch, where it predicts something, under its name."""
+    if task.prediction is not None:
+        app.command(task.name, help=task.prediction.help)(_batch(task))
 
 
 def _train(task: Task) -> Callable[..., None]:
@@ -164,6 +171,76 @@ def _predict(task: Task) -> Callable[..., None]:
             **_typed(prediction.options),
             "device": (common.Device, "auto"),
             "as_json": (common.JsonEach, False),
+            "events": (common.Events, False),
+        },
+    )
+
+
+def _batch(task: Task) -> Callable[..., None]:
+    prediction = task.prediction
+    assert prediction is not None
+    names = [called(one) for one in prediction.exports]
+    usual = [called(one) for one in prediction.exports if one.usual]
+
+    def batch(
+        *, patterns: list[str], output: Path, events: bool, save: list[Any], **asked: Any
+    ) -> None:
+        from napari_pathogan.batch.run import run
+        from napari_pathogan.cli.outputs import fail
+        from napari_pathogan.cli.progress import follow
+
+        given = _plain(asked)
+        wanted = [one.value for one in save or ()]
+        model = given.pop(task.model_word)
+        work = run(task, patterns, output, model=model, save=wanted, **given)
+        summary = follow(work, as_json=events).summary
+        if not events:
+            typer.echo(summary["text"])
+        if failed := summary["failed"]:
+            n = len(failed) + summary["done"] + summary["before"]
+            fail(f"{len(failed)} of {n} failed; --resume tries these again")
+
+    patterns = typer.Argument(help="Slides, folders of them, patterns such as 'in/**/*.svs'.")
+    about = f"What to save; repeat for more. By default: {', '.join(usual)}."
+    kind: Any = _choices("Saved", names)
+    return _command(
+        batch,
+        {
+            "patterns": (Annotated[list[str], patterns], Parameter.empty),
+            "output": (
+                Annotated[Path, typer.Option("-o", "--output", help="Folder of the batch.")],
+                Parameter.empty,
+            ),
+            task.model_word: (
+                _model(task),
+                task.default if prediction.default is None else prediction.default,
+            ),
+            "save": (Annotated[list[kind] | None, typer.Option(help=about)], None),
+            **_typed(prediction.options),
+            "workers": (
+                Annotated[int, typer.Option(help="Processes on this machine.", min=1)],
+                1,
+            ),
+            "cluster": (
+                Annotated[
+                    str,
+                    typer.Option(
+                        help="Scheduler of a dask cluster that sees the same files.",
+                        metavar="ADDRESS|FILE",
+                    ),
+                ],
+                "",
+            ),
+            "device": (common.Device, "auto"),
+            "resume": (
+                Annotated[
+                    bool,
+                    typer.Option(
+                        "--resume", help="Go on: what is done stays, what failed is tried again."
+                    ),
+                ],
+                False,
+            ),
             "events": (common.Events, False),
         },
     )

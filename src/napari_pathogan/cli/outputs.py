@@ -76,6 +76,8 @@ def slide_outputs(
     OutputError
         As :func:`check_outputs`.
     """
+    from napari_pathogan.files import told_apart
+
     asked = {name: (path, kind) for name, (path, kind) in outputs.items() if path is not None}
     called = told_apart(slides)
     files = {
@@ -114,6 +116,7 @@ def over_slides(
     """
     from napari_pathogan.cli.progress import follow
     from napari_pathogan.errors import PathoganError
+    from napari_pathogan.files import told_apart
 
     failed, shown = 0, told_apart(files, suffixes=True)
     for path, own in files.items():
@@ -132,29 +135,6 @@ def over_slides(
     if failed:
         others = ", the others are done" if failed < len(files) else ""
         fail(f"{failed} of {len(files)} {kind} failed{others}")
-
-
-def told_apart(paths: Iterable[Path], *, suffixes: bool = False) -> dict[Path, str]:
-    """What files are called beside each other, ``suffixes`` with their endings.
-
-    By their own names; where two have the same (archives call every image ``1-1.dcm``), by those of
-    the folders around them too: ``series-1_1-1``.
-    """
-    places = {path: Path(os.path.abspath(path)) for path in paths}  # noqa: PTH100 - keeps links
-    joint = "/" if suffixes else "_"
-
-    def ways(whole: bool) -> Iterator[dict[Path, str]]:
-        for depth in range(1, 1 + max((len(place.parts) for place in places.values()), default=0)):
-            yield {
-                path: joint.join((*place.parts[-depth:-1], place.name if whole else place.stem))
-                for path, place in places.items()
-            }
-
-    by_stem, *by_folder = ways(whole=suffixes)
-    for way in (by_stem, next(ways(whole=True)), *by_folder):
-        if len({name.casefold() for name in way.values()}) == len(way):
-            return way
-    return by_stem
 
 
 def names_differ(slides: Sequence[Path], kind: str = "slides") -> None:

@@ -11,6 +11,7 @@ from napari_pathogan.engine.events import (
     Metrics,
     Preview,
     Progress,
+    Pulse,
     Tile,
     Warn,
     to_json,
@@ -32,7 +33,7 @@ def follow(events: Iterable[Event], *, as_json: bool = False) -> Finished:
 def _as_lines(events: Iterable[Event]) -> Finished:
     last: Event | None = None
     for last in events:
-        if not isinstance(last, Tile):
+        if not isinstance(last, Tile | Pulse):
             sys.stdout.write(to_json(last) + "\n")
             sys.stdout.flush()
     assert isinstance(last, Finished), "a task ends with Finished"

@@ -38,6 +38,17 @@ class Pulse(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Item(Event):
+    """One of many: it ``waits``, ``runs`` (``done`` of ``total`` units), is ``done``, or ``failed``."""
+
+    name: str
+    state: str
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics(Event):
     """Numbers of one step of work (an epoch): losses, scores, learning rates."""
 
@@ -89,7 +100,7 @@ class Finished(Event):
 
 _KINDS = {
     kind.__name__.lower(): kind
-    for kind in (Progress, Metrics, Preview, Checkpoint, Tile, Warn, Finished)
+    for kind in (Progress, Item, Metrics, Preview, Checkpoint, Tile, Warn, Finished)
 }
 
 

@@ -7,18 +7,17 @@ safetensors with the structure of the state in the header, so that no pickle is 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from napari_pathogan.engine.events import Metrics, to_json
 from napari_pathogan.errors import DataFolderError, OutputError
-from napari_pathogan.files import check, output_error, tidy, write_text, written
+from napari_pathogan.files import check, held, output_error, tidy, write_text, written
 from napari_pathogan.kinds import NEW, OURS, ROOM
 
 if TYPE_CHECKING:
@@ -151,22 +150,9 @@ class RunFolder:
         OutputError
             If another one is at it.
         """
-        lock = FileLock(self.path / _LOCK, timeout=0, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            msg = (
-                f"{self.path} is being trained just now; wait for its end or choose another folder"
-            )
-            raise OutputError(msg) from None
-        except OSError as error:
-            raise output_error(self.path, error) from error
-        try:
+        busy = f"{self.path} is being trained just now; wait for its end or choose another folder"
+        with held(self.path / _LOCK, busy):
             yield
-        finally:
-            with suppress(OSError):  # before it is let go of: nobody else can have taken it
-                (self.path / _LOCK).unlink()
-            lock.release()
 
     def log(self, event: Metrics) -> None:
         """Append one line to metrics.jsonl."""

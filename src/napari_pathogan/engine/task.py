@@ -164,12 +164,15 @@ class Export(Output):
         Of its files; as menus say it.
     needed
         Whether the command line must be told where it is to go.
+    usual
+        Whether a batch saves it unless it is told what to save.
     """
 
     write: str
     suffix: str
     title: str
     needed: bool = False
+    usual: bool = True
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,9 @@ class Prediction:
         ``(paths, warn)`` -> the files among and in them, each with what is open already or None.
     together
         ``(results, model)`` -> what several results say together, each a line and plain JSON.
+    picture
+        ``(source, result, px)`` -> uint8 (H, W, 3), its long side at most ``px``: what was found, over
+        what was looked at.
     default
         The model that is used unless another is named; the task's own if None.
     sources, about_sources
@@ -209,6 +215,7 @@ class Prediction:
     load: str = ""
     expand: str = ""
     together: str = ""
+    picture: str = ""
     default: str | None = None
     sources: str = "slides"
     about_sources: str = "One slide, or several."
@@ -308,6 +315,11 @@ class Task:
         """
         load = self.get(self.model).load
         return load(model or self.default, device, **chosen(load, options))
+
+
+def called(export: Export) -> str:
+    """What an export is asked for by: its name, or what its files end in."""
+    return export.suffix.removeprefix(".") if export.name == "output" else export.name
 
 
 def chosen(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def train(
     if training is None:
         raise SettingError(f"nothing is trained for {task.name}")
     others = (Option(one, Path, None, text) for one, text in training.others.items())
-    own = _complete((*training.settings, *training.options, *others), options, task)
+    own = complete((*training.settings, *training.options, *others), options, task)
     flags = {option.name: own.pop(option.name) for option in training.settings}
     recipes = task.get(training.recipes)
     recipe = recipe or training.recipe
@@ -196,7 +196,7 @@ def evaluate(
     evaluation = task.evaluation
     if evaluation is None:
         raise SettingError(f"nothing is evaluated for {task.name}")
-    own = _complete((*evaluation.options, *_paths(evaluation.outputs)), options, task)
+    own = complete((*evaluation.options, *_paths(evaluation.outputs)), options, task)
     run = task.get(evaluation.run)
     loaded = task.load(model, device, **own)
     outcome = run(*folders, loaded, **chosen(run, own))
@@ -210,7 +210,7 @@ def load(task: Task, model: str | Path = "", device: str = "auto", **options: An
     """What a task's prediction is given as the model; options that are left out have their defaults."""
     assert task.prediction is not None
     prediction = task.prediction
-    own = _complete(prediction.options, options, task)
+    own = complete(prediction.options, options, task)
     model = model or (task.default if prediction.default is None else prediction.default)
     loads = task.get(prediction.load) if prediction.load else task.load
     return loads(model, device, **(chosen(loads, own) if prediction.load else own))
@@ -244,7 +244,7 @@ def predict(
     prediction = task.prediction
     if prediction is None:
         raise SettingError(f"nothing is predicted for {task.name}")
-    own = _complete(prediction.options, options, task)
+    own = complete(prediction.options, options, task)
     run = task.get(prediction.run)
     _check_wishes(task, own, files)
     with _opened(task.get(prediction.open), path, opened, own) as source:
@@ -314,8 +314,14 @@ def _paths(outputs: tuple[Output, ...]) -> tuple[Option, ...]:
     return tuple(Option(one.name, Path, None, one.help) for one in outputs)
 
 
-def _complete(known: tuple[Option, ...], given: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """Options with their defaults where they were not given."""
+def complete(known: tuple[Option, ...], given: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Options with their defaults where they were not given.
+
+    Raises
+    ------
+    SettingError
+        If there is no such option.
+    """
     names = [option.name for option in known]
     for name in given:
         if name not in names:

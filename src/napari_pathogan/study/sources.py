@@ -10,9 +10,11 @@ import numpy as np
 
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.errors import SlideFormatError, StudyError, UnknownScaleError
+from napari_pathogan.slides.backends import SUFFIXES
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
-from napari_pathogan.study.pictures import SUFFIXES, read_image
+from napari_pathogan.study.pictures import SUFFIXES as PICTURES
+from napari_pathogan.study.pictures import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +25,7 @@ if TYPE_CHECKING:
 _MOST = 5000  # files of a folder that are looked at
 _BATCH = 16  # generated images between two events
 _TISSUE = 0.75  # least share of a patch that is tissue
-_SLIDES = {
-    *(".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".svslide", ".bif", ".tif", ".tiff"),
-    *(".zarr", ".png", ".jpg", ".jpeg"),
-}
+_SLIDES = {*SUFFIXES, ".zarr"}
 
 
 class Draw(Protocol):
@@ -94,9 +93,9 @@ def _from_folder(
     if not folder.is_dir():
         msg = f"{folder} is not a folder; give one with images inside"
         raise StudyError(msg)
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
     if not files:
-        msg = f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})"
+        msg = f"{folder} holds no images ({', '.join(sorted(PICTURES))})"
         raise StudyError(msg)
     looked_at = rng.permutation(len(files))[:_MOST]
     for done, index in enumerate(looked_at):

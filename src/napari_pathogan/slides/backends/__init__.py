@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 
     from napari_pathogan.slides.source import Source
 
+SUFFIXES = (
+    *(".svs", ".ndpi", ".scn", ".bif", ".mrxs", ".vms", ".vmu", ".svslide", ".qptiff"),
+    *(".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg"),
+)
+"""Of files that are taken for slides where a folder is named; what a file is decides its content."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WITH_PARTS = (".mrxs", ".vms")  # they begin like a JPEG, or name one, but are more than that
 _IMAGE = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"P2", b"P5")  # the last two: PGM

@@ -102,6 +102,7 @@ TASK = Task(
         help="Compute an IDC heat map of a slide's tissue, with areas and outlines.",
         open="napari_pathogan.slides.slide:Slide.open",
         run=".contract:predicted",
+        picture=".contract:picture",
         options=(
             SLIDE_MPP,
             Option("threshold", float, None, "IDC from this probability on.", 0, 1),

@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.engine.pictures import drawn, overview
 from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.idc.annotated import read_training_folder
 from napari_pathogan.tasks.idc.evaluate import evaluate
 from napari_pathogan.tasks.idc.heatmap import SCOPE
 from napari_pathogan.tasks.idc.predict import predict
 
+_OUTLINE = "#c8003c"
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import numpy as np
+
     from napari_pathogan.engine.report import Report
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
+    from napari_pathogan.tasks.idc.heatmap import HeatMap
     from napari_pathogan.tasks.idc.model import IdcModel
 
 
@@ -65,6 +71,12 @@ def predicted(
         heat = event.result
         heat = heat if threshold is None else heat.with_threshold(threshold)
         yield Finished(heat, {**heat.summary(), "text": f"{heat.area()}. {SCOPE}"})
+
+
+def picture(slide: Slide, heat: HeatMap, px: int) -> np.ndarray:
+    """The slide with IDC outlined at the threshold."""
+    rings = [ring for outline in heat.outlines() for ring in (outline.exterior, *outline.holes)]
+    return drawn(overview(slide, px), slide.shape, outlines=((ring, _OUTLINE) for ring in rings))
 
 
 def _fast(model: IdcModel) -> IdcModel:

@@ -84,6 +84,7 @@ TASK = Task(
         expand=".contract:views",
         together=".contract:of_cases",
         run=".contract:predicted",
+        picture=".contract:picture",
         options=(
             Option(
                 "threshold",
@@ -120,6 +121,7 @@ TASK = Task(
                 ".contract:write_sr",
                 ".dcm",
                 "Report for an archive (DICOM SR)…",
+                usual=False,
             ),
             Export(
                 "gsps",
@@ -129,6 +131,7 @@ TASK = Task(
                 ".contract:write_gsps",
                 ".gsps.dcm",
                 "Drawn over the image in an archive (DICOM GSPS)…",
+                usual=False,
             ),
         ),
     ),

@@ -5,7 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image
+
 from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.engine.pictures import drawn
 from napari_pathogan.mammograms.study import examinations, is_index, open_mammogram
 from napari_pathogan.tasks.masses import export
 from napari_pathogan.tasks.masses.annotated import read_training_folder
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.model import MassModel
 
 _MOST_OPEN = 1 << 30  # bytes of mammograms that are held open
+_BOX = "#ffd400"
 
 
 def begun(config: TrainConfig, *, start: str = "") -> TrainConfig:
@@ -104,6 +109,15 @@ def of_cases(found: Sequence[Detections], model: MassModel) -> list[tuple[str, d
                 (f"{', '.join(names)}: {all_views}", all_views.to_dict() | {"images": names})
             )
     return said
+
+
+def picture(mammogram: Mammogram, found: Detections, px: int) -> np.ndarray:
+    """The mammogram with a box around each mass."""
+    image = Image.fromarray((mammogram.shown() * 255).astype(np.uint8))
+    image.thumbnail((px, px))
+    boxes = [np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)]) for x0, y0, x1, y1 in found.boxes]
+    pixels = np.asarray(image.convert("RGB"))
+    return drawn(pixels, mammogram.shape, outlines=((box, _BOX) for box in boxes))
 
 
 def write_sr(

@@ -113,6 +113,7 @@ TASK = Task(
         open="napari_pathogan.slides.slide:Slide.open",
         load=".contract:load",
         run=".contract:predicted",
+        picture=".contract:picture",
         options=(
             Option("classes", str, "none", "Name of a class model, or its folder; or none."),
             Option(
@@ -165,6 +166,7 @@ TASK = Task(
                 ".export:write_parquet",
                 ".parquet",
                 "Table of all nuclei (Parquet)…",
+                usual=False,
             ),
         ),
     ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.engine.pictures import drawn, overview
 from napari_pathogan.tasks.nuclei.data import read_training_folder
 from napari_pathogan.tasks.nuclei.evaluate import evaluate
 from napari_pathogan.tasks.nuclei.instanseg import InstanSegSegmenter
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy as np
+
     from napari_pathogan.engine.devices import Device
     from napari_pathogan.engine.report import Report
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.nuclei.config import TrainConfig
+    from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 
 class Models(NamedTuple):
@@ -116,3 +120,13 @@ def predicted(
         found = event.result
         text = " ".join(filter(None, (f"{found}.", found.class_note, SCOPE)))
         yield Finished(found, {**found.summary(), "text": text})
+
+
+def picture(slide: Slide, found: Segmentation, px: int) -> np.ndarray:
+    """The slide with a dot for each nucleus, in the colour of its class."""
+    table = found.table
+    codes = table["class"].cat.codes.to_numpy()
+    places = table[["y_px", "x_px"]].to_numpy()
+    colours = enumerate(found.class_colours)
+    dots = ((places[codes == code], colour) for code, colour in colours)
+    return drawn(overview(slide, px), slide.shape, dots=dots)

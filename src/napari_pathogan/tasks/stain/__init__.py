@@ -81,6 +81,7 @@ TASK = Task(
         open="napari_pathogan.slides.slide:Slide.open",
         load=".contract:load",
         run=".contract:predicted",
+        picture=".contract:picture",
         default="",
         options=(
             Option(

@@ -11,6 +11,7 @@ from napari_pathogan.colour.stained import tissue_tiles
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
+from napari_pathogan.engine.pictures import overview
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.evaluate import evaluate
@@ -133,6 +134,12 @@ def write_transferred(path: Path, transfer: Transfer, *, source: Slide) -> Itera
     with transferred(source, transfer) as made:
         yield from write_slide(path, made)
     yield from (Warn(note) for note in source.notes)
+
+
+def picture(slide: Slide, transfer: Transfer, px: int) -> np.ndarray:
+    """The slide in its new colours."""
+    with transferred(slide, transfer) as made:
+        return overview(made, px)
 
 
 def _measured(closeness: Any) -> dict[str, Any]:  # noqa: ANN401

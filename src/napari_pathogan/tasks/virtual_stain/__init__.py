@@ -50,6 +50,7 @@ TASK = Task(
         help="Paint slides in the other stain of a pair: virtual, synthetic.",
         open="napari_pathogan.slides.slide:Slide.open",
         run=".export:predicted",
+        picture=".export:picture",
         options=(
             Option(
                 "source_stain",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.pictures import overview
 from napari_pathogan.kinds import ome_zarr
 from napari_pathogan.slides.writers import pyramid as zarr_writer
 from napari_pathogan.tasks.virtual_stain.look import Painting, painted, slide_tiles
@@ -14,6 +15,8 @@ from napari_pathogan.tasks.virtual_stain.trust import fit_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import numpy as np
 
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.virtual_stain.model import VirtualStainModel
@@ -58,6 +61,12 @@ def predicted(
             "text": f"{painting.title} from {stain_title(fit.stain)}, {said}: synthetic",
         },
     )
+
+
+def picture(_slide: Slide, painting: Painting, px: int) -> np.ndarray:
+    """The slide in its virtual stain."""
+    with painted(painting) as made:
+        return overview(made, px)
 
 
 def write_painted(path: Path, painting: Painting, *, source: Slide) -> Iterator[Event]:

@@ -91,6 +91,7 @@ TASK = Task(
         help="Classify the patches of a slide's tissue, and tell which stain changed a decision.",
         open="napari_pathogan.slides.slide:Slide.open",
         run=".predict:predict",
+        picture=".predict:picture",
         options=(SLIDE_MPP, REGION),
         exports=(
             Export(

@@ -14,6 +14,7 @@ import torch
 from napari_pathogan.colour.stained import no_tissue, stained_mpp, what_was_lost, whole_tissue
 from napari_pathogan.engine.cells import Block, CellGrid
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
+from napari_pathogan.engine.pictures import drawn, overview
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import ModelError
 from napari_pathogan.files import written
@@ -33,6 +34,7 @@ BLOCK = 4  # cells per side of what is read and looked at at once
 PROBABILITY, CHANGED = LAYERS = ("probability", "changed")
 COLUMNS = ("row", "col", "x_px", "y_px", "class", "probability", "alone", "changed_by")
 _FOR = "for_"
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 CSV = table("classified cells", COLUMNS, more=_FOR)
 
 
@@ -160,6 +162,17 @@ def _together(parts: list[Contributions]) -> Contributions:
         np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "parts")
     )
     return Contributions(first.stains, first.classes, logits, own, first.baseline)
+
+
+def picture(slide: Slide, result: ClassMap, px: int) -> np.ndarray:
+    """The slide with a dot in the middle of each patch, in the colour of its class."""
+    middles = result.probability.origin + (result.cells + 0.5) * result.probability.step
+    decision = result.said.decision
+    dots = (
+        (middles[decision == k], _COLOURS[k % len(_COLOURS)])
+        for k in range(len(result.said.classes))
+    )
+    return drawn(overview(slide, px), slide.shape, dots=dots)
 
 
 def write_csv(path: Path, result: ClassMap) -> None:

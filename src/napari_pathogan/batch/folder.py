@@ -1,0 +1,149 @@
+"""A batch's folder: what was asked for, a folder a slide, what failed, the tables and the page.
+
+::
+
+    batch.json                what was asked for, and of which slides
+    slides/NAME/              result.json, thumbnail.jpg and what was saved
+    failed/NAME.json          why there is none
+    summary.csv, summary.parquet, index.html
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_pathogan.batch.job import RESULT
+from napari_pathogan.errors import OutputError
+from napari_pathogan.files import check, held, tidy, write_text
+from napari_pathogan.kinds import NEW, record
+from napari_pathogan.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from napari_pathogan.batch.job import SlideJob
+
+_BATCH = record("batch")
+_FAILURE = record("failure in a batch")
+_LOCK = ".batch-lock"
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFolder:
+    """The folder of one batch."""
+
+    path: Path
+
+    @property
+    def asked(self) -> Path:
+        """What was asked for."""
+        return self.path / "batch.json"
+
+    def results(self, name: str) -> Path:
+        """Folder of a slide's results."""
+        return self.path / "slides" / name
+
+    def failure(self, name: str) -> Path:
+        """Why a slide has none."""
+        return self.path / "failed" / f"{name}.json"
+
+    def check(self, *, resume: bool) -> None:
+        """Make sure that the folder can be this batch's alone, before anything is looked at.
+
+        Raises
+        ------
+        OutputError
+            If it can't be written, holds something else, or a batch and ``resume`` is false.
+        """
+        before = self._asked()
+        if before is not None and not resume:
+            msg = f"{self.path} holds a batch already; go on with it (--resume) or choose another folder"
+            raise OutputError(msg)
+        if before is None and (objection := NEW.objection(self.path)):
+            raise OutputError(f"{self.path} {objection}")
+        check(self.asked, _BATCH)
+
+    def start(self, settings: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
+        """Make the folder, or go on with the one that is there.
+
+        Slides may be added to a batch that is gone on with, and left out: what there is stays.
+
+        Raises
+        ------
+        OutputError
+            If it can't be written, or was begun with other settings; names what differs.
+        """
+        before = self._asked()
+        asked = json.loads(json.dumps(settings, default=str))
+        listed = {name: str(path) for name, path in sources.items()}
+        if before is not None:
+            differing = [k for k in asked if before["settings"].get(k) != asked[k]]
+            if differing:
+                msg = (
+                    f"{self.path} was begun with other settings: {', '.join(differing)}; use the "
+                    "same, or choose another folder"
+                )
+                raise OutputError(msg)
+            moved = [n for n, path in listed.items() if before["sources"].get(n, path) != path]
+            if moved:
+                msg = f"{self.path} has results of another slide called {moved[0]}; choose another folder"
+                raise OutputError(msg)
+            listed = {**before["sources"], **listed}
+        text = {"kind": "batch", "settings": asked, "sources": listed, "version": __version__}
+        write_text(self.asked, json.dumps(text, indent=1), _BATCH)
+        for folder in (self.path / "slides", self.path / "failed"):
+            folder.mkdir(exist_ok=True)
+            tidy(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from working in the folder, which must be there.
+
+        Raises
+        ------
+        OutputError
+            If another one does.
+        """
+        busy = f"{self.path} is being worked on just now; wait for its end or choose another folder"
+        with held(self.path / _LOCK, busy):
+            yield
+
+    def fail(self, job: SlideJob, message: str, trace: str = "") -> None:
+        """Keep why a slide failed."""
+        text = {
+            "kind": "failure in a batch",
+            "name": job.name,
+            "source": str(job.source),
+            "error": message,
+            "trace": trace,
+            "version": __version__,
+        }
+        write_text(self.failure(job.name), json.dumps(text, indent=1), _FAILURE)
+
+    def clear(self, job: SlideJob) -> None:
+        """Forget that a slide failed, and take away results of what it was before."""
+        self.failure(job.name).unlink(missing_ok=True)
+        check(self.results(job.name), RESULT)
+
+    def _asked(self) -> dict[str, Any] | None:
+        """What the folder's batch was asked for; None if there is none.
+
+        Raises
+        ------
+        OutputError
+            If it can't be read.
+        """
+        if not self.asked.exists():
+            return None
+        try:
+            known: dict[str, Any] = json.loads(self.asked.read_text(encoding="utf-8"))
+            _ = known["settings"]["task"], known["sources"].items()
+        except (OSError, *_DAMAGED) as error:
+            msg = f"{self.asked} is damaged, or no batch's; choose another folder"
+            raise OutputError(msg) from error
+        return known
