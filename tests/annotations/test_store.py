@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -170,6 +171,43 @@ def test_what_else_may_be_odd_is_read(tmp_path):
     ]))  # fmt: skip
     ((one,), _) = geojson.read(path)
     assert (one.class_name, one.colour, one.kind) == ("Tumor: Positive", "", "cell")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_any_unicode_is_read(encoding, tmp_path):
+    path = tmp_path / "a.geojson"
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9]]]}
+    own = {"classification": {"name": "Tumör"}}
+    text = json.dumps(
+        {"type": "Feature", "geometry": square, "properties": own}, ensure_ascii=False
+    )
+    path.write_bytes(text.encode(encoding))
+    ((one,), _) = geojson.read(path)
+    assert one.class_name == "Tumör"
+
+
+@pytest.mark.parametrize("corners", [600, 3000, 20_000])
+def test_an_outline_that_crosses_itself_everywhere_is_refused_at_once(corners, tmp_path):
+    path = tmp_path / "a.geojson"
+    ring = np.random.default_rng(0).uniform(0, 1000, (corners, 2)).tolist()
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    start = time.process_time()
+    with pytest.raises(ResultFormatError, match="crosses itself nearly everywhere"):
+        geojson.read(path)
+    assert time.process_time() - start < 5
+
+
+def test_a_long_outline_that_crosses_itself_here_and_there_is_read(tmp_path):
+    angle = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    away = 1000 + 20 * np.sin(50 * angle)
+    corners = np.stack([away * np.cos(angle), away * np.sin(angle)], 1)
+    corners[::500] = corners[::500] * 0.98
+    corners[5000], corners[5001] = corners[5001].copy(), corners[5000].copy()
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [corners.tolist()]}))
+    ((one,), _) = geojson.read(path)
+    assert one.geometry.is_valid
+    assert one.geometry.area == pytest.approx(np.pi * 1000**2, rel=0.01)
 
 
 @pytest.mark.parametrize(

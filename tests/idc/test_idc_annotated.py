@@ -84,6 +84,36 @@ def test_outlines_of_idc_alone_make_the_rest_healthy(slide):
     assert idc == {(0, 0), (50, 0), (0, 50), (50, 50)}
 
 
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        [],
+        [{**feature("Tumor", square(0, 0, 200)), "id": "PathDetectionObject"}],
+        [feature("Ignore*", square(0, 0, 200))],
+        [feature("Tumor", square(9000, 9000, 200))],
+        [feature("Krebs", square(0, 0, 200))],
+    ],
+    ids=["nothing", "detections", "ignored", "beyond the slide", "unknown"],
+)
+def test_where_no_idc_is_drawn_nothing_is_healthy(slide, drawn):
+    path, _ = slide
+    annotate(path, drawn)
+    patches = read_training_folder(path.parent)
+    assert (patches.labels == -1).all()
+    assert patches.notes[-1].startswith("case.tif: nothing in case.geojson says what is IDC")
+
+
+@pytest.mark.parametrize("second", [square(0, 0, 300), square(100, 100, 300)])
+def test_outlines_that_disagree_are_told_of(slide, second):
+    path, _ = slide
+    annotate(path, [feature("IDC", square(0, 0, 300)), feature("Normal", second)])
+    assert (
+        "say both healthy and IDC of the same place" in read_training_folder(path.parent).notes[0]
+    )
+    annotate(path, [feature("IDC", square(0, 0, 300)), feature("Normal", square(50, 50, 100))])
+    assert not read_training_folder(path.parent).notes
+
+
 def test_with_healthy_outlines_the_rest_is_unlabelled_and_holes_count(slide):
     path, image = slide
     holed = feature("Tumor", square(0, 0, 300), square(100, 100, 100))
@@ -108,13 +138,10 @@ def test_outlines_are_found_by_name_by_stem_and_elsewhere(slide):
         assert (read_training_folder(path.parent).labels == 1).sum() == 4
 
 
-@pytest.mark.parametrize("content", ["not json", "[]", '{"features": [{"geometry": 3}]}'])
+@pytest.mark.parametrize("content", ["not json", '{"features": [{"geometry": 3}]}'])
 def test_broken_annotations_are_named(slide, content):
     path, _ = slide
     path.with_suffix(".geojson").write_text(content)
-    if content == "[]":  # nothing drawn: all of it is healthy
-        assert (read_training_folder(path.parent).labels == 0).all()
-        return
     with pytest.raises(DataFolderError, match=r"case\.geojson"):
         read_training_folder(path.parent)
 

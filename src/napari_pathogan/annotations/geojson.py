@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+from shapely import STRtree
 from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, shape
 
 from napari_pathogan.errors import ResultFormatError
@@ -44,6 +45,7 @@ _WRONG = (*WRONG, RecursionError, shapely.errors.ShapelyError)
 _DIGITS = 2  # of a pixel
 _AT_ONCE = 4096  # objects that are written at once
 _FEWEST = 3  # corners of a ring
+_MANY, _TRIED, _MEETING = 500, 64, 100  # corners; sides that are tried; others beside one of them
 _AREAS = ("Polygon", "MultiPolygon")
 _EARLIER_KIND = re.compile(r"Path(\w+)Object")  # as ids of QuPath before 0.4 say it
 _OWN = ("by", "when", "decision")
@@ -145,7 +147,7 @@ def read(
     """
     try:
         with _uncollected():
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            content = json.loads(path.read_bytes())
             features = [one for listed in _listed(content) for one in parse(listed)]
         about = content.get("pathogan") if isinstance(content, dict) else None
         about = about if isinstance(about, dict) else {}
@@ -160,7 +162,7 @@ def read(
 
 def crossing(path: Path) -> int:
     """How many outlines of a file that :func:`read` reads cross or touch themselves."""
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = json.loads(path.read_bytes())
     given = [one["geometry"] for one in _listed(content) if one.get("geometry")]
     drawn = [one for one in given if one["type"] in _AREAS and one["coordinates"]]
     shapes = shapely.from_geojson([json.dumps(one) for one in drawn], on_invalid="ignore")
@@ -365,7 +367,22 @@ def _geometry(given: Mapping[str, Any]) -> BaseGeometry:
     if not np.isfinite(shapely.get_coordinates(geometry)).all():
         msg = "a corner is nowhere"
         raise ValueError(msg)
-    return geometry if kind not in _AREAS or geometry.is_valid else _valid(geometry)
+    if kind not in _AREAS or geometry.is_valid:
+        return geometry
+    if _tangled(geometry):
+        msg = "an outline crosses itself nearly everywhere"
+        raise ValueError(msg)
+    return _valid(geometry)
+
+
+def _tangled(area: BaseGeometry) -> bool:
+    """Whether its sides cross each other so often that nobody drew it: to part them takes minutes."""
+    corners = shapely.get_coordinates(area)
+    if len(corners) < _MANY:
+        return False
+    sides = shapely.linestrings(np.stack([corners[:-1], corners[1:]], 1))
+    some = sides[:: -(-len(sides) // _TRIED)]
+    return bool(len(STRtree(sides).query(some)[0]) > _MEETING * len(some))
 
 
 def _drawn(outer: list[Any], holes: list[list[Any]]) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -6,7 +6,8 @@ pixels) or ``<name>_labels.npy``: uint8 cells [r, c] that cover ``image[51+50r:1
 
 Of outlines, the innermost says what lies in it; what its class counts as, a table does. Where IDC
 alone was drawn, the rest of the tissue is healthy: of the slide, or of the outlines of class
-``Region*`` where there are any, outside of which nobody looked.
+``Region*`` where there are any, outside of which nobody looked. Where nothing was drawn, nothing is
+known.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from shapely import box
+import shapely
+from shapely import STRtree, box
 
 from napari_pathogan.annotations import classes, geojson
 from napari_pathogan.annotations.store import AnnotationStore
@@ -41,7 +43,7 @@ from napari_pathogan.tasks.idc.data import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
@@ -172,12 +174,17 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
     notes += beyond(slide, path.name, drawn)
     table = classes.ClassTable(CLASS_KINDS, changes)
     looked = [one for one in drawn if one.class_name == _REGION and _REGION not in changes]
-    counted = {one.class_name: table(one.class_name) for one in drawn if one not in looked}
+    said = [one for one in drawn if one not in looked]
+    counted = {one.class_name: table(one.class_name) for one in said}
+    notes += [f"{slide.name}: {line}" for line in disagreements(said, counted)]
+    whole = box(0, 0, slide.shape[1], slide.shape[0])
+    idc = any(counted[one.class_name] == _IDC and one.geometry.intersects(whole) for one in said)
     grid = CellGrid.over(slide.shape, slide.mpp, patch_px=PATCH_PX, mpp=MPP)
-    kinds = [(one, _CODES[counted[one.class_name]]) for one in drawn if one not in looked]
+    kinds = [(one, _CODES[counted[one.class_name]]) for one in said]
     share = _shares(grid, kinds)
     labels = np.full(grid.shape, UNLABELLED, np.int8)
-    if {_HEALTHY, classes.UNKNOWN}.isdisjoint(counted.values()):  # IDC alone was drawn
+    alone = {_HEALTHY, classes.UNKNOWN}.isdisjoint(counted.values())
+    if alone and (idc or looked):  # where nothing was drawn, nobody may have looked
         rest = (
             share(_NOTHING)
             if not looked
@@ -188,6 +195,11 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
         notes.append(f"{slide.name}: the rest of its tissue {where}counts as {_HEALTHY}")
     labels[share(0) >= 0.5] = 0
     labels[share(1) >= 0.5] = 1
+    if (labels == UNLABELLED).all():
+        notes.append(
+            f"{slide.name}: nothing in {path.name} says what is {_IDC} or {_HEALTHY}, so none of its "
+            "patches has a label; draw around some"
+        )
     tissue = tissue_mask(slide).coverage(grid.origin, grid.step, grid.shape)
     rows, cols = np.nonzero((tissue >= _MIN_TISSUE) | (labels == 1))
     y, x = PATCH_PX * rows, PATCH_PX * cols
@@ -204,6 +216,31 @@ def beyond(slide: Slide, name: str, drawn: list[Annotation]) -> list[str]:
     of = f"all {count}" if count == len(drawn) else f"{count} of {len(drawn)}"
     slides = f"{slide.name}, which has {width} x {height} px: are they another slide's?"
     return [f"{of} outlines of {name} lie beyond {slides}"]
+
+
+def disagreements(outlines: Sequence[Annotation], counted: Mapping[str, str]) -> Iterator[str]:
+    """Outlines of the two classes that overlap, neither within the other: somebody is wrong."""
+    kinds = [counted[one.class_name] for one in outlines]
+    shapes = np.array([one.geometry for one in outlines], object)
+    tree = STRtree(shapes)
+    first, second = np.concatenate([tree.query(shapes, how) for how in ("overlaps", "covers")], 1)
+    alike = shapely.overlaps(shapes[first], shapes[second]) | shapely.equals(
+        shapes[first], shapes[second]
+    )
+    pairs = [
+        (a, b) for a, b in zip(first[alike], second[alike], strict=True)
+        if a < b and {kinds[a], kinds[b]} == set(CLASSES)
+    ]  # fmt: skip
+    if pairs:
+        a, b = pairs[0]
+        where = shapes[a].intersection(shapes[b]).centroid
+        makers = {outlines[i].by for i in (a, b)} - {""}
+        by = f" (by {' and '.join(sorted(makers))})" if makers else ""
+        yield (
+            f"{len(pairs)} pairs of outlines say both {' and '.join(CLASSES)} of the same place, the first "
+            f"at y {where.y:.0f}, x {where.x:.0f} px{by}: the smaller one counts, of two alike the later; "
+            "correct one of them"
+        )
 
 
 def labelled_cells(

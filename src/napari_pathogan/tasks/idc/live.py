@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.special import expit, logit
-from shapely import STRtree
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.classes import said
@@ -30,7 +29,7 @@ from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.polygons import asked_for, corner
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.idc import TASK
-from napari_pathogan.tasks.idc.annotated import beyond, labelled_cells, outlines_of
+from napari_pathogan.tasks.idc.annotated import beyond, disagreements, labelled_cells, outlines_of
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX, UNLABELLED
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.predict import (
@@ -258,7 +257,7 @@ def annotated(
     notes = [*beyond(slide, "the annotations", list(outlines)), *said(counted, ())]
     if bare.any():
         notes.append(f"{slide.name}: {bare.sum()} of the patches drawn around hold no tissue")
-    notes += [f"{slide.name}: {line}" for line in _disagreements(outlines, counted)]
+    notes += [f"{slide.name}: {line}" for line in disagreements(outlines, counted)]
     small = len(set(range(len(outlines))) - set(owners.ravel().tolist()))
     if small:
         notes.append(
@@ -266,26 +265,6 @@ def annotated(
             f"({PATCH_PX * MPP:g} um wide), or count as nothing; draw larger ones"
         )
     return Drawn(labels, owners, tuple(outlines), counted, tuple(notes))
-
-
-def _disagreements(outlines: Sequence[Annotation], counted: Mapping[str, str]) -> Iterator[str]:
-    """Outlines of the two classes that overlap, neither within the other: somebody is wrong."""
-    kinds = [counted[one.class_name] for one in outlines]
-    shapes = [one.geometry for one in outlines]
-    first, second = STRtree(shapes).query(shapes, "overlaps") if shapes else ((), ())
-    pairs = [
-        (a, b) for a, b in zip(first, second, strict=True)
-        if a < b and {kinds[a], kinds[b]} == set(CLASSES)
-    ]  # fmt: skip
-    if pairs:
-        a, b = pairs[0]
-        where = shapes[a].intersection(shapes[b]).centroid
-        makers = {outlines[i].by for i in (a, b)} - {""}
-        by = f" (by {' and '.join(sorted(makers))})" if makers else ""
-        yield (
-            f"{len(pairs)} pairs of outlines say both {' and '.join(CLASSES)} of the same place, the first "
-            f"at y {where.y:.0f}, x {where.x:.0f} px{by}: the smaller one counts; correct one of them"
-        )
 
 
 def look(
