@@ -11,7 +11,7 @@ import torch
 
 from napari_pathogan.engine.config import TrainConfig, checked
 from napari_pathogan.engine.events import Metrics
-from napari_pathogan.engine.runs import EMA, RunFolder, load_state, save_state
+from napari_pathogan.engine.runs import RunFolder, load_state, save_state
 from napari_pathogan.errors import DataFolderError, OutputError
 from napari_pathogan.tasks import registered
 from run_logs import logged
@@ -171,21 +171,6 @@ def test_a_damaged_checkpoint_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(DataFolderError, match=r"checkpoint\.safetensors can't be read"):
         load_state(path)
-
-
-def test_ema_follows_the_weights_and_comes_back():
-    network = torch.nn.BatchNorm1d(2)
-    ema = EMA(network, decay=0.5)
-    with torch.no_grad():
-        network.weight.fill_(3.0)
-        network.running_mean.fill_(8.0)
-    ema.update(network)  # keeps min(0.5, 2 / 11) of the old
-    assert ema.shadow["weight"][0] == pytest.approx(1 * 2 / 11 + 3 * 9 / 11)
-    assert ema.shadow["running_mean"][0] == 8
-    other = EMA(torch.nn.BatchNorm1d(2))
-    other.load_state_dict(ema.state_dict())
-    assert other.updates == 1
-    assert torch.equal(other.shadow["weight"], ema.shadow["weight"])
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(run):

@@ -12,7 +12,7 @@ from napari_pathogan.engine.config import TrainConfig, checked
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Checkpoint, Metrics, Preview, Warn
 from napari_pathogan.engine.runs import RunFolder, load_state, save_state
-from napari_pathogan.engine.trainer import Trainer, weights_in
+from napari_pathogan.engine.trainer import Trainer, averaged, weights_in
 from napari_pathogan.errors import DataFolderError, TrainingDivergedError
 from run_logs import logged
 
@@ -112,6 +112,25 @@ def test_the_rate_of_a_resumed_run_is_the_configurations(tmp_path):
     _, events = learnt(replace(CONFIG, lr=0.2), run)
     last = [event for event in events if isinstance(event, Metrics)][-1]
     assert last.values["lr"] == pytest.approx(0.2 / 12)
+
+
+def test_averages_follow_the_weights_and_buffers_are_copied():
+    network = torch.nn.BatchNorm1d(2)
+    average = averaged(network, decay=0.5)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+        network.running_mean.fill_(8.0)
+    average.update_parameters(network)  # keeps min(0.5, 2 / 11) of the first
+    assert average.module.weight[0].item() == pytest.approx(1 * 2 / 11 + 3 * 9 / 11)
+    assert average.module.running_mean[0] == 8
+
+
+def test_checkpoints_keep_averages_as_they_always_did(tmp_path):
+    run = start(tmp_path)
+    toy, _ = learnt(CONFIG, run, stop=2)
+    kept = load_state(run.checkpoint)["averages"]["network"]
+    assert kept["updates"] == 2 * toy.steps
+    assert torch.equal(kept["shadow"]["weight"], toy.weights("network")["weight"])
 
 
 def test_without_averages_the_last_weights_are_the_model(tmp_path):

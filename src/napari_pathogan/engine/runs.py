@@ -241,37 +241,3 @@ def no_checkpoint(path: Path, error: Exception) -> DataFolderError:
     return DataFolderError(
         f"checkpoint {path} can't be read ({why}); start the run anew in another folder"
     )
-
-
-class EMA:
-    """Exponential moving average of a module's parameters; buffers are copied.
-
-    The decay warms up as ``min(decay, (1 + n) / (10 + n))`` so that early averages are not
-    dominated by the initial weights.
-    """
-
-    def __init__(self, module: torch.nn.Module, decay: float = 0.999) -> None:
-        self.decay = decay
-        self.updates = 0
-        self.shadow = {k: v.detach().clone() for k, v in module.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, module: torch.nn.Module) -> None:
-        """Move the average towards the module's present state."""
-        self.updates += 1
-        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        parameters = dict(module.named_parameters())
-        for name, value in module.state_dict().items():
-            if name in parameters:
-                self.shadow[name].lerp_(value, 1 - keep)
-            else:
-                self.shadow[name].copy_(value)
-
-    def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {"updates": self.updates, "shadow": self.shadow}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self.updates = int(state["updates"])
-        self.shadow = {k: v.to(self.shadow[k]) for k, v in state["shadow"].items()}

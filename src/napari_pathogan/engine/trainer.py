@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from PIL import Image
+from torch.optim.swa_utils import AveragedModel
 
 from napari_pathogan.engine.events import (
     Checkpoint,
@@ -23,7 +24,7 @@ from napari_pathogan.engine.events import (
     Progress,
     Warn,
 )
-from napari_pathogan.engine.runs import EMA, load_state, no_checkpoint, save_state
+from napari_pathogan.engine.runs import load_state, no_checkpoint, save_state
 from napari_pathogan.errors import DataFolderError, PathoganError, TrainingDivergedError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
@@ -66,7 +67,7 @@ class Trainer(ABC, Generic[Config, Batch]):
         self.config, self.device = config, device
         self.epoch = 0
         self.networks: dict[str, torch.nn.Module] = {}
-        self.averages: dict[str, EMA] = {}
+        self.averages: dict[str, AveragedModel] = {}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
 
     # what a task says
@@ -106,8 +107,12 @@ class Trainer(ABC, Generic[Config, Batch]):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks[name] = network
         if averaged:
-            self.averages[name] = EMA(network, self.config.ema)
+            self.average(name)
         return network
+
+    def average(self, name: str) -> None:
+        """Average a network's weights from what they are now."""
+        self.averages[name] = averaged(self.networks[name], self.config.ema)
 
     def update(self, name: str, loss: torch.Tensor, *, clip: float = 0.0) -> None:
         """Move a network down a loss's gradient, no longer than ``clip`` if given; and its average."""
@@ -118,7 +123,7 @@ class Trainer(ABC, Generic[Config, Batch]):
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()
         if name in self.averages:
-            self.averages[name].update(network)
+            self.averages[name].update_parameters(network)
 
     def set_rates(self, progress: float) -> float:
         """Set the learning rates to where the schedule is; returns the first."""
@@ -133,7 +138,7 @@ class Trainer(ABC, Generic[Config, Batch]):
     def weights(self, name: str) -> dict[str, torch.Tensor]:
         """The averaged weights of a network; the last ones where none are averaged."""
         if self.config.ema:
-            return self.averages[name].shadow
+            return dict(self.averages[name].module.state_dict())
         return dict(self.networks[name].state_dict())
 
     def state(self) -> dict[str, Any]:
@@ -141,7 +146,10 @@ class Trainer(ABC, Generic[Config, Batch]):
         return {
             "epoch": self.epoch,
             "networks": {name: dict(one.state_dict()) for name, one in self.networks.items()},
-            "averages": {name: one.state_dict() for name, one in self.averages.items()},
+            "averages": {
+                name: {"updates": int(one.n_averaged) - 1, "shadow": one.module.state_dict()}
+                for name, one in self.averages.items()
+            },
             "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
             **self.own_state(),
         }
@@ -161,9 +169,11 @@ class Trainer(ABC, Generic[Config, Batch]):
             msg = f"epoch {state['epoch']!r}"
             raise ValueError(msg)
         self.epoch = state["epoch"]
-        for part in ("networks", "averages"):
-            for name, one in getattr(self, part).items():
-                one.load_state_dict(state[part][name])
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, average in self.averages.items():
+            average.module.load_state_dict(state["averages"][name]["shadow"])
+            average.n_averaged.fill_(state["averages"][name]["updates"] + 1)
         for name, optimiser in self.optimisers.items():
             rates = [group["lr"] for group in optimiser.param_groups]  # the configuration's
             optimiser.load_state_dict(state["optimisers"][name])
@@ -220,6 +230,23 @@ class Trainer(ABC, Generic[Config, Batch]):
                     Image.fromarray(seen[1]).save(beside)
                 yield Preview(seen[0], seen[1], path)
             yield self.save(run)
+
+
+def averaged(network: torch.nn.Module, decay: float) -> AveragedModel:
+    """Give an exponential moving average of a network's weights; buffers are copied.
+
+    The decay warms up as ``min(decay, (1 + n) / (10 + n))``, so that early averages are not
+    dominated by the first weights, which count as the first of those averaged.
+    """
+
+    def move(means: Iterable[torch.Tensor], now: Iterable[torch.Tensor], _: object) -> None:
+        n = int(average.n_averaged)  # on the CPU, while what is passed waits for the GPU
+        for mean, weight in zip(means, now, strict=True):
+            mean.lerp_(weight, 1 - min(decay, (1 + n) / (10 + n)))
+
+    average = AveragedModel(network, multi_avg_fn=move)
+    average.n_averaged.fill_(1)
+    return average
 
 
 def weights_in(state: dict[str, Any], name: str) -> dict[str, torch.Tensor]:

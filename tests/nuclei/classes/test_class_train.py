@@ -100,7 +100,7 @@ def test_the_game_leaves_a_fitted_class_head_alone(nuclei, cpu, head):
     assert len(before) == (6 if head == "figures" else 4)
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert not torch.equal(
-        after["trunk.0.weight"], trainer.averages["critic"].shadow["trunk.0.weight"]
+        after["trunk.0.weight"], trainer.averages["critic"].module.state_dict()["trunk.0.weight"]
     )
 
 

@@ -13,7 +13,6 @@ from napari_pathogan.engine.backbones import load_network
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished
-from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.masses.augment import crop
 from napari_pathogan.tasks.masses.config import PRETRAINED, SLIM, arguments
@@ -140,7 +139,7 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         except RuntimeError as error:
             msg = "what to begin with has another detector or width; ask for the same"
             raise SettingError(msg) from error
-        self.averages["network"] = EMA(self.network, self.config.ema)
+        self.average("network")
 
 
 def built(config: TrainConfig, weights: str | None = None) -> MaskRCNN:

@@ -15,7 +15,6 @@ from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.engine.penalty import gradient_penalty
-from napari_pathogan.engine.runs import EMA
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.nuclei_classes import anchor
@@ -109,7 +108,7 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
             neighbours=c.neighbours,
         )
         self.critic.to(self.device.torch)
-        self.averages["critic"] = EMA(self.critic, c.ema)
+        self.average("critic")
 
     def _real(self, *, restained: bool = False) -> Iterator[torch.Tensor]:
         """All real nuclei as they are, or restained: some at a time, (n, 3, 40, 40) in [-1, 1]."""

@@ -10,7 +10,6 @@ import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 from torch import nn
 
 from napari_pathogan.engine import trainer as base
-from napari_pathogan.engine.runs import EMA
 from napari_pathogan.tasks.virtual_stain.network import (
     Discriminator,
     Generator,
@@ -60,7 +59,7 @@ class Trainer(base.Trainer["TrainConfig", Batch]):
         for group in (self.generators, self.judges):
             for name in group:
                 group[name].load_state_dict(networks[name].state_dict())
-        self.averages["generators"] = EMA(self.generators, self.config.ema)
+        self.average("generators")
 
     def batches(self) -> Iterator[Batch]:
         """Draw an epoch's crops of each stain: float32 (B, 3, S, S) in [-1, 1]."""
