@@ -69,6 +69,10 @@ def pytest_runtest_setup(item):
             unfreeze=lambda: None,
         )
         gc.freeze()
+        # Each picture of napari's spinner draws the whole window, 20 ms of a core without graphics.
+        from qtpy.QtGui import QMovie
+
+        QMovie.start = lambda _: None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

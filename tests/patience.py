@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 120.0  # for something that comes
 MOST_S = 10.0  # that a rest is made longer by
+POLL_S = 0.02  # between two looks whether something has come: who polls is patient anyway
 
 
 def queued_s() -> float:
@@ -26,8 +27,14 @@ def queued_s() -> float:
 
 def rest(seconds: float, work: Callable[[], None]) -> None:
     """Work for a while, longer by what our threads queued for a core in the meantime."""
-    begun, queued = time.monotonic(), queued_s()
+    begun = time.monotonic()
     end = begun + seconds
+    if seconds <= POLL_S:  # asking every thread for its queue takes milliseconds
+        work()
+        while time.monotonic() < end:
+            work()
+        return
+    queued = queued_s()
     while True:
         while time.monotonic() < end:
             work()
