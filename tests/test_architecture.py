@@ -45,6 +45,7 @@ def test_no_module_imports_itself_in_a_circle():
         ("napari_pathogan.plugin.masses.dock", "torch"),
         ("napari_pathogan.cli.app", "torch"),
         ("napari_pathogan.tasks.idc.predict", "napari"),
+        ("napari_pathogan.tasks.masses.contract", "sklearn"),
     ],
 )
 def test_heavy_packages_wait_for_their_use(module: str, heavy: str):

@@ -296,15 +296,13 @@ def test_what_several_scales_show_is_laid_on_one():
                 {
                     "boxes": torch.zeros(0, 4),
                     "scores": torch.zeros(0),
-                    "masks": torch.zeros(0, 1, *image.shape[1:]),
+                    "masks": torch.zeros(0, 1, 28, 28),
                 }
             ]
         rows, columns = (torch.nonzero(image[0].amax(axis) > 0.5).flatten() for axis in (1, 0))
         ends = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
         boxes = torch.tensor([[float(end) for end in ends]])
-        return [
-            {"boxes": boxes, "scores": torch.tensor([0.8]), "masks": (image > 0.5).float()[None]}
-        ]
+        return [{"boxes": boxes, "scores": torch.tensor([0.8]), "masks": torch.ones(1, 1, 28, 28)}]
 
     network = slim(8)
     network.forward = finds
@@ -325,7 +323,7 @@ def test_nothing_is_found_where_nothing_is():
     nothing = {
         "boxes": torch.zeros(0, 4),
         "scores": torch.zeros(0),
-        "masks": torch.zeros(0, 1, 1, 1),
+        "masks": torch.zeros(0, 1, 28, 28),
     }
     network.forward = lambda images: [nothing]
     frame = Frame(np.zeros((64, 40), np.float32), (0, 0, 64, 40), mirrored=False)
@@ -343,8 +341,8 @@ def test_what_is_found_in_the_padding_alone_is_nothing():
         (image,) = images
         assert image.shape == (1, 64, 64)
         boxes = torch.tensor([[5.0, 5, 15, 15], [41, 5, 60, 15], [30, 20, 50, 30]])
-        masks = torch.zeros(3, 1, 64, 64)
-        masks[0, 0, 5:15, 5:15] = 1
+        masks = torch.zeros(3, 1, 28, 28)
+        masks[0] = 1
         return [{"boxes": boxes, "scores": torch.tensor([0.5, 0.9, 0.7]), "masks": masks}]
 
     network = slim(8)

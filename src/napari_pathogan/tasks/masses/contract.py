@@ -12,8 +12,6 @@ from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.pictures import drawn
 from napari_pathogan.mammograms.study import examinations, is_index, open_mammogram
 from napari_pathogan.tasks.masses import export
-from napari_pathogan.tasks.masses.annotated import read_training_folder
-from napari_pathogan.tasks.masses.evaluate import evaluate
 from napari_pathogan.tasks.masses.predict import detect
 from napari_pathogan.tasks.masses.starts import going_on
 from napari_pathogan.tasks.masses.together import together
@@ -41,6 +39,10 @@ def evaluated(
     folder: Path, model: MassModel, *, keep: Path | None = None, films: bool = False
 ) -> Iterator[Event]:
     """Evaluate a model on a folder of mammograms, as :func:`.evaluate.evaluate`."""
+    # what detecting does not need: sklearn, pandas and scipy.stats take 120 MB
+    from napari_pathogan.tasks.masses.annotated import read_training_folder  # noqa: PLC0415
+    from napari_pathogan.tasks.masses.evaluate import evaluate  # noqa: PLC0415
+
     yield from evaluate(read_training_folder(folder), model, keep=keep, films=films)
 
 

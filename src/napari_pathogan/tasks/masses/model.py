@@ -17,7 +17,7 @@ from napari_pathogan.engine.devices import Device, choose_device, moved
 from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
 from napari_pathogan.tasks.masses.frame import Frame
 from napari_pathogan.tasks.masses.froc import Froc
-from napari_pathogan.tasks.masses.network import BUILDERS, CLASSES, inputs
+from napari_pathogan.tasks.masses.network import BUILDERS, CLASSES, folded, inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ class MassModel:
             slope, offset = settings["calibration"]
             return cls(
                 card,
-                network.eval().requires_grad_(requires_grad=False),
+                folded(network.eval().requires_grad_(requires_grad=False)),
                 where,
                 float(settings["threshold"]),
                 Froc.from_json(settings["froc"]),
@@ -172,27 +172,31 @@ def looked(network: MaskRCNN, frame: Frame, device: Device, views: Views) -> Fou
         padded = F.pad(shown, (0, -size[1] % _STRIDE, 0, -size[0] % _STRIDE))
         with device.autocast:
             (found,) = network(inputs(network, padded.to(device.torch)))
-        boxes, masks = found["boxes"].float().cpu(), found["masks"].float().cpu()
-        masks = masks[:, :, : size[0], : size[1]]
+        boxes, scores, masks = (found[part].float().cpu() for part in ("boxes", "scores", "masks"))
         if flip:
             boxes[:, [1, 3]] = size[0] - boxes[:, [3, 1]]
             masks = masks.flip(2)
         boxes *= torch.tensor([width / size[1], height / size[0]]).repeat(2)
-        if not len(masks):  # nothing found, so there is nothing to resize
-            continue
-        masks = F.interpolate(masks, (height, width), mode="bilinear")
-        parts.append((boxes, found["scores"].float().cpu(), masks[:, 0]))
-    if not parts:
-        return NOTHING
+        parts.append((boxes, scores, masks))
     boxes, scores, masks = (torch.cat(each) for each in zip(*parts, strict=True))
-    boxes[:, 0::2].clamp_(0, width)
-    boxes[:, 1::2].clamp_(0, height)
-    there = (boxes[:, 2:] > boxes[:, :2]).all(1)  # not in the padding alone
-    return _joined(boxes[there], scores[there], masks[there], views.flips * len(views.scales))
+    inside = boxes.clone()
+    inside[:, 0::2].clamp_(0, width)
+    inside[:, 1::2].clamp_(0, height)
+    there = (inside[:, 2:] > inside[:, :2]).all(1)  # not in the padding alone
+    looks = views.flips * len(views.scales)
+    return _joined(inside[there], scores[there], boxes[there], masks[there], looks)
 
 
-def _joined(boxes: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, views: int) -> Found:
+def _joined(
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    whole: torch.Tensor,
+    masks: torch.Tensor,
+    views: int,
+) -> Found:
     """Join findings of several views that overlap: boxes and masks are weighted by their scores.
+
+    ``masks`` (N, 1, m, m) fill the ``whole`` boxes, of which ``boxes`` are what is in the frame.
 
     A mass that only one view shows keeps its share of the score alone: the mean over the views.
     """
@@ -205,9 +209,9 @@ def _joined(boxes: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, view
             same = overlap[i] & left
             left &= ~same
             weight = scores[same] / scores[same].sum()
-            mask = (masks[same] * weight[:, None, None]).sum(0).numpy()
             box = (boxes[same] * weight[:, None]).sum(0).numpy()
-            joined.append((float(scores[same].sum()) / views, box, _contour(mask, box)))
+            contour = _contour(masks[same], whole[same], weight, box)
+            joined.append((float(scores[same].sum()) / views, box, contour))
     joined.sort(key=lambda one: -one[0])
     return Found(
         np.array([box for _, box, _ in joined], np.float32).reshape(-1, 4),
@@ -216,11 +220,23 @@ def _joined(boxes: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, view
     )
 
 
-def _contour(mask: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The longest outline of a mask (H, W) of chances, float (K, 2); the box where there is none."""
+def _contour(
+    masks: torch.Tensor, boxes: torch.Tensor, weights: torch.Tensor, box: np.ndarray
+) -> np.ndarray:
+    """The longest outline of weighted masks, float (K, 2); the box where there is none."""
     x0, y0, x1, y1 = box
-    top, left = max(0, int(y0) - _AROUND), max(0, int(x0) - _AROUND)
-    part = np.pad(mask[top : int(y1) + _AROUND + 1, left : int(x1) + _AROUND + 1], 1)
+    left, top = max(0, int(x0) - _AROUND), max(0, int(y0) - _AROUND)
+    x = torch.arange(left, int(x1) + _AROUND + 1) + 0.5
+    y = torch.arange(top, int(y1) + _AROUND + 1) + 0.5
+    # where the pixels of the window lie in each mask, -1 to 1 from edge to edge
+    across, down = (
+        (2 * at - boxes[:, [i]] - boxes[:, [i + 2]]) / (boxes[:, [i + 2]] - boxes[:, [i]])
+        for i, at in enumerate((x, y))
+    )
+    shape = len(boxes), len(y), len(x)
+    grid = torch.stack([across[:, None].expand(shape), down[:, :, None].expand(shape)], 3)
+    pasted = F.grid_sample(masks, grid, align_corners=False)[:, 0]
+    part = np.pad((pasted * weights[:, None, None]).sum(0).numpy(), 1)
     lines = find_contours(part, 0.5)  # type: ignore[no-untyped-call]
     if not lines:
         return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])

@@ -22,7 +22,8 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from napari_pathogan.engine.backbones import create_network
+from napari_pathogan.engine import backbones
+from napari_pathogan.engine.backbones import create_network, noise
 from napari_pathogan.errors import ModelError
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def _stage(inside: int, outside: int, stride: int) -> nn.Sequential:
 class _AtScale(GeneralizedRCNNTransform):  # type: ignore[misc]
     """Normalises and pads, but leaves images at the scale that masses are looked for at.
 
-    (torchvision's own ``_skip_resize`` holds in training alone.)
+    (torchvision's own ``_skip_resize`` holds in training alone.) Masks stay as they are in their
+    boxes, (N, 1, 28, 28): pasted into the image, those of all views took 300 MB.
     """
 
     def __init__(
@@ -82,6 +84,14 @@ class _AtScale(GeneralizedRCNNTransform):  # type: ignore[misc]
         self, image: torch.Tensor, target: dict[str, torch.Tensor] | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
         return image, target
+
+    def postprocess(
+        self,
+        result: list[dict[str, torch.Tensor]],
+        image_shapes: list[tuple[int, int]],  # noqa: ARG002
+        original_image_sizes: list[tuple[int, int]],  # noqa: ARG002
+    ) -> list[dict[str, torch.Tensor]]:
+        return result
 
 
 def slim(width: int = 24, smallest: float = 9.0, fpn: int = 64, head: int = 256) -> MaskRCNN:
@@ -224,6 +234,14 @@ def pretrained(
     maps = len(backbone.body.channels)
     scale = _AtScale(3, setup["mean"], setup["std"])
     return _small(backbone, maps, smallest, fpn, head, scale)
+
+
+def folded(network: MaskRCNN) -> MaskRCNN:
+    """For prediction alone: the norms of a pretrained trunk are folded into its convolutions."""
+    body = network.backbone.body
+    if isinstance(body, PretrainedMaps):
+        network.backbone.body = backbones.folded(body, lambda one: one(noise(1, 3, 64, 64))["2"])
+    return network
 
 
 def learning(network: MaskRCNN) -> list[nn.Parameter]:
