@@ -78,8 +78,8 @@ def on_workers(
 ) -> Generator[tuple[SlideJob, Event | SlideFailedError], None, None]:
     """Do jobs in processes of this machine, or on a dask cluster that is there.
 
-    A worker that dies, of memory or otherwise, is replaced, and its slide begun again; a slide that
-    kills two is given up. Closing the generator stops what runs.
+    A worker that dies, of memory or otherwise, is replaced, and its slide begun again; a slide of
+    which workers die again and again, at the end alone, is given up. Closing the generator stops what runs.
 
     Parameters
     ----------
@@ -97,35 +97,37 @@ def on_workers(
         client = held.enter_context(_client(workers, address))
         topic = f"pathogan-{uuid.uuid4().hex}"
         futures: dict[Future[Any], SlideJob] = {}
+        blamed: set[str] = set()
         held.callback(_stop, client, futures, topic)
-        left = list(reversed(jobs))
+        left: list[SlideJob] = list(reversed(jobs))
+        suspects: list[SlideJob] = []
         # here none waits at a worker that dies of another; a cluster may grow with what waits
         most = len(jobs) if address else workers
         seen, alone = 0.0, time.monotonic()
-        while futures or left:
+        while futures or left or suspects:
+            if not futures and not left:  # one by one: dask blames all that a dead worker had
+                most, left = 1, [suspects.pop()]
+                blamed.add(left[0].name)
             while left and len(futures) < most:
                 job = left.pop()
-                futures[client.submit(_work, job, topic, pure=False, key=f"{job.name}-{topic}")] = (
-                    job
-                )
+                key = f"{job.name}-{len(blamed)}-{topic}"
+                futures[client.submit(_work, job, topic, pure=False, key=key)] = job
             time.sleep(_TICK_S)
-            told = [one for one in client.get_events(topic) or () if one[0] > seen]
+            seen, told = _told(client, topic, seen)
             running = {job.name: job for job in futures.values()}
-            for stamp, about in told:
-                seen = max(seen, stamp)
-                if about["name"] in running:
-                    yield running[about["name"]], Item(about["name"], "runs", *about["progress"])
+            yield from ((running[one.name], one) for one in told if one.name in running)
             ended = [future for future in futures if future.done()]
             for future in ended:
                 job = futures.pop(future)
-                yield job, _outcome(future)
-            if client.nthreads():
-                alone = time.monotonic()
-            elif time.monotonic() > alone + _ALONE_S:
+                if _killed(future) and job.name not in blamed:
+                    suspects.append(job)
+                else:
+                    yield job, _outcome(future)
+            alone = time.monotonic() if client.nthreads() else alone
+            if time.monotonic() > alone + _ALONE_S:
                 alone = float("inf")
                 yield jobs[0], Warn("the cluster has no worker; the batch waits until one comes")
-            if not (told or ended):
-                yield jobs[0], Pulse()
+            yield jobs[0], Pulse()
 
 
 @contextmanager
@@ -176,6 +178,13 @@ def _client(workers: int, address: str) -> Iterator[Client]:
         yield held.enter_context(Client(cluster, set_as_default=False))
 
 
+def _told(client: Client, topic: str, since: float) -> tuple[float, list[Item]]:
+    """What workers have told of their slides, and when the last of it was."""
+    told = [one for one in client.get_events(topic) or () if one[0] > since]
+    items = [Item(about["name"], "runs", *about["progress"]) for _, about in told]
+    return max((stamp for stamp, _ in told), default=since), items
+
+
 def _work(job: SlideJob, topic: str) -> dict[str, Any]:
     """Do a job in a worker, which tells how far it is, and stops when the batch is stopped.
 
@@ -208,19 +217,22 @@ def _work(job: SlideJob, topic: str) -> dict[str, Any]:
     raise SlideFailedError("stopped")
 
 
-def _outcome(future: Future[Any]) -> Event | SlideFailedError:
+def _killed(future: Future[Any]) -> bool:
     from distributed import KilledWorker  # noqa: PLC0415
 
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
+
+
+def _outcome(future: Future[Any]) -> Event | SlideFailedError:
+    if _killed(future):
+        return SlideFailedError(
+            "every worker that looks at it dies, most likely for want of memory; take fewer workers, or some "
+            "with more"
+        )
     error = future.exception() if future.status != "cancelled" else SlideFailedError("stopped")
     if error is None:
         record = future.result()
         return Finished(record, record)
-    if isinstance(error, KilledWorker):
-        msg = (
-            f"{error.allowed_failures + 1} workers died of it, most likely for want of memory; take "
-            "fewer workers, or some with more"
-        )
-        return SlideFailedError(msg)
     return SlideFailedError.of(error)
 
 
