@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import npe2
@@ -81,6 +82,41 @@ print(get_settings().plugins.extension2reader["*.png"])
     )
     assert done.stdout.strip() == "napari", done.stderr
     assert "*.png: napari" in (tmp_path / "settings.yaml").read_text().replace("'", "")
+
+
+def test_the_first_picture_is_opened_without_a_question(field, tmp_path):
+    """In a napari that has never seen PathoGAN, installed as its entry point says."""
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    about = tmp_path / "site" / "napari_pathogan-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: napari-pathogan\nVersion: 1\n")
+    point = project["entry-points"]["napari.manifest"][PLUGIN]
+    (about / "entry_points.txt").write_text(f"[napari.manifest]\n{PLUGIN} = {point}\n")
+    code = """
+import sys
+from napari.components import ViewerModel
+from napari.plugins import _initialize_plugins
+from napari.plugins._npe2 import get_readers
+
+_initialize_plugins()
+assert len(get_readers(sys.argv[1])) == 2
+(layer,) = ViewerModel().open(sys.argv[1], plugin=None)
+assert "torch" not in sys.modules
+print(layer.source.reader_plugin)
+"""
+    paths = os.pathsep.join([str(about.parent), str(root / "src"), *sys.path])
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("plugins:\n  extension2reader:\n    '*.JPG': another\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(field)],
+        env=os.environ | {"NAPARI_CONFIG": str(settings), "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "napari", done.stderr
+    assert "'*.JPG': another" in settings.read_text()
 
 
 def test_open_with_plugin_is_ours(used, field):

@@ -57,7 +57,7 @@ class Settings:
 
 
 def choose_usual_readers(_context: object) -> None:
-    """Leave plain pictures to napari's own reader, and open slides; called on PathoGAN's first use.
+    """Leave plain pictures to napari's own reader, and open slides; called when PathoGAN is found, and first used.
 
     Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
     that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
