@@ -96,6 +96,23 @@ def test_what_was_fitted_stays_whole_in_view_until_the_view_is_moved(used, slide
     assert camera.zoom == moved, "a view that was moved stays where it is"
 
 
+@pytest.mark.parametrize(
+    ("title", "sample"), [("Nuclei", "H&E phantom at 40x"), ("IDC heat map", "H&E phantom slide")]
+)
+def test_a_dock_is_seen_whole_beside_a_second_slide(used, slides, title, sample):
+    """After a run on the first, whose rows and pictures come and go."""
+    dock = used.dock(title)
+    used.sample(sample)
+    used.wait(dock.form.run.isEnabled, "the model")
+    used.press(dock.form.run)
+    used.wait(lambda: dock.run is None, "the run")
+    assert used.cut_texts(dock) == []
+    used.open(slides[0])
+    used.wait(lambda: dock.layer is used.viewer.layers[-1], "the second slide")
+    used.picture(f"second-{title}")
+    assert used.cut_texts(dock) == []
+
+
 def test_docks_follow_the_layer_that_is_selected(used, slides):
     docks = [used.dock("IDC heat map"), used.dock("Nuclei")]
     used.open(*slides)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei_classes.naming import Naming
 
 ACROSS, DOWN = 5, 2  # pictures of each kind
-THUMB_PX = 50
+THUMB_PX = 44
 THUMB_UM = 16.0
 TYPICAL, DOUBTFUL = "Most typical", "Most doubtful"
 

@@ -7,7 +7,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
@@ -359,9 +359,26 @@ def keep_place(widget: QWidget) -> None:
     widget.setSizePolicy(policy)
 
 
+class _Rows(QScrollArea):
+    """Scrolls where the window is low, and is never narrower than its rows."""
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """As wide as the rows, and the bar that may stand beside them."""
+        body, bar = self.widget(), self.verticalScrollBar()
+        wide = 0 if body is None or bar is None else bar.sizeHint().width()
+        wide += 0 if body is None else body.minimumSizeHint().width()
+        return QSize(wide, super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Notice that the rows have become wider."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+
 def scrolled(*rows: QWidget) -> QScrollArea:
     """Widgets one below the other, which scroll where the window is low."""
-    body, area = QWidget(), QScrollArea()
+    body, area = QWidget(), _Rows()
     column = QVBoxLayout(body)
     column.setContentsMargins(9, 9, 9, 9)
     for row in rows:
