@@ -42,6 +42,7 @@ from napari_pathogan.tasks.idc.heatmap import HeatMap
 from napari_pathogan.tasks.masses import annotated as kept_masses
 from napari_pathogan.tasks.masses.review import Review
 from napari_pathogan.tasks.nuclei import annotated as kept_nuclei
+from napari_pathogan.tasks.virtual_stain.doubt import DoubtMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -389,12 +390,25 @@ def test_what_is_kept_beside_images_opens_too(world, viewer, ground, tmp_path):
     assert lies(shapes, shapes.data[0].mean(0), image, (99.5, 59.5))
 
 
+VIEWS = {
+    "case.svs in the colours of 06_1.png, cnn [synthetic]": (
+        "stain",
+        {"stain_style": "stain-tnbc", "stain_colours_of": "06_1.png", "stain_method": "cnn"},
+    ),
+    "virtual PAS [synthetic] (case.svs)": (
+        "virtual_stain",
+        {"virtual_stain": "pas", "source_stain": "he", "virtual_stain_model": "virtual-pas-he"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("where", ["on its slide", "beside a namesake", "alone"])
-def test_a_stain_view_opens_by_its_name_and_on_its_slide(world, viewer, tmp_path, where):
+def test_a_stain_view_opens_by_its_name_and_on_its_slide(world, viewer, tmp_path, where, name):
     path = tmp_path / "v.ome.zarr"
-    made = {"stain_style": "stain-tnbc", "stain_colours_of": "06_1.png", "stain_method": "cnn"}
-    about = {"synthetic": True, "stain_slide": "case.svs", **made}
-    about["stain_imprint"] = str(world.case.imprint)
+    kind, made = VIEWS[name]
+    about = {"synthetic": True, f"{kind}_slide": "case.svs", **made}
+    about[f"{kind}_imprint"] = str(world.case.imprint)
     list(zarr_writer.write_slide(path, world.case, {"pathogan": about}))
     if where != "alone":
         pixels = np.asarray(world.case.levels[0])
@@ -404,12 +418,36 @@ def test_a_stain_view_opens_by_its_name_and_on_its_slide(world, viewer, tmp_path
         data, kwargs, _ = slide_layer(own)
         slide = viewer.add_image(data, **kwargs | {"translate": (7.0, 9.0)})
     (layer,) = viewer.open(path, plugin=PLUGIN)
-    assert layer.name == "case.svs in the colours of 06_1.png, cnn [synthetic]"
+    assert layer.name == name
     assert layer.metadata["synthetic"]
     assert made.items() <= layer.metadata.items()
     if where != "alone":
         same = (layer.translate == slide.translate).all()
         assert same == (where == "on its slide")
+
+
+@pytest.mark.parametrize("first", ["slide", "map"])
+def test_a_map_of_doubt_that_is_saved_opens_on_its_slide(world, viewer, tmp_path, first):
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    overlay = Overlay(values, (40.0, 60.0), (16.0, 16.0))
+    name = "virtual PAS [synthetic] (case.svs)"
+    made = DoubtMap.of(overlay, "cycle error", name, (1.0, 9.0), world.case)
+    own = viewer.add_image(values, name="map", metadata={"doubt_map": made})
+    path = tmp_path / "doubt.ome.zarr"
+    assert own.save(str(path), plugin=PLUGIN)
+    viewer.layers.clear()
+    data, kwargs, _ = slide_layer(world.case)
+    kwargs |= {"translate": (7.0, 9.0)}
+    if first == "slide":
+        viewer.add_image(data, **kwargs)
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    slide = viewer.layers[0] if first == "slide" else viewer.add_image(data, **kwargs)
+    assert layer.name == f"doubt by cycle error: {name}"
+    np.testing.assert_array_equal(layer.data, values)
+    assert tuple(layer.contrast_limits) == (1.0, 17.0)
+    assert layer.metadata["synthetic"]
+    at = slide.data_to_world((40 + 8 - 0.5, 60 + 8 - 0.5))
+    np.testing.assert_allclose(layer.data_to_world((0, 0)), at)
 
 
 def test_a_stain_view_opens_as_the_slide_it_is(world, viewer, tmp_path):

@@ -86,6 +86,11 @@ def view_name(slide: str, whose: str, method: str) -> str:
     return f"{slide} in the colours of {whose}, {method} [synthetic]"
 
 
+def virtual_name(slide: str, title: str) -> str:
+    """What the layer of a slide in a virtual stain is called."""
+    return f"{title} [synthetic] ({slide})"
+
+
 def channel_layers(
     channels: Sequence[tuple[Said, Slide]], viewer: napari.Viewer | None = None
 ) -> list[tuple[Any, dict[str, Any], str]]:

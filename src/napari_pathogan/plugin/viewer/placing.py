@@ -25,11 +25,13 @@ from napari_pathogan.plugin.viewer.layers import (
     place_level0,
     slide_of,
     view_name,
+    virtual_name,
 )
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.polygons import corner
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.virtual_stain.stains import virtual_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -227,19 +229,24 @@ def on_slide(
 
 
 def stain_view(viewer: napari.Viewer | None, view: Slide) -> dict[str, Any]:
-    """What the layer of a saved slide in other colours has besides: its name, what it says of itself and its place.
+    """What the layer of a saved slide in other colours, or a virtual stain, has besides: its name, what it says of itself and its place.
 
     Nothing for any other slide. It lies on the slide that it was made of, where that is open.
     """
-    about = {k: v for k, v in view.metadata.items() if k == "synthetic" or k.startswith("stain_")}
-    whose, imprint = about.get("stain_colours_of"), Imprint.read(about.get("stain_imprint"))
-    if whose is None:
+    about = {k: v for k, v in view.metadata.items() if k == "synthetic" or "stain" in k}
+    whose, virtual = about.get("stain_colours_of"), about.get("virtual_stain")
+    if whose is None and virtual is None:
         return {}
-    slide = str(about.get("stain_slide", view.name))
+    kind = "stain" if virtual is None else "virtual_stain"
+    slide = str(about.get(f"{kind}_slide", view.name))
+    imprint = Imprint.read(about.get(f"{kind}_imprint"))
+    name = view_name(slide, str(whose), str(about.get("stain_method", "")))
+    if virtual is not None:
+        name = virtual_name(slide, virtual_title(str(virtual)))
     found = on_slide(viewer, slide, view.mpp, imprint)
     on_it = imprint is not None and found.layer is not None and found.ratio == (1.0, 1.0)
     return {
-        "name": view_name(slide, str(whose), str(about.get("stain_method", ""))),
+        "name": name,
         "metadata": about,
         **(place_level0(found.layer) if on_it and found.layer is not None else {}),
     }

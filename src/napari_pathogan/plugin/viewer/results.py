@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.dicom_marks import Marks
     from napari_pathogan.tasks.masses.export import SavedBoxes
     from napari_pathogan.tasks.nuclei.export import SavedLabels
+    from napari_pathogan.tasks.virtual_stain.doubt import DoubtMap
 
     LayerData = tuple[Any, dict[str, Any], str]
 
@@ -82,6 +83,21 @@ def heat_map_layers(heat: HeatMap, ground: Ground) -> list[LayerData]:
         }
         layers.append((np.concatenate(parts), kwargs, "vectors"))
     return layers
+
+
+def doubt_layers(doubt: DoubtMap, ground: Ground) -> list[LayerData]:
+    """A map of where a virtual stain may be wrong."""
+    low, high = doubt.usual
+    kwargs = {
+        "name": f"doubt by {doubt.by}: {doubt.view}",
+        "colormap": "magma",
+        "contrast_limits": (low, low + 2 * max(high - low, 1e-3)),
+        "opacity": 0.5,
+        "interpolation2d": "nearest",
+        "metadata": {"doubt_map": doubt, "synthetic": True},
+        **ground.overlay(doubt.overlay),
+    }
+    return [(doubt.overlay.data, kwargs, "image")]
 
 
 def label_layers(saved: SavedLabels, ground: Ground) -> list[LayerData]:

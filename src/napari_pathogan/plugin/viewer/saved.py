@@ -161,6 +161,13 @@ def zarr_layers(path: Path) -> list[LayerData] | None:
         from napari_pathogan.tasks.idc import export as idc  # noqa: PLC0415
 
         return _heat_map(path, idc.read_zarr(path))
+    if kind == "doubt of a virtual stain":
+        from napari_pathogan.plugin.viewer import placing, results  # noqa: PLC0415  (slow to import)
+        from napari_pathogan.tasks.virtual_stain.doubt import read_zarr  # noqa: PLC0415
+
+        doubt = read_zarr(path)
+        find = partial(placing.on_slide, name=doubt.slide, mpp=doubt.mpp, imprint=doubt.imprint)
+        return _laid(path, find, partial(results.doubt_layers, doubt), doubt.slide)
     if kind == "nuclei":
         from napari_pathogan.plugin.viewer import placing, results  # noqa: PLC0415  (slow to import)
         from napari_pathogan.tasks.nuclei import export as nuclei  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""napari writer: a heat map's layer as OME-Zarr, laid on its slide."""
+"""napari writer: a heat map's layer, or a map of doubt, as OME-Zarr, laid on its slide."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from napari_pathogan.errors import OutputError
 
 
 def write_heat_map(path: str, _data: Any, meta: dict[str, Any]) -> list[str]:  # noqa: ANN401
-    """Save the whole heat map that a layer belongs to (probability, uncertainty, tissue).
+    """Save the whole heat map that a layer belongs to (probability, uncertainty, tissue), or a map of doubt.
 
     Raises
     ------
     OutputError
-        If the layer is no heat map, or it can't be written.
+        If the layer is neither, or it can't be written.
     """
-    from napari_pathogan.tasks.idc.export import write_zarr  # noqa: PLC0415  (slow to import)
+    from napari_pathogan.tasks.idc import export as idc  # noqa: PLC0415  (slow to import)
+    from napari_pathogan.tasks.virtual_stain import doubt  # noqa: PLC0415
 
-    heat = meta.get("metadata", {}).get("heat_map")
-    if heat is None:
+    known = meta.get("metadata", {})
+    if (heat := known.get("heat_map")) is not None:
+        idc.write_zarr(Path(path), heat)
+    elif (found := known.get("doubt_map")) is not None:
+        doubt.write_zarr(Path(path), found)
+    else:
         msg = f"{meta.get('name', 'this layer')} is no PathoGAN heat map; save it in another format"
         raise OutputError(msg)
-    write_zarr(Path(path), heat)
     return [path]

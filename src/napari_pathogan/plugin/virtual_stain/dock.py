@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,9 +19,10 @@ from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import Paragraph, beside, button, combo, label
 from napari_pathogan.plugin.shell.refining import Refining
-from napari_pathogan.plugin.shell.steps import at_once
+from napari_pathogan.plugin.shell.steps import Steps, at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.placing import Ground
 from napari_pathogan.plugin.virtual_stain.events import (
     Virtual,
     doubt_events,
@@ -70,6 +73,8 @@ class VirtualStainDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.views: dict[Image, dict[str, View]] = {}  # slide -> model's name -> its view
         self._laid: dict[str, View] = {}  # by the run that goes on
+        self._made: deque[Virtual] = deque()  # by it, and not laid yet
+        self._steps: Steps | None = None  # that lay them
         self.targets: dict[str, QCheckBox] = {}  # by model's name
         self._measured: dict[Image, Fit | str] = {}
         self._measuring: Any = None
@@ -130,6 +135,7 @@ class VirtualStainDock(Dock):
         self.form.add_line(self.training.button)
         self.form.add_line(self.training)
         self._ties.connect(self.viewer.layers.events.removed, self._prune)
+        self._ties.add(self._lay_no_more)
         self._show_result()
 
     # running
@@ -153,21 +159,27 @@ class VirtualStainDock(Dock):
             msg = "Choose at least one stain to paint"
             raise PathoganError(msg)
         folders = [self._models[name][0] for name in chosen]
-        return painting_events(between.slide_of(layer), stain, folders, self._cards)
+        seen = None
+        with suppress(PathoganError):  # it is not in view
+            canvas = self.viewer.canvas.size
+            seen = between.view_region(self.viewer, layer), (int(canvas[0]), int(canvas[1]))
+        return painting_events(between.slide_of(layer), stain, folders, self._cards, seen)
 
     def event_came(self, event: Event) -> None:
         """Lay a view as soon as it is there; keep a warning in view."""
         if isinstance(event, Warn):
             self.fits.setText(event.message)
         elif isinstance(event, Virtual) and self.layer is not None:
-            for old in self.shown.values():
-                old.show(visible=False)
-            name = event.painting.model.card.name
-            self._laid[name] = self._lay(self.layer, event, len(self._laid))
+            self._made.append(event)
+            if self._steps is None:
+                self._steps = Steps(self, self._lay_made(self.layer), self._lay_no_more)
+                self._steps.go()
 
     def finished(self, event: Finished) -> Iterator[None]:
         """Take the views that were laid in place of those from before."""
         assert self.layer is not None
+        while self._steps is not None:
+            yield
         slide, laid, self._laid = self.layer, self._laid, {}
         self._measured[slide] = event.result
         gone, self.views[slide] = self.shown, laid
@@ -177,6 +189,7 @@ class VirtualStainDock(Dock):
 
     def stopped(self) -> None:
         """Take away what was laid; those from before are shown again."""
+        self._lay_no_more()
         laid, self._laid = self._laid, {}
         for view in laid.values():
             at_once(self._remove(view))
@@ -332,13 +345,34 @@ class VirtualStainDock(Dock):
 
     # layers
 
+    def _lay_made(self, slide: Image) -> Iterator[None]:
+        """Lay the views that are made, in place of those from before."""
+        for old in self.shown.values():
+            old.show(visible=False)
+            yield
+        while self._made:
+            virtual = self._made.popleft()
+            number = len(self._laid)
+            view = self._lay(slide, virtual, number)
+            self._laid[virtual.painting.model.card.name] = view
+            yield
+            layers = self.viewer.layers
+            if {view.layer, slide} <= set(layers):  # neither was removed meanwhile
+                layers.move(layers.index(view.layer), layers.index(slide) + 1 + number)
+            yield
+
+    def _lay_no_more(self) -> None:
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.stop()
+        self._made.clear()
+
     def _lay(self, slide: Image, virtual: Virtual, number: int) -> View:
         painting = virtual.painting
-        layers = self.viewer.layers
         with between.selection_kept(self.viewer):
             layer = self.viewer.add_image(
                 between.shown_levels(virtual.live.slide),
-                name=f"{painting.title} [synthetic] ({slide.name})",
+                name=between.virtual_name(slide.name, painting.title),
                 rgb=True,
                 multiscale=True,
                 opacity=self.compare.fade.value() / 100,
@@ -346,7 +380,6 @@ class VirtualStainDock(Dock):
                 metadata={"slide": virtual.slide, **virtual.slide.metadata},
                 **between.place_level0(slide),
             )
-            layers.move(layers.index(layer), layers.index(slide) + 1 + number)
         refining = Refining(self.viewer, layer, virtual.live, self, "generator")
         refining.said.connect(self._say_coming)
         return View(layer, virtual, refining)
@@ -450,6 +483,8 @@ class VirtualStainDock(Dock):
         self.start(events, "Doubt", partial(self._lay_doubt, view, which), _nothing)
 
     def _lay_doubt(self, view: View, which: TrustMap, event: Finished) -> None:
+        from napari_pathogan.plugin.viewer.results import doubt_layers  # noqa: PLC0415
+        from napari_pathogan.tasks.virtual_stain.doubt import DoubtMap  # noqa: PLC0415
         from napari_pathogan.tasks.virtual_stain.trust import usual_doubt  # noqa: PLC0415
 
         if view.layer not in self.viewer.layers or self.layer is None:
@@ -459,17 +494,11 @@ class VirtualStainDock(Dock):
         low, high = usual_doubt(painting.model.card, painting.stain, which)
         if view.doubt is not None and view.doubt in self.viewer.layers:
             self.viewer.layers.remove(view.doubt)
+        found = DoubtMap.of(overlay, which.words, view.layer.name, (low, high), painting.slide)
+        ((data, kwargs, _),) = doubt_layers(found, Ground(self.layer))
+        kwargs["metadata"] |= {**view.virtual.slide.metadata, "doubt": which.value}
         with between.selection_kept(self.viewer):
-            view.doubt = self.viewer.add_image(
-                overlay.data,
-                name=f"doubt by {which.words}: {view.layer.name}",
-                colormap="magma",
-                contrast_limits=(low, low + 2 * max(high - low, 1e-3)),
-                opacity=0.5,
-                interpolation2d="nearest",
-                metadata={**view.virtual.slide.metadata, "doubt": which.value},
-                **between.place(overlay, self.layer),
-            )
+            view.doubt = self.viewer.add_image(data, **kwargs)
         share = 100 * float(np.mean(overlay.data > high))
         self.form.result.setText(
             f"<b>{share:.0f} % of what was in view is more doubtful than 95 % of places in images without defects</b>"

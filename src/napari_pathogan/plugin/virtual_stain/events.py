@@ -41,11 +41,21 @@ class Virtual(Event):
 
 
 def painting_events(
-    slide: Slide, stain: str, models: Sequence[Path], cards: Sequence[ModelCard]
+    slide: Slide,
+    stain: str,
+    models: Sequence[Path],
+    cards: Sequence[ModelCard],
+    seen: tuple[Region, tuple[int, int]] | None = None,
 ) -> Iterator[Event]:
     """Measure a slide and make its virtual stains: a :class:`Virtual` each; finishes with a Fit.
 
     Warns with figures where the slide is far from what the models learnt from.
+
+    Parameters
+    ----------
+    seen
+        What is in view, in level-0 pixels, and the canvas (high, wide) in pixels; its first look is
+        painted here, so that the window need not wait for it.
     """
     yield Progress(0, 0, "loading the models")
     ready_for_torch()
@@ -64,11 +74,27 @@ def painting_events(
         mpp = model.mpp
         yield Progress(number, len(models), f"measuring the slide for {model.card.name}")
         painting = Painting.of(slide, model, stain)
-        yield Virtual(painting, painted(painting), live(painting))
+        view = live(painting)
+        if number == 0 and seen is not None:
+            _look(view.slide, *seen)
+        yield Virtual(painting, painted(painting), view)
     fit = fit_of(slide_tiles(slide, mpp), cards, stain, name=slide.name)
     if warning := fit.warning(slide.name):
         yield Warn(warning)
     yield Finished(fit)
+
+
+def _look(slide: Slide, region: Region, canvas: tuple[int, int]) -> None:
+    """Read what napari reads when the slide is laid: its coarsest level, and what is in view."""
+    slide.levels[-1][:]
+    finer = [
+        (level, (y, x))
+        for level, (y, x) in zip(slide.levels, slide.downsamples, strict=True)
+        if region.height / y > canvas[0] and region.width / x > canvas[1]
+    ]
+    level, (y, x) = finer[-1] if finer else (slide.levels[0], (1.0, 1.0))
+    rows = slice(int(region.y / y), int(region.bottom / y) + 1)
+    level[rows, int(region.x / x) : int(region.right / x) + 1]
 
 
 def measuring(slide: Slide, cards: Sequence[ModelCard]) -> Iterator[Event]:

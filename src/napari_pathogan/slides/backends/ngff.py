@@ -30,6 +30,11 @@ _PADDED = 1.25  # how much a padded level may be longer one way than the other
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
 _BARE = "is a Zarr array without the metadata of OME-Zarr: it is read as"
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+_HOW = (
+    "stain_",
+    "virtual_stain",
+    "source_stain",
+)  # what metadata say of how a slide was made begins so
 _ENOUGH = 100_000
 _MICROMETRES = ("micrometer", "micrometre", "um", "µm", "micron")
 _INCOMPLETE = (
@@ -356,7 +361,7 @@ def _made(group: zarr.Group) -> dict[str, Any]:
     about = group.attrs.get("pathogan")
     if not isinstance(about, dict) or not about.get("synthetic"):
         return {}
-    return {k: v for k, v in about.items() if k == "synthetic" or k.startswith("stain_")}
+    return {k: v for k, v in about.items() if k == "synthetic" or k.startswith(_HOW)}
 
 
 def _incomplete(path: Path, error: Exception) -> SlideFormatError:

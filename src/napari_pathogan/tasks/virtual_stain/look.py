@@ -30,7 +30,7 @@ from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.virtual_stain.network import MARGIN, STRIDE
 from napari_pathogan.tasks.virtual_stain.seams import SlideNorm
-from napari_pathogan.tasks.virtual_stain.stains import stain_title
+from napari_pathogan.tasks.virtual_stain.stains import virtual_title
 from napari_pathogan.tasks.virtual_stain.student import distil
 from napari_pathogan.tasks.virtual_stain.trust import CELL_PX, TrustMap, doubts
 
@@ -113,7 +113,7 @@ class Painting:
     @property
     def title(self) -> str:
         """``virtual PAS``."""
-        return f"virtual {stain_title(self.target)}"
+        return virtual_title(self.target)
 
     @property
     def step(self) -> Pair:
@@ -260,6 +260,8 @@ def _slide(painting: Painting, which: tuple[bool, ...]) -> Slide:
         "source_stain": painting.stain,
         "virtual_stain_model": painting.model.card.name,
         "virtual_stain_sha256": painting.model.card.sha256,
+        "virtual_stain_slide": slide.name,
+        "virtual_stain_imprint": str(slide.imprint),
     }
     return made
 
