@@ -18,6 +18,7 @@ JOBS = [
     ("IDC heat map", "H&E phantom slide"),
     ("Nuclei", "H&E phantom at 40x"),
     ("Stain transfer", "H&E phantom at 40x"),
+    ("Virtual stains", "H&E phantom at 40x"),
     ("Mammogram masses", "Mammogram phantom study"),
     ("Blending", "Mammogram phantom study"),
 ]
@@ -30,6 +31,10 @@ def ready(desk, title, sample):
     desk.sample(sample)
     desk.wait(dock.form.run.isEnabled, "the model")
     desk.rest(3)
+    if title == "Virtual stains":
+        desk.wait(lambda: "Measuring" not in dock.fits.text(), "its stain")
+        dock.stain.setCurrentIndex(dock.stain.findText("H&E"))
+        dock.stain.activated.emit(dock.stain.currentIndex())
     if title == "Blending":
         rows, columns = dock.layer.data.shape
         desk.click(desk.at(dock.layer, rows / 2, columns / 2))
@@ -92,6 +97,59 @@ def test_classes_are_recoloured_and_looked_at(desk):
         dock.pages.setCurrentWidget(dock.numbers)
 
     gaps = desk.least_gaps(look, LONGEST_S)
+    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+
+
+@pytest.mark.parametrize("title", ["Stain transfer", "Virtual stains"])
+def test_a_view_that_is_moved_while_its_tiles_come(desk, title):
+    dock = ready(desk, title, "H&E phantom at 40x")
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None, "the run")
+
+    def look(_gaps):
+        desk.viewer.scene.camera.zoom *= 2
+        pan(desk, 4)
+
+    gaps = desk.least_gaps(look, LONGEST_S)
+    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+
+
+def test_a_map_of_doubt(desk):
+    dock = ready(desk, "Virtual stains", "H&E phantom at 40x")
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None and dock.doubt.isEnabled(), "the run")
+
+    def doubt(_gaps):
+        desk.press(dock.doubt)
+        desk.wait(lambda: dock.run is None, "the map")
+
+    gaps = desk.least_gaps(doubt, LONGEST_S)
+    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+
+
+def test_drawing_while_the_map_follows(desk):
+    dock = ready(desk, "IDC heat map", "H&E phantom slide")
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None, "the run")
+    desk.press(dock.live.switch)
+    rows, columns = dock.layer.data[0].shape[:2]
+    places = ((y * rows, x * columns) for y in (0.4, 0.5, 0.6) for x in (0.3, 0.4, 0.5, 0.6))
+    side = 2 * 50 * 4 / float(dock.layer.scale[0])  # of two patches
+
+    def draw(name, there):
+        y, x = next(places)
+        desk.press(dock.live.draw[name])
+        ring = [(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0), (0.5, 0), (0, 0)]
+        desk.drag(*(desk.at(dock.layer, y + side * v, x + side * u) for v, u in ring))
+        desk.wait(lambda: dock.live.run is None and there(), name)
+
+    def mapped(number):
+        return lambda: dock.live.versions.count() > number
+
+    desk.wait(lambda: dock.live.run is None and mapped(0)(), "a look")
+    draw("IDC", lambda: next(iter(dock.live.slides.values())).outlines)
+    draw("healthy", mapped(1))
+    gaps = desk.least_gaps(lambda _: draw("IDC", mapped(dock.live.versions.count())), LONGEST_S)
     assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
 
 
