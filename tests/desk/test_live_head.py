@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QDockWidget, QPushButton
 
+from desk import Answer
 from napari_pathogan.engine.models import read_card
 from napari_pathogan.plugin.shell.closing import may_stop
 from napari_pathogan.plugin.shell.form import above
@@ -168,3 +170,38 @@ def test_what_was_drawn_is_back_when_the_slide_is_opened_again(used, section):
     desk.wait(lambda: "Annotated before: 1 IDC" in dock.live.status.text(), "the outline")
     (back,) = (x for x in desk.viewer.layers if x.name.startswith("IDC annotations"))
     np.testing.assert_allclose(back.data[0], corners, atol=0.02)
+
+
+def test_what_other_classes_count_as_is_seen_and_said(used, section):
+    from napari_pathogan.plugin.idc.live import ClassesDialog
+
+    desk, (path, labels) = used, section
+    drawn = []
+    for name, label in (("Krebs", 1), ("Normal", 0)):
+        top, left = (FIRST + CELL * i for i in blocks_of(labels, label)[0])
+        bottom, right = top + SIZE * CELL, left + SIZE * CELL
+        ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+        drawn.append({
+            "type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"classification": {"name": name}},
+        })  # fmt: skip
+    kept = path.with_name("section.tif.idc.geojson")
+    kept.write_text(json.dumps({"type": "FeatureCollection", "features": drawn}))
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.wait(lambda: "Krebs left out: 'Classes…' says" in dock.live.status.text(), "the outlines")
+    seen = {}
+
+    def krebs_is_idc(dialog):
+        seen.update({name: row.currentText() for name, row in dialog.rows.items()})
+        dialog.rows["Krebs"].setCurrentText("IDC")
+        dialog.accept()
+
+    with desk.answering(Answer(ClassesDialog, krebs_is_idc)):
+        desk.press(dock.live.classes)
+    assert seen == {"Krebs": "unknown", "Normal": "healthy"}
+    assert "left out" not in dock.live.status.text()
+    desk.press(dock.live.switch)
+    desk.wait(lambda: "4 healthy and 4 IDC patches" in dock.live.status.text(), "both count")
+    desk.wait(lambda: dock.live.versions.count() == 2, "a version that learnt them")

@@ -64,7 +64,8 @@ def read_elements():
          "ViewPosition", "ImagerPixelSpacing", "PatientName", "PatientID", "FrameLaterality",
          "ViewCodeSequence", "ViewModifierCodeSequence", "VOILUTSequence", "ModalityLUTSequence",
          "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PixelData",
-         "SpecificCharacterSet", "TransferSyntaxUID", "ImageType", "FrameType"}
+         "SpecificCharacterSet", "TransferSyntaxUID", "ImageType", "FrameType",
+         "PixelAspectRatio", "NominalScannedPixelSpacing", "PresentationLUTShape"}
     )  # fmt: skip
 
 

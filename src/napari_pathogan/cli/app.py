@@ -5,6 +5,7 @@ Every error a user can do something about is one line on stderr and exit code 2.
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from tempfile import gettempdir
@@ -22,9 +23,11 @@ from napari_pathogan.cli.nuclei_classes import grid, rename
 from napari_pathogan.cli.outputs import fail
 from napari_pathogan.errors import PathoganError, out_of_memory
 from napari_pathogan.files import FULL, output_error, system_error
+from napari_pathogan.slides.cache import set_cache_mb
 from napari_pathogan.tasks import registered
 from napari_pathogan.version import __version__
 
+_CACHE_MB = 128  # commands read a slide once; a window shows what it has shown before
 _INTERRUPTED = 130  # what newer typer makes of Ctrl-C, instead of raising Abort
 # from click, or from the copy of click inside newer typer
 _UsageError: type[Exception] = next(
@@ -89,6 +92,8 @@ app = build()
 def main() -> None:
     """Run the command line; the entry point ``pathogan``. SIGTERM acts as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if "PATHOGAN_CACHE_MB" not in os.environ:
+        set_cache_mb(_CACHE_MB)
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:

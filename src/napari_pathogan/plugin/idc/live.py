@@ -18,8 +18,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QWidget,
+)
 
+from napari_pathogan.annotations.classes import IGNORED, UNCLASSIFIED, UNKNOWN, ClassTable
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import beside, button, combo, evenly, label, progress_line
@@ -30,7 +38,7 @@ from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.tasks.idc import TASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import napari
@@ -77,6 +85,8 @@ class Annotated:
         All of them, the model as it was first, and the number of the one in view.
     outlines
         As they were last kept.
+    kinds
+        Class -> what its outlines count as, where the user says so.
     asked
         Whether what was annotated before has been asked for.
     """
@@ -87,7 +97,13 @@ class Annotated:
     versions: list[Version] = field(default_factory=list)
     shown: int = 0
     outlines: tuple[Annotation, ...] = ()
+    kinds: dict[str, str] = field(default_factory=dict)
     asked: bool = False
+
+    @property
+    def others(self) -> list[str]:
+        """The classes that were drawn and are not those of the buttons."""
+        return sorted({one.class_name for one in self.outlines} - CLASSES.keys())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,11 +158,12 @@ def following(
         yield Looked(seen, version)
     else:
         seen, model = known.seen, known.versions[0].model
-    drawn = live.annotated(slide, outlines)
+    drawn = live.annotated(slide, outlines, known.kinds)
     counts = {name: drawn.count(number) for number, name in enumerate(NAMES)}
     text = " and ".join(f"{n} {name}" for name, n in counts.items()) + " patches"
-    if drawn.notes:
-        text += f". {drawn.notes[0]}"
+    if left := left_out(drawn.counted):
+        text += f". {left}"
+    text += "".join(f". {note}" for note in drawn.notes[:1] if not left)
     if slide.path is None:
         text += f". {slide.name} is no file, so the outlines are not kept"
     missing = [name for name, n in counts.items() if not n]
@@ -170,14 +187,59 @@ def keeping(slide: Slide, known: Annotated, version: Version, run: RunFolder) ->
     yield Progress(0, 0, "comparing before and after")
     base, part = (
         known.versions[0].model,
-        live.part_of(known.seen, live.annotated(slide, version.outlines)),
+        live.part_of(known.seen, live.annotated(slide, version.outlines, known.kinds)),
     )
     changed = live.refitted(base, [part], run.path.name)
     report = live_retrain.compare(base, changed, [part])
     digest = live.digest_of(version.outlines)
-    run.start({"slides": [str(slide.path)], "base": base.card.name, "version": version.title})
+    asked = {"slides": [str(slide.path)], "base": base.card.name, "version": version.title}
+    run.start({**asked, "classes": known.kinds})
     live_retrain.keep(run, base, changed, report, [slide.name.split(".")[0]], digest)
     yield Finished(report)
+
+
+def left_out(counted: Mapping[str, str]) -> str:
+    """A sentence on classes of which the table does not know what they count as; "" without any."""
+    names = [name or UNCLASSIFIED for name, kind in counted.items() if kind == UNKNOWN]
+    return (
+        f"{', '.join(sorted(names))} left out: 'Classes…' says what counts as what" if names else ""
+    )
+
+
+class ClassesDialog(QDialog):
+    """What the outlines of each class count as, to see and to change.
+
+    Parameters
+    ----------
+    counted
+        Class -> what it counts as now.
+    """
+
+    def __init__(self, parent: QWidget, counted: Mapping[str, str]) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("What classes count as")
+        self.rows = {name: QComboBox() for name in counted}
+        form = QFormLayout(self)
+        for name, row in self.rows.items():
+            row.addItems([*CLASSES, IGNORED, *[UNKNOWN] * (counted[name] == UNKNOWN)])
+            row.setCurrentText(counted[name])
+            form.addRow(name or UNCLASSIFIED, row)
+        ways = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        box = QDialogButtonBox(ways)
+        box.accepted.connect(self.accept)
+        box.rejected.connect(self.reject)
+        form.addRow(box)
+        self._counted = dict(counted)
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """Class -> what it is to count as, where that is another."""
+        chosen = {name: row.currentText() for name, row in self.rows.items()}
+        return {
+            name or UNCLASSIFIED: kind
+            for name, kind in chosen.items()
+            if kind != self._counted[name]
+        }
 
 
 class Maps(Protocol):
@@ -251,11 +313,14 @@ class Live:
         self.undo.clicked.connect(lambda: self.show(self._own.shown - 1))
         self.keep = button("Keep as model", "Save this version as a model of its own, with figures")
         self.keep.clicked.connect(self.accept)
+        self.classes = button("Classes…", "Show and say what outlines of other classes count as")
+        self.classes.clicked.connect(self.say_classes)
         self.status = label("")
         form = dock.form
         form.add_line(evenly(*self.draw.values()))
         form.add_line(beside(self.switch, self.versions, wide=1))
         form.add_line(evenly(self.undo, self.keep))
+        form.add_line(self.classes)
         form.add_line(self.status)
         self._soon = QTimer(dock.form)
         self._soon.setSingleShot(True)
@@ -326,6 +391,25 @@ class Live:
             )
             found.append(next(same, new))
         return tuple(found)
+
+    def say_classes(self, _checked: object = None) -> None:
+        """Ask what classes count as; the head is fitted anew if that changes."""
+        known = self._own
+        dialog = ClassesDialog(self.dock.form, self._counted(known))
+        if dialog.exec() != QDialog.DialogCode.Accepted or not dialog.changes:
+            return
+        known.kinds |= dialog.changes
+        del known.versions[1:]  # they were of other classes
+        self.show(0)
+        self.status.setText(left_out(self._counted(known)))
+        self.follow()
+
+    @staticmethod
+    def _counted(known: Annotated) -> dict[str, str]:
+        from napari_pathogan.tasks.idc.annotated import CLASS_KINDS  # noqa: PLC0415  (slow to import)
+
+        table = ClassTable(CLASS_KINDS, known.kinds)
+        return {name: table(name) for name in known.others}
 
     # following
 
@@ -439,6 +523,8 @@ class Live:
         self.switch.setEnabled(self.can_follow)
         self.undo.setEnabled(known.shown > 0)
         self.keep.setEnabled(known.shown > 0 and not busy)
+        self.classes.setVisible(bool(known.others))
+        self.classes.setEnabled(not busy)
         self.versions.blockSignals(True)
         self.versions.clear()
         self.versions.addItems([version.title for version in known.versions])
@@ -492,7 +578,9 @@ class Live:
             known.outlines = self.outlines(layer)
             counts = Counter(one.class_name or "without a class" for one in outlines)
             said = ", ".join(f"{n} {name}" for name, n in counts.items())
-            self.status.setText(f"Annotated before: {said}")
+            left = left_out(self._counted(known))
+            self.status.setText(f"Annotated before: {said}{'. ' * bool(left)}{left}")
+            self.enable()
 
     def _toggled(self, on: bool) -> None:  # noqa: FBT001 - a signal's
         if on:
