@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.plugin.shell import running
-from napari_pathogan.plugin.shell.form import TextField, Ties
+from napari_pathogan.plugin.shell.form import ProgressBar, TextField, Ties
 
 pytestmark = pytest.mark.gui
 
@@ -29,6 +29,22 @@ def test_what_qt_has_deleted_stops_no_release(qtbot):
     ties.add(partial(int, "other"))
     with pytest.raises(ValueError, match="other"):
         ties.release()
+
+
+def test_a_bar_that_only_moves_is_drawn_a_few_times_a_second(qtbot):
+    drawn = []
+
+    class Bar(ProgressBar):
+        def paintEvent(self, event):
+            drawn.append(time.monotonic())
+            super().paintEvent(event)
+
+    bar = Bar()
+    qtbot.addWidget(bar)
+    bar.setRange(0, 0)
+    bar.show()
+    qtbot.waitUntil(lambda: len(drawn) > 5)  # it does move
+    assert drawn[-1] - drawn[2] > 0.7  # the first ones show it
 
 
 def test_a_text_field_leaves_undo_to_its_dock_while_it_has_nothing_to_undo(qtbot):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.shell.subject import Subject
 
 W = TypeVar("W", bound=QWidget)
+_STEP_S = 0.25  # between two steps of a bar that only moves
+_ANIMATED = 213  # QEvent.Type.StyleAnimationUpdate, which PyQt has no name for
 _GONE = re.compile(r"C\+\+ object.* deleted")  # PyQt's and PySide's words of what Qt has deleted
 
 
@@ -151,7 +154,7 @@ class Form(QWidget):
         self.region_row = self.grid.rowCount() - 1
 
         self.run = QPushButton("Run")
-        self.bar = QProgressBar()
+        self.bar = ProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         keep_place(self.bar)
@@ -275,6 +278,26 @@ class Form(QWidget):
         self.bar.setVisible(running)
         for widget in (self.slide, self.model, self.region, self.pixel_size):
             widget.setEnabled(not running)
+
+
+class ProgressBar(QProgressBar):
+    """A bar that moves four times a second where nobody knows how much there is to do.
+
+    Qt moves it sixty times, and each draws the whole window: half a core without a graphics card.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_s = 0.0
+
+    def event(self, event: QEvent) -> bool:
+        """As Qt's; most steps of its animation are passed over."""
+        if event.type().value == _ANIMATED:
+            if time.monotonic() < self._next_s:
+                event.accept()  # or Qt takes it for hidden and stops
+                return True
+            self._next_s = time.monotonic() + _STEP_S
+        return super().event(event)
 
 
 def combo(tip: str) -> QComboBox:

@@ -7,11 +7,11 @@ import re
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.plugin.shell.form import beside, button, label, progress_line
+from napari_pathogan.plugin.shell.form import ProgressBar, beside, button, label, progress_line
 from napari_pathogan.plugin.shell.learning import learning
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import Lesson, Material, TrainDialog
@@ -37,7 +37,7 @@ class TrainingRow(QWidget):
         self.button.clicked.connect(self.ask)
         self.cancel = button("Cancel training", "Stop; nothing of the new model stays")
         self.cancel.clicked.connect(self.stop)
-        self.bar = QProgressBar()
+        self.bar = ProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.status = label("")

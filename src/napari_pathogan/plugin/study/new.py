@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QLineEdit,
     QPlainTextEdit,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QTabWidget,
@@ -26,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.plugin.shell.closing import may_stop
-from napari_pathogan.plugin.shell.form import beside, combo, label
+from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, label
 from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.study.making import Generators, find_generators, make_study, power_text
@@ -86,7 +85,7 @@ class NewStudyDialog(QDialog):
             "on a stick, or in a folder of your own."
         )
         self.make = QPushButton("Make the study")
-        self.bar = QProgressBar()
+        self.bar = ProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.bar.hide()

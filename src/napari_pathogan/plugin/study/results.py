@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QMessageBox,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -30,7 +29,7 @@ from qtpy.QtWidgets import (
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.files import write_text
-from napari_pathogan.plugin.shell.form import Ties, beside, combo, label, shortened
+from napari_pathogan.plugin.shell.form import ProgressBar, Ties, beside, combo, label, shortened
 from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.study import recent
 from napari_pathogan.plugin.study.bundle import Bundle, bundling
@@ -104,7 +103,7 @@ class Results(QWidget):
             "Asks for the answer key, which the one who made the study has. That ends blinding on this "
             "computer"
         )
-        self.bar = QProgressBar()
+        self.bar = ProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.bar.hide()
