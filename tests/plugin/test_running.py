@@ -35,7 +35,7 @@ def test_a_bar_that_only_moves_is_drawn_a_few_times_a_second(qtbot):
     drawn = []
 
     class Bar(ProgressBar):
-        def paintEvent(self, event):
+        def paintEvent(self, event):  # noqa: N802 - Qt's
             drawn.append(time.monotonic())
             super().paintEvent(event)
 

@@ -290,7 +290,7 @@ class ProgressBar(QProgressBar):
         super().__init__()
         self._next_s = 0.0
 
-    def event(self, event: QEvent) -> bool:
+    def event(self, event: QEvent) -> bool:  # type: ignore[override]
         """As Qt's; most steps of its animation are passed over."""
         if event.type().value == _ANIMATED:
             if time.monotonic() < self._next_s:
