@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_pathogan.batch.job import SlideJob
 
 _TICK_S = 0.2  # between two looks at the cluster
-_TELL_S = 1.0  # between two reports of a worker
+_TELL_S = 0.5  # between two reports of a slide
 _CONNECT_S = 15
 _ALONE_S = 60  # without any worker, after which that is said
 _DEATHS = 2  # of workers, after which a slide is given up
@@ -59,18 +59,19 @@ def here(
     A job, and how far it is: Item, then Finished with its record; or why it failed.
     """
     for job in jobs:
+        told = time.monotonic()
         yield job, Item(job.name, "runs")
         try:
             for event in look(job):
-                yield job, (event if isinstance(event, Finished) else _item(job, event))
+                if isinstance(event, Finished):
+                    yield job, event
+                elif isinstance(event, Progress) and time.monotonic() > told + _TELL_S:
+                    told = time.monotonic()
+                    yield job, Item(job.name, "runs", event.done, event.total, event.what)
+                else:
+                    yield job, Pulse()
         except Exception as error:  # noqa: BLE001 - of one slide; kept with its trace
             yield job, SlideFailedError.of(error)
-
-
-def _item(job: SlideJob, event: Event) -> Event:
-    if isinstance(event, Progress):
-        return Item(job.name, "runs", event.done, event.total, event.what)
-    return Pulse()
 
 
 def on_workers(

@@ -139,9 +139,10 @@ def _asked(room: QWidget, runs: Sequence[Run], unsaved: Sequence[str]) -> bool:
     box.setWindowTitle("Not finished")
     lines = [f"{_what(run)} is not finished{_how_far(run)}." for run in runs]
     box.setText("\n".join([*lines, *unsaved]))
-    stopped = {0: "", 1: "It is stopped, and nothing of it is left behind."}
-    all_stopped = "All of this is stopped, and nothing of it is left behind."
-    box.setInformativeText(f"Close anyway? {stopped.get(len(runs), all_stopped)}".strip())
+    what = "It is" if len(runs) == 1 else "All of this is"
+    kept = [run.keeps for run in runs if run.keeps]
+    said = f"{what} stopped{'.' if kept else ', and nothing of it is left behind.'}" if runs else ""
+    box.setInformativeText(" ".join(filter(None, ["Close anyway?", said, *kept])))
     go = box.addButton("Close anyway", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Don't close", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)

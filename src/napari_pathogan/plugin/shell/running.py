@@ -68,6 +68,7 @@ def run_in_viewer(
     title: str,
     owner: QWidget,
     ask: bool = False,
+    keeps: str = "",
     on_tile: Callable[[Tile], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     on_finished: Callable[[Finished], None] | None = None,
@@ -85,6 +86,8 @@ def run_in_viewer(
         The widget whose task it is: it ends with the widget's window.
     ask
         Whether the user is asked before the widget, or its window, is closed while this runs.
+    keeps
+        A sentence on what stays if it is stopped; by default nothing does.
     on_tile, on_event, on_finished
         Called with each tile, every other event, and the last one.
     on_stopped
@@ -95,6 +98,7 @@ def run_in_viewer(
         title=title,
         owner=owner,
         ask=ask,
+        keeps=keeps,
         on_tile=on_tile,
         on_event=on_event,
         on_finished=on_finished,
@@ -130,7 +134,7 @@ class Run:
 
     Attributes
     ----------
-    title, owner, ask
+    title, owner, ask, keeps
         As :func:`run_in_viewer` takes them.
     latest
         How far it is.
@@ -143,6 +147,7 @@ class Run:
         title: str,
         owner: QWidget,
         ask: bool,
+        keeps: str,
         on_tile: Callable[[Tile], None] | None,
         on_event: Callable[[Event], None] | None,
         on_finished: Callable[[Finished], None] | None,
@@ -150,7 +155,7 @@ class Run:
     ) -> None:
         self._on_tile, self._on_event = on_tile, on_event
         self._on_finished, self._on_stopped = on_finished, on_stopped
-        self.title, self.owner, self.ask = title, owner, ask
+        self.title, self.owner, self.ask, self.keeps = title, owner, ask, keeps
         self.latest: Progress | None = None
         self._stop, self._span = Flag(), _Span()
         self._bar = progress(total=0, desc=title)
