@@ -25,6 +25,7 @@ DOCKS = {  # and the keys that each has said to have
     "Mammogram masses": {"Ctrl+Return", "A", "R", "Ctrl+Z", "Ctrl+Shift+Z"},
     "Blending": {"Ctrl+Return"},
     "Reader study": set(),
+    "Batch": set(),
 }
 
 
