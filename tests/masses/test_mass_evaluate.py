@@ -48,6 +48,8 @@ def test_every_disc_is_found_and_the_others_are_false(folder, tmp_path):
     assert list(got)[:6] == [f"tpr_at_{f}" for f in ("0.25", "0.5", "0.8", "1", "2", "4")]
     assert got["tpr_at_threshold"].value == 1
     assert got["fppi_at_threshold"].value == pytest.approx(2 / 5)
+    assert got["baseline_tpr_at_1"].value >= 0.75  # bright spots are all that these masses are
+    assert "nothing learnt" in last.result.notes[-1]
     assert got["seconds_per_image"].value > 0
     assert last.result.counts == {"n_images": 5, "n_normal": 2, "n_masses": 4, "n_patients": 3}
     assert json.loads(last.result.to_json())["n_patients"] == 3

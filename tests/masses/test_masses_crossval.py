@@ -26,6 +26,7 @@ from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
 from napari_pathogan.tasks.masses.model import MassModel
+from napari_pathogan.tasks.masses.detections import Looked
 from napari_pathogan.tasks.masses.predict import detect
 from napari_pathogan.tasks.masses.scored import Scored
 
@@ -74,6 +75,7 @@ def test_every_patient_is_tested_by_a_detector_that_never_saw_them(folder, tmp_p
 
 def test_the_model_knows_its_out_of_fold_figures(folder, run):
     report = json.loads((run.path / "report.json").read_text())
+    assert 0 <= report["baseline_tpr_at_0.5"]["value"] <= report["baseline_tpr_at_1"]["value"]
     model = MassModel.load(run.path, device="cpu")
 
     assert report["n_patients"] == 3
@@ -97,8 +99,9 @@ def test_what_it_finds_lies_in_the_breast(folder, run, tmp_path):
     events = list(detect(views, model))
 
     found, nothing = events[-1].result
-    assert [type(e) for e in events[:-1]] == [Progress, Progress, Warn, Progress]
-    assert "empty" in events[2].message
+    kinds = [type(e) for e in events[:-1]]
+    assert kinds == [Progress, Looked, Progress, Warn, Looked, Progress]
+    assert "empty" in events[3].message
     assert len(nothing) == 0
     assert found.name == folder.files[0].stem
     assert found.threshold == model.threshold

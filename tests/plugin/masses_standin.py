@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -11,7 +12,7 @@ from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses.annotated import write
-from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.detections import Detections, Looked
 from napari_pathogan.tasks.masses.review import Decision, Review
 
 SHAPE = (240, 160)
@@ -79,6 +80,7 @@ class MassesStandin:
 
     def __init__(self):
         self.pause_s, self.error = 0.0, None
+        self.hold_s, self.between = 0.0, threading.Event()  # after each view
         self.asked, self.closed = [], 0
 
     def events(self, mammograms, model):
@@ -90,6 +92,8 @@ class MassesStandin:
             for done, one in enumerate(mammograms):
                 yield Progress(done, len(mammograms), f"looking at {one.name}")
                 time.sleep(self.pause_s)
+                yield Looked(done, detections(one))
+                self.between.wait(self.hold_s)
             yield Finished([detections(one) for one in mammograms])
         finally:
             self.closed += 1

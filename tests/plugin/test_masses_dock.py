@@ -124,6 +124,24 @@ def test_a_study_shows_masses_with_scores_and_sizes(opened, qtbot, viewer, stand
     assert boxes.text.values.tolist() == ["90 %, 8 mm"]
 
 
+def test_each_view_is_shown_as_it_is_done(opened, qtbot, viewer, standin):
+    """The first while the others are still looked at; Cancel takes it back, the end keeps it."""
+    dock, views = opened, names(viewer)
+    standin.hold_s = 600
+    dock.run_or_cancel()
+    qtbot.waitUntil(lambda: texts(dock) == [("RCC", "90 %", "8 x 8 mm", "open")], timeout=60_000)
+    assert dock.run is not None
+    assert "Masses (RCC)" in names(viewer)
+    assert "Masses (RMLO)" not in names(viewer)
+    dock.cancel()
+    standin.between.set()
+    qtbot.waitUntil(lambda: dock.run is None, timeout=60_000)
+    assert names(viewer) == views
+    assert not dock.table.rows
+    run(dock, qtbot)
+    assert [row[:2] for row in texts(dock)] == [("RCC", "90 %"), ("RMLO", "80 %")]
+
+
 def test_the_threshold_says_what_it_means_and_moves_what_is_shown(done, qtbot, viewer):
     dock = done
     dock.threshold.setValue(to_slider(0.2))

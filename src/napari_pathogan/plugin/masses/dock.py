@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QSlider
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.masses.decisions import Decisions
-from napari_pathogan.plugin.masses.events import masses_events
+from napari_pathogan.plugin.masses.events import masses_events, warm_up
 from napari_pathogan.plugin.masses.layers import MassLayers
 from napari_pathogan.plugin.masses.reviews import Reviews
 from napari_pathogan.plugin.masses.table import FindingsTable, Row
@@ -34,16 +34,16 @@ from napari_pathogan.plugin.shell.dock_keys import OF_MAMMOGRAMS, everywhere
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, evenly, keep_lines, label
 from napari_pathogan.plugin.shell.mammogram_subject import ALL_VIEWS, MAMMOGRAM
-from napari_pathogan.plugin.shell.steps import at_once
+from napari_pathogan.plugin.shell.steps import Steps, at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.slides.geometry import Region
-from napari_pathogan.tasks.masses.detections import SCOPE
+from napari_pathogan.tasks.masses.detections import SCOPE, Looked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from pathlib import Path
 
     import napari
@@ -79,6 +79,8 @@ class MassesDock(Dock):
         self._orphans: list[MassLayers] = []  # of images that are gone
         self._came_back = False  # something that was kept is about to be shown
         self._threshold_chosen = False  # by the user, who then keeps it
+        self._arrived: list[Image] = []  # views that a run has looked at, not shown yet
+        self._arriving: Steps | None = None
         super().__init__(napari_viewer)
 
     def build(self) -> None:
@@ -127,11 +129,11 @@ class MassesDock(Dock):
 
     @staticmethod
     def warm_up() -> None:
-        """Import the network and what comes with it."""
+        """Load the embedded model and let it look once, which is slow at first."""
         from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
-        from napari_pathogan.tasks.masses import model, predict  # noqa: F401, PLC0415
 
         check_torchvision()
+        warm_up()
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Load the model and look at this view, or at all of them."""
@@ -139,15 +141,51 @@ class MassesDock(Dock):
         self._asked = self.images if everything else [layer]
         return masses_events([mammogram_of(image) for image in self._asked], self.model_folder)
 
+    def event_came(self, event: Event) -> None:
+        """Show each view as it is done."""
+        if not isinstance(event, Looked) or self._asked[event.number] not in self.viewer.layers:
+            return
+        image = self._asked[event.number]
+        self.reviews.come(image, event.found)
+        self._arrived.append(image)
+        if self._arriving is None:
+            self._usual_threshold()
+            self._arriving = Steps(self, self._arrivals_shown(), self._all_shown)
+            self._arriving.go()
+
+    def _arrivals_shown(self) -> Iterator[None]:
+        while self._arrived:
+            yield from self._findings_shown({self._arrived.pop(0)})
+
+    def _all_shown(self) -> None:
+        self._arriving = None
+
+    def _stop_arriving(self) -> None:
+        self._arrived.clear()
+        if self._arriving is not None:
+            self._arriving.stop()
+            self._arriving = None
+
     def finished(self, event: Finished) -> Iterator[None]:
         """Show what was found."""
+        self._stop_arriving()
         for image, found in zip(self._asked, event.result, strict=True):
             if image in self.viewer.layers:
                 self.reviews.detected(image, found)
-        if not self._threshold_chosen and self.card is not None:
-            self._set_threshold(usual_threshold(self.card))
+        self._usual_threshold()
         yield
         yield from self._findings_shown()
+
+    def stopped(self) -> None:
+        """Take back what was shown of the views that were done."""
+        self._stop_arriving()
+        self.reviews.take_back()
+        if self._ties.released:
+            return
+        self._orphans += [
+            self.shown_on.pop(image) for image in [*self.shown_on] if image not in self.reviews
+        ]
+        self.show_findings()
 
     def busy(self, *, running: bool) -> None:
         """Let decisions rest while something runs."""
@@ -183,7 +221,8 @@ class MassesDock(Dock):
         """Show what the threshold lets through: in the images, in the list, in words."""
         at_once(self._findings_shown())
 
-    def _findings_shown(self) -> Iterator[None]:
+    def _findings_shown(self, images: Container[Image] | None = None) -> Iterator[None]:
+        """Of some images, or all; the list and the words are of all."""
         if self.card is not None:
             self.meaning.setText(meaning(self.card, self.reviews.threshold))
         while self._orphans:
@@ -199,6 +238,8 @@ class MassesDock(Dock):
         ):
             self.finding = None
         for image, review in shown.items():
+            if images is not None and image not in images:
+                continue
             chosen = self.finding[1] if self.finding and self.finding[0] is image else None
             yield from self.layers_of(image).show(review, chosen)
         self.table.show_findings(order, self.finding)
@@ -273,6 +314,10 @@ class MassesDock(Dock):
         self.decisions.enable()
         self.training.enable()
         self.export.setEnabled(self.run is None and bool(self._shown()))
+
+    def _usual_threshold(self) -> None:
+        if not self._threshold_chosen and self.card is not None:
+            self._set_threshold(usual_threshold(self.card))
 
     def _set_threshold(self, threshold: float) -> None:
         self.threshold.blockSignals(True)

@@ -27,6 +27,7 @@ class Reviews:
     def __init__(self) -> None:
         self.threshold = 0.0  # what scores less is not shown, unless it is decided
         self._current: dict[Image, Review] = {}
+        self._coming: dict[Image, Review] = {}  # of a run that has not ended
         self._before: list[tuple[Image, Review]] = []
         self._undone: list[tuple[Image, Review]] = []
 
@@ -45,7 +46,7 @@ class Reviews:
 
     def review_of(self, image: Image) -> Review | None:
         """The whole review of an image; None if it was not looked at."""
-        return self._current.get(image)
+        return self._coming.get(image, self._current.get(image))
 
     def shown(self, image: Image) -> Review | None:
         """What of it is shown at the threshold."""
@@ -65,10 +66,19 @@ class Reviews:
             self._current[image] = review
         return review is not None
 
+    def come(self, image: Image, detections: Detections) -> None:
+        """Show what a model has found while it looks at others; it counts once it is :meth:`detected`."""
+        old = self._current.get(image)
+        self._coming[image] = Review.of(detections) if old is None else old.renewed(detections)
+
+    def take_back(self) -> None:
+        """Forget what came in a run that was stopped."""
+        self._coming.clear()
+
     def detected(self, image: Image, detections: Detections) -> None:
         """Take over what a model has found; what the reader has decided before stays."""
-        old = self.review_of(image)
-        self._current[image] = Review.of(detections) if old is None else old.renewed(detections)
+        self.come(image, detections)
+        self._current[image] = self._coming.pop(image)
         self._forget_steps(image)
 
     def begin(self, image: Image) -> None:
@@ -138,6 +148,7 @@ class Reviews:
     def forget(self, image: Image) -> None:
         """Let go of an image that is closed."""
         self._current.pop(image, None)
+        self._coming.pop(image, None)
         self._forget_steps(image)
 
     def _forget_steps(self, image: Image) -> None:

@@ -28,6 +28,7 @@ from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.masses import model
 from napari_pathogan.tasks.masses.arms import synthetic
+from napari_pathogan.tasks.masses.baseline import spots
 from napari_pathogan.tasks.masses.config import arguments
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
@@ -43,7 +44,7 @@ from napari_pathogan.tasks.masses.starts import check_start, learnt_from, model_
 from napari_pathogan.tasks.masses.train import Example, train
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from torchvision.models.detection import MaskRCNN
 
@@ -293,7 +294,12 @@ def _cross_validate(
             found[i] = _detections(training.folder.files[i].name, boxes, scores)
     scored = Scored.of(training.folder, [one for one in found if one is not None])
     scored.write(training.run.path / SCORED)
-    known = _known(training.folder, scored)
+    plain = []
+    for number in range(len(fold)):
+        yield Progress(number, len(fold), "what bright spots alone tell")
+        seen = spots(training.folder.image(number)) if number in training.seen else model.NOTHING
+        plain.append(_detections("", seen.boxes, seen.scores))
+    known = _known(training.folder, scored, plain)
     assert known.report is not None
     write_text(training.run.path / "report.json", known.report.to_json(), OURS)
     return known
@@ -317,8 +323,11 @@ def _detections(name: str, boxes: np.ndarray, scores: np.ndarray) -> Detections:
     return Detections(name, (0, 0), boxes, scores, (np.zeros((0, 2)),) * len(scores))
 
 
-def _known(folder: MassFolder, scored: Scored) -> Known:
-    """Calibrate scores, choose the operating point, and report, from out-of-fold findings."""
+def _known(folder: MassFolder, scored: Scored, plain: Sequence[Detections]) -> Known:
+    """Calibrate scores, choose the operating point, and report, from out-of-fold findings.
+
+    ``plain`` is what the baseline found.
+    """
     calibration = _calibration(model.logits(scored.hits.scores), scored.hits.found)
     curve = scored.hits.curve()
     curve = Froc(curve.fppi, curve.tpr, model.calibrated(curve.thresholds, calibration))
@@ -328,7 +337,9 @@ def _known(folder: MassFolder, scored: Scored) -> Known:
         for file, boxes, scores in zip(scored.files, scored.boxes, scored.scores, strict=True)
     ]
     quiet = replace(folder, skipped=())  # what was left out has names
-    done = report(quiet, found, title="out of fold, by patient", threshold=threshold)
+    done = report(
+        quiet, found, title="out of fold, by patient", threshold=threshold, baseline=plain
+    )
     chances = replace(scored, scores=tuple(one.scores for one in found))
     measured: dict[str, Any] = {
         "by_size": [list(row) for row in by_size(folder, chances, threshold)]

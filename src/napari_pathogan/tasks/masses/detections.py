@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_pathogan.engine.events import Event
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import record
@@ -251,6 +252,14 @@ class Detections:
             record.best,
             record.missed,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked(Event):
+    """One of several views is done, the ``number``-th, and this was found in it."""
+
+    number: int
+    found: Detections
 
 
 def write_json(path: Path, found: Detections) -> None:

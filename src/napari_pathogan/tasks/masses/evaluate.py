@@ -15,6 +15,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.mammograms.breast import NoBreastError
+from napari_pathogan.tasks.masses.baseline import ABOUT, spots
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.films import film
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 FPPI = (0.25, 0.5, 0.8, 1.0, 2.0, 4.0)
 ROUNDS = 1000
-_NOTED = (0.5, 1.0)  # operating points whose Wilson interval is noted
+_NOTED = (0.5, 1.0)  # operating points whose Wilson interval is noted, and of the baseline
 
 
 def evaluate(
@@ -68,7 +69,7 @@ def evaluate(
         If an image can't be read, or the file not written.
     """
     need_masses(folder)
-    found, seconds = [], []
+    found, plain, seconds = [], [], []
     for index, file in enumerate(folder.files):
         yield Progress(index, len(folder), f"detecting in {file.name}")
         mammogram = folder.mammogram(index)
@@ -76,11 +77,13 @@ def evaluate(
         start = time.perf_counter()
         try:
             own = model.detect(image)
+            seconds.append(time.perf_counter() - start)
+            simple = spots(image)
         except NoBreastError as error:
             yield Warn(f"{file.name}: {error}")
-            own = NOTHING
-        seconds.append(time.perf_counter() - start)
+            own = simple = NOTHING
         found.append(Detections.on(mammogram, *own))
+        plain.append(Detections.on(mammogram, *simple))
     yield Progress(len(folder), len(folder), "working out intervals")
     if keep is not None:
         Scored.of(folder, found).write(keep)
@@ -92,6 +95,7 @@ def evaluate(
         trained_on=model.card.knows(folder.patients),
         threshold=model.threshold,
         seconds=seconds,
+        baseline=plain,
     )
     if films:
         done = replace(
@@ -109,6 +113,7 @@ def report(
     trained_on: Collection[str] = (),
     threshold: float | None = None,
     seconds: Sequence[float] = (),
+    baseline: Sequence[Detections] = (),
 ) -> Report:
     """Report on what was found in each image of a folder, however it was found.
 
@@ -120,6 +125,8 @@ def report(
         Of the detector: sensitivity and false positives are given there too.
     seconds
         What each image took.
+    baseline
+        What :mod:`~.baseline` found in each image.
 
     Raises
     ------
@@ -142,6 +149,8 @@ def report(
     metrics = {
         name: Value(value, *intervals.get(name, (None, None))) for name, value in values.items()
     }
+    if baseline:
+        metrics |= _baseline(Scored.of(folder, baseline), rounds if n_patients > 1 else 0)
     if seconds:
         metrics["seconds_per_image"] = Value(median(seconds))
     masses = folder.n_masses
@@ -151,7 +160,8 @@ def report(
         "n_masses": int(masses.sum()),
         "n_patients": n_patients,
     }
-    return Report(title, metrics, counts, _notes(folder, curve, set(trained_on)))
+    notes = _notes(folder, curve, set(trained_on))
+    return Report(title, metrics, counts, (*notes, *([f"baseline: {ABOUT}"] if baseline else [])))
 
 
 def grouped(
@@ -209,6 +219,15 @@ def _bootstrap(
     return {
         name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
         for name, values in drawn.items()
+    }
+
+
+def _baseline(scored: Scored, rounds: int) -> dict[str, Value]:
+    values = _figures(scored.hits.curve(), None)
+    intervals = _bootstrap(scored, None, rounds) if rounds else {}
+    return {
+        f"baseline_{name}": Value(values[name], *intervals.get(name, (None, None)))
+        for name in (f"tpr_at_{fppi:g}" for fppi in _NOTED)
     }
 
 

@@ -14,7 +14,7 @@ from napari_pathogan.mammograms.breast import breast
 
 LONG_SIDE_PX = 384  # of the whole mammogram: 0.6 to 0.8 mm per px on usual detectors
 Grey = Literal["shown", "ranks"]
-_MIDDLE, _SPREAD, _DARKEST, _BRIGHTEST = 0.45, 0.15, 0.05, 0.95  # of a breast's greys as ranks
+MIDDLE, _SPREAD, _DARKEST, _BRIGHTEST = 0.45, 0.15, 0.05, 0.95  # of a breast's greys as ranks
 _QUANTILES = 257
 
 
@@ -107,5 +107,5 @@ def ranked(pixels: np.ndarray, breast: np.ndarray) -> np.ndarray:
     # of a grey that many pixels have, the middle one's rank
     last = np.append(first[1:], _QUANTILES) - 1
     ranks = np.clip((shares[first] + shares[last]) / 2, 0.5 / _QUANTILES, 1 - 0.5 / _QUANTILES)
-    levels = np.clip(_MIDDLE + _SPREAD * ndtri(ranks), _DARKEST, _BRIGHTEST)
+    levels = np.clip(MIDDLE + _SPREAD * ndtri(ranks), _DARKEST, _BRIGHTEST)
     return np.where(breast, np.interp(pixels, greys, levels), 0).astype(np.float32)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 from scipy.special import expit, logit
-from skimage.measure import approximate_polygon, find_contours
+from shapely import LineString
+from skimage.measure import find_contours
 from torchvision.ops import box_iou
 
 from napari_pathogan.engine.devices import Device, choose_device, moved
@@ -240,9 +241,8 @@ def _contour(
     lines = find_contours(part, 0.5)  # type: ignore[no-untyped-call]
     if not lines:
         return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
-    longest: np.ndarray = approximate_polygon(  # type: ignore[no-untyped-call]
-        max(lines, key=len), _SMOOTH_PX
-    )
+    line = LineString(max(lines, key=len)).simplify(_SMOOTH_PX, preserve_topology=False)
+    longest = np.array(line.coords)
     # not closed; without the padding, and from the corner of the first pixel instead of its middle
     longest[:, 0] += top - 0.5
     longest[:, 1] += left - 0.5
