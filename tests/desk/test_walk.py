@@ -102,6 +102,7 @@ def test_every_entry_of_the_layers_menus_works(desk):
         ("Mammogram masses", "Mammogram phantom study"),
         ("Blending", "Mammogram phantom study"),
         ("Reader study", None),
+        ("Batch", None),
     ],
 )
 def test_every_button_of_a_dock_can_be_pressed(desk, title, sample):
