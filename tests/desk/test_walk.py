@@ -7,7 +7,7 @@ from importlib import resources
 import npe2
 import pytest
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QAbstractButton, QDialog
+from qtpy.QtWidgets import QAbstractButton, QApplication, QDialog
 
 from desk import choose, plain
 from napari_pathogan.plugin.viewer import samples
@@ -21,7 +21,10 @@ DOCKS = {one.display_name: one.command for one in OFFERED.widgets}
 TITLES = {one.id: one.title for one in OFFERED.commands}
 # "napari/layers/segment" is the menu Layers > Segment
 ENTRIES = [
-    ([part.replace("_", " ").title() for part in menu.split("/")[1:]], TITLES[item.command])
+    (
+        [part.replace("_", " ").title().replace("Io ", "IO ") for part in menu.split("/")[1:]],
+        TITLES[item.command],
+    )
     for menu, items in OFFERED.menus.items()
     for item in items
     if not TITLES[item.command].startswith("Open")
@@ -80,6 +83,14 @@ def test_every_sample_opens(desk):
     for one in OFFERED.sample_data:
         desk.sample(one.display_name)
         desk.picture(f"sample-{one.display_name}")
+
+
+def test_the_report_can_be_pasted(desk):
+    QApplication.clipboard().clear()
+    desk.menu("File", "IO Utilities", "Copy report")
+    desk.wait(QApplication.clipboard().text, "the report")
+    assert "napari-pathogan" in QApplication.clipboard().text()
+    assert "Models run on" in QApplication.clipboard().text()
 
 
 def test_every_entry_of_the_layers_menus_works(desk):

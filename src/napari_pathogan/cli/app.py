@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from napari_pathogan.cli import annotations as annotating
-from napari_pathogan.cli import info, study
+from napari_pathogan.cli import doctor, info, models, study
 from napari_pathogan.cli.build import add_batch, add_task
 from napari_pathogan.cli.idc_generate import generate
 from napari_pathogan.cli.masses_blend import blend
@@ -61,6 +61,7 @@ def build() -> typer.Typer:
     app = typer.Typer(name="pathogan", no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
     app.command("info")(info.info)
+    app.command("doctor")(doctor.doctor)
     groups: dict[str, typer.Typer] = {"": app}
 
     def group(words: str, about: str = "") -> typer.Typer:
@@ -80,6 +81,7 @@ def build() -> typer.Typer:
         for command in commands:
             group(words).command()(command)
     app.add_typer(batches, name="batch")
+    app.add_typer(models.app, name="models")
     app.add_typer(study.app, name="study")
     app.add_typer(annotating.app, name="annotations")
     app.command("retrain")(annotating.retrain)

@@ -107,8 +107,13 @@ class Features:
 @lru_cache(maxsize=1)
 def user_features() -> Features:
     """Those of this user: in the cache folder, or where ``PATHOGAN_FEATURES`` says."""
+    return Features(user_folder())
+
+
+def user_folder() -> Path | None:
+    """Where they are kept; None where nothing is."""
     asked = os.environ.get(VARIABLE, "")
     if asked == "off":
-        return Features(None)
+        return None
     default = platformdirs.user_cache_path("napari-pathogan", appauthor=False)
-    return Features(Path(asked) if asked else default)
+    return Path(asked) if asked else default

@@ -34,7 +34,7 @@ CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 LOOKED_ONCE = "once, when the model was made"
 PAST = "past.safetensors"  # what retraining begins with; not every model has it
-_PARTS = (CARD, WEIGHTS, PAST, "calibration.png")
+PARTS = (CARD, WEIGHTS, PAST, "calibration.png")
 _WHOSE = "weights"  # of its header: their sha256
 _RESERVED = r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))"  # by Windows
 _NAME = re.compile(_RESERVED + r"[^\W_](?:[\w .()+-]{0,78}[\w)+])?")
@@ -405,7 +405,7 @@ def model_kind(task: str, digest: str = "") -> FolderKind:
         except ModelError:
             return None
         fits = card.task == task and digest in {"", card.sha256}
-        return _PARTS.__contains__ if fits else None
+        return PARTS.__contains__ if fits else None
 
     what = "this very model" if digest else f"a model for {task}"
     return FolderKind(what, "", owner)

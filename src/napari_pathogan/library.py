@@ -1,0 +1,159 @@
+"""The models there are: to list, to look at, to check, to add, to take away.
+
+A model is a folder with a card and safetensors. Nothing of it is run: weights are read as arrays,
+and a folder that holds anything else is refused.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_pathogan.engine.models import (
+    CARD,
+    PARTS,
+    check_name,
+    find_models,
+    locate_any,
+    model_kind,
+    read_card,
+    zoo,
+)
+from napari_pathogan.engine.places import models_folders, own_models
+from napari_pathogan.errors import ModelError
+from napari_pathogan.files import check, written
+from napari_pathogan.kinds import NEW
+from napari_pathogan.tasks import registered, task_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pathogan.engine.models import ModelCard
+
+_HEADLINES = {  # the first of these that a card has stands for its figures in a list
+    "heat_map_auc": "AUC of heat maps",
+    "auc": "AUC",
+    "dice": "Dice",
+    "tpr_at_0.5": "masses found at 0.5 false marks an image",
+    "accuracy": "accuracy",
+    "psnr": "PSNR, dB",
+    "ssim_lightness": "SSIM of lightness",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model in the list.
+
+    Attributes
+    ----------
+    place
+        Its folder.
+    embedded
+        Whether it came with the program.
+    """
+
+    card: ModelCard
+    place: Path
+    embedded: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(path.stat().st_size for path in self.place.rglob("*") if path.is_file())
+
+    @property
+    def headline(self) -> str:
+        """One figure: ``Dice .84``; empty where nothing was measured."""
+        for name, title in _HEADLINES.items():
+            metric = self.card.metrics.get(name)
+            if metric is not None and metric.value is not None:
+                return f"{title} {metric.value:.3g}"
+        return ""
+
+
+def listed(task: str = "") -> dict[str, Listed]:
+    """Name -> every model: embedded and the user's; of one task alone if asked for.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such task.
+    """
+    names = [task_of(task).name] if task else list(registered())
+    return {
+        name: Listed(read_card(place), place, place.is_relative_to(zoo()))
+        for one in names
+        for name, place in find_models(one).items()
+    }
+
+
+def find(model: str) -> Listed:
+    """A model by its name, its folder or its run's.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        If there is none, or its card is damaged.
+    """
+    place = locate_any(model, *registered())
+    return Listed(read_card(place), place, place.is_relative_to(zoo()))
+
+
+def verify(model: Listed) -> None:
+    """Make sure that a model is whole: its weights are those of the card, and can be built.
+
+    Raises
+    ------
+    ModelError, ModelNotFoundError
+        If not; says what is wrong.
+    """
+    task_of(model.card.task).load(model.place, "cpu")
+
+
+def add(folder: str, name: str = "") -> Listed:
+    """Copy a model into the user's, under its own name or another.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError
+        If there is none, it is not whole, holds what no model holds, or the name is taken.
+    OutputError
+        If it can't be copied.
+    """
+    model = find(folder)
+    foreign = [x.name for x in model.place.iterdir() if x.name not in PARTS or x.is_symlink()]
+    if foreign:
+        msg = f"{model.place} holds {foreign[0]}; a model holds {', '.join(PARTS)} and nothing else"
+        raise ModelError(msg)
+    verify(model)
+    name = check_name(name or model.card.name)
+    if name in listed(model.card.task):
+        msg = f"there is a model called {name} already; choose another name (--name)"
+        raise ModelError(msg)
+    target = (models_folders() or (own_models(),))[-1] / name
+    with written(target, NEW) as beside:
+        shutil.copytree(model.place, beside)
+        card = model.card.model_copy(update={"name": name})
+        (beside / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
+    return find(str(target))
+
+
+def remove(model: Listed) -> None:
+    """Take a model of the user's away.
+
+    Raises
+    ------
+    ModelError
+        If it came with the program, or its folder holds anything else.
+    """
+    if model.embedded:
+        msg = f"{model.card.name} came with the program and can't be removed"
+        raise ModelError(msg)
+    place = model.place
+    if not any(place.is_relative_to(folder) for folder in models_folders()):
+        msg = f"{place} is not among your models; delete its folder yourself"
+        raise ModelError(msg)
+    check(place, model_kind(model.card.task, model.card.sha256))  # nothing else lies in it
+    shutil.rmtree(place)
