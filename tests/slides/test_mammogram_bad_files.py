@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 import warnings
+import zlib
 
 import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -236,3 +239,25 @@ def test_mutated_files_open_or_are_refused(originals, tmp_path, torn):
     assert shown.min() >= 0
     assert shown.max() <= 1
     assert found.window[0] < found.window[1]
+
+
+@pytest.mark.parametrize(
+    "meta", [b"", b"\2\0\1\0OB\0\0" + (20_000).to_bytes(4, "little") + bytes(20_000)]
+)
+@pytest.mark.parametrize("preamble", [True, False])
+def test_a_file_that_unfolds_to_gigabytes_is_refused_in_little_memory(tmp_path, preamble, meta):
+    path = write_dicom(tmp_path / "a.dcm", IMAGE, syntax=uid.DeflatedExplicitVRLittleEndian)
+    whole = path.read_bytes()
+    length = pydicom.dcmread(path).file_meta.FileMetaInformationGroupLength
+    (head, own) = whole[:132], whole[132 + 12 : 132 + 12 + length]
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    private = b"\x09\0\1\x10OB\0\0" + (1 << 30).to_bytes(4, "little")
+    folded = deflate.compress(private) + b"".join(
+        deflate.compress(bytes(1 << 20)) for _ in range(1024)
+    )
+    path.write_bytes(head * preamble + meta + own + folded + deflate.flush())
+    tracemalloc.start()
+    with pytest.raises(SlideFormatError, match=r"a\.dcm"):
+        open_mammogram(path)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()

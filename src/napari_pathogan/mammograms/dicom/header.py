@@ -13,6 +13,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from napari_pathogan.mammograms.views import begins_at
+from napari_pathogan.slides.backends.dicom import check_unfolded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +26,9 @@ _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 def parsed(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
     """Parse a file, also one without preamble or meta information; raises what pydicom does."""
     at = begins_at(path)
-    source = BytesIO(path.read_bytes()[at:]) if at else path
-    header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=True)
+    with BytesIO(path.read_bytes()[at:]) if at else path.open("rb") as source:
+        check_unfolded(source)
+        header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=True)
     flatten_groups(header)
     return header
 

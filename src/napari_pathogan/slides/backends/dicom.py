@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import zlib
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides.backends.quiet import quiet
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _HEAD = 8192
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_LONG = {
+    b"OB",
+    b"OW",
+    b"SQ",
+    b"UN",
+    b"UT",
+    b"UC",
+    b"UR",
+    b"OD",
+    b"OF",
+    b"OL",
+}  # VRs of 4 bytes of length
+_AT_ONCE, _MOST_UNFOLDED = 1 << 20, 1 << 28  # bytes
 _NAMED = 5  # slides that a message names
 _MOST_FILES = 2000  # of a folder that are looked at
 _OF_OPENSLIDE = {  # transfer syntaxes: uncompressed, JPEG, JPEG 2000
@@ -72,11 +87,48 @@ def header_of(path: Path) -> Dataset:
     import pydicom  # noqa: PLC0415 - slow to import
 
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        with path.open("rb") as stream:
+            check_unfolded(stream)
+            return pydicom.dcmread(stream, stop_before_pixels=True, force=True)
     except Exception:  # noqa: BLE001 - pydicom has no common error, and what it says may be private
         raise SlideFormatError(
             f"{path.name} is a DICOM slide whose header can't be read; copy it again from where it came"
         ) from None
+
+
+def check_unfolded(stream: BinaryIO) -> None:
+    """Check how much a deflated file holds, which pydicom unfolds whole whatever it is asked for.
+
+    Parameters
+    ----------
+    stream
+        At the preamble, or at the first element of a file without one; it is left there.
+
+    Raises
+    ------
+    ValueError
+        If it is more than any has.
+    """
+    start = stream.tell()
+    if stream.read(132)[128:] != b"DICM":
+        stream.seek(start)
+    meta, at = b"", stream.tell()
+    while (element := stream.read(12))[:2] == b"\x02\0":
+        long = element[4:6] in _LONG
+        size, header = (element[8:12], 12) if long else (element[6:8], 8)
+        stream.seek(at + header)
+        meta, at = meta + stream.read(min(int.from_bytes(size, "little"), _HEAD)), at + header
+        at += int.from_bytes(size, "little")
+        stream.seek(at)
+    if _DEFLATED in meta:
+        stream.seek(at)
+        inflate, unfolded = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while data := inflate.unconsumed_tail or stream.read(_HEAD):
+            unfolded += len(inflate.decompress(data, _AT_ONCE))
+            if unfolded > _MOST_UNFOLDED:
+                msg = "it unfolds to more than any image has"
+                raise ValueError(msg)
+    stream.seek(start)
 
 
 def files_of_slide(path: Path, header: Dataset) -> list[Path]:
@@ -117,17 +169,12 @@ def one_of_each(files: list[Path]) -> list[Path]:
     """Of files of whole slides, the first of each slide (series of images in one folder)."""
     if len(files) < 2:
         return files
-    import pydicom  # noqa: PLC0415 - slow to import
-
     series: dict[tuple[Path, str], Path] = {}
     for file in files:
         try:
             with quiet():
-                about = pydicom.dcmread(
-                    file, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True
-                )
-                key = str(about.get("SeriesInstanceUID", ""))
-        except Exception:  # noqa: BLE001 - pydicom has no common error, and what it says may be private
+                key = _said(header_of(file), "SeriesInstanceUID")
+        except SlideFormatError:
             key = file.name
         series.setdefault((file.parent, key), file)
     return list(series.values())
