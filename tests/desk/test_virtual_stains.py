@@ -155,3 +155,31 @@ def scale(desk, dock):
     """Say how large a pixel is, where that is asked."""
     if dock.form.pixel_size.isVisible():
         desk.type(dock.form.pixel_size, "0.5")
+
+
+def test_patches_in_view_are_classified_by_all_stains(used):
+    desk = used
+    dock = desk.dock("Virtual stains")
+    desk.sample("H&E phantom slide")
+    desk.wait(lambda: dock.form.isVisible() and dock.form.run.isEnabled(), "the models")
+    desk.wait(lambda: dock._measuring is None, "the stain")
+    pick(dock.stain, "PAS")
+    desk.press(dock.classes.classify)
+    assert "looks at slides in H&E; this slide is PAS" in dock.classes.said.text()
+    pick(dock.stain, "H&E")
+    slide = dock.layer
+    desk.viewer.scene.camera.zoom *= 5
+    desk.rest(0.3)
+    desk.press(dock.classes.classify)
+    desk.wait(lambda: dock.run is None and dock.classes.found, "the classes")
+    found = dock.classes.found[slide]
+    assert "of" in dock.classes.said.text()
+    assert len(desk.viewer.layers) == 3
+    assert all("synthetic" in layer.name for layer in desk.viewer.layers[1:])
+    row, col = found.cells[len(found.cells) // 2]
+    (oy, ox), (sy, sx) = found.probability.origin, found.probability.step
+    desk.click(desk.at(slide, oy + (row + 0.5) * sy, ox + (col + 0.5) * sx))
+    assert "For it speak: H&E" in dock.classes.said.text()
+    assert "virtual PAS" in dock.classes.said.text()
+    assert desk.cut_texts(dock) == []
+    desk.picture("virtual-classes")

@@ -25,8 +25,8 @@ from napari_pathogan.tasks.masses.compare import Arm, differences, table
 from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
-from napari_pathogan.tasks.masses.model import MassModel
 from napari_pathogan.tasks.masses.detections import Looked
+from napari_pathogan.tasks.masses.model import MassModel
 from napari_pathogan.tasks.masses.predict import detect
 from napari_pathogan.tasks.masses.scored import Scored
 

@@ -23,6 +23,8 @@ from napari_pathogan.plugin.shell.steps import Steps, at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.placing import Ground
+from napari_pathogan.plugin.virtual_stain.classes import TASK as CLASSES
+from napari_pathogan.plugin.virtual_stain.classes import PatchClasses
 from napari_pathogan.plugin.virtual_stain.events import (
     Virtual,
     doubt_events,
@@ -69,6 +71,7 @@ class VirtualStainDock(Dock):
 
     title: ClassVar[str] = "Virtual stains"
     task: ClassVar[str] = "virtual-stain"
+    helpers: ClassVar[tuple[str, ...]] = (CLASSES,)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.views: dict[Image, dict[str, View]] = {}  # slide -> model's name -> its view
@@ -123,6 +126,7 @@ class VirtualStainDock(Dock):
         self.coming = label("")
         for line in (self.note, self.coming):
             self.form.add_line(line)
+        self.classes = PatchClasses(self)
         self.export = ExportButton(
             self,
             self.task,
@@ -197,6 +201,7 @@ class VirtualStainDock(Dock):
 
     def slide_changed(self) -> None:
         """Show the views of the slide that was chosen, and measure its stain."""
+        self.classes.slide_changed()
         self._measure()
         self._show_result()
 
@@ -205,6 +210,11 @@ class VirtualStainDock(Dock):
         del card
         self._offer_stains()
         self._measure()
+
+    def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:
+        """Offer the classifiers."""
+        del task  # there is but one
+        self.classes.offer(models)
 
     def model_trained(self, folder: Path) -> str:
         """Offer a new pair's stains."""
@@ -393,6 +403,7 @@ class VirtualStainDock(Dock):
     def _prune(self, _event: object = None) -> None:
         """Forget views whose layers, or slides, are gone."""
         there = set(self.viewer.layers)
+        self.classes.found = {k: v for k, v in self.classes.found.items() if k in there}
         kept = {
             slide: {name: view for name, view in views.items() if view.layer in there}
             for slide, views in self.views.items()
@@ -431,6 +442,7 @@ class VirtualStainDock(Dock):
         self.doubt.setEnabled(there and self.map.count() > 0)
         self.map.setEnabled(self.map.count() > 0)
         self.export.setEnabled(there)
+        self.classes.enable()
         self.training.enable()
 
     def _say_coming(self) -> None:

@@ -116,3 +116,13 @@ def doubt_events(painting: Painting, region: Region, which: TrustMap) -> Iterato
     from napari_pathogan.tasks.virtual_stain.look import doubt_map  # noqa: PLC0415
 
     yield from doubt_map(painting, region, which)
+
+
+def class_events(slide: Slide, folder: Path, region: Region) -> Iterator[Event]:
+    """Classify the patches of a region by virtual stains; finishes with a ClassMap."""
+    yield Progress(0, 0, "loading the models")
+    ready_for_torch()
+    from napari_pathogan.tasks.virtual_stain.g2c.model import G2CModel  # noqa: PLC0415
+    from napari_pathogan.tasks.virtual_stain.g2c.predict import predict  # noqa: PLC0415
+
+    yield from predict(slide, G2CModel.load(folder, settings().device), region=region)

@@ -72,17 +72,16 @@ class Contributions:
         classes: np.ndarray = (self.logits[:, None] - self.parts).argmax(2)
         return classes
 
-    def said(self, number: int) -> str:
-        """One image's decision in a sentence or two."""
+    def said(self, number: int, called: Sequence[str] = ()) -> str:
+        """One image's decision in a sentence or two; ``called`` is what stains are called in it."""
+        stains = called or self.stains
         name = self.classes[self.decision[number]]
         alone = self.classes[self.source_alone[number]]
-        which = [
-            s for s, changes in zip(self.stains[1:], self.changed[number], strict=True) if changes
-        ]
+        which = [s for s, changes in zip(stains[1:], self.changed[number], strict=True) if changes]
         if alone == name:
-            return f"{name}, by {self.stains[0]} alone already"
+            return f"{name}, by {stains[0]} alone already"
         by = f", changed by virtual {' and '.join(which)}" if which else ", by all stains together"
-        return f"{name}; by {self.stains[0]} alone {alone}{by}"
+        return f"{name}; by {stains[0]} alone {alone}{by}"
 
 
 def contributions(model: G2CModel, images: Sequence[np.ndarray]) -> Contributions:

@@ -1,0 +1,183 @@
+"""Patches in view, classified by virtual stains beside the slide's own (G2C): rows of the dock, layers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtWidgets import QWidget
+
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.shell.card import CardDialog
+from napari_pathogan.plugin.shell.clicks import Clicks
+from napari_pathogan.plugin.shell.form import Paragraph, beside, button, combo
+from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.plugin.virtual_stain.events import class_events
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari.layers import Image
+
+    from napari_pathogan.engine.events import Finished
+    from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.plugin.virtual_stain.dock import VirtualStainDock
+    from napari_pathogan.tasks.virtual_stain.g2c.predict import ClassMap
+
+TASK = "g2c"
+_NONE = "No classifier found"
+
+
+class PatchClasses(QWidget):
+    """What a classifier says of the patches in view, and which virtual stain has a say in it.
+
+    A click on a patch tells its decision, stain by stain.
+    """
+
+    def __init__(self, dock: VirtualStainDock) -> None:
+        super().__init__(dock)
+        self.dock = dock
+        self.models: dict[str, tuple[Path, ModelCard]] = {}
+        self.found: dict[Image, ClassMap] = {}  # slide -> what was found on it last
+        self.shown: dict[Image, list[Image]] = {}  # slide -> its layers
+        self.model = combo("Classifies patches by the slide's own stain and virtual ones beside it")
+        self.model.addItem(_NONE)
+        self.info = button("i", "What this model was trained on, how well it does, and its limits")
+        self.info.setFixedWidth(28)
+        self.info.clicked.connect(self._show_card)
+        self.classify = button(
+            "Classify in view", "Classify the patches of tissue in view, by all stains together"
+        )
+        self.classify.clicked.connect(self._classify)
+        self.said = Paragraph()
+        dock.form.add_row("Classes", beside(self.model, self.info))
+        for line in (self.classify, self.said):
+            dock.form.add_line(line)
+        Clicks(dock.viewer, dock._ties, self.click)  # noqa: SLF001 - a part of the dock
+        self.enable()
+
+    def offer(self, models: dict[str, tuple[Path, ModelCard]]) -> None:
+        """List the classifiers that know how large their patches are."""
+        self.models = {name: one for name, one in models.items() if one[1].mpp and one[1].patch_px}
+        self.model.clear()
+        self.model.addItems(list(self.models) or [_NONE])
+        self.enable()
+
+    def enable(self) -> None:
+        """Let the button be pressed where there is something to do."""
+        idle = self.dock.run is None and self.dock.layer is not None
+        self.classify.setEnabled(idle and bool(self.models))
+        self.info.setEnabled(bool(self.models))
+        self.model.setEnabled(idle)
+
+    def slide_changed(self) -> None:
+        """Say what was found on the slide that was chosen."""
+        found = self.found.get(self.dock.layer) if self.dock.layer is not None else None
+        self.said.setText(found.text if found is not None else "")
+        self.enable()
+
+    def click(self, position: Sequence[float]) -> None:
+        """Tell the decision on the patch at a place in the world, stain by stain."""
+        slide = self.dock.layer
+        found = self.found.get(slide) if slide is not None else None
+        if (
+            slide is None
+            or found is None
+            or not set(self.shown[slide]) & set(self.dock.viewer.layers)
+        ):
+            return
+        y, x = slide.world_to_data(position)
+        cell = found.probability.cell(float(y), float(x))
+        if cell is None:
+            return
+        at = np.flatnonzero((found.cells == cell).all(1))
+        if len(at):
+            self.said.setText(decision_text(found, int(at[0])))
+
+    def _classify(self) -> None:
+        slide = self.dock.layer
+        if slide is None:
+            return
+        folder, card = self.models[self.model.currentText()]
+        try:
+            self._refuse_other_stain(card)
+            region = between.view_region(self.dock.viewer, slide)
+        except PathoganError as error:
+            self.said.setText(str(error))
+            return
+        self.said.setText("")
+        events = class_events(between.slide_of(slide), folder, region)
+        self.dock.start(events, "Classes", partial(self._lay, slide), lambda: None)
+
+    def _refuse_other_stain(self, card: ModelCard) -> None:
+        """Make sure that the slide has the stain that the classifier knows.
+
+        Raises
+        ------
+        PathoganError
+            If it has another, or nobody says which.
+        """
+        from napari_pathogan.tasks.virtual_stain.stains import stain_title  # noqa: PLC0415
+
+        wanted, stain = str(card.settings["source_stain"]), self.dock.stain.currentData()
+        if stain != wanted:
+            is_it = (
+                f"this slide is {stain_title(stain)}" if stain else "say above which this slide has"
+            )
+            msg = f"{card.name} looks at slides in {stain_title(wanted)}; {is_it}"
+            raise PathoganError(msg)
+
+    def _lay(self, slide: Image, event: Finished) -> None:
+        if slide not in self.dock.viewer.layers:
+            return
+        found: ClassMap = event.result
+        self.found[slide] = found
+        viewer, last = self.dock.viewer, found.said.classes[-1]
+        for old in self.shown.pop(slide, []):
+            if old in viewer.layers:
+                viewer.layers.remove(old)
+        named = short(slide.name)
+        about = {"synthetic": True, "g2c": found, "stains": list(found.said.stains)}
+        with between.selection_kept(viewer):
+            self.shown[slide] = [
+                viewer.add_image(
+                    overlay.data,
+                    name=f"{name} ({named}) [synthetic]",
+                    colormap=colours,
+                    contrast_limits=(0, 1),
+                    opacity=0.5,
+                    interpolation2d="nearest",
+                    visible=visible,
+                    metadata=about,
+                    **between.place(overlay, slide),
+                )
+                for overlay, name, colours, visible in (
+                    (found.probability, f"{last} by G2C", "viridis", True),
+                    (found.changed, "changed by G2C", "magenta", False),
+                )
+            ]
+        self.said.setText(f"{found.text} Click a patch for its stains.")
+
+    def _show_card(self) -> None:
+        folder, card = self.models[self.model.currentText()]
+        CardDialog(card, folder, self).show()
+
+
+def decision_text(found: ClassMap, number: int) -> str:
+    """A patch's decision in words, and what each stain adds to its logit."""
+    from napari_pathogan.tasks.virtual_stain.stains import stain_title  # noqa: PLC0415
+
+    said = found.said
+    decision = int(said.decision[number])
+    others = [k for k in range(len(said.classes)) if k != decision]
+    parts = said.parts[number]
+    for_it = parts[:, decision] - parts[:, others].mean(1)
+    stains = [
+        f"{'' if i == 0 else 'virtual '}{stain_title(stain)} {value:+.2f}"
+        for i, (stain, value) in enumerate(zip(said.stains, for_it, strict=True))
+    ]
+    text = said.said(number, [stain_title(stain) for stain in said.stains])
+    return f"{text[:1].upper()}{text[1:]}. For it speak: {', '.join(stains)}."
