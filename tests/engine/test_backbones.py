@@ -10,9 +10,11 @@ from safetensors.torch import save_file
 from napari_pathogan.engine.backbones import (
     DEFAULT,
     TASK,
+    Trunk,
     _load,
     fingerprint,
     load_backbone,
+    load_network,
 )
 from napari_pathogan.engine.models import ModelCard, load_model, read_card, save_model, zoo
 from napari_pathogan.errors import ModelError, ModelNotFoundError
@@ -52,7 +54,7 @@ def test_the_embedded_one_sees_what_timms_does():
     assert (zoo() / DEFAULT / "weights.safetensors").stat().st_size < 25e6
 
 
-@pytest.mark.parametrize("name", ["resnet10t", "convnext_atto", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
 def test_any_of_timms_networks_does_from_a_file(tmp_path, name):
     asked, network = kept(tmp_path, name)
     trunk = load_backbone(asked)
@@ -65,6 +67,21 @@ def test_any_of_timms_networks_does_from_a_file(tmp_path, name):
         )
         torch.testing.assert_close(whole, wanted, rtol=1e-3, atol=1e-3)
         assert trunk.features(images).shape == (1, sum(trunk.widths))
+
+
+def test_a_trunk_that_learns_on_says_the_same_and_keeps_its_norms():
+    trunk, images = Trunk(load_network()).train(), torch.rand(2, 3, 64, 64)
+    before = {name: value.clone() for name, value in trunk.named_buffers()}
+    with torch.no_grad():
+        seen = trunk(images)
+    torch.testing.assert_close(seen, load_backbone().seen(images)[0], rtol=1e-3, atol=1e-3)
+    assert seen.shape == (2, trunk.outputs)
+    assert all(torch.equal(value, before[name]) for name, value in trunk.named_buffers())
+    earlier = {k.replace("trunk.", "network."): v + 0 for k, v in trunk.state_dict().items()}
+    other = Trunk(load_network())
+    torch.nn.init.zeros_(other.trunk.conv_stem.weight)
+    other.load_state_dict(earlier)
+    assert torch.equal(other.trunk.conv_stem.weight, trunk.trunk.conv_stem.weight)
 
 
 def test_other_weights_than_a_model_was_trained_on_are_refused(tmp_path):

@@ -74,7 +74,7 @@ def test_generators_are_copied():
 
 def test_the_resnet_is_torchvisions_but_for_the_stem():
     stem, theirs = ResNet(64), resnet18(num_classes=2)
-    assert stem.features == 512
+    assert stem.outputs == 512
     own = {tuple(one.shape) for one in stem.parameters()}
     of_stages = [one for name, one in theirs.named_parameters() if name.startswith("layer")]
     assert {tuple(one.shape) for one in of_stages} <= own

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -68,7 +68,7 @@ class Backbone:
     @property
     def widths(self) -> tuple[int, int]:
         """How many figures :meth:`features` gives: of the maps, and of the whole."""
-        return sum(self.channels) + sum(self.channels[:-1]), int(self.network.num_features)  # type: ignore[arg-type]
+        return sum(self.channels) + sum(self.channels[:-1]), width_of(self.network)
 
     def seen(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """What the trunk makes of images (N, 3, H, W), RGB in [0, 1]; it goes where they are.
@@ -103,6 +103,58 @@ class Backbone:
         flat = [one.float().flatten(2) for one in maps]
         spreads = [one.std(2, correction=0) for one in flat[:-1]]
         return torch.cat([*(one.mean(2) for one in flat), *spreads, whole.float()], 1)
+
+
+class Trunk(torch.nn.Module):
+    """A pretrained trunk that learns on; its norms keep the statistics that they came with.
+
+    (N, 3, H, W), RGB in [0, 1] -> (N, ``outputs``), what it says at its end.
+
+    Parameters
+    ----------
+    trunk
+        timm's network, without its classifier.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, trunk: Any) -> None:  # noqa: ANN401 - timm has no types
+        super().__init__()
+        self.trunk = trunk
+        self.architecture = str(trunk.pretrained_cfg["architecture"])
+        self.outputs = width_of(trunk)
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(trunk.pretrained_cfg[name]).view(1, -1, 1, 1))
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's
+        """As torch's, but the trunk stays as it predicts."""
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+    def forward(self, x: torch.Tensor) -> Any:  # noqa: ANN401 - a subclass may make more of it
+        """(N, 3, H, W) in [0, 1] -> (N, ``outputs``).
+
+        Raises
+        ------
+        ModelError
+            If the trunk takes images of another size alone.
+        """
+        x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with _of_a_size(self.architecture, x.shape[-1]):
+            return self.trunk.forward_head(self.trunk.forward_features(x), pre_logits=True)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *more: Any) -> None:
+        """As torch's; G2C models of earlier versions call the trunk ``network``."""
+        for key in [key for key in state if key.startswith(f"{prefix}network.")]:
+            state[f"{prefix}trunk.{key.removeprefix(f'{prefix}network.')}"] = state.pop(key)
+        super()._load_from_state_dict(state, prefix, *more)
+
+
+def width_of(network: Any) -> int:  # noqa: ANN401
+    """How many figures a network of timm without its classifier says at its end."""
+    return int(getattr(network, "head_hidden_size", None) or network.num_features)
 
 
 def load_backbone(name: str = DEFAULT, sha256: str = "") -> Backbone:
@@ -232,19 +284,6 @@ def _of_a_size(name: str, side: int) -> Iterator[None]:
     except AssertionError as error:
         msg = f"{name} can't look at {side} px: {error}; ask for another side"
         raise ModelError(msg) from error
-
-
-def pooled(network: Any, images: torch.Tensor, name: str) -> torch.Tensor:  # noqa: ANN401
-    """What a network of timm says at its end of images (N, 3, H, W), scaled as it expects: (N, F).
-
-    Raises
-    ------
-    ModelError
-        If it takes images of another size alone; ``name`` is said.
-    """
-    with _of_a_size(name, images.shape[-1]):
-        end: torch.Tensor = network.forward_head(network.forward_features(images), pre_logits=True)
-    return end
 
 
 def architecture_of(name: str) -> str:

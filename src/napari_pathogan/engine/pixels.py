@@ -42,3 +42,8 @@ def view_back(x: torch.Tensor, number: int) -> torch.Tensor:
     if number & 2:
         x = x.flip(3)
     return x.flip(2) if number & 1 else x
+
+
+def optical_density(values: torch.Tensor) -> torch.Tensor:
+    """Natural optical density of bytes as floats, of any shape; 255 has 0."""
+    return -((values + 1) / 256).log()

@@ -11,6 +11,7 @@ from kinds import NAMES
 
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished, Metrics, Preview, Progress, Warn
+from napari_pathogan.engine.pixels import optical_density
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, NoTissueError, TrainingDivergedError
 from napari_pathogan.tasks.nuclei_classes.augment import Palette, middle, vary
@@ -20,7 +21,6 @@ from napari_pathogan.tasks.nuclei_classes.describe import describe, suggest
 from napari_pathogan.tasks.nuclei_classes.evaluate import evaluate
 from napari_pathogan.tasks.nuclei_classes.losses import information_loss
 from napari_pathogan.tasks.nuclei_classes.model import ClassModel
-from napari_pathogan.tasks.nuclei_classes.stain import optical_density
 from napari_pathogan.tasks.nuclei_classes.train import Trainer, train
 
 PAPER = replace(
@@ -169,7 +169,7 @@ def test_each_image_is_carried_from_its_own_density_to_the_average(nuclei):
     plain = pictures.permute(0, 3, 1, 2) / 255
     moved = palette.recolour(pictures, image[:1])
     own, other = nuclei.stains["im0"].density, palette.reference.density
-    way = (optical_density(x).numpy()[0].transpose(1, 2, 0) for x in (plain, moved))
+    way = (optical_density(x * 255).numpy()[0].transpose(1, 2, 0) for x in (plain, moved))
     before, after = ((d - s[0]) / s[1] for d, s in zip(way, (own, other), strict=True))
     dark = moved[0].permute(1, 2, 0).numpy() < 0.95  # what is whiter than white is white
     assert after[dark] == pytest.approx(before[dark], abs=0.02)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from napari_pathogan.engine.linear import fit_logistic
-from napari_pathogan.engine.pixels import as_input
+from napari_pathogan.engine.pixels import as_input, optical_density
 
 C = 0.1
 N_STATISTICS = 15
@@ -60,7 +60,7 @@ def statistics(x: torch.Tensor) -> torch.Tensor:
     -------
     float32 (N, 15).
     """
-    density = -torch.log((x * 127.5 + 128.5) / 256)
+    density = optical_density(x * 127.5 + 127.5)
     flat = density.flatten(2)
     low, high = torch.quantile(flat, torch.tensor(_PERCENTILES, device=x.device), dim=2)
     steps = density.diff(dim=2).abs().mean((2, 3)) + density.diff(dim=3).abs().mean((2, 3))

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import nn
 
-from napari_pathogan.engine.backbones import create_network, load_network, pooled, stages
+from napari_pathogan.engine.backbones import Trunk, create_network, load_network, stages
 from napari_pathogan.tasks.idc.network import PATCH_PX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class DeepDiscriminator(nn.Module):
+class DeepDiscriminator(Trunk):
     """Tells IDC from healthy, and real from generated, by what a trunk of timm sees.
 
     Parameters
@@ -38,9 +38,6 @@ class DeepDiscriminator(nn.Module):
         If timm has no such network, or it takes images of another size alone.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(
         self,
         architecture: str,
@@ -48,19 +45,14 @@ class DeepDiscriminator(nn.Module):
         dropout: float = 0.0,
         trunk: Any = None,  # noqa: ANN401 - timm has no types
     ) -> None:
-        super().__init__()
+        super().__init__(create_network(architecture) if trunk is None else trunk)
         self.arguments: dict[str, Any] = {"architecture": architecture, "side": side}
-        self.trunk = create_network(architecture) if trunk is None else trunk
         self.side = side
-        setup = self.trunk.pretrained_cfg
-        for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(setup[name]).view(1, -1, 1, 1))
-        self.trunk.eval()
-        with torch.no_grad():
-            width = self.features(torch.zeros(1, 3, PATCH_PX, PATCH_PX)).shape[1]
         self.dropout = nn.Dropout(dropout)
-        self.real = nn.Linear(width, 1)
-        self.idc = nn.Linear(width, 1)
+        self.real = nn.Linear(self.outputs, 1)
+        self.idc = nn.Linear(self.outputs, 1)
+        with torch.no_grad():
+            self.train().features(torch.zeros(1, 3, PATCH_PX, PATCH_PX))  # it takes that size
 
     @classmethod
     def pretrained(cls, backbone: str, side: int, dropout: float, fixed: float) -> Self:
@@ -79,12 +71,6 @@ class DeepDiscriminator(nn.Module):
                 weight.requires_grad = False
         return network
 
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's
-        """As torch's, but the trunk stays as it predicts."""
-        super().train(mode)
-        self.trunk.eval()
-        return self
-
     def learning(self) -> Iterator[tuple[bool, nn.Parameter]]:
         """Weights that learn; whether each is the trunk's."""
         for name, weight in self.named_parameters():
@@ -94,8 +80,8 @@ class DeepDiscriminator(nn.Module):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, 50, 50) in [-1, 1] -> (N, F), what both heads look at."""
         large = nn.functional.interpolate((x + 1) / 2, (self.side, self.side), mode="bilinear")
-        large = ((large - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return pooled(self.trunk, large, self.arguments["architecture"])
+        seen: torch.Tensor = super().forward(large)
+        return seen
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, 3, 50, 50) in [-1, 1] -> logits of being real (N,) and of being IDC (N,)."""

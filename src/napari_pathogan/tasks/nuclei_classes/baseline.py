@@ -15,9 +15,9 @@ import torch
 from sklearn.cluster import KMeans
 
 from napari_pathogan.engine.linear import fit_logistic
+from napari_pathogan.engine.pixels import optical_density
 from napari_pathogan.tasks.nuclei_classes.figures import Densities
 from napari_pathogan.tasks.nuclei_classes.matching import contingency, hungarian
-from napari_pathogan.tasks.nuclei_classes.stain import optical_density
 
 if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei_classes.data import Labelled, Nuclei
@@ -108,7 +108,7 @@ def ring_figures(nuclei: Nuclei) -> np.ndarray:
         mean, spread = (np.zeros(3), np.ones(3)) if stain is None else stain.density
         crops = torch.from_numpy(np.ascontiguousarray(nuclei.crops[own])).permute(0, 3, 1, 2)
         way = [torch.tensor(one, dtype=torch.float32)[:, None, None] for one in (mean, spread)]
-        found[own] = rings.of((optical_density(crops.float() / 255) - way[0]) / way[1]).numpy()
+        found[own] = rings.of((optical_density(crops.float()) - way[0]) / way[1]).numpy()
     return found
 
 

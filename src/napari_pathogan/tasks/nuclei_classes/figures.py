@@ -12,8 +12,8 @@ import itertools
 import torch
 from torch import nn
 
+from napari_pathogan.engine.pixels import optical_density
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
-from napari_pathogan.tasks.nuclei_classes.stain import optical_density
 
 RINGS = (0, 5, 8, 13, 18)  # pixels from the centre
 DENSITY_RINGS = (0, 3, 6, 9, 13, 20)
@@ -67,7 +67,7 @@ class Densities(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, 40, 40) in [-1, 1] -> (N, 30): the means, then the spreads."""
-        return self.of(optical_density((x.contiguous() + 1) / 2))
+        return self.of(optical_density((x.contiguous() + 1) / 2 * 255))
 
     def of(self, density: torch.Tensor) -> torch.Tensor:
         """The same of optical densities."""

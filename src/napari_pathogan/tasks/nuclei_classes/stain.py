@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_pathogan.colour.slide_colours import SlideColours
+from napari_pathogan.engine.pixels import optical_density
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +62,6 @@ class Stain(SlideColours):
         return np.diag(gain), other.density[0] - gain * self.density[0]
 
 
-def optical_density(x: torch.Tensor) -> torch.Tensor:
-    """Natural optical density of RGB in [0, 1], of any shape; a byte of 255 has 0."""
-    return -((x * 255 + 1) / 256).log()
-
-
 def in_density(x: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """Carry pictures to other optical densities; what would be lighter than white is white.
 
@@ -81,7 +77,7 @@ def in_density(x: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> t
     As ``x``.
     """
     gain = matrix.diagonal(dim1=1, dim2=2)[:, :, None, None]
-    density = gain * optical_density(x) + offset[:, :, None, None]
+    density = gain * optical_density(x * 255) + offset[:, :, None, None]
     return ((256 * (-density).exp() - 1) / 255).clamp(0, 1)
 
 

@@ -225,7 +225,7 @@ def _seen(
     """What the frozen trunk sees of all images in all stains, once: float32 (N, M + 1, F)."""
     network = G2C(new_backend(config), [one.network for one in stainers], len(images.classes))
     network.to(device.torch)
-    seen = torch.empty(len(images), len(stainers) + 1, network.backend.features)
+    seen = torch.empty(len(images), len(stainers) + 1, network.backend.outputs)
     what = f"looking at {len(stainers) + 1} stains with {config.backend}"
     yield Progress(0, len(images), what)
     for part, done in look(network, images, config.side, device):

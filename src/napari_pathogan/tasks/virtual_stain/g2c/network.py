@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from napari_pathogan.engine.backbones import create_network, load_backbone, load_network, pooled
+from napari_pathogan.engine.backbones import Trunk, create_network, load_backbone, load_network
 from napari_pathogan.tasks.virtual_stain.g2c.config import ALEXNET, RESNET
 from napari_pathogan.tasks.virtual_stain.network import unit
 
@@ -24,7 +24,7 @@ _DEPTH = 2  # blocks of each of four stages: 18 layers with the stem as one
 class ResNet(nn.Sequential):
     """The paper's back end: its first convolution is a stem of three, with a 2 x 2 max pooling.
 
-    (N, 3, H, W) in [0, 1] -> (N, ``features``). ``width`` is the first stage's, 64 in ResNet-18.
+    (N, 3, H, W) in [0, 1] -> (N, ``outputs``). ``width`` is the first stage's, 64 in ResNet-18.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -45,7 +45,7 @@ class ResNet(nn.Sequential):
                 layers.append(_block(before, channels, stride))
                 before = channels
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.features = before
+        self.outputs = before
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -63,7 +63,7 @@ def _block(before: int, channels: int, stride: int) -> BasicBlock:
 class AlexNet(nn.Sequential):
     """The back end of Table 5: the AlexNet for 32 px that its baseline took (Caffe's, of CIFAR-10).
 
-    (N, 3, H, W) in [0, 1] -> (N, ``features``). ``width`` is that of its last layers, 64 there;
+    (N, 3, H, W) in [0, 1] -> (N, ``outputs``). ``width`` is that of its last layers, 64 there;
     of larger images the last map is averaged to the 4 x 4 that 32 px give.
     """
 
@@ -84,52 +84,22 @@ class AlexNet(nn.Sequential):
             nn.Linear(16 * width, width),
             nn.ReLU(inplace=True),
         )
-        self.features = width
-
-
-class Trunk(nn.Module):
-    """A pretrained trunk that learns on; its batch norms keep the statistics they came with.
-
-    (N, 3, H, W) in [0, 1] -> (N, ``features``). ``network`` is timm's, ``name`` as timm has it.
-    """
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, network: Any) -> None:  # noqa: ANN401 - timm has no types
-        super().__init__()
-        self.network = network
-        self.name = str(network.pretrained_cfg["architecture"])
-        self.features = int(network.num_features)
-        for part in ("mean", "std"):
-            values = torch.tensor(network.pretrained_cfg[part]).view(1, -1, 1, 1)
-            self.register_buffer(part, values)
-
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's
-        """As torch's, but the trunk stays as it predicts."""
-        super().train(mode)
-        self.network.eval()
-        return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) in [0, 1] -> (N, ``features``)."""
-        x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return pooled(self.network, x, self.name)
+        self.outputs = width
 
 
 class FrozenTrunk(nn.Module):
     """A pretrained trunk that stays as it is, and is no part of the model's weights.
 
-    (N, 3, H, W) in [0, 1] -> (N, ``features``); gradients go through to what made the images.
+    (N, 3, H, W) in [0, 1] -> (N, ``outputs``); gradients go through to what made the images.
     """
 
     def __init__(self, name: str, sha256: str = "") -> None:
         super().__init__()
         self.trunk = load_backbone(name, sha256)  # no module, so none of its weights are ours
-        self.features = self.trunk.widths[1]
+        self.outputs = self.trunk.widths[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) in [0, 1] -> (N, ``features``)."""
+        """(N, 3, H, W) in [0, 1] -> (N, ``outputs``)."""
         return self.trunk.seen(x)[0]
 
 
@@ -160,9 +130,9 @@ class G2C(nn.Module):
     def __init__(self, backend: Backend, generators: Sequence[nn.Module], classes: int) -> None:
         super().__init__()
         self.backend = backend
-        self.front = nn.Linear((len(generators) + 1) * backend.features, classes)
+        self.front = nn.Linear((len(generators) + 1) * backend.outputs, classes)
         self.generators = nn.ModuleList(copy.deepcopy(one) for one in generators)
-        self.register_buffer("means", torch.zeros(len(generators) + 1, backend.features))
+        self.register_buffer("means", torch.zeros(len(generators) + 1, backend.outputs))
 
     def freeze(self, *, frozen: bool) -> None:
         """Let the generators learn, or not; the rest learns."""
@@ -229,5 +199,5 @@ def arguments_of(backend: Backend, config: TrainConfig) -> dict[str, Any]:
     if isinstance(backend, FrozenTrunk):
         return {"kind": "frozen trunk", "name": config.backend, "sha256": backend.trunk.sha256}
     if isinstance(backend, Trunk):
-        return {"kind": "trunk", "name": backend.name}
+        return {"kind": "trunk", "name": backend.architecture}
     return {"kind": config.backend, "width": config.width}
