@@ -140,20 +140,47 @@ def add(folder: str, name: str = "") -> Listed:
     return find(str(target))
 
 
-def remove(model: Listed) -> None:
-    """Take a model of the user's away.
+def rename(model: Listed, name: str) -> Listed:
+    """Give a model of the user's another name.
 
     Raises
     ------
     ModelError
-        If it came with the program, or its folder holds anything else.
+        If it is not the user's, its folder holds anything else, or the name can't be or is taken.
+    OutputError
+        If it can't be written.
+    """
+    _check_own(model)
+    renamed = add(str(model.place), name)
+    shutil.rmtree(model.place)
+    return renamed
+
+
+def remove(model: Listed) -> None:
+    """Delete a model of the user's.
+
+    Raises
+    ------
+    ModelError, OutputError
+        If it is not the user's, or its folder holds anything else.
+    """
+    _check_own(model)
+    shutil.rmtree(model.place)
+
+
+def _check_own(model: Listed) -> None:
+    """Make sure that a model is the user's, and alone in its folder.
+
+    Raises
+    ------
+    ModelError, OutputError
+        If not.
     """
     if model.embedded:
-        msg = f"{model.card.name} came with the program and can't be removed"
+        msg = f"{model.card.name} came with the program and can't be changed or removed"
         raise ModelError(msg)
     place = model.place
     if not any(place.is_relative_to(folder) for folder in models_folders()):
-        msg = f"{place} is not among your models; delete its folder yourself"
+        msg = f"{place} is not among your models; change its folder yourself"
         raise ModelError(msg)
-    check(place, model_kind(model.card.task, model.card.sha256))  # nothing else lies in it
-    shutil.rmtree(place)
+    check(place, model_kind(model.card.task, model.card.sha256))

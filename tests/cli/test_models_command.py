@@ -57,8 +57,10 @@ def test_a_model_is_added_found_by_name_and_removed(pathogan, foreign, data_fold
     code, _, err = pathogan("models", "add", foreign, "--name", "Monday")
     assert code == 2
     assert "there is a model called Monday already" in err
-    assert pathogan("models", "remove", "Monday", "--yes")[0] == 0
-    assert "Monday" not in find_models("idc")
+    assert pathogan("models", "rename", "Monday", "Tuesday")[0] == 0
+    assert {"Tuesday"} == find_models("idc").keys() & {"Monday", "Tuesday"}
+    assert pathogan("models", "remove", "Tuesday", "--yes")[0] == 0
+    assert "Tuesday" not in find_models("idc")
     assert foreign.exists()
 
 

@@ -114,6 +114,7 @@ def test_every_entry_of_the_layers_menus_works(desk):
         ("Blending", "Mammogram phantom study"),
         ("Reader study", None),
         ("Batch", None),
+        ("Models", None),
     ],
 )
 def test_every_button_of_a_dock_can_be_pressed(desk, title, sample):

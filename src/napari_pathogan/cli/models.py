@@ -110,6 +110,15 @@ def add(
 
 
 @app.command()
+def rename(model: _Model, name: Annotated[str, typer.Argument(help="Its new name.")]) -> None:
+    """Give a model of your own another name."""
+    from napari_pathogan import library
+
+    one = library.rename(library.find(model), name)
+    typer.echo(f"{one.card.name}: {one.place}")
+
+
+@app.command()
 def remove(
     model: _Model,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,

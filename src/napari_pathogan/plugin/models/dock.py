@@ -1,0 +1,316 @@
+"""The Models dock: every task's models and what came of what; cards, checks, names, going and coming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHeaderView,
+    QInputDialog,
+    QMainWindow,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.shell import closing, tabs
+from napari_pathogan.plugin.shell.card import CardDialog
+from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.form import (
+    Paragraph,
+    Ties,
+    above,
+    button,
+    confirmed,
+    evenly,
+    scrolled,
+)
+from napari_pathogan.plugin.shell.running import run_in_viewer
+from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.tasks import registered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import napari
+
+    from napari_pathogan.library import Listed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Library(Event):
+    """All models by name."""
+
+    models: Mapping[str, Listed]
+
+
+def listing(then: Callable[[], str] | None = None) -> Iterator[Event]:
+    """Do something with the models, then list them; finishes with a sentence on what was done."""
+    yield Progress(0, 0, "looking at models")
+    ready_for_torch()
+    from napari_pathogan.library import listed  # noqa: PLC0415  (imports torch)
+
+    settings()  # notes which folder the preferences name
+    said = then() if then is not None else ""
+    yield Library(listed())
+    yield Finished(said)
+
+
+class ModelsDock(QWidget):
+    """A list of all models, those that came of others below them.
+
+    Parameters
+    ----------
+    napari_viewer
+        napari passes it.
+    """
+
+    title: ClassVar[str] = "Models"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.setWindowTitle(self.title)
+        self.setMinimumWidth(300)
+        self.ties = Ties()
+        self.models: dict[str, Listed] = {}
+        self.working = False
+        self._build()
+        self.destroyed.connect(self.ties.release)
+        self._do(None)
+
+    # what it does
+
+    @property
+    def chosen(self) -> Listed | None:
+        """The model that is chosen."""
+        rows = self.list.selectedItems()
+        return self.models.get(rows[0].data(0, Qt.ItemDataRole.UserRole)) if rows else None
+
+    def use(self) -> None:
+        """Choose the model in the docks of its task that are open."""
+        one, window = self.chosen, above(self, QMainWindow)
+        if one is None or window is None:
+            return
+        docks = [dock for dock in window.findChildren(Dock) if dock.task == one.card.task]
+        for dock in docks:
+            dock.form.model.setCurrentText(dock.model_trained(one.place))
+        named = " and ".join(dock.title for dock in docks)
+        self.said.setText(f"{one.card.name} is chosen in {named}." if docks else _open_first(one))
+
+    def release(self) -> None:
+        """Stop what runs: the dock is being closed."""
+        self.ties.release()
+
+    # how
+
+    def _build(self) -> None:
+        self.list = QTreeWidget()
+        self.list.setHeaderLabels(["Model", "Figure", "MB"])
+        self.list.setMinimumHeight(400)
+        self.list.itemSelectionChanged.connect(self._refresh)
+        self.list.itemDoubleClicked.connect(lambda *_: self._show_card())
+        header = self.list.header()
+        assert header is not None
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.buttons = {
+            text: button(text, tip)
+            for text, tip in (
+                ("Card", "What it learnt from, how well it does, its limits and terms"),
+                ("Use", "Choose it in the docks of its task that are open"),
+                ("Check", "Whether its weights are those of its card, and can be built"),
+                ("Add…", "Copy a model that somebody has sent, or a run's, into your own"),
+                ("Rename…", "Give a model of your own another name"),
+                ("Delete", "Delete a model of your own, for good"),
+            )
+        }
+        done = (
+            self._show_card,
+            self.use,
+            self._check,
+            self._ask_folder,
+            self._ask_name,
+            self._delete,
+        )
+        for made, act in zip(self.buttons.values(), done, strict=True):
+            made.clicked.connect(partial(_call, act))
+        self.said = Paragraph()
+        rows = QWidget()
+        inner = QVBoxLayout(rows)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(8)
+        inner.addWidget(self.list, 1)
+        placed = list(self.buttons.values())
+        for line in (evenly(*placed[:3]), evenly(*placed[3:]), self.said):
+            inner.addWidget(line)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolled(rows))
+
+    def _do(self, act: Callable[[], str] | None) -> None:
+        """Do something with the models in the background, and list them anew."""
+        self.working = True
+        self._refresh()
+        run = run_in_viewer(
+            listing(act),
+            title=self.title,
+            owner=self,
+            ask=act is not None,
+            on_event=self._came,
+            on_finished=self._finished,
+            on_stopped=self._ended,
+        )
+        self.ties.add(run.cancel)
+
+    def _came(self, event: Event) -> None:
+        if isinstance(event, Library):
+            self.models = dict(event.models)
+            self._show()
+
+    def _finished(self, event: Finished) -> None:
+        self.said.setText(event.result)
+        self._ended()
+
+    def _ended(self) -> None:
+        self.working = False
+        self._refresh()
+
+    def _show(self) -> None:
+        """Lay the list out: tasks, their models, and below each what came of it."""
+        chosen = self.chosen.card.name if self.chosen is not None else ""
+        self.list.clear()
+        rows = {name: self._row(name, one) for name, one in self.models.items()}
+        for task in registered().values():
+            own = {n: one for n, one in self.models.items() if one.card.task == task.name}
+            if not own:
+                continue
+            top = QTreeWidgetItem([task.help.rstrip("."), "", ""])
+            top.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            self.list.addTopLevelItem(top)
+            top.setFirstColumnSpanned(True)
+            for name, one in own.items():
+                parent = _parent(one)
+                (rows[parent] if parent in own and parent != name else top).addChild(rows[name])
+        self.list.expandAll()
+        if chosen in rows:
+            rows[chosen].setSelected(True)
+
+    @staticmethod
+    def _row(name: str, one: Listed) -> QTreeWidgetItem:
+        title, _, figure = one.headline.rpartition(" ")
+        row = QTreeWidgetItem([name, figure, f"{one.size / 1e6:.1f}"])
+        row.setData(0, Qt.ItemDataRole.UserRole, name)
+        whose = "came with the program" if one.embedded else f"yours, {one.place}"
+        row.setToolTip(0, f"{one.card.title} ({whose})")
+        row.setToolTip(1, title or "nothing was measured")
+        return row
+
+    def _refresh(self) -> None:
+        one = self.chosen
+        own = one is not None and not one.embedded
+        there = {"Card": one, "Use": one, "Check": one, "Add…": True, "Rename…": own, "Delete": own}
+        for name, made in self.buttons.items():
+            made.setEnabled(bool(there[name]) and not (self.working and name != "Card"))
+
+    def _show_card(self) -> None:
+        if (one := self.chosen) is not None:
+            CardDialog(one.card, one.place, self).show()
+
+    def _check(self) -> None:
+        one = self.chosen
+        assert one is not None
+
+        def act() -> str:
+            from napari_pathogan.library import verify  # noqa: PLC0415
+
+            verify(one)
+            return f"{one.card.name} is whole."
+
+        self._do(act)
+
+    def _ask_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "The folder of a model, or of a run")
+        if not folder:
+            return
+
+        def act() -> str:
+            from napari_pathogan.library import add, find, listed  # noqa: PLC0415
+
+            name = find(folder).card.name
+            taken = listed()
+            names = (name, *(f"{name} {number}" for number in range(2, 100)))
+            added = add(folder, next(one for one in names if one not in taken))
+            return f"{added.card.name} is yours now: {added.card.title}"
+
+        self._do(act)
+
+    def _ask_name(self) -> None:
+        one = self.chosen
+        assert one is not None
+        name, agreed = QInputDialog.getText(
+            self, "Rename a model", f"Another name for {one.card.name}:", text=one.card.name
+        )
+        if not agreed or name == one.card.name:
+            return
+
+        def act() -> str:
+            from napari_pathogan.library import rename  # noqa: PLC0415
+
+            return f"{one.card.name} is called {rename(one, name).card.name} now."
+
+        self._do(act)
+
+    def _delete(self) -> None:
+        one = self.chosen
+        assert one is not None
+        question = f"Delete {one.card.name}? It can't be brought back."
+        if not confirmed(self, self.title, question):
+            return
+
+        def act() -> str:
+            from napari_pathogan.library import remove  # noqa: PLC0415
+
+            remove(one)
+            return f"{one.card.name} is gone."
+
+        self._do(act)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that napari has taken the dock out of its window, or put it there."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        elif event is not None and event.type() == QEvent.Type.Show:
+            closing.watch(self)
+            tabs.join(self)
+        return super().event(event)
+
+
+def _call(act: Callable[[], None], _checked: object = None) -> None:
+    try:
+        act()
+    except PathoganError as error:
+        show_error(str(error))
+
+
+def _parent(one: Listed) -> str:
+    """The model that another came of; empty where it began with nothing of the list."""
+    recipe = one.card.recipe
+    said = str(recipe.get("parent") or recipe.get("start") or "")
+    return Path(said).name if said else ""
+
+
+def _open_first(one: Listed) -> str:
+    return f"Open the dock of {one.card.task} first: none is open that uses {one.card.name}."
