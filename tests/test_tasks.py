@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -127,6 +128,20 @@ def test_an_unknown_option_is_refused(task, tmp_path):
         pytest.skip("nothing is trained")
     with pytest.raises(SettingError, match="nonsense"):
         napari_pathogan.train(task.name, tmp_path, tmp_path / "run", nonsense=1)
+
+
+@pytest.mark.parametrize("side", [1024, 3000])  # a field cut out of tissue, and more than one
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_a_grey_slide_is_refused_in_a_sentence(task, dtype, side, tmp_path):
+    if task.prediction is None or task.name == "masses" or not task.default:
+        pytest.skip("it looks at no slide, or no model of it is embedded")
+    path, pixels = tmp_path / "a.tif", np.random.default_rng(0).integers(40, 200, (side, side))
+    tifffile.imwrite(
+        path, pixels.astype(dtype), photometric="minisblack", tile=(256, 256),
+        resolution=(40_000, 40_000), resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    with pytest.raises(errors.SlideFormatError, match=r"a\.tif is grey"):
+        napari_pathogan.predict(path, task.default, device="cpu")
 
 
 # trainings, on the smallest data

@@ -271,6 +271,18 @@ def test_of_two_slides_of_one_stem_neither_is_taken(slide):
         read_training_folder(path.parent)
 
 
+@pytest.mark.parametrize("name", ["other.geojson", "Case.geojson", "case.tif.GEOJSON"])
+def test_outlines_of_no_slide_are_told_of(slide, name):
+    path, _ = slide
+    annotate(path, [feature("IDC", square(0, 0, 200))]).rename(path.with_name(name))
+    with pytest.raises(DataFolderError, match=rf"{name}: no slide of its name lies beside it"):
+        read_training_folder(path.parent)
+    annotate(path, [feature("IDC", square(0, 0, 200))])
+    path.with_name("case.tif.idc.geojson").write_text("{}")
+    (line,) = read_training_folder(path.parent).skipped
+    assert name in line
+
+
 def test_where_the_format_says_what_was_scanned_outlines_count_from_there(slide, monkeypatch):
     path, _ = slide
     annotate(path, [feature("IDC", square(0, 0, 200))])

@@ -67,7 +67,13 @@ def tissue_or_field(slide: Slide, mask: TissueMask) -> TissueMask:
     mask
         What :func:`~napari_pathogan.slides.tissue.tissue_mask` found on the slide: the answer for
         all but small images. It leaves out specks and pale parts, which a field may be full of.
+
+    Raises
+    ------
+    SlideFormatError
+        If it is grey.
     """
+    need_colours(slide)
     large = (
         math.prod(slide.shape) > _FIELD_PX
         if slide.mpp is None

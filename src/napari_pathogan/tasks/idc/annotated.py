@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from napari_pathogan.annotations.geojson import Annotation
 
 _GRID = "_labels.npy"
+_KEPT = (".idc", ".nuclei", ".masses")  # before the suffix: by docks
 _CORNER = 51  # pixels before the first cell of a grid of labels
 _NO_PATCH = 2
 _HEALTHY, _IDC = CLASSES
@@ -102,9 +103,16 @@ def read_training_folder(folder: Path, *, classes: Mapping[str, str] | None = No
         If it holds neither.
     """
     stores = annotated_slides(folder) if folder.is_dir() else []
+    skipped = [
+        f"{file}: no slide of its name lies beside it; call it SLIDE{file.suffix.lower()}"
+        for file in _of_no_slide(folder, stores)
+    ]
     if not stores:
-        return read_patches(folder)
-    parts, skipped = [], []
+        try:
+            return read_patches(folder)
+        except DataFolderError as error:
+            raise (DataFolderError(skipped[0]) if skipped else error) from error
+    parts = []
     for store in stores:
         try:
             parts.append(read_annotated(store.image, store.path, classes=classes))
@@ -126,6 +134,17 @@ def annotated_slides(folder: Path) -> list[AnnotationStore]:
         if store.image.exists() or store.alike
     ]
     return sorted(stores, key=lambda store: store.image)
+
+
+def _of_no_slide(folder: Path, stores: Sequence[AnnotationStore]) -> list[Path]:
+    """Outlines that are of no slide there; those that docks keep are others' and have names of their own."""
+    used = {file for store in stores for file in (store.beside, store.by_stem)}
+    return [
+        file
+        for file in sorted(folder.glob("*"))
+        if file.suffix.lower() == ".geojson" and file not in used
+        and file.with_suffix("").suffix not in _KEPT
+    ]  # fmt: skip
 
 
 def read_annotated(
