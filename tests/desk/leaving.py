@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import napari
 from masses_standin import reviewed
 from nuclei_standin import ELLIPSES, many_nuclei, segmentation
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QDialog
+from qtpy.QtWidgets import QDialog, QFileDialog, QPushButton
 from slides_of_nuclei import paint
 from small_studies import make_images
 from tifffile import imwrite
@@ -28,6 +30,7 @@ from desk import SIZE, Answer, Desk, button_in, choose, press_in
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 from napari_pathogan.plugin.study.new import NewStudyDialog
+from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei.annotated import write
 
@@ -98,6 +101,62 @@ def export(desk: Desk, folder: Path) -> None:
         desk.pick(dock.export, "Outlines for QuPath (GeoJSON)…")
 
 
+def pair(desk: Desk, folder: Path) -> None:
+    """Learning a pair of stains from two folders."""
+    for seed, stain in enumerate(("he", "pas")):
+        make_images(folder / stain, 12, seed, size=256)
+    desk.sample("H&E phantom at 40x")
+    dock = desk.dock("Virtual stains")
+    desk.wait(dock.training.button.isEnabled, "the models")
+    desk.wait(lambda: not running(), "the models to be ready")
+
+    def say(dialog: QDialog) -> None:
+        rows = dialog.more.rows
+        folders = [str(folder / stain) for stain in ("he", "pas")]
+        # a dialog over a dialog that is being answered is not seen
+        with patch.object(QFileDialog, "getExistingDirectory", side_effect=folders):
+            dialog.choose.click()
+            rows["Other images"].findChild(QPushButton).click()
+        rows["Their stain"].setCurrentText("H&E")
+        rows["Their stain is"].setCurrentText("PAS")
+        desk.wait(dialog.go.isEnabled, "what there is to learn from")
+        dialog.go.click()
+
+    with desk.answering(Answer(TrainDialog, say)):
+        desk.press(dock.training.button)
+
+
+def painting(desk: Desk, folder: Path) -> None:
+    """Making the virtual stains of a slide."""
+    desk.sample("H&E phantom at 40x")
+    dock = desk.dock("Virtual stains")
+    desk.wait(dock.form.run.isEnabled, "the models")
+    desk.wait(lambda: not running(), "the slide's stain")
+    dock.stain.setCurrentIndex(dock.stain.findText("H&E"))
+    dock.stain.activated.emit(dock.stain.currentIndex())
+    desk.press(dock.form.run)
+
+
+def keeping(desk: Desk, folder: Path) -> None:
+    """Keeping a map that followed annotations as a model of its own."""
+    path = folder / "section.tif"
+    shutil.copy(samples.FOLDER / samples.PHANTOM, path)
+    with desk.answering(choose(path)):
+        desk.menu("File", "IO Utilities", "Open a slide…")
+    dock = desk.dock("IDC heat map")
+    live = dock.live
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.press(live.switch)
+    rows, columns = dock.layer.data[0].shape[:2]
+    for name, at in (("IDC", 0.35), ("healthy", 0.55)):
+        desk.wait(lambda: live.run is None, "the map before")
+        desk.press(live.draw[name])
+        corners = [(0, 0), (0, 0.1), (0.1, 0.1), (0.1, 0), (0, 0)]
+        desk.drag(*(desk.at(dock.layer, (0.4 + y) * rows, (at + x) * columns) for y, x in corners))
+    desk.wait(lambda: live.run is None and live.versions.count() > 1, "a map that followed")
+    desk.press(live.keep)
+
+
 def study(desk: Desk, folder: Path) -> None:
     """Making a study of very many images."""
     for seed, kind in enumerate(("real", "generated")):
@@ -154,7 +213,7 @@ def _say(**what: object) -> None:
 
 def _going(job: str) -> bool:
     """Whether it has begun: trainings in a process of their own."""
-    if job in {"nuclei", "masses", "stain"}:
+    if job in {"nuclei", "masses", "stain", "pair"}:
         return bool(_children())
     return any(run.ask and run.latest is not None for run in running())
 

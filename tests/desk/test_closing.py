@@ -27,7 +27,8 @@ TESTS = Path(__file__).parents[1]
 SCRIPT = Path(__file__).with_name("leaving.py")
 PATHS = [TESTS / room for room in ("desk", "plugin", "nuclei")]
 KILL, FRAME = "kill", "frame"  # instead of keys
-TRAININGS = {"nuclei", "masses", "stain"}
+TRAININGS = {"nuclei", "masses", "stain", "pair"}
+JOBS = (*sorted(TRAININGS), "blending", "export", "study", "painting", "keeping")
 # From the answer until the process is gone, more than without anything running: stopping takes a
 # second at most, and Python some tenths more to end the more a job has imported.
 LONGEST_S = 1.5
@@ -179,7 +180,7 @@ def test_a_dialog_in_which_a_study_is_made_asks_too(desk, monkeypatch, tmp_path)
 @pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("job", ["nuclei", "masses", "stain", "blending", "export", "study"])
+@pytest.mark.parametrize("job", JOBS)
 def test_napari_is_gone_a_second_after_the_answer(leave, usual, job):
     way = FRAME if job == "stain" else "Ctrl+Q"
     for _ in range(2):  # another process may be in the way once

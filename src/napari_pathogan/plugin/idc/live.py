@@ -192,9 +192,15 @@ def keeping(slide: Slide, known: Annotated, version: Version, run: RunFolder) ->
     changed = live.refitted(base, [part], run.path.name)
     report = live_retrain.compare(base, changed, [part])
     digest = live.digest_of(version.outlines)
-    asked = {"slides": [str(slide.path)], "base": base.card.name, "version": version.title}
-    run.start({**asked, "classes": known.kinds})
-    live_retrain.keep(run, base, changed, report, [slide.name.split(".")[0]], digest)
+    yield Progress(0, 0, "saving")
+    asked = {
+        "slides": [str(slide.path)],
+        "base": base.card.name,
+        "version": version.title,
+        "classes": known.kinds,
+    }
+    name = slide.name.split(".")[0]
+    live_retrain.keep(run, asked, base, changed, report, [name], digest)
     yield Finished(report)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import Metric, TrainingData
 from napari_pathogan.engine.refit import AROUND, WEIGHT
 from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.files import write_text
-from napari_pathogan.kinds import OURS
+from napari_pathogan.files import write_text, written
+from napari_pathogan.kinds import NEW, OURS
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.idc import live
 from napari_pathogan.tasks.idc.data import CLASSES
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
-    from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.idc.live import Part
 
 FOLDS = 5
@@ -188,13 +188,13 @@ def retrain(
     yield Progress(len(slides), len(slides), "comparing before and after")
     report = compare(model, changed, parts)
     asked = {"slides": [str(path) for path in slides], "base": base, "classes": dict(classes or {})}
-    run.start(asked)
-    keep(run, model, changed, report, names, live.digest_of(drawings), data)
+    keep(run, asked, model, changed, report, names, live.digest_of(drawings), data)
     yield Finished(report, {"model": str(run.model), **report.to_dict()})
 
 
 def keep(  # noqa: PLR0917 - as they come
     run: RunFolder,
+    asked: dict[str, Any],
     model: IdcModel,
     changed: IdcModel,
     report: Report,
@@ -202,10 +202,12 @@ def keep(  # noqa: PLR0917 - as they come
     digest: str,
     data: TrainingData | None = None,
 ) -> None:
-    """Save a refitted model in a run, with a card that says what it comes from.
+    """Save a refitted model in a run, with a card that says what it comes from; all of it, or nothing.
 
     Parameters
     ----------
+    asked
+        What the run was asked for.
     names
         The slides, which get pseudonyms.
     digest
@@ -235,15 +237,19 @@ def keep(  # noqa: PLR0917 - as they come
         }
     )
     assert isinstance(changed.network, torch.nn.Module)
-    save(
-        run.model,
-        new,
-        changed.network,
-        width=1.0,
-        reference=changed.reference,
-        share=changed.share,
-        calibration=changed.calibration,
-        context=changed.context,
-        baseline=changed.baseline,
-    )
-    write_text(run.path / "before_and_after.json", report.to_json(), OURS)
+    run.check()
+    with written(run.path, NEW) as beside:
+        made = RunFolder(beside)
+        made.start(asked)
+        save(
+            made.model,
+            new,
+            changed.network,
+            width=1.0,
+            reference=changed.reference,
+            share=changed.share,
+            calibration=changed.calibration,
+            context=changed.context,
+            baseline=changed.baseline,
+        )
+        write_text(made.path / "before_and_after.json", report.to_json(), OURS)
