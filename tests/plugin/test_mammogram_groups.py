@@ -102,6 +102,18 @@ def test_what_is_opened_later_joins_its_own_examination(viewer, patients, told):
 
 
 @pytest.mark.gui
+def test_views_that_are_removed_leave_nothing(viewer, qtbot, patients, told):
+    for names in (("first",), ("first", "second")):
+        for name in names:
+            commands.show_mammograms(viewer, patients / name)
+        qtbot.wait(50)
+        while viewer.layers:
+            viewer.layers.pop()
+            qtbot.wait(20)
+    assert not viewer.layers
+
+
+@pytest.mark.gui
 @pytest.mark.parametrize("side", ["R", "L"])
 def test_what_lies_on_another_examination_moves_with_it(viewer, patients, told, side):
     """Where a view of the first comes later, and needs room on either side."""

@@ -146,9 +146,10 @@ def test_the_hanging_on_the_screen(viewer, study, told):
     assert [layer.name for layer in viewer.layers] == ["RCC", "LCC", "RMLO raw", "LMLO"]
     assert viewer.canvas.overlays.scale_bar.visible
     assert viewer.canvas.overlays.text.text == "mm at detector"
-    assert len(told) == 2
-    assert "modality CT" in told[0]
-    assert "RMLO is raw data" in told[1]
+    others = [line for line in told if "are not square" not in line]
+    assert len(others) == 2
+    assert "modality CT" in others[0]
+    assert "RMLO is raw data" in others[1]
     shot = viewer.screenshot(canvas_only=True, flash=False)[..., 0].astype(float)
     middle = shot.shape[1] // 2
     near, far = (

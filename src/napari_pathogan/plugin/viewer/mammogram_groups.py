@@ -206,16 +206,18 @@ def write_titles(viewer: napari.Viewer) -> bool:
     shown = [one for one in viewer.layers if _opened(one)]
     known = next((one for one in viewer.layers if _TITLES in one.metadata), None)
     numbers = sorted({hung(one).number for one in shown})
-    extent = viewer.layers.get_extent(shown)
-    titles = {}
+    titles, units = {}, None
     for number in numbers if len(numbers) > 1 else ():
+        extent = viewer.layers.get_extent(shown)
+        units = (extent.units or shown[0].units)[-2:]
         views = [one for one in shown if hung(one).number == number]
         (top, left), (_, right) = viewer.layers.get_extent(views).world[:, -2:]
         above = float(top - _TITLE_GAP * np.ptp(extent.world[:, -2:], 0).max())
         names = "  ".join(_view(one.metadata["mammogram"]) for one in views)
         titles[f"Examination {number}\n{names}"] = (above, float(left + right) / 2)
-    if known is not None and known.metadata[_TITLES] == titles:
+    if titles == ({} if known is None else known.metadata[_TITLES]):
         return False
+    viewer.layers.selection.discard(known)
     with selection_kept(viewer):
         if known is not None:
             viewer.layers.remove(known)
@@ -233,7 +235,7 @@ def write_titles(viewer: napari.Viewer) -> bool:
                 size=0,
                 face_color="transparent",
                 border_color="transparent",
-                units=(extent.units or shown[0].units)[-2:],
+                units=units,
                 axis_labels=AXES,
                 metadata={_TITLES: titles},
             )
