@@ -2,9 +2,10 @@
 # make test    the whole test suite
 # make test-learning  what networks learn, as on other processors
 # make lint    ruff, mypy, import-linter, npe2
+# make docs    the site of the documentation, in site/
 # make bench   speed, as ratios in one run
 # make env     only the environment: .venv/bin/pathogan
-.PHONY: demo test test-learning lint bench env display
+.PHONY: demo test test-learning lint docs bench env display
 SHELL := bash
 PYTHON := .venv/bin/python
 
@@ -47,6 +48,10 @@ lint: env
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/npe2 validate src/napari_pathogan/napari.yaml
+
+# The site, in site/; strict: a link that leads nowhere, or a name that is not there, is an error.
+docs: env
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --site-dir site
 
 bench: env
 	$(PYTHON) benchmarks/idc.py
