@@ -60,6 +60,7 @@ def example(frame: Frame, masks: np.ndarray, *, synthetic: bool = False) -> Exam
     """A frame and the masks (n, H, W) of its whole image, as an example to learn from."""
     if len(masks):
         own = torch.from_numpy(frame.shown(masks) > 0.5)
+        own = own[own.any(2).any(1)]  # a mass that has no pixel at this scale can't be learnt
     else:
         own = torch.zeros(0, *frame.pixels.shape, dtype=torch.bool)
     return Example(torch.from_numpy(frame.pixels), own, synthetic)
