@@ -31,7 +31,7 @@ WORKERS := 2
 # Those that measure times come last, one after the other; pytest exits with 5 where there are none.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest
 test: env display
-	$(PYTEST) -m "not alone" $(if $(WORKERS),-n $(WORKERS) --dist loadfile) $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m "not alone" $(if $(WORKERS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder) $(ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) -m alone $(ARGS) || [ $$? -eq 5 ]
 
 # `make test` has one thread and all instructions of the processor; here are those of AVX2 alone, in

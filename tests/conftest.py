@@ -53,12 +53,21 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("seed", range(count), ids=ids, scope="session")
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest first: a file is one process's, and the other has nothing to do at the end."""
+    rooms = ("desk", "plugin", "test_reference_numbers.py")
+    parts = {item: item.path.relative_to(item.config.rootpath).parts for item in items}
+    items.sort(key=lambda item: rooms.index(r) if (r := parts[item][1]) in rooms else len(rooms))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Before a window: set aside all there is, which napari walks at the end of every test.
 
     Docks would take it back as they go, so those of such a test neither take back nor set aside.
     """
+    if torch := sys.modules.get("torch"):  # begins each process with a seed of its own
+        torch.manual_seed(0)
     windows = {"make_napari_viewer", "window"} & set(item.fixturenames)
     if windows and item.get_closest_marker("alone") is None:
         from napari_pathogan.plugin.shell import garbage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,31 +15,30 @@ MOST_S = 10.0  # that a rest is made longer by
 POLL_S = 0.02  # between two looks whether something has come: who polls is patient anyway
 
 
-def queued_s() -> float:
-    """For how long the threads of this process have been ready to run and had no core (Linux)."""
-    seconds = 0.0
+def queued_s() -> dict[Path, float]:
+    """For how long each thread of this process has been ready to run and had no core (Linux)."""
+    seconds = {}
     for thread in Path("/proc/self/task").glob("*/schedstat"):
-        try:
-            seconds += int(thread.read_text().split()[1]) / 1e9
-        except OSError:  # it has just ended
-            continue
+        with suppress(OSError):  # it has just ended
+            seconds[thread] = int(thread.read_text().split()[1]) / 1e9
     return seconds
 
 
 def rest(seconds: float, work: Callable[[], None]) -> None:
-    """Work for a while, longer by what our threads queued for a core in the meantime."""
+    """Work for a while, longer by what any of our threads queued for a core in the meantime."""
     begun = time.monotonic()
     end = begun + seconds
-    if seconds <= POLL_S:  # asking every thread for its queue takes milliseconds
+    if seconds <= POLL_S:  # asking every thread takes a millisecond
         work()
         while time.monotonic() < end:
             work()
         return
-    queued = queued_s()
+    before = queued_s()
     while True:
         while time.monotonic() < end:
             work()
-        later = begun + seconds + min(queued_s() - queued, MOST_S)
+        longest = max((s - before.get(thread, 0) for thread, s in queued_s().items()), default=0)
+        later = begun + seconds + min(longest, MOST_S)
         if later <= time.monotonic():
             return
         end = later

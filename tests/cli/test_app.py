@@ -15,6 +15,7 @@ from napari_pathogan.cli.app import main
 from napari_pathogan.engine import verbs
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.tasks import task_of
+from patience import PATIENCE_S
 
 
 def run(monkeypatch, *arguments: str) -> int:
@@ -62,7 +63,7 @@ def test_sigterm_acts_as_ctrl_c():
     ) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 2
     assert said.startswith("pathogan: interrupted")
 

@@ -21,6 +21,7 @@ from napari_pathogan.tasks.idc import model as models
 from napari_pathogan.tasks.idc.calibrate import Calibration
 from napari_pathogan.tasks.idc.context import Context
 from napari_pathogan.tasks.idc.network import Discriminator
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,7 +225,7 @@ def test_ctrl_c_in_the_middle(model, tmp_path):
         if isinstance(event, Progress) and event.done:
             break
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 2
     assert err.startswith("pathogan: interrupted")
     assert err.count("\n") == 1, err

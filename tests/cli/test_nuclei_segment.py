@@ -20,6 +20,7 @@ from napari_pathogan.engine.events import Finished, Progress, from_json
 from napari_pathogan.engine.models import CARD, WEIGHTS, ModelCard
 from napari_pathogan.tasks.nuclei import model as models
 from napari_pathogan.tasks.nuclei.network import UNet
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,7 +243,7 @@ def test_ctrl_c_in_the_middle(model, tmp_path):
         if isinstance(event, Progress) and event.done:
             break
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 2
     assert err.startswith("pathogan: interrupted")
     assert err.count("\n") == 1, err

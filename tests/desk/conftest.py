@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from desk import SIZE, Desk
-from napari_pathogan.plugin import demo
 from napari_pathogan.plugin.shell.settings import choose_usual_readers
 
 
@@ -23,7 +22,7 @@ def desk(make_napari_viewer):
     made = Desk(viewer)
     made.window.activateWindow()
     with made.watched():
-        demo.rest(0.3)
+        made.rest(0.05)
         yield made
 
 

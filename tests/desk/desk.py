@@ -281,7 +281,7 @@ class Desk:
     def menu(self, *names: str) -> None:
         """Choose an entry of the menu bar, e.g. ``menu("Plugins", "PathoGAN", "Nuclei")``."""
         self.entry(*names).trigger()
-        self.rest()
+        self.rest(0.05)
 
     def entry(self, *names: str) -> QAction:
         """The entry of the menu bar, its menus opened on the way; it has to be enabled."""
@@ -313,7 +313,7 @@ class Desk:
         before = len(self.viewer.layers)
         self.menu("File", "Open Sample", "PathoGAN", title)
         self.wait(lambda: len(self.viewer.layers) > before, title)
-        self.rest()
+        self.rest(0.05)
 
     def open(self, *paths: Path) -> None:
         """File > Open File(s)…"""

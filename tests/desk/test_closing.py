@@ -20,6 +20,7 @@ from napari_pathogan.plugin.shell.dock import _find
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.study import new as study_new
 from napari_pathogan.plugin.study.new import NewStudyDialog
+from patience import PATIENCE_S
 
 pytestmark = pytest.mark.gui
 
@@ -199,7 +200,7 @@ def test_napari_is_gone_a_second_after_the_answer(leave, usual, job):
 def test_after_a_kill_the_child_ends_and_the_next_start_tidies_up(leave):
     _, children, left = leave("stain", KILL)
     (models,) = [path for path in left if path.name == "models"]
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while any(map(alive, children)):
         assert time.monotonic() < end
         time.sleep(0.05)

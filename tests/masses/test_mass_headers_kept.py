@@ -19,6 +19,7 @@ from napari_pathogan.slides.backends.quiet import quiet
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.dicom_marks import holds_marks, instance_of, read_marks
 from napari_pathogan.tasks.masses.export import GSPS, SR, write_gsps, write_sr
+from patience import PATIENCE_S
 
 child = logging.getLogger("pydicom.pixels.decoders.made_for_a_test")
 
@@ -95,7 +96,7 @@ def test_threads_that_overlap_are_kept_quiet_to_their_own_end(caplog):
     def second():
         with quiet():
             second_in.set()
-            first_left.wait(10)
+            first_left.wait(PATIENCE_S)
             gossip()
 
     thread = threading.Thread(target=second)
@@ -103,7 +104,7 @@ def test_threads_that_overlap_are_kept_quiet_to_their_own_end(caplog):
         warnings.simplefilter("always")
         with quiet():
             thread.start()
-            second_in.wait(10)
+            second_in.wait(PATIENCE_S)
         first_left.set()
         thread.join()
         assert not said

@@ -85,11 +85,11 @@ class Remembering(UNetSegmenter):
 def test_tiles_leave_no_trace_with_the_embedded_network(small_tiles):
     phantom = resources.files("napari_pathogan.plugin") / "sample_data" / "he_phantom_40x.ome.tif"
     with Slide.open(str(phantom)) as opened:
-        image = np.asarray(opened.levels[0][:611, :697])
+        image = np.asarray(opened.levels[0][:411, :497])
     segmenter = Remembering(NucleiModel.load(device="cpu"))
     result = found(slide(image), segmenter)
     whole = segmenter.last.labels(image)
-    assert whole.max() > 50
+    assert whole.max() > 30
     assert len(result) == whole.max()
     best = overlap(result.labels, whole)
     assert (best > 0.99).mean() > 0.99

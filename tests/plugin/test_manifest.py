@@ -12,6 +12,7 @@ import pytest
 from napari_pathogan.engine.places import models_folders
 from napari_pathogan.plugin.shell.settings import PLUGIN, settings
 from napari_pathogan.plugin.viewer.reader import SUFFIXES
+from patience import PATIENCE_S
 
 LIMIT_S = 0.3
 
@@ -49,7 +50,7 @@ def test_import_is_light():
         "print([m for m in ('torch', 'napari', 'zarr', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     seconds, heavy = done.stdout.splitlines()
     assert float(seconds) < LIMIT_S

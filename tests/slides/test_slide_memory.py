@@ -21,6 +21,7 @@ from napari_pathogan.slides.cache import TileCache
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.tissue import tissue_mask
+from patience import PATIENCE_S
 
 MB = 1024 * 1024
 
@@ -192,7 +193,7 @@ def test_an_owner_that_goes_while_the_cache_is_used_is_dropped_later():
     cache.get(("gone", 0), lambda: np.zeros(10, np.uint8))
     done = threading.Thread(target=cache.held, args=(Key(),), daemon=True)
     done.start()
-    done.join(10)
+    done.join(PATIENCE_S)
     assert not done.is_alive(), "the cache waits for itself"
     assert cache.held(("gone", 0)) is None
     assert cache.size == 0
