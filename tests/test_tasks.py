@@ -62,6 +62,8 @@ def functions(task, part):
 
 def test_what_a_contract_names_is_there(task):
     assert callable(task.get(task.model).load)
+    if task.training is not None:
+        assert {task.training.recipe, task.training.small} <= set(task.get(task.training.recipes))
     for _, part in commands(task):
         assert all(map(callable, functions(task, part)))
     outputs = [*getattr(task.prediction, "exports", ()), *getattr(task.evaluation, "outputs", ())]

@@ -106,6 +106,8 @@ class Training:
     recipe, recipe_names, about_recipes
         The name of the one that is taken unless another is asked for, those that can be asked for,
         and what they are, one line.
+    small
+        The one for small data, which docks take.
     settings
         Those of the recipe that have a flag of their own.
     options
@@ -123,6 +125,7 @@ class Training:
     recipe: str = "paper"
     recipe_names: tuple[str, ...] = ("paper", "quick")
     about_recipes: str = "The paper's settings, or quick ones for small data."
+    small: str = "quick"
     settings: tuple[Option, ...] = ()
     options: tuple[Option, ...] = ()
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 TILE = 512
+SAME = 1.5  # pixels up to this much coarser or finer than a network's are as good as its own
 
 
 class ComputedLevel:
@@ -50,6 +53,50 @@ class ComputedLevel:
     def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """Compute a part of the level."""
         raise NotImplementedError
+
+
+class GridLevel:
+    """How a level is computed on a network's own grid of pixels.
+
+    That grid starts at the slide's corner and is cut at multiples of a stride, so that a pixel does
+    not depend on how the level is cut into tiles.
+
+    Parameters
+    ----------
+    ratio
+        Pixels of the network to one of the level (y, x); those that are nearly the same count as so.
+    margin, stride
+        How far the network sees, and what it takes multiples of, in its pixels.
+    """
+
+    def __init__(self, ratio: tuple[float, float], margin: int, stride: int) -> None:
+        near = all(1 / SAME <= r <= SAME for r in ratio)
+        self.ratio = (1.0, 1.0) if near else ratio
+        self.margin, self.stride = margin, stride
+
+    def part(
+        self,
+        start: tuple[int, int],
+        shape: tuple[int, int],
+        make: Callable[[tuple[int, int], tuple[int, int]], np.ndarray],
+    ) -> np.ndarray:
+        """A part of the level (H, W, 3) from what ``make`` gives of the grid from a pixel on."""
+        spans = []
+        for a, n, s in zip(start, shape, self.ratio, strict=True):
+            low = math.floor((a * s - 1 - self.margin) / self.stride) * self.stride
+            high = math.ceil(((a + n) * s + 1 + self.margin) / self.stride) * self.stride
+            spans.append((low, high - low))
+        (y, high), (x, wide) = spans
+        made = make((y, x), (high, wide))
+        if self.ratio == (1.0, 1.0):
+            y, x = start[0] - y, start[1] - x
+            return made[y : y + shape[0], x : x + shape[1]]
+        places = [
+            (a + 0.5 + np.arange(n)) * s - 0.5 - first
+            for a, n, s, (first, _) in zip(start, shape, self.ratio, spans, strict=True)
+        ]
+        grid = np.stack(np.meshgrid(*places, indexing="ij"))
+        return np.dstack([ndimage.map_coordinates(made[..., c], grid, order=1) for c in range(3)])
 
 
 def computed(slide: Slide, levels: Sequence[ComputedLevel], name: str) -> Slide:

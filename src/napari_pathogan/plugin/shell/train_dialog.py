@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
     from napari_pathogan.engine.config import TrainConfig
+    from napari_pathogan.engine.task import Training
     from napari_pathogan.plugin.shell.dock import Dock
 
 _MOST = 2**31 - 1
@@ -98,7 +99,7 @@ class Lesson:
     begins
         Whether the new model goes on from the chosen one (``start``), or knows nothing.
     changes
-        Settings of the quick recipe that are others here, as ``name=value``.
+        Settings of the recipe for small data that are others here, as ``name=value``.
     fixed
         Those that can't be chosen here.
     more
@@ -120,12 +121,17 @@ class Lesson:
     fixed: tuple[str, ...] = ()
     more: Callable[[Callable[[], None]], Rows] | None = None
 
+    @property
+    def training(self) -> Training:
+        """How the task is trained."""
+        training = task_of(self.task).training
+        assert training is not None, "a dock trains what can be trained"
+        return training
+
     def recipe(self, start: Path | None) -> TrainConfig:
         """How it is trained unless something else is chosen."""
-        task = task_of(self.task)
-        training = task.training
-        assert training is not None, "a dock trains what can be trained"
-        config: TrainConfig = task.get(training.recipes)["quick"]
+        task, training = task_of(self.task), self.training
+        config: TrainConfig = task.get(training.recipes)[training.small]
         if start is not None:
             config = task.get(training.begin)(config, start=str(start))
         return config.adjusted(self.changes)
@@ -136,7 +142,7 @@ class Lesson:
         """What is typed after the source."""
         sets = [word for change in (*self.changes, *changes) for word in ("--set", change)]
         begin = [] if start is None else ["--start", str(start)]
-        return ["--recipe", "quick", *sets, *material.options, *begin]
+        return ["--recipe", self.training.small, *sets, *material.options, *begin]
 
     def looking(self, place: object, start: Path | None) -> Iterator[Event]:
         """Finish with what there is to learn from and the recipe, or with why there is nothing."""

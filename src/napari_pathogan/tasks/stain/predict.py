@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from napari_pathogan.colour.baselines import Macenko, Reinhard, StainFitError
 from napari_pathogan.colour.lab import joined, lightness
@@ -22,7 +20,7 @@ from napari_pathogan.colour.stained import (
     tissue_tiles,
 )
 from napari_pathogan.errors import PathoganError, UnknownScaleError
-from napari_pathogan.slides.computed import ComputedLevel, computed
+from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.stain.closeness import Goal, closeness
 from napari_pathogan.tasks.stain.finish import Finish, Tint
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     Pair = tuple[float, float]
 
 
-_SAME = 1.5  # pixels up to this much coarser or finer than the style's are as good as its own
 _TITLES = {
     "scanner": "scanner map",
     "cnn": "network",
@@ -552,11 +549,7 @@ class _BlurredLevel(_Level):
 
 
 class _NetworkLevel(_Level):
-    """A level in the network's colours, computed on the style's own grid of pixels.
-
-    That grid starts at the slide's corner and is cut at multiples of 8, so that a pixel's colour
-    does not depend on how the level is cut into tiles.
-    """
+    """A level in the network's colours, computed on the style's own grid of pixels."""
 
     def __init__(
         self,
@@ -569,23 +562,16 @@ class _NetworkLevel(_Level):
         super().__init__(slide, step, shape, transfer.pixelwise, glass=transfer.glass)
         assert transfer.model is not None
         self.model, self.vector, self.finish = transfer.model, transfer.vector, transfer.finish
-        near = all(1 / _SAME <= r <= _SAME for r in ratio)
-        self.ratio = (1.0, 1.0) if near else ratio  # style pixels to one of this level
+        self.grid = GridLevel(ratio, Colouriser.margin, STRIDE)
 
     def changed(self, image: np.ndarray, start: tuple[int, int]) -> np.ndarray:
         """Colour a part of the level."""
-        made = self._made(start, (image.shape[0], image.shape[1]))
+        made = self.grid.part(start, (image.shape[0], image.shape[1]), self._made)
         return joined(lightness(image) + made[..., 0], made[..., 1:], image)
 
-    def _made(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-        """What is added to lightness, and a and b: (H, W, 3)."""
-        first, count = [], []
-        for a, n, s in zip(start, shape, self.ratio, strict=True):
-            low = math.floor((a * s - 1 - Colouriser.margin) / STRIDE) * STRIDE
-            high = math.ceil(((a + n) * s + 1 + Colouriser.margin) / STRIDE) * STRIDE
-            first.append(low)
-            count.append(high - low)
-        step = self.step[0] / self.ratio[0], self.step[1] / self.ratio[1]
+    def _made(self, first: tuple[int, int], count: tuple[int, int]) -> np.ndarray:
+        """What is added to lightness, and a and b, on the style's grid: (H, W, 3)."""
+        step = self.step[0] / self.grid.ratio[0], self.step[1] / self.grid.ratio[1]
         edge = REACH if self.glass is not None else 0
         inner = np.s_[edge : edge + count[0], edge : edge + count[1]]
         around = (first[0] - edge, first[1] - edge), (count[0] + 2 * edge, count[1] + 2 * edge)
@@ -596,16 +582,7 @@ class _NetworkLevel(_Level):
         change = np.zeros(colour.shape[:2], np.float32)
         if self.finish is not None:
             change, colour = self.finish(seen, colour)
-        made = np.dstack([change, colour])
-        if self.ratio == (1.0, 1.0):
-            y, x = start[0] - first[0], start[1] - first[1]
-            return made[y : y + shape[0], x : x + shape[1]]
-        places = [
-            (a + 0.5 + np.arange(n)) * s - 0.5 - f
-            for a, n, s, f in zip(start, shape, self.ratio, first, strict=True)
-        ]
-        grid = np.stack(np.meshgrid(*places, indexing="ij"))
-        return np.dstack([ndimage.map_coordinates(made[..., c], grid, order=1) for c in range(3)])
+        return np.dstack([change, colour])
 
 
 def _level(
@@ -619,7 +596,7 @@ def _level(
 
 
 def _by_network(slide: Slide, step: tuple[float, float], transfer: Transfer) -> bool:
-    return transfer.model is not None and max(_ratio(slide, step, transfer)) <= _SAME
+    return transfer.model is not None and max(_ratio(slide, step, transfer)) <= SAME
 
 
 def _ratio(slide: Slide, step: tuple[float, float], transfer: Transfer) -> tuple[float, float]:
@@ -656,7 +633,7 @@ def _check_scale(slide: Slide, style: StyleModel) -> None:
             f"was learned at {style.mpp:g} um; give the slide's um per pixel, or choose Reinhard"
         )
         raise UnknownScaleError(msg)
-    if max(slide.mpp) > style.mpp * _SAME:
+    if max(slide.mpp) > style.mpp * SAME:
         msg = (
             f"{slide.name} has {max(slide.mpp):.3g} um per pixel, too coarse for the style "
             f"{style.card.name}, learned at {style.mpp:g}; choose another style, Macenko or Reinhard"

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from napari_pathogan.colour.stained import (
     SAMPLE_PX,
@@ -25,7 +24,7 @@ from napari_pathogan.colour.stained import (
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.engine.live import LiveView
 from napari_pathogan.errors import PathoganError, UnknownScaleError
-from napari_pathogan.slides.computed import ComputedLevel, computed
+from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.virtual_stain.network import MARGIN, STRIDE
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 
 TILES = 4  # that a slide's statistics and its student are of: more keep the first look waiting
 _LEAST_PX = 70  # sides of a slide at the model's scale: what the discriminator judges at once
-_SAME = 1.5  # pixels up to this much coarser or finer than the model's are as good as its own
 _BLOCK = 32  # cells of a doubt map that are computed at once, along a side
 
 
@@ -148,7 +146,7 @@ def check_scale(slide: Slide, model: VirtualStainModel) -> None:
                 f"at {model.mpp:g} um; give the slide's um per pixel"
             )
             raise UnknownScaleError(msg)
-        if max(slide.mpp) > model.mpp * _SAME:
+        if max(slide.mpp) > model.mpp * SAME:
             msg = (
                 f"{slide.name} has {max(slide.mpp):.3g} um per pixel, too coarse for {model.card.name}, "
                 f"trained at {model.mpp:g} um; open a finer scan"
@@ -178,39 +176,22 @@ def slide_tiles(slide: Slide, mpp: float | None, side: int = SAMPLE_PX) -> list[
 
 
 class _Painted(ComputedLevel):
-    """A level that a generator paints, on the model's own grid of pixels.
-
-    That grid starts at the slide's corner and is cut at multiples of the generator's stride, so
-    that a pixel does not depend on how the level is cut into tiles.
-    """
+    """A level that a generator paints, on the model's own grid of pixels."""
 
     def __init__(self, painting: Painting, step: Pair, shape: tuple[int, int]) -> None:
         super().__init__(painting.slide, step, shape)
         self.painting = painting
         ratio = step[0] / painting.step[0], step[1] / painting.step[1]
-        near = all(1 / _SAME <= r <= _SAME for r in ratio)
-        self.ratio = (1.0, 1.0) if near else ratio  # model pixels to one of this level
+        self.grid = GridLevel(ratio, MARGIN, STRIDE)
 
     def part(self, start: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """Paint a part of the level."""
-        first, count = [], []
-        for a, n, s in zip(start, shape, self.ratio, strict=True):
-            low = math.floor((a * s - 1 - MARGIN) / STRIDE) * STRIDE
-            high = math.ceil(((a + n) * s + 1 + MARGIN) / STRIDE) * STRIDE
-            first.append(low)
-            count.append(high - low)
-        step = self.step[0] / self.ratio[0], self.step[1] / self.ratio[1]
-        seen = mirrored(self.slide, step, (first[0], first[1]), (count[0], count[1]))
-        made = self.painting.paint(seen)
-        if self.ratio == (1.0, 1.0):
-            y, x = start[0] - first[0], start[1] - first[1]
-            return made[y : y + shape[0], x : x + shape[1]]
-        places = [
-            (a + 0.5 + np.arange(n)) * s - 0.5 - f
-            for a, n, s, f in zip(start, shape, self.ratio, first, strict=True)
-        ]
-        grid = np.stack(np.meshgrid(*places, indexing="ij"))
-        return np.dstack([ndimage.map_coordinates(made[..., c], grid, order=1) for c in range(3)])
+        step = self.step[0] / self.grid.ratio[0], self.step[1] / self.grid.ratio[1]
+
+        def make(first: tuple[int, int], count: tuple[int, int]) -> np.ndarray:
+            return self.painting.paint(mirrored(self.slide, step, first, count))
+
+        return self.grid.part(start, shape, make)
 
 
 class _FirstLook(ComputedLevel):
@@ -238,7 +219,7 @@ def painted(painting: Painting) -> Slide:
 def by_generator(painting: Painting) -> tuple[bool, ...]:
     """Which levels of a painted slide are the generator's; the others are the student's."""
     own = painting.step
-    return tuple(max(y / own[0], x / own[1]) <= _SAME for y, x in painting.slide.downsamples)
+    return tuple(max(y / own[0], x / own[1]) <= SAME for y, x in painting.slide.downsamples)
 
 
 def live(painting: Painting) -> LiveView:
