@@ -16,6 +16,7 @@ TASK = Task(
         read="napari_pathogan.tasks.masses.data:read_mass_folder",
         recipes=".config:RECIPES",
         recipe_names=("paper",),
+        small="paper",
         learn=".model:learn",
         settings=(
             Option(
