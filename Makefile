@@ -3,9 +3,10 @@
 # make test-learning  what networks learn, as on other processors
 # make lint    ruff, mypy, import-linter, npe2
 # make docs    the site of the documentation, in site/
+# make release wheel and sdist in dist/, tried in an environment of their own
 # make bench   speed, as ratios in one run
 # make env     only the environment: .venv/bin/pathogan
-.PHONY: demo test test-learning lint docs bench env display
+.PHONY: demo test test-learning lint docs release bench env display
 SHELL := bash
 PYTHON := .venv/bin/python
 
@@ -52,6 +53,10 @@ lint: env
 # The site, in site/; strict: a link that leads nowhere, or a name that is not there, is an error.
 docs: env
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --site-dir site
+
+# Wheel and sdist in dist/; the wheel is installed where nothing else is, and tried there.
+release: env
+	tools/release
 
 bench: env
 	$(PYTHON) benchmarks/idc.py
