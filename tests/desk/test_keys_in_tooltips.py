@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import npe2
 import pytest
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_pathogan.plugin.shell.keys_sheet import NAMED, KeySheet
 from napari_pathogan.plugin.shell.settings import PLUGIN
 
 pytestmark = pytest.mark.gui
 
-NAMED = re.compile(
-    r"\(((?:(?:Ctrl|Shift|Alt|Meta)\+)*"
-    r"(?:[A-Z0-9]|F\d+|Del|Delete|Backspace|Return|Enter|Esc|Escape|Space|Tab|[←→↑↓]))\)"
-)
 DOCKS = {  # and the keys that each has said to have
     "IDC heat map": {"Ctrl+Return", "U", "1", "2"},
     "Nuclei": {"Ctrl+Return", "Ctrl+Z", "Ctrl+Shift+Z", "N", "Delete"},
@@ -51,3 +46,15 @@ def test_keys_in_tooltips_work(desk, title):
         dock.welcome.open.setFocus()  # no image is open: nothing is begun by the key
         desk.key(keys, dock.welcome.open)
         assert pressed == [keys], f"{title} says ({keys}), and nothing comes of it"
+
+
+def test_a_sheet_has_all_of_them(desk):
+    for title in ("Nuclei", "Mammogram masses"):
+        desk.dock(title)
+    desk.menu("File", "IO Utilities", "Keys")
+    (sheet,) = (one for one in QApplication.topLevelWidgets() if isinstance(one, KeySheet))
+    text = sheet.page.toPlainText()
+    desk.picture("keys")
+    for part in ("Ctrl+Alt+N", "Batch", *DOCKS["Nuclei"], *DOCKS["Mammogram masses"], "Run: Start"):
+        assert part in text
+    sheet.close()
