@@ -49,11 +49,15 @@ class KeySheet(QDialog):
 
 def show_keys(viewer: napari.Viewer) -> None:
     """Show the sheet."""
-    del viewer  # its window is the active one
+    del viewer  # its window is the one in use
+    KeySheet(window_in_use()).show()
+
+
+def window_in_use() -> QMainWindow | None:
+    """Napari's window that is worked in."""
     windows = [one for one in QApplication.topLevelWidgets() if isinstance(one, QMainWindow)]
     active = QApplication.activeWindow()
-    window = active if isinstance(active, QMainWindow) else next(iter(windows), None)
-    KeySheet(window).show()
+    return active if isinstance(active, QMainWindow) else next(iter(windows), None)
 
 
 def sheet(window: QWidget | None) -> str:

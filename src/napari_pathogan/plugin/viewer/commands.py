@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari  # noqa: TC002  (napari resolves the annotations to pass its viewer)
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.study import examinations
-from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.layers import fit, is_slide, place_level0
 from napari_pathogan.plugin.viewer.mammogram_choice import chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers
@@ -107,27 +105,6 @@ def fit_slide(viewer: napari.Viewer) -> None:
     """Bring the whole slide into view."""
     if (slide := _slide(viewer)) is not None:
         fit(viewer, [slide])
-
-
-def copy_report() -> None:
-    """Copy what this computer has, and what is wrong with it, to paste into a report of a problem."""
-
-    def copy(text: str) -> None:
-        clipboard = QApplication.clipboard()
-        assert clipboard is not None
-        clipboard.setText(text)
-        show_info("The report is copied: paste it where you tell of the problem")
-
-    worker = create_worker(_report)
-    worker.returned.connect(copy)
-    worker.start()
-
-
-def _report() -> str:
-    ready_for_torch()
-    from napari_pathogan.doctor import check_up  # noqa: PLC0415  (imports torch)
-
-    return str(check_up(display=False))
 
 
 def _slide(viewer: napari.Viewer) -> Image | None:
