@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 
-from desk import choose, plain, press_in
-from napari_pathogan.plugin.shell.train_dialog import TrainDialog
+from desk import choose, plain
+
+sys.path += [str(Path(__file__).parents[1] / room) for room in ("plugin", "nuclei")]
+import leaving
 
 pytestmark = [pytest.mark.gui, pytest.mark.alone, pytest.mark.timeout(480)]
 
@@ -22,6 +26,12 @@ JOBS = [
     ("Mammogram masses", "Mammogram phantom study"),
     ("Blending", "Mammogram phantom study"),
 ]
+TRAININGS = {
+    "stain": "Stain transfer",
+    "pair": "Virtual stains",
+    "nuclei": "Nuclei",
+    "masses": "Mammogram masses",
+}
 SAVING = [job for job in JOBS if job[0] not in ("Stain transfer", "Blending")]
 
 
@@ -153,19 +163,19 @@ def test_drawing_while_the_map_follows(desk):
     assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
 
 
-def test_training_while_the_image_is_panned(desk):
-    dock = ready(desk, "Stain transfer", "H&E phantom at 40x")
+@pytest.mark.parametrize("job", TRAININGS)
+def test_training_while_the_image_is_panned(desk, tmp_path, job):
+    getattr(leaving, job)(desk, tmp_path)
+    training = desk.docked(TRAININGS[job]).training
+    desk.wait(lambda: training.run is not None and training.run.latest is not None, "it learns")
 
-    def learn(gaps):
-        with desk.answering(press_in("Train", TrainDialog)):
-            desk.press(dock.training.button)
-        gaps.seen.clear()
+    def learn(_gaps):
         pan(desk, 8)
-        assert dock.training.run is not None, "it is learning all the while"
-        desk.press(dock.training.cancel)
-        desk.wait(lambda: dock.training.run is None, "the end")
+        assert training.run is not None, "it is learning all the while"
 
     gaps = desk.least_gaps(learn, LONGEST_S)
+    desk.press(training.cancel)
+    desk.wait(lambda: training.run is None, "the end")
     assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
 
 
