@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
 from napari.layers import Labels, Points
-from nuclei_standin import CARD, CLASS_CARDS, COLOURS, ELLIPSES, NAMES, NucleiStandin, drawn
+from nuclei_standin import (
+    CARD,
+    CLASS_CARDS,
+    COLOURS,
+    ELLIPSES,
+    NAMES,
+    NucleiStandin,
+    drawn,
+    segmentation,
+)
 from PIL import Image as Picture
 
 from napari_pathogan.annotations import geojson
@@ -27,6 +37,7 @@ from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.subject import WHOLE
 from napari_pathogan.plugin.viewer.layers import set_tissue, slide_layer, slide_of, tissue_of
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.nuclei import annotated as kept_nuclei
 from napari_pathogan.tasks.nuclei import export
 from napari_pathogan.tasks.nuclei_classes.naming import PALETTE
 
@@ -541,6 +552,31 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     os.utime(path.parent / "case 3.png.nuclei.geojson", (0, 0))
     *_, last = reading(Slide.open(path, mpp=0.25))  # the newer one, in the data folder
     assert len(last.result) == 6
+
+
+def test_what_was_kept_is_trained_on_whichever_is_found_first(
+    viewer, path, standin, qtbot, monkeypatch
+):
+    """It, or the models."""
+    with Slide.open(path, mpp=0.25) as slide:
+        kept = segmentation(slide, ELLIPSES)
+        kept.table["corrected"] = True
+        kept_nuclei.write(path, kept)
+    found, find = threading.Event(), docks._find
+
+    def late(*asked):
+        found.wait(60)
+        yield from find(*asked)
+
+    monkeypatch.setattr(docks, "_find", late)
+    data, kwargs, _ = slide_layer(Slide.open(path, mpp=0.25))
+    viewer.add_image(data, **kwargs)
+    dock = NucleiDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Nuclei")
+    qtbot.waitUntil(lambda: dock.segmentation is not None, timeout=60_000)
+    assert not dock.training.button.isEnabled()
+    found.set()
+    qtbot.waitUntil(dock.training.button.isEnabled, timeout=60_000)
 
 
 @pytest.mark.parametrize("how", ["slide", "dock", "viewer"])

@@ -501,6 +501,8 @@ class Dock(QWidget):
             self.form.model.setToolTip(card.title)
             self.limits.setText(limits(self.scope, card.blind_to))
             self.model_changed(card)
+        if (training := getattr(self, "training", None)) is not None:  # of docks that train
+            training.enable()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
