@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import Ties
 from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.viewer import layers as between
@@ -22,8 +24,44 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Finished
     from napari_pathogan.engine.live import LiveView
+    from napari_pathogan.slides.slide import Slide
 
 REDRAW_MS = 150  # tiles that come within this time are drawn at once
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a viewer shows of a slide: a part of it, and the canvas (high, wide) in pixels."""
+
+    region: Region
+    canvas: tuple[int, int]
+
+    @classmethod
+    def now(cls, viewer: napari.Viewer, layer: Image) -> Seen | None:
+        """What is in view of a layer; None if nothing is."""
+        try:
+            region = between.view_region(viewer, layer)
+        except PathoganError:
+            return None
+        high, wide = viewer.canvas.size
+        return cls(region, (int(high), int(wide)))
+
+
+def first_look(slide: Slide, seen: Seen) -> None:
+    """Compute, in a thread, what napari reads once the slide is laid: the window need not wait for it.
+
+    That is its coarsest level, and what is in view on the coarsest that has as many pixels as the canvas.
+    """
+    slide.levels[-1][:]
+    region, (high, wide) = seen.region, seen.canvas
+    finer = [
+        (level, (y, x))
+        for level, (y, x) in zip(slide.levels, slide.downsamples, strict=True)
+        if region.height / y > high and region.width / x > wide
+    ]
+    level, (y, x) = finer[-1] if finer else (slide.levels[0], (1.0, 1.0))
+    rows = slice(int(region.y / y), int(region.bottom / y) + 1)
+    level[rows, int(region.x / x) : int(region.right / x) + 1]
 
 
 class Refining(QObject):

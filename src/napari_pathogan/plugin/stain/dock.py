@@ -10,9 +10,15 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.comparison import Comparison
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.form import combo, label
-from napari_pathogan.plugin.shell.refining import Refining
+from napari_pathogan.plugin.shell.refining import Refining, Seen
 from napari_pathogan.plugin.shell.training_row import TrainingRow
-from napari_pathogan.plugin.stain.events import Part, lesson, stains_events, transfer_events
+from napari_pathogan.plugin.stain.events import (
+    Part,
+    lesson,
+    looked_at,
+    stains_events,
+    transfer_events,
+)
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.slides.geometry import Region
 
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Event, Finished
+    from napari_pathogan.engine.live import LiveView
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.stain.predict import Transfer
@@ -98,13 +105,14 @@ class StainDock(Dock):
         """Measure the slide and make its view."""
         method = self.method.currentData()
         slide = between.slide_of(layer)
-        return transfer_events(slide, self.model_folder, method, self._reference_of(layer))
+        events = transfer_events(slide, self.model_folder, method, self._reference_of(layer))
+        return looked_at(events, slide, Seen.now(self.viewer, layer))
 
     def finished(self, event: Finished) -> Iterator[None]:
         """Lay the view over its slide; it computes what is looked at."""
         assert self.layer is not None
-        view, transfer = event.result
-        yield from self._lay(self.layer, view, transfer)
+        view, transfer, live = event.result
+        yield from self._lay(self.layer, view, transfer, live)
         lines = [transfer.why]
         if transfer.student_error is not None:
             lines.append(
@@ -155,7 +163,9 @@ class StainDock(Dock):
         """What was measured spoke of another slide, style or reference."""
         self.method.setItemText(0, CLOSEST)
 
-    def _lay(self, slide: Image, view: Slide, transfer: Transfer) -> Iterator[None]:
+    def _lay(
+        self, slide: Image, view: Slide, transfer: Transfer, live: LiveView | None
+    ) -> Iterator[None]:
         old = self.views.pop(slide, None)
         if old is not None:
             self.refining.pop(old, None)
@@ -163,11 +173,6 @@ class StainDock(Dock):
                 self.viewer.layers.remove(old)
                 yield
         whose = transfer.colours_of or transfer.style
-        live = None
-        if transfer.model is not None:
-            from napari_pathogan.tasks.stain.live import live as live_view  # noqa: PLC0415  (imports torch)
-
-            live = live_view(between.slide_of(slide), view, transfer)
         layer = self.viewer.add_image(
             between.shown_levels(view if live is None else live.slide),
             name=between.view_name(slide.name, whose, transfer.method),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ from PIL import Image as Picture
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.patients import pseudonym
+from napari_pathogan.plugin.shell.refining import first_look
 from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_pathogan.plugin.shell.refining import Seen
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
 
@@ -53,6 +56,28 @@ def transfer_events(
         yield Warn(note)
     view = transferred(slide, transfer)
     yield Finished((view, transfer), {"style": transfer.style, "method": str(transfer.method)})
+
+
+def looked_at(events: Iterator[Event], slide: Slide, seen: Seen | None) -> Iterator[Event]:
+    """The events of a transfer, which finishes with its live view too (None where no network transfers).
+
+    What is in view is computed before it is laid.
+    """
+    with closing(events):  # type: ignore[type-var]  # a generator
+        for event in events:
+            if not isinstance(event, Finished):
+                yield event
+                continue
+            view, transfer = event.result
+            live = None
+            if transfer.model is not None:
+                from napari_pathogan.tasks.stain.live import live as live_view  # noqa: PLC0415
+
+                live = live_view(slide, view, transfer)
+            if seen is not None:
+                yield Progress(0, 0, "looking at what is in view")
+                first_look(view if live is None else live.slide, seen)
+            yield Finished((view, transfer, live), event.summary)
 
 
 def stains_events(slide: Slide) -> Iterator[Event]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.plugin.shell.refining import first_look
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.live import LiveView
     from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.plugin.shell.refining import Seen
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.virtual_stain.look import Painting
@@ -45,7 +47,7 @@ def painting_events(
     stain: str,
     models: Sequence[Path],
     cards: Sequence[ModelCard],
-    seen: tuple[Region, tuple[int, int]] | None = None,
+    seen: Seen | None = None,
 ) -> Iterator[Event]:
     """Measure a slide and make its virtual stains: a :class:`Virtual` each; finishes with a Fit.
 
@@ -54,8 +56,7 @@ def painting_events(
     Parameters
     ----------
     seen
-        What is in view, in level-0 pixels, and the canvas (high, wide) in pixels; its first look is
-        painted here, so that the window need not wait for it.
+        What is in view: its first look is painted here, so that the window need not wait for it.
     """
     yield Progress(0, 0, "loading the models")
     ready_for_torch()
@@ -76,25 +77,12 @@ def painting_events(
         painting = Painting.of(slide, model, stain)
         view = live(painting)
         if number == 0 and seen is not None:
-            _look(view.slide, *seen)
+            first_look(view.slide, seen)
         yield Virtual(painting, painted(painting), view)
     fit = fit_of(slide_tiles(slide, mpp), cards, stain, name=slide.name)
     if warning := fit.warning(slide.name):
         yield Warn(warning)
     yield Finished(fit)
-
-
-def _look(slide: Slide, region: Region, canvas: tuple[int, int]) -> None:
-    """Read what napari reads when the slide is laid: its coarsest level, and what is in view."""
-    slide.levels[-1][:]
-    finer = [
-        (level, (y, x))
-        for level, (y, x) in zip(slide.levels, slide.downsamples, strict=True)
-        if region.height / y > canvas[0] and region.width / x > canvas[1]
-    ]
-    level, (y, x) = finer[-1] if finer else (slide.levels[0], (1.0, 1.0))
-    rows = slice(int(region.y / y), int(region.bottom / y) + 1)
-    level[rows, int(region.x / x) : int(region.right / x) + 1]
 
 
 def measuring(slide: Slide, cards: Sequence[ModelCard]) -> Iterator[Event]:
