@@ -53,6 +53,15 @@ def test_no_training_gives_its_model_a_name_that_leads_elsewhere(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM there")
+def test_a_choice_that_there_is_not_is_said_with_those_there_are(monkeypatch, capsys):
+    command = ["pathogan", "idc", "train", "there", "-o", "run", "--method", "xyz"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "'--method': 'xyz' is not one of 'cgan', 'cnn', 'frozen'" in said
+
+
 def test_sigterm_acts_as_ctrl_c():
     code = (
         "import time, napari_pathogan.cli.app as cli;"

@@ -28,6 +28,7 @@ from napari_pathogan.tasks import registered
 from napari_pathogan.version import __version__
 
 _CACHE_MB = 128  # commands read a slide once; a window shows what it has shown before
+_PYDANTICS = "Value error, "  # before what a check of a value says
 _INTERRUPTED = 130  # what newer typer makes of Ctrl-C, instead of raising Abort
 # from click, or from the copy of click inside newer typer
 _UsageError: type[Exception] = next(
@@ -101,7 +102,7 @@ def main() -> None:
     except _UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
         if message:
-            fail(f"{message} (see --help)")
+            fail(f"{message.replace(_PYDANTICS, '')} (see --help)")
         code = 2  # no arguments: the help has been shown
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
