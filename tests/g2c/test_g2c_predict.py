@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from g2c_stand_ins import SMALL
 from PIL import Image
 
 from napari_pathogan.engine.events import Finished, Tile
+from napari_pathogan.engine.models import locate
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.errors import ModelError, NoTissueError, UnknownScaleError
+from napari_pathogan.errors import ModelError, NoTissueError, PathoganError, UnknownScaleError
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.virtual_stain.g2c.config import TrainConfig
@@ -113,3 +117,14 @@ def test_what_has_no_scale_is_one_sentence(slide, folder, pairs, model, tmp_path
         pytest.raises(UnknownScaleError, match="--mpp"),
     ):
         list(predict(unknown, model))
+
+
+@pytest.mark.parametrize("key", ["model", "sha256", "stain", "named"])
+@pytest.mark.parametrize("value", [[[]], None, 3])
+def test_a_card_that_names_a_generator_wrongly_is_one_sentence(tmp_path, key, value):
+    folder = shutil.copytree(locate("g2c-idc", "g2c"), tmp_path / "model")
+    card = json.loads((folder / "model.json").read_text())
+    card["settings"]["generators"][0][key] = value
+    (folder / "model.json").write_text(json.dumps(card))
+    with suppress(PathoganError):
+        G2CModel.load(folder, "cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from napari_pathogan.tasks.virtual_stain.network import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from torch import nn
 
@@ -66,6 +66,12 @@ class G2CModel:
             backend = dict(card.arguments["backend"])
             classes = int(card.arguments["classes"])
             _ = settings["side"], settings["groups"]
+            _ = [
+                Path(one[key])
+                for one in made
+                if one["named"]
+                for key in ("model", "sha256", "stain")
+            ]
             own = [None if one["named"] else Generator(**one["arguments"]) for one in made]
         generators = [
             _named(card, one, source) if empty is None else empty
