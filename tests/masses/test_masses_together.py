@@ -23,10 +23,11 @@ from napari_pathogan.tasks.masses.together import of_cases as worse
 SETTINGS = {"breast": [1.0, 0.0], "case": [1.0, 0.0]}
 
 
-def view(side, *scores, examination="a"):
+def view(side, *scores, examination="a", other=None):
     boxes = np.array([[0, 0, 9, 9]] * len(scores), np.float32).reshape(-1, 4)
     pixels = np.zeros((40, 30), np.uint8)
     mammogram = Mammogram(f"{side}CC", pixels, laterality=side, examination=examination)
+    mammogram = replace(mammogram, **(other or {}))
     return Detections.on(mammogram, boxes, np.array(scores, np.float32))
 
 
@@ -54,6 +55,24 @@ def test_what_the_threshold_leaves_out_still_counts():
 )
 def test_nothing_is_said_that_is_not_known(views, settings):
     assert together(views, settings) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"modifiers": ("magnification",)},
+        {"modifiers": ("spot compression",)},
+        {"modifiers": ("tomosynthesis slice",)},
+        {"metadata": {"intent": "for processing"}},
+    ],
+)
+def test_views_of_a_part_and_raw_data_do_not_count(other):
+    plain = [view("R", 0.2), view("L", 0.3)]
+    more = view("R", 0.99, other=other)
+    assert together([*plain, more], SETTINGS) == together(plain, SETTINGS)
+    assert together([more], SETTINGS) is None
+    moved = view("R", 0.99, other={"modifiers": ("implant displaced",)})
+    assert together([*plain, moved], SETTINGS).breasts["R"][1] == 2
 
 
 def test_cases_are_kept_apart():

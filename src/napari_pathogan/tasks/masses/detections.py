@@ -14,6 +14,7 @@ from napari_pathogan.engine.events import Event
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import record
+from napari_pathogan.mammograms.mammogram import MAGNIFICATION, RAW
 from napari_pathogan.mammograms.study import examination_of
 from napari_pathogan.slides.imprint import Imprint
 
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 KIND, VERSION = "masses", 1
 SCOPE = "Looks for masses only: not for calcifications, architectural distortion or asymmetry."
 JSON = record(KIND)
+_PARTIAL = {  # modifiers of views that show a part of the breast, or a slice of it
+    *(
+        MAGNIFICATION,
+        "spot compression",
+        "tangential",
+        "cleavage",
+        "axillary tail",
+        "axillary tissue",
+    ),
+    *("infra-mammary fold", "tomosynthesis slice", "tomosynthesis projection"),
+}
 _DIRECTIONS = 180
 _DIGITS = 2  # of a pixel, and of a mm
 
@@ -64,6 +76,8 @@ class Detections:
         The best score in the image, whatever the threshold leaves of it.
     missed
         How often masses of which size were missed where that was measured; "" where it was not.
+    standard
+        Whether it is a plain view for display: raw data, views of a part and slices don't count for a breast.
     examination
         Equal in images of one examination; holds in this process alone, and is not written.
     """
@@ -85,6 +99,7 @@ class Detections:
     best: float = 0.0
     missed: str = ""
     examination: object = None
+    standard: bool = True
 
     @classmethod
     def on(
@@ -121,6 +136,7 @@ class Detections:
             float(np.max(scores, initial=0.0)),
             missed,
             examination_of(mammogram),
+            _is_standard(mammogram),
         )
 
     def __len__(self) -> int:
@@ -260,6 +276,11 @@ class Looked(Event):
 
     number: int
     found: Detections
+
+
+def _is_standard(mammogram: Mammogram) -> bool:
+    partial = _PARTIAL.intersection(mammogram.modifiers)
+    return not partial and mammogram.metadata.get("intent") != RAW
 
 
 def write_json(path: Path, found: Detections) -> None:

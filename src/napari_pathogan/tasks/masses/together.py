@@ -93,7 +93,7 @@ def together(views: Iterable[Detections], settings: Mapping[str, Any]) -> Togeth
     -------
     None if the model was not calibrated for this, or no view says of which side it is.
     """
-    known = [view for view in views if view.laterality in SIDES]
+    known = [view for view in views if view.laterality in SIDES and view.standard]
     if not known or "breast" not in settings:
         return None
     logits = said([np.array([view.best]) for view in known])
