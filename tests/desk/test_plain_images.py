@@ -64,10 +64,10 @@ def test_file_open_is_naparis_own_and_asks_nothing(used, field, suffix):
 def test_the_first_use_leaves_pictures_to_napari(field, tmp_path):
     code = """
 import sys, npe2
+npe2.PluginManager.instance().discover()  # before napari is there, so that nothing is chosen yet
 from napari.settings import get_settings
 from napari_pathogan.plugin.shell.settings import PLUGIN
 
-npe2.PluginManager.instance().discover()
 assert not get_settings().plugins.extension2reader
 npe2.read([sys.argv[1]], stack=False, plugin_name=PLUGIN)
 print(get_settings().plugins.extension2reader["*.png"])
@@ -152,6 +152,7 @@ def test_a_third_reader_is_not_shut_out(desk):
         def get_reader(path):
             return None
 
+        get_settings().plugins.extension2reader = {}  # as before PathoGAN was found
         choose_usual_readers(None)
         chosen = get_settings().plugins.extension2reader
     assert "*.png" not in chosen
