@@ -150,3 +150,46 @@ def test_the_size_of_a_mammogram_is_known_when_its_file_is_opened_again(used, tm
     assert str(dock.layer.units[0]) == "millimeter"
     assert dock.form.pixel_size.text() == "0.15"
     assert used.viewer.canvas.overlays.text.text == "mm as you gave them"
+
+
+def test_areas_of_another_scale_are_not_said(used, asked):
+    used.type(asked.form.pixel_size, "2")
+    used.press(asked.form.run)
+    used.wait(lambda: "mm" in asked.form.result.text(), "the heat map")
+    used.type(asked.form.pixel_size, "1")
+    used.key("Return", asked.form.pixel_size)
+    assert "run again" in asked.form.result.text()
+    used.type(asked.form.pixel_size, "2")
+    used.key("Return", asked.form.pixel_size)
+    assert "mm" in asked.form.result.text()
+
+
+def test_densities_and_names_of_another_scale_are_not_said(used, data):
+    dock = used.dock("Nuclei")
+    used.open(data / "crc_nuclei" / "images" / "img1.png")
+    used.wait(lambda: dock.layer is not None and dock.form.run.isEnabled(), "the models")
+    used.type(dock.form.pixel_size, "0.55")
+    used.key("Return", dock.form.pixel_size)
+    dock.classes.setCurrentText("nuclei-classes-crc-labels")
+    dock.tissue.setCurrentIndex(dock.tissue.findData("colon"))
+    dock.tissue.activated.emit(dock.tissue.currentIndex())
+    used.press(dock.form.run)
+    used.wait(lambda: "per mm" in dock.form.result.text(), "the nuclei")
+    assert "epithelial" in dock.segmentation.class_names
+    used.type(dock.form.pixel_size, "0.25")
+    used.key("Return", dock.form.pixel_size)
+    assert "run again" in dock.form.result.text()
+    assert dock.segmentation.class_names == ("group A", "group B", "group C")
+    used.type(dock.form.pixel_size, "0.55")
+    used.key("Return", dock.form.pixel_size)
+    assert "per mm" in dock.form.result.text()
+    assert "epithelial" in dock.segmentation.class_names
+
+
+def test_what_is_looked_for_stays_in_view(used, asked):
+    used.viewer.window._qt_window.resize(1000, 500)
+    used.rest(0.3)
+    used.scroll_to(asked.export)
+    used.rest(0.2)
+    assert not asked.limits.visibleRegion().isEmpty()
+    assert asked.limits.text()

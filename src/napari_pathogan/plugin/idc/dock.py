@@ -202,7 +202,10 @@ class IdcDock(Dock):
         said = meaning(self.card, threshold) if self.card else ""
         self.meaning.setText(AFTER_ANNOTATIONS if self.live.changed else said)
         if self.heat is not None and self.shown is not None:
-            self.form.result.setText(area_text(self.heat.area(threshold)))
+            old = self.layer is not None and between.at_another_scale(self.layer, self.heat.mpp)
+            self.form.result.setText(
+                between.RUN_AGAIN if old else area_text(self.heat.area(threshold))
+            )
             self.shown.show_outlines(self.heat.outlines(threshold))
 
     def next_uncertain(self, _checked: object = None) -> bool:
@@ -261,6 +264,10 @@ class IdcDock(Dock):
         self._threshold_chosen = True
         self.value.setText(f"{percent / 100:.2f}")
         self._live.start()
+
+    def scale_changed(self) -> None:
+        """Areas of the other scale are not said any more."""
+        self.show_threshold()
 
     def _show_result(self) -> None:
         for widget in (self.uncertain, self.export):

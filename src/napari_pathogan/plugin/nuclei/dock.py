@@ -232,6 +232,12 @@ class NucleiDock(Dock):
             f"Look at the slide once, not in {views} flips and turns: faster, a little less exact"
         )
 
+    def scale_changed(self) -> None:
+        """Take names back that were checked at the other scale; figures of it are not said any more."""
+        if self.layer is not None and self.segmentation is not None:
+            self._name_again(self.layer)
+            self._show_result()
+
     def helpers_found(self, task: str, models: dict[str, tuple[Path, ModelCard]]) -> None:
         """List the class models."""
         del task  # there is but one
@@ -396,6 +402,9 @@ class NucleiDock(Dock):
             return
         self.numbers.show_nuclei(shown, editable=shown.class_model in self.class_models)
         self._show_note(shown.class_note or (OLD_NOTE if shown.class_model else ""))
+        if self.layer is not None and between.at_another_scale(self.layer, shown.mpp):
+            self.form.result.setText(between.RUN_AGAIN)
+            return
         what = "nucleus" if len(shown) == 1 else "nuclei"
         density = "" if math.isnan(shown.density) else f", {shown.density:,.0f} per mm²"
         self.form.result.setText(f"<b>{len(shown):,} {what}{density}</b>")

@@ -99,7 +99,9 @@ class Dock(QWidget):
         self.form = Form(self.subject)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(scrolled(self.limits, self.welcome, self.form))
+        self.limits.setContentsMargins(9, 9, 9, 0)  # as the rows, above which it stays in view
+        column.addWidget(self.limits)
+        column.addWidget(scrolled(self.welcome, self.form), 1)
 
         self.form.run.clicked.connect(self.run_or_cancel)
         self.shortcut("Ctrl+Return", self.run_or_cancel)
@@ -163,6 +165,9 @@ class Dock(QWidget):
 
     def slide_changed(self) -> None:
         """Another slide was chosen."""
+
+    def scale_changed(self) -> None:
+        """Another size of a pixel was given to the chosen image: what was found in it was measured otherwise."""
 
     def slides_listed(self, slides: list[Image]) -> None:
         """These slides are open now, the topmost first."""
@@ -263,6 +268,7 @@ class Dock(QWidget):
                 field.setFocus()
                 return False
             asks.give(self.viewer, layer, size)
+            self.scale_changed()
         except PathoganError as error:
             show_error(str(error))
             self._ask_pixel_size()  # what applies, not what was refused

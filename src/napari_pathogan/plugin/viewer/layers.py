@@ -430,6 +430,16 @@ def staying_on(viewer: napari.Viewer, layer: Image) -> Iterator[None]:
         other.scale, other.units = other.scale * factor, layer.units
 
 
+RUN_AGAIN = "<b>Found at another scale: run again</b>"
+"""What is said of a result that is measured in the pixels of before."""
+
+
+def at_another_scale(layer: Image, mpp: tuple[float, float]) -> bool:
+    """Whether a slide has been given another size of a pixel than a result was measured with."""
+    now = slide_of(layer).mpp
+    return now is not None and not np.allclose(now, mpp, rtol=1e-3)
+
+
 def place(overlay: Overlay, layer: Image) -> dict[str, Any]:
     """Arguments of a layer that lays an overlay exactly on a slide's layer."""
     scale, translate = overlay.affine()

@@ -17,14 +17,15 @@ from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.plugin.virtual_stain.events import class_events
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari.layers import Image
 
     from napari_pathogan.engine.events import Finished
     from napari_pathogan.engine.models import ModelCard
-    from napari_pathogan.plugin.virtual_stain.dock import VirtualStainDock
+    from napari_pathogan.plugin.shell.dock import Dock
+    from napari_pathogan.plugin.shell.form import Ties
     from napari_pathogan.tasks.virtual_stain.g2c.predict import ClassMap
 
 TASK = "g2c"
@@ -35,11 +36,16 @@ class PatchClasses(QWidget):
     """What a classifier says of the patches in view, and which virtual stain has a say in it.
 
     A click on a patch tells its decision, stain by stain.
+
+    Parameters
+    ----------
+    stain
+        Says which stain the chosen slide has; "" where nobody knows.
     """
 
-    def __init__(self, dock: VirtualStainDock) -> None:
+    def __init__(self, dock: Dock, ties: Ties, stain: Callable[[], str]) -> None:
         super().__init__(dock)
-        self.dock = dock
+        self.dock, self._stain = dock, stain
         self.models: dict[str, tuple[Path, ModelCard]] = {}
         self.found: dict[Image, ClassMap] = {}  # slide -> what was found on it last
         self.shown: dict[Image, list[Image]] = {}  # slide -> its layers
@@ -56,7 +62,7 @@ class PatchClasses(QWidget):
         dock.form.add_row("Classes", beside(self.model, self.info))
         for line in (self.classify, self.said):
             dock.form.add_line(line)
-        Clicks(dock.viewer, dock._ties, self.click)  # noqa: SLF001 - a part of the dock
+        Clicks(dock.viewer, ties, self.click)
         self.enable()
 
     def offer(self, models: dict[str, tuple[Path, ModelCard]]) -> None:
@@ -122,7 +128,7 @@ class PatchClasses(QWidget):
         """
         from napari_pathogan.tasks.virtual_stain.stains import stain_title  # noqa: PLC0415
 
-        wanted, stain = str(card.settings["source_stain"]), self.dock.stain.currentData()
+        wanted, stain = str(card.settings["source_stain"]), self._stain()
         if stain != wanted:
             is_it = (
                 f"this slide is {stain_title(stain)}" if stain else "say above which this slide has"

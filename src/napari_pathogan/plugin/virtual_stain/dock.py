@@ -125,7 +125,7 @@ class VirtualStainDock(Dock):
         self.coming = label("")
         for line in (self.note, self.coming):
             self.form.add_line(line)
-        self.classes = PatchClasses(self)
+        self.classes = PatchClasses(self, self._ties, lambda: self.stain.currentData() or "")
         self.export = ExportButton(
             self,
             self.task,
