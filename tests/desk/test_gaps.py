@@ -170,11 +170,14 @@ def test_training_while_the_image_is_panned(desk, tmp_path, job):
     desk.wait(lambda: training.run is not None and training.run.latest is not None, "it learns")
 
     def learn(_gaps):
-        pan(desk, 8)
-        assert training.run is not None, "it is learning all the while"
+        assert training.run is not None, "it is learning"
+        end = time.monotonic() + 8
+        while training.run is not None and time.monotonic() < end:  # some machines learn it sooner
+            pan(desk, 0.5)
 
     gaps = desk.least_gaps(learn, LONGEST_S)
-    desk.press(training.cancel)
+    if training.run is not None:
+        desk.press(training.cancel)
     desk.wait(lambda: training.run is None, "the end")
     assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
 
