@@ -89,6 +89,15 @@ def test_a_batch_is_gone_on_with_and_does_nothing_twice(slides, model, tmp_path,
     assert len(pd.read_csv(out / "summary.csv")) == 6
 
 
+def test_results_of_what_a_slide_was_before_do_not_outlive_it(slides, model, tmp_path):
+    out = tmp_path / "out"
+    finished(run_toy(slides, out, model))
+    (slides / "a.png").write_bytes(b"\x89PNG no more")
+    assert list(finished(run_toy(slides, out, model, resume=True))["failed"]) == ["a"]
+    assert not (out / "slides" / "a").exists()
+    assert pd.read_csv(out / "summary.csv")["state"].tolist() == ["failed", *["done"] * 3]
+
+
 def run_toy(patterns, out, model, **options):
     from napari_pathogan.tasks import task_of
 

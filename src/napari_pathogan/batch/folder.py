@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,9 +127,17 @@ class BatchFolder:
         write_text(self.failure(job.name), json.dumps(text, indent=1), _FAILURE)
 
     def clear(self, job: SlideJob) -> None:
-        """Forget that a slide failed, and take away results of what it was before."""
+        """Forget that a slide failed, and take away results of what it was before.
+
+        Raises
+        ------
+        OutputError
+            If something else is there.
+        """
         self.failure(job.name).unlink(missing_ok=True)
         check(self.results(job.name), RESULT)
+        if self.results(job.name).exists():
+            shutil.rmtree(self.results(job.name))
 
     def _asked(self) -> dict[str, Any] | None:
         """What the folder's batch was asked for; None if there is none.

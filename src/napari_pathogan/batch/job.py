@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -53,8 +54,6 @@ class SlideJob:
         Of the task's prediction.
     exports
         Names of what is saved.
-    threads
-        That torch may use; 0 for as many as it does.
     """
 
     name: str
@@ -66,7 +65,6 @@ class SlideJob:
     options: Mapping[str, Any] = field(default_factory=dict)
     exports: tuple[str, ...] = ()
     device: str = "auto"
-    threads: int = 0
     version: str = __version__
 
 
@@ -186,8 +184,6 @@ def content_of(source: Path) -> dict[str, Any]:
 
 def sha256_of(source: Path) -> str:
     """Hash what is read; of a folder names and contents, of a slide in parts all of them."""
-    import hashlib  # noqa: PLC0415
-
     digest = hashlib.sha256()
     files = _files(source)
     for file in files:
@@ -236,10 +232,6 @@ def _model(job: SlideJob) -> Any:  # noqa: ANN401 - of the task
         if digest != job.model_sha256:
             msg = f"{platform.node()} has other weights of {job.model}; copy the model to all machines"
             raise ModelError(msg)
-        if job.threads:
-            import torch  # noqa: PLC0415  (slow to import)
-
-            torch.set_num_threads(job.threads)
         _loaded.clear()
         _loaded[key] = verbs.load(task, job.model, job.device, **job.options)
     return _loaded[key]

@@ -74,7 +74,10 @@ def run(
     prediction = task.prediction
     if prediction is None:
         raise SettingError(f"nothing is predicted for {task.name}")
-    options = complete(prediction.options, options, task)
+    options = {
+        name: value.absolute() if isinstance(value, Path) else value  # as other processes find it
+        for name, value in complete(prediction.options, options, task).items()
+    }
     folder = BatchFolder(output.absolute())
     folder.check(resume=resume)
     notes: list[str] = []

@@ -47,7 +47,7 @@ def rows(
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Numbers and texts at any depth; lists of a few numbers too, as a, b, ..."""
+    """Numbers and texts at any depth; lists are left out."""
     for key, one in value.items():
         if isinstance(one, dict):
             yield from _flat(one, f"{prefix}{key}.")
