@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt, QUrl
+from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.engine.events import Event, Finished, Item, Progress
 from napari_pathogan.plugin.batch.events import Models, batch, find_models_of
-from napari_pathogan.plugin.shell import closing, tabs
+from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
     Ties,
     beside,
@@ -54,7 +54,7 @@ _RECORD = "result.json"
 KEEPS = "What is done of the batch stays, and it can be gone on with."
 
 
-class BatchDock(QWidget):
+class BatchDock(Docked):
     """One task over many slides.
 
     Parameters
@@ -373,12 +373,3 @@ class BatchDock(QWidget):
         if event is not None and data:
             self.add([Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()])
             event.acceptProposedAction()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that napari has taken the dock out of its window, or put it there."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        elif event is not None and event.type() == QEvent.Type.Show:
-            closing.watch(self)
-            tabs.join(self)
-        return super().event(event)

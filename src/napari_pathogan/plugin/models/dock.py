@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QHeaderView,
@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.plugin.shell import closing, tabs
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
     Paragraph,
     Ties,
@@ -66,7 +66,7 @@ def listing(then: Callable[[], str] | None = None) -> Iterator[Event]:
     yield Finished(said)
 
 
-class ModelsDock(QWidget):
+class ModelsDock(Docked):
     """A list of all models, those that came of others below them.
 
     Parameters
@@ -287,15 +287,6 @@ class ModelsDock(QWidget):
             return f"{one.card.name} is gone."
 
         self._do(act)
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that napari has taken the dock out of its window, or put it there."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        elif event is not None and event.type() == QEvent.Type.Show:
-            closing.watch(self)
-            tabs.join(self)
-        return super().event(event)
 
 
 def _call(act: Callable[[], None], _checked: object = None) -> None:

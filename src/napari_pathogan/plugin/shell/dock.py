@@ -14,16 +14,16 @@ from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.engine.limits import limits
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.files import tidy
-from napari_pathogan.plugin.shell import closing, tabs
 from napari_pathogan.plugin.shell.card import CardDialog
+from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import Form, Ties, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
 from napari_pathogan.plugin.shell.running import Run, run_in_viewer
@@ -59,7 +59,7 @@ _SOON = (  # packages that are slow to import and that the window would import w
 )
 
 
-class Dock(QWidget):
+class Dock(Docked):
     """Base of all docks.
 
     Parameters
@@ -389,15 +389,6 @@ class Dock(QWidget):
         if self._laying is not None:
             self._laying.stop()
         self._ties.release()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that napari has taken the dock out of its window, or put it there."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        elif event is not None and event.type() == QEvent.Type.Show:
-            closing.watch(self)
-            tabs.join(self)
-        return super().event(event)
 
     # how
 

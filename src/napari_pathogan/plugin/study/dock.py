@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_pathogan.plugin.shell import closing, tabs
+from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.plugin.study.reading import Reading
 from napari_pathogan.plugin.study.results import Results
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent
 
 
-class StudyDock(QWidget):
+class StudyDock(Docked):
     """Real or generated: readers judge images one by one, blinded; then the statistics.
 
     Parameters
@@ -62,15 +61,6 @@ class StudyDock(QWidget):
         for dialog in self.findChildren(NewStudyDialog):
             dialog.stop()
             dialog.close()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice that napari has taken the dock out of its window, or put it there."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        elif event is not None and event.type() == QEvent.Type.Show:
-            closing.watch(self)
-            tabs.join(self)
-        return super().event(event)
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
         """A dock that was hidden can't be answered in; a minimised window comes back."""
