@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from napari_pathogan.batch import run as batch_run
 from napari_pathogan.batch.run import run
 from napari_pathogan.cli.app import build
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished, Item, Warn
 from napari_pathogan.errors import ModelNotFoundError, OutputError
+from napari_pathogan.files import held
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -167,6 +169,42 @@ def test_two_processes_do_not_work_in_one_folder(slides, model, tmp_path):
     with pytest.raises(OutputError, match="is being worked on just now"):
         list(run_toy(slides, tmp_path / "out", model, resume=True))
     events.close()
+
+
+def test_what_a_batch_was_asked_for_is_not_written_while_another_process_works(
+    slides, model, tmp_path
+):
+    out = tmp_path / "out"
+    finished(run_toy([str(slides / "a.png")], out, model))
+    asked = (out / "batch.json").read_bytes()
+    with held(out / ".batch-lock", "busy"), pytest.raises(OutputError, match="is being worked on"):
+        list(run_toy(slides, out, model, resume=True))
+    assert (out / "batch.json").read_bytes() == asked
+
+
+def test_two_processes_that_begin_at_once_do_not_mix(slides, model, tmp_path, monkeypatch):
+    """The other has begun and ended between our look at the folder and our lock."""
+    out = tmp_path / "out"
+
+    plain = batch_run.digest_of_model
+
+    def digest(*args):
+        monkeypatch.setattr(batch_run, "digest_of_model", plain)
+        finished(run_toy([str(slides / "a.png")], out, model))
+        return plain(*args)
+
+    monkeypatch.setattr(batch_run, "digest_of_model", digest)
+    with pytest.raises(OutputError, match="holds a batch already"):
+        list(run_toy(slides, out, model))
+    assert list(json.loads((out / "batch.json").read_text())["sources"]) == ["a"]
+
+
+def test_a_process_that_was_killed_before_it_wrote_anything_is_in_nobodys_way(
+    slides, model, tmp_path
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".batch-lock").touch()
+    assert finished(run_toy(slides, tmp_path / "out", model))["done"] == 4
 
 
 def test_another_slide_of_the_same_name_is_refused(slides, model, tmp_path, picture):

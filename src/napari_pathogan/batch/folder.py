@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.batch.job import RESULT
 from napari_pathogan.errors import OutputError
-from napari_pathogan.files import check, held, tidy, write_text
+from napari_pathogan.files import check, held, output_error, tidy, write_text
 from napari_pathogan.kinds import NEW, record
 from napari_pathogan.version import __version__
 
@@ -61,24 +61,38 @@ class BatchFolder:
         OutputError
             If it can't be written, holds something else, or a batch and ``resume`` is false.
         """
-        before = self._asked()
-        if before is not None and not resume:
+        if self._asked() is None:
+            self._check_empty()
+        elif not resume:
             msg = f"{self.path} holds a batch already; go on with it (--resume) or choose another folder"
             raise OutputError(msg)
-        if before is None and (objection := NEW.objection(self.path)):
-            raise OutputError(f"{self.path} {objection}")
         check(self.asked, _BATCH)
 
-    def start(self, settings: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
-        """Make the folder, or go on with the one that is there.
+    @contextmanager
+    def locked(
+        self, settings: Mapping[str, Any], sources: Mapping[str, Path], *, resume: bool
+    ) -> Iterator[None]:
+        """Make the folder, or go on with the one that is there; no other process works in it.
 
         Slides may be added to a batch that is gone on with, and left out: what there is stays.
 
         Raises
         ------
         OutputError
-            If it can't be written, or was begun with other settings; names what differs.
+            If another process does, it can't be written, or was begun with other settings (names
+            what differs).
         """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(self.path, error) from error
+        busy = f"{self.path} is being worked on just now; wait for its end or choose another folder"
+        with held(self.path / _LOCK, busy):  # before anything is read that another could write
+            self.check(resume=resume)
+            self._start(settings, sources)
+            yield
+
+    def _start(self, settings: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
         before = self._asked()
         asked = json.loads(json.dumps(settings, default=str))
         listed = {name: str(path) for name, path in sources.items()}
@@ -101,18 +115,11 @@ class BatchFolder:
             folder.mkdir(exist_ok=True)
             tidy(folder)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from working in the folder, which must be there.
-
-        Raises
-        ------
-        OutputError
-            If another one does.
-        """
-        busy = f"{self.path} is being worked on just now; wait for its end or choose another folder"
-        with held(self.path / _LOCK, busy):
-            yield
+    def _check_empty(self) -> None:
+        """Nothing but a lock may be there: of a process that is about to begin, or was killed then."""
+        alone = self.path.is_dir() and [p.name for p in self.path.iterdir()] == [_LOCK]
+        if not alone and (objection := NEW.objection(self.path)):
+            raise OutputError(f"{self.path} {objection}")
 
     def fail(self, job: SlideJob, message: str, trace: str = "") -> None:
         """Keep why a slide failed."""

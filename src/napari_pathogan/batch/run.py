@@ -102,7 +102,6 @@ def run(
         },
         "save": [called(one) for one in exports],
     }
-    folder.start(settings, sources)
     jobs = [
         SlideJob(
             name=name,
@@ -117,7 +116,7 @@ def run(
         )
         for name, path in sources.items()
     ]
-    with folder.locked():
+    with folder.locked(settings, sources, resume=resume):
         yield from _all(task, folder, jobs, workers, cluster)
 
 
