@@ -55,7 +55,5 @@ def hellinger(a: np.ndarray, b: np.ndarray) -> float:
 
 def structure(before: np.ndarray, after: np.ndarray) -> float:
     """SSIM of the lightness of two uint8 RGB images of one shape; 1 where no structure is lost."""
-    similar: float = structural_similarity(  # type: ignore[no-untyped-call]
-        lightness(before), lightness(after), data_range=100
-    )
+    similar: float = structural_similarity(lightness(before), lightness(after), data_range=100)
     return float(similar)

@@ -104,7 +104,7 @@ def _has_bfloat16(kind: str) -> bool:
 
 def _onednn_has_bfloat16() -> bool:
     """Whether oneDNN, which computes convolutions on a CPU, uses bfloat16 instructions."""
-    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    there = torch.backends.mkldnn.is_available()
     return there and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001
 
 

@@ -118,7 +118,7 @@ class Trainer(ABC, Generic[Config, Batch]):
         """Move a network down a loss's gradient, no longer than ``clip`` if given; and its average."""
         network, optimiser = self.networks[name], self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()

@@ -72,7 +72,7 @@ def breast(image: np.ndarray) -> Breast:
         msg = f"a mammogram is one grey image, got an array of shape {image.shape}"
         raise NoBreastError(msg)
     factor = max(1, round(max(image.shape) / _SIDE_PX))
-    coarse = block_reduce(image, factor, np.mean)  # type: ignore[no-untyped-call]
+    coarse = block_reduce(image, factor, np.mean)
     within = _inside_strips(coarse / _covered(image.shape, factor))
     small = ndimage.gaussian_filter(np.sqrt(np.clip(coarse[within], 0, 1)), 1)
     filled = np.zeros(coarse.shape, bool)
@@ -106,7 +106,7 @@ def _largest(small: np.ndarray, grey: np.ndarray, least: float) -> np.ndarray:
             raise NoBreastError(msg)
         # the skin line is far darker than what lies behind it, so half of Otsu's threshold
         air = float(np.percentile(known, 1))
-        between = float(threshold_otsu(known))  # type: ignore[no-untyped-call]
+        between = float(threshold_otsu(known))
         pieces, _ = ndimage.label(kept & (small > air + (between - air) / 2))
         sizes = np.bincount(pieces.ravel())[1:]
         if not len(sizes) or sizes.max() < least:
@@ -188,7 +188,7 @@ def looks_negative(image: np.ndarray) -> bool:
         float32 (H, W) in [0, 1].
     """
     factor = max(1, round(max(image.shape) / _SIDE_PX))
-    coarse = block_reduce(image, factor, np.mean)  # type: ignore[no-untyped-call]
+    coarse = block_reduce(image, factor, np.mean)
     coarse = coarse / _covered(image.shape, factor)
     coarse = coarse[_inside_strips(1 - coarse)][1:-1, 1:-1]  # strips on a negative are dark
     if min(coarse.shape) < _FEW:
@@ -197,7 +197,7 @@ def looks_negative(image: np.ndarray) -> bool:
     for _ in range(_TAPES):
         if not kept.any() or np.ptp(coarse[kept]) < 2 * _SHARP:
             return False
-        air = coarse > float(threshold_otsu(coarse[kept]))  # type: ignore[no-untyped-call]
+        air = coarse > float(threshold_otsu(coarse[kept]))
         pieces, _ = ndimage.label(kept & ~air)
         sizes = np.bincount(pieces.ravel())[1:]
         piece = pieces == 1 + sizes.argmax()
@@ -226,7 +226,7 @@ def _is_flat(air: np.ndarray, most: float) -> bool:
     """Whether air is of one grey, or of two where faint tape lies on some of it."""
     if _spread(air) < most:
         return True
-    between = float(threshold_otsu(air))  # type: ignore[no-untyped-call]
+    between = float(threshold_otsu(air))
     parts = air[air <= between], air[air > between]
     return all(part.size > 0 and _spread(part) < most / 2 for part in parts)
 

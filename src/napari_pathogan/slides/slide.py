@@ -271,7 +271,7 @@ class Slide:
         )
 
     @cached_property
-    def levels(self) -> tuple[zarr.Array, ...]:
+    def levels(self) -> tuple[zarr.Array[Any], ...]:
         """Lazy zarr arrays, finest first: (Y, X, 3) uint8, or (Y, X) uint8 or uint16."""
         from napari_pathogan.slides.store import LevelStore  # noqa: PLC0415  (zarr is slow to import)
 

@@ -7,7 +7,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -48,7 +48,7 @@ class LevelStore(Store):
 
     __hash__ = object.__hash__
 
-    def array(self, number: int) -> zarr.Array:
+    def array(self, number: int) -> zarr.Array[Any]:
         """The level of that number as a lazy array."""
         return zarr.open_array(store=self, path=str(number), mode="r", zarr_format=3)
 

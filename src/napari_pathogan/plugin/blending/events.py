@@ -125,7 +125,7 @@ def lesions_marked(marked: Sequence[tuple[Mammogram, Detections]]) -> Iterator[E
         yield Progress(done, len(marked), "cutting out masses")
         image = mammogram.shown()
         for number, contour in enumerate(masses.contours, 1):
-            mask = polygon2mask(image.shape, contour - 0.5)  # type: ignore[no-untyped-call]
+            mask = polygon2mask(image.shape, contour - 0.5)
             if mask.any():
                 found.append(cut(image, mask, name=f"{mammogram.name}, mass {number}"))
     yield Finished(found)

@@ -67,7 +67,7 @@ def _picture(patch: np.ndarray) -> QIcon:
     square = np.full((longest, longest), low, np.float32)
     top, left = ((longest - n) // 2 for n in patch.shape)
     square[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
-    small = resize((square - low) / max(high - low, 1e-6), (ICON_PX, ICON_PX))  # type: ignore[no-untyped-call]
+    small = resize((square - low) / max(high - low, 1e-6), (ICON_PX, ICON_PX))
     grey = np.ascontiguousarray(np.rint(255 * small).astype(np.uint8))
     image = QImage(grey.tobytes(), ICON_PX, ICON_PX, ICON_PX, QImage.Format.Format_Grayscale8)
     return QIcon(QPixmap.fromImage(image.copy()))

@@ -35,7 +35,7 @@ def ihc() -> list[tuple[Any, dict[str, Any], str]]:
     from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
 
-    image = data.immunohistochemistry()  # type: ignore[no-untyped-call]
+    image = data.immunohistochemistry()
     slide = Slide.from_arrays([image], name="IHC (scikit-image)")
     viewer = current_viewer()
     if viewer is not None:

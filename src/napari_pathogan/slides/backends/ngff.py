@@ -370,7 +370,7 @@ def _incomplete(path: Path, error: Exception) -> SlideFormatError:
     )
 
 
-def _array(group: zarr.Group, path: str) -> zarr.Array:
+def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:
     found = group[path]
     if not isinstance(found, zarr.Array):
         raise TypeError(f"{path} is a group, not an array")

@@ -81,7 +81,7 @@ def write_slide(
         group.attrs.update({**(attributes or {}), MARK: described})
 
 
-def _array(group: zarr.Group, name: str, shape: tuple[int, int], slide: Slide) -> zarr.Array:
+def _array(group: zarr.Group, name: str, shape: tuple[int, int], slide: Slide) -> zarr.Array[Any]:
     colour = (3,) if slide.is_rgb else ()
     return group.create_array(
         name,
@@ -93,12 +93,12 @@ def _array(group: zarr.Group, name: str, shape: tuple[int, int], slide: Slide) -
     )
 
 
-def _put(array: zarr.Array, y: int, x: int, tile: np.ndarray) -> None:
+def _put(array: zarr.Array[Any], y: int, x: int, tile: np.ndarray) -> None:
     place = (slice(y, y + tile.shape[0]), slice(x, x + tile.shape[1]))
     array[(..., *place)] = np.moveaxis(tile, -1, 0) if tile.ndim == 3 else tile
 
 
-def _halve(finer: zarr.Array, coarser: zarr.Array) -> None:
+def _halve(finer: zarr.Array[Any], coarser: zarr.Array[Any]) -> None:
     """Means of 2 x 2 pixels; the last row or column of an odd size stands for itself."""
     height, width = coarser.shape[-2:]
     for y in range(0, height, _TILE):

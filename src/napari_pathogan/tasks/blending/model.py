@@ -74,7 +74,7 @@ class BlendModel:
     @property
     def method(self) -> Arm:
         """``blending``, or ``adversarial``: the arm that grows masses out of noise."""
-        return self.card.settings["method"]  # type: ignore[no-any-return]
+        return self.card.settings["method"]
 
     @torch.no_grad()
     def __call__(self, stage: Stage) -> np.ndarray:
@@ -95,7 +95,7 @@ class BlendModel:
         ]
         with self.device.autocast:
             made = self.network(*(part.to(self.device.torch) for part in parts))
-        return made[0, 0].float().cpu().numpy()  # type: ignore[no-any-return]
+        return made[0, 0].float().cpu().numpy()
 
 
 @lru_cache(maxsize=1)

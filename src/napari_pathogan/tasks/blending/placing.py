@@ -111,7 +111,7 @@ def pectoral(image: np.ndarray, found: Breast | None = None) -> np.ndarray:
     factor = max(1, round(max(image.shape) / _SIDE_PX))
     small = reduce(image, factor)
     muscle = _muscle(small, reduce(found.mask, factor) > 0.5, found)
-    large: np.ndarray = resize(muscle, image.shape, order=0) & found.mask  # type: ignore[no-untyped-call]
+    large: np.ndarray = resize(muscle, image.shape, order=0) & found.mask
     return large
 
 

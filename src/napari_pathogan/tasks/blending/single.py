@@ -64,8 +64,6 @@ def write_single(path: Path, blended: Blended, normal: Mammogram) -> None:
 
 def outline(mask: np.ndarray) -> np.ndarray:
     """The longest outline of a mask, bool (H, W): float (K, 2) y, x from the corner of the image."""
-    lines = find_contours(np.pad(mask, 1).astype(float), 0.5)  # type: ignore[no-untyped-call]
-    longest: np.ndarray = approximate_polygon(  # type: ignore[no-untyped-call]
-        max(lines, key=len), _SMOOTH_PX
-    )
+    lines = find_contours(np.pad(mask, 1).astype(float), 0.5)
+    longest: np.ndarray = approximate_polygon(max(lines, key=len), _SMOOTH_PX)
     return longest[:-1] - 0.5  # not closed, without the padding

@@ -79,7 +79,7 @@ def distil(
             told = network.idc(network.features(x))[:, 0]
         loss = nn.functional.smooth_l1_loss(told.float(), wanted)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         if step % steps == 0:
             yield Progress(step // steps, epochs, "teaching the fast network")

@@ -221,7 +221,7 @@ def _side_and_view(kept: Path, image: Path) -> tuple[str, str]:
 
 def _pixels(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Bool (H, W): pixels whose middle lies inside."""
-    return polygon2mask(shape, outline - 0.5)  # type: ignore[no-untyped-call, no-any-return]
+    return polygon2mask(shape, outline - 0.5)
 
 
 def _patient(image: Path, folder: Path) -> str:

@@ -238,7 +238,7 @@ def _contour(
     grid = torch.stack([across[:, None].expand(shape), down[:, :, None].expand(shape)], 3)
     pasted = F.grid_sample(masks, grid, align_corners=False)[:, 0]
     part = np.pad((pasted * weights[:, None, None]).sum(0).numpy(), 1)
-    lines = find_contours(part, 0.5)  # type: ignore[no-untyped-call]
+    lines = find_contours(part, 0.5)
     if not lines:
         return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
     line = LineString(max(lines, key=len)).simplify(_SMOOTH_PX, preserve_topology=False)

@@ -56,7 +56,7 @@ def instances(
     height -= BOUNDARY_UM * np.where(inside, _blocks(probability[2], step), 0)
     height = ndimage.gaussian_filter(height, SMOOTH_UM / coarse_um)
     peaks = _peaks(height, inside, APART_UM / coarse_um)
-    basins = watershed(-height, peaks, mask=inside)  # type: ignore[no-untyped-call]
+    basins = watershed(-height, peaks, mask=inside)
     found = _fine(_merged(basins, height, peaks), foreground, step)
     return _numbered(found, smallest_um2 / pixel)
 

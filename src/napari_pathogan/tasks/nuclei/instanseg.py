@@ -82,7 +82,7 @@ class InstanSegSegmenter:
             msg = f"{path.name} is no TorchScript file; give InstanSeg's instanseg.pt"
             raise ModelError(msg)
         try:
-            model = torch.jit.load(str(path), map_location=chosen.torch).eval()  # type: ignore[no-untyped-call]
+            model = torch.jit.load(str(path), map_location=chosen.torch).eval()
             mpp = float(model.pixel_size)
         except (RuntimeError, AttributeError, TypeError, ValueError) as error:
             msg = (

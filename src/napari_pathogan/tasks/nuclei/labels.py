@@ -40,7 +40,7 @@ def split(mask: np.ndarray) -> np.ndarray:
     pieces, _ = ndimage.label(inside)
     bare = ~np.isin(pieces, pieces[middles]) & inside
     seeds[bare] = pieces[bare] + n
-    parts = watershed(-distance, seeds, mask=inside)  # type: ignore[no-untyped-call]
+    parts = watershed(-distance, seeds, mask=inside)
     return np.asarray(parts, np.int32)
 
 
@@ -60,7 +60,7 @@ def three_labels(mask: np.ndarray) -> np.ndarray:
     """
     nuclei = np.where(mask > 0, mask, 0)
     nuclei = split(nuclei) if is_binary(nuclei) else nuclei
-    inner = find_boundaries(nuclei, mode="inner")  # type: ignore[no-untyped-call]
+    inner = find_boundaries(nuclei, mode="inner")
     outline = inner | (nuclei == 0)
     depth = ndimage.distance_transform_edt(~outline)
     numbers, index = np.unique(nuclei, return_inverse=True)

@@ -144,7 +144,7 @@ class _Pieces:
     """
 
     def __init__(self, labels: np.ndarray, changed: np.ndarray, pixel_um2: float) -> None:
-        self.pixels = label(labels, background=0, connectivity=2)  # type: ignore[no-untyped-call]
+        self.pixels = label(labels, background=0, connectivity=2)
         count = int(self.pixels.max()) + 1
         self.value = np.zeros(count, labels.dtype)
         self.value[self.pixels] = labels

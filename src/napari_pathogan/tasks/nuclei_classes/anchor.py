@@ -79,7 +79,7 @@ def _round(head: nn.Module, seen: torch.Tensor, target: torch.Tensor) -> float:
         view = torch.randint(len(seen), (_BATCH,))
         loss = anchor_loss(head(seen[view, index]), target[index])
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         losses.append(loss.detach())
     return float(torch.stack(losses[-50:]).mean())

@@ -181,7 +181,7 @@ class Critic(nn.Module):
 
     def classes(self, x: torch.Tensor) -> torch.Tensor:
         """Class logits: (N, 3, 40, 40) in [-1, 1] -> (N, classes)."""
-        return self.classify(self.features(x))  # type: ignore[no-any-return]
+        return self.classify(self.features(x))
 
     def forward(
         self, x: torch.Tensor, c: torch.Tensor

@@ -90,7 +90,7 @@ class SupervisedHead(nn.Module):
 
     def classes(self, x: torch.Tensor) -> torch.Tensor:
         """Class logits: (N, 3, 64, 64) in [-1, 1] -> (N, classes)."""
-        return self.classify(self.scaled(self.features(x)))  # type: ignore[no-any-return]
+        return self.classify(self.scaled(self.features(x)))
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Class logits of features (N, F): float32 (N, C)."""

@@ -95,7 +95,7 @@ def tissue_quantiles(images: Sequence[np.ndarray]) -> np.ndarray:
 def _kept(pairs: Sequence[tuple[np.ndarray, np.ndarray]], share: float) -> bool:
     """Whether a share of the whole change leaves enough structure."""
     similar = [
-        structural_similarity(light, light + share * change, data_range=100)  # type: ignore[no-untyped-call]
+        structural_similarity(light, light + share * change, data_range=100)
         for light, change in pairs
     ]
     return float(np.mean(similar)) >= LEAST_SSIM

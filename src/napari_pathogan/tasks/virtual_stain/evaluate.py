@@ -198,6 +198,6 @@ def _classifier(learnt: list[torch.Tensor]) -> nn.Module:
             logits = network(torch.rot90(images, int(torch.randint(4, ())), (2, 3)))[:, 0]
             optimiser.zero_grad()
             loss = F.binary_cross_entropy_with_logits(logits, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
     return network.eval()
