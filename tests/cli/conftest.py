@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 import pytest
+import typer
 
 from napari_pathogan.cli.app import main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _command_line():
+    """Typer makes the command line anew in each process: here once, not a thousand times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture
