@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from scipy.special import expit
 
 from napari_pathogan.engine.linear import fit_logistic
@@ -49,6 +50,17 @@ def test_it_is_what_a_fit_to_all_images_would_be(trained):
     whole = (here - mean) / spread @ scaled[:, 1] + offset[1]
     mine = say(trained, here) + change.of(here)
     assert np.corrcoef(whole, mine)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("images", [5, 12, 40])
+def test_what_holds_a_head_is_the_curvature_however_few_images_there_are(images):
+    rng = np.random.default_rng(0)
+    figures, certainty = rng.normal(size=(images, 12)), rng.random(images)
+    prior = Prior.of(figures, certainty, np.full(12, 1 / C))
+    rows = (figures - prior.mean) / prior.scale * np.sqrt(certainty)[:, None]
+    free = sqrtm(np.linalg.inv(np.eye(12) + rows.T @ rows))
+    here = rng.normal(size=(7, 12))
+    np.testing.assert_allclose(prior.seen(here), (here - prior.mean) / prior.scale @ free)
 
 
 def test_it_learns_what_is_different_here_and_keeps_the_rest(trained):

@@ -63,9 +63,13 @@ class Prior:
         mean, spread = figures.mean(0), figures.std(0)
         scale = np.where(spread > 0, spread, 1) * np.sqrt(penalty)
         rows = (figures - mean) / scale * np.sqrt(certainty)[:, None]
-        curvature, axes = np.linalg.eigh(rows.T @ rows)
-        best = slice(None, -rank - 1, -1)
-        curvature, axes = np.maximum(curvature[best], 0), axes[:, best]
+        if len(rows) < len(mean):  # no more directions than images: seconds less than by all figures
+            _, singular, axes = np.linalg.svd(rows, full_matrices=False)
+            curvature, axes = singular[:rank] ** 2, axes[:rank].T
+        else:
+            curvature, axes = np.linalg.eigh(rows.T @ rows)
+            best = slice(None, -rank - 1, -1)
+            curvature, axes = np.maximum(curvature[best], 0), axes[:, best]
         return cls(mean, scale, axes, curvature / (1 + curvature))
 
     def seen(self, figures: np.ndarray) -> np.ndarray:
