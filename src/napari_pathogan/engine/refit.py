@@ -63,7 +63,7 @@ class Prior:
         mean, spread = figures.mean(0), figures.std(0)
         scale = np.where(spread > 0, spread, 1) * np.sqrt(penalty)
         rows = (figures - mean) / scale * np.sqrt(certainty)[:, None]
-        if len(rows) < len(mean):  # no more directions than images: seconds less than by all figures
+        if len(rows) < len(mean):  # no more directions than images, which takes seconds less
             _, singular, axes = np.linalg.svd(rows, full_matrices=False)
             curvature, axes = singular[:rank] ** 2, axes[:rank].T
         else:
