@@ -66,9 +66,37 @@ def test_sides_of_pairs_are_balanced_and_swapped_the_second_time(pairs):
 
 def test_reader_code():
     assert reader_code("  Dr.  MU\u0308LLER ") == reader_code("dr. m\u00fcller")
-    for bad in ("", "   ", "x" * 81, "a\nb\x00"):
+    same = ("Dr. X", "Dr X", "dr.x", " DR\u00a0X. ", "\uff24r\u3002X", "Dr-X")
+    assert {reader_code(one) for one in same} == {"drx"}
+    assert reader_code("J.P. O\u2019Hara") == reader_code("JP O'Hara")
+    assert reader_code("Stra\u00dfe") == reader_code("STRASSE")
+    assert reader_code("R 1") == reader_code("r1")
+    different = (
+        "1 1",
+        "1.11",
+        "11",
+        "111",
+        "Dr X",
+        "Dr Y",
+        "\u0906\u0930",
+        "\u0905\u0930",
+        "\u5f20",
+    )
+    assert len({reader_code(one) for one in different}) == len(different)
+    for bad in ("", "   ", "...", "x" * 81, "a\nb\x00"):
         with pytest.raises(StudyError, match="name or code"):
             reader_code(bad)
+
+
+def test_who_types_their_name_otherwise_goes_on_and_is_called_as_before(study):
+    with Session.open(study, "Dr. Ana  M\u00fcller") as session:
+        answer(session, 1)
+        after = session.trial.id
+    with Session.open(study, "dr ana mu\u0308ller") as session:
+        assert session.trial.id == after
+        assert session.reader == "Dr. Ana M\u00fcller"
+    assert study.readers() == ("Dr. Ana M\u00fcller",)
+    assert study.next_place("DR ANA M\u00dcLLER") == 1
 
 
 # --- answering

@@ -74,6 +74,11 @@ class Record:
     problem: str | None
 
     @property
+    def begun(self) -> str:
+        """When its first session was opened, ISO 8601, UTC; empty if there was none."""
+        return str(self.chain.entries[0].get("at", "")) if self.chain.entries else ""
+
+    @property
     def key_opened(self) -> str | None:
         """When the answer key had been opened on that computer, as far as a session found it so."""
         times = [x["key_opened"] for x in self.chain.entries if x.get("key_opened")]

@@ -135,7 +135,7 @@ def judge(study: Study, key: Key) -> tuple[tuple[Reader, ...], tuple[str, ...]]:
     """
     answers: dict[str, list[Answer]] = {}
     names: dict[str, str] = {}
-    for record in study.records():
+    for record in sorted(study.records(), key=lambda one: one.begun):
         if record.reader:
             code = reader_code(record.reader)
             names.setdefault(code, record.reader)

@@ -9,6 +9,7 @@ nor guessed from its hash.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -26,6 +27,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 MANIFEST, IMAGES, READERS = "study.json", "images", "readers"
 CHOICES = {"yes-no": ("real", "generated"), "pairs": ("left", "right")}
+_BETWEEN_NUMBERS = re.compile(r"(?<=\d)\0(?=\d)")
 _TRIES = 64  # orders drawn for a reader; the one with repeats farthest apart is taken
 
 
@@ -167,16 +169,22 @@ class Showing:
 
 
 def reader_code(name: str) -> str:
-    """One form of a reader's name or code: spaces and capitals don't make another reader.
+    """The normal form of a reader's name or code, which alone decides who is who.
+
+    Of letters and digits: capitals, spaces, full stops and other marks, and the forms that Unicode
+    has of a letter don't make another reader ("Dr. X" is "dr x"). Numbers stay apart ("1 1" is not "11").
 
     Raises
     ------
     StudyError
-        If it is empty or longer than 80 characters.
+        If it has no letter or digit, or more than 80 characters.
     """
-    code = " ".join(unicodedata.normalize("NFC", name).split()).casefold()
-    if not code or len(code) > 80 or not code.isprintable():
-        msg = "a reader needs a name or code of 1 to 80 characters"
+    shown = " ".join(name.split())
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
+    words = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in plain).split()
+    code = _BETWEEN_NUMBERS.sub(" ", "\0".join(words)).replace("\0", "")
+    if not code or len(shown) > 80 or not shown.isprintable():
+        msg = "a reader needs a name or code of letters or digits, up to 80 characters"
         raise StudyError(msg)
     return code
 

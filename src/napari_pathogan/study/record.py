@@ -207,7 +207,7 @@ class Study:
         """
         practice = {f"{item.id}.1" for item in self.manifest.items if item.kind == "practice"}
         total = self.trials - len(practice)
-        names: dict[str, str] = {}
+        names: dict[str, tuple[str, str]] = {}
         given: dict[str, set[str]] = {}
         machines: dict[str, set[str]] = {}
         for path in sorted((self.folder / READERS).glob("*.jsonl")):
@@ -215,12 +215,13 @@ class Study:
             if not entries or not entries[0].get("reader"):
                 continue
             code = reader_code(str(entries[0]["reader"]))
-            names.setdefault(code, str(entries[0]["reader"]))
+            name = str(entries[0].get("at", "")), str(entries[0]["reader"])
+            names[code] = min(name, names.get(code, name))
             answers = {str(x.get("trial")) for x in entries if x.get("what") == "answer"}
             given.setdefault(code, set()).update(answers - practice)
             machines.setdefault(code, set()).add(machine_of(path))
         return tuple(
-            Standing(names[code], len(given[code]), total, frozenset(machines[code]))
+            Standing(names[code][1], len(given[code]), total, frozenset(machines[code]))
             for code in sorted(names)
         )
 
@@ -324,6 +325,7 @@ class Session:
             if record.problem:
                 msg = f"{record.problem}; keep the folder as it is and tell who runs the study"
                 raise StudyError(msg)
+        reader = min(((x.begun, x.reader) for x in own if x.reader), default=("", reader))[1]
         done = {answer.trial for record in own for answer in record.answers}
         all_trials = study.order(code)
         left = [(i, showing) for i, showing in enumerate(all_trials) if showing.id not in done]
