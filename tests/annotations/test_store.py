@@ -160,6 +160,16 @@ def test_what_is_damaged_is_said_in_a_sentence(how, tmp_path):
         geojson.read(path)
 
 
+def test_measurements_that_are_no_numbers_are_left_out_and_the_file_is_written_again(tmp_path):
+    path = tmp_path / "a.geojson"
+    feature = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}}
+    measured = {"Area": float("nan"), "Length": float("inf"), "Mean": 2.5}
+    path.write_text(json.dumps(feature | {"properties": {"measurements": measured}}))
+    (one,), _ = geojson.read(path)
+    assert one.measurements == {"Mean": 2.5}
+    AnnotationStore(tmp_path / "a.svs", ".geojson").write(lambda: iter([one]), {})
+
+
 def test_what_else_may_be_odd_is_read(tmp_path):
     path = tmp_path / "a.geojson"
     square = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9]]]}

@@ -39,6 +39,8 @@ def test_outlines_enclose_exactly_the_pixels(labels):
         assert all(signed_area(ring) < 0 for ring in outline.holes)
         area = sum(signed_area(ring) for ring in (*outline.exteriors, *outline.holes))
         assert area == mask.sum()
+        corners = np.concatenate([*outline.exteriors, *outline.holes])
+        assert outline.simple == (len(np.unique(corners, axis=0)) == len(corners))
 
 
 def test_corners_alone_clockwise():

@@ -14,8 +14,9 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +122,9 @@ class Annotation:
             properties["classification"] = {"name": self.class_name, "color": rgb(self.colour)}
         if self.measurements:
             properties["measurements"] = self.measurements
-        own = {key: getattr(self, key) for key in _OWN if getattr(self, key)} | dict(self.more)
+        own = {key: said for key in _OWN if (said := getattr(self, key))}
+        if self.more:
+            own |= self.more
         if own:
             properties["pathogan"] = own
         return properties
@@ -260,18 +263,32 @@ def outline(parts: Sequence[Sequence[np.ndarray]]) -> Polygon | MultiPolygon:
     return outlines([parts])[0]
 
 
-def outlines(many: Sequence[Sequence[Sequence[np.ndarray]]]) -> list[Polygon | MultiPolygon]:
-    """The polygons of many objects, as of :func:`outline`: much faster at once than one by one."""
+def outlines(
+    many: Sequence[Sequence[Sequence[np.ndarray]]],
+    valid: Sequence[bool] | None = None,
+    *,
+    aside: float = 0.0,
+) -> list[Polygon | MultiPolygon]:
+    """The polygons of many objects, as of :func:`outline`: much faster at once than one by one.
+
+    Parameters
+    ----------
+    valid
+        Of each, whether its rings are known not to meet: to find out takes as long as all else.
+    aside
+        What is added to all coordinates.
+    """
     polygons = [part for parts in many for part in parts]
     rings = [ring for part in polygons for ring in part]
-    corners = np.concatenate(rings)[:, ::-1].astype(float).round(_DIGITS)
+    corners = (np.concatenate(rings)[:, ::-1] + float(aside)).round(_DIGITS)
     drawn = shapely.linearrings(corners, indices=_numbers(rings))
     areas = shapely.polygons(drawn, indices=_numbers(polygons))
     first = np.cumsum([0, *(len(parts) for parts in many)])
     whole = areas[first[:-1]]
     for i in np.flatnonzero(np.diff(first) > 1):
         whole[i] = MultiPolygon(areas[first[i] : first[i + 1]].tolist())
-    for i in np.flatnonzero(~shapely.is_valid(whole)):
+    unsure = np.arange(len(many)) if valid is None else np.flatnonzero(~np.asarray(valid, bool))
+    for i in unsure[~shapely.is_valid(whole[unsure])]:
         whole[i] = _valid(whole[i])
     found: list[Polygon | MultiPolygon] = whole.tolist()
     return found
@@ -324,6 +341,7 @@ def colour_of(given: Mapping[str, Any]) -> str:
         return ""  # no colour that there is
 
 
+@cache
 def rgb(colour: str) -> list[int]:
     """``#d62728`` as QuPath has it: [214, 39, 40]."""
     return list(bytes.fromhex(colour.removeprefix("#")))
@@ -412,7 +430,7 @@ def _measurements(given: Any) -> dict[str, float]:  # noqa: ANN401 - JSON
     if isinstance(given, list):
         given = {one["name"]: one.get("value") for one in given}
     pairs = (given or {}).items()
-    return {str(name): float(v) for name, v in pairs if isinstance(v, int | float)}
+    return {str(name): float(v) for name, v in pairs if isinstance(v, int | float) and isfinite(v)}
 
 
 def _no_geojson(path: Path, error: Exception) -> ResultFormatError:

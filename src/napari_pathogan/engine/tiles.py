@@ -6,7 +6,7 @@ import ctypes
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 TICK_S = 0.05
 _TRIM_S = 0.5  # how often memory is given back, which takes some 10 ms
+_LARGE = 8 * 2**20  # bytes: pieces of memory that go back to the system as soon as they are free
+_LARGE_PIECES = -3  # M_MMAP_THRESHOLD of glibc
 
 
 def work_ahead(
@@ -54,6 +56,7 @@ def work_ahead(
         can be cancelled. An error in ``work`` is raised where its item would come.
     """
     left, trimmed = iter(items), 0.0
+    _keep_no_large_pieces()
     queue: deque[tuple[Item, Future[Result]]] = deque()
     with _single_core_threads(threads) as pool:
         queue.extend((item, pool.submit(work, item)) for item in islice(left, threads + ahead))
@@ -67,6 +70,13 @@ def work_ahead(
                 _give_back()
                 trimmed = time.monotonic()
             yield item, result
+
+
+@cache
+def _keep_no_large_pieces() -> None:
+    """Let glibc keep no large freed pieces: it learns to from a network's maps, in every thread."""
+    with suppress(AttributeError, OSError, TypeError):  # macOS, Windows, musl: need it not
+        ctypes.CDLL(None).mallopt(_LARGE_PIECES, _LARGE)
 
 
 def _give_back() -> None:

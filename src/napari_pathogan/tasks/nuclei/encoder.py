@@ -87,19 +87,23 @@ class EncoderUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in [-1, 1], H and W multiples of 16 -> logits (N, 3, H, W)."""
-        normed = ((x + 1) / 2 - self.mean) / self.std
         maps = self.encoder.forward_intermediates(
-            normed, indices=self.indices, intermediates_only=True
+            ((x + 1) / 2 - self.mean) / self.std, indices=self.indices, intermediates_only=True
         )
         at = dict(zip(self.strides, maps, strict=True))
-        y = maps[-1]
+        y = maps.pop()
+        maps.clear()  # what has been laid beside is let go of: the last step takes most of the memory
         for step, stride in zip(self.steps, self.beside, strict=True):
             parts = [nn.functional.interpolate(y, scale_factor=2.0)]
             if stride:
-                parts.append(at[stride])
+                parts.append(at.pop(stride))
             if step is self.steps[-1]:
                 parts.append(nn.functional.pixel_unshuffle(x, SQUARES).to(y.dtype))
-            y = step(torch.cat(parts, 1))
+            y = torch.cat(parts, 1)
+            parts.clear()
+            layers: Any = step
+            for layer in layers:
+                y = layer(y)
         return nn.functional.pixel_shuffle(self.head(y), SQUARES)
 
 

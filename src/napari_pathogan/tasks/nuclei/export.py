@@ -6,8 +6,7 @@ Each file is written whole or not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
-from math import isnan
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +45,6 @@ MEASUREMENTS = {
     "corrected": "Corrected",
 }
 _DECIMALS = 4
-_AT_ONCE = 4096  # nuclei that become polygons at once
 _MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
 _WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 _IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
@@ -248,27 +246,32 @@ def objects(segmentation: Segmentation, kind: str) -> Iterator[Annotation]:
     """Each nucleus as an object of QuPath's kind: "detection" or "annotation"."""
     table, names = segmentation.table, measurement_names(segmentation.class_names)
     names = {column: name for column, name in names.items() if column in table}
-    measured = table[list(names)].to_numpy(float).round(_DECIMALS).tolist()
+    measured = table[list(names)].to_numpy(float).round(_DECIMALS)
+    known = np.isfinite(measured).all(1).tolist()
+    rows = measured.tolist()
+    called = tuple(names.values())
     ids, classes = table["id"].to_numpy(), table["class"].tolist()
     corrected = table["corrected"].to_numpy(bool)
     colours = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
-    rest = segmentation.outlines()
-    while some := list(islice(rest, _AT_ONCE)):
-        rows = np.searchsorted(ids, [outline.id for outline in some]).tolist()
-        for row, outline, geometry in zip(rows, some, geometries(some), strict=True):
-            yield Annotation(
-                geometry,
-                class_name=classes[row],
-                colour=colours[classes[row]],
-                name=str(outline.id),
-                kind=kind,
-                by="reader" if corrected[row] else segmentation.model,
-                measurements={
-                    name: value
-                    for name, value in zip(names.values(), measured[row], strict=True)
-                    if not isnan(value)  # JSON has no number for what is not known
-                },
-            )
+
+    def annotation(row: int, outline: Outline, geometry: Polygon | MultiPolygon) -> Annotation:
+        measurements = dict(zip(called, rows[row], strict=True))
+        if not known[row]:  # JSON has no number for what is not known
+            measurements = {name: v for name, v in measurements.items() if isfinite(v)}
+        return Annotation(
+            geometry,
+            class_name=classes[row],
+            colour=colours[classes[row]],
+            name=str(outline.id),
+            kind=kind,
+            by="reader" if corrected[row] else segmentation.model,
+            measurements=measurements,
+        )
+
+    for part in segmentation.neighbours():
+        some = list(segmentation.traced(part))
+        at = np.searchsorted(ids, [outline.id for outline in some]).tolist()
+        yield from map(annotation, at, some, geometries(some))
 
 
 def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
@@ -278,16 +281,16 @@ def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
 
 def geometries(outlines: Sequence[Outline]) -> list[Polygon | MultiPolygon]:
     """Outlines in level-0 centre coordinates as polygons."""
-    return geojson.outlines([_parts(one) for one in outlines])
+    parts, valid = [_parts(one) for one in outlines], [one.simple for one in outlines]
+    return geojson.outlines(parts, valid, aside=0.5)
 
 
 def _parts(outline: Outline) -> list[list[np.ndarray]]:
-    """The rings of each part, its holes with it, counted from the image's corner."""
-    holes = [hole + 0.5 for hole in outline.holes]
+    """The rings of each part, its holes with it."""
     if len(outline.exteriors) == 1:
-        return [[outline.exteriors[0] + 0.5, *holes]]
-    parts = [[exterior + 0.5] for exterior in outline.exteriors]
-    for hole in holes:
+        return [[outline.exteriors[0], *outline.holes]]
+    parts = [[exterior] for exterior in outline.exteriors]
+    for hole in outline.holes:
         # a part is around a hole if it is around a point of a pixel in it
         inner = Polygon(hole).representative_point()
         around = next(part for part in parts if Polygon(part[0]).contains(inner))

@@ -29,11 +29,14 @@ class Outline:
         Pixels that only touch at a corner are different parts.
     holes
         The same of each hole, counter-clockwise.
+    simple
+        Whether it is known to pass no corner twice: then its rings are those of valid polygons.
     """
 
     id: int
     exteriors: tuple[np.ndarray, ...]
     holes: tuple[np.ndarray, ...] = ()
+    simple: bool = False
 
 
 def trace(
@@ -70,28 +73,35 @@ def trace(
         pixels, sides, owners = pixels[asked], sides[asked], owners[asked]
     if not len(owners):
         return
-    ring, rank = _rings(_successors(labels.shape, pixels, sides, owners))
-    order = np.argsort(ring * len(ring) + rank)  # quicker than by two keys; no two are the same
+    following, twice = _successors(labels.shape, pixels, sides, owners)
+    ring, rank = _rings(following)
+    twice = np.unique(owners[twice])
+    sizes = np.bincount(ring, minlength=len(ring))
+    order = np.empty(len(ring), int)
+    order[np.cumsum(sizes)[ring] - 1 + rank] = np.arange(len(ring))
     corners = (pixels + _START[sides])[order]
     bend = sides[order] != sides[order][_before(ring[order])]
     corners, ring, owners = corners[bend], ring[order][bend], owners[order][bend]
     first = np.flatnonzero(np.r_[True, np.diff(ring) != 0])
     outer = _areas(corners, first) > 0
-    rings = np.split(corners * step + origin, first[1:])
-    whose = owners[first]
+    placed, whose = corners * step + origin, owners[first]
     rising = np.argsort(whose, kind="stable")
-    outer, whose, rings = outer[rising], whose[rising], [rings[i] for i in rising.tolist()]
+    outer, whose = outer[rising], whose[rising]
+    stops = np.r_[first[1:], len(corners)][rising].tolist()
+    rings = [placed[i:j] for i, j in zip(first[rising].tolist(), stops, strict=True)]
     bounds = np.flatnonzero(np.r_[True, np.diff(whose) != 0, True])
+    simple = (~np.isin(whose, twice)).tolist()
     outer, whose = outer.tolist(), whose.tolist()
     for start, stop in pairwise(bounds.tolist()):
         if stop == start + 1:
-            yield Outline(whose[start], (rings[start],))
+            yield Outline(whose[start], (rings[start],), (), simple[start])
             continue
         held = range(start, stop)
         yield Outline(
             whose[start],
             tuple(rings[i] for i in held if outer[i]),
             tuple(rings[i] for i in held if not outer[i]),
+            simple[start],
         )
 
 
@@ -132,8 +142,8 @@ def _edges(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _successors(
     shape: tuple[int, ...], pixels: np.ndarray, sides: np.ndarray, owners: np.ndarray
-) -> np.ndarray:
-    """(N,): which edge each edge goes on with."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N,): which edge each edge goes on with; and the edges that start where another of theirs does."""
     row = shape[1] + 2  # all around lies one pixel that is nobody's
     plane = (shape[0] + 2) * row
     number = np.empty(4 * plane, np.int32)  # where no edge is, a number of another, or none
@@ -156,7 +166,11 @@ def _successors(
         fits = (key[onto] == wanted) & (owners[onto] == owners[left])
         following[left[fits]] = onto[fits]
         left = left[~fits]
-    return following
+    # where two edges of one nucleus start at a corner, their pixels touch by it alone: sides are opposite
+    across = ((side + 2) % 4 - side) * plane + (2 * _START - 1) @ (row, 1)
+    wanted = key + across[sides]
+    onto = np.clip(number[wanted], 0, len(sides) - 1)
+    return following, np.flatnonzero((key[onto] == wanted) & (owners[onto] == owners))
 
 
 def _rings(following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

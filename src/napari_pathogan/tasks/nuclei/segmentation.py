@@ -206,6 +206,16 @@ class Segmentation:
         bottom, right = (int(v) for v in np.ceil(origin + box[1] * step + margin))
         return Region(y, x, bottom - y, right - x)
 
+    def traced(self, rows: np.ndarray) -> Iterator[outlines.Outline]:
+        """Outlines of nuclei, by their rows of the table; they should lie near each other."""
+        top, left = self.boxes[rows, :2].min(0).tolist()
+        bottom, right = self.boxes[rows, 2:].max(0).tolist()
+        window, step = np.asarray(self.labels[top:bottom, left:right]), self.overlay.step
+        origin = np.asarray(self.overlay.origin) + (top, left) * np.asarray(step) - 0.5
+        place = (float(origin[0]), float(origin[1]))
+        numbers = self.table["id"].to_numpy()[rows]
+        yield from outlines.trace(window, numbers, origin=place, step=step)
+
     def outlines(self, ids: Iterable[int] | None = None) -> Iterator[outlines.Outline]:
         """Outlines of some nuclei or all, along the edges of their pixels, in level-0 pixels.
 
@@ -219,20 +229,15 @@ class Segmentation:
         UnknownNucleusError
             If there is none of such an id.
         """
-        rows = np.arange(len(self))
+        rows = None
         if ids is not None:
             rows = np.unique([self.row(nucleus) for nucleus in ids]).astype(int)
-        numbers, step = self.table["id"].to_numpy(), self.overlay.step
-        for part in self._neighbours(rows):
-            top, left = self.boxes[part, :2].min(0).tolist()
-            bottom, right = self.boxes[part, 2:].max(0).tolist()
-            window = np.asarray(self.labels[top:bottom, left:right])
-            origin = np.asarray(self.overlay.origin) + (top, left) * np.asarray(step) - 0.5
-            place = (float(origin[0]), float(origin[1]))
-            yield from outlines.trace(window, numbers[part], origin=place, step=step)
+        for part in self.neighbours(rows):
+            yield from self.traced(part)
 
-    def _neighbours(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """The rows in groups that lie in one window."""
+    def neighbours(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Rows of the table, or all, in groups that lie in one window."""
+        rows = np.arange(len(self)) if rows is None else rows
         if not len(rows):
             return
         place = self.boxes[rows, :2] // WINDOW
