@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -171,3 +172,33 @@ def test_a_slide_replaces_its_own_kind_alone(tmp_path):
         with pytest.raises(OutputError, match=r"kind \(overlays"):
             write_ome_zarr(tmp_path / "a.ome.zarr", overlays())
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_what_was_never_scanned_is_not_stored_and_said(tmp_path):
+    """Between the areas of a glass lies nothing, and there may be a hundred times as much of it."""
+    image = np.full((2048, 1536, 3), 120, np.uint8)
+    held = {(0, 0), (1, 0), (3, 2)}
+    tiles = (
+        zlib.compress(image[:512, :512].tobytes()) if (row, col) in held else b""
+        for row in range(4)
+        for col in range(3)
+    )
+    path = tmp_path / "areas.tif"
+    tifffile.imwrite(
+        path, tiles, shape=image.shape, dtype="uint8", tile=(512, 512), photometric="rgb",
+        compression="deflate", metadata=None,
+    )  # fmt: skip
+    out = tmp_path / "a.ome.zarr"
+    with Slide.open(path) as slide:
+        whole = Region(0, 0, 2048, 1536)
+        before = slide.read(whole)
+        (last, *_) = reversed(list(write_slide(out, slide)))
+    assert last == (3, 3)
+    assert len([one for one in (out / "0" / "c").rglob("*") if one.is_file()]) == 3
+    with Slide.open(out) as again:
+        np.testing.assert_array_equal(again.read(whole), before)
+        coarse = np.asarray(again.levels[1][:])
+    assert coarse[0, 0].tolist() == [120] * 3
+    assert coarse[0, -1].tolist() == [255] * 3
+    notes = zarr.open_group(out, mode="r").attrs["pathogan"]["notes"]
+    assert notes == ["9 of 12 tiles of areas.tif were never scanned; they are not stored"]

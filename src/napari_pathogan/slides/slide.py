@@ -293,6 +293,13 @@ class Slide:
         """Rows and columns of level-0 pixels."""
         return self._levels[0].shape
 
+    def scanned(self, y: float, x: float, height: float, width: float) -> bool:
+        """Whether the file may hold something of a rectangle of level-0 pixels: much of some glass it lacks."""
+        slide = self
+        while slide.made_of is not None:
+            slide = slide.made_of
+        return slide.base.holds(y, x, height, width)
+
     @property
     def is_rgb(self) -> bool:
         """Whether pixels are RGB; else they are grey."""

@@ -14,7 +14,7 @@ from napari_pathogan.kinds import MARK, ome_zarr
 from napari_pathogan.slides import resample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from napari_pathogan.slides.slide import Slide
@@ -60,34 +60,55 @@ def write_slide(
     described = {"kind": _SLIDE, **(attributes or {}).get(MARK, {})}
     with written(path, ome_zarr(described["kind"])) as beside:
         group = zarr.open_group(beside, mode="w", zarr_format=3)
-        levels = [_array(group, str(n), shape, slide) for n, shape in enumerate(shapes)]
-        corners = [
-            (y, x) for y in range(0, slide.shape[0], _TILE) for x in range(0, slide.shape[1], _TILE)
-        ]
-        for number, (y, x) in enumerate(corners):
+        corners = _corners(slide.shape)
+        scanned = [(y, x) for y, x in corners if slide.scanned(y, x, _TILE, _TILE)]
+        bare = len(corners) - len(scanned)
+        levels = [_array(group, str(n), shape, slide, bare > 0) for n, shape in enumerate(shapes)]
+        for number, (y, x) in enumerate(scanned):
             size = min(_TILE, slide.shape[0] - y), min(_TILE, slide.shape[1] - x)
             _put(levels[0], y, x, slide.resampled((y, x), (1.0, 1.0), size))
-            yield number + 1, len(corners)
-        for finer, coarser in itertools.pairwise(levels):
-            _halve(finer, coarser)
-            yield len(corners), len(corners)
+            yield number + 1, len(scanned)
+        for number, (finer, coarser) in enumerate(itertools.pairwise(levels), 1):
+            _halve(
+                finer,
+                coarser,
+                lambda *place, step=2**number: slide.scanned(*(n * step for n in place)),
+            )
+            yield len(scanned), len(scanned)
         group.attrs["ome"] = {
             "version": "0.5",
             "multiscales": [_multiscale(slide, len(levels))],
             **({"omero": {"channels": _RGB}} if slide.is_rgb else {}),
         }
-        if slide.notes:  # known only now that all of it was read
-            described["notes"] = slide.notes
+        notes = list(slide.notes)  # known only now that all of it was read
+        if bare:
+            notes.append(
+                f"{bare} of {len(corners)} tiles of {slide.name} were never scanned; they are not stored"
+            )
+        if notes:
+            described["notes"] = notes
         group.attrs.update({**(attributes or {}), MARK: described})
 
 
-def _array(group: zarr.Group, name: str, shape: tuple[int, int], slide: Slide) -> zarr.Array[Any]:
+def _corners(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Where the tiles of a level begin (y, x)."""
+    return [(y, x) for y in range(0, shape[0], _TILE) for x in range(0, shape[1], _TILE)]
+
+
+def _array(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, int],
+    slide: Slide,
+    bare: bool,  # noqa: FBT001 - whether some of it was never scanned
+) -> zarr.Array[Any]:
     colour = (3,) if slide.is_rgb else ()
     return group.create_array(
         name,
         shape=(*colour, *shape),
         chunks=(*colour, *(min(n, _TILE) for n in shape)),
         dtype=slide.dtype,
+        fill_value=255 if bare and slide.is_rgb else 0,
         dimension_names=["c", "y", "x"][-2 - len(colour) :],
         config={"write_empty_chunks": True},  # what is missing later was lost, not black
     )
@@ -98,14 +119,14 @@ def _put(array: zarr.Array[Any], y: int, x: int, tile: np.ndarray) -> None:
     array[(..., *place)] = np.moveaxis(tile, -1, 0) if tile.ndim == 3 else tile
 
 
-def _halve(finer: zarr.Array[Any], coarser: zarr.Array[Any]) -> None:
+def _halve(finer: zarr.Array[Any], coarser: zarr.Array[Any], scanned: Callable[..., bool]) -> None:
     """Means of 2 x 2 pixels; the last row or column of an odd size stands for itself."""
-    height, width = coarser.shape[-2:]
-    for y in range(0, height, _TILE):
-        for x in range(0, width, _TILE):
-            part = np.asarray(finer[..., 2 * y : 2 * (y + _TILE), 2 * x : 2 * (x + _TILE)])
-            tile = np.moveaxis(part, 0, -1) if part.ndim == 3 else part
-            _put(coarser, y, x, resample.halve(tile))
+    for y, x in _corners(coarser.shape[-2:]):
+        if not scanned(y, x, _TILE, _TILE):
+            continue
+        part = np.asarray(finer[..., 2 * y : 2 * (y + _TILE), 2 * x : 2 * (x + _TILE)])
+        tile = np.moveaxis(part, 0, -1) if part.ndim == 3 else part
+        _put(coarser, y, x, resample.halve(tile))
 
 
 def _multiscale(slide: Slide, levels: int) -> dict[str, Any]:
