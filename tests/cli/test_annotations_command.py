@@ -86,6 +86,17 @@ def test_from_outlines_of_qupath_to_a_model(typed, slide, tmp_path):
     assert read_card(run / "model").recipe["parent"] == "idc-lite0"
 
 
+@pytest.mark.parametrize("name", ["case.geojson", "case.tif.geojson"])
+def test_outlines_beside_a_slide_that_were_not_imported_are_said(typed, slide, name):
+    typed("annotations", "import", drawn(slide.parent, *BOTH[:3], name="other.txt"), slide)
+    beside = drawn(slide.parent, *BOTH, name=name)
+    said = typed("annotations", "check", slide, code=1).stdout
+    assert f"1 outlines of {name}, which lies beside case.tif, are not used" in said
+    assert f"import {name} case.tif" in typed("annotations", "list", slide).stderr
+    typed("annotations", "import", beside, slide)
+    assert "nothing is wrong" in typed("annotations", "check", slide).stdout
+
+
 def test_what_is_missing_is_said_before_anything_starts(typed, slide, tmp_path):
     typed("annotations", "import", drawn(tmp_path, BOTH[0]), slide)
     checked = typed("annotations", "check", slide, code=1)

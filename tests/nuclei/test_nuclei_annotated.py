@@ -379,6 +379,45 @@ def test_where_the_format_says_what_was_scanned_pixels_count_from_there(path):
     np.testing.assert_allclose(back.table["y_px"], result.table["y_px"], atol=0.01)
 
 
+def squares(corners, names=()):
+    """Nuclei of 12 px, as QuPath has them."""
+    rings = [[(x, y), (x + 12, y), (x + 12, y + 12), (x, y + 12), (x, y)] for y, x in corners]
+    return {"type": "FeatureCollection", "features": [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+         "properties": {"objectType": "detection", "classification": {"name": name}}}
+        for ring, name in zip(rings, names or ["a"] * len(rings), strict=True)]}  # fmt: skip
+
+
+def test_nuclei_beyond_the_borders_and_under_others_are_said(path):
+    file = annotated.store(path).beside
+    corners = [(50, 50), (50, 50), (-6, 100), (200, 495), (-300, 10), (10, 501), (400, 0)]
+    file.write_text(json.dumps(squares(corners)))
+    with Slide.open(path, mpp=0.5) as slide:
+        kept = annotated.read(file, slide)
+    assert len(kept) == 3
+    assert kept.notes == (
+        "left out: 3 beyond the image, or the part of it that the file is of",
+        "2 nuclei reach beyond the image's borders and are cut there",
+        "left out: 1 under others, of which no pixel can be seen",
+    )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [254, 255])
+def test_more_classes_than_an_image_holds_are_refused(path, count):
+    """A byte a pixel says the class: the 255th class would be that of no nucleus."""
+    file = annotated.store(path).beside
+    corners = [(20 * (i // 24) + 10, 20 * (i % 24) + 2) for i in range(count)]
+    file.write_text(json.dumps(squares(corners, [f"c{i}" for i in range(count)])))
+    with Slide.open(path, mpp=0.5) as slide:
+        if count == 254:
+            lut = annotated.read(file, slide).lut()
+            assert np.unique(lut).tolist() == list(range(255))
+        else:
+            with pytest.raises(DataFolderError, match="names 255 classes of nuclei; 254 can"):
+                annotated.read(file, slide)
+
+
 def test_a_region_beyond_the_slide_is_said(path):
     nuclei_of(path, feature([square(600, 0, 100)], "Region*"), pathogan={"mpp": [0.25, 0.25]})
     regions, (skipped,) = annotated.annotated_regions(path.parent)

@@ -20,6 +20,8 @@ from napari_pathogan.cli.options import (  # noqa: TC001 - typer reads the annot
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from napari_pathogan.annotations.geojson import Annotation
     from napari_pathogan.engine.task import Retraining, Task
     from napari_pathogan.slides.slide import Slide
@@ -103,7 +105,35 @@ def _rows(
         outlines, notes = task.get(retraining.read)(slide)
         patches, more = task.get(retraining.count)(slide, outlines, kinds)
         drawn = Counter(one.class_name or "unclassified" for one in outlines)
-        return {"slide": slide.name, "outlines": dict(drawn), "patches": patches}, [*notes, *more]
+        row = {"slide": slide.name, "outlines": dict(drawn), "patches": patches}
+        return row, [
+            *notes,
+            *more,
+            *_not_imported(path, slide, task.get(retraining.read), outlines),
+        ]
+
+
+def _not_imported(
+    path: Path, slide: Slide, read: Callable[..., Any], kept: list[Annotation]
+) -> Iterator[str]:
+    """A sentence on outlines of QuPath's that lie beside a slide, where only what is kept counts."""
+    from napari_pathogan.annotations.store import AnnotationStore
+    from napari_pathogan.errors import PathoganError
+
+    for store in AnnotationStore.in_folder(path.parent, ".geojson"):
+        file = store.by_stem or store.beside
+        if path not in {store.image, *store.alike} or not file.is_file():
+            continue
+        try:
+            drawn, _ = read(slide, file)
+        except PathoganError as error:
+            yield f"beside {path.name}: {error}"
+            continue
+        if new := sum(not any(_same(one, other) for other in kept) for one in drawn):
+            yield (
+                f"{new} outlines of {file.name}, which lies beside {path.name}, are not used: "
+                f"pathogan annotations import {file.name} {path.name} adds them"
+            )
 
 
 def _table(rows: list[dict[str, Any]], classes: list[str]) -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".nuclei.geojson"
 MPP = 0.25  # of the labels, where a file does not say
+MOST_CLASSES = 254  # an image of classes has a byte a pixel
 RIM_UM = 4.0  # so far into a region may nuclei reach, unmarked, whose middle lies outside
 AROUND_UM = 32.0  # around a corrected nucleus of a whole slide: this counts as looked at
 _MOST_PX, _ROWS_PX = 1 << 27, 1 << 20  # of a region; looked at at once
@@ -163,8 +164,13 @@ def read(path: Path, slide: Slide) -> Segmentation:
     overlay, room = _labels(slide, about.grid)
     outlines, nuclei, left_out = drawn.sort(annotations, overlay, slide.mpp)
     names, colours = _classes(about, nuclei)
+    if len(names) > MOST_CLASSES:
+        msg = f"{path.name} names {len(names):,} classes of nuclei; {MOST_CLASSES} can be told apart at most"
+        raise DataFolderError(msg)
     hidden = pseudonym(slide.name)
     measured = _measured(nuclei, overlay, slide)
+    if hid := len(nuclei) - len(measured):
+        left_out.append(f"{drawn.LEFT_OUT}{hid:,} under others, of which no pixel can be seen")
     region = rectangle_around(outlines) if outlines else None
     plain = region is not None and len(outlines) == 1 and _same(outlines[0], _corners(region))
     looked = sum(abs(signed_area(outline)) for outline in outlines) or float(np.prod(slide.shape))
@@ -391,10 +397,13 @@ def _table(
     own = [by_id[number] for number in measured["id"].tolist()]
     table = features.placed(measured, overlay.origin, overlay.step, mpp)
     table["class"] = pd.Categorical([n.name or NUCLEUS for n in own], categories=list(names))
-    for column, name in export.measurement_names(names).items():
-        if column in {"class_probability", "corrected"} or column.startswith("p_"):
-            table[column] = np.array([n.measured.get(name, np.nan) for n in own], np.float32)
-    table["corrected"] = table["corrected"].fillna(0) > 0
+    given: dict[str, np.ndarray] = {
+        column: np.array([n.measured.get(name, np.nan) for n in own], np.float32)
+        for column, name in export.measurement_names(names).items()
+        if column in {"class_probability", "corrected"} or column.startswith("p_")
+    }
+    given["corrected"] = np.nan_to_num(given["corrected"]) > 0
+    table = pd.concat([table, pd.DataFrame(given, index=table.index)], axis=1)
     probabilities = [f"p_{name}" for name in names if table[f"p_{name}"].notna().any()]
     return table[[*COLUMNS, *probabilities]]
 

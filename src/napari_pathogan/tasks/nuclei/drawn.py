@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.geometry import Overlay
 
 REGION = "Region*"  # QuPath's own class for an outline of what was looked at
-_LEFT_OUT = "left out: "  # so begins what is said of objects that are no nuclei
+LEFT_OUT = "left out: "  # so begins what is said of objects that are no nuclei
 LONGEST_UM = 100.0  # of a nucleus
 _KINDS = ("", "annotation", "detection", "cell")  # objects that may be nuclei
+_BEYOND = "beyond the image, or the part of it that the file is of"
+_MORE = 1.0  # pixel of the labels: what lies nearer to a border is no sign of anything
 _NUDGE = 0.02  # files keep hundredths of a pixel
 _WINDOW = 1024  # pixels per side of what is painted at once
 _MOST = 1 << 24  # greatest number that is kept: there are tables from number to class
@@ -113,13 +115,29 @@ def sort(
         Drawn(_number(one.name), geometry, one.class_name, one.colour, one.measurements)
         for one, geometry in zip(nuclei, placed, strict=True)
     ]
+    beyond, cut = _over_borders(placed, overlay.data.shape)
+    drawn = [one for one, far in zip(drawn, beyond.tolist(), strict=True) if not far]
     counts = Counter(filter(None, reasons))
-    return regions, _numbered(drawn), [f"{_LEFT_OUT}{n:,} {why}" for why, n in counts.items()]
+    counts[_BEYOND] += int(beyond.sum())
+    notes = [f"{LEFT_OUT}{n:,} {why}" for why, n in counts.items() if n]
+    if cut:
+        notes.append(f"{cut:,} nuclei reach beyond the image's borders and are cut there")
+    return regions, _numbered(drawn), notes
+
+
+def _over_borders(placed: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """Which nuclei lie wholly beyond labels of a shape, and how many reach beyond."""
+    left, top, right, bottom = shapely.bounds(placed).reshape(-1, 4).T
+    beyond = (right <= 0) | (bottom <= 0) | (left >= shape[1]) | (top >= shape[0])
+    over = (
+        (np.minimum(left, top) < -_MORE) | (right > shape[1] + _MORE) | (bottom > shape[0] + _MORE)
+    )
+    return beyond, int((over & ~beyond).sum())
 
 
 def left_out(notes: Sequence[str]) -> list[str]:
     """What notes say of objects that were left out."""
-    return [note.removeprefix(_LEFT_OUT) for note in notes if note.startswith(_LEFT_OUT)]
+    return [note.removeprefix(LEFT_OUT) for note in notes if note.startswith(LEFT_OUT)]
 
 
 def _without_cells(annotations: Sequence[Annotation]) -> Iterator[Annotation]:
