@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 
@@ -152,6 +155,54 @@ def test_after_a_crash_too(desk, example_study, tmp_path):
     assert dock.reading.start.begin.text() == "Go on at image 12 of 112"
     begin(desk, dock)
     assert dock.reading.page.place.text() == "Image 12 of 112"
+
+
+DIGITS, REAL, GENERATED, ENTER = range(10, 15), 27, 42, 36  # keycodes of X11: places on a keyboard
+
+
+@pytest.fixture
+def layouts():
+    """Switch the display's keyboard layout; it is as before afterwards."""
+    if not (shutil.which("setxkbmap") and shutil.which("xdotool")):
+        pytest.skip("no setxkbmap or xdotool here")
+    if QGuiApplication.platformName() != "xcb":
+        pytest.skip("no X11 display")
+    before = subprocess.run(["setxkbmap", "-query"], capture_output=True, text=True, check=True)
+    told = dict(line.split(":") for line in before.stdout.splitlines())
+    yield lambda name: subprocess.run(["setxkbmap", name], check=True)
+    subprocess.run(["setxkbmap", told.get("layout", "us").strip()], check=True)
+
+
+@pytest.mark.parametrize("layout", ["fr", "ru", "gr", "il", "ara", "us"])
+def test_keys_answer_by_their_place_whatever_the_keyboard(desk, example_study, layouts, layout):
+    """Keys are pressed at the display, as a keyboard does: the system says what letter they are."""
+    dock = open_dock(desk)
+    open_study(desk, dock, example_study.folder)
+    desk.type(dock.reading.start.reader, "Anna")
+    begin(desk, dock)
+    layouts(layout)
+    window = str(int(desk.window.winId()))
+
+    def press(code):
+        subprocess.run(["xdotool", "windowfocus", "--sync", window, "key", str(code)], check=True)
+
+    for number, digit in enumerate(DIGITS):
+        before = dock.reading.session.answered
+        kind = (REAL, GENERATED)[number % 2]
+        for code in (kind, digit):
+            press(code)
+        desk.wait(lambda: dock.reading.page.confidence is not None, "the answer")
+        press(ENTER)
+        desk.wait(lambda before=before: dock.reading.session.answered == before + 1, "the next")
+        if dock.reading.currentWidget() is dock.reading.rest:
+            press(ENTER)
+        desk.wait(lambda: dock.reading.on_screen, "the next image")
+    (record,) = (example_study.folder / "readers").glob("anna*.jsonl")
+    answers = [
+        one for one in map(json.loads, record.read_text().splitlines()) if one["what"] == "answer"
+    ]
+    assert [one["choice"] for one in answers] == ["real", "generated"] * 2 + ["real"]
+    assert [one["confidence"] for one in answers] == [1, 2, 3, 4, 5]
 
 
 def no_key_chosen(files):
