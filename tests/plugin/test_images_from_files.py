@@ -85,12 +85,15 @@ def test_a_scale_that_a_layer_has_is_not_overruled(viewer, colours, tmp_path):
     assert tuple(layer.scale) == (2.0, 2.0)
 
 
-def test_what_shows_other_pixels_than_its_file_is_not_that_file(viewer, colours, tmp_path):
+def test_an_image_that_asks_to_be_turned_is_shown_as_stored_by_both(viewer, colours, tmp_path):
     turned = Image.Exif()
-    turned[ORIENTATION] = 3  # by 180 degrees: PathoGAN turns it, napari does not
+    turned[ORIENTATION] = 6
     path = save(tmp_path / "turned.jpg", colours, exif=turned)
     (layer,) = viewer.open(path, plugin="napari")
-    assert slide_of(layer).path is None
+    assert slide_of(layer).path == path
+
+
+def test_what_shows_other_pixels_than_its_file_is_not_that_file(viewer, colours, tmp_path):
     path = save(tmp_path / "changed.png", colours)
     (layer,) = viewer.open(path, plugin="napari")
     save(path, np.ascontiguousarray(colours[::-1]))

@@ -95,11 +95,60 @@ def test_cmyk_jpeg_is_converted(tmp_path):
     assert opened(path)[0].shape == RGB.shape
 
 
-def test_exif_orientation_is_applied(tmp_path):
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize(
+    ("orientation", "told"), [(1, ""), (3, "180"), (6, "90 degrees clockwise"), (9, "")]
+)
+def test_exif_orientation_is_told_of_and_coordinates_are_those_of_other_programs(
+    tmp_path, ending, orientation, told
+):
+    """Java's readers, and so QuPath, and napari's own show what is stored."""
     exif = Image.Exif()
-    exif[274] = 6
-    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(opened(tmp_path / "a.png")[0], np.rot90(RGB, -1))
+    exif[274] = orientation
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(RGB).save(path, exif=exif, quality=100)
+    with Slide.open(path) as slide:
+        assert slide.shape == RGB.shape[:2]
+        off = np.abs(slide.read(Region(0, 0, *RGB.shape[:2])).astype(int) - RGB)
+        assert off.mean() < 5
+        assert told in "".join(slide.notes)
+        assert len(slide.notes) == bool(told)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("damage", ["cut", "no TIFF", "count"])
+def test_damaged_exif_is_no_damage_of_the_image(tmp_path, ending, damage):
+    exif = Image.Exif()
+    exif[274], exif[271] = 6, "maker"
+    data = exif.tobytes()  # Exif, two zeros, and a TIFF from byte 6 on
+    data = {
+        "cut": data[:18],
+        "no TIFF": data[:6] + b"XX" + data[8:],
+        "count": data[:14] + b"\xff\xff" + data[16:],
+    }[damage]
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(RGB).save(path, exif=data, quality=100)
+    assert opened(path)[0].shape == RGB.shape
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_that_is_transparent_everywhere_is_shown_in_its_colours(
+    tmp_path, ending, channels
+):
+    """Some programs leave alpha at 0: all of it would be glass."""
+    path = tmp_path / f"a.{ending}"
+    pixels = np.dstack([RGB[..., :channels], np.zeros(RGB.shape[:2], np.uint8)])
+    if ending == "png":
+        Image.fromarray(pixels).save(path)
+    else:
+        kind = {1: "minisblack", 3: "rgb"}[channels]
+        tifffile.imwrite(path, pixels, photometric=kind, extrasamples=["unassalpha"])
+    with Slide.open(path) as slide:
+        shown = slide.read(Region(0, 0, *RGB.shape[:2]))
+        np.testing.assert_array_equal(shown, RGB if channels == 3 else RGB[..., 0])
+        assert ["every pixel that it is transparent" in note for note in slide.notes] == [True]
 
 
 def test_separated_inks_are_refused(tmp_path):

@@ -208,6 +208,15 @@ def settle_range(colours: Colours, planes: Sequence[Plane]) -> Colours:
     return replace(colours, minimum=low, maximum=high if high > low else low + 1)
 
 
+def nowhere_seen(colours: Colours, planes: Sequence[Plane]) -> bool:
+    """Whether a file says that every pixel is transparent, and yet has something in its colours."""
+    if colours.alpha != "straight":
+        return False
+    tiles = sampled_tiles(planes)
+    clear = all((tile[..., -1] == colours.minimum).all() for tile in tiles)
+    return clear and any(np.ptp(tile[..., :-1]) > 0 for tile in tiles)
+
+
 def sampled_tiles(planes: Sequence[Plane]) -> list[np.ndarray]:
     """Up to 64 tiles as decoded, of the coarsest level (finest first) that has some to read."""
     return next((tiles for plane in reversed(planes) if (tiles := list(_spread(plane)))), [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.slides import colours
@@ -24,6 +25,10 @@ def file_levels(
 ) -> tuple[list[Level], dict[str, object]]:
     """The file's levels in one colour rule, and its metadata with what was done."""
     rule = colours.settle_range(source.colours, source.planes)
+    if colours.nowhere_seen(rule, source.planes):
+        rule = replace(rule, alpha=None)
+        said = f"{ledger.name} says of every pixel that it is transparent, which is not believed"
+        ledger.choices += (f"{said}: its colours are shown",)
     name, convert = ("none", None)
     if source.icc and rule.is_rgb:
         name, convert = colours.icc_to_srgb(source.icc)

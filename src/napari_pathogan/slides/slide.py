@@ -193,10 +193,10 @@ class Slide:
             mpp_source = "user (remembered)" if scale else "unknown"
         tiles = shared if cache_mb is None else TileCache(cache_mb * 1024 * 1024)
         ledger = Ledger(path.name, tiles)
+        ledger.choices = choices
         levels, metadata = file_levels(source, ledger, icc=icc)
         if disbelieved:
             metadata["scale_not_believed"] = disbelieved
-        ledger.choices = choices
         for note in source.notes:
             ledger.note(note)
 

@@ -67,7 +67,8 @@ def open_source(path: Path) -> Source:
         if path.is_dir():
             from napari_pathogan.slides.backends.ngff import open_ngff  # noqa: PLC0415  (zarr is slow to import)
 
-            return open_ngff(path)
+            with quiet():
+                return open_ngff(path)
         with path.open("rb") as stream:
             head = stream.read(16)
     except FileNotFoundError as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane
+from napari_pathogan.slides.backends.quiet import quiet
+from napari_pathogan.slides.backends.turned import ORIENTATION, turned
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ def open_image(path: Path) -> Source:
         If it is broken, or too large to be held in memory.
     """
     try:
-        with path.open("rb") as stream, Image.open(stream) as image:  # by name, it may be mapped
+        # by name, it may be mapped
+        with quiet(), path.open("rb") as stream, Image.open(stream) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise SlideFormatError(
                     f"{path.name} has {image.width} x {image.height} px, which a {image.format} "
@@ -42,10 +46,11 @@ def open_image(path: Path) -> Source:
             icc = image.info.get("icc_profile")
             scale = _scale(image)
             made = str(image.info.get("synthetic", "")).lower() in {"true", "1", "yes"}  # PNG text
-            pixels, rule = _uniform(ImageOps.exif_transpose(image), path.name)
+            asked = tuple(turned(path.name, _orientation(image)))
+            pixels, rule = _uniform(image, path.name)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise SlideFormatError(f"{path.name} is not an image that can be read: {error}") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
         if isinstance(error, SlideFormatError):
             raise
         raise SlideFormatError(
@@ -57,6 +62,7 @@ def open_image(path: Path) -> Source:
         mpp=scale.mpp,
         mpp_source=scale.source,
         icc=icc if isinstance(icc, bytes) else None,
+        choices=asked,
         metadata={
             "format": kind,
             "vendor": None,
@@ -64,6 +70,14 @@ def open_image(path: Path) -> Source:
             **({"synthetic": True} if made else {}),
         },
     )
+
+
+def _orientation(image: Image.Image) -> object:
+    """What the image's EXIF says of it; None where that is damaged, as its pixels need not be."""
+    try:
+        return image.getexif().get(ORIENTATION)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        return None
 
 
 def _uniform(image: Image.Image, name: str) -> tuple[np.ndarray, colours.Colours]:

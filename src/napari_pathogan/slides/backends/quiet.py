@@ -1,4 +1,4 @@
-"""What DICOM libraries warn of and log is kept back: it quotes values of headers."""
+"""What libraries warn of and log is kept back: those of DICOM quote values of headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LIBRARIES = ("pydicom", "highdicom", "wsidicom")
+_LIBRARIES = ("pydicom", "highdicom", "wsidicom", "PIL", "zarr")
 _CALLERS = rf"({'|'.join((*_LIBRARIES, 'napari_pathogan'))})(\.|$)"  # whom a warning is put down to
 _reading = ContextVar("_reading", default=False)
 

@@ -14,6 +14,7 @@ from napari_pathogan.slides import bounds, colours
 from napari_pathogan.slides.backends import words
 from napari_pathogan.slides.backends.beside import is_beside_scan
 from napari_pathogan.slides.backends.tiff_scale import scale_of
+from napari_pathogan.slides.backends.turned import ORIENTATION, turned
 from napari_pathogan.slides.channels import Channel, Said, are_colour, by_words
 from napari_pathogan.slides.source import Source
 
@@ -40,16 +41,6 @@ _JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
 _APERIO_JP2K_YCBCR = 33003
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}  # photometric interpretation -> samples of a colour
 _RAW_TILE = 512
-_ORIENTATION = 274  # tag
-_ORIENTATIONS = {
-    2: "mirrored from left to right",
-    3: "turned by 180 degrees",
-    4: "mirrored from top to bottom",
-    5: "mirrored along its diagonal",
-    6: "turned by 90 degrees clockwise",
-    7: "mirrored along its other diagonal",
-    8: "turned by 90 degrees counterclockwise",
-}
 _NDPI_OFFSET = 65424  # tag: nm from the plane of focus
 
 
@@ -243,15 +234,6 @@ def _others(
     return (f"{said}, not {listed}: save it as a file of its own to open it",)
 
 
-def _turned(name: str, page: TiffPage) -> Iterator[str]:
-    """A sentence on an image that asks to be turned or mirrored (tag 274), which QuPath does not do."""
-    if (how := _ORIENTATIONS.get(page.tags.valueof(_ORIENTATION, 1))) is not None:
-        yield (
-            f"{name} asks to be shown {how}; it is shown as it is stored, so that coordinates are those "
-            "of QuPath"
-        )
-
-
 def _size(series: TiffPageSeries, read: set[int]) -> str:
     """How large an image is; empty where it is read, or a smaller picture of another."""
     page = series.keyframe
@@ -312,7 +294,7 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
         metadata=metadata,
         choices=(
             *_others(path, file, series, levels),
-            *_turned(path.name, page),
+            *turned(path.name, page.tags.valueof(ORIENTATION, 1)),
             *[f"{path.name} holds several planes; plane {', '.join(shown)} is read"][: len(shown)],
         ),
         notes=tuple(_missing(path.name, planes)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -52,6 +53,8 @@ def _aperio(_: TiffFile, page: TiffPage) -> Scale:
     if found is None:
         return UNSTATED
     mpp = resolution.number(found[1])
+    if math.isnan(mpp):
+        return Scale(None, f"Aperio MPP = {found[1].strip()}")
     size, described = (page.imagelength, page.imagewidth), _APERIO_CUT.search(text)
     if described is None:
         return resolution.stated("Aperio MPP", mpp, mpp)
