@@ -20,8 +20,9 @@ from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.virtual_stain.g2c.config import TrainConfig
 from napari_pathogan.tasks.virtual_stain.g2c.crossval import learn
+from napari_pathogan.tasks.virtual_stain.g2c.export import write_csv
 from napari_pathogan.tasks.virtual_stain.g2c.model import G2CModel
-from napari_pathogan.tasks.virtual_stain.g2c.predict import predict, write_csv
+from napari_pathogan.tasks.virtual_stain.g2c.predict import predict
 
 
 def model_of(folder, pairs, place, mpp):

@@ -6,7 +6,9 @@ Every format of every dock is in one list; a new one fails here until it says wh
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+import pkgutil
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +24,10 @@ from napari.layers import Image, Labels, Points, Shapes, Vectors
 from nuclei_standin import ELLIPSES, segmentation
 from PIL import Image as Picture
 
+import napari_pathogan
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.kinds import Kind
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.shell.exports import exports, saving
@@ -37,12 +41,16 @@ from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.slides.writers import pyramid as zarr_writer
 from napari_pathogan.slides.writers.ome import write_ome_zarr
+from napari_pathogan.tasks import registered
 from napari_pathogan.tasks.idc.export import COLUMNS
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 from napari_pathogan.tasks.masses import annotated as kept_masses
 from napari_pathogan.tasks.masses.review import Review
 from napari_pathogan.tasks.nuclei import annotated as kept_nuclei
 from napari_pathogan.tasks.virtual_stain.doubt import DoubtMap
+from napari_pathogan.tasks.virtual_stain.g2c import export as g2c
+from napari_pathogan.tasks.virtual_stain.g2c.explain import Contributions
+from napari_pathogan.tasks.virtual_stain.g2c.predict import ClassMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +112,20 @@ def nuclei(case):
 
 
 @pytest.fixture
+def classes(case):
+    """Four patches in 3 x 3 cells that begin 20 px down and 40 px to the right."""
+    cells = np.array([[1, 1], [1, 2], [2, 1], [2, 2]])
+    logits = np.array([[2, 0], [0, 1], [0, 2], [-1, 2]], np.float32)
+    parts = np.stack([logits[::-1], logits - logits[::-1]], 1)
+    said = Contributions(("he", "pas"), ("benign", "tumour"), logits, parts, np.zeros(2))
+    probability, changed = (np.full((3, 3), np.nan, np.float32) for _ in range(2))
+    probability[tuple(cells.T)] = [0.1, 0.7, 0.9, 0.95]
+    changed[tuple(cells.T)] = said.decision != said.source_alone
+    overlays = (Overlay(one, (20.0, 40.0), (50.0, 50.0)) for one in (probability, changed))
+    return ClassMap(*overlays, cells, said, case.name, "g2c-idc", case.mpp, case.imprint)
+
+
+@pytest.fixture
 def mammogram():
     """A right view, which its hanging does not mirror."""
     return Mammogram("RCC", view("RCC"), laterality="R", view="CC", mm_per_px=(MM, MM))
@@ -123,6 +145,7 @@ class World:
     heat: HeatMap
     nuclei: object
     mammogram: Mammogram
+    classes: ClassMap
 
     def save(self, kind, folder):
         """Save by the very function that the dock's menu calls."""
@@ -132,14 +155,15 @@ class World:
             "idc": (self.case, self.heat),
             "nuclei": (self.case, self.nuclei),
             "masses": (self.mammogram, detections(self.mammogram)),
+            "g2c": (self.case, self.classes),
         }
         list(saving(task, export, [found[task]], target))
         return target
 
 
 @pytest.fixture
-def world(case, heat, nuclei, mammogram):
-    return World(case, heat, nuclei, mammogram)
+def world(case, heat, nuclei, mammogram, classes):
+    return World(case, heat, nuclei, mammogram, classes)
 
 
 # what becomes of each format: the layers, and where the best known spot lies in each
@@ -280,6 +304,21 @@ def check_state_in_dicom(layers, world):
     return {one: (one.data[0].mean(0), (99.5, 59.5)) for one in layers}
 
 
+def check_classes(layers, world):
+    probability, changed, classes = layers
+    assert probability.name == "tumour by G2C (case-17) [synthetic]"
+    assert (probability.colormap.name, changed.colormap.name) == ("viridis", "magenta")
+    assert tuple(probability.contrast_limits) == (0, 1)
+    np.testing.assert_allclose(probability.data, world.classes.probability.data, atol=1e-5)
+    np.testing.assert_array_equal(changed.data, world.classes.changed.data)
+    assert not changed.visible
+    assert isinstance(classes, Labels)
+    assert list(classes.features["class"]) == ["", "benign", "tumour"]
+    assert classes.data.tolist() == [[0, 0, 0], [0, 1, 2], [0, 2, 2]]
+    middle = (20 + 2.5 * 50 - 0.5, 40 + 1.5 * 50 - 0.5)
+    return dict.fromkeys(layers, ((2.0, 1.0), middle))
+
+
 SLIDE, BREAST, DICOM = "slide", "breast", "dicom"
 BACK: dict[object, tuple[str | None, Callable]] = {
     "idc output": (SLIDE, check_heat),
@@ -290,12 +329,17 @@ BACK: dict[object, tuple[str | None, Callable]] = {
     "nuclei csv": (SLIDE, check_table),
     "nuclei parquet": (SLIDE, check_table),
     "nuclei geojson": (SLIDE, check_nuclei_outlines),
+    "g2c output": (SLIDE, check_classes),
     "masses output": (BREAST, check_masses),
     "masses csv": (BREAST, check_boxes),
     "masses sr": (DICOM, check_report_in_dicom),
     "masses gsps": (DICOM, check_state_in_dicom),
 }
-KINDS = [f"{task} {name}" for task in ("idc", "nuclei", "masses") for name in exports(task)]
+VIEWS_OF_SLIDES = {"stain output", "virtual-stain output"}  # slides themselves, below
+KINDS = sorted(
+    {f"{task.name} {name}" for task in registered().values() for name in exports(task.name)}
+    - VIEWS_OF_SLIDES
+)
 
 
 def dicom_of(mammogram, path):
@@ -571,7 +615,8 @@ def test_files_of_one_size_have_imprints_of_their_own(tmp_path):
     assert imprints[0].contradicts(imprints[1])
 
 
-@pytest.mark.parametrize("kind", NAMED, ids=str)
+# every patch has a class, and without one there is no table
+@pytest.mark.parametrize("kind", [k for k in NAMED if k != "g2c output"], ids=str)
 def test_nothing_found_opens_as_nothing(kind, world, viewer, ground, tmp_path):
     world.heat = world.heat.with_threshold(1.1)
     world.nuclei = segmentation(world.case, [])
@@ -862,6 +907,7 @@ DEEP = "[" * 100_000 + "]" * 100_000
         ("short.csv", f"{CELLS}1,2\n"),
         ("vast.csv", f"{CELLS}999999999,0,1,1,.5,.1,1,1,1,200,.5,a\n"),
         ("nuclei.csv", "id,x_um,y_um,x_px,y_px,area_um2,class\n1,2,3,4,5,6,a\n"),
+        ("classes.csv", f"{','.join((*g2c.COLUMNS, *g2c.PLACE))}\n1,1,9,9,a,x,a,,a,1,1,1,1,s,\n"),
         ("boxes.csv", "image,mass,score,xmin,ymin,xmax,ymax,synthetic\nRCC,1,x,1,2,3,4,0\n"),
     ],
 )  # fmt: skip
@@ -914,3 +960,26 @@ def test_heat_maps_of_a_table_and_a_folder_are_one(world, tmp_path):
         assert one.probability.origin == pytest.approx(world.heat.probability.origin, abs=0.01)
         assert one.probability.step == pytest.approx(world.heat.probability.step, abs=0.01)
     assert folder.region == replace(folder).region
+
+
+BY_NAPARI = {  # pictures that say nothing of a place; napari's own reader opens them
+    "FROC plot", "IDC report", "synthetic patch", "synthetic mammogram",
+}  # fmt: skip
+NO_LAYERS = {  # what holds no place in any image: counts of many slides, pages, records
+    "batch, JSON", "failure in a batch, JSON", "result of a batch", "table of a batch",
+    "summary of a batch, Parquet", "page of a batch", "report of a study", "scored masses, JSON",
+    "file", "output",
+}  # fmt: skip
+OTHERWISE = {"slide (OME-TIFF)": "a slide", "slide in other colours, OME-Zarr": "a slide",
+             "slide in a virtual stain, OME-Zarr": "a slide"}  # fmt: skip
+
+
+def test_every_kind_of_output_that_there_is_opens_again_or_holds_no_place():
+    """A new one fails here until it says what becomes of it."""
+    there = set()
+    for module in pkgutil.walk_packages(napari_pathogan.__path__, "napari_pathogan."):
+        if not module.name.endswith("__main__"):
+            found = vars(importlib.import_module(module.name)).values()
+            there |= {one.name for one in found if isinstance(one, Kind)}
+    opened = {registered()[kind.split()[0]].get(export_of(kind).kind).name for kind in KINDS}
+    assert there == opened | BY_NAPARI | NO_LAYERS | set(OTHERWISE)

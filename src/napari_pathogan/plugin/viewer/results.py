@@ -28,6 +28,7 @@ from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.polygons import keyhole
 from napari_pathogan.slides.resolution import um_per
 from napari_pathogan.tasks.masses.review import Decision, Review
+from napari_pathogan.tasks.virtual_stain.g2c.export import COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.export import SavedBoxes
     from napari_pathogan.tasks.nuclei.export import SavedLabels
     from napari_pathogan.tasks.virtual_stain.doubt import DoubtMap
+    from napari_pathogan.tasks.virtual_stain.g2c.export import SavedClasses
 
     LayerData = tuple[Any, dict[str, Any], str]
 
@@ -98,6 +100,50 @@ def doubt_layers(doubt: DoubtMap, ground: Ground) -> list[LayerData]:
         **ground.overlay(doubt.overlay),
     }
     return [(doubt.overlay.data, kwargs, "image")]
+
+
+def class_image(what: str, last: str, slide: str) -> dict[str, Any]:
+    """What the layers of classified patches look like: the last class's ``probability``, and what is ``changed``."""
+    name, colours = {"probability": (last, "viridis"), "changed": ("changed", "magenta")}[what]
+    return {
+        "name": f"{name} by G2C ({short(slide)}) [synthetic]",
+        "colormap": colours,
+        "contrast_limits": (0, 1),
+        "opacity": 0.5,
+        "interpolation2d": "nearest",
+        "visible": what == "probability",
+    }
+
+
+def class_layers(saved: SavedClasses, ground: Ground) -> list[LayerData]:
+    """The map of classified patches, that of what virtual stains changed, and the classes (both hidden)."""
+    last = saved.classes[-1]
+    about = {"synthetic": True, "classes": list(saved.classes)}
+    layers: list[LayerData] = [
+        (
+            getattr(saved, what).data,
+            {
+                **class_image(what, last, saved.slide),
+                **ground.overlay(getattr(saved, what)),
+                "metadata": about,
+            },
+            "image",
+        )
+        for what in ("probability", "changed")
+    ]
+    palette = [COLOURS[k % len(COLOURS)] for k in range(len(saved.classes))]
+    colours: dict[int | None, Any] = {None: NO_CLASS_COLOUR, 0: "transparent"}
+    colours.update(enumerate(palette, 1))
+    kwargs = {
+        "name": f"classes by G2C ({short(saved.slide)}) [synthetic]",
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "features": pd.DataFrame({"index": range(len(palette) + 1), "class": ["", *saved.classes]}),
+        "opacity": 0.5,
+        "visible": False,
+        "metadata": about,
+        **ground.overlay(saved.decision),
+    }
+    return [*layers, (saved.decision.data, kwargs, "labels")]
 
 
 def label_layers(saved: SavedLabels, ground: Ground) -> list[LayerData]:

@@ -41,11 +41,13 @@ class Saved(Enum):
     BOXES = auto()
     MASSES = auto()
     MARKS = auto()
+    CLASSES = auto()
 
 
 _TABLES = {  # columns that only our tables have together
     Saved.CELLS: {"row", "col", "x_um", "y_um", "probability", "uncertainty", "cell_um", "slide"},
     Saved.NUCLEI: _NUCLEI,
+    Saved.CLASSES: {"row", "col", "class", "probability_of", "changed_by", "cell_x_px", "slide"},
     Saved.BOXES: {"image", "mass", "score", "xmin", "ymin", "xmax", "ymax", "synthetic"},
 }
 
@@ -83,7 +85,7 @@ def is_layer_table(path: Path) -> bool:
         return _header(stream.read(_HEAD)) >= {"axis-0", "axis-1"}
 
 
-def layers_in(path: Path, kind: Saved) -> list[LayerData]:
+def layers_in(path: Path, kind: Saved) -> list[LayerData]:  # noqa: PLR0911  (one a kind)
     """The layers of a file of results, on the image they belong to once that is open.
 
     Raises
@@ -100,6 +102,14 @@ def layers_in(path: Path, kind: Saved) -> list[LayerData]:
             from napari_pathogan.tasks.idc import export as idc  # noqa: PLC0415
 
             return _heat_map(path, idc.read_csv(path))
+        case Saved.CLASSES:
+            from napari_pathogan.tasks.virtual_stain.g2c import export as g2c  # noqa: PLC0415
+
+            classes = g2c.read_csv(path)
+            find = partial(
+                placing.on_slide, name=classes.slide, mpp=classes.mpp, imprint=classes.imprint
+            )
+            return _laid(path, find, partial(results.class_layers, classes), classes.slide)
         case Saved.NUCLEI:
             from napari_pathogan.tasks.nuclei import export as nuclei  # noqa: PLC0415
 

@@ -13,7 +13,7 @@ from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.clicks import Clicks
 from napari_pathogan.plugin.shell.form import Paragraph, beside, button, combo
 from napari_pathogan.plugin.viewer import layers as between
-from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.plugin.viewer.results import class_image
 from napari_pathogan.plugin.virtual_stain.events import class_events
 
 if TYPE_CHECKING:
@@ -145,25 +145,16 @@ class PatchClasses(QWidget):
         for old in self.shown.pop(slide, []):
             if old in viewer.layers:
                 viewer.layers.remove(old)
-        named = short(slide.name)
         about = {"synthetic": True, "g2c": found, "stains": list(found.said.stains)}
         with between.selection_kept(viewer):
             self.shown[slide] = [
                 viewer.add_image(
-                    overlay.data,
-                    name=f"{name} ({named}) [synthetic]",
-                    colormap=colours,
-                    contrast_limits=(0, 1),
-                    opacity=0.5,
-                    interpolation2d="nearest",
-                    visible=visible,
+                    getattr(found, what).data,
+                    **class_image(what, last, slide.name),
                     metadata=about,
-                    **between.place(overlay, slide),
+                    **between.place(getattr(found, what), slide),
                 )
-                for overlay, name, colours, visible in (
-                    (found.probability, f"{last} by G2C", "viridis", True),
-                    (found.changed, "changed by G2C", "magenta", False),
-                )
+                for what in ("probability", "changed")
             ]
         self.said.setText(f"{found.text} Click a patch for its stains.")
 

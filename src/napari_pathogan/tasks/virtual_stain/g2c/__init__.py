@@ -97,8 +97,8 @@ TASK = Task(
             Export(
                 "output",
                 "Table to write, a row a patch; a folder for several slides.",
-                ".predict:CSV",
-                ".predict:write_csv",
+                ".export:CSV",
+                ".export:write_csv",
                 ".g2c.csv",
                 "Table of all patches (CSV)…",
             ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,25 +16,20 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.pictures import drawn, overview
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import ModelError
-from napari_pathogan.files import written
-from napari_pathogan.kinds import table
 from napari_pathogan.tasks.virtual_stain.g2c.explain import Contributions, contributions
+from napari_pathogan.tasks.virtual_stain.g2c.export import COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from napari_pathogan.slides.geometry import Overlay, Region
+    from napari_pathogan.slides.imprint import Imprint
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.virtual_stain.g2c.model import G2CModel
 
 MIN_TISSUE = 0.1  # cells with a smaller share of tissue are not looked at
 BLOCK = 4  # cells per side of what is read and looked at at once
 PROBABILITY, CHANGED = LAYERS = ("probability", "changed")
-COLUMNS = ("row", "col", "x_px", "y_px", "class", "probability", "alone", "changed_by")
-_FOR = "for_"
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
-CSV = table("classified cells", COLUMNS, more=_FOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +48,8 @@ class ClassMap:
         What it says of them, in their order, stain by stain.
     slide, model
         Their names.
+    mpp, imprint
+        Of the slide: um per pixel (y, x), and what tells it from others of its name.
     """
 
     probability: Overlay
@@ -62,6 +58,8 @@ class ClassMap:
     said: Contributions
     slide: str
     model: str
+    mpp: tuple[float, float]
+    imprint: Imprint | None = None
 
     @property
     def text(self) -> str:
@@ -143,6 +141,8 @@ def predict(slide: Slide, model: G2CModel, *, region: Region | None = None) -> I
         _together([said for _, said in done]),
         slide.name,
         card.name,
+        stained_mpp(slide),
+        slide.imprint,
     )
     counts = np.bincount(result.said.decision, minlength=len(model.classes)).tolist()
     summary = {"slide": slide.name, "model": card.name, "stains": list(model.stains),
@@ -169,43 +169,6 @@ def picture(slide: Slide, result: ClassMap, px: int) -> np.ndarray:
     middles = result.probability.origin + (result.cells + 0.5) * result.probability.step
     decision = result.said.decision
     dots = (
-        (middles[decision == k], _COLOURS[k % len(_COLOURS)])
-        for k in range(len(result.said.classes))
+        (middles[decision == k], COLOURS[k % len(COLOURS)]) for k in range(len(result.said.classes))
     )
     return drawn(overview(slide, px), slide.shape, dots=dots)
-
-
-def write_csv(path: Path, result: ClassMap) -> None:
-    """Write one row a patch.
-
-    Row and column, its centre in level-0 centre coordinates, its class, the last class's
-    probability, its class by the slide's own stain alone, the virtual stains that change that one
-    by one, and how far each stain speaks for its class against the mean of the others.
-
-    Raises
-    ------
-    OutputError
-        If it can't be written.
-    """
-    said, overlay = result.said, result.probability
-    stains = [f"{_FOR}{name}" for name in said.stains]
-    rows = np.arange(len(said.decision))
-    n = len(said.classes)
-    own = said.parts[rows, :, said.decision]
-    against = (said.parts.sum(2) - own) / (n - 1)
-    centres = overlay.origin + (result.cells + 0.5) * overlay.step - 0.5
-    with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow((*COLUMNS, *stains))
-        for k, (row, col) in enumerate(result.cells.tolist()):
-            names = zip(said.stains[1:], said.changed[k], strict=True)
-            writer.writerow((
-                row,
-                col,
-                *(round(float(v), 3) for v in centres[k, ::-1]),
-                said.classes[said.decision[k]],
-                round(float(overlay.data[row, col]), 5),
-                said.classes[said.source_alone[k]],
-                "+".join(name for name, changes in names if changes),
-                *(round(float(v), 5) for v in own[k] - against[k]),
-            ))  # fmt: skip

@@ -1,0 +1,148 @@
+"""A table of classified patches, and reading it again. Without torch."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.files import written
+from napari_pathogan.kinds import table
+from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.imprint import Imprint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pathogan.tasks.virtual_stain.g2c.predict import ClassMap
+
+COLUMNS = ("row", "col", "x_px", "y_px", "class", "probability", "alone", "changed_by")
+PLACE = (  # what lays it on its slide, which earlier versions did not write
+    "probability_of", "cell_x_px", "cell_y_px", "mpp_x", "mpp_y", "slide", "imprint",
+)  # fmt: skip
+_FOR = "for_"
+CSV = table("classified cells", COLUMNS, more=(*PLACE, _FOR))
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
+"""Of the classes, in their order."""
+
+_MOST_CELLS = 100_000  # along a side of a table's grid
+_WRONG = (KeyError, TypeError, ValueError, IndexError, OSError, csv.Error)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedClasses:
+    """What a table of classified patches holds.
+
+    Attributes
+    ----------
+    probability, changed
+        As in :class:`~.predict.ClassMap`.
+    decision
+        int (H, W): number of the class in ``classes``, from 1 on; 0 where there is no patch.
+    classes
+        In the order of the alphabet, the one whose probability it is last.
+    slide, mpp, imprint
+        Of the slide.
+    """
+
+    probability: Overlay
+    changed: Overlay
+    decision: Overlay
+    classes: tuple[str, ...]
+    slide: str
+    mpp: tuple[float, float]
+    imprint: Imprint | None
+
+
+def write_csv(path: Path, result: ClassMap) -> None:
+    """Write one row a patch.
+
+    Row and column, its centre in level-0 centre coordinates, its class, the last class's
+    probability, its class by the slide's own stain alone, the virtual stains that change that one
+    by one; then what lays it on its slide again; and how far each stain speaks for its class against the
+    mean of the others.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    said, overlay = result.said, result.probability
+    stains = [f"{_FOR}{name}" for name in said.stains]
+    rows = np.arange(len(said.decision))
+    n = len(said.classes)
+    own = said.parts[rows, :, said.decision]
+    against = (said.parts.sum(2) - own) / (n - 1)
+    centres = overlay.origin + (result.cells + 0.5) * overlay.step - 0.5
+    place = (*map(float, (*overlay.step[::-1], *result.mpp[::-1])), result.slide)
+    with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow((*COLUMNS, *PLACE, *stains))
+        for k, (row, col) in enumerate(result.cells.tolist()):
+            names = zip(said.stains[1:], said.changed[k], strict=True)
+            writer.writerow((
+                row,
+                col,
+                *(round(float(v), 3) for v in centres[k, ::-1]),
+                said.classes[said.decision[k]],
+                round(float(overlay.data[row, col]), 5),
+                said.classes[said.source_alone[k]],
+                "+".join(name for name, changes in names if changes),
+                said.classes[-1],
+                *place,
+                result.imprint or "",
+                *(round(float(v), 5) for v in own[k] - against[k]),
+            ))  # fmt: skip
+
+
+def read_csv(path: Path) -> SavedClasses:
+    """Read what :func:`write_csv` wrote.
+
+    Raises
+    ------
+    ResultFormatError
+        If the table is empty, incomplete, or something else.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+        if not rows:
+            msg = "no patch was classified"
+            raise ValueError(msg)
+        first, (slide,) = rows[0], {str(row["slide"]) for row in rows}
+        row, col = (np.array([int(one[name]) for one in rows]) for name in ("row", "col"))
+        shape = int(row.max()) + 1, int(col.max()) + 1
+        if min(row.min(), col.min()) < 0 or max(shape) > _MOST_CELLS:
+            msg = f"a grid of {shape[0]} x {shape[1]} patches"
+            raise ValueError(msg)
+        step = float(first["cell_y_px"]), float(first["cell_x_px"])
+        mpp = float(first["mpp_y"]), float(first["mpp_x"])
+        if not all(np.isfinite(value) and value > 0 for value in (*step, *mpp)):
+            msg = "patches without a size"
+            raise ValueError(msg)
+        origin = (
+            float(first["y_px"]) + 0.5 - (int(row[0]) + 0.5) * step[0],
+            float(first["x_px"]) + 0.5 - (int(col[0]) + 0.5) * step[1],
+        )
+        last = first["probability_of"]
+        classes = (*sorted({one["class"] for one in rows} - {last}), last)
+        probability, changed = (np.full(shape, np.nan, np.float32) for _ in range(2))
+        decision = np.zeros(shape, np.uint8)
+        probability[row, col] = [float(one["probability"]) for one in rows]
+        changed[row, col] = [one["class"] != one["alone"] for one in rows]
+        decision[row, col] = [1 + classes.index(one["class"]) for one in rows]
+        return SavedClasses(
+            Overlay(probability, origin, step),
+            Overlay(changed, origin, step),
+            Overlay(decision, origin, step),
+            classes,
+            slide,
+            mpp,
+            Imprint.read(first.get("imprint")),
+        )
+    except _WRONG as error:
+        msg = f"{path.name} is not a whole table of classified patches ({type(error).__name__}: {error}); save one again"
+        raise ResultFormatError(msg) from error
