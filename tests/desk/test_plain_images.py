@@ -11,6 +11,8 @@ from pathlib import Path
 import npe2
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 from napari.settings import get_settings
 from PIL import Image
@@ -59,6 +61,35 @@ def test_file_open_is_naparis_own_and_asks_nothing(used, field, suffix):
     (layer,) = used.viewer.layers
     assert layer.source.reader_plugin == "napari"
     assert readers_offered(used, path) == ["PathoGAN", "napari builtins"]
+
+
+PLANES = np.zeros((5, 40, 50), np.uint16)
+PICTURE = np.full((90, 120, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "reader"),
+    [
+        ("colours.tif", lambda p: tifffile.imwrite(p, PICTURE), PLUGIN),
+        ("stack.TIFF", lambda p: tifffile.imwrite(p, PLANES), "napari"),
+        ("case_R_CC.tif", lambda p: tifffile.imwrite(p, PICTURE[..., 0]), PLUGIN),
+        ("case_R_CC.pgm", lambda p: Image.fromarray(PICTURE[..., 0]).save(p), PLUGIN),
+        ("grey.pgm", lambda p: Image.fromarray(PICTURE[..., 0]).save(p), "napari"),
+        ("plain.zarr", lambda p: zarr.save_array(p, PLANES), "napari"),
+    ],
+)
+def test_what_either_could_open_is_opened_without_a_question(used, tmp_path, name, write, reader):
+    write(tmp_path / name)
+    if name.endswith(".zarr"):
+        with used.answering(choose(tmp_path / name)):
+            used.menu("File", "Open Folder...")
+    else:
+        used.open(tmp_path / name)
+    used.wait(lambda: used.viewer.layers, "the layer")
+    (layer,) = used.viewer.layers
+    assert layer.source.reader_plugin == PLUGIN
+    assert bool({"slide", "mammogram"} & set(layer.metadata)) == (reader == PLUGIN)
+    assert layer.data.shape[:1] == PLANES.shape[:1] or reader == PLUGIN or "grey" in name
 
 
 def test_the_first_use_leaves_pictures_to_napari(field, tmp_path):

@@ -153,3 +153,34 @@ def layer_list(used):
     view = used.window.findChild(QtLayerList)
     view.setFocus()
     return view
+
+
+@pytest.mark.parametrize("reader", ["napari", "PathoGAN"])
+def test_a_picture_of_unknown_scale_lies_beside_a_slide_in_words_that_a_doctor_reads(
+    used, slides, tmp_path, reader
+):
+    dock = used.dock("IDC heat map")
+    used.open(slides[0])
+    used.wait(lambda: len(used.viewer.layers) == 1, "the slide")
+    for number in (1, 2):
+        path = tmp_path / f"unknown{number}.{'png' if reader == 'napari' else 'tif'}"
+        pixels = np.full((300, 400, 3), 60 * number, np.uint8)
+        Image.fromarray(pixels).save(path)
+        used.open(path)
+        used.wait(lambda number=number: len(used.viewer.layers) == 1 + number, "the picture")
+        used.rest(0.5)
+        used.picture(f"unknown-{reader}-{number}")
+        assert dock.layer is used.viewer.layers[-1]
+        assert shown(used, used.viewer.layers[-1])
+    ends = [layer.extent.world[:, -1] for layer in used.viewer.layers]
+    assert all(one[1] < next_one[0] for one, next_one in itertools.pairwise(ends))
+    assert not [line for line in used.notifications if "nits" in line and "across" in line]
+    said = [line for line in used.notifications if "the scale bar has no unit" in line]
+    assert len(said) == 2
+    assert all(f"unknown{number}" in line for number, line in enumerate(said, 1))
+    assert used.viewer.layers.units is None
+    used.type(dock.form.pixel_size, "0.5")
+    used.key("Return")
+    used.viewer.layers.pop(1)
+    used.rest(0.3)
+    assert used.viewer.layers.units is not None, "the bar has a unit again"

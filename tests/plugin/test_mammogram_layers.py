@@ -106,9 +106,9 @@ def test_which_files_are_ours(tmp_path, study):
     assert get_reader(str(photos)) is None
     (photos / "beach.png").rename(photos / "case_R_CC.png")
     assert get_reader(str(photos)) is read
-    Pillow.fromarray(breast("left").astype(np.uint8)).save(tmp_path / "a.pgm")
-    assert get_reader(str(tmp_path / "a.pgm")) is read
-    (layer,) = layers_of(tmp_path / "a.pgm")
+    Pillow.fromarray(breast("left").astype(np.uint8)).save(tmp_path / "a_L_CC.pgm")
+    assert get_reader(str(tmp_path / "a_L_CC.pgm")) is read
+    (layer,) = layers_of(tmp_path / "a_L_CC.pgm")
     assert is_mammogram(layer)
     assert mammogram_of(layer).mm_per_px is None
 

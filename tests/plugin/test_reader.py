@@ -70,7 +70,6 @@ def test_other_kinds_are_taken_by_their_first_bytes(tmp_path, name, head):
     [
         ("text.svs", b"this is no slide"),
         ("empty.svs", b""),
-        ("photo.tif", b"\x89PNG\r\n"),
         ("table.csv", b"a,b"),
         ("scan.czi", b"ZISRAWFILE"),
     ],
@@ -81,6 +80,42 @@ def test_foreign_files_are_left_to_others(tmp_path, name, content):
     assert get_reader(str(path)) is None
 
 
+def naparis(reader):
+    return reader is not None and reader.__module__.startswith("napari_builtins")
+
+
+PLANES = np.zeros((5, 40, 50), np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "is_naparis"),
+    [
+        ("plain.tif", lambda p: tifffile.imwrite(p, PIXELS), False),
+        ("tiled.tif", lambda p: tifffile.imwrite(p, PIXELS[..., 0], tile=(64, 64)), False),
+        ("grey.tif", lambda p: tifffile.imwrite(p, PIXELS[..., 0]), True),
+        ("case_R_CC.tif", lambda p: tifffile.imwrite(p, PIXELS[..., 0]), False),
+        ("stack.tif", lambda p: tifffile.imwrite(p, PLANES), True),
+        ("time.tif", lambda p: tifffile.imwrite(p, np.stack([PIXELS] * 3), imagej=True), True),
+        (
+            "dyes.ome.tif",
+            lambda p: tifffile.imwrite(p, PLANES, ome=True, metadata={"axes": "CYX"}),
+            False,
+        ),
+        ("z.ome.tif", lambda p: tifffile.imwrite(p, PLANES, metadata={"axes": "ZYX"}), True),
+        ("grey.pgm", lambda p: p.write_bytes(b"P5 40 60 255\n" + bytes(2400)), True),
+        ("p_L_MLO.pgm", lambda p: p.write_bytes(b"P5 40 60 255\n" + bytes(2400)), False),
+        ("photo.tif", lambda p: p.write_bytes(b"\x89PNG\r\n"), True),
+        ("plain.svs", lambda p: tifffile.imwrite(p, PIXELS[..., 0]), False),
+        ("cut.tif", lambda p: p.write_bytes(b"II*\0"), False),
+    ],
+)
+def test_stacks_and_grey_pictures_are_handed_on_to_napari(tmp_path, name, write, is_naparis):
+    write(path := tmp_path / name)
+    reader = get_reader(str(path))
+    assert naparis(reader) == is_naparis
+    assert is_naparis or reader is read
+
+
 def test_folders_only_if_they_are_ome_zarr(tmp_path):
     (tmp_path / "photos").mkdir()
     assert get_reader(str(tmp_path / "photos")) is None
@@ -88,7 +123,7 @@ def test_folders_only_if_they_are_ome_zarr(tmp_path):
     assert get_reader([]) is None
     plain = zarr.open_group(tmp_path / "plain.zarr", mode="w")
     plain.create_array("a", shape=(4, 4), dtype="uint8")
-    assert get_reader(str(tmp_path / "plain.zarr")) is None
+    assert naparis(get_reader(str(tmp_path / "plain.zarr")))
     assert get_reader(str(ome_zarr(tmp_path / "a.ome.zarr", [(300, 400)], 0.5))) is read
 
 

@@ -35,6 +35,7 @@ from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go, ready_for_torch
 from napari_pathogan.plugin.viewer.canvas import letters_made
 from napari_pathogan.plugin.viewer.keys import bind_keys
+from napari_pathogan.plugin.viewer.unscaled import say_in_words
 from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Dock(Docked):
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
         let_layers_go(self.viewer)
+        say_in_words()
         self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
         self.destroyed.connect(self._ties.release)
         self._list_slides()

@@ -13,16 +13,17 @@ from napari_pathogan.plugin.viewer.keys import PLUGIN
 _NAPARI = "napari"
 _PICTURES = (".png", ".jpg", ".jpeg")
 _SLIDES = (".svs", ".ndpi", ".scn", ".bif", ".dcm", ".dicom")
+_EITHER = (".tif", ".tiff", ".btf", ".tf8", ".pgm", ".csv", ".zarr/")  # a folder
 _USUAL_READERS = {
     f"*{suffix}": reader
-    for reader, kinds in ((_NAPARI, _PICTURES), (PLUGIN, _SLIDES))
+    for reader, kinds in ((_NAPARI, _PICTURES), (PLUGIN, _SLIDES), (PLUGIN, _EITHER))
     for plain in kinds
     for suffix in (plain, plain.upper())
-} | {
-    "*.csv": PLUGIN,  # it hands napari's own tables of points and shapes on to napari
-    "*.ome.zarr/": PLUGIN,  # a folder
 }
-"""Who opens what napari lists as well, unless the user has chosen; it asks for TIFF and other Zarr."""
+"""Who opens what napari lists as well, unless the user has chosen.
+
+PathoGAN hands on to napari what of either is napari's: stacks, grey pictures, other Zarr, tables of layers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def choose_usual_readers(_context: object) -> None:
 
     Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
     that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
-    there before, napari's reader is named there; and PathoGAN for slides, DICOM, OME-Zarr and CSV,
-    which napari's lists and can't show as they are. Not if the user has named one, nor if a third plugin
+    there before, napari's reader is named there; and PathoGAN for slides, DICOM, TIFF, PGM, Zarr and CSV,
+    which napari's lists and can't show as they are, or which PathoGAN hands on where it can. Not if the user has named one, nor if a third plugin
     reads such files.
     """
     import npe2  # noqa: PLC0415

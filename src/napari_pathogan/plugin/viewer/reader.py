@@ -35,6 +35,7 @@ _HEADERS: dict[str, tuple[bytes, ...]] = {
     ".svslide": (b"SQLite format 3",),
     ".pgm": (b"P5", b"P2"),
 }
+_OPEN_TO_ALL = (".tif", ".tiff", ".btf", ".tf8", ".pgm")  # not of one maker of scanners
 SUFFIXES = (*_HEADERS, ".zarr")
 RESULT_SUFFIXES = (".geojson", ".json", ".csv", ".parquet")
 _NOTHING: list[Any] = [(None,)]  # how napari is told that a reader was left
@@ -45,13 +46,14 @@ def get_reader(path: str | list[str]) -> Reader | None:
     """Give the reader of slides, mammograms and saved results, or None for what is none of these.
 
     Decided by the first bytes of the files; nothing is decoded. napari's own tables (CSV) of
-    points and shapes get napari's reader: whoever is chosen for CSV opens both.
+    points and shapes, and pictures that it shows as well or better, get napari's reader: whoever is
+    chosen for CSV, TIFF, PGM and Zarr opens both.
     """
     paths = [path] if isinstance(path, str) else path
-    if paths and all(is_layer_table(Path(p)) for p in paths):
+    if paths and all(is_layer_table(Path(p)) or _is_naparis(Path(p)) for p in paths):
         from napari_builtins.io import napari_get_reader  # noqa: PLC0415  (slow to import)
 
-        theirs: Reader = napari_get_reader(paths[0])
+        theirs: Reader = napari_get_reader(path if len(paths) > 1 else paths[0])
         return theirs
     return read if paths and all(_is_ours(Path(p)) for p in paths) else None
 
@@ -70,8 +72,10 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
 
     from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.keys import bind_keys  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.unscaled import say_in_words  # noqa: PLC0415
 
     bind_keys()
+    say_in_words()
     if (viewer := current_viewer()) is not None:
         let_layers_go(viewer)
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
@@ -175,6 +179,27 @@ def _read_one(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
     if viewer is not None:
         prepare_mammograms(viewer, [mammogram])
     return [mammogram_layer(mammogram)]
+
+
+def _is_naparis(path: Path) -> bool:
+    """Whether a PGM, TIFF or Zarr is rather napari's: no slide, no mammogram by its name, nothing of ours.
+
+    Stacks of planes, grey pictures, arrays without OME-Zarr's metadata.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".zarr" and path.is_dir():
+        from napari_pathogan.slides.backends.ngff import is_array, is_bare_picture  # noqa: PLC0415
+
+        return not _is_ours(path) or (is_array(path) and not is_bare_picture(path))
+    if suffix not in _OPEN_TO_ALL or not path.is_file():
+        return False
+    if not _is_ours(path):
+        return path.stat().st_size > 0
+    if None not in named_view(path.stem) or is_dicom(path):
+        return False
+    from napari_pathogan.slides.backends.tiff import is_stack_or_grey  # noqa: PLC0415  (slow to import)
+
+    return suffix == ".pgm" or any(is_stack_or_grey(path))
 
 
 def _is_ours(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -273,6 +274,17 @@ def _picture(path: Path) -> zarr.Array[Any] | None:
     if not isinstance(found, zarr.Array) or not axes_of(found.shape) or is_level(path):
         return None
     return found
+
+
+def is_array(path: Path) -> bool:
+    """Whether a folder is a zarr array by itself, of whatever shape."""
+    if (path / ".zarray").is_file():
+        return True
+    meta = path / "zarr.json"
+    try:
+        return bool(json.loads(meta.read_text(encoding="utf-8"))["node_type"] == "array")
+    except _INCOMPLETE:
+        return False
 
 
 def is_bare_picture(path: Path) -> bool:

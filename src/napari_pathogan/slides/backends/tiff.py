@@ -40,6 +40,7 @@ _VENDORS = {
 _JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
 _APERIO_JP2K_YCBCR = 33003
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}  # photometric interpretation -> samples of a colour
+_NOT_GREY = {2, 3, 5, 6, 8}  # RGB, palette, CMYK, YCbCr, Lab
 _RAW_TILE = 512
 _NDPI_OFFSET = 65424  # tag: nm from the plane of focus
 
@@ -201,6 +202,24 @@ def open_tiff(path: Path) -> Source:
             f"{path.name} is damaged or truncated, its directory can't be read ({error}); "
             "copy it again from where it came from"
         ) from error
+
+
+def is_stack_or_grey(path: Path) -> tuple[bool, bool]:
+    """Whether a plain TIFF, without tiles or smaller levels, is a stack of planes; and whether it is grey.
+
+    Channels of an OME-TIFF in one plane are no stack. Both False for any other, and for what can't be read.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = _scan(file)
+            if series.keyframe.is_tiled or len(series.levels) > 1:
+                return False, False
+            further = set(series.axes) - set("YXS")
+            colour = "S" in series.axes or series.keyframe.photometric in _NOT_GREY
+            stack = bool(further - {"C"} if file.is_ome else further)
+            return stack, not (further or colour)
+    except Exception:  # noqa: BLE001  (as above; whoever opens it says why it can't)
+        return False, False
 
 
 def _scan(file: TiffFile) -> TiffPageSeries:
