@@ -6,9 +6,10 @@ import pydicom
 import pytest
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 from napari.layers import Points
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QRadioButton
+from qtpy.QtWidgets import QLabel, QRadioButton
 
 from desk import Answer, button_in, choose, dismiss, press_in
 from napari_pathogan.plugin.viewer.mammogram_choice import ExaminationDialog
@@ -101,8 +102,7 @@ def test_views_without_a_header_may_be_put_together_there_too(used, tmp_path):
         dialog.together.click()
         button_in(dialog, "Open").click()
 
-    reader = Answer(QtReaderDialog, ours)
-    with used.answering(choose(*paths), reader, Answer(ExaminationDialog, together)):
+    with used.answering(choose(*paths), Answer(ExaminationDialog, together)):
         used.menu("File", "Open File(s)...")
     used.wait(lambda: len(used.viewer.layers) == 2, "both")
     assert [layer.name for layer in used.viewer.layers] == ["p1_R_CC", "p2_L_CC"]
@@ -115,11 +115,80 @@ def test_titles_come_and_go_with_the_examinations(used, files):
     used.wait(lambda: len(used.viewer.layers) == 3, "both, and what they are called")
     used.viewer.layers.remove(used.viewer.layers["1: RCC [synthetic]"])
     used.wait(lambda: len(used.viewer.layers) == 1, "one examination needs no title")
-    used.open(files[0])
+    with used.answering(choose(files[0]), press_in("Open", ExaminationDialog)):
+        used.menu("File", "Open File(s)...")
     used.wait(lambda: len(used.viewer.layers) == 3, "titles again")
     used.viewer.layers.clear()
     used.rest()
     assert not used.viewer.layers
+
+
+def by_menu(desk, path, *answers):
+    with desk.answering(choose(path), *answers):
+        desk.menu("File", "Open File(s)...")
+
+
+def by_plugin(desk, path, *answers):
+    with desk.answering(choose(path), Answer(QtReaderDialog, ours), *answers):
+        desk.menu("File", "Open with Plugin", "Open File(s)...")
+
+
+def by_dock(desk, path, *answers):
+    with desk.answering(choose(path), *answers):
+        desk.menu("File", "IO Utilities", "Open mammograms…")
+
+
+def by_dropping(desk, path, *answers):
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    viewer = desk.viewer.window._qt_viewer
+    none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+    event = QDropEvent(QPointF(200, 200), Qt.DropAction.CopyAction, data, left, none)
+    with desk.answering(*answers):
+        viewer.dropEvent(event)  # Qt lets nobody send it without a hand that drags
+
+
+@pytest.mark.parametrize("way", [by_menu, by_plugin, by_dock, by_dropping])
+def test_one_that_is_opened_later_is_asked_about_too(used, files, way):
+    way(used, files[0])
+    used.wait(lambda: len(used.viewer.layers) == 1, "the first")
+    way(used, files[0])  # again: nothing is asked
+    used.wait(lambda: len(used.viewer.layers) == 2, "it again")
+    used.viewer.layers.pop()
+    way(used, files[1], dismiss(ExaminationDialog))
+    used.rest(0.3)
+    assert [layer.name for layer in used.viewer.layers] == ["RCC [synthetic]"]
+    said = []
+
+    def open_it(dialog):
+        said.append(dialog.findChild(QLabel).text())
+        used.picture("examination_later")
+        button_in(dialog, "Open").click()
+
+    way(used, files[1], Answer(ExaminationDialog, open_it))
+    used.wait(lambda: len(used.viewer.layers) == 3, "both, and what they are called")
+    hang_apart(used)
+    assert said[0].startswith("This is another examination than that which is open (patient1.dcm)")
+
+
+def test_one_that_is_opened_later_may_be_put_together_where_no_header_is_against_it(used, tmp_path):
+    paths = [tmp_path / f"{name}.pgm" for name in ("p1_R_CC", "p2_L_CC", "p3_R_MLO")]
+    for path in paths:
+        path.write_bytes(b"P5 40 60 255\n" + bytes(range(40)) * 60)
+
+    def together(dialog):
+        dialog.together.click()
+        button_in(dialog, "Open").click()
+
+    by_menu(used, paths[0])
+    for number, path in enumerate(paths[1:], 2):
+        by_menu(used, path, Answer(ExaminationDialog, together))
+        used.wait(lambda number=number: len(used.viewer.layers) == number, "it beside")
+    assert [layer.name for layer in used.viewer.layers] == [path.stem for path in paths]
+    assert not [line for line in used.notifications if "never as one" in line]
+    first, second, third = (layer.extent.world for layer in used.viewer.layers)
+    assert first[1, 1] < 0 < second[0, 1]
+    assert third[0, 0] >= first[1, 0]
 
 
 def hang_apart(desk):

@@ -34,6 +34,12 @@ def patients(tmp_path):
     return tmp_path / "both"
 
 
+@pytest.fixture
+def all_hung(monkeypatch):
+    """Whoever is asked lets all hang beside each other."""
+    monkeypatch.setattr(mammogram_choice.ExaminationDialog, "exec", lambda _: True)
+
+
 def layers_of(*paths):
     return [Image(data, **kwargs) for data, kwargs, _ in read([str(path) for path in paths])]
 
@@ -84,7 +90,7 @@ def test_grey_images_are_told_apart_by_their_names(tmp_path, told):
 
 
 @pytest.mark.gui
-def test_what_is_opened_later_joins_its_own_examination(viewer, patients, told):
+def test_what_is_opened_later_joins_its_own_examination(viewer, patients, told, all_hung):
     commands.show_mammograms(viewer, patients / "first/R.dcm")
     commands.show_mammograms(viewer, patients / "second/R.dcm")
     assert [layer.name for layer in viewer.layers] == ["1: RCC", "2: RCC"]
@@ -102,7 +108,7 @@ def test_what_is_opened_later_joins_its_own_examination(viewer, patients, told):
 
 
 @pytest.mark.gui
-def test_views_that_are_removed_leave_nothing(viewer, qtbot, patients, told):
+def test_views_that_are_removed_leave_nothing(viewer, qtbot, patients, told, all_hung):
     for names in (("first",), ("first", "second")):
         for name in names:
             commands.show_mammograms(viewer, patients / name)
@@ -115,7 +121,7 @@ def test_views_that_are_removed_leave_nothing(viewer, qtbot, patients, told):
 
 @pytest.mark.gui
 @pytest.mark.parametrize("side", ["R", "L"])
-def test_what_lies_on_another_examination_moves_with_it(viewer, patients, told, side):
+def test_what_lies_on_another_examination_moves_with_it(viewer, patients, told, all_hung, side):
     """Where a view of the first comes later, and needs room on either side."""
     other = "L" if side == "R" else "R"
     commands.show_mammograms(viewer, patients / f"first/{side}.dcm")
@@ -135,7 +141,7 @@ def test_what_lies_on_another_examination_moves_with_it(viewer, patients, told, 
 
 
 @pytest.mark.gui
-def test_a_view_that_gets_a_scale_stays_with_its_examination(viewer, tmp_path):
+def test_a_view_that_gets_a_scale_stays_with_its_examination(viewer, tmp_path, all_hung):
     for name in ("a_R_CC", "b_R_CC"):
         Pillow.fromarray((breast("left") >> 4).astype(np.uint8)).save(tmp_path / f"{name}.png")
         commands.show_mammograms(viewer, tmp_path / f"{name}.png")

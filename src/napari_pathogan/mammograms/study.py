@@ -41,6 +41,7 @@ MOST_VIEWS = 24
 """Images without headers that a folder may hold and still be opened as one study."""
 
 _CALLED_DICOM = {".dcm", ".dicom"}
+_PUT_TOGETHER = "user"  # the beginning of a fingerprint that no header says
 _NAMED = 2  # files that an examination is called by
 _ROWS = {"CC": 0, "MLO": 1}
 _COLUMNS = {"R": 0, "L": 1}
@@ -163,6 +164,8 @@ class Examination:
     folder: Path | None = None
     fingerprint: str | None = None
     left_out: tuple[str, ...] = ()
+    own: tuple[object, ...] = ()
+    """What its files have in common, as `examination_of` tells it; empty where none is a mammogram."""
 
     def __str__(self) -> str:
         count = len(self.views)
@@ -198,8 +201,14 @@ class Examination:
         return MammogramStudy(sorted(views, key=_rank), tuple(skipped), self.name)
 
 
-def as_one(found: Sequence[Examination]) -> Examination:
-    """Put together what the user knows to be one examination, though no header says so."""
+def as_one(found: Sequence[Examination], fingerprint: str | None = None) -> Examination:
+    """Put together what the user knows to be one examination, though no header says so.
+
+    Parameters
+    ----------
+    fingerprint
+        Of the examination that is open and that they belong to; by default a new one.
+    """
     return Examination(
         found[0].name,
         tuple(path for one in found for path in one.files),
@@ -207,7 +216,7 @@ def as_one(found: Sequence[Examination]) -> Examination:
         certain=False,
         folder=found[0].folder,
         left_out=tuple(line for one in found for line in one.left_out),
-        fingerprint=secrets.token_hex(16),
+        fingerprint=fingerprint or f"{_PUT_TOGETHER} {secrets.token_hex(16)}",
     )
 
 
@@ -270,6 +279,16 @@ def same_examination(one: Mammogram, other: Mammogram) -> bool:
 def examination_of(mammogram: Mammogram) -> object:
     """What mammograms that belong together have in common, in this process; equal for no others."""
     return _belonging(mammogram.path, mammogram.examination)
+
+
+def surely_apart(found: Examination, opened: Mammogram) -> bool:
+    """Whether headers say that a mammogram is of another study than files that were found.
+
+    One study with several patients does not tell for sure, nor does what has no header.
+    """
+    studies = [_study(one) for one in (found.own, _belonging(opened.path, opened.examination))]
+    in_headers = all(isinstance(one, str) and one != _PUT_TOGETHER for one in studies)
+    return in_headers and studies[0] != studies[1]
 
 
 def says_mammogram(slide: Slide) -> bool:
@@ -371,6 +390,7 @@ def _told_apart(files: list[Path], folder: Path | None) -> list[Examination]:
             tuple(view for _, view in group),
             own in certain,
             folder,
+            own=own,
         )
         for name, (own, group) in zip(names, groups.items(), strict=True)
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from napari import current_viewer
 from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -24,14 +25,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathogan.mammograms.study import as_one, examinations, is_index
+from napari_pathogan.mammograms.study import (
+    as_one,
+    examination_of,
+    examinations,
+    is_index,
+    surely_apart,
+)
+from napari_pathogan.plugin.viewer.mammogram_groups import opened_in, put_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.mammograms.study import Examination
 
 
+_NAMED = 3  # files that are open
 _ASKED: WeakKeyDictionary[progress, list[Examination]] = WeakKeyDictionary()
 """What the user has chosen of the files that napari is opening."""
 
@@ -71,14 +81,27 @@ def _files(opening: progress) -> list[str]:
 
 
 def chosen(found: Sequence[Examination]) -> list[Examination]:
-    """Ask which of several examinations to open; none if the user leaves it.
+    """Ask which of several examinations to open, or whether another beside one that is open; none if the user leaves it.
 
-    One is not asked about. All are opened where nobody can be asked: in a thread, without a window.
+    One is not asked about where none is open but itself. All are opened where nobody can be asked: in a
+    thread, without a window.
     """
-    if len(found) < 2 or not _can_ask():
+    if not _can_ask():
         return list(found)
-    dialog = ExaminationDialog(found, QApplication.activeWindow())
-    return dialog.chosen() if dialog.exec() else []
+    viewer = current_viewer()
+    opened = opened_in(viewer)
+    known = {examination_of(one) for one in opened}
+    new = [one for one in found if one.own and one.own not in known]
+    if len(found) < 2 and not (opened and new):
+        return list(found)
+    dialog = ExaminationDialog(found, opened if new else (), parent=QApplication.activeWindow())
+    if not dialog.exec():
+        return []
+    ticked = dialog.chosen()
+    fingerprint = ticked[0].fingerprint if ticked else None
+    if viewer is not None and opened and new and fingerprint is not None:
+        put_together(viewer, fingerprint)
+    return ticked
 
 
 def _can_ask() -> bool:
@@ -93,18 +116,22 @@ class ExaminationDialog(QDialog):
     Parameters
     ----------
     found
-        Two or more.
+        Two or more; or one that is another than those that are open.
+    opened
+        Mammograms that are open, where one of those found is of another examination.
     """
 
-    def __init__(self, found: Sequence[Examination], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        found: Sequence[Examination],
+        opened: Sequence[Mammogram] = (),
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self.found = found
+        self.found, self.opened = found, opened
         self.setWindowTitle("Mammograms of several examinations")
         self.setMinimumWidth(420)
-        about = QLabel(
-            f"These are {len(found)} examinations: other patients, or other days. Those that you "
-            "choose hang one beside the other, numbered, and never as one."
-        )
+        about = QLabel(_told(found, opened))
         about.setWordWrap(True)
         self.list = QListWidget()
         self.items = [QListWidgetItem(str(one)) for one in found]
@@ -118,7 +145,7 @@ class ExaminationDialog(QDialog):
         self.together.setToolTip(
             "No header tells them apart for sure: they have none, or those of one study with several patients"
         )
-        self.together.setVisible(not any(one.certain for one in found))
+        self.together.setVisible(_may_be_one(found, opened))
         box = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.go = QPushButton("Open")
         box.addButton(self.go, QDialogButtonBox.ButtonRole.AcceptRole)
@@ -135,7 +162,32 @@ class ExaminationDialog(QDialog):
             for item, one in zip(self.items, self.found, strict=True)
             if item.checkState() == Qt.CheckState.Checked
         ]
-        return [as_one(ticked)] if ticked and self.together.isChecked() else ticked
+        if not (ticked and self.together.isChecked()):
+            return ticked
+        return [as_one(ticked, self.opened[0].examination if self.opened else None)]
 
     def _enable(self) -> None:
         self.go.setEnabled(bool(self.chosen()))
+
+
+def _told(found: Sequence[Examination], opened: Sequence[Mammogram]) -> str:
+    """What the user chooses of, in words."""
+    several = f"These are {len(found)} examinations: other patients, or other days."
+    if opened:
+        files = {one.path for one in opened if one.path is not None}
+        names = ", ".join(sorted(path.name for path in files)[:_NAMED]) + " …" * (
+            len(files) > _NAMED
+        )
+        what = "This is another examination" if len(found) == 1 else several.rstrip(".")
+        several = f"{what} than that which is open ({names}): another patient, or another day."
+        several = several if len(found) == 1 else f"{what}. Open already: {names}."
+    return f"{several} Those that you choose hang one beside the other, numbered, and never as one."
+
+
+def _may_be_one(found: Sequence[Examination], opened: Sequence[Mammogram]) -> bool:
+    """Whether the user may put them together: no header tells them apart for sure."""
+    if len({examination_of(one) for one in opened}) > 1:
+        return False  # with which?
+    if len(found) > 1 and any(one.certain for one in found):
+        return False
+    return not any(surely_apart(one, other) for one in found for other in opened)

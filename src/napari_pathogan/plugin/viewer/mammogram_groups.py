@@ -249,15 +249,25 @@ def _view(mammogram: Mammogram) -> str:
     )
 
 
+def opened_in(viewer: napari.Viewer | None) -> list[Mammogram]:
+    """All mammograms that hang, in the order of the layers."""
+    layers = [] if viewer is None else list(viewer.layers)
+    return [layer.metadata["mammogram"] for layer in layers if _opened(layer)]
+
+
+def put_together(viewer: napari.Viewer, fingerprint: str) -> None:
+    """Let all mammograms that hang be of one examination, which the user knows, from now on."""
+    for layer in filter(_opened, viewer.layers):
+        mammogram = replace(layer.metadata["mammogram"], examination=fingerprint)
+        layer.metadata = {**layer.metadata, "mammogram": mammogram}
+
+
 def opened_of(views: Sequence[Mammogram], viewer: napari.Viewer | None) -> list[Mammogram]:
     """The mammograms of an examination that hang already; a file that is opened again is none."""
     paths = {one.path for one in views}
-    shown = (
-        [layer.metadata["mammogram"] for layer in viewer.layers if _opened(layer)] if viewer else []
-    )
     return [
         one
-        for one in shown
+        for one in opened_in(viewer)
         if one.path not in paths and any(same_examination(one, other) for other in views)
     ]
 
