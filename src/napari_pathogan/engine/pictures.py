@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _LINE, _DOT = 2, 1  # px
 
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Of classes, in their order: told apart also by the colour-blind (Okabe and Ito)."""
+
 
 def overview(slide: Slide, px: int) -> np.ndarray:
     """The whole slide, uint8 (H, W, 3), its long side at most ``px``."""

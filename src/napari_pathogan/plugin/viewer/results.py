@@ -11,6 +11,7 @@ from napari.utils import DirectLabelColormap
 from PIL import Image as Picture
 from PIL import ImageDraw
 
+from napari_pathogan.engine.pictures import COLOURS
 from napari_pathogan.plugin.idc.layers import OUTLINE_COLOUR, heat_image, uncertainty_limits
 from napari_pathogan.plugin.masses.layers import COLOURS as DECISION_COLOURS
 from napari_pathogan.plugin.masses.layers import LABEL_SIZE
@@ -28,7 +29,6 @@ from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.polygons import keyhole
 from napari_pathogan.slides.resolution import um_per
 from napari_pathogan.tasks.masses.review import Decision, Review
-from napari_pathogan.tasks.virtual_stain.g2c.export import COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -25,9 +25,6 @@ PLACE = (  # what lays it on its slide, which earlier versions did not write
 )  # fmt: skip
 _FOR = "for_"
 CSV = table("classified cells", COLUMNS, more=(*PLACE, _FOR))
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
-"""Of the classes, in their order."""
-
 _MOST_CELLS = 100_000  # along a side of a table's grid
 _WRONG = (KeyError, TypeError, ValueError, IndexError, OSError, csv.Error)
 

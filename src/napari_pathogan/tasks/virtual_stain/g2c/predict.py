@@ -13,11 +13,10 @@ import torch
 from napari_pathogan.colour.stained import no_tissue, stained_mpp, what_was_lost, whole_tissue
 from napari_pathogan.engine.cells import Block, CellGrid
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
-from napari_pathogan.engine.pictures import drawn, overview
+from napari_pathogan.engine.pictures import COLOURS, drawn, overview
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.virtual_stain.g2c.explain import Contributions, contributions
-from napari_pathogan.tasks.virtual_stain.g2c.export import COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
