@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -125,6 +126,33 @@ def data() -> Path:
     if not (folder / "wsi").is_dir():
         pytest.skip("the real images are not here (set PATHOGAN_DATA to their folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _command_line():
+    """Typer makes the command line anew in each process: here once, not a thousand times."""
+    import typer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        yield
+
+
+@pytest.fixture
+def pathogan(request, monkeypatch, capsys, _command_line):
+    """Run ``pathogan`` in this process, with what the test file names as its COMMAND: exit code, stdout, stderr."""
+    from napari_pathogan.cli.app import main
+
+    command = getattr(request.module, "COMMAND", ())
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pathogan", *command, *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return int(left.value.code or 0), said.out, said.err
+
+    return run
 
 
 @pytest.fixture

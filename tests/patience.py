@@ -20,8 +20,17 @@ def queued_s() -> dict[Path, float]:
     seconds = {}
     for thread in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError):  # it has just ended
-            seconds[thread] = int(thread.read_text().split()[1]) / 1e9
+            seconds[thread] = _queued(thread)
     return seconds
+
+
+def queued_by(process: int | str = "self") -> float:
+    """The same of the first thread of a process, also of one that has ended and is not yet waited for."""
+    return _queued(Path(f"/proc/{process}/schedstat"))
+
+
+def _queued(schedstat: Path) -> float:
+    return int(schedstat.read_text().split()[1]) / 1e9
 
 
 def rest(seconds: float, work: Callable[[], None]) -> None:

@@ -38,19 +38,24 @@ def test_no_module_imports_itself_in_a_circle():
 
 
 @pytest.mark.parametrize(
-    ("module", "heavy"),
+    "steps",
     [
-        ("napari_pathogan.slides.slide", "torch"),
-        ("napari_pathogan.plugin", "torch"),
-        ("napari_pathogan.plugin.masses.dock", "torch"),
-        ("napari_pathogan.cli.app", "torch"),
-        ("napari_pathogan.tasks.idc.predict", "napari"),
-        ("napari_pathogan.tasks.masses.contract", "sklearn"),
+        {"slides.slide": "torch", "plugin": "torch", "plugin.masses.dock": "torch"},
+        {
+            "cli.app": "torch",
+            "tasks.masses.contract": "sklearn",
+            "tasks.idc.predict": "napari",
+        },
     ],
 )
-def test_heavy_packages_wait_for_their_use(module: str, heavy: str):
-    done = run(sys.executable, "-c", f"import sys, {module}; print({heavy!r} in sys.modules)")
-    assert done.stdout.strip() == "False", done.stderr
+def test_heavy_packages_wait_for_their_use(steps: dict[str, str]):
+    """Imported one after the other in a fresh process."""
+    code = "import sys, importlib\n" + "".join(
+        f"importlib.import_module('napari_pathogan.{module}'); print({heavy!r} in sys.modules)\n"
+        for module, heavy in steps.items()
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.stdout.split() == ["False"] * len(steps), done.stderr
 
 
 def test_changelog_names_the_version():

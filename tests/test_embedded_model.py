@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
 
@@ -104,15 +102,12 @@ def test_a_slide_is_ranked_as_its_patches_are(data, model, patient):
     assert roc_auc_score(labels[rows, cols][scored], p) == pytest.approx(expected, abs=0.03)
 
 
-def test_evaluate_prints_one_object_and_says_that_patients_are_known(data, tmp_path):
+def test_evaluate_prints_one_object_and_says_that_patients_are_known(data, tmp_path, pathogan):
     for patient in ("12871", "12933"):
         (tmp_path / patient).symlink_to(data / "idc/patches" / patient)
-    command = [str(Path(sys.executable).parent / "pathogan"), "idc", "evaluate"]
-    done = subprocess.run(
-        [*command, str(tmp_path), "--context", "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    report = json.loads(done.stdout)
+    code, out, _ = pathogan("idc", "evaluate", tmp_path, "--context", "--json")
+    assert code == 0
+    report = json.loads(out)
     assert report["n_patches"] == 180 + 152
     assert report["n_patients"] == 2
     for name in ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1",

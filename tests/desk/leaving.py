@@ -33,6 +33,7 @@ from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei.annotated import write
+from patience import queued_by
 
 
 def nothing(desk: Desk, folder: Path) -> None:
@@ -192,11 +193,11 @@ def main(job: str, folder: Path, keys: str) -> None:
 def _leave(desk: Desk, keys: str, *, asked: bool) -> None:
     """Close the window; napari asks first, as it does about any window. Or have it killed."""
     if keys == "kill":
-        _say(answered=time.time())
+        _say(answered=time.time(), queued=queued_by())
         os.kill(os.getpid(), signal.SIGKILL)
 
     def give(dialog: QDialog) -> None:
-        _say(answered=time.time())
+        _say(answered=time.time(), queued=queued_by())
         button_in(dialog, "Close anyway" if asked else "Close").click()
 
     napari_asks = [press_in("Close", QDialog)] if asked and keys != "frame" else []

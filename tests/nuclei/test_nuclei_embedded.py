@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,14 +81,14 @@ def test_views_agree_mostly(data, model):
     assert 0.9 < 2 * (plain & turned).sum() / (plain.sum() + turned.sum()) < 1
 
 
-def test_evaluate_prints_one_object_and_says_that_patients_are_known(data, tmp_path):
+def test_evaluate_prints_one_object_and_says_that_patients_are_known(data, tmp_path, pathogan):
     for sub in ("images", "masks"):
         (tmp_path / sub).mkdir()
         for name in ("02_1.png", "06_1.png"):
             (tmp_path / sub / name).write_bytes((data / "tnbc" / sub / name).read_bytes())
-    command = [str(Path(sys.executable).parent / "pathogan"), "nuclei", "evaluate", str(tmp_path)]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    report = json.loads(done.stdout)
+    code, out, _ = pathogan("nuclei", "evaluate", tmp_path, "--json")
+    assert code == 0
+    report = json.loads(out)
     assert (report["n_images"], report["n_patients"]) == (2, 2)
     for name in ("sensitivity", "specificity", "dice", "jaccard", "dice_mean", "jaccard_mean"):
         assert 0 < report[name]["low"] <= report[name]["value"] <= report[name]["high"] <= 1
