@@ -115,10 +115,9 @@ def test_exif_orientation_is_told_of_and_coordinates_are_those_of_other_programs
         assert len(slide.notes) == bool(told)
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 @pytest.mark.parametrize("damage", ["cut", "no TIFF", "count"])
-def test_damaged_exif_is_no_damage_of_the_image(tmp_path, ending, damage):
+def test_damaged_exif_is_no_damage_of_the_image(tmp_path, ending, damage, recwarn):
     exif = Image.Exif()
     exif[274], exif[271] = 6, "maker"
     data = exif.tobytes()  # Exif, two zeros, and a TIFF from byte 6 on
@@ -130,6 +129,7 @@ def test_damaged_exif_is_no_damage_of_the_image(tmp_path, ending, damage):
     path = tmp_path / f"a.{ending}"
     Image.fromarray(RGB).save(path, exif=data, quality=100)
     assert opened(path)[0].shape == RGB.shape
+    assert not [one for one in recwarn if "PIL" in str(one.filename)]
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
