@@ -160,6 +160,24 @@ def test_what_is_damaged_is_said_in_a_sentence(how, tmp_path):
         geojson.read(path)
 
 
+@pytest.mark.parametrize(
+    "text", ["5", "null", '"x"', '{"type": "FeatureCollection", "features": null}']
+)
+def test_what_is_built_otherwise_is_said_without_words_of_python(text, tmp_path):
+    path = tmp_path / "a.geojson"
+    path.write_text(text)
+    with pytest.raises(ResultFormatError, match=r"GeoJSON \(it is not built as GeoJSON is\)"):
+        geojson.read(path)
+
+
+def test_a_class_without_a_colour_is_written_without_one(tmp_path):
+    """QuPath wants three numbers, or none."""
+    plain = Annotation(shapely.box(0, 0, 4, 4), class_name="Tumor")
+    path = AnnotationStore(tmp_path / "a.svs", ".geojson").write(lambda: iter([plain]), {})
+    (feature,) = json.loads(path.read_text())["features"]
+    assert feature["properties"]["classification"] == {"name": "Tumor"}
+
+
 def test_measurements_that_are_no_numbers_are_left_out_and_the_file_is_written_again(tmp_path):
     path = tmp_path / "a.geojson"
     feature = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}}

@@ -303,3 +303,21 @@ def test_a_window_that_shows_nothing_is_passed_over(
         assert found.window == (0, 4095)
     else:
         assert (found.voi.centre, found.voi.width) == (centres[taken], widths[taken])
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"WindowCenter": 2048, "WindowWidth": -100}, "a window that can't be read"),
+        ({"WindowCenter": 2048, "WindowWidth": 0}, ""),
+        ({"WindowCenter": 2048, "WindowWidth": 3000, "VOILUTFunction": "CUBIC"}, "is linear"),
+        ({"WindowCenter": 2048, "WindowWidth": 3000, "VOILUTFunction": "SIGMOID"}, ""),
+        ({"RescaleSlope": 0, "RescaleIntercept": 5}, "a rescale slope of 0"),
+        ({"RescaleSlope": 2, "RescaleIntercept": 5}, ""),
+    ],
+)
+def test_what_of_a_header_is_not_followed_is_said(tmp_path, elements, words):
+    notes = opened(tmp_path, **elements).notes
+    assert len(notes) == bool(words)
+    assert words in "".join(notes)
+    assert "CUBIC" not in "".join(notes), "no value of a header is said"

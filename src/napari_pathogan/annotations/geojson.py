@@ -119,7 +119,8 @@ class Annotation:
         if self.name:
             properties["name"] = self.name
         if self.class_name:
-            properties["classification"] = {"name": self.class_name, "color": rgb(self.colour)}
+            colour = {"color": rgb(self.colour)} if self.colour else {}  # QuPath chooses one
+            properties["classification"] = {"name": self.class_name, **colour}
         if self.measurements:
             properties["measurements"] = self.measurements
         own = {key: said for key in _OWN if (said := getattr(self, key))}
@@ -440,6 +441,8 @@ def _no_geojson(path: Path, error: Exception) -> ResultFormatError:
         why = "it is nested too deeply"
     elif isinstance(error, KeyError):
         why = f"{error} is missing"
+    elif isinstance(error, TypeError | AttributeError | IndexError):
+        why = "it is not built as GeoJSON is"
     else:
         why = str(error)
     return ResultFormatError(

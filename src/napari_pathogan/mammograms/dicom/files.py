@@ -25,6 +25,8 @@ from napari_pathogan.mammograms.dicom.header import (
 )
 from napari_pathogan.mammograms.dicom.luts import (
     modality,
+    says_no_slope,
+    says_unknown_function,
     says_unreadable_window,
     voi_of,
     windows_of,
@@ -282,28 +284,12 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
             f"{name} is raw data of the detector (FOR PROCESSING), on which models see little: "
             "choose the view FOR PRESENTATION if there is one"
         )
-    if values(header, "VOILUTSequence") and not isinstance(voi, Table):
-        instead = "its range of values" if voi is None else "its window"
-        notes.append(
-            f"{name} holds a VOI LUT that is damaged or shows next to nothing, so it is shown by "
-            f"{instead} instead"
-        )
+    notes += _shown_notes(header, voi, name)
     if dicom_pixels.says_no_syntax(header):
         read_as = dicom_pixels.called(dicom_pixels.syntax_of(header))
         notes.append(
             f"{name} does not say how its pixels are compressed; by how they begin, they were read as "
             f"{read_as}"
-        )
-    windows = windows_of(header)
-    if windows and not isinstance(voi, Table) and voi != windows[0]:
-        which = "the window" if len(windows) == 1 else "the first window"
-        instead = "its range of values" if voi is None else "another of its windows"
-        notes.append(
-            f"{which} of {name} shows next to nothing of it, so it is shown by {instead} instead"
-        )
-    if not windows and not isinstance(voi, Table) and says_unreadable_window(header):
-        notes.append(
-            f"{name} holds a window that can't be read, so it is shown by its range of values"
         )
     if lies := _lies(header):
         notes.append(
@@ -326,6 +312,35 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
             "greater than in the breast"
         )
     return tuple(notes)
+
+
+def _shown_notes(header: FileDataset, voi: Voi | None, name: str) -> list[str]:
+    """How it is shown otherwise than its header says."""
+    notes = []
+    if values(header, "VOILUTSequence") and not isinstance(voi, Table):
+        instead = "its range of values" if voi is None else "its window"
+        notes.append(
+            f"{name} holds a VOI LUT that is damaged or shows next to nothing, so it is shown by "
+            f"{instead} instead"
+        )
+    windows = windows_of(header)
+    if windows and not isinstance(voi, Table) and voi != windows[0]:
+        which = "the window" if len(windows) == 1 else "the first window"
+        instead = "its range of values" if voi is None else "another of its windows"
+        notes.append(
+            f"{which} of {name} shows next to nothing of it, so it is shown by {instead} instead"
+        )
+    if not windows and not isinstance(voi, Table) and says_unreadable_window(header):
+        notes.append(
+            f"{name} holds a window that can't be read, so it is shown by its range of values"
+        )
+    if windows and voi == windows[0] and says_unknown_function(header):
+        notes.append(
+            f"{name} asks for a VOI LUT function that there is not, so its window is linear"
+        )
+    if says_no_slope(header):
+        notes.append(f"{name} has a rescale slope of 0, which is taken as 1")
+    return notes
 
 
 def _metadata(header: FileDataset) -> dict[str, Any]:

@@ -90,11 +90,22 @@ def windows_of(header: Dataset) -> list[Window]:
 
 
 def says_unreadable_window(header: Dataset) -> bool:
-    """Whether a centre and a width are there that are no numbers."""
+    """Whether a centre and a width are there that are no numbers, or the width is negative."""
     ends = "WindowCenter", "WindowWidth"
-    return all(stated(header, one) for one in ends) and any(
-        numbers(header, one) is None for one in ends
-    )
+    given = [numbers(header, one) for one in ends]
+    wrong = None in given or any(width < 0 for width in given[1] or ())
+    return all(stated(header, one) for one in ends) and wrong
+
+
+def says_unknown_function(header: Dataset) -> bool:
+    """Whether its windows are to be shown in a way that DICOM does not know: they are taken as linear."""
+    name = text(header, "VOILUTFunction")
+    return bool(name) and name not in list(Shape)
+
+
+def says_no_slope(header: Dataset) -> bool:
+    """Whether all values would be one by the rescale slope: it is taken as 1."""
+    return (numbers(header, "RescaleSlope") or (1.0,))[0] == 0
 
 
 def _shows(window: Window, some: np.ndarray) -> bool:
