@@ -127,8 +127,8 @@ def test_a_mammogram_without_a_size_gets_a_row_in_mm(used, tmp_path):
     used.type(dock.form.pixel_size, "0.3")
     used.key("Return", dock.form.pixel_size)
     for layer in used.viewer.layers:
-        assert np.abs(layer.scale) == pytest.approx((0.3, 0.3)), "all views of the machine"
-        assert str(layer.units[0]) == "millimeter"
+        assert np.abs(layer.scale) == pytest.approx((300, 300)), "all views of the machine"
+        assert str(layer.units[0]) == "micrometer"
     used.picture("mammogram-scale-mm")
 
 
@@ -146,8 +146,8 @@ def test_the_size_of_a_mammogram_is_known_when_its_file_is_opened_again(used, tm
     used.open(path)
     used.wait(lambda: dock.layer is not None, "the mammogram")
     assert dock.layer.source.reader_plugin == "napari"
-    assert tuple(np.abs(dock.layer.scale)) == (0.15, 0.15)
-    assert str(dock.layer.units[0]) == "millimeter"
+    assert tuple(np.abs(dock.layer.scale)) == pytest.approx((150, 150))
+    assert str(dock.layer.units[0]) == "micrometer"
     assert dock.form.pixel_size.text() == "0.15"
     assert used.viewer.canvas.overlays.text.text == "mm as you gave them"
 

@@ -128,7 +128,7 @@ def test_what_lies_on_another_examination_moves_with_it(viewer, patients, told, 
     commands.show_mammograms(viewer, patients / f"second/{side}.dcm")
     second = viewer.layers[1]
     drawn = viewer.add_points(
-        [[5.0, 7.0]], scale=second.scale, translate=second.translate, units="mm"
+        [[5.0, 7.0]], scale=second.scale, translate=second.translate, units="um"
     )
     for name in ("first", "second"):
         commands.show_mammograms(viewer, patients / f"{name}/{other}.dcm")

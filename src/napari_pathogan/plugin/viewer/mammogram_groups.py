@@ -77,10 +77,10 @@ def hung(layer: Image) -> Hung:
     return known if isinstance(known, Hung) else Hung()
 
 
-def moved(layer: Image, mm_per_px: float) -> dict[str, Any]:
+def moved(layer: Image, pixel: float) -> dict[str, Any]:
     """Metadata of a layer in its place where its pixels become so wide."""
     was = hung(layer)
-    return {_HUNG: replace(was, shift=was.shift * mm_per_px / abs(float(layer.scale[-1])))}
+    return {_HUNG: replace(was, shift=was.shift * pixel / abs(float(layer.scale[-1])))}
 
 
 def hung_apart(layers: Sequence[LayerData], viewer: napari.Viewer | None = None) -> list[LayerData]:

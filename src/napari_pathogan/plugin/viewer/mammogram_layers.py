@@ -1,8 +1,9 @@
-"""Between mammograms and napari layers: window, inversion, mm, and the hanging of four views.
+"""Between mammograms and napari layers: window, inversion, scale, and the hanging of four views.
 
 All views share one world with its origin in the middle of the hanging: right breasts lie left of
 it, left ones right of it, CC above, MLO below. So a view takes its place whichever is opened first,
-and chest walls face each other.
+and chest walls face each other. Lengths are micrometres, as those of slides: napari draws layers of other units
+where they belong, but takes what it is told of places (the camera's, the mouse's) in those of the smallest.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _GAP = 0.02  # between views, of a view's width
 
 
 def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -> LayerData:
-    """Image layer of a view: its intensities as stored, in mm where their size is known.
+    """Image layer of a view: its intensities as stored, in its true size where that is known.
 
     What is dark where values are high is shown by an inverse colour map, the header's window by
     contrast limits, and padding as air.
@@ -203,7 +204,7 @@ def recall_spacing(viewer: napari.Viewer, layer: Image) -> None:
 def _show_spacing(viewer: napari.Viewer, view: Image, mammogram: Mammogram) -> None:
     assert mammogram.mm_per_px is not None
     with staying_on(viewer, view):
-        at = moved(view, float(np.mean(mammogram.mm_per_px)))
+        at = moved(view, float(np.mean(_pixel(mammogram, in_mm=True))))
         view.metadata = {**view.metadata, **_metadata(mammogram), **at}
         place = _place(mammogram)
         y, x = place["translate"]
@@ -252,25 +253,31 @@ def _say_spacing(viewer: napari.Viewer) -> None:
     viewer.canvas.overlays.scale_bar.visible = True
     for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
         emitter.connect(_spacing_changed)  # once: napari knows a second time
-    _write_spacing(viewer)
+    write_spacing(viewer)
 
 
 def _spacing_changed(event: Event) -> None:
     viewer = current_viewer()
     if viewer is not None and event.source is viewer.layers:
-        _write_spacing(viewer)
+        write_spacing(viewer)
 
 
-def _write_spacing(viewer: napari.Viewer) -> None:
-    """What mm are in each mammogram; with their names where other images are open as well."""
+def write_spacing(viewer: napari.Viewer) -> None:
+    """Say beside the scale bar what mm are in the mammograms that are seen, and in which if not in all images."""
     views: dict[str, list[str]] = {}
+    slides = False
     for layer in viewer.layers:
+        if not isinstance(layer, Image) or not layer.visible:
+            continue
         opened = layer.source.path is not None and "pathogan" not in layer.metadata
-        if is_slide(layer) or "mammogram" in layer.metadata or (opened and is_mammogram(layer)):
+        if is_slide(layer):
+            slides = True
+        elif "mammogram" in layer.metadata or (opened and is_mammogram(layer)):
             views.setdefault(_meaning(layer), []).append(layer.name)
     several, text = len(views) > 1, viewer.canvas.overlays.text
+    start = "mammograms: " if slides else ""
     lines = [
-        f"{', '.join(names)}: {meaning}" if several else meaning
+        f"{', '.join(names)}: {meaning}" if several else start + meaning
         for meaning, names in sorted(views.items())
         if meaning
     ]
@@ -314,7 +321,11 @@ def _size(mammogram: Mammogram, *, in_mm: bool) -> tuple[float, float]:
 
 
 def _pixel(mammogram: Mammogram, *, in_mm: bool) -> tuple[float, float]:
-    return mammogram.mm_per_px if in_mm and mammogram.mm_per_px is not None else (1.0, 1.0)
+    """A pixel's size in the viewer: micrometres, as of slides, which may be open beside."""
+    if not in_mm or mammogram.mm_per_px is None:
+        return 1.0, 1.0
+    y, x = mammogram.mm_per_px
+    return 1e3 * y, 1e3 * x
 
 
 def _place(
@@ -330,7 +341,7 @@ def _place(
     has a negative scale, so that coordinates in its pixels stay those of the file.
     """
     in_mm = in_mm and mammogram.mm_per_px is not None
-    unit = "mm" if in_mm else "pixel"
+    unit = "um" if in_mm else "pixel"
     y, x = _pixel(mammogram, in_mm=in_mm)
     height, width = _size(mammogram, in_mm=in_mm)
     row, column = position or (0 if mammogram.view == "CC" else 1, int(mammogram.laterality != "R"))

@@ -57,15 +57,15 @@ class Ground:
     ----------
     layer
         The layer of its image; None where that is not open.
-    pixel, unit
-        Size of a pixel (y, x) of the result's image; None where the file does not say.
+    pixel
+        Size of a pixel (y, x) of the result's image in um; None where the file does not say.
     ratio
         Pixels of the layer a pixel (y, x) of the result's image: 1 unless it is a copy at another
         scale.
     alike
         How many open images it could be.
     beside
-        How far right of the world's origin it lies while its image is not open, in ``unit``.
+        How far right of the world's origin it lies while its image is not open, in um (or pixels).
     namesake, why
         An open image of that name that is another one, and what tells, as half a sentence.
     origin
@@ -74,7 +74,6 @@ class Ground:
 
     layer: Image | None = None
     pixel: tuple[float, float] | None = None
-    unit: str = "um"
     ratio: tuple[float, float] = (1.0, 1.0)
     alike: int = 1
     beside: float = 0.0
@@ -94,7 +93,7 @@ class Ground:
         """Arguments of a layer, from its scale and translation in pixels of its image."""
         if self.layer is None:
             pixel = np.asarray(self.pixel or (1.0, 1.0))
-            unit = "pixel" if self.pixel is None else self.unit
+            unit = "pixel" if self.pixel is None else "um"
             return {
                 "units": (unit, unit),
                 "axis_labels": AXES,
@@ -195,7 +194,7 @@ def beside_images(viewer: napari.Viewer | None, ground: Ground) -> Ground:
     ]
     if not images:
         return ground
-    unit = "pixel" if ground.pixel is None else ground.unit
+    unit = "pixel" if ground.pixel is None else "um"
     ends = np.array([layer.extent.world[:, -1] * in_unit(layer, unit) for layer in images])
     low, high = float(ends.min()), float(ends.max())
     return replace(ground, beside=high + _GAP * (high - low))
@@ -289,7 +288,10 @@ def on_mammogram(
         return imprint.contradicts(mammogram.imprint) if imprint else ""
 
     ground = _named(viewer, filter(is_mammogram, _layers(viewer)), name, contradiction)
-    return replace(ground, pixel=mm_per_px, unit="mm")
+    if mm_per_px is None:
+        return ground
+    y, x = mm_per_px
+    return replace(ground, pixel=(1e3 * y, 1e3 * x))
 
 
 def on_dicom(viewer: napari.Viewer | None, instance: str) -> Ground:
