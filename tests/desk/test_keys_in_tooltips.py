@@ -13,7 +13,8 @@ from napari_pathogan.plugin.shell.settings import PLUGIN
 pytestmark = pytest.mark.gui
 
 DOCKS = {  # and the keys that each has said to have
-    "IDC heat map": {"Ctrl+Return", "U", "1", "2"},
+    "Slides": set(),
+    "IDC heat map": {"Ctrl+Return", "U", "Shift+U", "1", "2"},
     "Nuclei": {"Ctrl+Return", "Ctrl+Z", "Ctrl+Shift+Z", "N", "Delete"},
     "Stain transfer": {"Ctrl+Return"},
     "Virtual stains": {"Ctrl+Return"},

@@ -115,6 +115,7 @@ def test_every_entry_of_the_layers_menus_works(desk):
         ("Reader study", None),
         ("Batch", None),
         ("Models", None),
+        ("Slides", None),
     ],
 )
 def test_every_button_of_a_dock_can_be_pressed(desk, title, sample):

@@ -63,7 +63,11 @@ def test_every_dock_that_finds_something_says_what_it_does_not_look_for():
 def test_no_idc_is_no_all_clear():
     none, some = (AreaResult(Value(mm2), Value(mm2 / 9), 9.0, 90, 0.5) for mm2 in (0.0, 1.2))
     assert area_text(none).endswith("<br>Other tumours were not looked for")
-    assert area_text(some) == f"<b>{some}</b>"
+    assert area_text(some) == "<b>IDC 1.2 mm², 13 % of the tissue</b>"
+    shifting = some._replace(share=Value(0.31, 0.26, 0.37))
+    assert area_text(shifting).endswith(
+        "<br>Between 26 and 37 % if patients shift as the ones that the model was tested on"
+    )
 
 
 def test_it_stays_in_view_before_during_and_after_a_run(viewer, standin, qtbot):

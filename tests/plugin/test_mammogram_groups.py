@@ -148,7 +148,7 @@ def test_a_view_that_gets_a_scale_stays_with_its_examination(viewer, tmp_path, a
     one, other = viewer.layers
     shift = other.extent.world[0, -1] - one.extent.world[0, -1]
     give_spacing(viewer, other, 0.1)
-    assert other.extent.world[0, -1] - one.extent.world[0, -1] == pytest.approx(0.1 * shift)
+    assert other.extent.world[0, -1] - one.extent.world[0, -1] == pytest.approx(100 * shift)
     (titles,) = (layer for layer in viewer.layers if isinstance(layer, Points))
     assert list(titles.text.values) == ["Examination 1\nRCC", "Examination 2\nRCC"]
     low, high = one.extent.world[:, -2:]

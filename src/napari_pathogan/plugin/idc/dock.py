@@ -5,25 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QPushButton, QSlider
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
-from napari_pathogan.plugin.idc.layers import HeatLayers
+from napari_pathogan.plugin.idc.layers import MAP_OPACITY, HeatLayers
 from napari_pathogan.plugin.idc.live import Live
 from napari_pathogan.plugin.idc.words import (
     AFTER_ANNOTATIONS,
     area_text,
     cursor_text,
     meaning,
+    place_text,
+    short_area_text,
     usual_threshold,
 )
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.dock_keys import everywhere
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, label
+from napari_pathogan.plugin.shell.overlay_bar import OverlayBar
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.viewer import layers as between
@@ -31,7 +34,7 @@ from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks.idc.heatmap import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import napari
     import numpy as np
@@ -87,7 +90,8 @@ class IdcDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.maps: dict[Image, HeatLayers] = {}
         self._running: HeatLayers | None = None
-        self._places: Iterator[Region] = iter(())
+        self._places: list[Region] = []  # where the model is least sure
+        self._at = -1  # which of them was gone to
         self._threshold_chosen = False  # by the user, who then keeps it
         self._steps: Steps | None = None  # of a map that is being shown
         super().__init__(napari_viewer)
@@ -102,14 +106,20 @@ class IdcDock(Dock):
         self.meaning = label("")
         self.form.add_row("Threshold", beside(self.threshold, self.value))
         self.form.add_line(self.meaning)
+        self.overlay = OverlayBar(self.form, round(100 * MAP_OPACITY))
+        self.overlay.changed.connect(self.show_overlay)
         self.form.add_run()
         self.uncertain = QPushButton("Next uncertain region")
         self.uncertain.setToolTip("Go to where the model is least sure: look there first (U)")
         self.uncertain.clicked.connect(self.next_uncertain)
+        self.back = QPushButton("Back")
+        self.back.setToolTip("Go to the uncertain region before (Shift+U)")
+        self.back.clicked.connect(self.last_uncertain)
         everywhere(self, self._ties, "U", self.next_uncertain)
+        everywhere(self, self._ties, "Shift+U", self.last_uncertain)
         tip = "Save the heat map, its outlines, a table or a report page"
         self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
-        self.form.add_line(beside(self.uncertain, self.export))
+        self.form.add_line(beside(self.uncertain, self.back, self.export))
         self.live = Live(self)
         self.under_cursor = label("")
         self.form.add_line(self.under_cursor)
@@ -176,6 +186,48 @@ class IdcDock(Dock):
         """Annotations that can't be kept; those that can are kept now. A run replaces none."""
         return "" if layer is not None else self.live.keep_drawn()
 
+    def found_in(self, layer: Image) -> str:
+        """How much IDC there is at the threshold."""
+        heat = found.heat if (found := self.maps.get(layer)) is not None else None
+        if heat is None:
+            return ""
+        if between.at_another_scale(layer, heat.mpp):
+            return between.RUN_AGAIN
+        return short_area_text(heat.area(self.threshold.value() / 100))
+
+    def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
+        """The map at the threshold that is shown, as OME-Zarr."""
+        heat = found.heat if (found := self.maps.get(layer)) is not None else None
+        if heat is None:
+            return None
+        return ".ome.zarr", partial(_keep, heat=heat, threshold=self.threshold.value() / 100)
+
+    def read_kept(self, layer: Image, path: Path) -> HeatMap:
+        """The map; see :meth:`Dock.read_kept`."""
+        from napari_pathogan.tasks.idc.export import read_zarr  # noqa: PLC0415
+
+        del layer
+        return read_zarr(path)
+
+    def show_kept(self, layer: Image, result: object) -> None:
+        """Show a map that was kept."""
+        self.show_heat(layer, cast("HeatMap", result))
+        if self._steps is not None:
+            self._steps.finish()
+
+    def choices(self) -> dict[str, Any]:
+        """The threshold too, if the user has chosen it."""
+        own = {"threshold": self.threshold.value() / 100} if self._threshold_chosen else {}
+        return super().choices() | own
+
+    def choose_again(self, choices: Mapping[str, Any]) -> None:
+        """The threshold after the model, which brings its own."""
+        super().choose_again(choices)
+        if isinstance(threshold := choices.get("threshold"), float):
+            self._threshold_chosen = True
+            self._set_threshold(threshold)
+            self._show_result()
+
     def slide_changed(self) -> None:
         """Show the result of the slide that was chosen."""
         for gone in [slide for slide in self.maps if slide not in self.viewer.layers]:
@@ -213,14 +265,30 @@ class IdcDock(Dock):
 
         False if nothing was found yet.
         """
-        if self.heat is None or self.layer is None:
+        return self._go(1)
+
+    def last_uncertain(self, _checked: object = None) -> bool:
+        """Move the camera to the region before; before the first, the last."""
+        return self._go(-1)
+
+    def _go(self, steps: int) -> bool:
+        if self.heat is None or self.layer is None or self.shown is None:
             return False
-        place = next(self._places, None)
-        if place is None:
-            self._places = iter(self.heat.most_uncertain(PLACES))
-            place = next(self._places)
+        if not self._places:
+            self._places = self.heat.most_uncertain(PLACES)
+            self._at = -1 if steps > 0 else 0
+        self._at = (self._at + steps) % len(self._places)
+        place = self._places[self._at]
         between.go_to(self.viewer, self.layer, place)
+        self.shown.mark(place)
+        y, x = place.y + place.height / 2 - 0.5, place.x + place.width / 2 - 0.5
+        self.form.status.setText(place_text(self._at, len(self._places), self.heat.at(y, x)))
         return True
+
+    def show_overlay(self) -> None:
+        """Show the maps as opaque as was chosen, or the outline alone."""
+        if self.shown is not None:
+            self.shown.fade(self.overlay.opacity, outline_only=self.overlay.outline.isChecked())
 
     def save(self, export: Export, path: Path) -> None:
         """Save the map at the threshold that is shown, in the background."""
@@ -259,10 +327,12 @@ class IdcDock(Dock):
         self.threshold.setValue(round(100 * threshold))
         self.threshold.blockSignals(False)
         self.value.setText(f"{self.threshold.value() / 100:.2f}")
+        self.overlay.legend.show_mark(threshold)
 
     def _threshold_moved(self, percent: int) -> None:
         self._threshold_chosen = True
         self.value.setText(f"{percent / 100:.2f}")
+        self.overlay.legend.show_mark(percent / 100)
         self._live.start()
 
     def scale_changed(self) -> None:
@@ -270,10 +340,14 @@ class IdcDock(Dock):
         self.show_threshold()
 
     def _show_result(self) -> None:
-        for widget in (self.uncertain, self.export):
+        for widget in (self.uncertain, self.back, self.export):
             widget.setEnabled(self.heat is not None)
-        self._places = iter(())
+        self._places, self._at = [], -1
         self.form.result.setText("")
+        image = self.shown.images["probability"] if self.shown is not None else None
+        self.overlay.legend.show_colours(image, "0 (healthy)", "1 (IDC)")
+        if self.shown is not None:
+            self.overlay.show_opacity(self.shown.images["probability"].opacity)
         self.show_threshold()
 
     def _file_name(self) -> str:
@@ -288,6 +362,12 @@ class IdcDock(Dock):
         self.under_cursor.setText(
             cursor_text(between.slide_of(layer), self.heat, float(y), float(x))
         )
+
+
+def _keep(path: Path, heat: HeatMap, threshold: float) -> None:
+    from napari_pathogan.tasks.idc.export import write_zarr  # noqa: PLC0415
+
+    write_zarr(path, heat.with_threshold(threshold))
 
 
 def _nothing() -> None:

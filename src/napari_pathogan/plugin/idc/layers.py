@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer, Vectors
 
     from napari_pathogan.engine.events import Tile
-    from napari_pathogan.slides.geometry import Overlay
+    from napari_pathogan.slides.geometry import Overlay, Region
     from napari_pathogan.tasks.idc.heatmap import HeatMap, Outline
 
 REFRESH_MS = 150  # tiles that come closer together are drawn at once: drawing costs the model time
 OUTLINE_PX = 2.0  # width of the outline on the screen
 OUTLINE_COLOUR = "#00e5ff"
+MARK_COLOUR = "#ffffff"  # of a place that was gone to
+MAP_OPACITY = 0.45  # the tissue below stays readable; the outline says where IDC is
 
 
 def heat_colormap() -> Colormap:
@@ -40,7 +42,7 @@ def heat_image(what: str, slide: str) -> dict[str, Any]:
     """How a map is shown: ``what`` is "probability" or "uncertainty" (hidden at first)."""
     return {
         "name": f"IDC {what} ({short(slide)})",
-        "opacity": 0.6,
+        "opacity": MAP_OPACITY,
         "blending": "translucent",
         "interpolation2d": "nearest",
         "colormap": heat_colormap() if what == "probability" else "magma",
@@ -71,6 +73,7 @@ class HeatLayers:
         self.heat: HeatMap | None = None
         self.images: dict[str, Image] = {}
         self.outline: Vectors | None = None
+        self.place: Vectors | None = None  # a frame around what was gone to
         self._cells: dict[str, np.ndarray] = {}
         self._due = QTimer()
         self._due.setSingleShot(True)
@@ -80,7 +83,7 @@ class HeatLayers:
     @property
     def all(self) -> list[Layer]:
         """Those of the layers that are in the viewer."""
-        made = (*self.images.values(), self.outline)
+        made = (*self.images.values(), self.outline, self.place)
         return [x for x in made if x is not None and x in self.viewer.layers]
 
     def begin(self, probability: Overlay, uncertainty: Overlay) -> None:
@@ -146,6 +149,24 @@ class HeatLayers:
         elif parts:
             self.outline = self._add_outline(segments)
 
+    def fade(self, opacity: float, *, outline_only: bool) -> None:
+        """Show the maps so opaque; hide the probability where the outline is to be seen alone."""
+        for image in self.images.values():
+            image.opacity = opacity
+        if (image := self.images.get("probability")) in self.viewer.layers and image is not None:
+            image.visible = not outline_only
+
+    def mark(self, region: Region) -> None:
+        """Frame a part of the slide."""
+        low = np.array([region.y, region.x]) - 0.5
+        corners = low + np.array([[0, 0], [0, 1], [1, 1], [1, 0]]) * [region.height, region.width]
+        frame = np.stack([corners, np.roll(corners, -1, 0) - corners], 1)
+        if self.place is not None and self.place in self.viewer.layers:
+            self.place.data = frame
+            self.place.edge_width = self._width()
+            return
+        self.place = self._add_lines(frame, "IDC place", MARK_COLOUR)
+
     def _lay(self, what: str, overlay: Overlay) -> None:
         """Show an overlay in its layer, which is made where it is missing; the selection stays."""
         image = self.images.get(what)
@@ -169,11 +190,14 @@ class HeatLayers:
             self.outline.visible = not hidden
 
     def _add_outline(self, segments: np.ndarray) -> Vectors:
+        return self._add_lines(segments, "IDC outline", OUTLINE_COLOUR)
+
+    def _add_lines(self, segments: np.ndarray, what: str, colour: str) -> Vectors:
         with selection_kept(self.viewer):
             made = self.viewer.add_vectors(
                 segments,
-                name=f"IDC outline ({short(self.slide.name)})",
-                edge_color=OUTLINE_COLOUR,
+                name=f"{what} ({short(self.slide.name)})",
+                edge_color=colour,
                 edge_width=self._width(),
                 vector_style="line",
                 opacity=1.0,
@@ -188,5 +212,6 @@ class HeatLayers:
 
     def _zoomed(self) -> None:
         width = self._width()
-        if self.outline is not None and not 0.8 < self.outline.edge_width / width < 1.25:
-            self.outline.edge_width = width
+        for lines in (self.outline, self.place):
+            if lines is not None and not 0.8 < lines.edge_width / width < 1.25:
+                lines.edge_width = width

@@ -560,6 +560,7 @@ class Live:
                 shape_type="polygon",
                 ndim=2,
                 name=f"IDC annotations ({short(layer.name)})",
+                metadata={"annotations": "idc"},
                 features={"class": np.array(names, object)},
                 feature_defaults={"class": first},
                 edge_color=colours or CLASSES[first],

@@ -42,8 +42,28 @@ def meaning(card: ModelCard, threshold: float) -> str:
 
 def area_text(found: AreaResult) -> str:
     """How much IDC there is; where there is none, that nothing else was looked for."""
-    text = f"<b>{found}</b>"
+    text = f"<b>{str(found).partition(' (')[0]}</b>"
+    _, low, high = found.share
+    if low is not None and high is not None:
+        text += (
+            f"<br>Between {100 * low:.0f} and {100 * high:.0f} % if patients shift as the ones that "
+            "the model was tested on"
+        )
     return text if found.idc_mm2.value else f"{text}<br>Other tumours were not looked for"
+
+
+def short_area_text(found: AreaResult) -> str:
+    """``IDC 2.3 mm², 41 % of the tissue``."""
+    area, share = found.idc_mm2.value, found.share.value
+    if not area:
+        return "No IDC"
+    return f"IDC {area:.2g} mm²" + ("" if share is None else f", {100 * share:.0f} % of the tissue")
+
+
+def place_text(number: int, count: int, found: tuple[float, float] | None) -> str:
+    """``Uncertain region 3 of 12: IDC 0.47 ± 0.21``."""
+    said = "" if found is None else f": IDC {found[0]:.2f} ± {found[1]:.2f}"
+    return f"Uncertain region {number + 1} of {count}{said}"
 
 
 def cursor_text(slide: Slide, heat: HeatMap | None, y: float, x: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from napari.utils.notifications import show_error
@@ -19,6 +19,7 @@ from napari_pathogan.plugin.masses.table import FindingsTable, Row
 from napari_pathogan.plugin.masses.training import lesson
 from napari_pathogan.plugin.masses.words import (
     POSITIONS,
+    count_text,
     from_slider,
     meaning,
     percent,
@@ -43,7 +44,7 @@ from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.masses.detections import SCOPE, Looked
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import napari
@@ -209,6 +210,44 @@ class MassesDock(Dock):
                 show_error(str(error))
         self._known = names
         self._live.start()  # layers come and go once napari has done with this one
+
+    def found_in(self, layer: Image) -> str:
+        """How many masses there are at the threshold."""
+        shown = self.reviews.shown(layer)
+        return "" if shown is None else count_text(len(shown.masses()))
+
+    def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
+        """The whole review, as it is kept beside an image."""
+        if (review := self.reviews.review_of(layer)) is None:
+            return None
+        from napari_pathogan.tasks.masses.annotated import write_file  # noqa: PLC0415
+
+        return ".geojson", partial(write_file, review=review)
+
+    def read_kept(self, layer: Image, path: Path) -> Review:
+        """The review; see :meth:`Dock.read_kept`."""
+        from napari_pathogan.tasks.masses.annotated import read  # noqa: PLC0415
+
+        mammogram = mammogram_of(layer)
+        return read(path, mammogram.name, shape=mammogram.shape)
+
+    def show_kept(self, layer: Image, result: object) -> None:
+        """Show a review that was kept."""
+        self.reviews.come_back(layer, cast("Review", result))
+        self.show_findings()
+
+    def choices(self) -> dict[str, Any]:
+        """The threshold too, if the user has chosen it."""
+        own = {"threshold": self.reviews.threshold} if self._threshold_chosen else {}
+        return super().choices() | own
+
+    def choose_again(self, choices: Mapping[str, Any]) -> None:
+        """The threshold after the model, which brings its own."""
+        super().choose_again(choices)
+        if isinstance(threshold := choices.get("threshold"), float):
+            self._threshold_chosen = True
+            self._set_threshold(threshold)
+            self.show_findings()
 
     def slide_changed(self) -> None:
         """Draw in the image that is chosen now."""

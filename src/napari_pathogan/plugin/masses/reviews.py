@@ -66,6 +66,11 @@ class Reviews:
             self._current[image] = review
         return review is not None
 
+    def come_back(self, image: Image, review: Review) -> None:
+        """Take over a review of before as it was, with nothing to undo."""
+        self._current[image] = review
+        self._forget_steps(image)
+
     def come(self, image: Image, detections: Detections) -> None:
         """Show what a model has found while it looks at others; it counts once it is :meth:`detected`."""
         old = self._current.get(image)

@@ -82,6 +82,11 @@ def label_text(review: Review, index: int) -> str:
     return f"{score_text(review, index)}, {longest:.0f} {unit}"
 
 
+def count_text(count: int) -> str:
+    """``2 masses``."""
+    return f"{count or 'No'} {'mass' if count == 1 else 'masses'}"
+
+
 def summary(reviews: list[Review], card: ModelCard | None = None) -> str:
     """How many masses there are in the views that were looked at, and what sizes mean.
 
@@ -90,9 +95,8 @@ def summary(reviews: list[Review], card: ModelCard | None = None) -> str:
     """
     masses = [review.masses() for review in reviews]
     count = sum(len(found) for found in masses)
-    what = "mass" if count == 1 else "masses"
     views = "1 view" if len(reviews) == 1 else f"{len(reviews)} views"
-    text = f"<b>{count or 'No'} {what} in {views}</b>"
+    text = f"<b>{count_text(count)} in {views}</b>"
     if not count:
         text += "<br>Other findings were not looked for"
         text += "".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from napari.utils.notifications import show_error
@@ -21,6 +21,7 @@ from napari_pathogan.plugin.nuclei.layers import NucleiLayers
 from napari_pathogan.plugin.nuclei.numbers import Numbers
 from napari_pathogan.plugin.nuclei.picking import Picker
 from napari_pathogan.plugin.nuclei.training import lesson
+from napari_pathogan.plugin.nuclei.words import count_text
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.dock_keys import everywhere
@@ -36,7 +37,7 @@ from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.nuclei.segmentation import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import napari
     from napari.layers import Image
@@ -210,6 +211,45 @@ class NucleiDock(Dock):
     def unsaved(self, layer: Image | None = None) -> str:
         """Corrections that are not kept; a run on their slide replaces them."""
         return self.corrections.unsaved([layer] if layer is not None else self.images)
+
+    def found_in(self, layer: Image) -> str:
+        """How many nuclei there are."""
+        found = self.shown_on.get(layer)
+        if found is None or found.segmentation is None or found.missing:
+            return ""
+        return count_text(self.corrections.segmentation(found))
+
+    def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
+        """The nuclei as corrected so far, as they are kept beside a slide."""
+        found = self.shown_on.get(layer)
+        if found is None or found.segmentation is None or found.missing:
+            return None
+        from napari_pathogan.tasks.nuclei.annotated import write_file  # noqa: PLC0415
+
+        return ".geojson", partial(write_file, segmentation=self.corrections.segmentation(found))
+
+    def read_kept(self, layer: Image, path: Path) -> Segmentation:
+        """The nuclei; see :meth:`Dock.read_kept`."""
+        from napari_pathogan.tasks.nuclei.annotated import read  # noqa: PLC0415
+
+        return read(path, between.slide_of(layer))
+
+    def show_kept(self, layer: Image, result: object) -> None:
+        """Show nuclei that were kept."""
+        self.show_annotated(layer, cast("Segmentation", result))
+
+    def choices(self) -> dict[str, Any]:
+        """The model of classes too, if the user has chosen it, and whether to look once."""
+        own = {"classes": self.classes.currentText()} if self._class_model_chosen else {}
+        return super().choices() | own | {"fast": self.fast.isChecked()}
+
+    def choose_again(self, choices: Mapping[str, Any]) -> None:
+        """The model of classes as well; it is found before the others."""
+        super().choose_again(choices)
+        self.fast.setChecked(bool(choices.get("fast")))
+        if self.classes.findText(name := str(choices.get("classes", ""))) >= 0:
+            self.classes.setCurrentText(name)
+            self._class_model_chosen = True
 
     def slide_changed(self) -> None:
         """Show the result of the slide that was chosen, or what was kept with it."""
@@ -405,9 +445,7 @@ class NucleiDock(Dock):
         if self.layer is not None and between.at_another_scale(self.layer, shown.mpp):
             self.form.result.setText(between.RUN_AGAIN)
             return
-        what = "nucleus" if len(shown) == 1 else "nuclei"
-        density = "" if math.isnan(shown.density) else f", {shown.density:,.0f} per mm²"
-        self.form.result.setText(f"<b>{len(shown):,} {what}{density}</b>")
+        self.form.result.setText(f"<b>{count_text(shown)}</b>")
 
     def _show_note(self, note: str) -> None:
         self.class_note.setText(note)

@@ -1,7 +1,8 @@
-"""What painting has done to nuclei, in words for the dock's status line."""
+"""How many nuclei there are, and what painting has done to them, in words for the dock's lines."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from napari_pathogan.slides.polygons import inside
@@ -11,6 +12,15 @@ if TYPE_CHECKING:
 
     from napari_pathogan.tasks.nuclei.editing import Stroke
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
+
+
+def count_text(segmentation: Segmentation) -> str:
+    """``348 nuclei, 4,512 per mm²``."""
+    what = "nucleus" if len(segmentation) == 1 else "nuclei"
+    density = segmentation.density
+    return f"{len(segmentation):,} {what}" + (
+        "" if math.isnan(density) else f", {density:,.0f} per mm²"
+    )
 
 
 def stroke_text(stroke: Stroke, segmentation: Segmentation) -> str:

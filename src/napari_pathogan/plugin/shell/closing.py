@@ -15,6 +15,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
+from napari_pathogan.plugin.shell import session
 from napari_pathogan.plugin.shell.form import above, progress_line
 from napari_pathogan.plugin.shell.garbage import take_back
 from napari_pathogan.plugin.shell.running import end, running
@@ -81,6 +82,7 @@ class _Window(QObject):
             self._closes = True
         elif event.type() == QEvent.Type.Hide and self._closes and not event.spontaneous():
             end(run for run in running() if _within(run.owner, self.window))
+            session.end(self.window)
             take_back()
         return super().eventFilter(watched, event)
 

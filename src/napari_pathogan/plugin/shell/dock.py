@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import isgeneratorfunction
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
@@ -39,7 +39,8 @@ from napari_pathogan.plugin.viewer.unscaled import say_in_words
 from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from functools import partial
     from pathlib import Path
 
     import napari
@@ -87,6 +88,7 @@ class Dock(Docked):
         self._laying: Steps | None = None  # its result
         self._chosen: Image | None = None
         self._listed: list[Image] = []
+        self._choices: dict[str, Any] = {}  # of a case, until the models are found
         self._staying = False  # with the chosen slide, whatever is selected
         self._models: dict[str, tuple[Path, ModelCard]] = {}
         self.setMinimumWidth(300)
@@ -164,6 +166,43 @@ class Dock(Docked):
         """
         del layer
         return ""
+
+    def found_in(self, layer: Image) -> str:
+        """What was found in an image, in a few words; empty if nothing was looked for."""
+        del layer
+        return ""
+
+    def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
+        """What keeps a result in a case: how its file's name ends, and what writes it in a thread.
+
+        That takes the path, and by keywords what it writes, which does not change any more. None where nothing was found, or nothing can be kept.
+        """
+        del layer
+        return None
+
+    def read_kept(self, layer: Image, path: Path) -> object:
+        """Read, in a thread, what :meth:`keeps` has written of an image.
+
+        Raises
+        ------
+        PathoganError
+            If it is damaged, or of another image.
+        """
+        raise NotImplementedError
+
+    def show_kept(self, layer: Image, result: object) -> None:
+        """Show what :meth:`read_kept` has read, as if it had just been found."""
+        raise NotImplementedError
+
+    def choices(self) -> dict[str, Any]:
+        """What the user has chosen here, plain JSON, for :meth:`choose_again`."""
+        return {"model": self.form.model.currentText(), "part": self.form.region.currentText()}
+
+    def choose_again(self, choices: Mapping[str, Any]) -> None:
+        """Choose what was chosen before, as far as it is offered; models once they are found."""
+        self._choices = dict(choices)
+        self.form.region.setCurrentText(str(choices.get("part", "")))
+        self._choose_model()
 
     def slide_changed(self) -> None:
         """Another slide was chosen."""
@@ -491,6 +530,13 @@ class Dock(Docked):
             self._models = event.models
             self.form.offer_models(list(self._models))
             self._model_chosen()
+            if self._choices:
+                self.choose_again(self._choices)
+
+    def _choose_model(self) -> None:
+        if (name := str(self._choices.get("model", ""))) in self._models:
+            self.form.model.setCurrentText(name)
+            self._choices = {}
 
     def _model_chosen(self) -> None:
         card = self.card

@@ -5,7 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
-from napari_pathogan.plugin.shell import closing, tabs
+from napari_pathogan.plugin.shell import closing, session, tabs
+from napari_pathogan.plugin.viewer.holding import bind_hold
 
 
 class Docked(QWidget):
@@ -22,4 +23,7 @@ class Docked(QWidget):
         elif event is not None and event.type() == QEvent.Type.Show:
             closing.watch(self)
             tabs.join(self)
+            session.begin(self)
+            if (viewer := getattr(self, "viewer", None)) is not None:
+                bind_hold(viewer)
         return super().event(event)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_pathogan.plugin.viewer.holding import HOLD, WHAT
 from napari_pathogan.plugin.viewer.keys import PLUGIN
 
 NAMED = re.compile(
@@ -66,6 +67,7 @@ def sheet(window: QWidget | None) -> str:
     titles = {one.id: one.title for one in offered.commands or ()}
     parts = ["<h3>Open a dock, or bring it forward</h3>"]
     parts.append(_table({one.key: titles[one.command] for one in offered.keybindings or ()}))
+    parts += ["<h3>In the view</h3>", _table({HOLD: WHAT})]
     frames = window.findChildren(QDockWidget) if window is not None else []
     for frame in frames:
         widget = frame.widget()

@@ -1,4 +1,4 @@
-"""The one door to napari's canvas, which it has no public one for."""
+"""The one door to napari's canvas and window, which it has no public one for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ if TYPE_CHECKING:
 
     import napari
     from napari._vispy.canvas import VispyCanvas
+    from qtpy.QtWidgets import QMainWindow
+
+
+def window_of(viewer: napari.Viewer) -> QMainWindow:
+    """The Qt window of a viewer."""
+    window: QMainWindow = getattr(viewer, "__wrapped__", viewer).window._qt_window  # noqa: SLF001
+    return window
 
 
 def canvas_of(viewer: napari.Viewer) -> VispyCanvas:

@@ -9,7 +9,7 @@ from functools import partial
 
 import npe2
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 PLUGIN = "napari-pathogan"
 _NAME = "pathogan-key"  # of the shortcuts of a window that has them
@@ -29,6 +29,28 @@ def bind_keys() -> None:
             shortcut.setObjectName(_NAME)
             entry = f"{docks[binding.command]} ({manifest.display_name})"
             shortcut.activated.connect(partial(_choose, window, entry))
+
+
+def dock_of(window: QMainWindow, title: str) -> QWidget:
+    """The plugin's dock of a title, opened by its menu where it is not there."""
+    widget = _docked(window, title)
+    if widget is None:
+        manifest = npe2.PluginManager.instance().get_manifest(PLUGIN)
+        _choose(window, f"{title} ({manifest.display_name})")
+        widget = _docked(window, title)
+    assert widget is not None, f"the manifest has a dock {title}"
+    return widget
+
+
+def dock_titles() -> set[str]:
+    """The titles of all docks that the manifest has."""
+    manifest = npe2.PluginManager.instance().get_manifest(PLUGIN)
+    return {dock.display_name for dock in manifest.contributions.widgets or ()}
+
+
+def _docked(window: QMainWindow, title: str) -> QWidget | None:
+    there = window.findChildren(QWidget)
+    return next((one for one in there if getattr(one, "title", None) == title), None)
 
 
 def _choose(window: QMainWindow, entry: str) -> None:

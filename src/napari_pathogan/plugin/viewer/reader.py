@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_pathogan.errors import FluorescenceError
+from napari_pathogan.errors import FluorescenceError, SlideFormatError
 from napari_pathogan.mammograms.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
 from napari_pathogan.plugin.viewer.saved import is_layer_table, layers_in, saved_in, zarr_layers
 from napari_pathogan.slides.backends.dicom import (
@@ -38,6 +38,7 @@ _HEADERS: dict[str, tuple[bytes, ...]] = {
 _OPEN_TO_ALL = (".tif", ".tiff", ".btf", ".tf8", ".pgm")  # not of one maker of scanners
 SUFFIXES = (*_HEADERS, ".zarr")
 RESULT_SUFFIXES = (".geojson", ".json", ".csv", ".parquet")
+CASE_SUFFIX = ".pathogan.json"
 _NOTHING: list[Any] = [(None,)]  # how napari is told that a reader was left
 _MOST_FILES = 500  # of a folder that are looked at before it is left to other readers
 
@@ -50,6 +51,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
     chosen for CSV, TIFF, PGM and Zarr opens both.
     """
     paths = [path] if isinstance(path, str) else path
+    if len(paths) == 1 and paths[0].endswith(CASE_SUFFIX):
+        return _open_case
     if paths and all(is_layer_table(Path(p)) or _is_naparis(Path(p)) for p in paths):
         from napari_builtins.io import napari_get_reader  # noqa: PLC0415  (slow to import)
 
@@ -87,6 +90,27 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     if images and all(_is_of_study(p) for p in images):
         return [*_read_study(images), *layers] or _NOTHING
     return [*_apart([one for p in images for one in _read_image(p)]), *layers] or _NOTHING
+
+
+def _open_case(path: str | list[str]) -> list[Any]:
+    """Let the Slides dock open a case, once napari has done with its file."""
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+    from qtpy.QtCore import QTimer  # noqa: PLC0415
+
+    from napari_pathogan.plugin.viewer.canvas import window_of  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.keys import dock_of  # noqa: PLC0415
+
+    file = Path(path if isinstance(path, str) else path[0])
+    viewer = current_viewer()
+    if viewer is None:
+        msg = f"{file.name} is a case, which napari's window opens"
+        raise SlideFormatError(msg)
+
+    def open_it() -> None:
+        dock_of(window_of(viewer), "Slides").open_case(file)  # type: ignore[attr-defined]
+
+    QTimer.singleShot(0, open_it)
+    return _NOTHING
 
 
 def _is_of_study(path: Path) -> bool:

@@ -19,6 +19,7 @@ from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.errors import DataFolderError, ResultFormatError
+from napari_pathogan.kinds import OURS
 from napari_pathogan.mammograms.views import named_view
 from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.tasks.masses.data import MassFolder, read_mass_folder
@@ -54,12 +55,31 @@ def write(image: Path, review: Review, *, laterality: str = "", view: str = "") 
     OutputError
         If it can't be written; what was kept before stays as it was.
     """
+    about, findings = _said(review, laterality, view)
+    return store(image).write(lambda: findings, about)
+
+
+def write_file(path: Path, review: Review) -> None:
+    """Write findings to a file of its own, as :func:`write` keeps them and :func:`read` reads them.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; what was there before stays as it was.
+    """
+    about, findings = _said(review)
+    geojson.write(path, findings, about, OURS)
+
+
+def _said(
+    review: Review, laterality: str = "", view: str = ""
+) -> tuple[dict[str, Any], list[Annotation]]:
+    """What a file says of its image, and its findings."""
     found = review.found
     about = found.to_dict() | {"kind": KIND, "version": VERSIONS[-1]}
     about |= {"laterality": laterality, "view": view}
     del about["masses"], about["image"]
-    findings = [_annotation(found, i, decision) for i, decision in enumerate(review.decisions)]
-    return store(image).write(lambda: findings, about)
+    return about, [_annotation(found, i, one) for i, one in enumerate(review.decisions)]
 
 
 def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) -> Review:

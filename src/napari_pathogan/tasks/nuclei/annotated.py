@@ -8,7 +8,7 @@ edges of the labels' pixels, so that what is read back is what was kept, pixel b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from napari_pathogan.errors import (
     ResultFormatError,
     UnknownScaleError,
 )
+from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.polygons import corner, inside, rectangle_around
 from napari_pathogan.slides.slide import Slide
@@ -121,12 +122,28 @@ def write(slide: Path, segmentation: Segmentation) -> Path:
     OutputError
         If it can't be written; what was kept before stays as it was.
     """
+    return store(slide).write(lambda: _annotations(segmentation), _said(segmentation))
+
+
+def write_file(path: Path, segmentation: Segmentation) -> None:
+    """Write nuclei to a file of its own, as :func:`write` keeps them and :func:`read` reads them.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written; what was there before stays as it was.
+    """
+    geojson.write(path, _annotations(segmentation), _said(segmentation), OURS)
+
+
+def _said(segmentation: Segmentation) -> dict[str, Any]:
+    """What a file says of itself, but for whose slide it is."""
     overlay = segmentation.overlay
     grid = {"origin": overlay.origin, "step": overlay.step, "shape": overlay.data.shape}
     about = export.attributes(segmentation) | {"grid": grid}
     name, hidden = about.pop("slide"), pseudonym(segmentation.slide)
     about["notes"] = [note.replace(name, hidden) for note in about["notes"]]
-    return store(slide).write(lambda: _annotations(segmentation), about)
+    return about
 
 
 def _annotations(segmentation: Segmentation) -> Iterator[Annotation]:

@@ -1,0 +1,194 @@
+"""A case is saved, and everything is there again later: images, results, drawings, how it is seen."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from napari.layers import Points, Shapes
+
+from desk import choose
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.tasks.masses.review import Decision
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The samples, where they can be moved."""
+    (tmp_path / "slides").mkdir()
+    for name in (samples.PHANTOM, samples.PHANTOM_40X, samples.PHANTOM_STUDY):
+        source, target = samples.FOLDER / name, tmp_path / "slides" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    return tmp_path / "slides"
+
+
+def open_slide(used, path):
+    before = len(used.viewer.layers)
+    with used.answering(choose(path)):
+        used.menu("File", "IO Utilities", "Open a slide…")
+    used.wait(lambda: len(used.viewer.layers) > before, "the slide")
+
+
+def run(used, title):
+    """Run a dock on what was opened last."""
+    dock = used.dock(title)
+    used.wait(dock.form.run.isEnabled, f"the model of {title}")
+    used.press(dock.form.run)
+    used.wait(lambda: dock.run is None, title)
+    used.rest()
+    return dock
+
+
+def save(used, path):
+    dock = used.docked("Slides") or used.dock("Slides")
+    used.rest(0.8)
+    with used.answering(choose(path)):
+        used.press(dock, "Save case…")
+    used.wait(lambda: dock.said.text().startswith("Saved"), "the case")
+    return dock.said.text()
+
+
+def open_again(used, path):
+    """Close what is open, docks too, and open a case."""
+    used.viewer.layers.clear()
+    used.viewer.window.remove_dock_widget("all")
+    used.rest(0.3)
+    dock = used.dock("Slides")
+    with used.answering(choose(path)):
+        used.press(dock, "Open case…")
+    used.wait(lambda: dock.said.text().startswith("Opened"), "the case")
+    used.rest(0.5)
+    return dock
+
+
+def dock_titled(slides, title):
+    return next(one for one in slides.docks if one.title == title)
+
+
+def test_a_slide_comes_back_with_its_map_threshold_and_drawings(used, folder, tmp_path):
+    open_slide(used, folder / samples.PHANTOM)
+    idc = run(used, "IDC heat map")
+    idc.threshold.setValue(71)
+    used.rest(0.2)
+    area, heat = idc.form.result.text(), idc.heat.probability.data.copy()
+    used.menu("Layers", "Annotate", "New regions on the slide")
+    regions = used.viewer.layers.selection.active
+    regions.add(np.array([[100.0, 100], [100, 300], [400, 300]]), shape_type="polygon")
+    spots = used.viewer.add_points([[9.0, 9.5]], size=7, name="Spots", units="um")
+    map_ = idc.shown.images["probability"]
+    map_.opacity, map_.visible = 0.3, False
+    used.viewer.scene.camera.zoom *= 2
+    zoom, centre = used.viewer.scene.camera.zoom, used.viewer.scene.camera.center
+    corners, place = regions.data[0].copy(), regions.data_to_world(regions.data[0][0])
+    said = save(used, tmp_path / "first")
+    assert said == "Saved first.pathogan.json."
+    assert (tmp_path / "first.pathogan.json").is_file()
+
+    slides = open_again(used, tmp_path / "first.pathogan.json")
+    idc = dock_titled(slides, "IDC heat map")
+    assert idc.form.result.text() == area
+    np.testing.assert_array_equal(idc.heat.probability.data, heat)
+    assert idc.threshold.value() == 71
+    map_ = idc.shown.images["probability"]
+    assert (map_.opacity, map_.visible) == (0.3, False)
+    assert used.viewer.scene.camera.zoom == pytest.approx(zoom)
+    assert used.viewer.scene.camera.center == pytest.approx(centre)
+    (regions,) = (x for x in used.viewer.layers if isinstance(x, Shapes))
+    assert regions.name == f"Regions ({samples.PHANTOM})"
+    np.testing.assert_allclose(regions.data[0], corners)
+    np.testing.assert_allclose(regions.data_to_world(regions.data[0][0]), place)
+    (spots,) = (x for x in used.viewer.layers if isinstance(x, Points))
+    np.testing.assert_allclose(spots.data, [[9, 9.5]])
+    used.picture("case-idc")
+    del spots, regions
+
+
+def test_corrected_nuclei_and_reviewed_masses_come_back_to_their_docks(used, folder, tmp_path):
+    open_slide(used, folder / samples.PHANTOM_40X)
+    nuclei = run(used, "Nuclei")
+    first = int(nuclei.segmentation.table["id"].iloc[0])
+    nuclei.select(first)
+    used.key("Delete", nuclei)
+    count, labels = len(nuclei.segmentation), np.asarray(nuclei.segmentation.labels).copy()
+    used.open(*sorted((folder / samples.PHANTOM_STUDY).rglob("*.dcm")))
+    used.wait(lambda: sum("mammogram" in x.metadata for x in used.viewer.layers) >= 4, "the views")
+    masses = run(used, "Mammogram masses")
+    image = masses.images[0]
+    review = masses.reviews.shown(image)
+    masses.reviews._current[image] = masses.reviews.review_of(image).decided(
+        review.ids[0], Decision.REJECTED
+    )
+    decisions = {x.name: masses.reviews.review_of(x).decisions for x in masses.images}
+    save(used, tmp_path / "second")
+
+    slides = open_again(used, tmp_path / "second.pathogan.json")
+    nuclei, masses = (dock_titled(slides, x) for x in ("Nuclei", "Mammogram masses"))
+    used.wait(lambda: len(masses.images) == 4, "the views")
+    slide = next(x for x in used.viewer.layers if x.name == samples.PHANTOM_40X)
+    used.viewer.layers.selection.active = slide
+    used.rest(0.2)
+    assert len(nuclei.segmentation) == count
+    np.testing.assert_array_equal(np.asarray(nuclei.segmentation.labels) > 0, labels > 0)
+    assert first not in set(nuclei.segmentation.table["id"]) or count > 0
+    assert {x.name: masses.reviews.review_of(x).decisions for x in masses.images} == decisions
+    used.picture("case-all")
+
+
+def test_a_case_is_saved_again_and_moved_with_its_slides(used, folder, tmp_path):
+    open_slide(used, folder / samples.PHANTOM)
+    idc = run(used, "IDC heat map")
+    heat = idc.heat.probability.data.copy()
+    for _ in range(2):
+        save(used, folder / "case")
+    assert len(list((folder / "case.pathogan").iterdir())) == 1, "nothing is left of the one before"
+    used.viewer.layers.clear()
+    moved = folder.rename(tmp_path / "elsewhere")
+    used.viewer.window.remove_dock_widget("all")
+    used.open(moved / "case.pathogan.json")  # by File > Open
+    slides = used.wait(lambda: used.docked("Slides"), "the dock")
+    used.wait(lambda: slides.said.text().startswith("Opened"), "the case")
+    np.testing.assert_array_equal(dock_titled(slides, "IDC heat map").heat.probability.data, heat)
+    assert "⚠" not in slides.said.text()
+
+
+def test_what_is_gone_or_another_image_is_told(used, folder, tmp_path):
+    open_slide(used, folder / samples.PHANTOM)
+    open_slide(used, folder / samples.PHANTOM_40X)
+    save(used, folder / "case")
+    (folder / samples.PHANTOM).unlink()
+    slides = open_again(used, folder / "case.pathogan.json")
+    assert f"⚠ {samples.PHANTOM} is not where it was" in slides.said.text()
+    assert [x.name for x in used.viewer.layers] == [samples.PHANTOM_40X]
+    shutil.copy(samples.FOLDER / samples.PHANTOM_40X, folder / samples.PHANTOM)
+    slides = open_again(used, folder / "case.pathogan.json")
+    assert "is not the image that it was" in slides.said.text()
+    assert used.cut_texts(slides) == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"kind": "pathogan case", "version": 2}', "[1"])
+def test_what_is_no_case_is_refused_in_a_sentence(used, tmp_path, text):
+    (tmp_path / "bad.pathogan.json").write_text(text)
+    dock = used.dock("Slides")
+    with used.expecting("bad.pathogan.json is no case of PathoGAN, or damaged"):
+        with used.answering(choose(tmp_path / "bad.pathogan.json")):
+            used.press(dock, "Open case…")
+        used.rest(0.3)
+
+
+def test_nothing_of_the_users_is_lost_where_a_case_is_to_be_written(used, folder):
+    open_slide(used, folder / samples.PHANTOM)
+    idc = run(used, "IDC heat map")
+    del idc
+    (folder / "case.pathogan").mkdir()
+    (folder / "case.pathogan" / "notes.txt").write_text("mine")
+    dock = used.dock("Slides")
+    used.rest(0.8)
+    with used.expecting("holds notes.txt, which is no case's"):
+        with used.answering(choose(folder / "case")):
+            used.press(dock, "Save case…")
+        used.wait(lambda: not dock.working, "its end")
+    assert (folder / "case.pathogan" / "notes.txt").read_text() == "mine"
+    assert not (folder / "case.pathogan.json").exists()

@@ -1,0 +1,64 @@
+"""What was open when napari crashed is offered again; what was closed as it should is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.gui
+
+SCRIPT = Path(__file__).with_name("crashing.py")
+
+
+def end(how):
+    """Start a napari in this test's home, and let it end."""
+    paths = os.pathsep.join([str(SCRIPT.parents[1]), str(SCRIPT.parent), *sys.path])
+    made = subprocess.run(
+        [sys.executable, str(SCRIPT), how],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == (-signal.SIGKILL if how == "kill" else 0), made.stdout[-3000:]
+
+
+def notes(tmp_path):
+    """All that the other process has noted; this one holds a note of its own."""
+    own = f"{os.getpid()}-"
+    found = (x.name for x in (tmp_path / "data").rglob("*.pathogan*"))
+    return sorted(name for name in found if not name.startswith(own))
+
+
+@pytest.mark.parametrize("answer", ["Bring it back", "Forget it"])
+def test_what_was_open_in_a_napari_that_was_killed_is_offered(used, tmp_path, answer):
+    end("kill")
+    assert notes(tmp_path)
+    dock = used.dock("Slides")
+    assert "napari ended unexpectedly" in dock.lost.text()
+    used.picture("session")
+    assert used.cut_texts(dock) == []
+    used.press(dock, answer)
+    used.wait(lambda: not dock.lost.isVisible(), "its end")
+    assert not notes(tmp_path)
+    if answer == "Forget it":
+        assert not used.viewer.layers
+        return
+    assert dock.said.text() == "Brought back what was open."
+    idc = next(one for one in dock.docks if one.title == "IDC heat map")
+    assert idc.heat is not None
+    assert "mm²" in idc.form.result.text()
+
+
+def test_a_window_that_is_closed_leaves_no_note(used, tmp_path):
+    end("close")
+    assert not notes(tmp_path)
+    dock = used.dock("Slides")
+    assert not dock.lost.isVisible()
+    assert not dock.answers.isVisible()
