@@ -181,6 +181,10 @@ def described(path, text, image=IMAGE, **options):
         (APERIO_CUT.format(cut="9000x200", to="", mpp="0.497"), (0.497, 0.497), "Aperio MPP"),
         (APERIO_CUT.format(cut="1200x800", to="-> 300x200 ", mpp="0.5"), (2, 2), "Aperio MPP"),
         (APERIO_CUT.format(cut="1200x800", to="", mpp="0.5"), None, "1200 x 800 px"),
+        (APERIO_CUT.format(cut="300x200", to="", mpp="0.25|MPP = 0.5"), None, "0.25 and 0.5"),
+        (APERIO_CUT.format(cut="300x200", to="", mpp="0.5|MPP = 0.50"), (0.5, 0.5), "Aperio MPP"),
+        (APERIO_CUT.format(cut="300x200", to="", mpp="unknown"), None, "Aperio MPP = unknown"),
+        (APERIO_CUT.format(cut="300x200", to="", mpp=""), None, ""),
         (OME.format(sizes='PhysicalSizeX="0.25" PhysicalSizeY="0.5"'), (0.5, 0.25), "OME"),
         (OME.format(sizes='PhysicalSizeX="0,25"'), (0.25, 0.25), "OME"),
         (

@@ -49,12 +49,13 @@ def _safely(read: Callable[[TiffFile, TiffPage], Scale], file: TiffFile, page: T
 
 def _aperio(_: TiffFile, page: TiffPage) -> Scale:
     text = page.description
-    found = _APERIO_MPP.search(text) if text.startswith("Aperio") else None
-    if found is None:
+    stated = map(str.strip, _APERIO_MPP.findall(text) if text.startswith("Aperio") else [])
+    found = list(filter(None, stated))
+    if not found:
         return UNSTATED
-    mpp = resolution.number(found[1])
-    if math.isnan(mpp):
-        return Scale(None, f"Aperio MPP = {found[1].strip()}")
+    mpp = resolution.number(found[0])
+    if math.isnan(mpp) or any(resolution.number(other) != mpp for other in found):
+        return Scale(None, f"Aperio MPP = {' and '.join(found)}")
     size, described = (page.imagelength, page.imagewidth), _APERIO_CUT.search(text)
     if described is None:
         return resolution.stated("Aperio MPP", mpp, mpp)
