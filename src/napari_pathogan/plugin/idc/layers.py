@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REFRESH_MS = 150  # tiles that come closer together are drawn at once: drawing costs the model time
 OUTLINE_PX = 2.0  # width of the outline on the screen
 OUTLINE_COLOUR = "#00e5ff"
-MARK_COLOUR = "#ffffff"  # of a place that was gone to
+MARK_COLOUR = "#ffd400"  # of a place that was gone to
 MAP_OPACITY = 0.45  # the tissue below stays readable; the outline says where IDC is
 
 

@@ -30,9 +30,9 @@ NEW = -1  # the number of a shape that was just drawn
 CIRCLE = 64  # corners of an ellipse that was drawn
 COLOURS = {
     Decision.OPEN: "#ffd60a",
-    Decision.ACCEPTED: "#32d74b",
-    Decision.REJECTED: "#ff6b6b",
-    Decision.DRAWN: "#64d2ff",
+    Decision.ACCEPTED: "#56b4e9",
+    Decision.REJECTED: "#d55e00",
+    Decision.DRAWN: "#ffffff",
 }
 
 

@@ -149,7 +149,7 @@ TASK = Task(
     ),
     retraining=Retraining(
         suffix=".idc.geojson",
-        classes={"IDC": "#e5484d", "healthy": "#46a758"},
+        classes={"IDC": "#c8003c", "healthy": "#0033cc"},
         read=".live:read",
         write=".live:write",
         count=".live:patches_of",

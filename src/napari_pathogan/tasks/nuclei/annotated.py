@@ -52,7 +52,7 @@ _Place = Annotated[float, Field(ge=-1e7, le=1e7)]  # level-0 pixels
 _Step = Annotated[float, Field(ge=1e-3, le=1e4)]
 _Colour = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 _REGION_COLOUR = "#b4b4b4"
-_COLOURS = (NUCLEUS_COLOUR, "#ff3b30", "#00d5ff", "#7dff3a", "#ffd400", "#ff8ad8", "#ff9500")
+_COLOURS = (NUCLEUS_COLOUR, "#c8003c", "#00d5ff", "#ffd400", "#009e73", "#ff8ad8", "#ff9500")
 _STAIN = export.MEASUREMENTS["haematoxylin_mean"]
 
 

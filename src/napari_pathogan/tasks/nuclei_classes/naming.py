@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 UNLABELLED, LEARNT = "found without labels", "learnt from labels"
 GROUPS = "groups"  # in a card's settings: the user's names and colours of the groups
-# no red, which would be taken for tumour; seen well on H&E
-PALETTE = ("#ffd400", "#00d5ff", "#7dff3a", "#ff8ad8", "#b48cff", "#ff9500", "#ffffff", "#4fd1c5")
+# no red, which would be taken for tumour; seen well on H&E; the first five told apart by everybody
+PALETTE = ("#ffd400", "#00d5ff", "#009e73", "#7a00cc", "#000000", "#ff8ad8", "#ffffff", "#ff9500")
 
 
 @dataclass(frozen=True)
