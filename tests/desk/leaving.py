@@ -138,6 +138,17 @@ def painting(desk: Desk, folder: Path) -> None:
     desk.press(dock.form.run)
 
 
+def classes(desk: Desk, folder: Path) -> None:
+    """Classifying the patches in view by all stains."""
+    desk.sample("H&E phantom slide")
+    dock = desk.dock("Virtual stains")
+    desk.wait(dock.form.run.isEnabled, "the models")
+    desk.wait(lambda: not running(), "the slide's stain")
+    dock.stain.setCurrentIndex(dock.stain.findText("H&E"))
+    dock.stain.activated.emit(dock.stain.currentIndex())
+    desk.press(dock.classes.classify)
+
+
 def keeping(desk: Desk, folder: Path) -> None:
     """Keeping a map that followed annotations as a model of its own."""
     path = folder / "section.tif"

@@ -29,7 +29,7 @@ SCRIPT = Path(__file__).with_name("leaving.py")
 PATHS = [TESTS / room for room in ("desk", "plugin", "nuclei")]
 KILL, FRAME = "kill", "frame"  # instead of keys
 TRAININGS = {"nuclei", "masses", "stain", "pair"}
-JOBS = (*sorted(TRAININGS), "blending", "export", "study", "painting", "keeping")
+JOBS = (*sorted(TRAININGS), "blending", "export", "study", "painting", "classes", "keeping")
 # From the answer until the process is gone, more than without anything running: stopping takes a
 # second at most, and Python some tenths more to end the more a job has imported.
 LONGEST_S = 1.5

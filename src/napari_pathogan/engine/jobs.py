@@ -11,7 +11,9 @@ both want the same one.
 from __future__ import annotations
 
 import _thread
+import atexit
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -212,6 +214,7 @@ def end_with_parent() -> None:
     if os.environ.pop(_MARK, None) is not None:
         # a shell's background process ignores SIGINT, and so would its children
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        atexit.register(gc.freeze)  # else Python walks all that torch has brought before it ends
         if sys.platform != "win32":  # there the parent has seen to it
             os.nice(_NICENESS)
         threading.Thread(target=_wait_for_the_end, daemon=True).start()

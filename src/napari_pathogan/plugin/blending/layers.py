@@ -126,16 +126,24 @@ class BlendLayers:
         self._hidden = [(x, x.visible) for x in self.viewer.layers]
         for layer in reversed(mine):  # the topmost fill the grid from its upper left
             self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
+            yield
         for layer in self.viewer.layers:
             layer.visible = False
         yield
         grid = self.viewer.canvas.grid
-        grid.stride, grid.shape, grid.enabled = -1, (2, len(WAYS)), True
+        grid.stride, grid.shape = -1, (2, len(WAYS))
+        grid.enabled = True
+        yield
         fit(self.viewer, [mine[0]])
-        for layer in mine:
+        for shown in (layer for layer in mine for _ in range(2)):
             yield
-            if self._hidden:  # still wanted
-                layer.visible = layer.name_overlay.visible = True
+            if (
+                self._hidden
+            ):  # still wanted; the name by itself, since a kind of text takes long to draw first
+                if shown.visible:
+                    shown.name_overlay.visible = True
+                else:
+                    shown.visible = True
 
     def remove(self) -> None:
         """Take the layers out of the viewer, which is then as it was.

@@ -6,11 +6,13 @@ imported without collections in between, and what there is then is set aside (:f
 later collections walk only what has come since.
 
 What is set aside is never found to be garbage, so it is taken back when a layer that was there goes,
-and when a dock, or its window, does.
+and when a dock, or its window, does. A process that ends sets all aside once more: Python would walk
+it several times, and napari be gone a second later.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -42,6 +44,8 @@ def set_aside() -> Iterator[None]:
     Collect before: what is garbage already is set aside as well. In the window's thread: widgets
     that are garbage may go nowhere else.
     """
+    atexit.unregister(gc.freeze)  # once
+    atexit.register(gc.freeze)
     before, collects = _Count.taken_back, gc.isenabled()
     gc.disable()
     try:

@@ -17,7 +17,7 @@ from napari_pathogan.plugin.viewer.results import class_image
 from napari_pathogan.plugin.virtual_stain.events import class_events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari.layers import Image
@@ -136,26 +136,29 @@ class PatchClasses(QWidget):
             msg = f"{card.name} looks at slides in {stain_title(wanted)}; {is_it}"
             raise PathoganError(msg)
 
-    def _lay(self, slide: Image, event: Finished) -> None:
-        if slide not in self.dock.viewer.layers:
+    def _lay(self, slide: Image, event: Finished) -> Iterator[None]:
+        """Show the maps, in steps between which the window answers."""
+        viewer = self.dock.viewer
+        if slide not in viewer.layers:
             return
         found: ClassMap = event.result
         self.found[slide] = found
-        viewer, last = self.dock.viewer, found.said.classes[-1]
         for old in self.shown.pop(slide, []):
             if old in viewer.layers:
                 viewer.layers.remove(old)
+                yield
         about = {"synthetic": True, "g2c": found, "stains": list(found.said.stains)}
-        with between.selection_kept(viewer):
-            self.shown[slide] = [
-                viewer.add_image(
+        self.shown[slide] = []
+        for what in ("probability", "changed"):
+            with between.selection_kept(viewer):
+                layer = viewer.add_image(
                     getattr(found, what).data,
-                    **class_image(what, last, slide.name),
+                    **class_image(what, found.said.classes[-1], slide.name),
                     metadata=about,
                     **between.place(getattr(found, what), slide),
                 )
-                for what in ("probability", "changed")
-            ]
+            self.shown[slide].append(layer)
+            yield
         self.said.setText(f"{found.text} Click a patch for its stains.")
 
     def _show_card(self) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 MIN_TISSUE = 0.1  # cells with a smaller share of tissue are not looked at
 BLOCK = 4  # cells per side of what is read and looked at at once
+_BLOCK_ON_CPU = (
+    2  # the same: what is under way when it is cancelled takes a core some tenths of a second
+)
 PROBABILITY, CHANGED = LAYERS = ("probability", "changed")
 
 
@@ -108,14 +111,17 @@ def predict(slide: Slide, model: G2CModel, *, region: Region | None = None) -> I
         raise no_tissue(slide, in_region=region is not None)
     probability, changed = (np.full(grid.shape, np.nan, np.float32) for _ in LAYERS)
     middle = grid.origin + (np.argwhere(wanted).mean(0) + 0.5) * grid.step
-    blocks = grid.blocks(wanted, BLOCK, (float(middle[0]), float(middle[1])))
+    on_cpu = model.device.torch.type == "cpu"
+    blocks = grid.blocks(
+        wanted, _BLOCK_ON_CPU if on_cpu else BLOCK, (float(middle[0]), float(middle[1]))
+    )
 
     def look(block: Block) -> Contributions:
         origin, size = grid.place(block)
         pixels = slide.resampled(origin, grid.downsample, size, parallel=False)
         return contributions(model, list(grid.cut(block, pixels)))
 
-    threads = torch.get_num_threads() if model.device.torch.type == "cpu" else 2
+    threads = torch.get_num_threads() if on_cpu else 2
     done: list[tuple[np.ndarray, Contributions]] = []
     total, count, what = int(wanted.sum()), 0, f"looking at {len(model.stains)} stains"
     progress = Progress(0, total, what)
