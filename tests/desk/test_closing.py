@@ -30,9 +30,7 @@ PATHS = [TESTS / room for room in ("desk", "plugin", "nuclei")]
 KILL, FRAME = "kill", "frame"  # instead of keys
 TRAININGS = {"nuclei", "masses", "stain", "pair"}
 JOBS = (*sorted(TRAININGS), "blending", "export", "study", "painting", "classes", "keeping")
-# From the answer until the process is gone, more than without anything running: stopping takes a
-# second at most, and Python some tenths more to end the more a job has imported.
-LONGEST_S = 1.5
+LONGEST_S = 1.0  # from the answer until the process is gone, more than without anything running
 
 
 @pytest.fixture(scope="module")
