@@ -111,3 +111,26 @@ def test_drawing_in_a_view_that_is_not_selected_stays_there(desk):
         assert decisions(dock) == [Decision.DRAWN]
         assert dock.shown_on[image].outlines.mode == "pan_zoom"
         assert not dock.decisions.draw.isChecked()
+
+
+def test_a_decision_goes_on_to_the_next_finding(desk, tmp_path):
+    dock = desk.dock("Mammogram masses")
+    desk.sample("Mammogram phantom study")
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None and len(dock.table.rows) >= 4, "the masses")
+    first, second, *_ = ((row.image, row.number) for row in dock.table.rows)
+    dock.table.selectRow(0)
+    assert dock.finding == first
+    count = len(dock.table.rows)
+    desk.press(dock.decisions.accept)
+    assert dock.finding == second
+    assert dock.form.status.text().endswith(f"{count - 1} to go")
+    centre = desk.viewer.scene.camera.center
+    desk.key("R", desk.canvas())
+    assert dock.finding not in {first, second}
+    assert desk.viewer.scene.camera.center != centre
+    for _ in range(count - 2):
+        desk.key("R", desk.canvas())
+    assert dock.form.status.text().endswith("all are decided")
+    assert Decision.OPEN not in [row.decision for row in dock.table.rows]

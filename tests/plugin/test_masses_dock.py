@@ -214,7 +214,7 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     assert texts(dock)[0][3] == "accepted"
     kept = read(store(study[0]).beside)
     assert kept.decisions == (Decision.ACCEPTED,)  # what the threshold hides is not kept
-    assert dock.form.status.text() == "Kept beside the image"
+    assert dock.form.status.text() == "Kept beside the image; 1 to go"
     dock.table.selectRow(1)
     dock.decisions.reject.click()
     assert read(store(study[2]).beside).decisions == (Decision.REJECTED,)
@@ -319,7 +319,8 @@ def test_exports_leave_out_what_was_rejected(done, qtbot, viewer, tmp_path, told
     qtbot.waitUntil(lambda: len(dock.table.rows) == 3, timeout=3000)
     dock.table.selectRow(0)
     dock.decisions.decide(Decision.REJECTED)
-    assert dock.layer is viewer.layers["RCC"]
+    assert dock.layer is not viewer.layers["RCC"], "on to the next"
+    dock.form.choose(viewer.layers["RCC"])
     dock.save(exports("masses")["csv"], tmp_path / "out")
     qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
     assert dock.form.status.text() == "Saved out-RCC.csv, out-LCC.csv, out-RMLO.csv"

@@ -44,14 +44,17 @@ class Findings(Protocol):
     def show_findings(self) -> None:
         """Show what has become of them."""
 
+    def go_on(self) -> None:
+        """Go to the next finding that is not decided yet."""
+
 
 class Decisions:
     """Accept, reject, draw, back and forth; everything is kept at once."""
 
     def __init__(self, dock: Findings, reviews: Reviews) -> None:
         self.dock, self.reviews = dock, reviews
-        self.accept = button("Accept", "This finding is a mass (A)")
-        self.reject = button("Reject", "This finding is no mass, or a drawing is wrong (R)")
+        self.accept = button("Accept", "This finding is a mass; on to the next (A)")
+        self.reject = button("Reject", "This is no mass, or wrongly drawn; on to the next (R)")
         self.draw = button(
             "Draw",
             "Outline a mass in the chosen image: drag an ellipse, or take another of napari's tools",
@@ -83,7 +86,8 @@ class Decisions:
             return False
         if self.dock.run is None:
             image, number = self.dock.finding
-            self._keep(lambda: self.reviews.decide(image, number, decision))
+            if self._keep(lambda: self.reviews.decide(image, number, decision)):
+                self.dock.go_on()
         return True
 
     def keep_view(self) -> None:
@@ -127,18 +131,22 @@ class Decisions:
         for layers in list(self.dock.shown_on.values()):
             layers.take_drawn()
 
-    def _keep(self, change: Callable[[], Path]) -> None:
+    def _keep(self, change: Callable[[], Path]) -> bool:
+        """Change the review, which is kept at once; says whether it could be."""
+        kept = False
         try:
             path = change()
         except PathoganError as error:
             show_error(str(error))
         else:
+            kept = True
             elsewhere = data_folder() in path.parents
             self.dock.form.status.setText(
                 "Kept in PathoGAN's data folder" if elsewhere else "Kept beside the image"
             )
             self.dock.form.status.setToolTip(str(path))
         self.dock.show_findings()
+        return kept
 
     def _draw_toggled(self, drawing: bool) -> None:  # noqa: FBT001  (Qt passes it)
         layer = self.dock.layer

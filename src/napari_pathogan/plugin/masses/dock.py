@@ -42,6 +42,7 @@ from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.masses.detections import SCOPE, Looked
+from napari_pathogan.tasks.masses.review import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -295,6 +296,19 @@ class MassesDock(Dock):
         region = Region(int(y0), int(x0), max(1, round(y1 - y0)), max(1, round(x1 - x0)))
         between.go_to(self.viewer, image, region, fill=FILL)
         self.select(image, number)
+
+    def go_on(self) -> None:
+        """Go to the next finding of the list that is not decided yet; stay where all are."""
+        rows = self.table.rows
+        at = next((i for i, row in enumerate(rows) if (row.image, row.number) == self.finding), -1)
+        after = [*rows[at + 1 :], *rows[: max(at, 0)]]
+        left = [row for row in after if row.decision is Decision.OPEN]
+        said = self.form.status.text()  # another image has nothing to say yet
+        if left:
+            self.go_to(left[0].image, left[0].number)
+        self.form.status.setText(
+            f"{said}; {len(left)} to go" if left else f"{said}; all are decided"
+        )
 
     def select(self, image: Image, number: int) -> None:
         """Choose a finding, and its image."""
