@@ -170,6 +170,19 @@ def test_what_is_built_otherwise_is_said_without_words_of_python(text, tmp_path)
         geojson.read(path)
 
 
+@pytest.mark.parametrize("place", ["NaN", "null", "-Infinity", "1e300"])
+@pytest.mark.parametrize("kind", ["Polygon", "LineString"])
+def test_a_corner_that_no_image_reaches_is_nowhere(place, kind, tmp_path, recwarn):
+    ring = f"[[0, 0], [{place}, 0], [9, 9], [0, 0]]"
+    path = tmp_path / "a.geojson"
+    path.write_text(
+        f'{{"type": "{kind}", "coordinates": {f"[{ring}]" if kind == "Polygon" else ring}}}'
+    )
+    with pytest.raises(ResultFormatError, match=r"a corner is nowhere|not built as GeoJSON"):
+        geojson.read(path)
+    assert kind == "LineString" or not list(recwarn)
+
+
 def test_a_class_without_a_colour_is_written_without_one(tmp_path):
     """QuPath wants three numbers, or none."""
     plain = Annotation(shapely.box(0, 0, 4, 4), class_name="Tumor")

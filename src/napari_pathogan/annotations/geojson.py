@@ -46,6 +46,7 @@ _WRONG = (*WRONG, RecursionError, shapely.errors.ShapelyError)
 _DIGITS = 2  # of a pixel
 _AT_ONCE = 4096  # objects that are written at once
 _FEWEST = 3  # corners of a ring
+_FARTHEST = 1e12  # pixels
 _MANY, _TRIED, _MEETING = 500, 64, 100  # corners; sides that are tried; others beside one of them
 _AREAS = ("Polygon", "MultiPolygon")
 _EARLIER_KIND = re.compile(r"Path(\w+)Object")  # as ids of QuPath before 0.4 say it
@@ -383,9 +384,7 @@ def _geometry(given: Mapping[str, Any]) -> BaseGeometry:
         geometry = parts[0] if len(parts) == 1 else MultiPolygon(parts)
     else:
         geometry = shapely.force_2d(shape({"type": kind, "coordinates": coordinates}))
-    if not np.isfinite(shapely.get_coordinates(geometry)).all():
-        msg = "a corner is nowhere"
-        raise ValueError(msg)
+    _somewhere(shapely.get_coordinates(geometry))
     if kind not in _AREAS or geometry.is_valid:
         return geometry
     if _tangled(geometry):
@@ -407,9 +406,19 @@ def _tangled(area: BaseGeometry) -> bool:
 def _drawn(outer: list[Any], holes: list[list[Any]]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Rings as (N, 2) of (x, y); as arrays they become polygons much faster."""
     first, *others = (
-        np.asarray(ring, float)[:, :2] for ring in (outer, *holes) if len(ring) >= _FEWEST
+        _somewhere(np.asarray(ring, float)[:, :2])
+        for ring in (outer, *holes)
+        if len(ring) >= _FEWEST
     )
     return first, others
+
+
+def _somewhere(corners: np.ndarray) -> np.ndarray:
+    """Corners, if an image could reach so far."""
+    if not (np.abs(corners) < _FARTHEST).all():
+        msg = "a corner is nowhere"
+        raise ValueError(msg)
+    return corners
 
 
 def _parts(geometry: BaseGeometry) -> Iterator[BaseGeometry]:

@@ -247,31 +247,29 @@ def objects(segmentation: Segmentation, kind: str) -> Iterator[Annotation]:
     table, names = segmentation.table, measurement_names(segmentation.class_names)
     names = {column: name for column, name in names.items() if column in table}
     measured = table[list(names)].to_numpy(float).round(_DECIMALS)
-    known = np.isfinite(measured).all(1).tolist()
-    rows = measured.tolist()
     called = tuple(names.values())
-    ids, classes = table["id"].to_numpy(), table["class"].tolist()
+    ids, codes = table["id"].to_numpy(), table["class"].cat.codes.to_numpy()
     corrected = table["corrected"].to_numpy(bool)
-    colours = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
-
-    def annotation(row: int, outline: Outline, geometry: Polygon | MultiPolygon) -> Annotation:
-        measurements = dict(zip(called, rows[row], strict=True))
-        if not known[row]:  # JSON has no number for what is not known
-            measurements = {name: v for name, v in measurements.items() if isfinite(v)}
-        return Annotation(
-            geometry,
-            class_name=classes[row],
-            colour=colours[classes[row]],
-            name=str(outline.id),
-            kind=kind,
-            by="reader" if corrected[row] else segmentation.model,
-            measurements=measurements,
-        )
+    kinds = list(zip(segmentation.class_names, segmentation.class_colours, strict=True))
 
     for part in segmentation.neighbours():
         some = list(segmentation.traced(part))
-        at = np.searchsorted(ids, [outline.id for outline in some]).tolist()
-        yield from map(annotation, at, some, geometries(some))
+        at = np.searchsorted(ids, [outline.id for outline in some])
+        rows, known = measured[at].tolist(), np.isfinite(measured[at]).all(1).tolist()
+        whose = zip(some, geometries(some), rows, known, codes[at], corrected[at], strict=True)
+        for outline, geometry, row, whole, code, by_hand in whose:
+            measurements = dict(zip(called, row, strict=True))
+            if not whole:  # JSON has no number for what is not known
+                measurements = {name: v for name, v in measurements.items() if isfinite(v)}
+            yield Annotation(
+                geometry,
+                class_name=kinds[code][0],
+                colour=kinds[code][1],
+                name=str(outline.id),
+                kind=kind,
+                by="reader" if by_hand else segmentation.model,
+                measurements=measurements,
+            )
 
 
 def measurement_names(class_names: Iterable[str]) -> dict[str, str]:

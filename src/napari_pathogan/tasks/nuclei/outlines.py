@@ -30,7 +30,8 @@ class Outline:
     holes
         The same of each hole, counter-clockwise.
     simple
-        Whether it is known to pass no corner twice: then its rings are those of valid polygons.
+        Whether its rings are known to be those of valid polygons: none passes a corner twice, and holes
+        meet nothing.
     """
 
     id: int
@@ -73,9 +74,9 @@ def trace(
         pixels, sides, owners = pixels[asked], sides[asked], owners[asked]
     if not len(owners):
         return
-    following, twice = _successors(labels.shape, pixels, sides, owners)
+    following, one, other = _successors(labels.shape, pixels, sides, owners)
     ring, rank = _rings(following)
-    twice = np.unique(owners[twice])
+    touches, meets = owners[one], owners[one[ring[one] == ring[other]]]
     sizes = np.bincount(ring, minlength=len(ring))
     order = np.empty(len(ring), int)
     order[np.cumsum(sizes)[ring] - 1 + rank] = np.arange(len(ring))
@@ -90,7 +91,8 @@ def trace(
     stops = np.r_[first[1:], len(corners)][rising].tolist()
     rings = [placed[i:j] for i, j in zip(first[rising].tolist(), stops, strict=True)]
     bounds = np.flatnonzero(np.r_[True, np.diff(whose) != 0, True])
-    simple = (~np.isin(whose, twice)).tolist()
+    met = np.union1d(meets, np.intersect1d(touches, whose[~outer]))
+    simple = (~np.isin(whose, met)).tolist()
     outer, whose = outer.tolist(), whose.tolist()
     for start, stop in pairwise(bounds.tolist()):
         if stop == start + 1:
@@ -142,8 +144,8 @@ def _edges(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _successors(
     shape: tuple[int, ...], pixels: np.ndarray, sides: np.ndarray, owners: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(N,): which edge each edge goes on with; and the edges that start where another of theirs does."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N,): which edge each goes on with; and edges (M,) of which another (M,) of the nucleus starts there too."""
     row = shape[1] + 2  # all around lies one pixel that is nobody's
     plane = (shape[0] + 2) * row
     number = np.empty(4 * plane, np.int32)  # where no edge is, a number of another, or none
@@ -170,7 +172,8 @@ def _successors(
     across = ((side + 2) % 4 - side) * plane + (2 * _START - 1) @ (row, 1)
     wanted = key + across[sides]
     onto = np.clip(number[wanted], 0, len(sides) - 1)
-    return following, np.flatnonzero((key[onto] == wanted) & (owners[onto] == owners))
+    one = np.flatnonzero((key[onto] == wanted) & (owners[onto] == owners))
+    return following, one, onto[one]
 
 
 def _rings(following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
