@@ -11,7 +11,12 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari import current_viewer
 from napari.layers import Image
-from napari.utils.notifications import Notification, notification_manager, show_info
+from napari.utils.notifications import (
+    Notification,
+    NotificationManager,
+    notification_manager,
+    show_info,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -22,18 +27,23 @@ _said: WeakKeyDictionary[Any, WeakSet[Layer]] = WeakKeyDictionary()  # viewer ->
 
 def say_in_words() -> None:
     """Put our words in place of napari's, from now on; once a layer."""
-    # before those who show notifications; once: napari knows a second time
-    notification_manager.notification_ready.connect(_in_words, position="first")
+    # who only listens to notifications comes after those who show them
+    notification_manager.dispatch = _dispatch
 
 
-def _in_words(notification: Notification) -> None:
+def _dispatch(notification: Notification) -> None:
+    if not _in_words(notification):
+        NotificationManager.dispatch(notification_manager, notification)
+
+
+def _in_words(notification: Notification) -> bool:
+    """Say it in our words, if it is that; whether it was said."""
     viewer = current_viewer()
     if viewer is None or not notification.message.startswith(_OF_NAPARI):
-        return
+        return False
     without = [one for one in viewer.layers if not _has_scale(one)]
     if not any(isinstance(one, Image) and _is_ours(one) for one in viewer.layers):
-        return  # of other plugins alone
-    notification.blocked = True  # nobody else hears of it
+        return False  # of other plugins alone
     said = _said.setdefault(viewer, WeakSet())
     new = [one for one in without if one not in said]
     said.update(new)
@@ -43,6 +53,7 @@ def _in_words(notification: Notification) -> None:
             f"{names}: in pixels, beside images that have a scale. As long as that is so, the scale bar has no "
             "unit. The row 'Scale' of the PathoGAN docks takes the size of a pixel."
         )
+    return True
 
 
 def _has_scale(layer: Layer) -> bool:
