@@ -62,3 +62,11 @@ def test_a_window_that_is_closed_leaves_no_note(used, tmp_path):
     dock = used.dock("Slides")
     assert not dock.lost.isVisible()
     assert not dock.answers.isVisible()
+
+
+def test_a_dock_opens_where_nothing_can_be_noted(used, tmp_path):
+    (tmp_path / "data" / "napari-pathogan").mkdir(parents=True)
+    (tmp_path / "data" / "napari-pathogan" / "sessions").write_text("in the way")
+    dock = used.dock("Slides")
+    used.sample("H&E phantom slide")
+    used.wait(lambda: len(dock.opened) == 1, "the slide")

@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_pathogan.engine.places import data_folder
+from napari_pathogan.files import output_error
 from napari_pathogan.plugin.shell.case import room_of
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.keeping import keepers, take, writing
@@ -41,8 +42,17 @@ _log = logging.getLogger(__name__)
 def begin(dock: QWidget) -> None:
     """Note what is open in a dock's window from now on."""
     window, viewer = above(dock, QMainWindow), getattr(dock, "viewer", None)
-    if window is not None and viewer is not None and window.findChild(Session) is None:
-        Session(window, viewer)
+    if window is None or viewer is None or window.findChild(Session) is not None:
+        return
+    try:
+        file = _folder() / f"{os.getpid()}-{id(window):x}{CASE_SUFFIX}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_lock_of(file), timeout=0, thread_local=False)
+        lock.acquire()
+    except OSError as error:
+        _log.warning("nothing can be noted, should napari crash: %s", output_error(file, error))
+    else:
+        Session(window, viewer, file, lock)
         if left_over() is not None:
             show_info(
                 "napari ended unexpectedly: Plugins > PathoGAN > Slides brings back what was open"
@@ -56,17 +66,21 @@ def end(window: QMainWindow) -> None:
 
 
 class Session(QObject):
-    """Notes what is open in a window, as long as it is there."""
+    """Notes what is open in a window, as long as it is there.
 
-    def __init__(self, window: QMainWindow, viewer: napari.Viewer) -> None:
+    Parameters
+    ----------
+    file, lock
+        The note, and what is held as long as its window is there.
+    """
+
+    def __init__(
+        self, window: QMainWindow, viewer: napari.Viewer, file: Path, lock: FileLock
+    ) -> None:
         super().__init__(window)
-        self.viewer, self.window = viewer, window
-        self.file = _folder() / f"{os.getpid()}-{id(window):x}{CASE_SUFFIX}"
+        self.viewer, self.window, self.file, self._lock = viewer, window, file, lock
         self._noted: Taken | None = None
         self._run: Run | None = None
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(_lock_of(self.file), timeout=0, thread_local=False)
-        self._lock.acquire()
         self._timer = QTimer(self)
         self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self.note)
