@@ -111,11 +111,13 @@ def reviewed(place: Path, start: Path | None) -> Reviewed:
     DataFolderError
         If fewer than two images are reviewed, or no mass was accepted or drawn.
     """
+    from napari_pathogan.tasks.masses import TASK  # noqa: PLC0415
     from napari_pathogan.tasks.masses.annotated import SUFFIX, read_annotated_folder  # noqa: PLC0415
     from napari_pathogan.tasks.masses.config import RECIPES  # noqa: PLC0415
     from napari_pathogan.tasks.masses.crossval import check  # noqa: PLC0415
     from napari_pathogan.tasks.masses.data import need_masses  # noqa: PLC0415
 
+    assert TASK.training is not None
     folder = place if place.is_dir() else _home(place, SUFFIX)
     found = read_annotated_folder(folder)
     if len(found) < 2:
@@ -128,7 +130,7 @@ def reviewed(place: Path, start: Path | None) -> Reviewed:
         folds, why = 0, f"that takes {ENOUGH} patients with masses"
     else:
         try:
-            check(found, RECIPES["quick"], folds=folds, start=str(start))
+            check(found, RECIPES[TASK.training.small], folds=folds, start=str(start))
         except DataFolderError as error:  # the model knows some of them, or a fold has no mass
             folds, why = 0, str(error).removesuffix(": train without --folds")
     patients = len(set(found.patients))

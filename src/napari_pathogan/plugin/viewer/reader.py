@@ -37,7 +37,6 @@ _HEADERS: dict[str, tuple[bytes, ...]] = {
 }
 _OPEN_TO_ALL = (".tif", ".tiff", ".btf", ".tf8", ".pgm")  # not of one maker of scanners
 SUFFIXES = (*_HEADERS, ".zarr")
-RESULT_SUFFIXES = (".geojson", ".json", ".csv", ".parquet")
 CASE_SUFFIX = ".pathogan.json"
 _NOTHING: list[Any] = [(None,)]  # how napari is told that a reader was left
 _MOST_FILES = 500  # of a folder that are looked at before it is left to other readers

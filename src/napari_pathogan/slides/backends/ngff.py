@@ -37,7 +37,6 @@ _HOW = (
     "source_stain",
 )  # what metadata say of how a slide was made begins so
 _ENOUGH = 100_000
-_MICROMETRES = ("micrometer", "micrometre", "um", "µm", "micron")
 _INCOMPLETE = (
     KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RecursionError,
     AssertionError, OverflowError,
@@ -82,11 +81,6 @@ class Multiscale:
         """``scale`` and ``translate`` of y and x."""
         y, x = self.axes.index("y"), self.axes.index("x")
         return (self.scale[y], self.scale[x]), (self.translate[y], self.translate[x])
-
-    @property
-    def in_um(self) -> bool:
-        """Whether y and x are in micrometres."""
-        return all(self.units[self.axes.index(axis)] in _MICROMETRES for axis in "yx")
 
 
 def read_multiscales(path: Path) -> tuple[list[Multiscale], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Pictures of nuclei by class: generated ones in a grid, real ones from typical to doubtful."""
+"""Pictures of nuclei by class: generated ones in a grid, the most typical real ones."""
 
 from __future__ import annotations
 
@@ -54,10 +54,3 @@ def typical(probability: np.ndarray, label: int, n: int) -> np.ndarray:
     """
     own = np.flatnonzero(probability.argmax(1) == label)
     return own[np.argsort(-probability[own, label], kind="stable")[:n]]
-
-
-def doubtful(probability: np.ndarray, label: int, n: int) -> np.ndarray:
-    """Of the nuclei called class ``label``, the ``n`` least sure, the most doubtful first."""
-    own = np.flatnonzero(probability.argmax(1) == label)
-    runner_up = np.partition(probability[own], -2, axis=1)[:, -2] if len(own) else np.empty(0)
-    return own[np.argsort(probability[own, label] - runner_up, kind="stable")[:n]]
