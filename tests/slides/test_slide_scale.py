@@ -197,6 +197,11 @@ def described(path, text, image=IMAGE, **options):
         ),
         (OME.format(sizes='PhysicalSizeX="1" PhysicalSizeXUnit="pixel"'), None, "1 pixel"),
         (OME.format(sizes=""), None, ""),
+        (
+            OME.format(sizes='PhysicalSizeX="0.25"').replace('SizeX="300"', 'SizeX="600"'),
+            None,
+            "0.25 µm of an image of 600 x 200 px",
+        ),
     ],
 )
 def test_descriptions(tmp_path, text, mpp, source):

@@ -109,19 +109,21 @@ def _olympus(file: TiffFile, _: TiffPage) -> Scale:
 def _ome(file: TiffFile, page: TiffPage) -> Scale:
     if not file.ome_metadata:
         return UNSTATED
+    size, of_others = (str(page.imagelength), str(page.imagewidth)), UNSTATED
     for pixels in _parsed(file.ome_metadata).iterfind(".//{*}Image/{*}Pixels"):
-        if (pixels.get("SizeY"), pixels.get("SizeX")) == (
-            str(page.imagelength),
-            str(page.imagewidth),
-        ):
-            x, y = (
-                (pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-                for axis in "XY"
-            )
-            x, y = (side if side[0] else other for side, other in ((x, y), (y, x)))
-            if x[0]:
-                return resolution.from_length("OME PhysicalSize", y[0], x[0], y[1], x[1])
-    return UNSTATED
+        x, y = (
+            (pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+            for axis in "XY"
+        )
+        x, y = (side if side[0] else other for side, other in ((x, y), (y, x)))
+        if not x[0]:
+            continue
+        described = pixels.get("SizeY"), pixels.get("SizeX")
+        if described == size:
+            return resolution.from_length("OME PhysicalSize", y[0], x[0], y[1], x[1])
+        said = f"OME PhysicalSize = {x[0]} {x[1]} of an image of {described[1]} x {described[0]} px"
+        of_others = Scale(None, said)
+    return of_others
 
 
 def _parsed(text: str) -> ET.Element:
