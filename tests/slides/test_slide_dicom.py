@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import ClassVar
 
 import imagecodecs
 import numpy as np
@@ -15,6 +19,7 @@ from pydicom.pixels.encoders import RLELosslessEncoder
 from slide_makers import smooth_image
 
 from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.slides.backends.openslide import _Handle
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -207,3 +212,28 @@ def test_damaged_words_of_a_header_end_in_a_sentence_at_most(
             assert "a.dcm" in str(error), keyword  # noqa: PT017
             assert "Quackenbush" not in str(error)  # noqa: PT017
         assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("vendor", "most"), [("dicom", 1), ("mirax", 4)])
+def test_dicom_is_read_by_one_thread_at_a_time(vendor, most, tmp_path):
+    """Of a truncated file, libdicom ended 2 of 60 processes whose threads met its damage at once."""
+    inside, seen, gate = [], [], threading.Barrier(most)
+
+    class Opened:
+        properties: ClassVar = {"openslide.vendor": vendor}
+
+        def __init__(self, path):
+            pass
+
+        def read_region(self, *_):
+            inside.append(1)
+            seen.append(len(inside))
+            gate.wait(10)
+            inside.pop()
+            return np.zeros((4, 4, 4), np.uint8)
+
+    module = SimpleNamespace(OpenSlide=Opened, OpenSlideError=OSError)
+    handle = _Handle(tmp_path, module)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: handle.read((0, 0), 0, (4, 4)), range(4)))
+    assert max(seen) == most

@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -227,17 +228,22 @@ class _Handle:
         self._lock = threading.Lock()
         self._open = True
         self.slide: OpenSlide = openslide.OpenSlide(path)
+        # libdicom ends the process now and then where several threads meet damage at once
+        alone = self.slide.properties.get("openslide.vendor") == "dicom"
+        self._turn = threading.Lock() if alone else nullcontext()
 
     def read(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
         """Pixels (Y, X, 4) of a level, from a place (x, y) on level 0."""
-        slide = self.slide
-        try:
-            return np.asarray(slide.read_region(place, level, size))
-        except self._openslide.OpenSlideError:
-            with self._lock:
-                if self.slide is slide and self._open:
-                    self.slide = self._openslide.OpenSlide(self._path)  # the last reader closes it
-            raise
+        with self._turn:
+            slide = self.slide
+            try:
+                return np.asarray(slide.read_region(place, level, size))
+            except self._openslide.OpenSlideError:
+                with self._lock:
+                    if self.slide is slide and self._open:
+                        # the last reader closes it
+                        self.slide = self._openslide.OpenSlide(self._path)
+                raise
 
     def close(self) -> None:
         with self._lock:
