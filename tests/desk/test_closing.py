@@ -181,6 +181,7 @@ def test_a_dialog_in_which_a_study_is_made_asks_too(desk, monkeypatch, tmp_path)
     desk.wait(lambda: making.closed, "the end")
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("job", JOBS)
