@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 from napari.layers import Points, Shapes
+from PIL import Image
+from qtpy.QtWidgets import QDialog
 
-from desk import choose
+from desk import choose, press_in
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.tasks.masses.review import Decision
 
@@ -135,6 +137,24 @@ def test_corrected_nuclei_and_reviewed_masses_come_back_to_their_docks(used, fol
     assert first not in set(nuclei.segmentation.table["id"]) or count > 0
     assert {x.name: masses.reviews.review_of(x).decisions for x in masses.images} == decisions
     used.picture("case-all")
+
+
+def test_two_examinations_come_back_without_a_question(used, folder, tmp_path):
+    """Also beside another that is open."""
+    views = sorted((folder / samples.PHANTOM_STUDY).rglob("*.dcm"))
+    used.open(views[0])
+    used.wait(lambda: len(used.viewer.layers) == 1, "the view")
+    y, x = np.mgrid[:300, :200]
+    breast = (150 * (np.hypot(y - 150, x) < 140)).astype(np.uint8)
+    Image.fromarray(breast).save(tmp_path / "other_R_CC.png")
+    with used.answering(choose(tmp_path / "other_R_CC.png"), press_in("Open", QDialog)):
+        used.menu("File", "IO Utilities", "Open mammograms…")
+    used.wait(lambda: sum("mammogram" in x.metadata for x in used.viewer.layers) == 2, "both")
+    names = {x.name for x in used.viewer.layers if "mammogram" in x.metadata}
+    save(used, tmp_path / "two")
+    slides = open_again(used, tmp_path / "two.pathogan.json")
+    assert "⚠" not in slides.said.text()
+    assert {x.name for x in used.viewer.layers if "mammogram" in x.metadata} == names
 
 
 def test_a_case_is_saved_again_and_moved_with_its_slides(used, folder, tmp_path):

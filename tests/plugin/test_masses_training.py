@@ -271,6 +271,7 @@ def test_images_to_learn_nothing_from(viewer, dock, told):
     dock.form.slide.setCurrentIndex(dock.form.slide.findText("drawn here"))
     dock.training.ask()
     assert told[-1:] == ["drawn here is no file: save it, open it again, and review it there"]
+    viewer.layers.clear()  # another examination beside these would be asked about
     show_mammograms(viewer, samples.FOLDER / samples.PHANTOM_STUDY / "images" / "RCC.dcm")
     dock.form.slide.setCurrentIndex(0)
     dock.training.ask()

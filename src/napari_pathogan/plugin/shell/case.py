@@ -44,11 +44,14 @@ class ImageIn(_Part):
         From the case's folder on where it lies below it, else absolute.
     imprint
         Of its pixels, to tell whether it is still the same; empty where nobody took it.
+    mammogram
+        Whether it hung with the views of its examination.
     """
 
     file: str
     name: str = ""
     imprint: str = ""
+    mammogram: bool = False
 
 
 class ResultIn(_Part):

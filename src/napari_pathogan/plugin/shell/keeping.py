@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import examinations
 from napari_pathogan.plugin.shell import case as cases
 from napari_pathogan.plugin.shell.case import CameraIn, Case, ImageIn, LookIn, ResultIn
@@ -161,7 +162,12 @@ def writing(taken: Taken, path: Path) -> Iterator[Event]:
     for at, (image, file) in enumerate(taken.images):
         yield Progress(at, len(taken.images), f"looking at {image.name}")
         images.append(
-            ImageIn(file=cases.place(file, path), name=image.name, imprint=str(_imprint(image)))
+            ImageIn(
+                file=cases.place(file, path),
+                name=image.name,
+                imprint=str(_imprint(image)),
+                mammogram=isinstance(image.metadata.get("mammogram"), Mammogram),
+            )
         )
     case = taken.case.model_copy(
         update={
@@ -186,8 +192,13 @@ def open_images(
     told = []
     grey = []
     for one, file in zip(case.images, files, strict=True):
+        if file in images:  # another of its channels
+            continue
         if not file.exists():
             told.append(f"{one.name or file.name} is not where it was ({file})")
+            continue
+        if one.mammogram:
+            grey.append(file)
             continue
         before = set(viewer.layers)
         try:
@@ -195,21 +206,25 @@ def open_images(
         except PathoganError as error:
             told.append(str(error))
             continue
-        if any("mammogram" in kwargs.get("metadata", {}) for _, kwargs, _ in layers):
-            grey.append(file)
-            continue
         for data, kwargs, kind in layers:
             getattr(viewer, f"add_{kind}")(data, **kwargs)
         new = [x for x in viewer.layers if x not in before]
         if new:
             images[file] = new[0]
-    if grey:
-        studies = [one.open() for one in examinations(grey)]
-        prepare_mammograms(viewer, [view for study in studies for view in study.views])
-        for data, kwargs, _ in study_layers(*studies, viewer=viewer):
-            added = viewer.add_image(data, **kwargs)
-            images[Path(mammogram_of(added).path or "")] = added
+    try:
+        images |= _hang(viewer, grey) if grey else {}
+    except PathoganError as error:
+        told.append(str(error))
     return [images.get(file) for file in files], told
+
+
+def _hang(viewer: napari.Viewer, files: list[Path]) -> dict[Path, Image]:
+    """Hang mammograms, each examination by itself; nobody is asked, since they hung so."""
+    studies = [one.open() for one in examinations(files)]
+    prepare_mammograms(viewer, [view for study in studies for view in study.views])
+    layers = study_layers(*studies, viewer=viewer)
+    added = [viewer.add_image(data, **kwargs) for data, kwargs, _ in layers]
+    return {Path(mammogram_of(one).path or ""): one for one in added}
 
 
 def reading(

@@ -89,7 +89,7 @@ def chosen(found: Sequence[Examination]) -> list[Examination]:
     if not _can_ask():
         return list(found)
     viewer = current_viewer()
-    opened = opened_in(viewer)
+    opened = [one for one in opened_in(viewer) if one.path is not None]  # an array is of nobody
     known = {examination_of(one) for one in opened}
     new = [one for one in found if one.own and one.own not in known]
     if len(found) < 2 and not (opened and new):
