@@ -145,7 +145,7 @@ def test_after_a_crash_too(desk, example_study, tmp_path):
     child.send_signal(signal.SIGKILL)
     child.wait()
     child.stdout.close()
-    (record,) = (folder / "readers").glob("dr-eva*.jsonl")
+    (record,) = (folder / "readers").glob("dreva*.jsonl")
     with record.open("a") as stream:
         stream.write('{"n": 18, "previous"')
     dock = open_dock(desk)

@@ -13,12 +13,13 @@ from napari import current_viewer
 from napari.layers import Image
 from napari.utils.notifications import (
     Notification,
-    NotificationManager,
     notification_manager,
     show_info,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Layer
 
 _OF_NAPARI = "Inconsistent units across layers"
@@ -28,12 +29,20 @@ _said: WeakKeyDictionary[Any, WeakSet[Layer]] = WeakKeyDictionary()  # viewer ->
 def say_in_words() -> None:
     """Put our words in place of napari's, from now on; once a layer."""
     # who only listens to notifications comes after those who show them
-    notification_manager.dispatch = _dispatch
+    theirs = notification_manager.dispatch
+    if not isinstance(theirs, _InWords):
+        notification_manager.dispatch = _InWords(theirs)
 
 
-def _dispatch(notification: Notification) -> None:
-    if not _in_words(notification):
-        NotificationManager.dispatch(notification_manager, notification)
+class _InWords:
+    """Shows notifications as before, but for that one."""
+
+    def __init__(self, theirs: Callable[[Notification], None]) -> None:
+        self._theirs = theirs
+
+    def __call__(self, notification: Notification) -> None:
+        if not _in_words(notification):
+            self._theirs(notification)
 
 
 def _in_words(notification: Notification) -> bool:
