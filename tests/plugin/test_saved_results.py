@@ -971,7 +971,8 @@ NO_LAYERS = {  # what holds no place in any image: counts of many slides, pages,
     "file", "output",
 }  # fmt: skip
 OTHERWISE = {"slide (OME-TIFF)": "a slide", "slide in other colours, OME-Zarr": "a slide",
-             "slide in a virtual stain, OME-Zarr": "a slide"}  # fmt: skip
+             "slide in a virtual stain, OME-Zarr": "a slide",
+             "pathogan case, JSON": "by the Slides dock (tests/desk/test_cases.py)"}  # fmt: skip
 
 
 def test_every_kind_of_output_that_there_is_opens_again_or_holds_no_place():
