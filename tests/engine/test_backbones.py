@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from napari_pathogan.engine import backbones
 from napari_pathogan.engine.backbones import (
     DEFAULT,
     TASK,
@@ -157,3 +158,14 @@ def test_one_channel_and_other_sizes_are_refused(tmp_path):
     trunk = load_backbone(asked)
     with pytest.raises(ModelError, match="can't look at 96 px"):
         trunk.features(torch.rand(1, 3, 96, 96))
+
+
+def test_a_trunk_that_was_first_used_to_predict_lets_gradients_through():
+    backbones._load.cache_clear()
+    with torch.inference_mode():
+        trunk = load_backbone()
+        trunk.features(torch.rand(1, 3, 32, 32))
+    images = torch.rand(1, 3, 32, 32, requires_grad=True)
+    load_backbone().seen(images)[0].sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0

@@ -225,6 +225,7 @@ def origin(name: str) -> tuple[TrainingData, ...]:
 
 
 @lru_cache(maxsize=2)
+@torch.inference_mode(mode=False)  # its weights outlive whoever asks first, who may predict
 def _load(name: str) -> Backbone:
     network = load_network(name)
     setup = network.pretrained_cfg

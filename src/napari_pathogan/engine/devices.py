@@ -177,7 +177,7 @@ def moved(network: Module, to: torch.device) -> Module:
     Moving one that is in place already is not harmless: it swaps the weights' memory for itself,
     under the hands of the threads that compute with them.
     """
-    with _moving:
+    with _moving, torch.inference_mode(mode=False):  # it may learn, or let gradients through, later
         weights = next(network.parameters())
         own = torch.channels_last
         spread = (w for w in network.parameters() if w.ndim == 4)
