@@ -134,7 +134,6 @@ def test_corrected_nuclei_and_reviewed_masses_come_back_to_their_docks(used, fol
     used.rest(0.2)
     assert len(nuclei.segmentation) == count
     np.testing.assert_array_equal(np.asarray(nuclei.segmentation.labels) > 0, labels > 0)
-    assert first not in set(nuclei.segmentation.table["id"]) or count > 0
     assert {x.name: masses.reviews.review_of(x).decisions for x in masses.images} == decisions
     used.picture("case-all")
 
@@ -212,3 +211,15 @@ def test_nothing_of_the_users_is_lost_where_a_case_is_to_be_written(used, folder
         used.wait(lambda: not dock.working, "its end")
     assert (folder / "case.pathogan" / "notes.txt").read_text() == "mine"
     assert not (folder / "case.pathogan.json").exists()
+
+
+def test_a_model_that_is_not_here_is_told(used, folder, tmp_path):
+    open_slide(used, folder / samples.PHANTOM)
+    dock = used.dock("IDC heat map")
+    used.wait(dock.form.run.isEnabled, "the model")
+    save(used, tmp_path / "case")
+    file = tmp_path / "case.pathogan.json"
+    file.write_text(file.read_text().replace("idc-lite0", "idc-of-ward-7"))
+    slides = open_again(used, file)
+    used.wait(dock_titled(slides, "IDC heat map").form.run.isEnabled, "the model")
+    used.wait(lambda: any("no model idc-of-ward-7 here" in x for x in used.notifications), "a word")

@@ -36,6 +36,10 @@ def notes(tmp_path):
     return sorted(name for name in found if not name.startswith(own))
 
 
+def notes_of_cases(tmp_path):
+    return sorted((tmp_path / "data").rglob("*.pathogan.json"))
+
+
 @pytest.mark.parametrize("answer", ["Bring it back", "Forget it"])
 def test_what_was_open_in_a_napari_that_was_killed_is_offered(used, tmp_path, answer):
     end("kill")
@@ -70,3 +74,21 @@ def test_a_dock_opens_where_nothing_can_be_noted(used, tmp_path):
     dock = used.dock("Slides")
     used.sample("H&E phantom slide")
     used.wait(lambda: len(dock.opened) == 1, "the slide")
+
+
+def test_each_note_is_offered_and_kept_until_all_of_it_is_back(used, tmp_path):
+    for _ in range(2):
+        end("kill")
+    first, second = notes_of_cases(tmp_path)
+    text = first.read_text()
+    first.write_text(text.replace("he_phantom.ome.tif", "gone.ome.tif"))
+    os.utime(first)  # the latest
+    dock = used.dock("Slides")
+    used.press(dock, "Bring it back")
+    used.wait(lambda: "is not where it was" in dock.said.text(), "what is gone")
+    assert first.exists(), "it may be there again later"
+    assert dock.lost.isVisible()
+    used.press(dock, "Forget it")
+    assert not first.exists()
+    assert second.exists()
+    assert dock.lost.isVisible(), "the other is offered"

@@ -137,9 +137,7 @@ class BlendLayers:
         fit(self.viewer, [mine[0]])
         for shown in (layer for layer in mine for _ in range(2)):
             yield
-            if (
-                self._hidden
-            ):  # still wanted; the name by itself, since a kind of text takes long to draw first
+            if self._hidden:  # still wanted; its name by itself: the first text takes long to draw
                 if shown.visible:
                     shown.name_overlay.visible = True
                 else:

@@ -19,7 +19,7 @@ from napari_pathogan.plugin.idc.words import (
     cursor_text,
     meaning,
     place_text,
-    short_area_text,
+    plain_area_text,
     usual_threshold,
 )
 from napari_pathogan.plugin.shell.dock import Dock
@@ -193,7 +193,7 @@ class IdcDock(Dock):
             return ""
         if between.at_another_scale(layer, heat.mpp):
             return between.RUN_AGAIN
-        return short_area_text(heat.area(self.threshold.value() / 100))
+        return plain_area_text(heat.area(self.threshold.value() / 100))
 
     def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
         """The map at the threshold that is shown, as OME-Zarr."""

@@ -42,7 +42,7 @@ def meaning(card: ModelCard, threshold: float) -> str:
 
 def area_text(found: AreaResult) -> str:
     """How much IDC there is; where there is none, that nothing else was looked for."""
-    text = f"<b>{str(found).partition(' (')[0]}</b>"
+    text = f"<b>{plain_area_text(found)}</b>"
     _, low, high = found.share
     if low is not None and high is not None:
         text += (
@@ -52,12 +52,9 @@ def area_text(found: AreaResult) -> str:
     return text if found.idc_mm2.value else f"{text}<br>Other tumours were not looked for"
 
 
-def short_area_text(found: AreaResult) -> str:
-    """``IDC 2.3 mm², 41 % of the tissue``."""
-    area, share = found.idc_mm2.value, found.share.value
-    if not area:
-        return "No IDC"
-    return f"IDC {area:.2g} mm²" + ("" if share is None else f", {100 * share:.0f} % of the tissue")
+def plain_area_text(found: AreaResult) -> str:
+    """``IDC 2.3 mm², 41 % of the tissue``, without the interval."""
+    return str(found).partition(" (")[0]
 
 
 def place_text(number: int, count: int, found: tuple[float, float] | None) -> str:

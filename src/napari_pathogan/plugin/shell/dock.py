@@ -13,7 +13,7 @@ from importlib import import_module
 from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QVBoxLayout
@@ -196,7 +196,11 @@ class Dock(Docked):
 
     def choices(self) -> dict[str, Any]:
         """What the user has chosen here, plain JSON, for :meth:`choose_again`."""
-        return {"model": self.form.model.currentText(), "part": self.form.region.currentText()}
+        model = self.form.model.currentText()
+        return {
+            "model": model if model in self._models else "",
+            "part": self.form.region.currentText(),
+        }
 
     def choose_again(self, choices: Mapping[str, Any]) -> None:
         """Choose what was chosen before, as far as it is offered; models once they are found."""
@@ -534,9 +538,15 @@ class Dock(Docked):
                 self.choose_again(self._choices)
 
     def _choose_model(self) -> None:
-        if (name := str(self._choices.get("model", ""))) in self._models:
+        if not self._models:
+            return  # they are still looked for
+        name = str(self._choices.get("model", ""))
+        if name in self._models:
             self.form.model.setCurrentText(name)
-            self._choices = {}
+        elif name:
+            chosen = self.form.model.currentText()
+            show_warning(f"{self.title}: there is no model {name} here, so {chosen} is chosen")
+        self._choices = {}
 
     def _model_chosen(self) -> None:
         card = self.card

@@ -26,7 +26,7 @@ from napari_pathogan.plugin.viewer.mammogram_layers import (
     prepare_mammograms,
     study_layers,
 )
-from napari_pathogan.plugin.viewer.opened import opened
+from napari_pathogan.plugin.viewer.opened import HIDDEN, opened
 from napari_pathogan.plugin.viewer.reader import read as read_file
 from napari_pathogan.slides.imprint import Imprint
 
@@ -326,11 +326,7 @@ def _imprint(image: Image) -> Imprint:
 
 def _is_drawn(layer: Layer) -> bool:
     """Whether a user has drawn a layer: ours say in their metadata what they show."""
-    return (
-        type(layer) in _DRAWN
-        and not set(layer.metadata) - {"hidden with its image"}
-        and layer.ndim == 2
-    )
+    return type(layer) in _DRAWN and not set(layer.metadata) - {HIDDEN} and layer.ndim == 2
 
 
 def _as_arrays(

@@ -77,9 +77,8 @@ class Legend(QWidget):
         else:
             colours = (255 * image.colormap.map(np.linspace(0, 1, 256))).astype(np.uint8)
             colours[:, 3] = 255
-            self._colours = QImage(
-                colours.tobytes(), 256, 1, 4 * 256, QImage.Format.Format_RGBA8888
-            )
+            shown = QImage(colours.tobytes(), 256, 1, 4 * 256, QImage.Format.Format_RGBA8888)
+            self._colours = shown.copy()  # with memory of its own
         self.setToolTip(f"From {low} to {high}" if image is not None else "")
         self.update()
 

@@ -119,16 +119,13 @@ class Session(QObject):
 
 
 def left_over() -> Path | None:
-    """The latest note of a napari that did not come to its end; older ones are taken away."""
+    """The latest note of a napari that did not come to its end."""
     folder = _folder()
     left = []
     for file in folder.glob(f"*{CASE_SUFFIX}") if folder.is_dir() else ():
         with contextlib.suppress(Timeout, OSError), FileLock(_lock_of(file), timeout=0):
             left.append(file)
-    left.sort(key=lambda file: file.stat().st_mtime)
-    for file in left[:-1]:
-        forget(file)
-    return left[-1] if left else None
+    return max(left, key=lambda file: file.stat().st_mtime, default=None)
 
 
 def forget(file: Path) -> None:

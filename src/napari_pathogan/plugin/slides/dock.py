@@ -193,10 +193,10 @@ class SlidesDock(Docked):
             self.open_case(self._before, let_go=True)
 
     def forget(self) -> None:
-        """Let what was open then go for good."""
+        """Let what was open then go for good; offer what was open in another napari, if there is more."""
         if self._before is not None:
             session.forget(self._before)
-        self._offer_before(None)
+        self._offer_before(session.left_over())
 
     def open_case(self, path: Path, *, let_go: bool = False) -> None:
         """Open what was open, with what was found and drawn; an error becomes a notification."""
@@ -214,7 +214,7 @@ class SlidesDock(Docked):
             show_looks(self.viewer, case)
             what = "Brought back what was open." if let_go else f"Opened {path.name}."
             self.said.setText(" ".join([what, *(f"⚠ {one}." for one in told)]))
-            if let_go:
+            if let_go and not told:  # what could not be opened now may be later
                 self.forget()
 
         came = partial(self._came_back, images, told)
@@ -323,6 +323,7 @@ class SlidesDock(Docked):
 
         def ended() -> None:
             self.working = False
+            self.said.setText("")  # if it failed, it was said why
             self._describe()
 
         def finished(event: Finished) -> None:
@@ -495,4 +496,4 @@ def _pixmap(picture: np.ndarray) -> QPixmap:
     height, width = picture.shape[:2]
     kept = np.ascontiguousarray(picture)
     image = QImage(kept.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image)
+    return QPixmap.fromImage(image.copy())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
 
 _MARGIN = 0.1  # of an image's sides: a map's first cell may begin before its slide
-_HIDDEN = "hidden with its image"  # in the metadata of a layer that was seen before
+HIDDEN = "hidden with its image"  # in the metadata of a layer that was seen before
 
 
 @dataclass(eq=False)
@@ -127,7 +127,7 @@ def show_results(viewer: napari.Viewer, chosen: Opened, *, shown: bool) -> None:
 
 def results_hidden(chosen: Opened) -> bool:
     """Whether what lies on an image was hidden, and is so still."""
-    return any(_HIDDEN in one.metadata and not one.visible for one in chosen.results)
+    return any(HIDDEN in one.metadata and not one.visible for one in chosen.results)
 
 
 def remove(viewer: napari.Viewer, chosen: Opened) -> None:
@@ -145,14 +145,14 @@ def _hide(viewer: napari.Viewer, layers: Iterable[Layer]) -> None:
     for layer in layers:
         if layer.visible:
             layer.visible = False
-            layer.metadata = {**layer.metadata, _HIDDEN: True}
+            layer.metadata = {**layer.metadata, HIDDEN: True}
 
 
 def _show(layers: Iterable[Layer]) -> None:
     for layer in layers:
-        if _HIDDEN in layer.metadata:
+        if HIDDEN in layer.metadata:
             layer.visible = True
-            layer.metadata = {k: v for k, v in layer.metadata.items() if k != _HIDDEN}
+            layer.metadata = {k: v for k, v in layer.metadata.items() if k != HIDDEN}
 
 
 def _show_others(event: Event) -> None:
