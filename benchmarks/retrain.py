@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from idc_frozen import features, returned
 from safetensors.numpy import load_file, save_file
+from scipy.special import expit
 
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.ranking import auc
-from napari_pathogan.engine.refit import Past
+from napari_pathogan.engine.refit import WEIGHT, Past
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.idc import live
@@ -107,6 +108,43 @@ def read(kept: Kept, patches: PatchFolder, model: IdcModel, name: str) -> tuple[
     return replace(model, network=network), part
 
 
+def most_telling(model: IdcModel, part: Part, known: np.ndarray, n: int) -> np.ndarray:
+    """Patches that would say most about all of them if they were annotated next, the best first.
+
+    Each makes the head surer of those that look alike; what is known already, or chosen before, has
+    done so. (Transductive experimental design, Yu et al. 2006, with the curvature of a logistic loss.)
+    """
+    rows = np.flatnonzero(np.isfinite(part.seen.figures[:, 0]))
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * live.MOST)).astype(int)]
+    rows = np.union1d(some, known)
+    prior, scale = live.past_of(model).prior, model.calibration
+    figures = part.seen.figures[rows]
+    seen = prior.seen(figures[:, : sum(model.network.parts)]) - prior.seen(prior.mean[None])[0]
+    seen = np.append(seen, np.full((len(seen), 1), scale.patient_sd / scale.slope), 1)
+    covariance = seen @ seen.T
+    p = expit(np.asarray(live.logits(model, figures), np.float64))
+    noise = 1 / (WEIGHT * np.maximum(p * (1 - p), 1e-3))
+    slope = p * (1 - p)  # what a change of logits does to a probability
+
+    def learn(i: int) -> None:
+        nonlocal covariance
+        column = covariance[:, i].copy()
+        covariance -= np.outer(column, column) / (column[i] + noise[i])
+
+    free = np.ones(len(rows), bool)
+    for i in np.searchsorted(rows, known):
+        learn(int(i))
+        free[i] = False
+    chosen: list[int] = []
+    while len(chosen) < n and free.any():
+        gain = ((covariance * slope[:, None]) ** 2).sum(0) / (np.diagonal(covariance) + noise)
+        best = int(np.where(free, gain, -np.inf).argmax())
+        chosen.append(best)
+        free[best] = False
+        learn(best)
+    return rows[chosen]
+
+
 def refitted(model: IdcModel, part: Part, labels: np.ndarray, rows: np.ndarray) -> IdcModel:
     """The model after some patches are annotated; as it was as long as they are of one class."""
     if len(np.unique(labels[rows])) < 2:
@@ -121,7 +159,7 @@ def order(model: IdcModel, part: Part, labels: np.ndarray, way: str, seed: int) 
         return np.random.default_rng(seed).permutation(len(labels))[: max(COUNTS)]
     rows, now = np.zeros(0, int), model
     while len(rows) < max(COUNTS):
-        new = live.next_of(now, replace(part, rows=rows), ROUND)
+        new = most_telling(now, part, rows, ROUND)
         rows = np.append(rows, new)
         now = refitted(model, part, labels, rows)
     return rows[: max(COUNTS)]

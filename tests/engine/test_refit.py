@@ -8,7 +8,7 @@ from scipy.linalg import sqrtm
 from scipy.special import expit
 
 from napari_pathogan.engine.linear import fit_logistic
-from napari_pathogan.engine.refit import Past, Prior, balanced, most_telling, refit
+from napari_pathogan.engine.refit import Past, Prior, balanced, refit
 
 C = 0.1
 
@@ -104,13 +104,3 @@ def test_the_past_is_read_as_it_was_kept(trained):
     back = Past.from_arrays(past.to_arrays())
     assert back.n_images == 300
     np.testing.assert_allclose(back.prior.seen(here), prior.seen(here), rtol=0.02, atol=0.02)
-
-
-def test_what_is_asked_next_is_unlike_what_is_known(trained):
-    *_, prior, here, _ = trained
-    alike = np.concatenate([here[:30], here[:30] + 1e-3])
-    chosen = most_telling(prior, alike, say(trained, alike), np.arange(0), spread=1.0, n=12)
-    assert len({i % 30 for i in chosen}) == 12
-    assert chosen == most_telling(prior, alike, say(trained, alike), np.arange(0), spread=1.0, n=12)
-    again = most_telling(prior, alike, say(trained, alike), np.array(chosen), spread=1.0, n=48)
-    assert sorted([*chosen, *again]) == list(range(60))

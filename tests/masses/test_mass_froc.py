@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_pathogan.tasks.masses.froc import Froc, froc, judge, overlaps
+from napari_pathogan.tasks.masses.froc import Froc, judge, overlaps
 
 SQUARE = np.array([[0, 0, 10, 10]], float)
 NONE = np.zeros((0, 4))
@@ -37,6 +37,10 @@ def count(boxes, scores, masses, threshold):
     return len(taken), wrong
 
 
+def curve_of(found, truth, **options):
+    return judge(found, truth, **options).curve()
+
+
 corner = st.integers(0, 8)
 boxes = st.builds(lambda x, y, w, h: (x, y, x + w, y + h), corner, corner, *[st.integers(1, 6)] * 2)
 scored = st.lists(st.tuples(boxes, st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0])), max_size=8)
@@ -55,7 +59,7 @@ def arrays(drawn):
 @given(images)
 def test_the_curve_is_that_of_brute_force(drawn):
     found, truth = arrays(drawn)
-    curve = froc(found, truth)
+    curve = curve_of(found, truth)
     thresholds = sorted({float(s) for _, scores in found for s in scores}, reverse=True)
     assert curve.thresholds.tolist() == thresholds
     masses = sum(map(len, truth))
@@ -80,7 +84,7 @@ def test_an_image_that_counts_twice_is_as_good_as_two(drawn, times):
     again = [0] * times + list(range(1, len(drawn)))
     if not again:
         return
-    plain = froc([found[i] for i in again], [truth[i] for i in again])
+    plain = curve_of([found[i] for i in again], [truth[i] for i in again])
     for fppi in (0, 0.25, 0.5, 1, 2, 4):
         if sum(len(truth[i]) for i in again):
             assert weighed.tpr_at(fppi) == pytest.approx(plain.tpr_at(fppi))
@@ -97,7 +101,7 @@ def test_what_counts():
     """Two images, one mass: a hit, its duplicate, and a box on the normal image."""
     twice = np.array([(0, 0, 10, 10), (0, 1, 10, 11)], float)
     found = [(twice, np.array([0.9, 0.8])), (SQUARE, np.array([0.7]))]
-    curve = froc(found, [SQUARE, NONE])
+    curve = curve_of(found, [SQUARE, NONE])
     assert curve.thresholds.tolist() == [0.9, 0.8, 0.7]
     assert curve.tpr.tolist() == [1, 1, 1]
     assert curve.fppi.tolist() == [0, 0.5, 1]  # the lowest threshold is kept
@@ -105,14 +109,14 @@ def test_what_counts():
 
 def test_half_is_not_more_than_half():
     half = np.array([[0, 0, 10, 5]], float)
-    assert froc([(half, np.array([1.0]))], [SQUARE]).tpr.tolist() == [0]
-    assert froc([(half, np.array([1.0]))], [SQUARE], iou=0.49).tpr.tolist() == [1]
+    assert curve_of([(half, np.array([1.0]))], [SQUARE]).tpr.tolist() == [0]
+    assert curve_of([(half, np.array([1.0]))], [SQUARE], iou=0.49).tpr.tolist() == [1]
 
 
 def test_a_box_takes_the_mass_that_it_overlaps_most():
     masses = np.array([[0, 0, 10, 10], [2, 0, 12, 10]], float)
     boxes_ = np.array([[2, 0, 12, 10], [0, 0, 10, 10]], float)
-    curve = froc([(boxes_, np.array([0.9, 0.8]))], [masses])
+    curve = curve_of([(boxes_, np.array([0.9, 0.8]))], [masses])
     assert curve.tpr.tolist() == [0.5, 1]
     assert curve.fppi.tolist() == [0, 0]
 
@@ -120,7 +124,7 @@ def test_a_box_takes_the_mass_that_it_overlaps_most():
 def test_a_tie_is_above_or_below_together():
     far = SQUARE + 50
     found = [(np.concatenate([far, SQUARE]), np.array([0.5, 0.5]))]
-    curve = froc(found, [SQUARE])
+    curve = curve_of(found, [SQUARE])
     assert (curve.tpr.tolist(), curve.fppi.tolist()) == ([1], [1])
     assert curve.tpr_at(0.5) == 0
     assert curve.threshold_at(0.5) == np.inf
@@ -137,7 +141,7 @@ def test_the_staircase_between_its_points_and_beyond():
 
 
 def test_nothing_found_at_all():
-    curve = froc([(NONE, np.zeros(0))] * 3, [SQUARE, NONE, NONE])
+    curve = curve_of([(NONE, np.zeros(0))] * 3, [SQUARE, NONE, NONE])
     assert len(curve.tpr) == 0
     assert curve.tpr_at(1) == 0
     assert curve.at(0.1) == (0, 0)
@@ -158,6 +162,6 @@ def test_thinned_curves_keep_every_rise():
 
 def test_scores_that_are_no_numbers():
     with pytest.raises(ValueError, match="no finite number"):
-        froc([(SQUARE, np.array([np.nan]))], [SQUARE])
+        curve_of([(SQUARE, np.array([np.nan]))], [SQUARE])
     with pytest.raises(ValueError, match="longer than argument 1"):
-        froc([(SQUARE, np.array([1.0]))], [SQUARE, SQUARE])
+        curve_of([(SQUARE, np.array([1.0]))], [SQUARE, SQUARE])

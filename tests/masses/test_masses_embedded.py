@@ -7,7 +7,7 @@ import pytest
 
 from napari_pathogan.engine.models import WEIGHTS, zoo
 from napari_pathogan.tasks.masses.data import read_mass_folder
-from napari_pathogan.tasks.masses.froc import froc
+from napari_pathogan.tasks.masses.froc import judge
 from napari_pathogan.tasks.masses.model import MassModel
 
 
@@ -44,7 +44,7 @@ def test_it_finds_the_masses_of_the_phantom_study(model):
 
     found = [model.detect(folder.image(i))[:2] for i in range(len(folder))]
 
-    curve = froc(found, folder.boxes)
+    curve = judge(found, folder.boxes).curve()
     assert len(np.concatenate(folder.boxes)) == 4
     assert curve.tpr_at(0) == 1  # all four before the first false mark
     tpr, fppi = curve.at(model.threshold)

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
+from mammogram_makers import open_study
 from mass_dicom import write_image
 from mass_folders import BrightDiscs
 from PIL import Image
@@ -17,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.cli.app import main
 from napari_pathogan.mammograms.dicom import pixels
-from napari_pathogan.mammograms.study import open_mammogram, open_study
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.viewer.reader import read
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.masses.model import NOTHING, MassModel

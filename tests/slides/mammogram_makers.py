@@ -10,6 +10,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders import RLELosslessEncoder
 from scipy import ndimage
 
+from napari_pathogan.mammograms.study import examinations
+
 PERSON = ("Quackenbush", "Zerlina", "PID-77041", "19520229", "Saint-Elsewhere", "ACC-90210")
 
 ENCODERS = {
@@ -133,3 +135,9 @@ def _about(pixels, bits) -> dict:
         "photometric_interpretation": "MONOCHROME2",
         "transfer_syntax_uid": uid.RLELossless,
     }
+
+
+def open_study(folder_or_files):
+    """The views of the one examination in a folder or of files."""
+    [found] = examinations(folder_or_files)
+    return found.open()

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from mammogram_makers import open_study
 
-from napari_pathogan.mammograms.study import open_mammogram, open_study
+from napari_pathogan.mammograms.study import open_mammogram
 
 
 @pytest.fixture(scope="module")

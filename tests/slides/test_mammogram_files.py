@@ -9,12 +9,12 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
-from mammogram_makers import breast, write_dicom
+from mammogram_makers import breast, open_study, write_dicom
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from napari_pathogan.errors import MammogramFormatError
-from napari_pathogan.mammograms.study import examinations, open_mammogram, open_study
+from napari_pathogan.mammograms.study import examinations, open_mammogram
 from napari_pathogan.mammograms.views import is_dicom
 
 IMAGE = breast()

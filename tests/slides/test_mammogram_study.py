@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 import tifffile
-from mammogram_makers import PERSON, breast, write_dicom
+from mammogram_makers import PERSON, breast, open_study, write_dicom
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -17,7 +17,6 @@ from napari_pathogan.mammograms.study import (
     MammogramStudy,
     examinations,
     open_mammogram,
-    open_study,
     same_examination,
 )
 from napari_pathogan.mammograms.views import named_view, words_beside_view
@@ -78,9 +77,7 @@ def test_files_are_a_study_too(study):
 def test_two_examinations_are_not_mixed(study, tags):
     """Other UIDs, or one UID that was copied to another patient's header."""
     write_dicom(study / "prior", breast(), **tags)
-    for given in (study, [study / "prior", study / "R" / "IMCC"]):
-        with pytest.raises(MammogramFormatError, match="mammograms of 2 examinations, which are n"):
-            open_study(given)
+    assert len(examinations([study / "prior", study / "R" / "IMCC"])) == 2
     own, prior = examinations(study)
     assert [one.name for one in own.open().views] == ["RCC", "LCC", "RMLO", "LMLO"]
     assert len(own.open().skipped) == 1
@@ -107,9 +104,6 @@ def test_examinations_are_called_by_their_folders_and_never_by_their_headers(tmp
     assert examinations([tmp_path / "second", tmp_path / "first"])[0].views == ("LCC", "RCC")
     assert not any(word in said for word in (*PERSON, "1.2.3", "1.2.4"))
     (view, _), (other, _) = (one.open().views for one in found)
-    with pytest.raises(MammogramFormatError) as refused:
-        open_study(tmp_path)
-    assert not any(word in str(refused.value) for word in (*PERSON, "1.2.3", "1.2.4"))
     assert view.examination not in {None, "1.2.3"}
     assert view.examination != other.examination
 

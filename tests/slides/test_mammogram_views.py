@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mammogram_makers import breast, coded, write_dicom
+from mammogram_makers import breast, coded, open_study, write_dicom
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from napari_pathogan.mammograms.study import open_mammogram, open_study
+from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.mammograms.views import named_view
 
 IMAGE = breast()

@@ -14,7 +14,7 @@ from skimage import data as samples
 
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
-from napari_pathogan.slides.tissue import TissueMask, find_tissue, tissue_mask
+from napari_pathogan.slides.tissue import TissueMask, tissue_mask
 
 # what a look at each tile says: share of tissue, lowest and highest that is right
 TILES = {
@@ -84,6 +84,12 @@ def test_labelled_patches_are_tissue_and_the_rest_is_not(data, patient, mpp):
     assert patch[found].mean() > 0.95
     assert cover[~patch].mean() < 0.02
     assert 0.85 < mask.area_mm2 / (patch.sum() * 0.04) < 1.05  # a patch is 0.2 x 0.2 mm
+
+
+def find_tissue(image, mpp):
+    """The tissue of an image (Y, X, 3), a cell a pixel."""
+    with Slide.from_arrays([image], name="a", mpp=(mpp, mpp)) as slide:
+        return tissue_mask(slide, mpp=mpp).overlay.data
 
 
 @pytest.mark.parametrize("stain", ["he", "pas", "sil", "tri"])

@@ -66,4 +66,4 @@ def test_statistics_are_those_of_all_tiles_together(model):
     model.paint(halves, "pas", norm.measured)
     first = np.abs(model.paint(halves, "pas", norm).astype(int) - model.paint(halves, "pas"))
     assert first.max() > 5
-    assert len(norm._known) == model.forth.norms
+    assert len(norm._known) == 5 + 2 * len(model.forth.blocks)

@@ -181,53 +181,6 @@ def refit(
     return Change(changed, float(spread * moved[-1] - changed @ prior.mean))
 
 
-def most_telling(
-    prior: Prior,
-    figures: np.ndarray,
-    logits: np.ndarray,
-    known: np.ndarray,
-    *,
-    spread: float,
-    n: int = 1,
-    weight: float = WEIGHT,
-) -> list[int]:
-    """Which images would say most about all of them if they were annotated next, the best first.
-
-    Each makes the head surer of those that look alike; what is known already, or chosen before, has
-    done so. (Transductive experimental design, Yu et al. 2006, with the curvature of a logistic loss.)
-
-    Parameters
-    ----------
-    figures, logits
-        (N, F) and (N,), of a slide's images.
-    known
-        Indices of those that are annotated.
-    """
-    rows = _rows(prior, figures, spread)
-    covariance = rows @ rows.T
-    p = expit(np.asarray(logits, np.float64))
-    noise = 1 / (weight * np.maximum(p * (1 - p), 1e-3))
-    slope = p * (1 - p)  # what a change of logits does to a probability
-
-    def learn(i: int) -> None:
-        nonlocal covariance
-        column = covariance[:, i].copy()
-        covariance -= np.outer(column, column) / (column[i] + noise[i])
-
-    for i in known:
-        learn(int(i))
-    chosen: list[int] = []
-    free = np.ones(len(logits), bool)
-    free[known] = False
-    while len(chosen) < n and free.any():
-        gain = ((covariance * slope[:, None]) ** 2).sum(0) / (np.diagonal(covariance) + noise)
-        best = int(np.where(free, gain, -np.inf).argmax())
-        chosen.append(best)
-        free[best] = False
-        learn(best)
-    return chosen
-
-
 def _rows(prior: Prior, figures: np.ndarray, spread: float) -> np.ndarray:
     """Figures and a one for the offset, on axes along which all changes are as likely: (N, F + 1)."""
     middle = prior.seen(prior.mean[None])[0]  # the offset is held by its own spread

@@ -49,7 +49,7 @@ _COLUMNS = {"R": 0, "L": 1}
 
 @dataclass(frozen=True, eq=False)
 class MammogramStudy:
-    """The views of one examination; made by `open_study`.
+    """The views of one examination, as `Examination.open` opens them.
 
     Attributes
     ----------
@@ -247,28 +247,6 @@ def examinations(folder_or_files: str | Path | Sequence[str | Path]) -> list[Exa
         else:
             files.append(path)
     return [*found, *(_told_apart(files, None) if files else [])]
-
-
-def open_study(folder_or_files: str | Path | Sequence[str | Path]) -> MammogramStudy:
-    """Open the mammograms of one examination: a folder (with its subfolders), or files.
-
-    DICOM files of a folder that are no mammograms are left out and told of in ``skipped``; a
-    folder without DICOM files is searched for other images.
-
-    Raises
-    ------
-    MammogramFormatError
-        If there is no mammogram, or those of more than one examination.
-    SlideFormatError
-        If one of the files that were given can't be opened.
-    """
-    found = examinations(folder_or_files)
-    if len(found) > 1:
-        raise MammogramFormatError(
-            f"these are mammograms of {len(found)} examinations, which are never hung as one: "
-            f"{'; '.join(map(str, found))}. Open those of one"
-        )
-    return found[0].open()
 
 
 def same_examination(one: Mammogram, other: Mammogram) -> bool:

@@ -148,27 +148,8 @@ def tissue_mask(slide: Slide, *, mpp: float = _ASSUMED_MPP) -> TissueMask:
     )
 
 
-def find_tissue(overview: np.ndarray, mpp: float) -> np.ndarray:
-    """Find the tissue in an RGB image.
-
-    Parameters
-    ----------
-    overview
-        (Y, X, 3) uint8.
-    mpp
-        um per pixel of it.
-
-    Returns
-    -------
-    np.ndarray
-        (Y, X) bool.
-    """
-    density = _optical_density(overview)
-    return _stained_tissue(density, _pen(density, mpp), mpp)
-
-
 def pen_ink(overview: np.ndarray, mpp: float) -> np.ndarray:
-    """Find ink of a pen, with its blurred margin, in an image as :func:`find_tissue` takes it: (Y, X) bool."""
+    """Find ink of a pen, with its blurred margin, in (Y, X, 3) uint8 of so many um a pixel: (Y, X) bool."""
     return _pen(_optical_density(overview), mpp)
 
 

@@ -11,7 +11,7 @@ from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.models import read_card, save_model
 from napari_pathogan.errors import ModelError, ModelNotFoundError
 from napari_pathogan.tasks.nuclei_classes.crossval import best_temperature
-from napari_pathogan.tasks.nuclei_classes.gallery import grid_picture, typical
+from napari_pathogan.tasks.nuclei_classes.gallery import grid_picture
 from napari_pathogan.tasks.nuclei_classes.model import ClassModel, ClassNameError
 
 
@@ -147,9 +147,3 @@ def test_a_grid_of_given_nuclei():
     assert [int(picture[8 + 7 * r, 4 + 7 * c, 0]) for r in (0, 1) for c in (0, 1, 2)] == list(
         range(6)
     )
-
-
-def test_typical_nuclei():
-    probability = np.array([[0.9, 0.1, 0], [0.6, 0.2, 0.2], [0.5, 0.45, 0.05], [0.1, 0.9, 0]])
-    assert typical(probability, 0, 2).tolist() == [0, 1]
-    assert typical(probability, 2, 5).tolist() == []

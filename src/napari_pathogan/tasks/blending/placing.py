@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.transform import resize
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.breast import Breast, breast
@@ -94,29 +93,12 @@ def places(image: np.ndarray, view: str | None) -> Places:
     return Places((room * factor).astype(np.float32), factor)
 
 
-def pectoral(image: np.ndarray, found: Breast | None = None) -> np.ndarray:
-    """The pectoral muscle of an MLO view: bool (H, W), above a straight line.
-
-    The line is the one across which the image darkens most on the way from the upper corner at
-    the chest wall; a usual one where no line stands out.
-
-    Parameters
-    ----------
-    image
-        float32 (H, W) in 0..1.
-    found
-        The breast in it, where it is known.
-    """
-    found = found or breast(image)
-    factor = max(1, round(max(image.shape) / _SIDE_PX))
-    small = reduce(image, factor)
-    muscle = _muscle(small, reduce(found.mask, factor) > 0.5, found)
-    large: np.ndarray = resize(muscle, image.shape, order=0) & found.mask
-    return large
-
-
 def _muscle(small: np.ndarray, mask: np.ndarray, found: Breast) -> np.ndarray:
-    """The muscle in a small copy (h, w) of the image and of the breast's mask."""
+    """The pectoral muscle of an MLO view, (h, w), in a small copy of the image and of the breast's mask.
+
+    It lies above a straight line: the one across which the image darkens most on the way from the
+    upper corner at the chest wall; a usual one where no line stands out.
+    """
     flip = slice(None, None, -1 if found.side == "right" else 1)
     smooth = ndimage.gaussian_filter(small, 2)[:, flip]
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask[:, flip].any(0))

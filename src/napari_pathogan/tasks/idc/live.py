@@ -22,7 +22,7 @@ from napari_pathogan.annotations.classes import said
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.events import Event, Progress
-from napari_pathogan.engine.refit import AROUND, WEIGHT, balanced, most_telling, refit
+from napari_pathogan.engine.refit import AROUND, WEIGHT, balanced, refit
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import DataFolderError, ModelError
 from napari_pathogan.slides.imprint import Imprint
@@ -495,22 +495,3 @@ def _rest(model: IdcModel, part: Part) -> tuple[np.ndarray, np.ndarray]:
     scale = model.calibration
     told = (logit(np.clip(probability[rows], *_SURE)) - scale.intercept) / scale.slope
     return part.seen.figures[rows], expit(told)
-
-
-def next_of(model: IdcModel, part: Part, n: int) -> np.ndarray:
-    """Rows of a slide that would teach the model most if they were annotated next, the best first."""
-    network, scale = model.network, model.calibration
-    assert isinstance(network, FrozenHead)
-    figures = part.seen.figures
-    rows = np.flatnonzero(np.isfinite(figures[:, 0]))
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * MOST)).astype(int)]
-    rows = np.union1d(some, part.rows)
-    chosen = most_telling(
-        past_of(model).prior,
-        figures[rows, : sum(network.parts)],
-        logits(model, figures[rows]),
-        np.searchsorted(rows, part.rows),
-        spread=scale.patient_sd / scale.slope,
-        n=n,
-    )
-    return rows[chosen]

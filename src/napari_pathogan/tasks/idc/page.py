@@ -38,7 +38,6 @@ _IDC = "#c8003c"
 _HEAT, _DOUBT = "viridis", "magma"  # as in napari
 _MM2 = "mm\N{SUPERSCRIPT TWO}"
 _BARS_UM = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
-_TEXT = {"font.family": "DejaVu Sans", "text.color": _INK, "axes.edgecolor": _GREY}
 
 
 def write_report(path: Path, heat_map: HeatMap, source: Slide) -> None:

@@ -109,13 +109,13 @@ class Hits:
         return Froc(wrong / weights.sum(), tpr, self.scores[last])
 
 
-def froc(
+def judge(
     found: Sequence[tuple[np.ndarray, np.ndarray]],
     truth: Sequence[np.ndarray],
     *,
     iou: float = IOU,
-) -> Froc:
-    """Work out the curve of a set of images.
+) -> Hits:
+    """Judge every box, once for all thresholds: those above one don't depend on those below.
 
     Parameters
     ----------
@@ -130,19 +130,6 @@ def froc(
     ------
     ValueError
         If a score is not a finite number, or the two do not belong together.
-    """
-    return judge(found, truth, iou=iou).curve()
-
-
-def judge(
-    found: Sequence[tuple[np.ndarray, np.ndarray]],
-    truth: Sequence[np.ndarray],
-    *,
-    iou: float = IOU,
-) -> Hits:
-    """Judge every box, once for all thresholds: those above one don't depend on those below.
-
-    Parameters and errors as :func:`froc`.
     """
     scores, hits, image = [], [], []
     for index, ((boxes, own), masses) in enumerate(zip(found, truth, strict=True)):
@@ -185,7 +172,7 @@ def masses_found(
     *,
     iou: float = IOU,
 ) -> list[np.ndarray]:
-    """Which masses of each image, bool (m,), boxes find that score at least so much; as :func:`froc`."""
+    """Which masses of each image, bool (m,), boxes find that score at least so much; as :func:`judge`."""
     all_found = []
     for (boxes, scores), masses in zip(found, truth, strict=True):
         order = np.argsort(-np.asarray(scores, float), kind="stable")

@@ -1,4 +1,4 @@
-"""Pictures of nuclei by class: generated ones in a grid, the most typical real ones."""
+"""A picture of nuclei of each class, in a grid."""
 
 from __future__ import annotations
 
@@ -38,19 +38,3 @@ def grid_picture(crops: np.ndarray, colours: Sequence[str]) -> np.ndarray:
             top = STRIP_PX + GAP_PX + row * step
             picture[top : top + size, left : left + size] = crops[row, column]
     return picture
-
-
-def typical(probability: np.ndarray, label: int, n: int) -> np.ndarray:
-    """Of the nuclei called class ``label``, the ``n`` surest, the surest first.
-
-    Parameters
-    ----------
-    probability
-        (N, C).
-
-    Returns
-    -------
-    int64 (n or fewer,): their numbers.
-    """
-    own = np.flatnonzero(probability.argmax(1) == label)
-    return own[np.argsort(-probability[own, label], kind="stable")[:n]]

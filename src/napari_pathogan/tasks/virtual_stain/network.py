@@ -84,11 +84,6 @@ class Generator(nn.Module):
         if residual:
             nn.init.zeros_(self.last.weight)
 
-    @property
-    def norms(self) -> int:
-        """How often features are normalised."""
-        return 1 + len(self.down) + 2 * len(self.blocks) + len(self.up)
-
     def forward(self, image: torch.Tensor, norm: Norm = instance_norm) -> torch.Tensor:
         """(N, 3, H, W) in [-1, 1] -> the same; H and W multiples of 4, at least 8."""
         layer = 0
