@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from napari_pathogan.engine.report import Value
+
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 LOOKED_ONCE = "once, when the model was made"
@@ -58,6 +60,11 @@ class Metric(BaseModel):
         if self.low is not None and self.high is not None:
             text += f" ({100 * self.low:.0f} to {100 * self.high:.0f} %)"
         return text
+
+
+def card_metrics(values: Mapping[str, Value], prefix: str = "") -> dict[str, Metric]:
+    """A report's figures as a card has them, their names after a prefix."""
+    return {f"{prefix}{name}": Metric(**value._asdict()) for name, value in values.items()}
 
 
 class Validation(BaseModel):
@@ -335,6 +342,12 @@ def load_past(folder: Path, card: ModelCard) -> dict[str, np.ndarray] | None:
 _MISFITS = (
     KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError,
 )  # fmt: skip
+
+
+def part_of(weights: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    """The weights of one of a model's networks, saved as ``part.NAME``, by their names in it."""
+    prefix = f"{part}."
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 @contextmanager

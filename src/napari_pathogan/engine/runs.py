@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 from napari_pathogan.engine.events import Metrics, to_json
@@ -232,6 +234,12 @@ def load_state(path: Path) -> dict[str, Any]:
             return state
     except (OSError, SafetensorError, *_DAMAGED) as error:
         raise no_checkpoint(path, error) from error
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep arrays as safetensors, whole or not at all."""
+    with written(path, OURS) as beside:
+        save_numpy({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside)
 
 
 def no_checkpoint(path: Path, error: Exception) -> DataFolderError:

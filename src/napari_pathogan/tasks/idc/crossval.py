@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file
 
 from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.config import SettingError
@@ -20,10 +19,11 @@ from napari_pathogan.engine.crossval import cross_validate, nested
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData, card_metrics
 from napari_pathogan.engine.ranking import auc
+from napari_pathogan.engine.runs import save_arrays
 from napari_pathogan.engine.trainer import one_part
-from napari_pathogan.files import write_text, written
+from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.idc import calibrate, context, generate, model
 from napari_pathogan.tasks.idc.baseline import ColourBaseline
@@ -73,13 +73,12 @@ class OutOfFold:
 
     def write(self, path: Path) -> None:
         """Keep them as safetensors."""
-        with written(path, OURS) as beside:
-            save_file({name: torch.from_numpy(v) for name, v in vars(self).items()}, beside)
+        save_arrays(path, vars(self))
 
     @classmethod
     def read(cls, path: Path) -> OutOfFold:
         """Those that :meth:`write` kept."""
-        return cls(**{name: value.numpy() for name, value in load_file(path).items()})
+        return cls(**load_file(path))
 
 
 @dataclass(frozen=True)
@@ -364,11 +363,9 @@ def _finish(
     done = Calibrated(calibrate.UNFITTED, context.Context(SIGMAS, SHARES, calibrate.UNFITTED))
     if len(np.unique(patches.labels[known])) == len(CLASSES):
         done = calibrated(patches, tested)
-    metrics = {
-        prefix + key: Metric(**value._asdict())
-        for prefix, r in zip(("", "heat_map_"), done.reports, strict=False)
-        for key, value in r.metrics.items()
-    }
+    metrics: dict[str, Metric] = {}
+    for prefix, r in zip(("", "heat_map_"), done.reports, strict=False):
+        metrics |= card_metrics(r.metrics, prefix)
     card = ModelCard(
         name=name,
         title=f"IDC {_what(config)}, {len(patches.names)} patients",

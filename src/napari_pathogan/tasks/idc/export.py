@@ -14,7 +14,7 @@ import numpy as np
 from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.engine.models import package_versions
-from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.engine.saved import CellTable, reading
 from napari_pathogan.files import written
 from napari_pathogan.kinds import geojson as geojson_kind
 from napari_pathogan.kinds import ome_zarr, table
@@ -26,6 +26,7 @@ from napari_pathogan.tasks.idc.heatmap import SCOPE, HeatMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from napari_pathogan.tasks.idc.heatmap import Outline
@@ -39,8 +40,6 @@ COLUMNS = (
 _NUMBERS = COLUMNS[:-1]
 _IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
 _ORIGIN = ("origin_y_px", "origin_x_px")
-_MOST_CELLS = 100_000  # along a side of a table's grid
-_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 ZARR, GEOJSON, CSV = (
     ome_zarr(KIND),
     geojson_kind(KIND),
@@ -133,7 +132,7 @@ def read_zarr(path: Path) -> HeatMap:
         If the folder is incomplete or holds something else.
     """
     images, attrs = read_multiscales(path)
-    try:
+    with _reading(path):
         about = attrs["pathogan"]
         mpp = (float(about["mpp"][0]), float(about["mpp"][1]))
         laid = {
@@ -157,8 +156,6 @@ def read_zarr(path: Path) -> HeatMap:
             imprint=Imprint.read(about.get("imprint")),
             origin=_origin(*about.get("origin", (0.0, 0.0))),
         )
-    except (*_WRONG, OSError) as error:
-        raise _unreadable(path, error) from error
 
 
 def read_csv(path: Path) -> HeatMap:
@@ -169,53 +166,34 @@ def read_csv(path: Path) -> HeatMap:
     ResultFormatError
         If the table is empty, incomplete, or something else.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-        if not rows:
-            msg = "no cell was scored"
-            raise ValueError(msg)
-        table = {name: np.array([float(row[name]) for row in rows]) for name in _NUMBERS}
-        names = {str(row["slide"]) for row in rows}
-        (slide,) = names
-        row, col = (table[name].astype(int) for name in ("row", "col"))
-        shape = int(row.max()) + 1, int(col.max()) + 1
-        if min(row.min(), col.min()) < 0 or max(shape) > _MOST_CELLS:
-            msg = f"a grid of {shape[0]} x {shape[1]} cells"
-            raise ValueError(msg)
-        my, mx = (float(table[f"{a}_um"][0] / (table[f"{a}_px"][0] + 0.5)) for a in "yx")
-        step = float(table["cell_um"][0] / my), float(table["cell_um"][0] / mx)
-        origin = (
-            float(table["y_px"][0] + 0.5 - (row[0] + 0.5) * step[0]),
-            float(table["x_px"][0] + 0.5 - (col[0] + 0.5) * step[1]),
+    with _reading(path):
+        table = CellTable.read(path, "no cell was scored")
+        column = {name: table.numbers(name) for name in _NUMBERS}
+        my, mx = (float(column[f"{a}_um"][0] / (column[f"{a}_px"][0] + 0.5)) for a in "yx")
+        step = float(column["cell_um"][0] / my), float(column["cell_um"][0] / mx)
+        probability, uncertainty, tissue = (
+            table.overlay(column[name].astype(np.float32), step, empty)
+            for name, empty in (("probability", np.nan), ("uncertainty", np.nan), ("tissue", 0.0))
         )
-        laid = {}
-        for name, empty in (("probability", np.nan), ("uncertainty", np.nan), ("tissue", 0.0)):
-            cells = np.full(shape, empty, np.float32)
-            cells[row, col] = table[name]
-            laid[name] = Overlay(cells, origin, step)
+        first = table.rows[0]
         return HeatMap(
-            laid["probability"],
-            laid["uncertainty"],
-            laid["tissue"],
+            probability,
+            uncertainty,
+            tissue,
             (my, mx),
-            float(table["threshold"][0]),
-            slide=slide,
-            imprint=Imprint.read(rows[0].get(_IMPRINT)),
-            origin=_origin(*(rows[0].get(name) or 0 for name in _ORIGIN)),
+            float(column["threshold"][0]),
+            slide=table.slide,
+            imprint=Imprint.read(first.get(_IMPRINT)),
+            origin=_origin(*(first.get(name) or 0 for name in _ORIGIN)),
         )
-    except (*_WRONG, OSError, csv.Error) as error:
-        raise _unreadable(path, error) from error
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, f"is not a whole {KIND}")
 
 
 def _origin(y: float | str, x: float | str) -> tuple[float, float]:
     return float(y), float(x)
-
-
-def _unreadable(path: Path, error: Exception) -> ResultFormatError:
-    return ResultFormatError(
-        f"{path.name} is not a whole IDC heat map ({type(error).__name__}: {error}); save one again"
-    )
 
 
 def _annotation(outline: Outline) -> Annotation:

@@ -10,7 +10,7 @@ import torch
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import Metric, TrainingData
+from napari_pathogan.engine.models import TrainingData, card_metrics
 from napari_pathogan.engine.refit import AROUND, WEIGHT
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
@@ -230,7 +230,7 @@ def keep(  # noqa: PLR0917 - as they come
                 "around": AROUND,
                 "patches": dict(report.counts),
             },
-            "metrics": {key: Metric(**v._asdict()) for key, v in report.metrics.items()},
+            "metrics": card_metrics(report.metrics),
             "looks": "",
             "measured_by": f"pathogan retrain idc --slides ... --base {card.name} -o RUN: "
             "annotations held back in turn, and images of the first training",

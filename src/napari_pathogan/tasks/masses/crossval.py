@@ -20,7 +20,7 @@ from napari_pathogan.engine.crossval import cross_validate, write_folds
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics
 from napari_pathogan.engine.runs import RunFolder, load_state
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
@@ -367,7 +367,6 @@ def _card(  # noqa: PLR0917
 ) -> ModelCard:
     learnt, recipe = begin.learnt(data), begin.recipe(config)
     patients = len({patient for part in learnt for patient in part.patients})
-    metrics = done.metrics if done else {}
     start = " --start EARLIER" * ("start" in recipe)
     how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}{start}, with this recipe"
     return ModelCard(
@@ -378,7 +377,7 @@ def _card(  # noqa: PLR0917
         arguments=arguments(config),
         training_data=learnt,
         recipe=recipe,
-        metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
+        metrics=card_metrics(done.metrics) if done else {},
         measured_by=f"{how}: out of fold" if done else "",
         licence="; ".join(dict.fromkeys(part.terms for part in learnt)),
         not_for=(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.engine.saved import reading
 from napari_pathogan.errors import EnvironmentMismatchError, OutputError, ResultFormatError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import FileKind, table
@@ -99,17 +100,16 @@ def read_csv(path: Path) -> list[SavedBoxes]:
     """
     by_image: dict[tuple[str, str], list[list[float]]] = {}
     synthetic = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            for row in csv.DictReader(stream):
-                image = row["image"], row.get(_IMPRINT) or ""
-                synthetic[image] = bool(float(row["synthetic"]))
-                rows = by_image.setdefault(image, [])
-                if row["mass"] != "0":
-                    rows.append([float(row[name]) for name in ("score", *_CORNERS)])
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        msg = f"{path.name} is not a whole table of masses ({error}); save it again"
-        raise ResultFormatError(msg) from error
+    with (
+        reading(path, "is not a whole table of masses"),
+        path.open(newline="", encoding="utf-8-sig") as stream,
+    ):
+        for row in csv.DictReader(stream):
+            image = row["image"], row.get(_IMPRINT) or ""
+            synthetic[image] = bool(float(row["synthetic"]))
+            rows = by_image.setdefault(image, [])
+            if row["mass"] != "0":
+                rows.append([float(row[name]) for name in ("score", *_CORNERS)])
     if not by_image:
         raise ResultFormatError(f"{path.name} has no row: no mass was saved in it")
     return [

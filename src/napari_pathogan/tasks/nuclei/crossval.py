@@ -11,8 +11,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file
 
 from napari_pathogan.engine.backbones import origin
 from napari_pathogan.engine.config import SettingError
@@ -20,10 +19,11 @@ from napari_pathogan.engine.crossval import cross_validate, nested, write_folds
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics
 from napari_pathogan.engine.patients import pseudonym
+from napari_pathogan.engine.runs import save_arrays
 from napari_pathogan.engine.trainer import one_part
-from napari_pathogan.files import write_text, written
+from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei import model
 from napari_pathogan.tasks.nuclei.baseline import PixelBaseline, sample
@@ -173,7 +173,6 @@ def _card(
 ) -> ModelCard:
     patients = sum(len(part.patients) for part in data[0])
     done, elsewhere = (one.metrics if one else {} for one in reports)
-    metrics = {**done, **{f"{OTHERS}_{key}": value for key, value in elsewhere.items()}}
     what = f"on {config.backbone}" if config.backbone else f"width {config.width}"
     return ModelCard(
         name=name,
@@ -182,7 +181,7 @@ def _card(
         architecture=UNET,
         training_data=data[0] + data[1],
         recipe=config.to_json(),
-        metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
+        metrics={**card_metrics(done), **card_metrics(elsewhere, f"{OTHERS}_")},
         measured_by=_how(config, folds, with_others=bool(elsewhere)) if folds else "",
         not_for=(
             "diagnosis or any clinical decision",
@@ -276,7 +275,7 @@ def _kept(folder: NucleiFolder, file: Path) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for number, image in enumerate(folder.images):
         key = _key(number, image.name)
-        found[image.name] = planes[key if key in planes else image.name].numpy()
+        found[image.name] = planes[key if key in planes else image.name]
     return found
 
 
@@ -318,13 +317,10 @@ def _test(folder: NucleiFolder, tried: model.NucleiModel, kept: Path) -> None:
     """Segment the images of a fold and keep the probabilities on disk."""
     numbers = {image.name: number for number, image in enumerate(folder.images)}
     planes = {
-        _key(numbers[image.name], image.name): torch.from_numpy(
-            (found * _STEPS).round().astype(np.uint8)
-        )
+        _key(numbers[image.name], image.name): (found * _STEPS).round().astype(np.uint8)
         for image, found in foretold(folder, tried)
     }
-    with written(kept, OURS) as beside:
-        save_file(planes, beside)
+    save_arrays(kept, planes)
 
 
 def _key(number: int, name: str) -> str:

@@ -15,7 +15,7 @@ from shapely import Polygon
 from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.engine.models import package_versions
-from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.engine.saved import reading
 from napari_pathogan.files import written
 from napari_pathogan.kinds import geojson as geojson_kind
 from napari_pathogan.kinds import ome_zarr, parquet, table
@@ -27,6 +27,7 @@ from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pandas as pd
@@ -46,7 +47,6 @@ MEASUREMENTS = {
 }
 _DECIMALS = 4
 _MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
-_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 _IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
 _SAID = ("class_colour", "slide")  # which Parquet says in its metadata
 ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
@@ -120,14 +120,12 @@ def read_zarr(path: Path) -> SavedLabels:
         If the folder is incomplete or holds something else.
     """
     images, attrs = read_multiscales(path)
-    try:
+    with _reading(path):
         about = attrs["pathogan"]
         mpp = _pair(about["mpp"])
         by_name = {one.name: one for one in images}
         nuclei, classes = by_name["nuclei"], by_name.get("classes")
         place = Overlay.from_affine(nuclei.levels[0], *nuclei.plane, mpp)
-    except (*_WRONG, OSError) as error:
-        raise _unreadable(path, error) from error
     return SavedLabels(nuclei.levels, classes.levels if classes else (), place, mpp, about)
 
 
@@ -150,7 +148,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     import pandas as pd  # noqa: PLC0415  (slow to import)
     import pyarrow as pa  # noqa: PLC0415
 
-    try:
+    with _reading(path, pa.ArrowException):
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
             said = table.attrs["pathogan"]
@@ -174,8 +172,6 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
             raise ValueError(msg)
         table["class"] = table["class"].astype(pd.CategoricalDtype(names))
         table[list(_MEASURED)] = table[list(_MEASURED)].astype(float)
-    except (*_WRONG, OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
     return table, about | {"class_names": tuple(names), "class_colours": tuple(colours)}
 
 
@@ -189,10 +185,8 @@ def _pair(values: Iterable[Any]) -> tuple[float, float]:
     return pair
 
 
-def _unreadable(path: Path, error: Exception) -> ResultFormatError:
-    return ResultFormatError(
-        f"{path.name} does not hold whole nuclei ({type(error).__name__}: {error}); save them again"
-    )
+def _reading(path: Path, *more: type[Exception]) -> AbstractContextManager[None]:
+    return reading(path, "does not hold whole nuclei", *more, advice="save them again")
 
 
 def write_csv(path: Path, segmentation: Segmentation) -> None:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
@@ -20,12 +19,11 @@ from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import cross_validate
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData, Validation
+from napari_pathogan.engine.models import Metric, ModelCard, TrainingData, Validation, card_metrics
 from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.runs import save_arrays
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.files import written
-from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei_classes import model
 from napari_pathogan.tasks.nuclei_classes.baseline import (
     ABOUT,
@@ -126,7 +124,7 @@ def learn(
         "training_data": (data,),
     }
     if report:
-        figures = {key: Metric(**value._asdict()) for key, value in report.metrics.items()}
+        figures = card_metrics(report.metrics)
         update |= {"metrics": figures, "measured_by": _how(config, seeds)}
         if tissue:
             update["validated_on"] = (validation(tissue, nuclei, figures["accuracy"]),)
@@ -213,16 +211,12 @@ def _try_seeds(
 
     def test(i: int, trained: Trained, file: Path) -> tuple[Event, ...]:
         logits = logits_of(nuclei, assemble(trained, own[i], nuclei.mpp, device))
-        with written(file, OURS) as beside:
-            save_file({"logits": torch.from_numpy(logits)}, beside)
+        save_arrays(file, {"logits": logits})
         return ()
 
     kept = "logits.safetensors"
     files = yield from cross_validate(run, seeds, kept, learn_without, test, under="seeds")
-    return [
-        Tried(own, load_file(file)["logits"].numpy())
-        for own, file in zip(unseen, files, strict=True)
-    ]
+    return [Tried(own, load_file(file)["logits"]) for own, file in zip(unseen, files, strict=True)]
 
 
 def _reported(

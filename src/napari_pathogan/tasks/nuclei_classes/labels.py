@@ -10,7 +10,7 @@ from scipy.special import softmax
 from napari_pathogan.engine.crossval import nested
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics
 from napari_pathogan.engine.report import Report
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.nuclei_classes import model
@@ -117,7 +117,7 @@ def learn_labels(
         }
     )
     if report:
-        figures = {key: Metric(**value._asdict()) for key, value in report.metrics.items()}
+        figures = card_metrics(report.metrics)
         card = card.model_copy(update={"metrics": figures, "measured_by": _how(config)})
         if tissue:
             checked = (validation(tissue, part, figures["accuracy"]),)

@@ -11,7 +11,7 @@ import torch
 from scipy.special import softmax
 
 from napari_pathogan.engine.devices import Device, choose_device, moved
-from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, part_of, save_model
 from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.tasks.nuclei_classes.crops import CROP_PX
@@ -89,10 +89,10 @@ class ClassModel:
             else:
                 critic = Critic(**card.arguments["critic"])
                 generator = Generator(**card.arguments["generator"])
-                generator.load_state_dict(_part(weights, "generator."))
+                generator.load_state_dict(part_of(weights, "generator"))
                 generator.eval().requires_grad_(requires_grad=False)
                 classes = generator.classes
-            critic.load_state_dict(_part(weights, "critic."))
+            critic.load_state_dict(part_of(weights, "critic"))
             groups = naming(card)
             for names, colours in (
                 (card.classes, card.settings["colours"]),
@@ -331,10 +331,6 @@ def save(folder: Path, model: ClassModel, *, copied: bool = False) -> ModelCard:
             whole = not value.is_floating_point()
             parts[f"{prefix}.{name}"] = value if whole else value.half()
     return save_model(folder, model.card, parts, copied=copied)
-
-
-def _part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def _check_names(names: Sequence[str], colours: Sequence[str], classes: int) -> None:

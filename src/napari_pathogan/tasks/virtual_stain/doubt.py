@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.engine.saved import reading
 from napari_pathogan.slides.backends.ngff import read_multiscales
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.imprint import Imprint
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 KIND = "doubt of a virtual stain"
-_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,7 @@ def read_zarr(path: Path) -> DoubtMap:
         If the folder is incomplete or holds something else.
     """
     images, attributes = read_multiscales(path)
-    try:
+    with reading(path, "is not a whole map of doubt"):
         about = attributes["pathogan"]
         (y, x), (low, high) = (tuple(map(float, about[key])) for key in ("mpp", "usual"))
         overlay = Overlay.from_affine(np.asarray(images[0].levels[0]), *images[0].plane, (y, x))
@@ -99,6 +98,3 @@ def read_zarr(path: Path) -> DoubtMap:
             (y, x),
             Imprint.read(about.get("imprint")),
         )
-    except (*_WRONG, OSError) as error:
-        msg = f"{path.name} is not a whole map of doubt ({type(error).__name__}: {error}); save one again"
-        raise ResultFormatError(msg) from error

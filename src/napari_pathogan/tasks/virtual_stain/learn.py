@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.tasks.virtual_stain.config import RECIPES
 from napari_pathogan.tasks.virtual_stain.evaluate import measure
@@ -119,7 +119,7 @@ def learn(
         yield Progress(1, 1, "measuring on the slides that were held out")
         report = measure(model, outside)
         options = {"holdout": holdout, "mpp": mpp, "start": start}
-        more["metrics"] = {k: Metric(**v._asdict()) for k, v in report.metrics.items()}
+        more["metrics"] = card_metrics(report.metrics)
         more["measured_by"] = _how(config, stains, options)
     try:
         held = {} if outside is None else _images(outside, stains, _TRIED_PX)

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
 from napari_pathogan.colour.lab import with_glass
 from napari_pathogan.engine.devices import Device, choose_device, in_batches, moved
-from napari_pathogan.engine.models import ModelCard, fitting, load_model, save_model
+from napari_pathogan.engine.models import ModelCard, fitting, load_model, part_of, save_model
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.tasks.virtual_stain.network import (
     PATCH_PX,
@@ -87,11 +87,8 @@ class VirtualStainModel:
                 where,
             )
             for part in PARTS:
-                own = {
-                    k.partition(".")[2]: v for k, v in weights.items() if k.startswith(f"{part}.")
-                }
                 network: torch.nn.Module = getattr(pair, part)
-                network.load_state_dict(own)
+                network.load_state_dict(part_of(weights, part))
                 moved(network.requires_grad_(requires_grad=False), where.torch)
             return pair
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file
 
 from napari_pathogan.engine.backbones import origin
 from napari_pathogan.engine.config import SettingError
@@ -19,10 +19,10 @@ from napari_pathogan.engine.crossval import cross_validate, write_folds
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import Metric, ModelCard, TrainingData
-from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics
+from napari_pathogan.engine.runs import RunFolder, save_arrays
 from napari_pathogan.engine.trainer import one_part
-from napari_pathogan.files import write_text, written
+from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.virtual_stain.g2c import model
 from napari_pathogan.tasks.virtual_stain.g2c.config import SOURCE
@@ -297,17 +297,15 @@ def _out_of_fold(
             seen = seen[torch.from_numpy(np.flatnonzero(tested))][:, [0, *(i + 1 for i in which)]]
         part = work.images.take(tested)
         logits, _ = yield from _said(learnt.network, part, seen, work.config, work.device)
-        kept = {"logits": torch.from_numpy(logits), "recall": torch.from_numpy(learnt.recall)}
-        with written(file, OURS) as beside:
-            save_file(kept, beside)
+        save_arrays(file, {"logits": logits, "recall": learnt.recall})
 
     files = yield from cross_validate(run, work.folds, KEPT, learn_without, test)
     logits = np.zeros((len(work.images), len(work.images.classes)), np.float32)
     recalls = []
     for k, file in enumerate(files):
         kept = load_file(file)
-        logits[work.fold == k] = kept["logits"].numpy()
-        recalls.append(kept["recall"].numpy())
+        logits[work.fold == k] = kept["logits"]
+        recalls.append(kept["recall"])
     return Scored.of(work.images, logits, np.mean(recalls, 0))
 
 
@@ -326,7 +324,7 @@ def _card(
     images, config = work.images, work.config
     made = ", ".join(one.stain for one in used)
     stains = f"{source} and virtual {made}" if made else f"{source} alone"
-    metrics = done.metrics if done else {}
+    metrics = card_metrics(done.metrics) if done else {}
     recall = dict(zip(images.classes, learnt.recall.tolist(), strict=True))
     own = data.of(images.names, len(images))
     begun = origin(config.backend) if config.pretrained else ()
@@ -340,7 +338,7 @@ def _card(
         patch_px=images.patch_px,
         training_data=(own, *begun, *painted),
         recipe={**config.to_json(), "arm": arm},
-        metrics={key: Metric(**value._asdict()) for key, value in metrics.items()},
+        metrics=metrics,
         measured_by=(
             f"pathogan g2c train DIR -o RUN --folds {work.folds}, with this recipe: out of fold"
             if metrics

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.engine.saved import CellTable, reading
 from napari_pathogan.files import written
 from napari_pathogan.kinds import table
-from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.imprint import Imprint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_pathogan.slides.geometry import Overlay
     from napari_pathogan.tasks.virtual_stain.g2c.predict import ClassMap
 
 COLUMNS = ("row", "col", "x_px", "y_px", "class", "probability", "alone", "changed_by")
@@ -25,8 +25,6 @@ PLACE = (  # what lays it on its slide, which earlier versions did not write
 )  # fmt: skip
 _FOR = "for_"
 CSV = table("classified cells", COLUMNS, more=(*PLACE, _FOR))
-_MOST_CELLS = 100_000  # along a side of a table's grid
-_WRONG = (KeyError, TypeError, ValueError, IndexError, OSError, csv.Error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,43 +101,24 @@ def read_csv(path: Path) -> SavedClasses:
     ResultFormatError
         If the table is empty, incomplete, or something else.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-        if not rows:
-            msg = "no patch was classified"
-            raise ValueError(msg)
-        first, (slide,) = rows[0], {str(row["slide"]) for row in rows}
-        row, col = (np.array([int(one[name]) for one in rows]) for name in ("row", "col"))
-        shape = int(row.max()) + 1, int(col.max()) + 1
-        if min(row.min(), col.min()) < 0 or max(shape) > _MOST_CELLS:
-            msg = f"a grid of {shape[0]} x {shape[1]} patches"
-            raise ValueError(msg)
+    with reading(path, "is not a whole table of classified patches"):
+        table = CellTable.read(path, "no patch was classified")
+        first = table.rows[0]
         step = float(first["cell_y_px"]), float(first["cell_x_px"])
         mpp = float(first["mpp_y"]), float(first["mpp_x"])
         if not all(np.isfinite(value) and value > 0 for value in (*step, *mpp)):
             msg = "patches without a size"
             raise ValueError(msg)
-        origin = (
-            float(first["y_px"]) + 0.5 - (int(row[0]) + 0.5) * step[0],
-            float(first["x_px"]) + 0.5 - (int(col[0]) + 0.5) * step[1],
-        )
-        last = first["probability_of"]
-        classes = (*sorted({one["class"] for one in rows} - {last}), last)
-        probability, changed = (np.full(shape, np.nan, np.float32) for _ in range(2))
-        decision = np.zeros(shape, np.uint8)
-        probability[row, col] = [float(one["probability"]) for one in rows]
-        changed[row, col] = [one["class"] != one["alone"] for one in rows]
-        decision[row, col] = [1 + classes.index(one["class"]) for one in rows]
+        called, last = [one["class"] for one in table.rows], first["probability_of"]
+        classes = (*sorted({*called} - {last}), last)
+        changed = [one["class"] != one["alone"] for one in table.rows]
+        decision = [1 + classes.index(name) for name in called]
         return SavedClasses(
-            Overlay(probability, origin, step),
-            Overlay(changed, origin, step),
-            Overlay(decision, origin, step),
+            table.overlay(table.numbers("probability").astype(np.float32), step),
+            table.overlay(np.array(changed, np.float32), step),
+            table.overlay(np.array(decision, np.uint8), step, 0),
             classes,
-            slide,
+            table.slide,
             mpp,
             Imprint.read(first.get("imprint")),
         )
-    except _WRONG as error:
-        msg = f"{path.name} is not a whole table of classified patches ({type(error).__name__}: {error}); save one again"
-        raise ResultFormatError(msg) from error
