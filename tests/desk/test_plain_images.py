@@ -92,6 +92,43 @@ def test_what_either_could_open_is_opened_without_a_question(used, tmp_path, nam
     assert layer.data.shape[:1] == PLANES.shape[:1] or reader == PLUGIN or "grey" in name
 
 
+def test_a_folder_of_pictures_is_naparis_own_and_asks_nothing(used, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(PICTURE).save(folder / f"{i}.png")
+    with used.answering(choose(folder)):
+        used.menu("File", "Open Folder...")
+    used.wait(lambda: used.viewer.layers, "the layer")
+    assert used.viewer.layers[0].data.shape == (3, *PICTURE.shape)
+
+
+def broken(path):
+    """A TIFF without a pixel."""
+    tifffile.imwrite(path, np.zeros((0, 9), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "said"),
+    [
+        ("other.json", lambda p: p.write_text('{"hello": 1}'), "none of the tables and outlines"),
+        ("other.csv", lambda p: p.write_text("a,b\n1,2\n"), "none of the tables and outlines"),
+        ("list.json", lambda p: p.write_text('{"kind": "masses"}'), "list.json"),
+        ("broken.tif", broken, "holds no image"),
+        ("broken.svs", broken, "holds no image"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_in_a_sentence_and_offered_to_nobody(
+    used, tmp_path, name, write, said
+):
+    write(tmp_path / name)
+    with used.expecting(said):
+        used.open(tmp_path / name)
+        used.wait(lambda: used.notifications, "a word")
+    assert "Traceback" not in used.notifications[-1]
+    assert not used.viewer.layers
+
+
 def test_the_first_use_leaves_pictures_to_napari(field, tmp_path):
     code = """
 import sys, npe2

@@ -15,7 +15,7 @@ from napari_pathogan.mammograms.voi import Table
 from napari_pathogan.plugin.viewer import commands, mammogram_layers
 from napari_pathogan.plugin.viewer.layers import is_slide
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
-from napari_pathogan.plugin.viewer.reader import get_reader, read
+from napari_pathogan.plugin.viewer.reader import get_reader, read, read_or_say
 from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
 from napari_pathogan.slides import remembered
 
@@ -41,7 +41,7 @@ def test_a_view_is_shown_as_its_header_says(tmp_path):
     path = write_view(
         tmp_path / "quackenbush.dcm", pixels, "R", "CC", PhotometricInterpretation="MONOCHROME1"
     )
-    assert get_reader(str(path)) is read
+    assert get_reader(str(path)) is read_or_say
     ((data, kwargs, kind),) = npe2.read([str(path)], stack=False, plugin_name="napari-pathogan")
     assert kind == "image"
     assert np.array_equal(data, pixels)
@@ -98,16 +98,16 @@ def test_views_beyond_the_four_lie_below_and_overlap_nothing(study):
 
 
 def test_which_files_are_ours(tmp_path, study):
-    assert get_reader(str(study)) is read
-    assert get_reader(str(study / "RCC")) is read
+    assert get_reader(str(study)) is read_or_say
+    assert get_reader(str(study / "RCC")) is read_or_say
     photos = tmp_path / "photos"
     photos.mkdir()
     Pillow.fromarray(breast("left").astype(np.uint8)).save(photos / "beach.png")
-    assert get_reader(str(photos)) is None
+    assert get_reader(str(photos)) is not read_or_say
     (photos / "beach.png").rename(photos / "case_R_CC.png")
-    assert get_reader(str(photos)) is read
+    assert get_reader(str(photos)) is read_or_say
     Pillow.fromarray(breast("left").astype(np.uint8)).save(tmp_path / "a_L_CC.pgm")
-    assert get_reader(str(tmp_path / "a_L_CC.pgm")) is read
+    assert get_reader(str(tmp_path / "a_L_CC.pgm")) is read_or_say
     (layer,) = layers_of(tmp_path / "a_L_CC.pgm")
     assert is_mammogram(layer)
     assert mammogram_of(layer).mm_per_px is None

@@ -34,7 +34,7 @@ from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.plugin.viewer import results
 from napari_pathogan.plugin.viewer.layers import selected_polygons, slide_layer
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer
-from napari_pathogan.plugin.viewer.reader import get_reader
+from napari_pathogan.plugin.viewer.reader import get_reader, read, read_or_say
 from napari_pathogan.plugin.viewer.writer import write_heat_map
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.imprint import Imprint
@@ -867,9 +867,19 @@ def test_labels_of_any_ome_zarr_are_labels(viewer, tmp_path):
         ("not.parquet", "PAR1 but no more"),
     ],
 )
-def test_files_of_others_are_left_to_them(name, text, tmp_path):
-    (tmp_path / name).write_text(text)
-    assert get_reader(str(tmp_path / name)) is None
+def test_files_of_others_are_left_to_them_or_refused_in_words(name, text, tmp_path):
+    path = tmp_path / name
+    path.write_text(text)
+    assert get_reader(str(path)) is read_or_say, "nobody reads such files"
+    with pytest.raises(PathoganError, match=rf"{name} is none of the tables"):
+        read(str(path))
+    with npe2.DynamicPlugin("another") as another:
+
+        @another.contribute.reader(filename_patterns=[f"*{path.suffix}"])
+        def theirs(_path):
+            raise AssertionError
+
+        assert get_reader(str(path)) is None
 
 
 @pytest.mark.parametrize("make", ["add_points", "add_shapes"])
@@ -913,10 +923,9 @@ DEEP = "[" * 100_000 + "]" * 100_000
 )  # fmt: skip
 def test_damaged_files_give_one_sentence(name, text, viewer, tmp_path):
     (tmp_path / name).write_text(text)
-    reader = get_reader(str(tmp_path / name))
-    assert reader is not None, "it is ours by its name or beginning"
+    assert get_reader(str(tmp_path / name)) is read_or_say, "it is ours by its name or beginning"
     with pytest.raises(PathoganError, match=re.escape(name)) as said:
-        reader(str(tmp_path / name))
+        read(str(tmp_path / name))
     assert "\n" not in str(said.value)
 
 
@@ -935,10 +944,9 @@ def test_damaged_folders_give_one_sentence(world, tmp_path):
             meta.write_text(harm(whole))
             if meta.read_text() == whole:
                 continue
-            reader = get_reader(str(path))
-            assert reader is not None
+            assert get_reader(str(path)) is read_or_say
             with pytest.raises(PathoganError, match=r"saved\.ome\.zarr"):
-                reader(str(path))
+                read(str(path))
         meta.write_text(whole)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,7 +14,7 @@ from napari_pathogan.plugin.viewer.keys import PLUGIN
 _NAPARI = "napari"
 _PICTURES = (".png", ".jpg", ".jpeg")
 _SLIDES = (".svs", ".ndpi", ".scn", ".bif", ".dcm", ".dicom")
-_EITHER = (".tif", ".tiff", ".btf", ".tf8", ".pgm", ".csv", ".zarr/")  # a folder
+_EITHER = (".tif", ".tiff", ".btf", ".tf8", ".pgm", ".csv", ".zarr/", "/")  # "/": a folder
 _USUAL_READERS = {
     f"*{suffix}": reader
     for reader, kinds in ((_NAPARI, _PICTURES), (PLUGIN, _SLIDES), (PLUGIN, _EITHER))
@@ -22,7 +23,8 @@ _USUAL_READERS = {
 }
 """Who opens what napari lists as well, unless the user has chosen.
 
-PathoGAN hands on to napari what of either is napari's: stacks, grey pictures, other Zarr, tables of layers.
+PathoGAN hands on to napari what of either is napari's: stacks, grey pictures, other Zarr, folders of
+pictures, tables of layers.
 """
 
 
@@ -62,7 +64,7 @@ def choose_usual_readers(_context: object) -> None:
 
     Where two readers fit, napari asks at each opening unless Preferences > Plugins names one. So
     that registering PNG and JPEG (for File > Open with Plugin) brings no question that was not
-    there before, napari's reader is named there; and PathoGAN for slides, DICOM, TIFF, PGM, Zarr and CSV,
+    there before, napari's reader is named there; and PathoGAN for slides, DICOM, TIFF, PGM, Zarr, CSV and folders,
     which napari's lists and can't show as they are, or which PathoGAN hands on where it can. Not if the user has named one, nor if a third plugin
     reads such files.
     """
@@ -72,7 +74,7 @@ def choose_usual_readers(_context: object) -> None:
     plugins = get_settings().plugins
     chosen = {}
     for pattern, reader in _USUAL_READERS.items():
-        name = "file" + pattern.removeprefix("*")
+        name = os.curdir if pattern == "*/" else "file" + pattern.removeprefix("*")
         fitting = npe2.PluginManager.instance().iter_compatible_readers([name])
         named = any(fnmatchcase(name, known) for known in plugins.extension2reader)
         if not named and {one.plugin_name for one in fitting} == {PLUGIN, _NAPARI}:

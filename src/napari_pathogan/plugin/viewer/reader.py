@@ -8,9 +8,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_pathogan.errors import FluorescenceError, SlideFormatError
+from napari_pathogan.errors import (
+    FluorescenceError,
+    PathoganError,
+    ResultFormatError,
+    SlideFormatError,
+)
 from napari_pathogan.mammograms.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
-from napari_pathogan.plugin.viewer.saved import is_layer_table, layers_in, saved_in, zarr_layers
+from napari_pathogan.plugin.viewer.saved import (
+    RESULT_SUFFIXES,
+    is_layer_table,
+    layers_in,
+    saved_in,
+    zarr_layers,
+)
 from napari_pathogan.slides.backends.dicom import (
     is_folder_of_slide,
     is_whole_slide,
@@ -47,7 +58,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
     Decided by the first bytes of the files; nothing is decoded. napari's own tables (CSV) of
     points and shapes, and pictures that it shows as well or better, get napari's reader: whoever is
-    chosen for CSV, TIFF, PGM and Zarr opens both.
+    chosen for CSV, TIFF, PGM, Zarr and folders opens both. Tables and JSON that nobody can read are
+    refused in words.
     """
     paths = [path] if isinstance(path, str) else path
     if len(paths) == 1 and paths[0].endswith(CASE_SUFFIX):
@@ -57,7 +69,25 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
         theirs: Reader = napari_get_reader(path if len(paths) > 1 else paths[0])
         return theirs
-    return read if paths and all(_is_ours(Path(p)) for p in paths) else None
+    ours = paths and all(_is_ours(Path(p)) or _is_nobodys(Path(p)) for p in paths)
+    return read_or_say if ours else None
+
+
+def read_or_say(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
+    """Open as `read` does; what can't be opened is said in the window, and nothing is.
+
+    An error would let napari offer its own reader, which shows what was refused as something else.
+    """
+    from napari import current_viewer  # noqa: PLC0415  (slow to import)
+    from napari.utils.notifications import show_error  # noqa: PLC0415
+
+    try:
+        return read(path)
+    except PathoganError as error:
+        if current_viewer() is None:
+            raise
+        show_error(str(error))
+        return _NOTHING
 
 
 def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
@@ -82,6 +112,12 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
         let_layers_go(viewer)
     paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
     kinds = {p: saved_in(p) for p in paths}
+    for p, kind in kinds.items():
+        if kind is None and p.suffix.lower() in RESULT_SUFFIXES and not is_dicom(p):
+            msg = (
+                f"{p.name} is none of the tables and outlines that PathoGAN, QuPath or napari save"
+            )
+            raise ResultFormatError(msg)
     layers = [one for p, kind in kinds.items() if kind is not None for one in layers_in(p, kind)]
     images = [p for p, kind in kinds.items() if kind is None]
     parts = {p for p in images if is_whole_slide(p)}
@@ -205,15 +241,17 @@ def _read_one(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
 
 
 def _is_naparis(path: Path) -> bool:
-    """Whether a PGM, TIFF or Zarr is rather napari's: no slide, no mammogram by its name, nothing of ours.
+    """Whether a PGM, TIFF, Zarr or folder is rather napari's: no slide, no mammogram by its name, nothing of ours.
 
-    Stacks of planes, grey pictures, arrays without OME-Zarr's metadata.
+    Stacks of planes, grey pictures, arrays without OME-Zarr's metadata, folders of pictures.
     """
     suffix = path.suffix.lower()
     if suffix == ".zarr" and path.is_dir():
         from napari_pathogan.slides.backends.ngff import is_array, is_bare_picture  # noqa: PLC0415
 
         return not _is_ours(path) or (is_array(path) and not is_bare_picture(path))
+    if path.is_dir():
+        return not _is_ours(path)
     if suffix not in _OPEN_TO_ALL or not path.is_file():
         return False
     if not _is_ours(path):
@@ -235,6 +273,18 @@ def _is_ours(path: Path) -> bool:
         return False
     with path.open("rb") as stream:
         return stream.read(32).startswith(starts)
+
+
+def _is_nobodys(path: Path) -> bool:
+    """Whether a table or JSON that is none of ours, and no other plugin reads such."""
+    if path.suffix.lower() not in RESULT_SUFFIXES or not path.is_file():
+        return False
+    import npe2  # noqa: PLC0415
+
+    from napari_pathogan.plugin.viewer.keys import PLUGIN  # noqa: PLC0415
+
+    readers = npe2.PluginManager.instance().iter_compatible_readers([path])
+    return {one.plugin_name for one in readers} <= {PLUGIN, "napari"}
 
 
 def _is_study(path: Path) -> bool:

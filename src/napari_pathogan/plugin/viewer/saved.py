@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     LayerData = tuple[Any, dict[str, Any], str]
 
+RESULT_SUFFIXES = {".geojson", ".json", ".csv", ".parquet"}
 _HEAD = 1 << 16  # bytes that are looked at
 _GEOJSON = re.compile(
     rb'"type"\s*:\s*"(FeatureCollection|Feature|GeometryCollection|(Multi)?(Point|LineString|Polygon))"'
@@ -59,7 +60,7 @@ def saved_in(path: Path) -> Saved | None:
 
         return Saved.MARKS if holds_marks(path) else None
     suffix = path.suffix.lower()
-    if suffix not in {".geojson", ".json", ".csv", ".parquet"} or not path.is_file():
+    if suffix not in RESULT_SUFFIXES or not path.is_file():
         return None
     with path.open("rb") as stream:
         head = stream.read(_HEAD)

@@ -212,7 +212,7 @@ def is_stack_or_grey(path: Path) -> tuple[bool, bool]:
     try:
         with tifffile.TiffFile(path) as file:
             series = _scan(file)
-            if series.keyframe.is_tiled or len(series.levels) > 1:
+            if series.keyframe.is_tiled or len(series.levels) > 1 or 0 in series.shape:
                 return False, False
             further = set(series.axes) - set("YXS")
             colour = "S" in series.axes or series.keyframe.photometric in _NOT_GREY
