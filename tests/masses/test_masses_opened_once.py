@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
-from mammogram_makers import open_study
 from mass_dicom import write_image
 from mass_folders import BrightDiscs
 from PIL import Image
@@ -18,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_pathogan.cli.app import main
 from napari_pathogan.mammograms.dicom import pixels
-from napari_pathogan.mammograms.study import open_mammogram
+from napari_pathogan.mammograms.study import examinations, open_mammogram
 from napari_pathogan.plugin.viewer.reader import read
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.masses.model import NOTHING, MassModel
@@ -88,7 +87,7 @@ def test_a_folder_of_dicom_is_decoded_once(study, counts, command, who):
     """Its headers are read twice: which images belong together is known before one is opened."""
     match who:
         case "study":
-            open_study(study)
+            [one.open() for one in examinations(study)]
         case "viewer":
             read(str(study))
         case "info":
