@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,12 @@ import tifffile
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.engine.models import read_card
+from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import OutputError
 from napari_pathogan.tasks.idc import live
+from napari_pathogan.tasks.nuclei.config import RECIPES
+from napari_pathogan.tasks.nuclei.crossval import learn
+from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage
 
 SIDE = 800
 
@@ -72,7 +77,7 @@ def test_from_outlines_of_qupath_to_a_model(typed, slide, tmp_path):
     again = typed("annotations", "import", file, slide)
     assert "0 outlines added to 4" in again.stdout, "what is there already comes in once"
     told = json.loads(typed("annotations", "list", slide.parent, "--json").stdout)
-    assert told["slides"][0]["patches"] == {"healthy": 8, "IDC": 8}
+    assert told["slides"][0]["learnt"] == {"healthy": 8, "IDC": 8}
     assert "nothing is wrong" in typed("annotations", "check", slide).stdout
     out = tmp_path / "out.geojson"
     typed("annotations", "export", slide, "-o", out)
@@ -100,9 +105,9 @@ def test_outlines_beside_a_slide_that_were_not_imported_are_said(typed, slide, n
 def test_what_is_missing_is_said_before_anything_starts(typed, slide, tmp_path):
     typed("annotations", "import", drawn(tmp_path, BOTH[0]), slide)
     checked = typed("annotations", "check", slide, code=1)
-    assert "no patch of healthy" in checked.stdout
+    assert "no healthy patches" in checked.stdout
     failed = typed("retrain", "idc", "--slides", slide, "-o", tmp_path / "run", code=2)
-    assert "no patch of healthy is annotated" in failed.stderr
+    assert "no healthy patches are annotated" in failed.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -131,8 +136,8 @@ def test_files_that_won_t_do_leave_what_is_kept(typed, slide, tmp_path, content,
     ("words", "said"),
     [
         (
-            ("retrain", "nuclei", "--slides", "SLIDE", "-o", "RUN"),
-            "nothing is retrained for 'nuclei'",
+            ("retrain", "masses", "--slides", "SLIDE", "-o", "RUN"),
+            "nothing is retrained for 'masses'",
         ),
         (
             ("retrain", "idc", "--slides", "SLIDE", "--slides", "SLIDE", "-o", "RUN"),
@@ -149,6 +154,55 @@ def test_what_can_t_be_is_one_sentence(typed, slide, tmp_path, words, said):
     failed = typed(*(places.get(word, word) for word in words), code=2)
     assert said in failed.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """The smallest nucleus model."""
+    pixels = np.random.default_rng(0).integers(80, 250, (64, 64, 3), np.uint8)
+    mask = np.zeros((64, 64), np.int32)
+    mask[20:40, 20:40] = 1
+    config = replace(RECIPES["quick"], width=2, crop=32, epochs=1, batch=2)
+    run = RunFolder(tmp_path_factory.mktemp("base") / "small")
+    run.start(config.to_json())
+    list(learn(NucleiFolder((NucleiImage("a_1", "a", pixels, mask),)), config, run, device="cpu"))
+    return run.model
+
+
+def test_corrected_nuclei_become_a_model_with_before_and_after(typed, slide, base, tmp_path):
+    nuclei = [feature("Tumor", x + 10, y + 10, 8) for x in (0, 600) for y in (0, 40, 80)]
+    regions = [feature("Region*", x, 0, 120) for x in (0, 600)]
+    words = ("--task", "nuclei")
+    typed("annotations", "import", drawn(tmp_path, *regions, *nuclei[:3]), slide, *words)
+    again = typed("annotations", "import", drawn(tmp_path, *nuclei), slide, *words)
+    assert "3 outlines added to 5" in again.stdout
+    told = json.loads(typed("annotations", "list", slide.parent, *words, "--json").stdout)
+    assert told["slides"][0]["learnt"] == {"regions": 2, "nuclei": 6}
+    assert "nothing is wrong" in typed("annotations", "check", slide, *words).stdout
+    run = tmp_path / "run"
+    said = typed(
+        "retrain", "nuclei", "--slides", slide, "--base", base, "-o", run, "--device", "cpu"
+    )
+    assert "regions" in said.stdout
+    assert "dice_gain" in said.stdout
+    assert read_card(run / "model").training_data[-1].n_images == 2
+    failed = typed(
+        "retrain", "nuclei", "--slides", slide, "--classes", "A=IDC", "-o", tmp_path / "x", code=2
+    )
+    assert "classes of nuclei are kept with them" in " ".join(
+        failed.stderr.replace("│", "").split()
+    )
+
+
+def test_nuclei_without_a_region_are_nothing_to_learn_from(typed, slide, base, tmp_path):
+    nuclei = drawn(tmp_path, feature("Tumor", 10, 10, 8))
+    typed("annotations", "import", nuclei, slide, "--task", "nuclei")
+    checked = typed("annotations", "check", slide, "--task", "nuclei", code=1)
+    assert "draw one around such a part" in checked.stdout
+    run = tmp_path / "run"
+    failed = typed("retrain", "nuclei", "--slides", slide, "--base", base, "-o", run, code=2)
+    assert "no regions and no nuclei are annotated" in failed.stderr
+    assert not run.exists()
 
 
 def test_a_full_disk_leaves_the_annotations_as_they_were(slide, tmp_path, monkeypatch):

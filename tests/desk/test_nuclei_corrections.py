@@ -389,7 +389,7 @@ def test_what_is_kept_and_trained_on_is_what_is_seen(hand):
     pairs = set(zip(back.ravel().tolist(), np.asarray(kept.labels).ravel().tolist(), strict=True))
     assert len(pairs) == len(ids)  # the same pixels, nucleus by nucleus
     assert sorted(kept.table["class"]) == sorted(hand.dock.segmentation.table["class"])
-    regions, skipped = annotated.annotated_regions(hand.path.parent)
+    regions, skipped = annotated.annotated_regions([annotated.store(hand.path)])
     assert not skipped
     np.testing.assert_array_equal(regions[0].mask > 0, seen > 0)
     assert len(regions[0].classes) == len(hand.ids)

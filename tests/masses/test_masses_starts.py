@@ -14,6 +14,7 @@ from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import TrainingData, load_model, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelNotFoundError
+from napari_pathogan.tasks.masses import crossval
 from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
@@ -46,6 +47,47 @@ def model(folder, tmp_path_factory):
     *_, finished = learn(folder, TINY, run, folds=3, device="cpu", data=data)
     assert isinstance(finished, Finished)
     return run.model
+
+
+def test_what_a_model_gains_is_measured_on_patients_it_did_not_learn_from(
+    model, others, tmp_path, monkeypatch
+):
+    config = going_on(replace(RECIPES["quick"], epochs=1, batch=2, steps=2), str(model))
+    run = RunFolder(tmp_path / "compared")
+    run.start(config.to_json())
+    learnt = []
+    real = crossval._Training.one
+
+    def spy(self, part, indices, begin, number):
+        learnt.append(set(self.folder.patients[indices].tolist()))
+        return real(self, part, indices, begin, number)
+
+    monkeypatch.setattr(crossval._Training, "one", spy)
+    *_, done = learn(others, config, run, start=str(model), compare=True, device="cpu")
+    first, second, everyone = learnt
+    assert first
+    assert second
+    assert first.isdisjoint(second)
+    assert first | second == everyone == set(others.patients.tolist())
+    told = done.summary["before_and_after"]
+    assert told["tpr_at_0.5_gain"]["value"] == pytest.approx(
+        told["tpr_at_0.5_after"]["value"] - told["tpr_at_0.5_before"]["value"]
+    )
+    card = read_card(run.model)
+    assert set(card.metrics) >= {"tpr_at_0.5_before", "tpr_at_0.5_after"}
+    assert "--compare" in card.measured_by
+    old = MassModel.load(model, "cpu")
+    assert MassModel.load(run.model, "cpu").threshold == old.threshold
+
+
+def test_masses_of_one_patient_are_not_measured(model, others, tmp_path):
+    config = going_on(replace(RECIPES["quick"], epochs=1, batch=2, steps=2), str(model))
+    one = others.subset(others.patients == others.patients[others.n_masses > 0][0])
+    run = RunFolder(tmp_path / "one")
+    run.start(config.to_json())
+    *_, done = learn(one, config, run, start=str(model), compare=True, device="cpu")
+    assert done.result.metrics == {}
+    assert "two patients" in done.result.notes[0]
 
 
 def test_a_model_learns_on_in_its_own_shape(model, others, tmp_path):

@@ -116,7 +116,7 @@ def test_what_was_drawn_in_qupath_is_measured(path):
 def test_regions_are_cut_out_to_train_on(path):
     kept, nucleus, name = corrected(path, region=REGION)
     annotated.write(path, kept)
-    (region,), skipped = annotated.annotated_regions(path.parent)
+    (region,), skipped = annotated.annotated_regions([annotated.store(path)])
     assert skipped == []
     assert region.slide == "case.tif"
     assert region.mpp == pytest.approx(0.25)
@@ -161,7 +161,7 @@ def test_an_outline_beyond_a_rectangle_is_not_known(path):
     triangle = np.array([[20, 20], [20, 380], [300, 20]], float)
     kept, _, _ = corrected(path, polygons=[triangle])
     annotated.write(path, kept)
-    (region,), _ = annotated.annotated_regions(path.parent)
+    (region,), _ = annotated.annotated_regions([annotated.store(path)])
     assert region.mask[-50:, -50:].max() == -1
     assert (region.mask == 0).mean() > 0.2
 
@@ -169,7 +169,7 @@ def test_an_outline_beyond_a_rectangle_is_not_known(path):
 def test_of_a_whole_slide_only_what_is_near_corrections_counts(path):
     kept, nucleus, _ = corrected(path)
     annotated.write(path, kept)
-    (region,), _ = annotated.annotated_regions(path.parent)
+    (region,), _ = annotated.annotated_regions([annotated.store(path)])
     assert max(region.mask.shape) <= 2 * 32 / 0.25 + 2
     assert kept.region is None
     y, x = kept.nucleus(nucleus)[["y_px", "x_px"]]
@@ -183,7 +183,7 @@ def test_of_a_whole_slide_only_what_is_near_corrections_counts(path):
 def test_nothing_is_learnt_where_nothing_was_corrected(path):
     with Slide.open(path, mpp=0.5) as slide:
         annotated.write(path, found(slide, DarkIsNucleus()))
-    with pytest.raises(DataFolderError, match=r"no slide in .* none was corrected"):
+    with pytest.raises(DataFolderError, match=r"no slide could be used.* none was corrected"):
         read_training_folder(path.parent)
 
 
@@ -191,7 +191,7 @@ def test_at_the_slides_edge_there_is_no_rim(path):
     with Slide.open(path, mpp=0.5) as slide:
         result = found(slide, DarkIsNucleus(), Region(0, 0, 400, 500))
     annotated.write(path, result)
-    (region,), _ = annotated.annotated_regions(path.parent)
+    (region,), _ = annotated.annotated_regions([annotated.store(path)])
     assert region.mask.shape == (800, 1000)
     assert region.mask.min() == 0
 
@@ -214,7 +214,7 @@ def test_files_that_are_none(path, text):
         pytest.raises(DataFolderError, match=r"can't be read as GeoJSON"),
     ):
         annotated.read(annotated.store(path).beside, slide)
-    regions, (reason,) = annotated.annotated_regions(path.parent)
+    regions, (reason,) = annotated.annotated_regions([annotated.store(path)])
     assert regions == []
     assert "case.tif.nuclei.geojson" in reason
 
@@ -227,7 +227,9 @@ def test_a_scale_that_nobody_knows(path):
 
 def test_a_file_without_its_slide_is_skipped(tmp_path):
     (tmp_path / "gone.svs.nuclei.geojson").write_text("[]")
-    regions, (reason,) = annotated.annotated_regions(tmp_path)
+    regions, (reason,) = annotated.annotated_regions(
+        AnnotationStore.in_folder(tmp_path, annotated.SUFFIX)
+    )
     assert regions == []
     assert "gone.svs" in reason
 
@@ -304,7 +306,7 @@ def test_what_was_not_looked_at_is_cut_out_of_regions(path):
     other = feature([square(10, 250, 60)], "Artefact*")
     back = nuclei_of(path, holed, other, pathogan={"mpp": [0.25, 0.25]})
     assert back.area_mm2 == pytest.approx((300**2 - 50**2 - 60 * 60) / 16e6)
-    (region,), _ = annotated.annotated_regions(path.parent)
+    (region,), _ = annotated.annotated_regions([annotated.store(path)])
     assert region.mask[40, 40] == 0
     assert region.mask[115, 115] == region.mask[20, 270] == -1
 
@@ -420,7 +422,7 @@ def test_more_classes_than_an_image_holds_are_refused(path, count, recwarn):
 
 def test_a_region_beyond_the_slide_is_said(path):
     nuclei_of(path, feature([square(600, 0, 100)], "Region*"), pathogan={"mpp": [0.25, 0.25]})
-    regions, (skipped,) = annotated.annotated_regions(path.parent)
+    regions, (skipped,) = annotated.annotated_regions([annotated.store(path)])
     assert regions == []
     assert "lies beyond the slide" in skipped
 

@@ -19,7 +19,7 @@ from napari_pathogan.engine.models import CARD, read_card
 from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
-from napari_pathogan.tasks.nuclei import crossval, starts
+from napari_pathogan.tasks.nuclei import before_after, crossval, starts
 from napari_pathogan.tasks.nuclei.augment import Augment
 from napari_pathogan.tasks.nuclei.config import RECIPES, TrainConfig
 from napari_pathogan.tasks.nuclei.crossval import THRESHOLDS, best_threshold, learn
@@ -227,6 +227,56 @@ def test_a_model_is_gone_on_from_with_new_images(tmp_path, folder):
     assert not torch.allclose(on.network.head.weight, before.network.head.weight)
     with pytest.raises(DataFolderError, match="may know patients of these folds"):
         list(learn(folder, TINY, start(tmp_path / "folds"), folds=3, start=str(first.model)))
+
+
+def test_what_a_model_gains_is_measured_on_halves_it_did_not_learn_from(
+    tmp_path, folder, monkeypatch
+):
+    first = start(tmp_path / "first")
+    list(learn(folder.take(folder.patients == "p0"), TINY, first))
+    rest = folder.take(folder.patients != "p0")
+    learnt, tested = [], []
+    real_train, real_foretold = before_after.train, before_after.foretold
+
+    def train_spy(part, *arguments, **options):
+        learnt.append(set(part.names))
+        return real_train(part, *arguments, **options)
+
+    def foretold_spy(part, tried):
+        tested.append(set(part.names))
+        return real_foretold(part, tried)
+
+    monkeypatch.setattr(before_after, "train", train_spy)
+    monkeypatch.setattr(before_after, "foretold", foretold_spy)
+    run = start(tmp_path / "on")
+    *_, done = learn(rest, TINY, run, start=str(first.model), compare=True, device="cpu")
+    assert sorted(learnt, key=min) == [{"p1"}, {"p2"}]
+    assert [tested[0], tested[2]] == [tested[1], tested[3]] == learnt[::-1]
+    told = done.summary["before_and_after"]
+    assert told["dice_gain"]["value"] == pytest.approx(
+        told["dice_after"]["value"] - told["dice_before"]["value"]
+    )
+    own = evaluate(rest, NucleiModel.load(first.model, "cpu"), rounds=0).metrics
+    assert told["dice_before"]["value"] == pytest.approx(own["dice"].value)
+    assert json.loads((run.path / "before_and_after.json").read_text()) == told
+    card = read_card(run.model)
+    assert card.metrics["dice_after"].value == pytest.approx(told["dice_after"]["value"])
+    assert "--compare" in card.measured_by
+
+
+def test_of_one_slide_regions_are_held_back_and_one_region_is_not_measured(tmp_path, folder):
+    first = start(tmp_path / "first")
+    list(learn(folder.take(folder.patients == "p0"), TINY, first))
+    slide = folder.take(folder.patients == "p1")
+    config = replace(TINY, epochs=1)
+    *_, done = learn(slide, config, start(tmp_path / "a"), start=str(first.model), compare=True)
+    assert "dice_gain" in done.result.metrics
+    assert "regions of one slide" in done.result.notes[0]
+    region = slide.take(np.arange(1))
+    *_, done = learn(region, config, start(tmp_path / "b"), start=str(first.model), compare=True)
+    assert done.result.metrics == {}
+    assert "two regions" in done.result.notes[0]
+    assert read_card(tmp_path / "b" / "model").measured_by == ""
 
 
 def test_a_stopped_cross_validation_is_not_tested_again(tmp_path, folder, monkeypatch):

@@ -122,10 +122,14 @@ def test_what_a_folder_holds_in_words(images, model):
     assert learnt.origin == "mammograms reviewed in napari"
     assert learnt.terms == "those of the reviewed mammograms"
     assert str(found) == (
-        "3 images of 2 patients with 2 masses. How well it does is not measured: that takes 6 "
-        "patients with masses."
+        "3 images of 2 patients with 2 masses. What it gains is measured on halves of the patients "
+        "that are held back."
     )
-    assert reviewed(images[0].parent, model).patients == 1
+    assert learnt.options == ("--compare",)
+    alone = reviewed(images[0].parent, model)
+    assert alone.patients == 1
+    assert str(alone).endswith("not measured: that takes 6 patients with masses.")
+    assert material(alone).options == ()
     for name in "cdef":
         kept_review(images[0].parent.parent / name / "RCC.png")
     found = reviewed(images[0].parent.parent, model)
@@ -224,7 +228,7 @@ def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot,
     (job,) = child.jobs
     qtbot.waitUntil(lambda: job.process.poll() is not None, timeout=20_000)
     assert choices(dock) == before
-    assert "--folds" in job.arguments
+    assert "--compare" in job.arguments
     assert job.arguments[job.arguments.index("--start") + 1] == str(dock.model_folder)
 
 
@@ -285,15 +289,16 @@ def test_a_model_trained_from_the_dock_is_chosen(dock, qtbot, images, model):
     dock.training.train(found, dock.model_folder, "mine", ("steps=1", "batch=2"))
     long = 600_000  # a busy machine may take its time; the suite's own timeout is the end
     qtbot.waitUntil(lambda: dock.training.run is None, timeout=long)
-    assert dock.training.status.text() == (
-        "mine is trained and chosen; the model it began with stays in the list"
+    assert dock.training.status.text().startswith(
+        "mine is trained and chosen; the model it began with stays in the list. On what was held "
+        "back, share of the masses found at one false mark in two images "
     )
     assert choices(dock) == ["small", "mine"]
     assert dock.form.model.currentText() == "mine"
     assert dock.model_folder == settings().own_models / "mine"
     assert dock.card.training_data[0].name == "drawn"
     assert dock.card.training_data[1].n_images == 3
-    assert dock.card.metrics == {}
+    assert set(dock.card.metrics) == {f"tpr_at_0.5_{what}" for what in ("before", "after", "gain")}
     assert "does not say" in dock.meaning.text()
     assert np.isclose(dock.reviews.threshold, read_card(model).operating_point)
     dock.form.model.setCurrentText("small")  # as if nothing had been trained

@@ -13,6 +13,7 @@ import pytest
 from qtpy.QtCore import QPoint
 
 from napari_pathogan.engine.events import Finished, Metrics, Progress
+from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.nuclei.dock import NucleiDock
@@ -52,7 +53,7 @@ def child(monkeypatch):
 
     class Child:
         asked, done, closed = (), threading.Event(), threading.Event()
-        model = None
+        model, gain = None, {}
 
         @classmethod
         def start(cls, arguments):
@@ -78,7 +79,7 @@ def child(monkeypatch):
             card = json.loads((run / "model/model.json").read_text())
             card["name"] = self.value("--name")
             (run / "model/model.json").write_text(json.dumps(card))
-            yield Finished()
+            yield Finished(summary={"before_and_after": self.gain})
 
     chosen = replace(settings(), device="cuda:1")
     monkeypatch.setattr(learning, "Job", Child)
@@ -143,9 +144,17 @@ def test_run_works_while_a_training_runs_and_ends(dock, child, qtbot, tmp_path, 
 
 def test_the_new_model_is_chosen_where_nothing_runs(dock, child, qtbot, tmp_path):
     row = begin(dock, child, qtbot, tmp_path)
+    figure, words = row.lesson.figure
+    if figure:  # the dock measures what is gained
+        values = {"before": Value(0.5), "after": Value(0.75), "gain": Value(0.25, 0.1, 0.4)}
+        metrics = {f"{figure}_{name}": value for name, value in values.items()}
+        child.gain = Report("", metrics).to_dict()
     child.done.set()
     qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
     assert row.status.text().startswith("mine is trained and chosen")
+    if figure:
+        told = f"{words} 0.50 before and 0.75 after (difference +0.10 to +0.40)."
+        assert row.status.text().endswith(f". On what was held back, {told}")
     assert dock.card.name == "mine"
 
 

@@ -56,6 +56,9 @@ def _retraining(name: str) -> tuple[Task, Retraining]:
 
 
 def _kinds(task: Task, retraining: Retraining, text: str) -> Any:  # noqa: ANN401 - the task's own
+    if text and not retraining.kinds:
+        msg = f"classes of {task.name} are kept with them: leave --classes out"
+        raise typer.BadParameter(msg)
     try:
         return task.get(retraining.kinds)(text) if text else {}
     except ValueError as error:
@@ -103,9 +106,9 @@ def _rows(
 
     with Slide.open(path, mpp=mpp) as slide:
         outlines, notes = task.get(retraining.read)(slide)
-        patches, more = task.get(retraining.count)(slide, outlines, kinds)
+        counts, more = task.get(retraining.count)(slide, outlines, kinds)
         drawn = Counter(one.class_name or "unclassified" for one in outlines)
-        row = {"slide": slide.name, "outlines": dict(drawn), "patches": patches}
+        row = {"slide": slide.name, "outlines": dict(drawn), "learnt": counts}
         return row, [
             *notes,
             *more,
@@ -136,17 +139,17 @@ def _not_imported(
             )
 
 
-def _table(rows: list[dict[str, Any]], classes: list[str]) -> None:
+def _table(rows: list[dict[str, Any]], unit: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
-    for column in ("slide", "outlines", *(f"{name} patches" for name in classes)):
+    table, counted = Table(), list(rows[0]["learnt"])
+    for column in ("slide", "outlines", *(f"{what} {unit}".strip() for what in counted)):
         table.add_column(column)
     for row in rows:
         drawn = ", ".join(f"{n} {name}" for name, n in row["outlines"].items()) or "none"
-        table.add_row(row["slide"], drawn, *(str(row["patches"][name]) for name in classes))
-    total = [str(sum(row["patches"][name] for row in rows)) for name in classes]
+        table.add_row(row["slide"], drawn, *(str(row["learnt"][name]) for name in counted))
+    total = [str(sum(row["learnt"][name] for row in rows)) for name in counted]
     table.add_row("all", "", *total)
     Console().print(table)
 
@@ -166,9 +169,10 @@ def _survey(
     return rows, notes
 
 
-def _missing(rows: list[dict[str, Any]]) -> list[str]:
-    """Classes of which there is no patch."""
-    return [name for name in rows[0]["patches"] if not any(row["patches"][name] for row in rows)]
+def _missing(rows: list[dict[str, Any]], unit: str) -> str:
+    """What there is nothing of, in words; empty where there is some of all."""
+    none = [name for name in rows[0]["learnt"] if not any(row["learnt"][name] for row in rows)]
+    return " and ".join(f"no {name} {unit}".strip() for name in none)
 
 
 @app.command("list")
@@ -179,14 +183,14 @@ def list_(
     mpp: _Mpp = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is annotated: outlines and patches to learn from, by slide and class."""
+    """Show what is annotated, and how much of it is learnt from, by slide."""
     of, retraining = _retraining(task)
     kinds = _kinds(of, retraining, classes)
     rows, notes = _survey(_expanded(slides, retraining.suffix), mpp, of, retraining, kinds)
     if as_json:
         typer.echo(json.dumps({"slides": rows, "notes": notes}))
         return
-    _table(rows, list(rows[0]["patches"]))
+    _table(rows, retraining.counted)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
 
@@ -209,8 +213,8 @@ def check(
             continue
         rows.append(row)
         faults += notes
-    if rows and (missing := _missing(rows)):
-        faults.append(f"no patch of {' or '.join(missing)}: both classes are needed to learn from")
+    if rows and (missing := _missing(rows, retraining.counted)):
+        faults.append(f"{missing}, which learning needs")
     for fault in faults:
         typer.echo(" ".join(fault.split()))
     if faults:
@@ -291,7 +295,7 @@ def export(
 
 
 def retrain(  # noqa: PLR0917
-    task: Annotated[str, typer.Argument(help="What is retrained: idc.")],
+    task: Annotated[str, typer.Argument(help="What is retrained: idc or nuclei.")],
     slides: Annotated[
         list[Path], typer.Option("--slides", help="Annotated slide, or a folder; may be repeated.")
     ],
@@ -305,7 +309,7 @@ def retrain(  # noqa: PLR0917
     device: Device = "auto",
     events: Events = False,
 ) -> None:
-    """Make a model the reader's own: fit it to what is annotated on slides, in seconds.
+    """Make a model the reader's own: fit it to what is annotated on slides.
 
     The old model stays as it is; figures of before and after are shown and kept with the new one.
     """
@@ -321,10 +325,10 @@ def retrain(  # noqa: PLR0917
     paths = _expanded(slides, retraining.suffix)
     rows, notes = _survey(paths, mpp, of, retraining, kinds)
     if not events:
-        _table(rows, list(rows[0]["patches"]))
-    if missing := _missing(rows):
+        _table(rows, retraining.counted)
+    if missing := _missing(rows, retraining.counted):
         why = f"; {notes[0]}" if notes else ""
-        msg = f"no patch of {' or '.join(missing)} is annotated: draw around some{why}"
+        msg = f"{missing} are annotated: draw around some{why}"
         raise DataFolderError(msg)
     learning = verbs.retrain(
         of, paths, output, base=base, name=name, source=source, terms=terms, device=device,

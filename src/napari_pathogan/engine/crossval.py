@@ -7,10 +7,12 @@ run of the same folds can begin with this one's.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.folds import folds_of, same_folds
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError
@@ -19,7 +21,6 @@ from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from pathlib import Path
 
     from napari_pathogan.engine.events import Event
 
@@ -62,6 +63,20 @@ def cross_validate(  # noqa: PLR0917 - as they come
             yield from test(k, network, file)
         files.append(file)
     return files
+
+
+def need_model(start: str, *, compare: bool, folds: int | str) -> None:
+    """Make sure that there is a model to compare with.
+
+    Raises
+    ------
+    SettingError
+        If a comparison is asked for, but not with a model: of a run's folds, their own figures are
+        what counts.
+    """
+    if compare and (not start or folds or RunFolder(Path(start)).config.is_file()):
+        msg = "compare would count for nothing: it goes with --start MODEL, without --folds"
+        raise SettingError(msg)
 
 
 def nested(fold: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

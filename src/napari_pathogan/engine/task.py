@@ -72,6 +72,13 @@ class Output:
 
 EPOCHS = Option("epochs", int, None, "Epochs; the recipe's by default.", 1)
 SEED = Option("seed", int, None, "Seed of everything random; 0 by default.")
+COMPARE = Option(
+    "compare",
+    bool,
+    False,
+    "First measure what is gained over the model of --start, on halves of the images by networks that "
+    "learnt from the other half; takes as long again.",
+)
 SLIDE_MPP = Option("mpp", float, None, "um per pixel, where the slide does not say.")
 REGION = Option(
     "region",
@@ -239,12 +246,15 @@ class Retraining:
         ``(slide)`` -> outlines and notes of what is kept with it; ``(slide, outlines)`` -> path.
         ``read`` also takes another file.
     count
-        ``(slide, outlines, classes)`` -> class -> images to learn from, and notes.
+        ``(slide, outlines, classes)`` -> how many of what there are to learn from, and notes.
     learn
         ``(slides, base, run, *, device, name, data, classes, mpp)`` -> events, ``slides`` being paths. The last
         is Finished with a report of before and after.
     kinds
-        ``(text)`` -> what classes count as; a ValueError says what is wrong.
+        ``(text)`` -> what classes count as; a ValueError says what is wrong. Empty where classes are
+        nobody's choice.
+    counted
+        What is counted of each class; empty where ``count`` says it itself.
     """
 
     suffix: str
@@ -253,7 +263,8 @@ class Retraining:
     write: str
     count: str
     learn: str
-    kinds: str
+    kinds: str = ""
+    counted: str = ""
 
 
 @dataclass(frozen=True)

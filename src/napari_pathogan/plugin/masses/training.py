@@ -37,7 +37,9 @@ class Reviewed:
     folds
         Over how many patient folds the new model is measured; 0 if it can't be.
     why
-        Why it can't be measured; "" if it can.
+        Why it can't be; "" if it can.
+    halves
+        Whether what it gains is measured on halves of the patients instead.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Reviewed:
     skipped: int
     folds: int
     why: str = ""
+    halves: bool = False
 
     def __str__(self) -> str:
         """Two sentences for the user."""
@@ -56,6 +59,10 @@ class Reviewed:
             text += f"; {self.skipped} left out, for findings there are not decided yet"
         if self.folds:
             return f"{text}. It is measured on patients it has not seen, in {self.folds} folds."
+        if self.halves:
+            return (
+                f"{text}. What it gains is measured on halves of the patients that are held back."
+            )
         return f"{text}. How well it does is not measured: {self.why}."
 
 
@@ -87,12 +94,14 @@ def lesson(chosen: Callable[[], Image | None]) -> Lesson:
         ready=lambda: True,
         changes=("epochs=1",),
         fixed=(*_SYNTHETIC, *_OF_THE_START),
+        figure=("tpr_at_0.5", "share of the masses found at one false mark in two images"),
     )
 
 
 def material(found: Reviewed) -> Material:
     """What is learnt from reviewed mammograms."""
-    return Material(found.folder, str(found), SOURCE, TERMS, ("--folds", str(found.folds)))
+    options = ("--folds", str(found.folds)) if found.folds else ("--compare",) * found.halves
+    return Material(found.folder, str(found), SOURCE, TERMS, options)
 
 
 def reviewed(place: Path, start: Path | None) -> Reviewed:
@@ -135,7 +144,8 @@ def reviewed(place: Path, start: Path | None) -> Reviewed:
             folds, why = 0, str(error).removesuffix(": train without --folds")
     patients = len(set(found.patients))
     masses = int(found.n_masses.sum())
-    return Reviewed(folder, len(found), patients, masses, len(found.skipped), folds, why)
+    halves = not folds and with_masses > 1
+    return Reviewed(folder, len(found), patients, masses, len(found.skipped), folds, why, halves)
 
 
 def _home(image: Path, suffix: str) -> Path:

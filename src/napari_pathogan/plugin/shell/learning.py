@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.jobs import Job
@@ -12,7 +12,7 @@ from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.tasks import task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -25,7 +25,7 @@ def learning(
     origin: str,
     terms: str,
 ) -> Iterator[Event]:
-    """Run ``pathogan TASK train SOURCE``; finishes with the new model's folder.
+    """Run ``pathogan TASK train SOURCE``; finishes with the new model's folder, and the child's summary.
 
     The run, and what is made for it, lie in a hidden folder beside the model's until that is whole.
     A training that fails, or is cancelled by closing the generator, leaves nothing behind; what a
@@ -76,8 +76,11 @@ def learning(
         ]
         command += ["--source", origin, "--terms", terms, "--device", settings().device]
         with Job.start(command) as job:
+            summary: Mapping[str, Any] = {}
             for event in job.events():
-                if not isinstance(event, Finished):
+                if isinstance(event, Finished):
+                    summary = event.summary
+                else:
                     yield event
         (run / "model").rename(beside)
-    yield Finished(model)
+    yield Finished(model, summary)

@@ -105,6 +105,8 @@ class Lesson:
     more
         Makes further rows; is given what they call when something in them changes. ``look`` is then
         given ``(place, value)`` for the place.
+    figure
+        Of before and after: its name in the report, and what a reader calls it.
     """
 
     task: str
@@ -120,6 +122,7 @@ class Lesson:
     changes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     more: Callable[[Callable[[], None]], Rows] | None = None
+    figure: tuple[str, str] = ("", "")
 
     @property
     def training(self) -> Training:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_pathogan.engine.before_after import said
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import ProgressBar, beside, button, label, progress_line
@@ -123,12 +124,15 @@ class TrainingRow(QWidget):
 
     def _trained(self, event: Finished) -> None:
         name = self.dock.model_trained(event.result)
+        gain = event.summary.get("before_and_after", {})
+        gained = said(gain, *self.lesson.figure)
+        gained = f". {gained[0].upper()}{gained[1:]}." if gained else ""
         if self.dock.run is not None:  # with the model from before
-            self._end(f"{name} is trained: choose it above to use it")
+            self._end(f"{name} is trained: choose it above to use it{gained}")
             return
         self.dock.form.model.setCurrentText(name)
         stays = "; the model it began with stays in the list" if self.lesson.begins else ""
-        self._end(f"{name} is trained and chosen{stays}")
+        self._end(f"{name} is trained and chosen{stays}{gained}")
 
     def _stopped(self) -> None:
         self._end(f"The training of {self._name} was stopped. All models are as they were before.")

@@ -155,6 +155,7 @@ TASK = Task(
         count=".live:patches_of",
         learn=".live_retrain:retrain",
         kinds=".annotated:class_changes",
+        counted="patches",
     ),
 )
 

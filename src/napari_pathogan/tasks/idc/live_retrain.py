@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_pathogan.engine.before_after import FILE, compared
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import TrainingData, card_metrics
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.live import Part
 
 FOLDS = 5
-_ROUNDS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,29 +53,14 @@ class Compared:
     groups: np.ndarray
 
     def values(self, prefix: str) -> dict[str, Value]:
-        """AUC before, after and the gain, with 95 % intervals over groups (bootstrap)."""
-        index = [np.flatnonzero(self.groups == name) for name in np.unique(self.groups)]
-        rng = np.random.default_rng(0)
-        found = self._aucs(np.arange(len(self.labels)))
-        draws = rng.integers(len(index), size=(_ROUNDS if len(index) > 1 else 0, len(index)))
-        drawn = [self._aucs(np.concatenate([index[i] for i in draw])) for draw in draws]
-        rounds = np.array([x for x in drawn if x is not None])
-        if found is None:
-            return {}
-        limits: list[tuple[float, ...]] = [()] * 3
-        if len(rounds):
-            limits = [tuple(map(float, pair)) for pair in np.percentile(rounds, [2.5, 97.5], 0).T]
-        names = (f"{prefix}_auc_before", f"{prefix}_auc_after", f"{prefix}_auc_gain")
-        return {
-            name: Value(value, *limit)
-            for name, value, limit in zip(names, found, limits, strict=True)
-        }
+        """AUC before, after and the gain, as :func:`.before_after.compared` over groups."""
+        return compared(f"{prefix}_auc", self._aucs, self.groups)
 
-    def _aucs(self, which: np.ndarray) -> tuple[float, float, float] | None:
+    def _aucs(self, which: np.ndarray) -> tuple[float, float] | None:
         """Means over the slides that have both classes; None if none has."""
         own = self.labels[which], self.slides[which]
         one, two = (mean_patient_auc(own[0], x[which], own[1]) for x in (self.before, self.after))
-        return None if one is None or two is None else (one, two, two - one)
+        return None if one is None or two is None else (one, two)
 
 
 def held_back(model: IdcModel, parts: Sequence[Part], *, by_slide: bool) -> Compared | None:
@@ -111,9 +96,9 @@ def compare(model: IdcModel, changed: IdcModel, parts: Sequence[Part]) -> Report
     """Before and after, on annotations held back and on what is kept of the first training."""
     metrics: dict[str, Value] = {}
     notes = []
-    compared = held_back(model, parts, by_slide=False)
-    if compared is not None:
-        metrics |= compared.values("held_back")
+    own = held_back(model, parts, by_slide=False)
+    if own is not None:
+        metrics |= own.values("held_back")
     if not metrics:
         notes.append("held back: not measured, which needs two outlines of each class at least")
     if len(parts) > 1 and (other := held_back(model, parts, by_slide=True)) is not None:
@@ -252,4 +237,4 @@ def keep(  # noqa: PLR0917 - as they come
             context=changed.context,
             baseline=changed.baseline,
         )
-        write_text(made.path / "before_and_after.json", report.to_json(), OURS)
+        write_text(made.path / FILE, report.to_json(), OURS)

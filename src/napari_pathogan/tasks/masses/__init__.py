@@ -4,6 +4,7 @@ Paper: Mass Detection via Blending Adversarial Learning (Lin et al., 2019; paper
 """
 
 from napari_pathogan.engine.task import (
+    COMPARE,
     EPOCHS,
     SEED,
     Evaluation,
@@ -61,6 +62,7 @@ TASK = Task(
                 "patient of the folds; the detector is the model's.",
                 metavar="RUN|MODEL",
             ),
+            COMPARE,
         ),
     ),
     evaluation=Evaluation(

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from napari_pathogan.engine.before_after import FILE, HALVES
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.crossval import cross_validate, write_folds
+from napari_pathogan.engine.crossval import cross_validate, need_model, write_folds
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
@@ -29,6 +30,7 @@ from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.masses import model
 from napari_pathogan.tasks.masses.arms import synthetic
 from napari_pathogan.tasks.masses.baseline import spots
+from napari_pathogan.tasks.masses.before_after import before_and_after
 from napari_pathogan.tasks.masses.config import arguments
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
@@ -85,6 +87,7 @@ def learn(
     *,
     folds: int = 0,
     start: str = "",
+    compare: bool = False,
     device: str = "auto",
     name: str = "",
     data: TrainingData | None = None,
@@ -99,6 +102,8 @@ def learn(
     start
         Folder of an earlier run of the same folds, whose detectors to begin with; or a model that
         knows no patient of the folds. Its threshold and calibration stay if there are no folds.
+    compare
+        First measure what is gained over that model, as :func:`.before_after.before_and_after`.
     name
         Of the model; the run's folder name by default.
     data
@@ -106,28 +111,30 @@ def learn(
 
     Yields
     ------
-    Those of :func:`~.train.train`; ``Finished`` with the out-of-fold report or None as its result.
+    Those of :func:`~.train.train`; ``Finished`` with the out-of-fold report, that of before and after, or None as its result.
 
     Raises
     ------
     DataFolderError, SettingError
         As :func:`check`.
     """
-    check(folder, config, folds=folds, start=start)
+    check(folder, config, folds=folds, start=start, compare=compare)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     fold = _fold(folder, folds)
     write_folds(run, folder.patients, fold)
     seen = yield from framed(folder, config.long_side, config.grey)
-    training = _Training(folder, seen, config, run, device, folds)
+    parts = HALVES if compare else folds
+    training = _Training(folder, seen, config, run, device, parts)
     begin = yield from _beginning(config, run, start, device)
     known = Known.of(begin.card)
     if folds:
         known = yield from _cross_validate(training, fold, begin)
-    network = yield from training.one(run, np.arange(len(folder)), begin, folds)
+    gain = (yield from _gain(training, begin, start)) if compare else None
+    network = yield from training.one(run, np.arange(len(folder)), begin, parts)
     about = folder.described(data)
     model.save(
         run.model,
-        _card(name or run.path.name, config, begin, about, known.report, folds),
+        _card(name or run.path.name, config, begin, about, known.report or gain, folds),
         network,
         froc=known.froc,
         threshold=known.threshold,
@@ -137,11 +144,14 @@ def learn(
         grey=config.grey,
         measured=known.measured,
     )
-    out_of_fold = {"out_of_fold": known.report.to_dict()} if known.report else {}
-    yield Finished(known.report, {"model": str(run.model), **out_of_fold})
+    reports = {"out_of_fold": known.report, "before_and_after": gain}
+    summary = {name: one.to_dict() for name, one in reports.items() if one}
+    yield Finished(known.report or gain, {"model": str(run.model), **summary})
 
 
-def check(folder: MassFolder, config: TrainConfig, *, folds: int, start: str = "") -> None:
+def check(
+    folder: MassFolder, config: TrainConfig, *, folds: int, start: str = "", compare: bool = False
+) -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
     Raises
@@ -154,9 +164,10 @@ def check(folder: MassFolder, config: TrainConfig, *, folds: int, start: str = "
         If ``start`` is neither a run nor a model.
     SettingError
         If the detector has no such name, or crops are no multiples of 32 px, or there are both
-        weights and something else to begin with.
+        weights and something else to begin with, or there is nothing to compare with.
     """
     need_masses(folder)
+    need_model(start, compare=compare, folds=folds)
     if start and config.weights:
         msg = (
             f"weights={config.weights} would count for nothing beside start={start}: leave one out"
@@ -269,6 +280,24 @@ class _Training(NamedTuple):
         return network
 
 
+def _gain(training: _Training, begin: _Begin, start: str) -> Generator[Event, None, Report]:
+    """Measure what is gained over the model that is begun with, and keep it in the run."""
+    device = choose_device(training.device)
+
+    def learn(part: RunFolder, indices: np.ndarray, k: int) -> Generator[Event, None, MaskRCNN]:
+        part.start(training.config, resume=True)
+        return (yield from training.one(part, indices, begin, k))
+
+    def look(network: MaskRCNN, indices: np.ndarray) -> Generator[Event, None, list[Detections]]:
+        own = [training.seen.get(int(i)) for i in indices]
+        return (yield from _test(network, own, device))
+
+    old = model.MassModel.load(start, training.device)
+    done = yield from before_and_after(training.folder, training.run, old, learn, look)
+    write_text(training.run.path / FILE, done.to_json(), OURS)
+    return done
+
+
 def _cross_validate(
     training: _Training, fold: np.ndarray, begin: _Begin
 ) -> Generator[Event, None, Known]:
@@ -368,7 +397,9 @@ def _card(  # noqa: PLR0917
     learnt, recipe = begin.learnt(data), begin.recipe(config)
     patients = len({patient for part in learnt for patient in part.patients})
     start = " --start EARLIER" * ("start" in recipe)
-    how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}{start}, with this recipe"
+    how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}{start}, with this recipe: out of fold"
+    if not folds:
+        how = "pathogan masses train DIR -o RUN --start MODEL --compare: before and after on halves held back"
     return ModelCard(
         name=name,
         title=f"Mask R-CNN for masses, {config.arm}, {patients} patient{'s' * (patients != 1)}",
@@ -378,7 +409,7 @@ def _card(  # noqa: PLR0917
         training_data=learnt,
         recipe=recipe,
         metrics=card_metrics(done.metrics) if done else {},
-        measured_by=f"{how}: out of fold" if done else "",
+        measured_by=how if done and done.metrics else "",
         licence="; ".join(dict.fromkeys(part.terms for part in learnt)),
         not_for=(
             "diagnosis, screening or any clinical decision",

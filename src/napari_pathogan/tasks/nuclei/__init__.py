@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from napari_pathogan.engine.task import (
+    COMPARE,
     EPOCHS,
     REGION,
     SEED,
@@ -11,6 +12,7 @@ from napari_pathogan.engine.task import (
     Export,
     Option,
     Prediction,
+    Retraining,
     Task,
     Training,
 )
@@ -98,6 +100,7 @@ TASK = Task(
                 "the network's shape is theirs.",
                 metavar="RUN|MODEL",
             ),
+            COMPARE,
         ),
     ),
     evaluation=Evaluation(
@@ -169,6 +172,14 @@ TASK = Task(
                 usual=False,
             ),
         ),
+    ),
+    retraining=Retraining(
+        suffix=".nuclei.geojson",
+        classes={},
+        read=".retrain:read",
+        write=".retrain:write",
+        count=".retrain:counted",
+        learn=".retrain:retrain",
     ),
 )
 

@@ -36,7 +36,7 @@ from napari_pathogan.tasks.nuclei.outlines import signed_area
 from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, NUCLEUS_COLOUR, Segmentation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from napari_pathogan.files import TemporaryRoom
@@ -175,7 +175,7 @@ def read(path: Path, slide: Slide) -> Segmentation:
     UnknownScaleError
         If neither the slide nor the file says how large a pixel is.
     """
-    annotations, about = _content(path, corner(slide))
+    annotations, about = content(path, corner(slide))
     slide = _scaled(slide, about)
     assert slide.mpp is not None
     overlay, room = _labels(slide, about.grid)
@@ -216,8 +216,15 @@ def read(path: Path, slide: Slide) -> Segmentation:
     )
 
 
-def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
+def annotated_regions(
+    stores: Iterable[AnnotationStore], mpp: float | None = None
+) -> tuple[list[AnnotatedRegion], list[str]]:
     """Cut what is known out of slides with such files, beside them or elsewhere, to train on.
+
+    Parameters
+    ----------
+    mpp
+        um per pixel, where slides do not say.
 
     Returns
     -------
@@ -229,10 +236,10 @@ def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
     """
     found: list[AnnotatedRegion] = []
     skipped = []
-    for kept in AnnotationStore.in_folder(folder, SUFFIX):
+    for kept in stores:
         try:
             path = kept.path
-            with Slide.open(kept.image) as slide:
+            with Slide.open(kept.image, mpp=mpp) as slide:
                 segmentation = read(path, slide)
                 known = list(_cut(slide, segmentation))
         except PathoganError as error:
@@ -241,17 +248,26 @@ def annotated_regions(folder: Path) -> tuple[list[AnnotatedRegion], list[str]]:
         found += known
         skipped += [f"{path}: {line}" for line in drawn.left_out(segmentation.notes)]
         if not known:
-            skipped.append(
-                f"{path}: no outline of class {drawn.REGION} says where all nuclei are marked, "
-                "and none was corrected; draw one around such a part"
-            )
+            skipped.append(nothing_known(path))
     return found, skipped
+
+
+def nothing_known(path: Path) -> str:
+    """What to say of a file from which nothing can be learnt."""
+    return (
+        f"{path}: no outline of class {drawn.REGION} says where all nuclei are marked, "
+        "and none was corrected; draw one around such a part"
+    )
+
+
+def known_regions(segmentation: Segmentation) -> list[np.ndarray]:
+    """Outlines (N, 2) in which all nuclei are known, level-0 centre coordinates."""
+    return looked_at(segmentation) or list(_around_corrected(segmentation))
 
 
 def _cut(slide: Slide, segmentation: Segmentation) -> Iterator[AnnotatedRegion]:
     """Cut out what is known, an outline at a time."""
-    outlines = looked_at(segmentation)
-    for outline in outlines or _around_corrected(segmentation):
+    for outline in known_regions(segmentation):
         yield _region(slide, segmentation, outline)
 
 
@@ -334,7 +350,14 @@ def _depth(looked: np.ndarray, at_edge: tuple[bool, ...]) -> np.ndarray:
     return depth
 
 
-def _content(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation], _About]:
+def content(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation], _About]:
+    """The objects of a file, and what it says of itself.
+
+    Raises
+    ------
+    DataFolderError
+        If it can't be read, or is not GeoJSON with polygons.
+    """
     try:
         annotations, about = geojson.read(path, origin)
         return annotations, _About.model_validate(about)

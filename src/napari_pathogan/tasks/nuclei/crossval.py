@@ -14,8 +14,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from napari_pathogan.engine.backbones import origin
+from napari_pathogan.engine.before_after import FILE
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.crossval import cross_validate, nested, write_folds
+from napari_pathogan.engine.crossval import cross_validate, need_model, nested, write_folds
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
@@ -27,6 +28,7 @@ from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.tasks.nuclei import model
 from napari_pathogan.tasks.nuclei.baseline import PixelBaseline, sample
+from napari_pathogan.tasks.nuclei.before_after import before_and_after
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei, read_others
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.ensemble import UNET
@@ -51,11 +53,11 @@ from napari_pathogan.tasks.nuclei.starts import (
 from napari_pathogan.tasks.nuclei.train import train
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_pathogan.colour.slide_colours import SlideColours
-    from napari_pathogan.engine.report import Report
+    from napari_pathogan.engine.report import Report, Value
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.model import Network
@@ -74,6 +76,7 @@ def learn(
     folds: int | str = 0,
     start: str = "",
     others: Path | None = None,
+    compare: bool = False,
     device: str = "auto",
     name: str = "",
     data: TrainingData | None = None,
@@ -92,6 +95,9 @@ def learn(
         Folder of images with masks of other laboratories, to learn from beside. Where their names
         tell groups, each fold learns from every second group, and the two first folds are tested
         on the rest: what is said of them is of networks that saw nothing of their group.
+    compare
+        First measure what is gained over the model that is begun with, as
+        :func:`.before_after.before_and_after`.
     name
         Of the model; the run's folder name by default.
     data
@@ -99,9 +105,9 @@ def learn(
 
     Yields
     ------
-    Those of :func:`~.train.train`; ``Finished`` with the out-of-fold report or None as its result.
+    Those of :func:`~.train.train`; ``Finished`` with the out-of-fold report, that of before and after, or None as its result.
     """
-    check(folder, config, folds=folds)
+    check(folder, config, folds=folds, start=start, compare=compare)
     folds = _number(folds, folder)
     yield from (Warn(f"left out {line}") for line in folder.skipped)
     foreign = read_others(others) if others else None
@@ -117,6 +123,11 @@ def learn(
         threshold, done = _calibrated(folder, fold, found, run)
         elsewhere = _elsewhere(foreign, run, threshold) if foreign else None
     whole = going_on(config, starts.whole, config.final_epochs)
+    gain = None
+    if compare and starts.whole is not None:
+        old = model.NucleiModel.load(start, device)
+        gain = yield from before_and_after(folder, whole, run, old, starts.whole, device)
+        write_text(run.path / FILE, gain.to_json(), OURS)
     training = train(folder, whole, run, device=device, start=starts.whole, others=foreign)
     finished = yield from one_part(training, folds, folds + 1)
     learnt = starts.model.card.training_data if starts.model else ()
@@ -130,7 +141,7 @@ def learn(
             name or run.path.name,
             config,
             ((*before, _described(folder, data)), tuple(also)),
-            (done, elsewhere),
+            (done or gain, elsewhere),
             folds,
         ),
         finished.result,
@@ -138,10 +149,10 @@ def learn(
         baseline=fit_baseline(folder),
         **_use(starts.model, folder, config, threshold),
     )
-    reports = {"out_of_fold": done, "other_laboratories": elsewhere}
+    reports = {"out_of_fold": done, "other_laboratories": elsewhere, "before_and_after": gain}
     summary = {key: one.to_dict() for key, one in reports.items() if one}
     shown = tuple(one for one in reports.values() if one)
-    yield Finished(shown if elsewhere else done, {"model": str(run.model), **summary})
+    yield Finished(shown if elsewhere else done or gain, {"model": str(run.model), **summary})
 
 
 def _use(
@@ -182,7 +193,7 @@ def _card(
         training_data=data[0] + data[1],
         recipe=config.to_json(),
         metrics={**card_metrics(done), **card_metrics(elsewhere, f"{OTHERS}_")},
-        measured_by=_how(config, folds, with_others=bool(elsewhere)) if folds else "",
+        measured_by=_how(config, folds, with_others=bool(elsewhere)) if folds else _compared(done),
         not_for=(
             "diagnosis or any clinical decision",
             "stains other than H&E, cytology, frozen sections",
@@ -198,8 +209,19 @@ def _how(config: TrainConfig, folds: int, *, with_others: bool) -> str:
     return f"{command}, with this recipe: out of fold, thresholds from the other folds"
 
 
+def _compared(metrics: Mapping[str, Value]) -> str:
+    command = "pathogan nuclei train SLIDES -o RUN --start MODEL --compare"
+    return f"{command}: before and after on halves held back" if metrics else ""
+
+
 def check(
-    folder: NucleiFolder, config: TrainConfig, *, folds: int | str, others: Path | None = None
+    folder: NucleiFolder,
+    config: TrainConfig,
+    *,
+    folds: int | str,
+    others: Path | None = None,
+    start: str = "",
+    compare: bool = False,
 ) -> None:
     """Make sure that :func:`learn` has what it needs, before anything is written.
 
@@ -208,11 +230,13 @@ def check(
     DataFolderError
         If no nucleus is marked, there are fewer patients than folds, or the others won't do.
     SettingError
-        If crops are of a size that the U-Net can't halve four times.
+        If crops are of a size that the U-Net can't halve four times, or there is nothing to compare
+        with.
     ModelNotFoundError, ModelError
         If there is no such backbone, or a U-Net can't have it.
     """
     need_nuclei(folder)
+    need_model(start, compare=compare, folds=folds)
     if others is not None:
         need_nuclei(read_others(others))
     if config.backbone:

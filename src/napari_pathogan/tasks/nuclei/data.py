@@ -31,6 +31,7 @@ from napari_pathogan.tasks.nuclei.labels import is_binary, split, three_labels
 from napari_pathogan.tasks.nuclei.model import MPP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 PATIENT = r"(.+)_\d+"
@@ -164,10 +165,30 @@ def read_training_folder(
         return read_folder(folder, mpp=mpp or MPP, patient=patient)
     if mpp is not None:
         raise SettingError(f"mpp={mpp:g} would count for nothing: slides say their own scale")
+    return of_slides(AnnotationStore.in_folder(folder, SUFFIX), patient=patient)
+
+
+def of_slides(
+    stores: Iterable[AnnotationStore], *, patient: str = PATIENT, mpp: float | None = None
+) -> NucleiFolder:
+    """What is known on slides with corrected nuclei.
+
+    Parameters
+    ----------
+    patient
+        As for :func:`read_folder`.
+    mpp
+        um per pixel, where slides do not say.
+
+    Raises
+    ------
+    DataFolderError, SettingError
+        If nothing is known on any, or the pattern won't do.
+    """
     names = _pattern(patient)
-    regions, skipped = annotated_regions(folder)
+    regions, skipped = annotated_regions(stores, mpp)
     if not regions:
-        msg = f"no slide in {folder} could be used; the first: {skipped[0]}"
+        msg = f"no slide could be used; the first: {skipped[0]}"
         raise DataFolderError(msg)
     images = (
         NucleiImage(

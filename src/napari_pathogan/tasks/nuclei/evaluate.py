@@ -165,7 +165,7 @@ def report(
 ) -> Report:
     """Report on scored images, however they were segmented."""
     patients = np.array([one.patient for one in scored])
-    values = _figures(scored, np.ones(len(scored)))
+    values = figures(scored, np.ones(len(scored)))
     n_patients = len(np.unique(patients))
     intervals: dict[str, tuple[float, float]] = {}
     if n_patients > 1 and rounds:
@@ -186,10 +186,11 @@ def _instances(scored: Sequence[Scored]) -> list[Instances] | None:
     return known if known and len(known) == len(scored) else None
 
 
-def _figures(scored: Sequence[Scored], weights: np.ndarray) -> dict[str, float | None]:
-    figures = pixel_table(np.stack([one.pixels for one in scored]), weights)
+def figures(scored: Sequence[Scored], weights: np.ndarray) -> dict[str, float | None]:
+    """The figures of images that count as often as ``weights`` (N,) say; None where not defined."""
+    found = pixel_table(np.stack([one.pixels for one in scored]), weights)
     known = _instances(scored)
-    return figures if known is None else {**figures, **instance_table(known, weights)}
+    return found if known is None else {**found, **instance_table(known, weights)}
 
 
 def _bootstrap(
@@ -198,7 +199,7 @@ def _bootstrap(
     """95 % percentile intervals over resamples of the patients."""
     drawn: dict[str, list[float]] = {}
     for weights in patient_resamples(patients, rounds):
-        for name, value in _figures(scored, weights).items():
+        for name, value in figures(scored, weights).items():
             if value is not None:
                 drawn.setdefault(name, []).append(value)
     return {

@@ -1,0 +1,95 @@
+"""What a model gains by learning on: figures of the old and the new one on what was held back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathogan.engine.folds import patient_folds
+from napari_pathogan.engine.report import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    Figure = Callable[[np.ndarray], tuple[float, float] | None]
+
+FILE = "before_and_after.json"
+HALVES = 2
+_ROUNDS = 1000
+_BEFORE, _AFTER, _GAIN = "_before", "_after", "_gain"
+
+
+def halves(groups: np.ndarray) -> np.ndarray | None:
+    """In which of two halves each of N images is tested; None where all belong together.
+
+    Parameters
+    ----------
+    groups
+        (N,): which belong together, and stay so.
+    """
+    if len(np.unique(groups)) < HALVES:
+        return None
+    return patient_folds(groups.astype(str), HALVES)
+
+
+def compared(name: str, figure: Figure, groups: np.ndarray) -> dict[str, Value]:
+    """A figure before, after and the gain, with 95 % intervals over groups (bootstrap).
+
+    Parameters
+    ----------
+    name
+        Of the figure; what is returned is called ``<name>_before``, ``<name>_after``, ``<name>_gain``.
+    figure
+        ``(indices)`` -> the figure of the old and of the new model on these of N images, each as
+        often as it is named; None where it is not defined.
+    groups
+        (N,): which images belong together.
+
+    Returns
+    -------
+    Nothing where the figure is not defined; no intervals where there is one group.
+    """
+    index = [np.flatnonzero(groups == one) for one in np.unique(groups)]
+    rng = np.random.default_rng(0)
+    found = figure(np.arange(len(groups)))
+    draws = rng.integers(len(index), size=(_ROUNDS if len(index) > 1 else 0, len(index)))
+    drawn = [figure(np.concatenate([index[i] for i in draw])) for draw in draws]
+    rounds = np.array([(one, two, two - one) for one, two in filter(None, drawn)])
+    if found is None:
+        return {}
+    values = *found, found[1] - found[0]
+    limits: list[tuple[float, ...]] = [()] * len(values)
+    if len(rounds):
+        limits = [tuple(map(float, pair)) for pair in np.percentile(rounds, [2.5, 97.5], 0).T]
+    return {
+        name + part: Value(value, *limit)
+        for part, value, limit in zip((_BEFORE, _AFTER, _GAIN), values, limits, strict=True)
+    }
+
+
+def too_good(known: Collection[str]) -> tuple[str, ...]:
+    """A note where the old model has learnt from some of the patients itself."""
+    if not known:
+        return ()
+    return (f"the old model learnt from {len(known)} of these patients: its figures are too good",)
+
+
+def said(report: Mapping[str, Any], name: str, words: str) -> str:
+    """What a figure was before and after, for a reader; empty where it was not measured.
+
+    Parameters
+    ----------
+    report
+        Of :meth:`~napari_pathogan.engine.report.Report.to_dict`.
+    name, words
+        Of the figure there, and what it is called.
+    """
+    if name + _BEFORE not in report:
+        return ""
+    before, after, gain = (report[name + part] for part in (_BEFORE, _AFTER, _GAIN))
+    text = f"on what was held back, {words} {before['value']:.2f} before and {after['value']:.2f} after"
+    if gain["low"] is not None and gain["high"] is not None:
+        chance = "" if gain["low"] > 0 or gain["high"] < 0 else ": within chance"
+        text += f" (difference {gain['low']:+.2f} to {gain['high']:+.2f}{chance})"
+    return text

@@ -1,0 +1,76 @@
+"""Before and after: halves that keep together what belongs together, and the interval of a gain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_pathogan.engine.before_after import compared, halves, said, too_good
+from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.crossval import need_model
+from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.runs import RunFolder
+
+GROUPS = np.array(["a", "a", "b", "c", "c", "c"])
+
+
+def test_halves_keep_groups_together():
+    half = halves(GROUPS)
+    assert set(half.tolist()) == {0, 1}
+    for name in set(GROUPS.tolist()):
+        assert len(set(half[name == GROUPS].tolist())) == 1
+    assert halves(np.array(["a", "a"])) is None
+
+
+def test_a_gain_is_resampled_with_the_same_groups_for_both():
+    before = np.array([0.1, 0.3, 0.5, 0.2, 0.4, 0.6])
+    found = compared(
+        "dice", lambda which: (before[which].mean(), before[which].mean() + 0.2), GROUPS
+    )
+    assert list(found) == ["dice_before", "dice_after", "dice_gain"]
+    assert found["dice_gain"] == pytest.approx((0.2, 0.2, 0.2))  # though both move by far more
+    low, high = found["dice_before"][1:]
+    assert low < before.mean() < high
+    assert high - low > 0.1
+
+
+def test_what_is_not_defined_is_left_out():
+    assert compared("dice", lambda _: None, GROUPS) == {}
+    alone = compared("dice", lambda _: (0.0, 0.5), np.array(["a", "a"]))
+    assert alone["dice_gain"] == Value(0.5)
+
+
+@pytest.mark.parametrize(
+    ("gain", "text"),
+    [
+        (
+            Value(0.05, 0.01, 0.09),
+            "Dice 0.80 before and 0.85 after (difference +0.01 to +0.09)",
+        ),
+        (
+            Value(0.05, -0.01, 0.09),
+            "Dice 0.80 before and 0.85 after (difference -0.01 to +0.09: within chance)",
+        ),
+        (Value(0.05), "Dice 0.80 before and 0.85 after"),
+    ],
+)
+def test_a_reader_is_told_in_a_sentence(gain, text):
+    metrics = {"dice_before": Value(0.8), "dice_after": Value(0.85), "dice_gain": gain}
+    told = said(Report("x", metrics).to_dict(), "dice", "Dice")
+    assert told == f"on what was held back, {text}"
+    assert said(Report("x", {}).to_dict(), "dice", "Dice") == ""
+
+
+def test_a_model_that_knows_the_patients_is_too_good():
+    assert too_good(set()) == ()
+    assert "learnt from 2 of these patients" in too_good({"a", "b"})[0]
+
+
+def test_there_has_to_be_a_model_to_compare_with(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.start({})
+    need_model("", compare=False, folds=3)
+    need_model("nuclei-unet", compare=True, folds=0)
+    for start, folds in (("", 0), ("nuclei-unet", 3), (str(run.path), 0)):
+        with pytest.raises(SettingError, match="compare would count for nothing"):
+            need_model(start, compare=True, folds=folds)
