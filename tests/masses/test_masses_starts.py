@@ -76,6 +76,8 @@ def test_what_a_model_gains_is_measured_on_patients_it_did_not_learn_from(
     card = read_card(run.model)
     assert set(card.metrics) >= {"tpr_at_0.5_before", "tpr_at_0.5_after"}
     assert "--compare" in card.measured_by
+    assert card.recipe["parent"] == read_card(model).name
+    assert card.recipe["annotations_sha256"] == others.digest
     old = MassModel.load(model, "cpu")
     assert MassModel.load(run.model, "cpu").threshold == old.threshold
 

@@ -262,6 +262,9 @@ def test_what_a_model_gains_is_measured_on_halves_it_did_not_learn_from(
     card = read_card(run.model)
     assert card.metrics["dice_after"].value == pytest.approx(told["dice_after"]["value"])
     assert "--compare" in card.measured_by
+    assert card.recipe["parent"] == "first"
+    assert card.recipe["parent_sha256"] == read_card(first.model).sha256
+    assert card.recipe["annotations_sha256"] == rest.digest != folder.digest
 
 
 def test_of_one_slide_regions_are_held_back_and_one_region_is_not_measured(tmp_path, folder):

@@ -67,6 +67,17 @@ def card_metrics(values: Mapping[str, Value], prefix: str = "") -> dict[str, Met
     return {f"{prefix}{name}": Metric(**value._asdict()) for name, value in values.items()}
 
 
+def lineage(parent: ModelCard, digest: str) -> dict[str, str]:
+    """What a recipe says of where a model comes from: which it went on from, and what it was shown.
+
+    Parameters
+    ----------
+    digest
+        The sha256 of the annotations.
+    """
+    return {"parent": parent.name, "parent_sha256": parent.sha256, "annotations_sha256": digest}
+
+
 class Validation(BaseModel):
     """Where a model was checked against labels: organ, stain and scale, and how well it did.
 

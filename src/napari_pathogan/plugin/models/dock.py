@@ -299,8 +299,8 @@ def _call(act: Callable[[], None], _checked: object = None) -> None:
 def _parent(one: Listed) -> str:
     """The model that another came of; empty where it began with nothing of the list."""
     recipe = one.card.recipe
-    said = str(recipe.get("parent") or recipe.get("start") or "")
-    return Path(said).name if said else ""
+    said = recipe.get("parent") or recipe.get("start")
+    return Path(said).name if isinstance(said, str) else ""
 
 
 def _open_first(one: Listed) -> str:

@@ -11,7 +11,7 @@ import torch
 from napari_pathogan.engine.before_after import FILE, compared
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import TrainingData, card_metrics
+from napari_pathogan.engine.models import TrainingData, card_metrics, lineage
 from napari_pathogan.engine.refit import AROUND, WEIGHT
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
@@ -208,9 +208,7 @@ def keep(  # noqa: PLR0917 - as they come
             "training_data": (*card.training_data, data.of(names, n)),
             "recipe": {
                 "method": "refit",
-                "parent": card.name,
-                "parent_sha256": card.sha256,
-                "annotations_sha256": digest,
+                **lineage(card, digest),
                 "weight": WEIGHT,
                 "around": AROUND,
                 "patches": dict(report.counts),

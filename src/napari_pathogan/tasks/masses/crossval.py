@@ -21,7 +21,7 @@ from napari_pathogan.engine.crossval import cross_validate, need_model, write_fo
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics, lineage
 from napari_pathogan.engine.runs import RunFolder, load_state
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
@@ -134,7 +134,15 @@ def learn(
     about = folder.described(data)
     model.save(
         run.model,
-        _card(name or run.path.name, config, begin, about, known.report or gain, folds),
+        _card(
+            name or run.path.name,
+            config,
+            begin,
+            about,
+            known.report or gain,
+            folds,
+            folder.digest,
+        ),
         network,
         froc=known.froc,
         threshold=known.threshold,
@@ -208,11 +216,11 @@ class _Begin(NamedTuple):
         """What was learnt from, for the card: also what the model to begin with knows."""
         return learnt_from(self.card.training_data if self.card else (), data)
 
-    def recipe(self, config: TrainConfig) -> dict[str, Any]:
+    def recipe(self, config: TrainConfig, digest: str) -> dict[str, Any]:
         """The settings, for the card; what came before, with its own, under ``start``."""
         own = config.to_json()
         if self.card is not None:
-            return {**own, "start": self.card.recipe}
+            return {**own, "start": self.card.recipe, **lineage(self.card, digest)}
         if self.earlier is None:
             return own
         before = json.loads(RunFolder(self.earlier).config.read_text(encoding="utf-8"))
@@ -393,8 +401,9 @@ def _card(  # noqa: PLR0917
     data: TrainingData,
     done: Report | None,
     folds: int,
+    digest: str,
 ) -> ModelCard:
-    learnt, recipe = begin.learnt(data), begin.recipe(config)
+    learnt, recipe = begin.learnt(data), begin.recipe(config, digest)
     patients = len({patient for part in learnt for patient in part.patients})
     start = " --start EARLIER" * ("start" in recipe)
     how = f"pathogan masses train DIR -o RUN --arm {config.arm} --folds {folds}{start}, with this recipe: out of fold"

@@ -10,6 +10,7 @@ masses 1, 2, ... in the order of their boxes, where outlines are known.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 from contextlib import contextmanager
@@ -78,6 +79,14 @@ class MassFolder:
     def n_masses(self) -> np.ndarray:
         """Int (N,): the number of masses of each image."""
         return np.array([len(own) for own in self.boxes], int)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the boxes, in their order."""
+        digest = hashlib.sha256()
+        for own in self.boxes:
+            digest.update(len(own).to_bytes(4, "little") + np.ascontiguousarray(own).tobytes())
+        return digest.hexdigest()
 
     def described(self, data: TrainingData | None) -> TrainingData:
         """What is said of the images on a model's card, with whose and how many they are."""

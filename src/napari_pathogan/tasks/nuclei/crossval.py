@@ -20,7 +20,7 @@ from napari_pathogan.engine.crossval import cross_validate, need_model, nested, 
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics, lineage
 from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.runs import save_arrays
 from napari_pathogan.engine.trainer import one_part
@@ -143,6 +143,7 @@ def learn(
             ((*before, _described(folder, data)), tuple(also)),
             (done or gain, elsewhere),
             folds,
+            lineage(starts.model.card, folder.digest) if starts.model else {},
         ),
         finished.result,
         crop=config.crop,
@@ -175,12 +176,13 @@ def _described(folder: NucleiFolder, data: TrainingData | None) -> TrainingData:
     return data.of(folder.names, len(folder))
 
 
-def _card(
+def _card(  # noqa: PLR0917
     name: str,
     config: TrainConfig,
     data: tuple[tuple[TrainingData, ...], tuple[TrainingData, ...]],
     reports: tuple[Report | None, Report | None],
     folds: int,
+    came_from: Mapping[str, str],
 ) -> ModelCard:
     patients = sum(len(part.patients) for part in data[0])
     done, elsewhere = (one.metrics if one else {} for one in reports)
@@ -191,7 +193,7 @@ def _card(
         task=model.TASK,
         architecture=UNET,
         training_data=data[0] + data[1],
-        recipe=config.to_json(),
+        recipe={**config.to_json(), **came_from},
         metrics={**card_metrics(done), **card_metrics(elsewhere, f"{OTHERS}_")},
         measured_by=_how(config, folds, with_others=bool(elsewhere)) if folds else _compared(done),
         not_for=(

@@ -8,6 +8,7 @@ another form is a patient of its own, unless a pattern says how to read it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
@@ -118,6 +119,14 @@ class NucleiFolder:
     def names(self) -> tuple[str, ...]:
         """The patients, sorted."""
         return tuple(sorted(set(self.patients.tolist())))
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the masks, in their order."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(np.ascontiguousarray(image.mask).tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def instances(self) -> bool:
