@@ -25,9 +25,10 @@ from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.cache import set_cache_mb
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.stain.levels import transferred
 from napari_pathogan.tasks.stain.live import live as live_view
 from napari_pathogan.tasks.stain.model import StyleModel
-from napari_pathogan.tasks.stain.predict import Method, fit, transferred
+from napari_pathogan.tasks.stain.predict import Method, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

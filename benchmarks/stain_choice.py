@@ -19,8 +19,9 @@ from PIL import Image
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.closeness import Closeness, closeness
+from napari_pathogan.tasks.stain.levels import transferred
 from napari_pathogan.tasks.stain.model import StyleModel
-from napari_pathogan.tasks.stain.predict import Method, fit, transferred
+from napari_pathogan.tasks.stain.predict import Method, fit
 
 SIDE = 330  # pixels of a picture
 NAMES = ("distance", *(field.name for field in fields(Closeness)))

@@ -51,7 +51,8 @@ from napari_pathogan.tasks.nuclei.model import MPP, NucleiModel
 from napari_pathogan.tasks.stain.config import RECIPES as STYLES
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.learn import learn as learn_style
-from napari_pathogan.tasks.stain.predict import Method, fit, transferred
+from napari_pathogan.tasks.stain.levels import transferred
+from napari_pathogan.tasks.stain.predict import Method, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -173,7 +173,7 @@ def test_what_was_drawn_is_back_when_the_slide_is_opened_again(used, section):
 
 
 def test_what_other_classes_count_as_is_seen_and_said(used, section):
-    from napari_pathogan.plugin.idc.live import ClassesDialog
+    from napari_pathogan.plugin.idc.classes import ClassesDialog
 
     desk, (path, labels) = used, section
     drawn = []

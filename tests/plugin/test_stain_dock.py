@@ -35,7 +35,8 @@ class Standin:
 
     def events(self, slide, style, method, reference):
         from napari_pathogan.tasks.stain.closeness import Closeness
-        from napari_pathogan.tasks.stain.predict import Method, Transfer, transferred
+        from napari_pathogan.tasks.stain.levels import transferred
+        from napari_pathogan.tasks.stain.predict import Method, Transfer
 
         self.asked.append((slide, style, method, reference))
         yield Progress(0, 0, "measuring")

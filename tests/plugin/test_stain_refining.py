@@ -40,7 +40,8 @@ class NetworkStandin(Standin):
         self.network = Network()
 
     def events(self, slide, style, method, reference):
-        from napari_pathogan.tasks.stain.predict import Method, Transfer, transferred
+        from napari_pathogan.tasks.stain.levels import transferred
+        from napari_pathogan.tasks.stain.predict import Method, Transfer
 
         transfer = Transfer(
             Method.cnn, "stand-in", lambda image: image[..., [1, 2, 0]], model=self.network

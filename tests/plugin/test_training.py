@@ -13,6 +13,7 @@ import pytest
 from qtpy.QtCore import QPoint
 
 from napari_pathogan.engine.events import Finished, Metrics, Progress
+from napari_pathogan.engine.models import locate
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.masses.dock import MassesDock
@@ -140,6 +141,7 @@ def test_run_works_while_a_training_runs_and_ends(dock, child, qtbot, tmp_path, 
     assert [event.result for event in ended] == ["found"]
     dock.form.model.setCurrentText("mine")
     assert dock.model_folder == settings().own_models / "mine"
+    assert locate("mine", dock.task) == dock.model_folder  # as the command line finds it
 
 
 def test_the_new_model_is_chosen_where_nothing_runs(dock, child, qtbot, tmp_path):

@@ -12,6 +12,7 @@ from napari_pathogan.colour.lab import to_lab, to_rgb
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain import predict
 from napari_pathogan.tasks.stain.closeness import Closeness, Goal, closeness
+from napari_pathogan.tasks.stain.levels import transferred
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.predict import Method, fit, fit_reference
 
@@ -67,7 +68,7 @@ def test_a_reference_is_the_goal_and_names_the_colours(style):
     slide = slide_of(two_stains(300, **OTHER))
     transfer = fit(slide, style, reference=wanted, named="06_1.png")
     assert transfer.colours_of == "06_1.png"
-    assert predict.transferred(slide, transfer).name == f"case [06_1.png, {transfer.method}]"
+    assert transferred(slide, transfer).name == f"case [06_1.png, {transfer.method}]"
     assert transfer.measured[transfer.method].euclidean < 0.9
     alone = fit_reference(slide, wanted, None, "06_1.png")
     assert set(alone.measured) == {Method.macenko, Method.reinhard}

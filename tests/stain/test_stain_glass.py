@@ -16,9 +16,10 @@ from napari_pathogan.colour.stained import mirrored
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.glass import Glass
+from napari_pathogan.tasks.stain.levels import transferred
 from napari_pathogan.tasks.stain.live import live
 from napari_pathogan.tasks.stain.model import StyleModel
-from napari_pathogan.tasks.stain.predict import Method, fit, transferred
+from napari_pathogan.tasks.stain.predict import Method, fit
 from napari_pathogan.tasks.stain.scanner import ScannerMap, Softening
 
 STYLES = ("stain-crc", "stain-tnbc")

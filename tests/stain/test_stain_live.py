@@ -16,9 +16,10 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.learn import learn
+from napari_pathogan.tasks.stain.levels import networked, transferred
 from napari_pathogan.tasks.stain.live import live
 from napari_pathogan.tasks.stain.model import StyleModel
-from napari_pathogan.tasks.stain.predict import Method, fit, networked, transferred
+from napari_pathogan.tasks.stain.predict import Method, fit
 
 SIDE = 1300  # 3 x 3 tiles
 WHOLE, MIDDLE = Region(0, 0, SIDE, SIDE), (SIDE / 2, SIDE / 2)

@@ -23,16 +23,9 @@ from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.evaluate import METHODS, evaluate
 from napari_pathogan.tasks.stain.export import write_slide
 from napari_pathogan.tasks.stain.learn import learn
+from napari_pathogan.tasks.stain.levels import FULL_STAIN, stains, transferred
 from napari_pathogan.tasks.stain.model import StyleModel
-from napari_pathogan.tasks.stain.predict import (
-    FULL_STAIN,
-    Method,
-    StyleScaleError,
-    fit,
-    fit_reference,
-    stains,
-    transferred,
-)
+from napari_pathogan.tasks.stain.predict import Method, StyleScaleError, fit, fit_reference
 
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.8)}
 THIRD = {"vectors": ((0.6, 0.65, 0.45), (0.25, 0.85, 0.45)), "amount": (1.6, 1.2)}

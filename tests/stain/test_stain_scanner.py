@@ -15,14 +15,9 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain import scanner
 from napari_pathogan.tasks.stain.contract import check
 from napari_pathogan.tasks.stain.data import StylePool
+from napari_pathogan.tasks.stain.levels import transferred
 from napari_pathogan.tasks.stain.model import StyleModel
-from napari_pathogan.tasks.stain.predict import (
-    Method,
-    NoScannerMapError,
-    fit,
-    fit_reference,
-    transferred,
-)
+from napari_pathogan.tasks.stain.predict import Method, NoScannerMapError, fit, fit_reference
 from napari_pathogan.tasks.stain.scanner import ScannerMap, Softening
 
 MATRIX = np.array([[0.95, -0.08, 0.1], [-0.05, 0.8, 0.02], [0.06, 0.02, 0.9]])

@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rich.table import Table
 
@@ -26,6 +28,26 @@ class Value(NamedTuple):
         if self.low is None or self.high is None:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def with_interval(value: float | None, drawn: Iterable[float | None]) -> Value:
+    """A figure with the 95 % percentile interval of what it is in resamples, where it is defined there."""
+    known = [one for one in drawn if one is not None]
+    if value is None or not known:
+        return Value(value)
+    low, high = np.quantile(known, (0.025, 0.975)).tolist()
+    return Value(value, low, high)
+
+
+def with_intervals(
+    figures: Mapping[str, float | None], drawn: Iterable[Mapping[str, float | None]]
+) -> dict[str, Value]:
+    """Figures with their intervals (:func:`with_interval`) over resamples ``drawn``."""
+    again = list(drawn)
+    return {
+        name: with_interval(value, (one.get(name) for one in again))
+        for name, value in figures.items()
+    }
 
 
 @dataclass(frozen=True)

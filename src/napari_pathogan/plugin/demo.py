@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,16 +86,7 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str
     else:
         show_slide(viewer, slide)
     opened = time.monotonic() - opening
-    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "IDC heat map")
-    viewer.window.resize(*SIZE)
-    widen(dock)
-    rest()  # the canvas takes its size
-    viewer.reset_view()
-    wait_until(dock.form.run.isEnabled)
-    start = time.monotonic()
-    dock.run_or_cancel()
-    wait_until(lambda: dock.run is None)
-    seconds = time.monotonic() - start
+    dock, seconds = docked_and_run(viewer, "IDC heat map")
     if dock.heat is None:
         raise SystemExit("the heat map failed; the notification says why")
     lines = (
@@ -105,6 +96,22 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str
         f"result      {dock.heat.area()}",
     )
     return dock, "\n".join(lines)
+
+
+def docked_and_run(viewer: napari.Viewer, title: str) -> tuple[Any, float]:
+    """Dock a widget and run it on what is open; returns the widget, and how many seconds it took."""
+    from napari_pathogan.plugin.viewer.keys import PLUGIN  # noqa: PLC0415
+
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, title)
+    viewer.window.resize(*SIZE)
+    widen(dock)
+    rest()  # the canvas takes its size
+    viewer.reset_view()
+    wait_until(dock.form.run.isEnabled)
+    start = time.monotonic()
+    dock.run_or_cancel()
+    wait_until(lambda: dock.run is None)
+    return dock, time.monotonic() - start
 
 
 def take_pictures(viewer: napari.Viewer, dock: IdcDock, target: Path) -> list[Path]:

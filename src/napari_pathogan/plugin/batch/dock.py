@@ -29,7 +29,6 @@ from napari_pathogan.engine.events import Event, Finished, Item, Progress
 from napari_pathogan.plugin.batch.events import Models, batch, find_models_of
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
-    Ties,
     beside,
     button,
     combo,
@@ -39,7 +38,6 @@ from napari_pathogan.plugin.shell.form import (
     progress_line,
     scrolled,
 )
-from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.keys import PLUGIN
 from napari_pathogan.tasks import registered
@@ -47,6 +45,8 @@ from napari_pathogan.tasks import registered
 if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+    from napari_pathogan.plugin.shell.running import Run
 
 _STATES = {"waits": "waiting", "runs": "running", "done": "done", "failed": "failed"}
 _OPENED = (".ome.zarr", ".geojson", ".json")  # the first of these that was saved comes as layers
@@ -66,26 +66,19 @@ class BatchDock(Docked):
     title: ClassVar[str] = "Batch"
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self.setWindowTitle(self.title)
-        self.setMinimumWidth(300)
+        super().__init__(napari_viewer)
         self.setAcceptDrops(True)
         self.run: Run | None = None
-        self.ties = Ties()
         self._models: dict[str, tuple[str, ...]] = {}
         self._sources: list[Path] = []
         self._rows: dict[str, QTreeWidgetItem] = {}
         self._build()
         self._lay_out()
-        self.destroyed.connect(self.ties.release)
-        self._search = run_in_viewer(
+        self.aside(
             find_models_of(list(self._tasks), settings().models_folders),
             title="Looking for models",
-            owner=self,
             on_event=self._found,
         )
-        self.ties.add(self._search.cancel)
         self._refresh()
 
     # what it does
@@ -128,17 +121,14 @@ class BatchDock(Docked):
         self.bar.setRange(0, 0)
         self.bar.show()
         self.status.setText("Starting…")
-        self.run = run_in_viewer(
+        self.run = self.aside(
             batch([*self._command(out), *more]),
-            title=self.title,
-            owner=self,
+            self._finished,
+            self._stopped,
             ask=True,
             keeps=KEEPS,
             on_event=self._came,
-            on_finished=self._finished,
-            on_stopped=self._stopped,
         )
-        self.ties.add(self.run.cancel)
         self._refresh()
 
     def open_results(self, row: QTreeWidgetItem) -> None:
@@ -158,10 +148,6 @@ class BatchDock(Docked):
                 break
         for path in paths:
             self.viewer.open(str(path), plugin=PLUGIN)
-
-    def release(self) -> None:
-        """Stop what runs: the dock is being closed."""
-        self.ties.release()
 
     # how
 
@@ -322,7 +308,7 @@ class BatchDock(Docked):
 
     def _end(self, line: str) -> None:
         if self.run is not None:
-            self.ties.remove(self.run.cancel)
+            self._ties.remove(self.run.cancel)
         self.run = None
         self.start.setText("Run")
         self.bar.hide()

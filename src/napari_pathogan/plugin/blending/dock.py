@@ -51,6 +51,7 @@ class BlendingDock(Dock):
 
     title: ClassVar[str] = "Blending"
     task: ClassVar[str] = "masses-blending"
+    runs_on: ClassVar[tuple[str, ...]] = ("blending.blend",)
     scope: ClassVar[str] = "Grows synthetic masses: it looks for nothing in the image."
     subject: ClassVar[Subject] = MAMMOGRAM
     letters: ClassVar[str] = "".join(LOSS_NAME.format(way) for way in WAYS)
@@ -108,14 +109,6 @@ class BlendingDock(Dock):
         self._show_result()
 
     # running
-
-    @staticmethod
-    def warm_up() -> None:
-        """Import the network and what comes with it."""
-        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
-        from napari_pathogan.tasks.blending import blend  # noqa: F401, PLC0415
-
-        check_torchvision()
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Grow the chosen lesion at the place that was clicked."""

@@ -85,6 +85,7 @@ class IdcDock(Dock):
 
     title: ClassVar[str] = "IDC heat map"
     task: ClassVar[str] = "idc"
+    runs_on: ClassVar[tuple[str, ...]] = ("idc.model", "idc.predict")
     scope: ClassVar[str] = SCOPE
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -134,14 +135,6 @@ class IdcDock(Dock):
         self._set_threshold(0.5)
 
     # running
-
-    @staticmethod
-    def warm_up() -> None:
-        """Import the network and what comes with it."""
-        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
-        from napari_pathogan.tasks.idc import model, predict  # noqa: F401, PLC0415
-
-        check_torchvision()
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Load the model and predict, nearest the middle of the view first."""

@@ -8,9 +8,7 @@ background. Every version is kept until the slide is closed, and can be shown ag
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -20,25 +18,30 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QWidget,
 )
 
-from napari_pathogan.annotations.classes import IGNORED, UNCLASSIFIED, UNKNOWN, ClassTable
+from napari_pathogan.annotations.classes import ClassTable
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.idc.classes import ClassesDialog
+from napari_pathogan.plugin.idc.refitting import (
+    CLASSES,
+    Annotated,
+    Kept,
+    Looked,
+    following,
+    keeping,
+    left_out,
+    reading,
+)
 from napari_pathogan.plugin.shell.form import beside, button, combo, evenly, label, progress_line
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer import layers as between
-from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.placing import short
-from napari_pathogan.tasks.idc import TASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import napari
@@ -50,202 +53,10 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.plugin.shell.form import Form
     from napari_pathogan.plugin.shell.running import Run
-    from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.idc.heatmap import HeatMap
-    from napari_pathogan.tasks.idc.live import Seen
-    from napari_pathogan.tasks.idc.model import IdcModel
 
 SOON_MS = 250  # changes that come closer together are taken at once
 EDGE_PX = 2.0
-assert TASK.retraining is not None
-CLASSES = TASK.retraining.classes
-
-
-@dataclass(frozen=True, eq=False)
-class Version:
-    """A model and its map."""
-
-    title: str
-    model: IdcModel
-    heat: HeatMap
-    outlines: tuple[Annotation, ...] = ()
-
-
-@dataclass(eq=False)
-class Annotated:
-    """A slide's outlines, and the versions that came of them.
-
-    Attributes
-    ----------
-    shapes
-        The layer; None until something is drawn.
-    folder, seen
-        Of the model that the versions begin with, and what it sees of the slide.
-    versions, shown
-        All of them, the model as it was first, and the number of the one in view.
-    outlines
-        As they were last kept.
-    kinds
-        Class -> what its outlines count as, where the user says so.
-    asked
-        Whether what was annotated before has been asked for.
-    """
-
-    shapes: Shapes | None = None
-    folder: Path | None = None
-    seen: Seen | None = None
-    versions: list[Version] = field(default_factory=list)
-    shown: int = 0
-    outlines: tuple[Annotation, ...] = ()
-    kinds: dict[str, str] = field(default_factory=dict)
-    asked: bool = False
-
-    @property
-    def others(self) -> list[str]:
-        """The classes that were drawn and are not those of the buttons."""
-        return sorted({one.class_name for one in self.outlines} - CLASSES.keys())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Kept(Event):
-    """The outlines lie beside the slide."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Looked(Event):
-    """The model has looked at the slide: what it sees, and its own version."""
-
-    seen: Seen
-    version: Version
-
-
-def reading(slide: Slide) -> Iterator[Event]:
-    """Read what was annotated before; finishes with outlines and notes."""
-    ready_for_torch()
-    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
-
-    yield Finished(live.read(slide))
-
-
-def following(
-    slide: Slide, folder: Path, known: Annotated, outlines: tuple[Annotation, ...], *, refit: bool
-) -> Iterator[Event]:
-    """Keep outlines and, with ``refit``, fit the head to them; finishes with the new version or None.
-
-    The summary's ``text`` says what there is to learn from, and what is missing.
-    """
-    ready_for_torch()
-    from napari_pathogan.engine.devices import choose_device  # noqa: PLC0415
-    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
-    from napari_pathogan.tasks.idc.data import CLASSES as NAMES  # noqa: PLC0415
-    from napari_pathogan.tasks.idc.model import IdcModel  # noqa: PLC0415
-
-    if outlines != known.outlines and slide.path is not None:
-        yield Kept(live.write(slide, outlines))
-    if not refit:
-        yield Finished(None, {"text": ""})
-        return
-    start = time.monotonic()
-    if known.seen is None:
-        chosen = settings()
-        model = IdcModel.load(folder, chosen.device)
-        model.device = choose_device(chosen.device, chosen.precision)
-        live.past_of(model)
-        seen = yield from live.look(slide, model)
-        version = Version(model.card.name, model, seen.map(slide, model))
-        yield Looked(seen, version)
-    else:
-        seen, model = known.seen, known.versions[0].model
-    drawn = live.annotated(slide, outlines, known.kinds)
-    counts = {name: drawn.count(number) for number, name in enumerate(NAMES)}
-    text = " and ".join(f"{n} {name}" for name, n in counts.items()) + " patches"
-    if left := left_out(drawn.counted):
-        text += f". {left}"
-    text += "".join(f". {note}" for note in drawn.notes[:1] if not left)
-    if slide.path is None:
-        text += f". {slide.name} is no file, so the outlines are not kept"
-    missing = [name for name, n in counts.items() if not n]
-    if missing:
-        ask = f"draw around {' and '.join(missing)} too, at least 200 µm wide"
-        yield Finished(None, {"text": f"{text}: {ask}" if len(missing) < len(counts) else ""})
-        return
-    yield Progress(0, 0, "refitting")
-    title = f"{len(known.versions) or 1}: {counts['IDC']} + {counts['healthy']} patches"
-    name = f"{model.card.name}, annotated {len(known.versions) or 1}"
-    changed = live.refitted(model, [live.part_of(seen, drawn)], name)
-    version = Version(title, changed, seen.map(slide, changed), outlines)
-    yield Finished(version, {"text": f"{text}, refitted in {time.monotonic() - start:.1f} s"})
-
-
-def keeping(slide: Slide, known: Annotated, version: Version, run: RunFolder) -> Iterator[Event]:
-    """Measure a version before and after, and save it as a model; finishes with the report."""
-    from napari_pathogan.tasks.idc import live, live_retrain  # noqa: PLC0415
-
-    assert known.seen is not None
-    yield Progress(0, 0, "comparing before and after")
-    base, part = (
-        known.versions[0].model,
-        live.part_of(known.seen, live.annotated(slide, version.outlines, known.kinds)),
-    )
-    changed = live.refitted(base, [part], run.path.name)
-    report = live_retrain.compare(base, changed, [part])
-    digest = live.digest_of(version.outlines)
-    yield Progress(0, 0, "saving")
-    asked = {
-        "slides": [str(slide.path)],
-        "base": base.card.name,
-        "version": version.title,
-        "classes": known.kinds,
-    }
-    name = slide.name.split(".")[0]
-    live_retrain.keep(run, asked, base, changed, report, [name], digest)
-    yield Finished(report)
-
-
-def left_out(counted: Mapping[str, str]) -> str:
-    """A sentence on classes of which the table does not know what they count as; "" without any."""
-    names = [name or UNCLASSIFIED for name, kind in counted.items() if kind == UNKNOWN]
-    return (
-        f"{', '.join(sorted(names))} left out: 'Classes…' says what counts as what" if names else ""
-    )
-
-
-class ClassesDialog(QDialog):
-    """What the outlines of each class count as, to see and to change.
-
-    Parameters
-    ----------
-    counted
-        Class -> what it counts as now.
-    """
-
-    def __init__(self, parent: QWidget, counted: Mapping[str, str]) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("What classes count as")
-        self.rows = {name: QComboBox() for name in counted}
-        form = QFormLayout(self)
-        for name, row in self.rows.items():
-            row.addItems([*CLASSES, IGNORED, *[UNKNOWN] * (counted[name] == UNKNOWN)])
-            row.setCurrentText(counted[name])
-            form.addRow(name or UNCLASSIFIED, row)
-        ways = QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        box = QDialogButtonBox(ways)
-        box.accepted.connect(self.accept)
-        box.rejected.connect(self.reject)
-        form.addRow(box)
-        self._counted = dict(counted)
-
-    @property
-    def changes(self) -> dict[str, str]:
-        """Class -> what it is to count as, where that is another."""
-        chosen = {name: row.currentText() for name, row in self.rows.items()}
-        return {
-            name or UNCLASSIFIED: kind
-            for name, kind in chosen.items()
-            if kind != self._counted[name]
-        }
 
 
 class Maps(Protocol):

@@ -6,10 +6,17 @@ docks and closes the window; without it, napari stays open.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.demo import SIZE, present, rest, shoot, wait_until, widen
+from napari_pathogan.plugin.demo import (
+    SIZE,
+    docked_and_run,
+    present,
+    rest,
+    shoot,
+    wait_until,
+    widen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,20 +45,10 @@ def show(viewer: napari.Viewer, study: Path | None = None) -> tuple[MassesDock, 
     """
     from napari_pathogan.plugin.viewer import samples  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.commands import show_mammograms  # noqa: PLC0415
-    from napari_pathogan.plugin.viewer.keys import PLUGIN  # noqa: PLC0415
 
     viewer.window.resize(*SIZE)
     show_mammograms(viewer, study or samples.FOLDER / samples.PHANTOM_STUDY)
-    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Mammogram masses")
-    viewer.window.resize(*SIZE)
-    widen(dock)
-    rest()  # the canvas takes its size
-    viewer.reset_view()
-    wait_until(dock.form.run.isEnabled)
-    start = time.monotonic()
-    dock.run_or_cancel()
-    wait_until(lambda: dock.run is None)
-    seconds = time.monotonic() - start
+    dock, seconds = docked_and_run(viewer, "Mammogram masses")
     if not dock.reviews.review_of(dock.layer):
         raise SystemExit("no masses came; the notification says why")
     found = [f"{row.view} {row.score}, {row.size}" for row in dock.table.rows]

@@ -129,12 +129,10 @@ class MassesDock(Dock):
 
     # running
 
-    @staticmethod
-    def warm_up() -> None:
+    @classmethod
+    def warm_up(cls) -> None:
         """Load the embedded model and let it look once, which is slow at first."""
-        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
-
-        check_torchvision()
+        super().warm_up()
         warm_up()
 
     def events(self, layer: Image) -> Iterator[Event]:

@@ -27,14 +27,12 @@ from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
     Paragraph,
-    Ties,
     above,
     button,
     confirmed,
     evenly,
     scrolled,
 )
-from napari_pathogan.plugin.shell.running import run_in_viewer
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks import registered
@@ -78,15 +76,10 @@ class ModelsDock(Docked):
     title: ClassVar[str] = "Models"
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self.setWindowTitle(self.title)
-        self.setMinimumWidth(300)
-        self.ties = Ties()
+        super().__init__(napari_viewer)
         self.models: dict[str, Listed] = {}
         self.working = False
         self._build()
-        self.destroyed.connect(self.ties.release)
         self._do(None)
 
     # what it does
@@ -107,10 +100,6 @@ class ModelsDock(Docked):
             dock.form.model.setCurrentText(dock.model_trained(one.place))
         named = " and ".join(dock.title for dock in docks)
         self.said.setText(f"{one.card.name} is chosen in {named}." if docks else _open_first(one))
-
-    def release(self) -> None:
-        """Stop what runs: the dock is being closed."""
-        self.ties.release()
 
     # how
 
@@ -164,16 +153,9 @@ class ModelsDock(Docked):
         """Do something with the models in the background, and list them anew."""
         self.working = True
         self._refresh()
-        run = run_in_viewer(
-            listing(act),
-            title=self.title,
-            owner=self,
-            ask=act is not None,
-            on_event=self._came,
-            on_finished=self._finished,
-            on_stopped=self._ended,
+        self.aside(
+            listing(act), self._finished, self._ended, ask=act is not None, on_event=self._came
         )
-        self.ties.add(run.cancel)
 
     def _came(self, event: Event) -> None:
         if isinstance(event, Library):

@@ -6,10 +6,9 @@ pages of the dock and closes the window; without it, napari stays open.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.demo import SIZE, present, rest, shoot, wait_until, widen
+from napari_pathogan.plugin.demo import SIZE, docked_and_run, present, rest, shoot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,16 +40,7 @@ def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[NucleiDock, 
         viewer.open_sample(PLUGIN, "he_phantom_40x")
     else:
         show_slide(viewer, slide)
-    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Nuclei")
-    viewer.window.resize(*SIZE)
-    widen(dock)
-    rest()  # the canvas takes its size
-    viewer.reset_view()
-    wait_until(dock.form.run.isEnabled)
-    start = time.monotonic()
-    dock.run_or_cancel()
-    wait_until(lambda: dock.run is None)
-    seconds = time.monotonic() - start
+    dock, seconds = docked_and_run(viewer, "Nuclei")
     if dock.segmentation is None:
         raise SystemExit("no nuclei came; the notification says why")
     lines = (

@@ -59,6 +59,7 @@ class NucleiDock(Dock):
 
     title: ClassVar[str] = "Nuclei"
     task: ClassVar[str] = "nuclei"
+    runs_on: ClassVar[tuple[str, ...]] = ("nuclei.model", "nuclei.predict", "nuclei_classes.model")
     scope: ClassVar[str] = SCOPE
     helpers: ClassVar[tuple[str, ...]] = (CLASSES_TASK,)
     sample: ClassVar[str] = samples.PHANTOM_40X
@@ -143,15 +144,6 @@ class NucleiDock(Dock):
         self.form.add_row_before_region("Tissue", self.tissue)
 
     # running
-
-    @staticmethod
-    def warm_up() -> None:
-        """Import the networks and what comes with them."""
-        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
-        from napari_pathogan.tasks.nuclei import model, predict  # noqa: F401, PLC0415
-        from napari_pathogan.tasks.nuclei_classes import model as classes  # noqa: F401, PLC0415
-
-        check_torchvision()
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Load the models and find nuclei, nearest the middle of the view first."""

@@ -24,9 +24,8 @@ from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.files import tidy
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.docked import Docked
-from napari_pathogan.plugin.shell.form import Form, Ties, Welcome, confirmed, label, scrolled
+from napari_pathogan.plugin.shell.form import Form, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
-from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.shell.subject import SHAPES, SLIDE, VIEW, Subject
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from napari.utils.events import Event as NapariEvent
 
     from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.plugin.shell.running import Run
     from napari_pathogan.slides.geometry import Region
 
 
@@ -70,19 +70,17 @@ class Dock(Docked):
         The viewer whose layers are offered; napari passes it.
     """
 
-    title: ClassVar[str]
     task: ClassVar[str]
     scope: ClassVar[str] = ""  # what it looks for, and what not: always in view
     subject: ClassVar[Subject] = SLIDE
+    runs_on: ClassVar[tuple[str, ...]] = ()  # modules of tasks, which are slow to import
     helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
     letters: ClassVar[str] = ""  # that its layers write on the canvas
     sample: ClassVar[str] = samples.PHANTOM
     about_sample: ClassVar[str] = "A small drawn slide with tumour-like and healthy regions"
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self._ties = Ties()
+        super().__init__(napari_viewer)
         self._aside = Aside(napari_viewer, self, self._ties)
         self.run: Run | None = None
         self._laying: Steps | None = None  # its result
@@ -91,8 +89,6 @@ class Dock(Docked):
         self._choices: dict[str, Any] = {}  # of a case, until the models are found
         self._staying = False  # with the chosen slide, whatever is selected
         self._models: dict[str, tuple[Path, ModelCard]] = {}
-        self.setMinimumWidth(300)
-        self.setWindowTitle(self.title)
         set_cache_mb(settings().cache_mb)
         bind_keys()
 
@@ -120,7 +116,6 @@ class Dock(Docked):
         let_layers_go(self.viewer)
         say_in_words()
         self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
-        self.destroyed.connect(self._ties.release)
         self._list_slides()
         self.form.run.setEnabled(False)
         search = QTimer(self)  # once the dock is seen
@@ -135,9 +130,14 @@ class Dock(Docked):
         """Add the task's own rows; :meth:`Form.add_run` goes among them."""
         raise NotImplementedError
 
-    @staticmethod
-    def warm_up() -> None:
+    @classmethod
+    def warm_up(cls) -> None:
         """Import what a run needs; called in a thread while the user looks at the slide."""
+        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
+
+        for name in cls.runs_on:
+            import_module(f"napari_pathogan.tasks.{name}")
+        check_torchvision()
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Make the generator that runs on a slide's layer; reading and computing are left to it."""
@@ -369,44 +369,16 @@ class Dock(Docked):
             if_stopped()
 
         self.form.begin()
-        self.run = run_in_viewer(
+        self.run = self.aside(
             events,
+            finished,
+            stopped,
             title=title,
-            owner=self,
             ask=True,
             on_tile=self.tile_came,
             on_event=self._event_came,
-            on_finished=finished,
-            on_stopped=stopped,
         )
-        self._ties.add(self.run.cancel)
         self.busy(running=True)
-
-    def aside(
-        self,
-        events: Iterator[Event],
-        then: Callable[[Finished], None],
-        if_stopped: Callable[[], None] | None = None,
-        *,
-        title: str = "",
-        ask: bool = False,
-        on_event: Callable[[Event], None] | None = None,
-    ) -> Run:
-        """Run something in the background, beside what Run has started.
-
-        With ``ask``, the user is asked before the dock is closed while it runs.
-        """
-        run = run_in_viewer(
-            events,
-            title=title or self.title,
-            owner=self,
-            ask=ask,
-            on_event=on_event,
-            on_finished=then,
-            on_stopped=if_stopped,
-        )
-        self._ties.add(run.cancel)
-        return run
 
     def model_trained(self, folder: Path) -> str:
         """Offer a new model beside the old ones; returns its name."""
@@ -433,7 +405,7 @@ class Dock(Docked):
         """Let go of the viewer: cancel what runs, disconnect. The dock is being closed."""
         if self._laying is not None:
             self._laying.stop()
-        self._ties.release()
+        super().release()
 
     # how
 
@@ -508,14 +480,12 @@ class Dock(Docked):
         """List the models and get ready for them in the background: importing torch takes long."""
         self.form.run.setEnabled(False)
         gc.collect()
-        search = run_in_viewer(
+        self.aside(
             _find((*self.helpers, self.task), settings().models_folders, self.warm_up),
+            self._imported,
             title="Getting models ready",
-            owner=self,
             on_event=self._found,
-            on_finished=self._imported,
         )
-        self._ties.add(search.cancel)
 
     def _imported(self, _event: Finished) -> None:
         self._aside.imported()

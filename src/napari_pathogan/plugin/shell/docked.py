@@ -2,19 +2,74 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_pathogan.plugin.shell import closing, session, tabs
+from napari_pathogan.plugin.shell.form import Ties
+from napari_pathogan.plugin.shell.running import run_in_viewer
 from napari_pathogan.plugin.viewer.holding import bind_hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import napari
+
+    from napari_pathogan.engine.events import Event, Finished, Tile
+    from napari_pathogan.plugin.shell.running import Run
 
 
 class Docked(QWidget):
-    """What all docks of the plugin have in common."""
+    """What all docks of the plugin have in common.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it works on; napari passes it.
+    """
+
+    title: ClassVar[str]
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.setWindowTitle(self.title)
+        self.setMinimumWidth(300)
+        self._ties = Ties()
+        self.destroyed.connect(self._ties.release)
+
+    def aside(
+        self,
+        events: Iterator[Event],
+        then: Callable[[Finished], None] | None = None,
+        if_stopped: Callable[[], None] | None = None,
+        *,
+        title: str = "",
+        ask: bool = False,
+        keeps: str = "",
+        on_event: Callable[[Event], None] | None = None,
+        on_tile: Callable[[Tile], None] | None = None,
+    ) -> Run:
+        """Run something in the background, which ends with the dock; as :func:`~.running.run_in_viewer`."""
+        run = run_in_viewer(
+            events,
+            title=title or self.title,
+            owner=self,
+            ask=ask,
+            keeps=keeps,
+            on_tile=on_tile,
+            on_event=on_event,
+            on_finished=then,
+            on_stopped=if_stopped,
+        )
+        self._ties.add(run.cancel)
+        return run
 
     def release(self) -> None:
         """Let go of the viewer, and stop what runs: the dock is being closed."""
-        raise NotImplementedError
+        self._ties.release()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that napari has taken the dock out of its window, or put it there."""
@@ -24,6 +79,5 @@ class Docked(QWidget):
             closing.watch(self)
             tabs.join(self)
             session.begin(self)
-            if (viewer := getattr(self, "viewer", None)) is not None:
-                bind_hold(viewer)
+            bind_hold(self.viewer)
         return super().event(event)

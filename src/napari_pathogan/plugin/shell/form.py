@@ -30,6 +30,7 @@ from napari_pathogan.plugin.viewer import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import napari
     from napari.layers import Image
@@ -430,6 +431,18 @@ def progress_line(event: Progress) -> str:
     if event.eta_s is not None:
         what += f", {duration(event.eta_s)} left"
     return what
+
+
+def offer_folders(box: QComboBox, folders: Sequence[Path]) -> None:
+    """Offer folders in a combo box, without a signal; the chosen one stays chosen."""
+    chosen = box.currentData()
+    box.blockSignals(True)
+    box.clear()
+    for index, folder in enumerate(folders):
+        box.addItem(shortened(folder.name), folder)
+        box.setItemData(index, str(folder), Qt.ItemDataRole.ToolTipRole)
+    box.setCurrentIndex(folders.index(chosen) if chosen in folders else 0)
+    box.blockSignals(False)
 
 
 def shortened(name: str, longest: int = 24) -> str:

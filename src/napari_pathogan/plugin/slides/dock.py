@@ -30,7 +30,6 @@ from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
     Paragraph,
-    Ties,
     above,
     button,
     confirmed,
@@ -49,7 +48,6 @@ from napari_pathogan.plugin.shell.keeping import (
     take,
     writing,
 )
-from napari_pathogan.plugin.shell.running import run_in_viewer
 from napari_pathogan.plugin.slides.pictures import SIDE, Pictured, pictures
 from napari_pathogan.plugin.slides.words import notes_of, results_text, scale_text, title
 from napari_pathogan.plugin.viewer import commands
@@ -94,19 +92,15 @@ class SlidesDock(Docked):
     title: ClassVar[str] = "Slides"
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self.setWindowTitle(self.title)
-        self.setMinimumWidth(300)
-        self.ties = Ties()
+        super().__init__(napari_viewer)
         self.opened: list[Opened] = []
         self._pictures: dict[Image, QPixmap] = {}
         self._asked: set[Image] = set()  # for a picture
         self.working = False  # a case is saved or opened
         self._build()
         for emitter in ("inserted", "removed", "reordered"):
-            self.ties.connect(getattr(self.viewer.layers.events, emitter), self._changed)
-        self.ties.connect(self.viewer.layers.selection.events.active, self._follow)
+            self._ties.connect(getattr(self.viewer.layers.events, emitter), self._changed)
+        self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._list)
@@ -114,9 +108,8 @@ class SlidesDock(Docked):
         self._look.setInterval(_LOOK_MS)
         self._look.timeout.connect(self._describe)
         self._look.start()
-        self.ties.add(self._soon.stop)
-        self.ties.add(self._look.stop)
-        self.destroyed.connect(self.ties.release)
+        self._ties.add(self._soon.stop)
+        self._ties.add(self._look.stop)
         self._offer_before(session.left_over())
         self._list()
 
@@ -219,10 +212,6 @@ class SlidesDock(Docked):
 
         came = partial(self._came_back, images, told)
         self._do(reading(case, path, images, self.keepers), f"Opening {path.name}", done, came)
-
-    def release(self) -> None:
-        """Let go of the viewer: the dock is being closed."""
-        self.ties.release()
 
     # how
 
@@ -331,16 +320,7 @@ class SlidesDock(Docked):
             done(event)
 
         self.said.setText(f"{title}…")
-        run = run_in_viewer(
-            events,
-            title=title,
-            owner=self,
-            ask=True,
-            on_event=came,
-            on_finished=finished,
-            on_stopped=ended,
-        )
-        self.ties.add(run.cancel)
+        self.aside(events, finished, ended, title=title, ask=True, on_event=came)
 
     def _changed(self, event: object = None) -> None:
         del event
@@ -359,10 +339,7 @@ class SlidesDock(Docked):
         new = [x for x in firsts if x not in self._asked]
         if new:
             self._asked.update(new)
-            run = run_in_viewer(
-                pictures(new), title="Pictures of slides", owner=self, on_event=self._pictured
-            )
-            self.ties.add(run.cancel)
+            self.aside(pictures(new), title="Pictures of slides", on_event=self._pictured)
 
     def _pictured(self, event: Event) -> None:
         if isinstance(event, Pictured):

@@ -52,6 +52,7 @@ class StainDock(Dock):
 
     title: ClassVar[str] = "Stain transfer"
     task: ClassVar[str] = "stain"
+    runs_on: ClassVar[tuple[str, ...]] = ("stain.model", "stain.predict", "stain.levels")
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.views: dict[Image, Image] = {}
@@ -92,14 +93,6 @@ class StainDock(Dock):
         self._show_result()
 
     # running
-
-    @staticmethod
-    def warm_up() -> None:
-        """Import the network and what comes with it."""
-        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
-        from napari_pathogan.tasks.stain import model, predict  # noqa: F401, PLC0415
-
-        check_torchvision()
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Measure the slide and make its view."""

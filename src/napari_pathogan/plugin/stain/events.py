@@ -37,8 +37,9 @@ def transfer_events(
     yield Progress(0, 0, "loading the style")
     ready_for_torch()
     from napari_pathogan.plugin.shell.settings import settings  # noqa: PLC0415
+    from napari_pathogan.tasks.stain.levels import transferred  # noqa: PLC0415
     from napari_pathogan.tasks.stain.model import StyleModel  # noqa: PLC0415
-    from napari_pathogan.tasks.stain.predict import Method, fit, transferred  # noqa: PLC0415
+    from napari_pathogan.tasks.stain.predict import Method, fit  # noqa: PLC0415
 
     model = StyleModel.load(style, settings().device)
     pixels = None
@@ -83,7 +84,7 @@ def looked_at(events: Iterator[Event], slide: Slide, seen: Seen | None) -> Itera
 def stains_events(slide: Slide) -> Iterator[Event]:
     """Find the stains of a slide; finishes with haematoxylin and eosin as slides."""
     yield Progress(0, 0, "finding the stains")
-    from napari_pathogan.tasks.stain.predict import stains  # noqa: PLC0415
+    from napari_pathogan.tasks.stain.levels import stains  # noqa: PLC0415
 
     yield Finished(stains(slide))
 

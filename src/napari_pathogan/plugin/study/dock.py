@@ -29,12 +29,9 @@ class StudyDock(Docked):
     title: ClassVar[str] = "Reader study"
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self.setWindowTitle(self.title)
-        self.setMinimumWidth(300)
+        super().__init__(napari_viewer)
         self.reading = Reading(napari_viewer, self)
-        self.results = Results()
+        self.results = Results(self._ties)
         self.tabs = QTabWidget()
         for page, name in ((self.reading, "Take part"), (self.results, "Results")):
             self.tabs.addTab(_padded(page), name)
@@ -44,7 +41,6 @@ class StudyDock(Docked):
         self.reading.currentChanged.connect(self._page_changed)
         self.reading.start.new.clicked.connect(self.new_study)
         self.tabs.currentChanged.connect(self._tab_changed)
-        self.destroyed.connect(self.results.ties.release)
 
     def new_study(self) -> NewStudyDialog:
         """Open the dialog that makes a study; the new one is then chosen here."""
@@ -57,7 +53,7 @@ class StudyDock(Docked):
         """Let go of the viewer: end the session and what runs. The dock is being closed."""
         if self.reading.running:
             self.reading.leave()
-        self.results.ties.release()
+        super().release()
         for dialog in self.findChildren(NewStudyDialog):
             dialog.stop()
             dialog.close()

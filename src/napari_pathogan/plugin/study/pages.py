@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathogan.plugin.shell.form import beside, combo, label, shortened
+from napari_pathogan.plugin.shell.form import beside, combo, label, offer_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,14 +98,7 @@ class StartPage(Page):
 
     def offer(self, folders: Sequence[Path]) -> None:
         """Offer studies, the latest first; the chosen one stays chosen."""
-        chosen = self.study.currentData()
-        self.study.blockSignals(True)
-        self.study.clear()
-        for index, folder in enumerate(folders):
-            self.study.addItem(shortened(folder.name), folder)
-            self.study.setItemData(index, str(folder), Qt.ItemDataRole.ToolTipRole)
-        self.study.setCurrentIndex(folders.index(chosen) if chosen in folders else 0)
-        self.study.blockSignals(False)
+        offer_folders(self.study, folders)
         for widget in (*self.rows, self.about, self.begin):
             widget.setVisible(bool(folders))
         self.welcome.setVisible(not folders)

@@ -29,7 +29,7 @@ from qtpy.QtWidgets import (
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.files import write_text
-from napari_pathogan.plugin.shell.form import ProgressBar, Ties, beside, combo, label, shortened
+from napari_pathogan.plugin.shell.form import ProgressBar, Ties, beside, combo, label, offer_folders
 from napari_pathogan.plugin.shell.running import Run, run_in_viewer
 from napari_pathogan.plugin.study import recent
 from napari_pathogan.plugin.study.bundle import Bundle, bundling
@@ -90,10 +90,10 @@ def save_page(path: Path, page: str) -> Iterator[Event]:
 class Results(QWidget):
     """Choose a study, open its key, look at what was found, save it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ties: Ties) -> None:
         super().__init__()
         self.run: Run | None = None
-        self.ties = Ties()
+        self._ties = ties
         self.bundle: Bundle | None = None
         self.study = combo("The study whose answers are looked at")
         self.open = QPushButton("Open…")
@@ -125,14 +125,8 @@ class Results(QWidget):
 
     def offer(self) -> None:
         """Offer the studies that were opened last; the chosen one stays chosen."""
-        chosen, folders = self.study.currentData(), recent.recall()
-        self.study.blockSignals(True)
-        self.study.clear()
-        for index, folder in enumerate(folders):
-            self.study.addItem(shortened(folder.name), folder)
-            self.study.setItemData(index, str(folder), Qt.ItemDataRole.ToolTipRole)
-        self.study.setCurrentIndex(folders.index(chosen) if chosen in folders else 0)
-        self.study.blockSignals(False)
+        chosen = self.study.currentData()
+        offer_folders(self.study, recent.recall())
         if self.study.currentData() != chosen:
             self._study_chosen()
 
@@ -219,11 +213,11 @@ class Results(QWidget):
             on_finished=finished,
             on_stopped=partial(self._end, "Stopped."),
         )
-        self.ties.add(self.run.cancel)
+        self._ties.add(self.run.cancel)
 
     def _end(self, line: str) -> None:
         if self.run is not None:
-            self.ties.remove(self.run.cancel)
+            self._ties.remove(self.run.cancel)
         self.run = None
         self.show_button.setText(SHOW)
         self.bar.hide()

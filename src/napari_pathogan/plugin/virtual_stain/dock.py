@@ -70,6 +70,7 @@ class VirtualStainDock(Dock):
 
     title: ClassVar[str] = "Virtual stains"
     task: ClassVar[str] = "virtual-stain"
+    runs_on: ClassVar[tuple[str, ...]] = ("virtual_stain.model", "virtual_stain.look")
     helpers: ClassVar[tuple[str, ...]] = (CLASSES,)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -142,14 +143,6 @@ class VirtualStainDock(Dock):
         self._show_result()
 
     # running
-
-    @staticmethod
-    def warm_up() -> None:
-        """Import the networks and what comes with them."""
-        from napari_pathogan.engine.devices import check_torchvision  # noqa: PLC0415
-        from napari_pathogan.tasks.virtual_stain import look, model  # noqa: F401, PLC0415
-
-        check_torchvision()
 
     def events(self, layer: Image) -> Iterator[Event]:
         """Measure the slide and make its virtual stains."""

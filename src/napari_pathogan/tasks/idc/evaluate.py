@@ -10,7 +10,7 @@ import numpy as np
 from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.ranking import auc
-from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.report import Report, Value, with_intervals
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.idc.context import on_grids
 from napari_pathogan.tasks.idc.data import CLASSES
@@ -18,7 +18,7 @@ from napari_pathogan.tasks.idc.metrics import patient_aucs, prevalence_weights, 
 from napari_pathogan.tasks.idc.score import score, score_slides
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from napari_pathogan.tasks.idc.data import PatchFolder
     from napari_pathogan.tasks.idc.model import IdcModel
@@ -127,13 +127,8 @@ def report(
     scores = _Scores(probability, ranking, called)
     values = _figures(labels, scores, weights, patients)
     n_patients = len(np.unique(patients))
-    intervals = {}
-    if n_patients > 1 and rounds:
-        intervals = _bootstrap(labels, scores, weights, patients, rounds=rounds)
-    metrics = {
-        name: Value(value, *(intervals.get(name, (None, None)) if value is not None else ()))
-        for name, value in values.items()
-    }
+    drawn = _drawn(labels, scores, weights, patients, rounds) if n_patients > 1 else ()
+    metrics = with_intervals(values, drawn)
     counts = {"n_patches": len(labels), "n_patients": n_patients}
     notes = _notes(labels, patients, prevalence, patches.skipped, set(trained_on))
     notes = (*notes, *said(patches.classes, CLASSES), *patches.notes)
@@ -174,31 +169,19 @@ def _figures(
     return {**figures, **areas, "brier": brier, "ece": ece}
 
 
-def _bootstrap(
-    labels: np.ndarray,
-    scores: _Scores,
-    weights: np.ndarray,
-    patients: np.ndarray,
-    *,
-    rounds: int,
-) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals over resamples of the patients."""
+def _drawn(
+    labels: np.ndarray, scores: _Scores, weights: np.ndarray, patients: np.ndarray, rounds: int
+) -> Iterator[dict[str, float | None]]:
+    """The figures in resamples of the patients."""
     each = patient_aucs(labels, scores.ranking, patients)
     first = {str(p): int(np.flatnonzero(patients == p)[0]) for p in each}
-    drawn: dict[str, list[float]] = {}
     for counts in patient_resamples(patients, rounds):
         figures = table(labels, scores.probability, scores.called, weights * counts)
         figures["auc"] = auc(labels, scores.ranking, counts)
         times = [counts[first[p]] for p in each]
         if sum(times):
             figures["auc_patient_mean"] = float(np.average(list(each.values()), weights=times))
-        for name, value in figures.items():
-            if value is not None:
-                drawn.setdefault(name, []).append(value)
-    return {
-        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
-        for name, values in drawn.items()
-    }
+        yield figures
 
 
 def _notes(

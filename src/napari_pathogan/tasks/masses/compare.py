@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.patients import pseudonym
-from napari_pathogan.engine.report import Value
+from napari_pathogan.engine.report import Value, with_interval
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
 
@@ -162,9 +162,7 @@ def _interval(
     figure: Callable[[np.ndarray | None], float], resamples: Iterable[np.ndarray]
 ) -> Value:
     """A figure with its 95 % percentile interval."""
-    drawn = [figure(weights) for weights in resamples]
-    ends = np.quantile(drawn, (0.025, 0.975)).tolist() if drawn else ()
-    return Value(figure(None), *ends)
+    return with_interval(figure(None), (figure(weights) for weights in resamples))
 
 
 def _short(value: Value) -> str:

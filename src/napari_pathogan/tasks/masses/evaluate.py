@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.report import Report, Value, with_interval, with_intervals
 from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.baseline import ABOUT, spots
 from napari_pathogan.tasks.masses.data import need_masses
@@ -136,19 +136,12 @@ def report(
     need_masses(folder)
     scored = Scored.of(folder, found)
     curve = scored.hits.curve()
-    values = _figures(curve, threshold)
     n_patients = len(np.unique(scored.patients))
-    intervals: dict[str, tuple[float, float]] = {}
-    if n_patients > 1 and rounds:
-        intervals = _bootstrap(scored, threshold, rounds)
+    drawn = _drawn(scored, threshold, rounds if n_patients > 1 else 0)
+    metrics = with_intervals(_figures(curve, threshold), drawn)
     for name, (logits, sick, patients) in grouped(folder, scored.scores).items():
         if 0 < sick.sum() < len(sick):
-            values[f"{name}_auc"] = float(roc_auc_score(sick, logits))
-            if rounds:
-                intervals[f"{name}_auc"] = _auc_interval(logits, sick, patients, rounds)
-    metrics = {
-        name: Value(value, *intervals.get(name, (None, None))) for name, value in values.items()
-    }
+            metrics[f"{name}_auc"] = _auc(logits, sick, patients, rounds)
     if baseline:
         metrics |= _baseline(Scored.of(folder, baseline), rounds if n_patients > 1 else 0)
     if seconds:
@@ -185,17 +178,15 @@ def grouped(
     }
 
 
-def _auc_interval(
-    logits: np.ndarray, sick: np.ndarray, patients: np.ndarray, rounds: int
-) -> tuple[float, float]:
-    """95 % percentile interval of an area under the ROC curve over resamples of the patients."""
+def _auc(logits: np.ndarray, sick: np.ndarray, patients: np.ndarray, rounds: int) -> Value:
+    """The area under the ROC curve, with its interval over resamples of the patients."""
     drawn = [
-        roc_auc_score(sick, logits, sample_weight=weights)
+        float(roc_auc_score(sick, logits, sample_weight=weights))
         for weights in patient_resamples(patients, rounds)
         if 0 < weights @ sick < weights.sum()
     ]
-    low, high = np.quantile(drawn, (0.025, 0.975)) if drawn else (0.0, 1.0)
-    return float(low), float(high)
+    area = float(roc_auc_score(sick, logits))
+    return Value(area, 0.0, 1.0) if rounds and not drawn else with_interval(area, drawn)
 
 
 def _figures(curve: Froc, threshold: float | None) -> dict[str, float]:
@@ -205,30 +196,17 @@ def _figures(curve: Froc, threshold: float | None) -> dict[str, float]:
     return figures
 
 
-def _bootstrap(
-    scored: Scored, threshold: float | None, rounds: int
-) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals over resamples of the patients; those without a mass are no help."""
+def _drawn(scored: Scored, threshold: float | None, rounds: int) -> Iterator[dict[str, float]]:
+    """The figures in resamples of the patients; those without a mass are no help."""
     hits = scored.hits
-    drawn: dict[str, list[float]] = {}
     for weights in patient_resamples(scored.patients, rounds):
-        if not weights @ hits.masses:
-            continue
-        for name, value in _figures(hits.curve(weights), threshold).items():
-            drawn.setdefault(name, []).append(value)
-    return {
-        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
-        for name, values in drawn.items()
-    }
+        if weights @ hits.masses:
+            yield _figures(hits.curve(weights), threshold)
 
 
 def _baseline(scored: Scored, rounds: int) -> dict[str, Value]:
-    values = _figures(scored.hits.curve(), None)
-    intervals = _bootstrap(scored, None, rounds) if rounds else {}
-    return {
-        f"baseline_{name}": Value(values[name], *intervals.get(name, (None, None)))
-        for name in (f"tpr_at_{fppi:g}" for fppi in _NOTED)
-    }
+    every = with_intervals(_figures(scored.hits.curve(), None), _drawn(scored, None, rounds))
+    return {f"baseline_{name}": every[name] for name in (f"tpr_at_{fppi:g}" for fppi in _NOTED)}
 
 
 def _notes(folder: MassFolder, curve: Froc, trained_on: set[str]) -> tuple[str, ...]:

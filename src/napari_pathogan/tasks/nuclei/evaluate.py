@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.report import Report, Value, with_intervals
 from napari_pathogan.tasks.nuclei.baseline import ABOUT
 from napari_pathogan.tasks.nuclei.data import need_nuclei
 from napari_pathogan.tasks.nuclei.instances import instances
@@ -167,13 +167,8 @@ def report(
     patients = np.array([one.patient for one in scored])
     values = figures(scored, np.ones(len(scored)))
     n_patients = len(np.unique(patients))
-    intervals: dict[str, tuple[float, float]] = {}
-    if n_patients > 1 and rounds:
-        intervals = _bootstrap(scored, patients, rounds)
-    metrics = {
-        name: Value(value, *(intervals.get(name, (None, None)) if value is not None else ()))
-        for name, value in values.items()
-    }
+    resamples = patient_resamples(patients, rounds if n_patients > 1 else 0)
+    metrics = with_intervals(values, (figures(scored, weights) for weights in resamples))
     counts = {"n_images": len(scored), "n_patients": n_patients}
     if (known := _instances(scored)) is not None:
         counts["n_nuclei"] = sum(m.matched + m.missed for m in known)
@@ -191,21 +186,6 @@ def figures(scored: Sequence[Scored], weights: np.ndarray) -> dict[str, float | 
     found = pixel_table(np.stack([one.pixels for one in scored]), weights)
     known = _instances(scored)
     return found if known is None else {**found, **instance_table(known, weights)}
-
-
-def _bootstrap(
-    scored: Sequence[Scored], patients: np.ndarray, rounds: int
-) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals over resamples of the patients."""
-    drawn: dict[str, list[float]] = {}
-    for weights in patient_resamples(patients, rounds):
-        for name, value in figures(scored, weights).items():
-            if value is not None:
-                drawn.setdefault(name, []).append(value)
-    return {
-        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
-        for name, values in drawn.items()
-    }
 
 
 def _notes(

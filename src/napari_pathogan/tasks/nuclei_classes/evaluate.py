@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.report import Report, Value, with_interval, with_intervals
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.nuclei_classes import kmeans
 from napari_pathogan.tasks.nuclei_classes.baseline import ABOUT, RingBaseline, ring_figures
@@ -206,27 +206,18 @@ def values(counts: np.ndarray, names: Sequence[str], rounds: int = ROUNDS) -> di
     held = counts.sum((0, 2, 3)) > 0
     counts = counts[:, held]
     middle = {name: _mean(v) for name, v in figures(counts.sum(1), names).items()}
-    if counts.shape[1] < 2 or not rounds:
-        return {name: Value(value) for name, value in middle.items()}
-    drawn: dict[str, list[float]] = {}
-    for times in patient_resamples(np.arange(counts.shape[1]), rounds):
-        again = figures(np.einsum("i,sijk->sjk", times, counts), names)
-        for name, value in again.items():
-            mean = _mean(value)
-            if mean is not None:
-                drawn.setdefault(name, []).append(mean)
-    return {name: _interval(value, drawn.get(name, [])) for name, value in middle.items()}
+    several = rounds if counts.shape[1] > 1 else 0
+    drawn = (
+        figures(np.einsum("i,sijk->sjk", times, counts), names)
+        for times in patient_resamples(np.arange(counts.shape[1]), several)
+    )
+    means = ({name: _mean(v) for name, v in one.items()} for one in drawn)
+    return with_intervals(middle, means)
 
 
 def _mean(over_runs: np.ndarray) -> float | None:
     known = over_runs[~np.isnan(over_runs)]
     return float(known.mean()) if len(known) else None
-
-
-def _interval(value: float | None, drawn: list[float]) -> Value:
-    if value is None or not drawn:
-        return Value(value)
-    return Value(value, float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975)))
 
 
 def doubt(probability: np.ndarray, known: Labelled, rounds: int = ROUNDS) -> dict[str, Value]:
@@ -257,7 +248,7 @@ def doubt(probability: np.ndarray, known: Labelled, rounds: int = ROUNDS) -> dic
     ]
     drawn = np.array(again).T.tolist()
     return {
-        name: _interval(value, list(some))
+        name: with_interval(value, some)
         for name, value, some in zip(("confidence", "ece"), middle, drawn, strict=True)
     }
 

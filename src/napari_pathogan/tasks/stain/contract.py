@@ -16,15 +16,10 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.evaluate import evaluate
 from napari_pathogan.tasks.stain.export import write_slide
+from napari_pathogan.tasks.stain.levels import transferred
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.paired import evaluate_paired
-from napari_pathogan.tasks.stain.predict import (
-    Method,
-    Transfer,
-    fit,
-    fit_reference,
-    transferred,
-)
+from napari_pathogan.tasks.stain.predict import Method, Transfer, fit, fit_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ ZARR = ome_zarr(KIND)
 
 
 def write_slide(path: Path, made: Slide) -> Iterator[Event]:
-    """Write a slide of :func:`~napari_pathogan.tasks.stain.predict.transferred` as OME-Zarr.
+    """Write a slide of :func:`~napari_pathogan.tasks.stain.levels.transferred` as OME-Zarr.
 
     Its metadata say ``synthetic``, the style and the method.
 

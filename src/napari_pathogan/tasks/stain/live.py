@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.live import LiveView
-from napari_pathogan.tasks.stain.predict import Method, Transfer, networked, transferred
+from napari_pathogan.tasks.stain.levels import networked, transferred
+from napari_pathogan.tasks.stain.predict import Method, Transfer
 
 if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide

@@ -11,7 +11,7 @@ from scipy import stats
 
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.ranking import auc
-from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.report import Report, Value, with_interval, with_intervals
 from napari_pathogan.errors import DataFolderError
 
 if TYPE_CHECKING:
@@ -112,10 +112,7 @@ def report(scored: Scored, *, title: str, notes: Sequence[str] = ()) -> Report:
     if not len(scored.labels):
         msg = f"{title}: there is no image to measure on"
         raise DataFolderError(msg)
-    metrics = {
-        name: Value(value, *(() if value is None else interval))
-        for name, (value, interval) in _with_intervals(scored).items()
-    }
+    metrics = with_intervals(scored.figures(), scored.drawn)
     if scored.training is not None:
         training, tested = float(scored.training.mean()), metrics["balanced_accuracy"].value
         metrics["training_balanced_accuracy"] = Value(training)
@@ -129,18 +126,6 @@ def report(scored: Scored, *, title: str, notes: Sequence[str] = ()) -> Report:
     counts |= {f"n_{name}": int(count) for name, count in named}
     more = () if len(each) > 1 else ("one patient: no intervals over patients can be given",)
     return Report(title, metrics, counts, (*notes, *more))
-
-
-def _with_intervals(scored: Scored) -> dict[str, tuple[float | None, tuple[float | None, ...]]]:
-    return {
-        name: (value, _ends([one[name] for one in scored.drawn]))
-        for name, value in scored.figures().items()
-    }
-
-
-def _ends(values: list[float | None]) -> tuple[float | None, ...]:
-    known = [value for value in values if value is not None]
-    return tuple(np.quantile(known, (0.025, 0.975)).tolist()) if known else (None, None)
 
 
 def gain(one: Scored, other: Scored) -> dict[str, Value]:
@@ -163,7 +148,7 @@ def gain(one: Scored, other: Scored) -> dict[str, Value]:
     for name in ("balanced_accuracy", "f1", "auc"):
         drawn = [_less(a[name], b[name]) for a, b in zip(*pairs, strict=True)]
         value = _less(whole[0][name], whole[1][name])
-        metrics[f"{name}_gain"] = Value(value, *(() if value is None else _ends(drawn)))
+        metrics[f"{name}_gain"] = with_interval(value, drawn)
     each = one.by_patient() - other.by_patient()
     metrics["accuracy_patient_mean_gain"] = Value(float(each.mean()))
     tested = len(each) > 1 and each.std() > 0
@@ -190,9 +175,8 @@ def given(scored: Scored, right: np.ndarray) -> dict[str, Value]:
     missed = np.pad(scored.logits, ((0, 0), (0, 1)), constant_values=-np.inf)
     missed[~right] = [*[-np.inf] * n, 0.0]  # called none of them
     through = _Through(scored.labels, scored.patients, missed, (*scored.classes, "missed"))
-    for name, (value, ends) in _with_intervals(through).items():
-        if name in names:
-            metrics[f"through_{name}"] = Value(value, *(() if value is None else ends))
+    every = with_intervals(through.figures(), through.drawn)
+    metrics |= {f"through_{name}": value for name, value in every.items() if name in names}
     return metrics
 
 
