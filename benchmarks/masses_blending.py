@@ -20,7 +20,7 @@ from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.tasks.blending.blend import Blended, blend, loss_maps
 from napari_pathogan.tasks.blending.lesions import windowed
 from napari_pathogan.tasks.blending.model import TASK, BlendModel
-from napari_pathogan.tasks.blending.synthesise import Plan, plans
+from napari_pathogan.tasks.blending.synthesise import Placement, plans
 from napari_pathogan.tasks.masses.data import read_mass_folder
 
 COLUMNS = ("seam", "background", "contrast", "texture", "LS", "s an image")
@@ -46,7 +46,7 @@ def texture(image: np.ndarray, made: Blended) -> float:
     return float((image - ndimage.gaussian_filter(image, 2))[made.mask].std())
 
 
-def figures(image: np.ndarray, plan: Plan, made: Blended) -> dict[str, float]:
+def figures(image: np.ndarray, plan: Placement, made: Blended) -> dict[str, float]:
     """What a method did, for one image; sums are divided later."""
     y0, y1, x0, x1 = made.window
     patch = np.zeros_like(plan.image)

@@ -23,7 +23,7 @@ from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.evaluate import FPPI
 from napari_pathogan.tasks.masses.films import film
 from napari_pathogan.tasks.masses.frame import Frame
-from napari_pathogan.tasks.masses.model import ALL, NOTHING, Found, looked
+from napari_pathogan.tasks.masses.model import ALL, NOTHING, Findings, looked
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
 from napari_pathogan.tasks.masses.starts import weights
 from napari_pathogan.tasks.masses.train import built
@@ -54,7 +54,7 @@ def main() -> None:
                 print(f"{folder.files[i].name}: {error}")
             else:
                 one = looked(network, frame, device, ALL)
-                seen = Found(frame.boxes_back(one.boxes), one.scores, [])
+                seen = Findings(frame.boxes_back(one.boxes), one.scores, [])
             found[i] = Detections("", (0, 0), seen.boxes, seen.scores, ())
     print(f"| TPR at | {' | '.join(f'{one:g}' for one in FPPI)} FPPI |\n{'| --- ' * 7}|")
     films, digital = (

@@ -34,12 +34,12 @@ from napari_pathogan.tasks.idc.config import RECIPES
 from napari_pathogan.tasks.idc.data import PATCH_PX, read_patches
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.model import IdcModel
-from napari_pathogan.tasks.idc.predict import Plan
+from napari_pathogan.tasks.idc.predict import ScoringPlan
 from napari_pathogan.tasks.idc.student import distil
 
 if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.data import PatchFolder
-    from napari_pathogan.tasks.idc.live import Part
+    from napari_pathogan.tasks.idc.live import AnnotatedFeatures
 
 Kept = dict[str, np.ndarray]
 
@@ -87,7 +87,9 @@ def arguments(model: IdcModel, *, student: bool) -> dict[str, Any]:
     return {**model.card.arguments, "student": student}
 
 
-def read(kept: Kept, patches: PatchFolder, model: IdcModel, name: str) -> tuple[IdcModel, Part]:
+def read(
+    kept: Kept, patches: PatchFolder, model: IdcModel, name: str
+) -> tuple[IdcModel, AnnotatedFeatures]:
     """The model that does not know a patient, and what it sees of them; nothing is annotated yet.
 
     Of the student no more is needed than what it said of them, which is in what is seen.
@@ -102,13 +104,15 @@ def read(kept: Kept, patches: PatchFolder, model: IdcModel, name: str) -> tuple[
     grid = CellGrid(tuple(cells.max(0) + 1), PATCH_PX, PATCH_PX, (1.0, 1.0))
     wanted = np.zeros(grid.shape, bool)
     wanted[tuple(cells.T)] = True
-    plan = Plan(grid, wanted.astype(np.float32), wanted, np.zeros_like(wanted))
+    plan = ScoringPlan(grid, wanted.astype(np.float32), wanted, np.zeros_like(wanted))
     nothing = np.zeros(0, int)
-    part = live.Part(live.Seen(plan, cells, kept["seen"]), nothing, nothing, nothing)
+    part = live.AnnotatedFeatures(
+        live.SlideFeatures(plan, cells, kept["seen"]), nothing, nothing, nothing
+    )
     return replace(model, network=network), part
 
 
-def most_telling(model: IdcModel, part: Part, known: np.ndarray, n: int) -> np.ndarray:
+def most_telling(model: IdcModel, part: AnnotatedFeatures, known: np.ndarray, n: int) -> np.ndarray:
     """Patches that would say most about all of them if they were annotated next, the best first.
 
     Each makes the head surer of those that look alike; what is known already, or chosen before, has
@@ -145,15 +149,19 @@ def most_telling(model: IdcModel, part: Part, known: np.ndarray, n: int) -> np.n
     return rows[chosen]
 
 
-def refitted(model: IdcModel, part: Part, labels: np.ndarray, rows: np.ndarray) -> IdcModel:
+def refitted(
+    model: IdcModel, part: AnnotatedFeatures, labels: np.ndarray, rows: np.ndarray
+) -> IdcModel:
     """The model after some patches are annotated; as it was as long as they are of one class."""
     if len(np.unique(labels[rows])) < 2:
         return model
-    known = live.Part(part.seen, rows, labels[rows].astype(int), np.arange(len(rows)))
+    known = live.AnnotatedFeatures(part.seen, rows, labels[rows].astype(int), np.arange(len(rows)))
     return live.refitted(model, [known])
 
 
-def order(model: IdcModel, part: Part, labels: np.ndarray, way: str, seed: int) -> np.ndarray:
+def order(
+    model: IdcModel, part: AnnotatedFeatures, labels: np.ndarray, way: str, seed: int
+) -> np.ndarray:
     """Patches in the order in which they are annotated."""
     if way == "random":
         return np.random.default_rng(seed).permutation(len(labels))[: max(COUNTS)]
@@ -165,14 +173,18 @@ def order(model: IdcModel, part: Part, labels: np.ndarray, way: str, seed: int) 
     return rows[: max(COUNTS)]
 
 
-def aucs(model: IdcModel, part: Part, labels: np.ndarray, rest: np.ndarray) -> np.ndarray:
+def aucs(
+    model: IdcModel, part: AnnotatedFeatures, labels: np.ndarray, rest: np.ndarray
+) -> np.ndarray:
     """Patch by patch, and as a heat map."""
     shown = part.seen.layers(model)[0][tuple(part.seen.where.T)]
     told = live.logits(model, part.seen.figures)
     return np.array([auc(labels[rest], x[rest]) or np.nan for x in (told, shown)])
 
 
-def annotated(blind: IdcModel, part: Part, labels: np.ndarray) -> dict[tuple[str, int], np.ndarray]:
+def annotated(
+    blind: IdcModel, part: AnnotatedFeatures, labels: np.ndarray
+) -> dict[tuple[str, int], np.ndarray]:
     """By way and number of annotated patches: AUCs before and after (2, 2), means over the seeds.
 
     ``versus`` has those after random and after active choice, on what neither has annotated. Nothing

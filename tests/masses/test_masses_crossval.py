@@ -25,7 +25,7 @@ from napari_pathogan.tasks.masses.compare import Arm, differences, table
 from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.crossval import check, learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
-from napari_pathogan.tasks.masses.detections import Looked
+from napari_pathogan.tasks.masses.detections import ViewSearched
 from napari_pathogan.tasks.masses.model import MassModel
 from napari_pathogan.tasks.masses.predict import detect
 from napari_pathogan.tasks.masses.scored import Scored
@@ -100,7 +100,7 @@ def test_what_it_finds_lies_in_the_breast(folder, run, tmp_path):
 
     found, nothing = events[-1].result
     kinds = [type(e) for e in events[:-1]]
-    assert kinds == [Progress, Looked, Progress, Warn, Looked, Progress]
+    assert kinds == [Progress, ViewSearched, Progress, Warn, ViewSearched, Progress]
     assert "empty" in events[3].message
     assert len(nothing) == 0
     assert found.name == folder.files[0].stem

@@ -16,7 +16,7 @@ from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint, slide
 from napari_pathogan.errors import OutputError
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.tasks.nuclei import export
-from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area, trace
+from napari_pathogan.tasks.nuclei.outlines import NucleusOutline, signed_area, trace
 from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, SCOPE, Segmentation
 
 WRITERS = {
@@ -116,11 +116,15 @@ def test_geojson_as_qupath_reads_it(segmentation, tmp_path):
 def test_parts_and_holes_are_kept():
     square = np.array([[0, 0], [0, 4], [4, 4], [4, 0]], float)
     hole = np.array([[1, 1], [2, 1], [2, 2], [1, 2]], float)
-    one = json.loads(shapely.to_geojson(*export.geometries([Outline(1, (square,), (hole,))])))
+    one = json.loads(
+        shapely.to_geojson(*export.geometries([NucleusOutline(1, (square,), (hole,))]))
+    )
     assert one["type"] == "Polygon"
     assert [len(ring) for ring in one["coordinates"]] == [5, 5]
     assert one["coordinates"][0][1] == [4.5, 0.5]
-    two = json.loads(shapely.to_geojson(*export.geometries([Outline(1, (square, square + 9))])))
+    two = json.loads(
+        shapely.to_geojson(*export.geometries([NucleusOutline(1, (square, square + 9))]))
+    )
     assert two["type"] == "MultiPolygon"
     assert np.array(two["coordinates"]).shape == (2, 1, 5, 2)
 

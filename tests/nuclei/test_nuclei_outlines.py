@@ -13,10 +13,10 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from napari_pathogan.tasks.nuclei.export import geometries
-from napari_pathogan.tasks.nuclei.outlines import Outline, signed_area, trace
+from napari_pathogan.tasks.nuclei.outlines import NucleusOutline, signed_area, trace
 
 
-def drawn(outline: Outline, shape: tuple[int, int]) -> np.ndarray:
+def drawn(outline: NucleusOutline, shape: tuple[int, int]) -> np.ndarray:
     """Pixels whose middle lies inside."""
     held = np.zeros(shape, int)
     for ring in outline.exteriors:

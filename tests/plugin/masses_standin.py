@@ -12,7 +12,7 @@ from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses.annotated import write
-from napari_pathogan.tasks.masses.detections import Detections, Looked
+from napari_pathogan.tasks.masses.detections import Detections, ViewSearched
 from napari_pathogan.tasks.masses.review import Decision, Review
 
 SHAPE = (240, 160)
@@ -92,7 +92,7 @@ class MassesStandin:
             for done, one in enumerate(mammograms):
                 yield Progress(done, len(mammograms), f"looking at {one.name}")
                 time.sleep(self.pause_s)
-                yield Looked(done, detections(one))
+                yield ViewSearched(done, detections(one))
                 self.between.wait(self.hold_s)
             yield Finished([detections(one) for one in mammograms])
         finally:

@@ -24,7 +24,7 @@ from napari_pathogan.plugin.masses.words import (
     usual_threshold,
 )
 from napari_pathogan.plugin.shell.exports import exports, saving
-from napari_pathogan.tasks.masses.detections import Looked
+from napari_pathogan.tasks.masses.detections import ViewSearched
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.model import Views, save
 from napari_pathogan.tasks.masses.network import slim
@@ -51,7 +51,7 @@ def test_a_saved_model_looks_at_each_view(tmp_path):
         assert (found.boxes >= 0).all()
         assert (found.boxes[:, 2:] <= np.array(SHAPE[::-1])).all()
         assert found.spacing == "user"
-    looked = [event for event in events if isinstance(event, Looked)]
+    looked = [event for event in events if isinstance(event, ViewSearched)]
     assert [(one.number, one.found.name) for one in looked] == [(0, "RCC"), (1, "LCC")]
     said = [event.what for event in events if isinstance(event, Progress)]
     assert said[0] == "loading the model"

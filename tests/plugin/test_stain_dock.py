@@ -15,7 +15,7 @@ from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.learning import learning
 from napari_pathogan.plugin.stain import dock as stain_widget
 from napari_pathogan.plugin.stain.dock import CLOSEST, IN_VIEW, StainDock
-from napari_pathogan.plugin.stain.events import Part, read_reference, stains_events, tiles
+from napari_pathogan.plugin.stain.events import StyleSource, read_reference, stains_events, tiles
 from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -329,7 +329,7 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
             raise NoTissueError("stopped")
 
     monkeypatch.setattr("napari_pathogan.plugin.shell.learning.Job", Job)
-    material = tiles(Part(slide, Region(300, 400, 300, 300)))
+    material = tiles(StyleSource(slide, Region(300, 400, 300, 300)))
     said = {"origin": material.origin, "terms": material.terms}
     assert all(said.values())
     assert slide.name not in "".join(said.values())

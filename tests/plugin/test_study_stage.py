@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget, QLabel
 
 from napari_pathogan.plugin.study.keys import Keys
-from napari_pathogan.plugin.study.stage import GREY, Stage, frames, magnification
+from napari_pathogan.plugin.study.stage import GREY, StudyStage, frames, magnification
 
 GREY_LEVEL = int(GREY[1:3], 16)
 
@@ -71,7 +71,7 @@ def pixels(viewer):
     return viewer.screenshot(canvas_only=True, flash=False)[..., :3]
 
 
-class Broken(Stage):
+class Broken(StudyStage):
     def _watch(self):
         raise ZeroDivisionError
 
@@ -82,7 +82,7 @@ def test_everything_comes_back_as_it_was(viewer, dock, qtbot):
     frames(dock)[1].raise_()
     qtbot.wait(50)
     before = state(viewer, dock)
-    stage = Stage(viewer, dock)
+    stage = StudyStage(viewer, dock)
     for images, seen in (((noise(),), ["Image"]), ((noise(), noise(seed=1)), ["Left", "Right"])):
         stage.enter()
         show(stage, qtbot, *images)
@@ -105,7 +105,7 @@ def test_everything_comes_back_as_it_was(viewer, dock, qtbot):
 def test_what_is_on_the_screen(viewer, qtbot):
     dock = QLabel("answers")
     viewer.window.add_dock_widget(dock, name="Reader study")
-    stage = Stage(viewer, dock)
+    stage = StudyStage(viewer, dock)
     stage.enter()
     image = noise()
     show(stage, qtbot, image)
@@ -136,7 +136,7 @@ def test_what_is_on_the_screen(viewer, qtbot):
 
 @pytest.mark.gui
 def test_zoom_removal_and_closing_are_noticed(viewer, dock, qtbot):
-    stage = Stage(viewer, dock)
+    stage = StudyStage(viewer, dock)
     stage.enter()
     show(stage, qtbot, noise())
     looked, interrupted = [], []

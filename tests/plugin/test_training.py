@@ -20,7 +20,7 @@ from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.nuclei.dock import NucleiDock
 from napari_pathogan.plugin.shell import learning
 from napari_pathogan.plugin.shell.settings import settings
-from napari_pathogan.plugin.shell.train_dialog import Material, TrainDialog
+from napari_pathogan.plugin.shell.train_dialog import TrainDialog, TrainingMaterial
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.stain.dock import StainDock
 from napari_pathogan.plugin.viewer import samples
@@ -98,7 +98,7 @@ def begin(dock, child, qtbot, folder):
     row = training_of(dock)
     child.model = dock.model_folder
     start = dock.model_folder if row.lesson.begins else None
-    row.train(Material(folder, "", "slides of ours", "ours"), start, "mine")
+    row.train(TrainingMaterial(folder, "", "slides of ours", "ours"), start, "mine")
     qtbot.waitUntil(lambda: "loss 0.75" in row.status.text(), timeout=LONG)
     assert row.status.text().startswith("Training mine: Epoch 1 of 2, 50 %, 60 s left")
     return row
@@ -194,7 +194,7 @@ def opened(dock, qtbot, monkeypatch, look):
 
 
 def test_the_dialog_offers_the_recipe_and_starts(dock, child, qtbot, monkeypatch, tmp_path):
-    material = Material(tmp_path, "2 images of 2 patients.", "ours", "ours")
+    material = TrainingMaterial(tmp_path, "2 images of 2 patients.", "ours", "ours")
     dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
     assert dialog.about.text() == "2 images of 2 patients."
     assert dialog.source.text() == str(tmp_path)

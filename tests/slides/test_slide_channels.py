@@ -8,7 +8,7 @@ import tifffile
 from slide_makers import smooth_image
 
 from napari_pathogan.errors import FluorescenceError
-from napari_pathogan.slides.channels import Said, by_words, look_lit
+from napari_pathogan.slides.channels import ChannelInfo, by_words, look_lit
 from napari_pathogan.slides.slide import Slide
 
 BRIGHT = np.ascontiguousarray(np.moveaxis(smooth_image(120, 130), -1, 0))
@@ -37,16 +37,16 @@ PRIMARIES = ("FF0000", "00FF00", "0000FF")
     ],
 )
 def test_words(names, shown, colour):
-    said = [Said(*one) for one in zip(names, shown, strict=True)]
+    said = [ChannelInfo(*one) for one in zip(names, shown, strict=True)]
     assert by_words(said, len(said)) is colour
 
 
 def test_wavelengths_go_before_names():
-    assert by_words([Said(name, "", fluoresces=True) for name in "RGB"], 3) is False
+    assert by_words([ChannelInfo(name, "", fluoresces=True) for name in "RGB"], 3) is False
 
 
 def test_words_of_another_count_say_nothing():
-    assert by_words([Said("DAPI")], 3) is None
+    assert by_words([ChannelInfo("DAPI")], 3) is None
     assert by_words([], 5) is False
 
 
@@ -129,7 +129,7 @@ def test_qptiff_names_its_dyes(tmp_path):
     with pytest.raises(FluorescenceError, match="DAPI, Opal 520, Opal 690"):
         Slide.open(path)
     (said, first), *rest = Slide.open_channels(path)
-    assert said == Said("DAPI", "0000FF")
+    assert said == ChannelInfo("DAPI", "0000FF")
     first.close()
     for _, slide in rest:
         slide.close()

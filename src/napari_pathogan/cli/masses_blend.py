@@ -13,7 +13,7 @@ from napari_pathogan.cli.options import Device, Events  # noqa: TC001  (typer re
 _FOLDER = typer.Argument(help="images/, images.csv and boxes.csv.")
 
 
-class Method(StrEnum):
+class BlendMethod(StrEnum):
     """How a lesion is put into a healthy breast."""
 
     blending = "blending"
@@ -26,11 +26,11 @@ def blend(  # noqa: PLR0917
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
     count: Annotated[int, typer.Option("-n", "--count", help="How many images.", min=1)] = 200,
     method: Annotated[
-        Method,
+        BlendMethod,
         typer.Option(
             help="The blending network, Poisson editing, or a network that sees no lesion."
         ),
-    ] = Method.blending,
+    ] = BlendMethod.blending,
     model: Annotated[
         str,
         typer.Option(
@@ -51,11 +51,11 @@ def blend(  # noqa: PLR0917
     from napari_pathogan.tasks.masses.data import read_mass_folder
 
     check_outputs([(output, NEW)], [folder])
-    if method is Method.adversarial and not model:
+    if method is BlendMethod.adversarial and not model:
         msg = "adversarial needs a network of its own: give --model, from blend-train --method"
         raise typer.BadParameter(msg, param_hint="--model")
     read = read_mass_folder(folder)
-    loaded = None if method is Method.poisson else BlendModel.load(model or TASK, device)
+    loaded = None if method is BlendMethod.poisson else BlendModel.load(model or TASK, device)
     made = write_synthetic(read, output, count, method=method.value, seed=seed, model=loaded)
     follow(made, as_json=events)
     if not events:

@@ -30,7 +30,7 @@ FOLDS = "folds.json"
 def cross_validate(  # noqa: PLR0917 - as they come
     run: RunFolder,
     folds: int,
-    kept: str,
+    outputs: str,
     train: Callable[[int, RunFolder], Generator[Event, None, Any]],
     test: Callable[[int, Any, Path], Iterable[Event]],
     under: str = "folds",
@@ -41,7 +41,7 @@ def cross_validate(  # noqa: PLR0917 - as they come
 
     Parameters
     ----------
-    kept
+    outputs
         Name of the file in each fold's folder that ``test`` writes, whole or not at all.
     train
         Trains fold ``k`` in its own run folder; returns the network.
@@ -57,7 +57,7 @@ def cross_validate(  # noqa: PLR0917 - as they come
     files = []
     for k in range(folds):
         part = RunFolder(run.path / under / str(k))
-        file = part.path / kept
+        file = part.path / outputs
         if not file.exists():
             network = yield from train(k, part)
             yield from test(k, network, file)

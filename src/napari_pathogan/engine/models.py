@@ -120,7 +120,7 @@ class TrainingData(BaseModel):
     n_images: int = 0
 
     @classmethod
-    def told(cls, folder: Path, source: str, terms: str) -> TrainingData:
+    def stated(cls, folder: Path, source: str, terms: str) -> TrainingData:
         """What a user says of a folder's images; its name and no terms where that is nothing."""
         name = source or folder.name
         return cls(name=name, terms=terms) if terms else cls(name=name)

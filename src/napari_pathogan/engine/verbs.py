@@ -92,7 +92,7 @@ def train(
         run.start(config, {**asked, "data": str(folder)}, before=before, resume=resume)
         if not resume:
             held.enter_context(run.locked())
-        data = TrainingData.told(folder, source, terms)
+        data = TrainingData.stated(folder, source, terms)
         name, learn = name or output.name, task.get(training.learn)
         yield from learn(
             images, config, run, device=device, name=name, data=data, **chosen(learn, own)
@@ -165,7 +165,7 @@ def retrain(
         raise SettingError(f"nothing is retrained for {task.name}")
     run, base = RunFolder(output), str(base or task.default)
     run.check()
-    data = TrainingData.told(output, source or "annotated slides", terms)
+    data = TrainingData.stated(output, source or "annotated slides", terms)
     yield from task.get(retraining.learn)(
         slides,
         base,

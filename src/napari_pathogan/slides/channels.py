@@ -39,7 +39,7 @@ _NAMED = 6  # channels that a message names
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ChannelInfo:
     """What a file says of one channel.
 
     Attributes
@@ -71,7 +71,7 @@ class Channel:
         The rule for it.
     """
 
-    said: Said
+    said: ChannelInfo
     planes: tuple[Plane, ...]
     colours: Colours
 
@@ -91,7 +91,9 @@ def refuse(name: str, channels: Sequence[Channel]) -> None:
     )
 
 
-def are_colour(said: Sequence[Said], count: int, tiles: Callable[[], list[np.ndarray]]) -> bool:
+def are_colour(
+    said: Sequence[ChannelInfo], count: int, tiles: Callable[[], list[np.ndarray]]
+) -> bool:
     """Whether separate channels are red, green and blue (and alpha, where the fourth says so).
 
     Parameters
@@ -105,7 +107,7 @@ def are_colour(said: Sequence[Said], count: int, tiles: Callable[[], list[np.nda
     return look_lit(tiles()) if known is None else known
 
 
-def by_words(said: Sequence[Said], count: int) -> bool | None:
+def by_words(said: Sequence[ChannelInfo], count: int) -> bool | None:
     """The same by words alone; None where only the picture can tell."""
     if len(said) != count:
         return None if count == 3 else False

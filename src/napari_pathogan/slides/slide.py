@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import zarr
 
-    from napari_pathogan.slides.channels import Said
+    from napari_pathogan.slides.channels import ChannelInfo
     from napari_pathogan.slides.geometry import Region
 
 _TOLERANCE = 1.02  # a level 2 % too coarse is still read instead of one several times finer
@@ -133,7 +133,7 @@ class Slide:
             raise
 
     @classmethod
-    def open_channels(cls, path: str | Path) -> list[tuple[Said, Slide]]:
+    def open_channels(cls, path: str | Path) -> list[tuple[ChannelInfo, Slide]]:
         """Open each channel of a fluorescence image as a grey slide; all are closed one by one.
 
         Raises

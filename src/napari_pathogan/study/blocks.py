@@ -21,20 +21,20 @@ CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class StudyImage:
     """An image of the study, uint8 (H, W, 3), and what it is."""
 
     image: np.ndarray
     truth: Truth
 
 
-Pool = dict[str, Drawn]
+Pool = dict[str, StudyImage]
 
 
 def make_items(
     config: StudyConfig,
-    real: Sequence[Drawn],
-    generated: Sequence[Drawn],
+    real: Sequence[StudyImage],
+    generated: Sequence[StudyImage],
     size: int,
     rng: np.random.Generator,
 ) -> tuple[tuple[Item, ...], Pool]:
@@ -138,7 +138,7 @@ def _control(mode: Literal["yes-no", "pairs"], number: int, size: int) -> Pool:
         real = number % 2 == 1
         texts = {real: f"answer\n{CHOICES[mode][0 if real else 1]}"}
     return {
-        secrets.token_hex(8): Drawn(
+        secrets.token_hex(8): StudyImage(
             control_image(text, size), Truth(real=real, source=CONTROL, origin=text)
         )
         for real, text in texts.items()

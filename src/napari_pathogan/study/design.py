@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    from napari_pathogan.study.blocks import Drawn
+    from napari_pathogan.study.blocks import StudyImage
     from napari_pathogan.study.sources import Draw
 
 __all__ = ["StudyConfig", "make_config", "new_study", "read_config"]
@@ -108,15 +108,15 @@ def check_room(folder: Path, key: Path | None = None) -> None:
 
 def _gather(
     config: StudyConfig, *, n: int, real: bool, pool: Album, draw: Draw | None
-) -> Generator[Event, None, list[Drawn]]:
+) -> Generator[Event, None, list[StudyImage]]:
     """Draw ``n`` good images, evenly from the sources and by turns; ``pool`` holds the real ones."""
     sources = config.real if real else config.generated
     chosen = Album()
-    drawn: list[list[Drawn]] = []
+    drawn: list[list[StudyImage]] = []
     for number, source in enumerate(sources):
         wanted = n // len(sources) + (number < n % len(sources))
         sieve = Sieve(real, pool, chosen)
-        own: list[Drawn] = []
+        own: list[StudyImage] = []
         found = pictures(source, wanted, config.images, draw, _seed(config.seed, number, real))
         for one in found:
             if isinstance(one, Event):
@@ -143,7 +143,7 @@ def _seed(seed: int, number: int, real: bool) -> int:  # noqa: FBT001
 
 
 def _say_sizes(
-    config: StudyConfig, real: Sequence[Drawn], generated: Sequence[Drawn]
+    config: StudyConfig, real: Sequence[StudyImage], generated: Sequence[StudyImage]
 ) -> Iterator[Event]:
     sides = [sorted({square_side(one.image) for one in many}) for many in (real, generated)]
     if sides[0] != sides[1]:
@@ -161,8 +161,8 @@ def _write(  # noqa: PLR0917
     config: StudyConfig,
     folder: Path,
     key_file: Path,
-    real: Sequence[Drawn],
-    generated: Sequence[Drawn],
+    real: Sequence[StudyImage],
+    generated: Sequence[StudyImage],
     undo: ExitStack,
 ) -> Iterator[Event]:
     salt = secrets.token_hex(32)

@@ -21,7 +21,7 @@ from napari_pathogan.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_pathogan.study.judgements import Seen
+    from napari_pathogan.study.judgements import ImageRating
     from napari_pathogan.study.report import StudyReport
 
 
@@ -82,7 +82,7 @@ def _galleries(report: StudyReport) -> list[dict[str, Any]]:
     ]
 
 
-def _picture(report: StudyReport, seen: Seen) -> str:
+def _picture(report: StudyReport, seen: ImageRating) -> str:
     packed = io.BytesIO()
     Image.fromarray(report.study.image(seen.image)).save(packed, "PNG", optimize=True)
     return _data_uri(packed.getvalue(), "png")

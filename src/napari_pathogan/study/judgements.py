@@ -191,7 +191,7 @@ def _judgement(answer: Answer, items: dict[str, Item], key: Key) -> Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImageRating:
     """How real an image looked to the readers who saw it.
 
     Attributes
@@ -209,7 +209,7 @@ class Seen:
     readers: int
 
 
-def looks(readers: Iterable[Reader], key: Key) -> list[Seen]:
+def looks(readers: Iterable[Reader], key: Key) -> list[ImageRating]:
     """How real each image looked, most real first; first showings only."""
     votes: dict[str, list[int]] = {}
     for reader in readers:
@@ -221,6 +221,6 @@ def looks(readers: Iterable[Reader], key: Key) -> list[Seen]:
     return sorted(seen, key=lambda one: (-one.realness, one.image))
 
 
-def _seen(image: str, ratings: Sequence[int], truth: Truth) -> Seen:
+def _seen(image: str, ratings: Sequence[int], truth: Truth) -> ImageRating:
     fooled = sum((rating > 0) != truth.real for rating in ratings)
-    return Seen(image, truth, float(np.mean(ratings)), fooled, len(ratings))
+    return ImageRating(image, truth, float(np.mean(ratings)), fooled, len(ratings))

@@ -10,7 +10,7 @@ from scipy import stats
 from napari_pathogan.study.statistics import clopper_pearson
 
 
-class Plan(NamedTuple):
+class Power(NamedTuple):
     """What ``n`` answers (images times readers, taken as independent) would show.
 
     Attributes
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     equivalent: float
 
 
-def plan(n: int, accuracy: float, margin: float) -> Plan:
+def plan(n: int, accuracy: float, margin: float) -> Power:
     """Work out exactly, over all numbers of right answers, what ``n`` answers would show.
 
     Parameters
@@ -48,7 +48,7 @@ def plan(n: int, accuracy: float, margin: float) -> Plan:
     # the exact two-sided p-value: all that is as unlikely, as scipy's binomtest
     p = np.array([guess[guess <= guess[i] * (1 + 1e-7)].sum() for i in likely])
     shown = np.maximum(stats.binom.sf(k - 1, n, 0.5 - margin), stats.binom.cdf(k, n, 0.5 + margin))
-    return Plan(
+    return Power(
         n,
         width,
         float(chance[likely][p < 0.05].sum()),

@@ -14,7 +14,7 @@ from napari_pathogan.errors import StudyError
 from napari_pathogan.study import statistics as st
 from napari_pathogan.study.computer import machine_of
 from napari_pathogan.study.detection import auc, auc_interval, detection
-from napari_pathogan.study.judgements import Reader, Seen, judge, looks
+from napari_pathogan.study.judgements import ImageRating, Reader, judge, looks
 from napari_pathogan.study.layout import read_key, reader_code
 from napari_pathogan.study.openings import opening_problems, openings
 from napari_pathogan.study.resampling import ROUNDS, pooled_figures
@@ -154,7 +154,7 @@ class StudyReport:
     verdicts: Mapping[str, Verdict]
     not_counted: tuple[TooFew, ...]
     sources: tuple[SourceRow, ...]
-    looked: tuple[Seen, ...]
+    looked: tuple[ImageRating, ...]
     judged: tuple[Reader, ...]
     openings: tuple[Opening, ...]
     unblinded: tuple[Unblinded, ...]
@@ -166,11 +166,11 @@ class StudyReport:
         """Whether images, key and all records are as they were written."""
         return not self.problems
 
-    def convincing(self, most: int = 8) -> list[Seen]:
+    def convincing(self, most: int = 8) -> list[ImageRating]:
         """The generated images that fooled readers, most convincing first."""
         return [x for x in self.looked if not x.truth.real and x.fooled][:most]
 
-    def doubted(self, most: int = 8) -> list[Seen]:
+    def doubted(self, most: int = 8) -> list[ImageRating]:
         """The real images that readers took for generated, most doubted first."""
         return [x for x in reversed(self.looked) if x.truth.real and x.fooled][:most]
 
@@ -234,7 +234,7 @@ def _said(verdict: Verdict) -> dict[str, str]:
     return {"outcome": verdict.outcome.name.lower(), "text": str(verdict)}
 
 
-def _seen(one: Seen) -> dict[str, Any]:
+def _seen(one: ImageRating) -> dict[str, Any]:
     return {
         "image": one.image,
         "source": one.truth.source,

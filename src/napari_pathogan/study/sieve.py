@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import StudyError
-from napari_pathogan.study.blocks import Drawn
+from napari_pathogan.study.blocks import StudyImage
 from napari_pathogan.study.layout import Truth
 from napari_pathogan.study.pictures import Album, Fingerprint
 
@@ -39,7 +39,7 @@ class Sieve:
     _doubles: list[str] = field(default_factory=list)
     _copies: list[str] = field(default_factory=list)
 
-    def take(self, found: Picture, *, enough: bool) -> Drawn | None:
+    def take(self, found: Picture, *, enough: bool) -> StudyImage | None:
         """Give the image with its truth, or None if it is not good, or not needed any more.
 
         Raises
@@ -73,10 +73,10 @@ class Sieve:
             return False
         return True
 
-    def _drawn(self, found: Picture, image: np.ndarray) -> Drawn:
+    def _drawn(self, found: Picture, image: np.ndarray) -> StudyImage:
         source = found.source
         truth = Truth(real=self.real, source=source.name, origin=found.origin, label=source.label)
-        return Drawn(image, truth)
+        return StudyImage(image, truth)
 
     def left_out(self) -> Iterator[str]:
         """What was left out and why, one line a reason, with the first of each."""

@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathogan.engine.events import Event, Finished, Item, Progress
-from napari_pathogan.plugin.batch.events import Models, batch, find_models_of
+from napari_pathogan.plugin.batch.events import ModelNames, batch, find_models_of
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
     beside,
@@ -255,7 +255,7 @@ class BatchDock(Docked):
         return [*command, "--workers", str(self.workers.value()), "--device", settings().device]
 
     def _found(self, event: Event) -> None:
-        if isinstance(event, Models):
+        if isinstance(event, ModelNames):
             self._models = dict(event.known)
             self._task_chosen()
 

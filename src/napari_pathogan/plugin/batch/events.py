@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Models(Event):
+class ModelNames(Event):
     """The names of each task's models."""
 
     known: Mapping[str, tuple[str, ...]]
@@ -27,7 +27,7 @@ def find_models_of(tasks: Sequence[str], folders: tuple[Path, ...]) -> Iterator[
     ready_for_torch()
     from napari_pathogan.engine.models import find_models  # noqa: PLC0415  (imports torch)
 
-    yield Models({task: tuple(find_models(task, *folders)) for task in tasks})
+    yield ModelNames({task: tuple(find_models(task, *folders)) for task in tasks})
     yield Finished()
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.events import Tile
     from napari_pathogan.slides.geometry import Overlay, Region
-    from napari_pathogan.tasks.idc.heatmap import HeatMap, Outline
+    from napari_pathogan.tasks.idc.heatmap import HeatMap, IdcOutline
 
 REFRESH_MS = 150  # tiles that come closer together are drawn at once: drawing costs the model time
 OUTLINE_PX = 2.0  # width of the outline on the screen
@@ -139,7 +139,7 @@ class HeatLayers:
         for layer in self.all:
             self.viewer.layers.remove(layer)
 
-    def show_outlines(self, outlines: Sequence[Outline]) -> None:
+    def show_outlines(self, outlines: Sequence[IdcOutline]) -> None:
         """Draw the outlines, in a layer that is made when there is something to draw."""
         rings = [ring for o in outlines for ring in (o.exterior, *o.holes)]
         parts = [np.stack([ring, np.roll(ring, -1, 0) - ring], 1) for ring in rings]

@@ -28,8 +28,8 @@ from napari_pathogan.plugin.idc.classes import ClassesDialog
 from napari_pathogan.plugin.idc.refitting import (
     CLASSES,
     Annotated,
-    Kept,
-    Looked,
+    FirstVersion,
+    OutlinesWritten,
     following,
     keeping,
     left_out,
@@ -411,9 +411,9 @@ class Live:
         known = self._of(layer)
         if isinstance(event, Progress):
             self.status.setText(progress_line(event))
-        elif isinstance(event, Kept):
+        elif isinstance(event, OutlinesWritten):
             known.outlines = outlines
-        elif isinstance(event, Looked):
+        elif isinstance(event, FirstVersion):
             known.seen, known.versions, known.shown = event.seen, [event.version], 0
 
     def _followed(self, layer: Image, outlines: tuple[Annotation, ...], event: Finished) -> None:

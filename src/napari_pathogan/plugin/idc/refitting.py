@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.idc.heatmap import HeatMap
-    from napari_pathogan.tasks.idc.live import Seen
+    from napari_pathogan.tasks.idc.live import SlideFeatures
     from napari_pathogan.tasks.idc.model import IdcModel
 
 assert TASK.retraining is not None
@@ -61,7 +61,7 @@ class Annotated:
 
     shapes: Shapes | None = None
     folder: Path | None = None
-    seen: Seen | None = None
+    seen: SlideFeatures | None = None
     versions: list[Version] = field(default_factory=list)
     shown: int = 0
     outlines: tuple[Annotation, ...] = ()
@@ -75,17 +75,17 @@ class Annotated:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept(Event):
+class OutlinesWritten(Event):
     """The outlines lie beside the slide."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked(Event):
+class FirstVersion(Event):
     """The model has looked at the slide: what it sees, and its own version."""
 
-    seen: Seen
+    seen: SlideFeatures
     version: Version
 
 
@@ -111,7 +111,7 @@ def following(
     from napari_pathogan.tasks.idc.model import IdcModel  # noqa: PLC0415
 
     if outlines != known.outlines and slide.path is not None:
-        yield Kept(live.write(slide, outlines))
+        yield OutlinesWritten(live.write(slide, outlines))
     if not refit:
         yield Finished(None, {"text": ""})
         return
@@ -123,7 +123,7 @@ def following(
         live.past_of(model)
         seen = yield from live.look(slide, model)
         version = Version(model.card.name, model, seen.map(slide, model))
-        yield Looked(seen, version)
+        yield FirstVersion(seen, version)
     else:
         seen, model = known.seen, known.versions[0].model
     drawn = live.annotated(slide, outlines, known.kinds)

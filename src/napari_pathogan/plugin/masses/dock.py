@@ -15,7 +15,7 @@ from napari_pathogan.plugin.masses.decisions import Decisions
 from napari_pathogan.plugin.masses.events import masses_events, warm_up
 from napari_pathogan.plugin.masses.layers import MassLayers
 from napari_pathogan.plugin.masses.reviews import Reviews
-from napari_pathogan.plugin.masses.table import FindingsTable, Row
+from napari_pathogan.plugin.masses.table import FindingsTable, MassRow
 from napari_pathogan.plugin.masses.training import lesson
 from napari_pathogan.plugin.masses.words import (
     POSITIONS,
@@ -41,7 +41,7 @@ from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.slides.geometry import Region
-from napari_pathogan.tasks.masses.detections import SCOPE, Looked
+from napari_pathogan.tasks.masses.detections import SCOPE, ViewSearched
 from napari_pathogan.tasks.masses.review import Decision
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ class MassesDock(Dock):
 
     def event_came(self, event: Event) -> None:
         """Show each view as it is done."""
-        if not isinstance(event, Looked) or self._asked[event.number] not in self.viewer.layers:
+        if (
+            not isinstance(event, ViewSearched)
+            or self._asked[event.number] not in self.viewer.layers
+        ):
             return
         image = self._asked[event.number]
         self.reviews.come(image, event.found)
@@ -356,7 +359,7 @@ class MassesDock(Dock):
         shown = {image: self.reviews.shown(image) for image in self.images}
         return {image: review for image, review in shown.items() if review is not None}
 
-    def _score(self, row: Row) -> float:
+    def _score(self, row: MassRow) -> float:
         review = self.reviews.review_of(row.image)
         assert review is not None
         return float(review.found.scores[review.ids.index(row.number)])
@@ -394,10 +397,10 @@ class MassesDock(Dock):
             layers.release()
 
 
-def _rows(image: Image, review: Review) -> Iterator[Row]:
+def _rows(image: Image, review: Review) -> Iterator[MassRow]:
     for i, number in enumerate(review.ids):
         about = score_text(review, i), size_text(review.found, i), review.decisions[i]
-        yield Row(image, number, image.name, *about)
+        yield MassRow(image, number, image.name, *about)
 
 
 def _nothing() -> None:

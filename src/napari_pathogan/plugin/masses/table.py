@@ -22,7 +22,7 @@ ROWS, FEWEST_ROWS = 6, 3  # that are shown, as the dock's height allows
 _DOT_PX = 10
 
 
-class Row(NamedTuple):
+class MassRow(NamedTuple):
     """A finding as the list shows it: its image and number, and what is said of it."""
 
     image: Image
@@ -40,7 +40,7 @@ class FindingsTable(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, len(HEADS))
-        self.rows: list[Row] = []
+        self.rows: list[MassRow] = []
         self.setHorizontalHeaderLabels(list(HEADS))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -69,12 +69,12 @@ class FindingsTable(QTableWidget):
         return QSize(super().sizeHint().width(), (ROWS + 1) * self._row_px)
 
     @property
-    def current(self) -> Row | None:
+    def current(self) -> MassRow | None:
         """The finding that is chosen."""
         picked = self.selectionModel().selectedRows()  # type: ignore[union-attr]
         return self.rows[picked[0].row()] if picked else None
 
-    def show_findings(self, rows: Sequence[Row], current: tuple[Image, int] | None) -> None:
+    def show_findings(self, rows: Sequence[MassRow], current: tuple[Image, int] | None) -> None:
         """Fill the list; ``current`` (image, number) stays chosen, without going there."""
         self.blockSignals(True)
         self.rows = list(rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
+from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainingMaterial
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 
@@ -98,10 +98,10 @@ def lesson(chosen: Callable[[], Image | None]) -> Lesson:
     )
 
 
-def material(found: Reviewed) -> Material:
+def material(found: Reviewed) -> TrainingMaterial:
     """What is learnt from reviewed mammograms."""
     options = ("--folds", str(found.folds)) if found.folds else ("--compare",) * found.halves
-    return Material(found.folder, str(found), SOURCE, TERMS, options)
+    return TrainingMaterial(found.folder, str(found), SOURCE, TERMS, options)
 
 
 def reviewed(place: Path, start: Path | None) -> Reviewed:

@@ -26,7 +26,7 @@ NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class ClassRow:
     """The widgets of one class."""
 
     shown: QCheckBox
@@ -47,7 +47,7 @@ class ClassTable(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[Row] = []
+        self.rows: list[ClassRow] = []
         self.names: tuple[str, ...] = ()
         self.colours: tuple[str, ...] = ()
         self.grid = QGridLayout(self)
@@ -101,7 +101,7 @@ class ClassTable(QWidget):
             for column, widget in enumerate(widgets):
                 self.grid.addWidget(widget, line, column)
 
-    def _row(self, index: int) -> Row:
+    def _row(self, index: int) -> ClassRow:
         shown = QCheckBox()
         shown.setChecked(True)
         shown.setToolTip("Show this class on the slide")
@@ -116,7 +116,7 @@ class ClassTable(QWidget):
         numbers = QLabel(NOTHING), QLabel(NOTHING)
         for number in numbers:
             number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        return Row(shown, swatch, name, *numbers)
+        return ClassRow(shown, swatch, name, *numbers)
 
     def _named(self, index: int) -> None:
         name = self.rows[index].name.text().strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
+from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainingMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -33,7 +33,7 @@ def lesson(folder: Callable[[], Path | None], known: Collection[Path]) -> Lesson
     )
 
 
-def corrected(place: Path, _start: Path | None = None) -> Material:
+def corrected(place: Path, _start: Path | None = None) -> TrainingMaterial:
     """See what there is to learn from in a folder of slides with kept nuclei.
 
     Raises
@@ -50,6 +50,6 @@ def corrected(place: Path, _start: Path | None = None) -> Material:
         about += f"; {len(found.skipped)} left out, the first: {found.skipped[0]}"
     if images < 2:
         about += ". What it gains is not measured: that takes a second region."
-        return Material(place, about, SOURCE, TERMS)
+        return TrainingMaterial(place, about, SOURCE, TERMS)
     about += ". What it gains is measured on halves that are held back, which takes as long again."
-    return Material(place, about, SOURCE, TERMS, ("--compare",))
+    return TrainingMaterial(place, about, SOURCE, TERMS, ("--compare",))

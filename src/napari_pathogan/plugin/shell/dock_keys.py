@@ -22,7 +22,7 @@ OF_SLIDES = frozenset({"slide", "segmentation"})
 OF_MAMMOGRAMS = frozenset({"mammogram"})
 
 
-class Key:
+class DockKey:
     """A key that a dock has on the viewer, beside other docks that have the same.
 
     Parameters
@@ -81,7 +81,7 @@ def everywhere(
         return bool(carried & marks) or not carried & (OF_SLIDES | OF_MAMMOGRAMS)
 
     dock.shortcut(keys, action)
-    Key(dock.viewer, ties, keys, lambda: concerned() and action())
+    DockKey(dock.viewer, ties, keys, lambda: concerned() and action())
 
 
 def _nothing() -> bool:

@@ -99,7 +99,7 @@ class Read(Event):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told(Event):
+class Notice(Event):
     """Something that the user should know."""
 
     sentence: str
@@ -236,7 +236,7 @@ def reading(
     for image, known in zip(images, case.images, strict=True):
         was = Imprint.read(known.imprint)
         if image is not None and was is not None and (why := was.contradicts(_imprint(image))):
-            yield Told(f"{image.name} is not the image that it was: {why}")
+            yield Notice(f"{image.name} is not the image that it was: {why}")
     room = cases.room_of(path)
     for at, one in enumerate(case.results):
         yield Progress(at, len(case.results), "reading what was found")
@@ -251,7 +251,7 @@ def reading(
             elif dock is not None and image is not None:
                 yield Read(one, dock.read_kept(image, file))
         except PathoganError as error:
-            yield Told(str(error))
+            yield Notice(str(error))
     yield Finished()
 
 

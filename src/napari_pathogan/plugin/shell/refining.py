@@ -30,14 +30,14 @@ REDRAW_MS = 150  # tiles that come within this time are drawn at once
 
 
 @dataclass(frozen=True)
-class Seen:
+class InView:
     """What a viewer shows of a slide: a part of it, and the canvas (high, wide) in pixels."""
 
     region: Region
     canvas: tuple[int, int]
 
     @classmethod
-    def now(cls, viewer: napari.Viewer, layer: Image) -> Seen | None:
+    def now(cls, viewer: napari.Viewer, layer: Image) -> InView | None:
         """What is in view of a layer; None if nothing is."""
         try:
             region = between.view_region(viewer, layer)
@@ -47,7 +47,7 @@ class Seen:
         return cls(region, (int(high), int(wide)))
 
 
-def first_look(slide: Slide, seen: Seen) -> None:
+def first_look(slide: Slide, seen: InView) -> None:
     """Compute, in a thread, what napari reads once the slide is laid: the window need not wait for it.
 
     That is its coarsest level, and what is in view on the coarsest that has as many pixels as the canvas.

@@ -44,7 +44,7 @@ _ADVANCED_PX = 220  # high
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingMaterial:
     """What can be learnt from.
 
     Attributes
@@ -66,7 +66,7 @@ class Material:
     options: tuple[str, ...] = ()
 
 
-class Rows(Protocol):
+class MoreRows(Protocol):
     """What else a dialog asks for: rows by their names, and what was answered."""
 
     rows: dict[str, QWidget]
@@ -115,13 +115,13 @@ class Lesson:
     title: str
     where: str
     place: Callable[[], Any]
-    look: Callable[[Any, Path | None], Material]
+    look: Callable[[Any, Path | None], TrainingMaterial]
     ready: Callable[[], bool]
     choose: str = ""
     begins: bool = True
     changes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
-    more: Callable[[Callable[[], None]], Rows] | None = None
+    more: Callable[[Callable[[], None]], MoreRows] | None = None
     figure: tuple[str, str] = ("", "")
 
     @property
@@ -140,7 +140,7 @@ class Lesson:
         return config.adjusted(self.changes)
 
     def options(
-        self, material: Material, start: Path | None, changes: tuple[str, ...]
+        self, material: TrainingMaterial, start: Path | None, changes: tuple[str, ...]
     ) -> list[str]:
         """What is typed after the source."""
         sets = [word for change in (*self.changes, *changes) for word in ("--set", change)]
@@ -178,11 +178,11 @@ class TrainDialog(QDialog):
         *,
         start: Path | None,
         name: str,
-        train: Callable[[Material, Path | None, str, tuple[str, ...]], None],
+        train: Callable[[TrainingMaterial, Path | None, str, tuple[str, ...]], None],
     ) -> None:
         super().__init__(dock)
         self.dock, self.lesson, self.start, self._train = dock, lesson, start, train
-        self.material: Material | None = None
+        self.material: TrainingMaterial | None = None
         self.recipe: TrainConfig | None = None
         self.setWindowTitle(lesson.title)
         self.setMinimumWidth(420)

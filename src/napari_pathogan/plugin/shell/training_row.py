@@ -15,7 +15,7 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import ProgressBar, beside, button, label, progress_line
 from napari_pathogan.plugin.shell.learning import learning
 from napari_pathogan.plugin.shell.settings import settings
-from napari_pathogan.plugin.shell.train_dialog import Lesson, Material, TrainDialog
+from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainDialog, TrainingMaterial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,11 @@ class TrainingRow(QWidget):
         TrainDialog(self.dock, self.lesson, place, start=start, name=name, train=self.train).open()
 
     def train(
-        self, material: Material, start: Path | None, name: str, changes: tuple[str, ...] = ()
+        self,
+        material: TrainingMaterial,
+        start: Path | None,
+        name: str,
+        changes: tuple[str, ...] = (),
     ) -> None:
         """Train a model of a name, in a process of its own."""
         try:

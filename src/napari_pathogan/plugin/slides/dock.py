@@ -38,8 +38,8 @@ from napari_pathogan.plugin.shell.form import (
 )
 from napari_pathogan.plugin.shell.keeping import (
     Keeper,
+    Notice,
     Read,
-    Told,
     keepers,
     open_images,
     reading,
@@ -273,7 +273,7 @@ class SlidesDock(Docked):
 
     def _came_back(self, images: list[Image | None], told: list[str], event: Event) -> None:
         """Show what was found in an image, or drawn on it, if that is still there."""
-        if isinstance(event, Told):
+        if isinstance(event, Notice):
             told.append(event.sentence)
         if not isinstance(event, Read):
             return

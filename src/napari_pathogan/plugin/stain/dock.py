@@ -10,10 +10,10 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.comparison import Comparison
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.form import combo, label
-from napari_pathogan.plugin.shell.refining import Refining, Seen
+from napari_pathogan.plugin.shell.refining import InView, Refining
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.stain.events import (
-    Part,
+    StyleSource,
     lesson,
     looked_at,
     stains_events,
@@ -99,7 +99,7 @@ class StainDock(Dock):
         method = self.method.currentData()
         slide = between.slide_of(layer)
         events = transfer_events(slide, self.model_folder, method, self._reference_of(layer))
-        return looked_at(events, slide, Seen.now(self.viewer, layer))
+        return looked_at(events, slide, InView.now(self.viewer, layer))
 
     def finished(self, event: Finished) -> Iterator[None]:
         """Lay the view over its slide; it computes what is looked at."""
@@ -217,12 +217,12 @@ class StainDock(Dock):
                 **between.place_level0(self.layer),
             )
 
-    def _learnt_from(self) -> Part:
+    def _learnt_from(self) -> StyleSource:
         """The chosen slide, or what is in view of it."""
         assert self.layer is not None, "there is no training without a slide"
         seen = self.reference.currentText() == IN_VIEW
         region = between.view_region(self.viewer, self.layer) if seen else None
-        return Part(between.slide_of(self.layer), region)
+        return StyleSource(between.slide_of(self.layer), region)
 
     def _offer_references(self) -> None:
         chosen = self.reference.currentText()

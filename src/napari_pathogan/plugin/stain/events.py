@@ -12,14 +12,14 @@ from PIL import Image as Picture
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.plugin.shell.refining import first_look
-from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
+from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainingMaterial
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from napari_pathogan.plugin.shell.refining import Seen
+    from napari_pathogan.plugin.shell.refining import InView
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
 
@@ -59,7 +59,7 @@ def transfer_events(
     yield Finished((view, transfer), {"style": transfer.style, "method": str(transfer.method)})
 
 
-def looked_at(events: Iterator[Event], slide: Slide, seen: Seen | None) -> Iterator[Event]:
+def looked_at(events: Iterator[Event], slide: Slide, seen: InView | None) -> Iterator[Event]:
     """The events of a transfer, which finishes with its live view too (None where no network transfers).
 
     What is in view is computed before it is laid.
@@ -89,7 +89,7 @@ def stains_events(slide: Slide) -> Iterator[Event]:
     yield Finished(stains(slide))
 
 
-def lesson(place: Callable[[], Part]) -> Lesson:
+def lesson(place: Callable[[], StyleSource]) -> Lesson:
     """What the dock trains: a style, from a part of a slide."""
     return Lesson(
         task="stain",
@@ -105,7 +105,7 @@ def lesson(place: Callable[[], Part]) -> Lesson:
     )
 
 
-class Part(NamedTuple):
+class StyleSource(NamedTuple):
     """What a style is learnt from: a region of a slide, or all its tissue."""
 
     slide: Slide
@@ -116,14 +116,14 @@ class Part(NamedTuple):
         return self.slide.name
 
 
-def tiles(part: Part) -> Material:
+def tiles(part: StyleSource) -> TrainingMaterial:
     """What is learnt from; the tiles are there as long as it learns."""
     slide, region = part
     options = ["--holdout", "0"]  # one slide has no second patient
     if slide.mpp is not None:
         options += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
     what = "Tiles of all its tissue" if region is None else "What is in view"
-    return Material(
+    return TrainingMaterial(
         partial(_cut_tiles, slide, region),
         f"{what}. How well it does is not measured: that takes a second patient.",
         f"tiles of slide {pseudonym(slide.name)}",

@@ -24,7 +24,7 @@ from napari_pathogan.errors import PathoganError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from napari_pathogan.study.judgements import Seen
+    from napari_pathogan.study.judgements import ImageRating
     from napari_pathogan.study.report import StudyReport
 
 PROGRAM = (sys.executable, "-m", "napari_pathogan.plugin.study.bundle")
@@ -33,7 +33,7 @@ ALIVE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReaderResult:
     """What is said of one reader, or of all: rich text."""
 
     verdict: str
@@ -70,8 +70,8 @@ class Bundle:
     """
 
     study: str
-    everyone: Part
-    readers: Mapping[str, Part]
+    everyone: ReaderResult
+    readers: Mapping[str, ReaderResult]
     problems: str
     not_counted: str
     unblinded: str
@@ -88,8 +88,8 @@ class Bundle:
         )
         return cls(
             study=said["study"],
-            everyone=Part(**said["everyone"]),
-            readers={name: Part(**part) for name, part in said["readers"].items()},
+            everyone=ReaderResult(**said["everyone"]),
+            readers={name: ReaderResult(**part) for name, part in said["readers"].items()},
             problems=said["problems"],
             not_counted=said["not_counted"],
             unblinded=said["unblinded"],
@@ -158,7 +158,7 @@ def _texts(found: StudyReport) -> dict[str, Any]:
     }
 
 
-def _thumbnail(found: StudyReport, seen: Seen) -> tuple[str, str]:
+def _thumbnail(found: StudyReport, seen: ImageRating) -> tuple[str, str]:
     """A small picture, and what is known of it."""
     small = Image.fromarray(found.study.image(seen.image))
     small.thumbnail((THUMB_PX, THUMB_PX))

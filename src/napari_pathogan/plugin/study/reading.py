@@ -16,7 +16,7 @@ from napari_pathogan.errors import OutputError, PathoganError
 from napari_pathogan.plugin.study import recent
 from napari_pathogan.plugin.study.keys import Keys
 from napari_pathogan.plugin.study.pages import ConsentPage, RestPage, StartPage, TrialPage
-from napari_pathogan.plugin.study.stage import Stage, View
+from napari_pathogan.plugin.study.stage import StageView, StudyStage
 from napari_pathogan.plugin.study.words import (
     begin_text,
     break_text,
@@ -82,7 +82,7 @@ class Reading(QStackedWidget):
         self.viewer, self.dock = viewer, dock
         self.study: Study | None = None
         self.session: Session | None = None
-        self.stage: Stage | None = None
+        self.stage: StudyStage | None = None
         self.keys = Keys(self)
         self._trial: Trial | None = None
         self._watch = Watch()
@@ -256,7 +256,7 @@ class Reading(QStackedWidget):
         self.start.begin.setText(said)
 
     def _enter(self) -> None:
-        self.stage = Stage(self.viewer, self.dock)
+        self.stage = StudyStage(self.viewer, self.dock)
         self.stage.on_screen.connect(self._on_screen)
         self.stage.looked.connect(self._looked)
         self.stage.framed.connect(self._framed)
@@ -308,7 +308,7 @@ class Reading(QStackedWidget):
         if not self._views or view.items() - self._views[-1].items():  # not only a pause
             self._looked(self.stage.view)
 
-    def _looked(self, view: View) -> None:
+    def _looked(self, view: StageView) -> None:
         """Record what is seen; of a movement, where it ended."""
         if not self.on_screen:
             return
@@ -319,7 +319,7 @@ class Reading(QStackedWidget):
         else:
             self._views.append(entry)
 
-    def _framed(self, view: View) -> None:
+    def _framed(self, view: StageView) -> None:
         """The window has changed, not the reader: what was seen last is seen like this now."""
         if self._views:
             self._views[-1] |= view._asdict()

@@ -47,7 +47,7 @@ SHOW = "Show results…"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class Unpacked:
     """Results with their pictures unpacked."""
 
     bundle: Bundle
@@ -66,7 +66,7 @@ def find_results(folder: Path, key: Path) -> Iterator[Event]:
         galleries = [
             [(_unpacked(one.picture), one.about) for one in images] for images in bundle.galleries
         ]
-        yield Finished(Drawn(bundle, figures, galleries))
+        yield Finished(Unpacked(bundle, figures, galleries))
 
 
 def _unpacked(png: bytes) -> QImage:
@@ -180,8 +180,11 @@ class Results(QWidget):
         self.verdict, self.problems, self.table = label(""), label(""), label("")
         self.confusion, self.not_counted, self.unblinded = label(""), label(""), label("")
         self.reader = combo("Whose figures are shown")
-        self.figures = {name: Picture() for name in FIGURES}
-        self.galleries = (Gallery("Most convincing generated"), Gallery("Most doubted real"))
+        self.figures = {name: FigureView() for name in FIGURES}
+        self.galleries = (
+            FigureGallery("Most convincing generated"),
+            FigureGallery("Most doubted real"),
+        )
         warnings = self.problems, self.unblinded, self.not_counted
         for text in (*warnings, self.verdict, self.table, self.confusion):
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -232,7 +235,7 @@ class Results(QWidget):
             self._say(event.what[:1].upper() + event.what[1:])
 
     def _show(self, event: Finished) -> None:
-        drawn: Drawn = event.result
+        drawn: Unpacked = event.result
         self.bundle = found = drawn.bundle
         for text, said in (
             (self.problems, found.problems),
@@ -335,7 +338,7 @@ class Results(QWidget):
         self.status.setToolTip(str(event.result))
 
 
-class Picture(QWidget):
+class FigureView(QWidget):
     """A figure, as wide as the dock; a click shows it large."""
 
     def __init__(self) -> None:
@@ -356,7 +359,7 @@ class Picture(QWidget):
         large = QDialog(self.window())
         large.setWindowTitle("Reader study")
         large.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        picture = Picture()
+        picture = FigureView()
         picture.setToolTip("")
         QVBoxLayout(large).addWidget(picture)
         large.resize(LARGE_PX, LARGE_PX)
@@ -389,7 +392,7 @@ class Picture(QWidget):
                 self.setFixedHeight(height)
 
 
-class Gallery(QWidget):
+class FigureGallery(QWidget):
     """Images in a grid, each with what is known of it as a tooltip."""
 
     def __init__(self, title: str) -> None:

@@ -31,7 +31,7 @@ GAP = 0.12  # between the two images of a pair, of their width
 NAMES = {1: ("Image",), 2: ("Left", "Right")}  # a layer's name gives nothing away
 
 
-class View(NamedTuple):
+class StageView(NamedTuple):
     """Pixels of the screen per image pixel, and the image pixel in the middle of the canvas."""
 
     zoom: float
@@ -39,7 +39,7 @@ class View(NamedTuple):
     x: float
 
 
-class Stage(QObject):
+class StudyStage(QObject):
     """Shows one image or a pair, and says when it is on the screen.
 
     Parameters
@@ -127,11 +127,11 @@ class Stage(QObject):
         return found
 
     @property
-    def view(self) -> View:
+    def view(self) -> StageView:
         """What the reader sees of the image."""
         camera = self.viewer.scene.camera
         y, x = camera.center[-2:]
-        return View(camera.zoom * self.canvas.devicePixelRatioF(), float(y), float(x))
+        return StageView(camera.zoom * self.canvas.devicePixelRatioF(), float(y), float(x))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 (Qt's name)
         """Notice that the canvas is being painted, and that the window is about to close."""

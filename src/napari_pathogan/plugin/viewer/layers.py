@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.utils.events import Event
 
-    from napari_pathogan.slides.channels import Said
+    from napari_pathogan.slides.channels import ChannelInfo
 
 AXES = ("y", "x")
 _ADDING: list[napari.Viewer] = []  # viewers to which a result's layers are just being added
@@ -92,7 +92,7 @@ def virtual_name(slide: str, title: str) -> str:
 
 
 def channel_layers(
-    channels: Sequence[tuple[Said, Slide]], viewer: napari.Viewer | None = None
+    channels: Sequence[tuple[ChannelInfo, Slide]], viewer: napari.Viewer | None = None
 ) -> list[tuple[Any, dict[str, Any], str]]:
     """An image layer for each channel of a fluorescence image, in its colour, one over the other."""
     place = _right_of_images(viewer, _scaled(channels[0][1])["units"][-1])

@@ -17,7 +17,7 @@ from napari_pathogan.plugin.shell.comparison import Comparison
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import Paragraph, beside, button, combo, label
-from napari_pathogan.plugin.shell.refining import Refining, Seen
+from napari_pathogan.plugin.shell.refining import InView, Refining
 from napari_pathogan.plugin.shell.steps import Steps, at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
@@ -155,7 +155,7 @@ class VirtualStainDock(Dock):
             msg = "Choose at least one stain to paint"
             raise PathoganError(msg)
         folders = [self._models[name][0] for name in chosen]
-        seen = Seen.now(self.viewer, layer)
+        seen = InView.now(self.viewer, layer)
         return painting_events(between.slide_of(layer), stain, folders, self._cards, seen)
 
     def event_came(self, event: Event) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.live import LiveView
     from napari_pathogan.engine.models import ModelCard
-    from napari_pathogan.plugin.shell.refining import Seen
+    from napari_pathogan.plugin.shell.refining import InView
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.virtual_stain.look import Painting
@@ -47,7 +47,7 @@ def painting_events(
     stain: str,
     models: Sequence[Path],
     cards: Sequence[ModelCard],
-    seen: Seen | None = None,
+    seen: InView | None = None,
 ) -> Iterator[Event]:
     """Measure a slide and make its virtual stains: a :class:`Virtual` each; finishes with a Fit.
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QWidget
 
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.shell.form import beside, button
-from napari_pathogan.plugin.shell.train_dialog import Lesson, Material
+from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainingMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HELD = 0.2  # share of the slides that are measured on, where there are several
 
 
-class Asked(NamedTuple):
+class TrainingStains(NamedTuple):
     """The target stain's folder, and both stains, as typed."""
 
     target: str
@@ -44,9 +44,11 @@ class PairRows:
         }
 
     @property
-    def value(self) -> Asked:
+    def value(self) -> TrainingStains:
         """What is in them now."""
-        return Asked(self._target.text(), *(_key(box.currentText()) for box in self._stains))
+        return TrainingStains(
+            self._target.text(), *(_key(box.currentText()) for box in self._stains)
+        )
 
     def _choose(self) -> None:
         chosen = QFileDialog.getExistingDirectory(
@@ -74,7 +76,7 @@ def lesson() -> Lesson:
     )
 
 
-def material(place: tuple[object, Asked], _start: Path | None) -> Material:
+def material(place: tuple[object, TrainingStains], _start: Path | None) -> TrainingMaterial:
     """What there is to learn from in two folders.
 
     Raises
@@ -107,7 +109,7 @@ def material(place: tuple[object, Asked], _start: Path | None) -> Material:
     measured = "a fifth of the slides is held out to measure on" if held else "nothing is held out"
     options = [str(target), "--source-stain", asked.source_stain]
     options += ["--target-stain", asked.target_stain, "--holdout", f"{held:g}"]
-    return Material(
+    return TrainingMaterial(
         source,
         f"{counts}; {measured}. {' '.join(pair.notes())}".strip(),
         f"images of {source.name} and {target.name}",

@@ -20,7 +20,7 @@ from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.backends.beside import is_beside_scan
 from napari_pathogan.slides.backends.ngff_layout import image_in, is_level, open_group
-from napari_pathogan.slides.channels import Channel, Said, are_colour
+from napari_pathogan.slides.channels import Channel, ChannelInfo, are_colour
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -398,7 +398,7 @@ def _read_as(
     if are_colour(said, count, lambda: colours.telling_tiles(name, planes)):
         alpha: colours.Alpha | None = "straight" if count == 4 else None
         return colours.choose(name, dtype, count, kind="rgb", alpha=alpha), ()
-    said = said if len(said) == count else [Said()] * count
+    said = said if len(said) == count else [ChannelInfo()] * count
     rule = colours.choose(name, dtype, 1, kind="grey")
     return rule, tuple(
         Channel(said[number], tuple(plane.only(number) for plane in planes), rule)
@@ -412,12 +412,12 @@ def _colour(said: object) -> str:
     return shown if re.fullmatch("[0-9A-F]{6}", shown) else ""
 
 
-def _said(about: dict[str, Any]) -> list[Said]:
+def _said(about: dict[str, Any]) -> list[ChannelInfo]:
     """What the file says of each channel (in its member ``omero``)."""
     omero = about.get("omero")
     listed = omero.get("channels") if isinstance(omero, dict) else None
     return [
-        Said(str(one.get("label") or ""), _colour(one.get("color")))
+        ChannelInfo(str(one.get("label") or ""), _colour(one.get("color")))
         for one in (listed if isinstance(listed, list) else [])
         if isinstance(one, dict)
     ]

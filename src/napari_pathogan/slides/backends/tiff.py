@@ -15,7 +15,7 @@ from napari_pathogan.slides.backends import words
 from napari_pathogan.slides.backends.beside import is_beside_scan
 from napari_pathogan.slides.backends.tiff_scale import scale_of
 from napari_pathogan.slides.backends.turned import ORIENTATION, turned
-from napari_pathogan.slides.channels import Channel, Said, are_colour, by_words
+from napari_pathogan.slides.channels import Channel, ChannelInfo, are_colour, by_words
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ def _read_as(
     name: str,
     levels: list[list[TiffPage]],
     planes: tuple[SegmentPlane | RawPlane, ...],
-    said: list[Said],
+    said: list[ChannelInfo],
     bits: int,
 ) -> tuple[colours.Colours, tuple[Channel, ...]]:
     """The colour rule of a slide; or that of one channel, and all channels."""
@@ -443,7 +443,7 @@ def _read_as(
         return colours.choose(name, page.dtype, samples, kind="rgb", bits=bits, alpha=alpha), ()
     inverted = int(page.photometric) == 0
     rule = colours.choose(name, page.dtype, 1, kind="grey", bits=bits, inverted=inverted)
-    said = said if len(said) == samples else [Said()] * samples
+    said = said if len(said) == samples else [ChannelInfo()] * samples
     return rule, tuple(
         Channel(
             said[number],
@@ -454,7 +454,7 @@ def _read_as(
     )
 
 
-def _separate(page: TiffPage, said: list[Said]) -> bool:
+def _separate(page: TiffPage, said: list[ChannelInfo]) -> bool:
     """Whether the samples of a page are channels, each by itself: so named, or without a word."""
     colour, samples = _COLOURS.get(int(page.photometric), 0), page.samplesperpixel
     if samples == 1 or colour == 0:

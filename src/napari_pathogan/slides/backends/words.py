@@ -7,7 +7,7 @@ from xml.etree.ElementTree import ParseError
 
 import tifffile
 
-from napari_pathogan.slides.channels import Said
+from napari_pathogan.slides.channels import ChannelInfo
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -25,7 +25,7 @@ def ome_pixels(file: TiffFile, page: TiffPage) -> dict[str, Any]:
     return next((one for one in sized if (one.get("SizeY"), one.get("SizeX")) == shape), {})
 
 
-def channels(file: TiffFile, series: TiffPageSeries, page: TiffPage) -> list[Said]:
+def channels(file: TiffFile, series: TiffPageSeries, page: TiffPage) -> list[ChannelInfo]:
     """What the file says of each channel; nothing where a channel has red, green and blue itself."""
     if series.kind == "ome":
         listed = _listed(ome_pixels(file, page).get("Channel"))
@@ -41,16 +41,16 @@ def channels(file: TiffFile, series: TiffPageSeries, page: TiffPage) -> list[Sai
     return []
 
 
-def _ome(channel: dict[str, Any]) -> Said:
+def _ome(channel: dict[str, Any]) -> ChannelInfo:
     colour = channel.get("Color", -1)
     shown = f"{(colour >> 8) & 0xFFFFFF:06X}" if isinstance(colour, int) else ""
     ways = [str(channel.get(key, "")).lower() for key in ("ContrastMethod", "IlluminationType")]
     lit = any(way in _THROUGH for way in ways)
     dyed = any(channel.get(key) for key in _DYE) or any("fluorescence" in way for way in ways)
-    return Said(str(channel.get("Name", "")), shown, dyed and not lit)
+    return ChannelInfo(str(channel.get("Name", "")), shown, dyed and not lit)
 
 
-def _imagej(about: dict[str, Any]) -> list[Said]:
+def _imagej(about: dict[str, Any]) -> list[ChannelInfo]:
     count = about.get("channels", 1)
     labels, tables = _listed(about.get("Labels")), _listed(about.get("LUTs"))
     said = []
@@ -58,16 +58,16 @@ def _imagej(about: dict[str, Any]) -> list[Said]:
         name = str(labels[number]) if number < len(labels) else ""
         table = tables[number] if number < len(tables) else None
         brightest = () if table is None else [int(values[-1]) for values in table]
-        said.append(Said(name, "".join(f"{value:02X}" for value in brightest)))
+        said.append(ChannelInfo(name, "".join(f"{value:02X}" for value in brightest)))
     return said
 
 
-def _qptiff(description: str) -> Said:
+def _qptiff(description: str) -> ChannelInfo:
     about = _parsed(description, "PerkinElmer-QPI-ImageDescription")
     shares = about.get("Color")  # parsed to a tuple
     rgb = shares if isinstance(shares, tuple) and len(shares) == 3 else ()
     colour = "".join(f"{min(max(int(share), 0), 255):02X}" for share in rgb)
-    return Said(str(about.get("Name", "")), colour)
+    return ChannelInfo(str(about.get("Name", "")), colour)
 
 
 def _parsed(text: str, root: str) -> dict[str, Any]:

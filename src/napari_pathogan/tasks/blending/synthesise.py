@@ -24,7 +24,7 @@ _SCALES = (0.75, 1.33)
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Placement:
     """What shall grow where: a healthy image (its index is ``source``), a lesion and its pose."""
 
     image: np.ndarray
@@ -121,12 +121,12 @@ def synthesise(
         )
 
 
-def plans(folder: MassFolder, n: int, *, seed: int) -> Iterator[Plan]:
+def plans(folder: MassFolder, n: int, *, seed: int) -> Iterator[Placement]:
     """Draw what shall grow where; parameters and errors as in :func:`synthesise`.
 
     Yields
     ------
-    :class:`Plan`, ``n`` of them.
+    :class:`Placement`, ``n`` of them.
     """
     found, healthy = lesions(folder), normals(folder)
     rng = np.random.default_rng(seed)
@@ -148,7 +148,7 @@ def plans(folder: MassFolder, n: int, *, seed: int) -> Iterator[Plan]:
 
 def _planned(
     folder: MassFolder, source: int, found: list[Lesion], rng: np.random.Generator
-) -> Plan | None:
+) -> Placement | None:
     """A lesion for an image; None where there is no room for any of several."""
     image = folder.image(source)
     try:
@@ -161,5 +161,5 @@ def _planned(
         angle = float(rng.uniform(0, 360))
         centre = free.draw(lesion.radius * lesion.scale_in(image.shape) * scale, rng)
         if centre is not None:
-            return Plan(image, source, lesion, centre, scale, angle)
+            return Placement(image, source, lesion, centre, scale, angle)
     return None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from napari_pathogan.tasks.idc.heatmap import Outline
+    from napari_pathogan.tasks.idc.heatmap import IdcOutline
 
 IDC_COLOUR = "#c8003c"
 KIND = "IDC heat map"
@@ -196,7 +196,7 @@ def _origin(y: float | str, x: float | str) -> tuple[float, float]:
     return float(y), float(x)
 
 
-def _annotation(outline: Outline) -> Annotation:
+def _annotation(outline: IdcOutline) -> Annotation:
     measurements = {
         "IDC area mm^2": outline.idc_mm2,
         "IDC probability": outline.probability,

@@ -85,7 +85,7 @@ def area_at(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outline:
+class IdcOutline:
     """One patch of IDC: cells at or above the threshold that share edges.
 
     Attributes
@@ -209,7 +209,7 @@ class HeatMap:
             return None
         return float(self.probability.data[cell]), float(self.uncertainty.data[cell])
 
-    def outlines(self, threshold: float | None = None) -> list[Outline]:
+    def outlines(self, threshold: float | None = None) -> list[IdcOutline]:
         """Outlines of the cells at or above the threshold, largest first.
 
         They follow the cells' edges exactly, so that what is drawn is what :meth:`area` counts;
@@ -227,7 +227,7 @@ class HeatMap:
         for label, (exterior, *holes) in rings.items():
             cells = labels == label
             found.append(
-                Outline(
+                IdcOutline(
                     exterior,
                     tuple(holes),
                     float(self.tissue.data[cells].sum()) * self.cell_mm2,

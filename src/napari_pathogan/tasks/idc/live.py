@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.calibrate import Calibration
     from napari_pathogan.tasks.idc.heatmap import HeatMap
     from napari_pathogan.tasks.idc.model import IdcModel
-    from napari_pathogan.tasks.idc.predict import Plan
+    from napari_pathogan.tasks.idc.predict import ScoringPlan
 
 KIND = "IDC annotations"
 _SURE = (1e-3, 1 - 1e-3)  # probabilities, as far as they are told apart
@@ -66,7 +66,7 @@ MOST = 500  # patches of a slide that are not annotated and learnt from all the 
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class AnnotatedCells:
     """What was annotated on a slide.
 
     Attributes
@@ -93,7 +93,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class SlideFeatures:
     """What a model's trunk sees of a slide's cells.
 
     Attributes
@@ -108,7 +108,7 @@ class Seen:
         As a heat map has them.
     """
 
-    plan: Plan
+    plan: ScoringPlan
     where: np.ndarray
     figures: np.ndarray
     region: Region | None = None
@@ -136,7 +136,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class AnnotatedFeatures:
     """A slide that was looked at, and which of its patches are annotated.
 
     Attributes
@@ -149,14 +149,16 @@ class Part:
         (N,): which patches belong together, as numbers.
     """
 
-    seen: Seen
+    seen: SlideFeatures
     rows: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
 
-    def take(self, which: np.ndarray) -> Part:
+    def take(self, which: np.ndarray) -> AnnotatedFeatures:
         """With some of the annotated patches alone."""
-        return Part(self.seen, self.rows[which], self.labels[which], self.groups[which])
+        return AnnotatedFeatures(
+            self.seen, self.rows[which], self.labels[which], self.groups[which]
+        )
 
     @property
     def figures(self) -> np.ndarray:
@@ -239,7 +241,7 @@ def patches_of(
 
 def annotated(
     slide: Slide, outlines: Sequence[Annotation], classes: Mapping[str, str] | None = None
-) -> Drawn:
+) -> AnnotatedCells:
     """Label a slide's cells by outlines.
 
     Raises
@@ -264,7 +266,7 @@ def annotated(
             f"{slide.name}: {small} of {len(outlines)} outlines cover half of no patch "
             f"({PATCH_PX * MPP:g} um wide), or count as nothing; draw larger ones"
         )
-    return Drawn(labels, owners, tuple(outlines), counted, tuple(notes))
+    return AnnotatedCells(labels, owners, tuple(outlines), counted, tuple(notes))
 
 
 def look(
@@ -275,7 +277,7 @@ def look(
     region: Region | None = None,
     polygons: Sequence[np.ndarray] | None = None,
     near: tuple[float, float] | None = None,
-) -> Generator[Event, None, Seen]:
+) -> Generator[Event, None, SlideFeatures]:
     """Look at a slide's tissue, so that any head can say what it makes of it.
 
     Parameters
@@ -320,27 +322,27 @@ def look(
     empty = np.zeros((0, 2), int), np.zeros((0, 0), np.float16)
     at, seen = (np.concatenate(x) if x else e for x, e in zip((where, figures), empty, strict=True))
     asked, notes = asked_for(region, polygons), tuple(scale_note(slide, model))
-    return Seen(plan, at, seen, asked, (*notes, *slide.damaged))
+    return SlideFeatures(plan, at, seen, asked, (*notes, *slide.damaged))
 
 
 @dataclass(eq=False)
 class Looking:
     """The events of a look, and what came of it at the end."""
 
-    events: Generator[Event, None, Seen]
-    seen: Seen | None = None
+    events: Generator[Event, None, SlideFeatures]
+    seen: SlideFeatures | None = None
 
     def __iter__(self) -> Iterator[Event]:
         self.seen = yield from self.events
 
 
-def part_of(seen: Seen, drawn: Drawn) -> Part:
+def part_of(seen: SlideFeatures, drawn: AnnotatedCells) -> AnnotatedFeatures:
     """The annotated patches that were looked at, those of an outline belonging together."""
     cells = np.argwhere(drawn.labels != UNLABELLED)
     rows = seen.at(cells)
     cells, rows = cells[rows >= 0], rows[rows >= 0]
     at = tuple(cells.T)
-    return Part(seen, rows, drawn.labels[at].astype(int), drawn.owners[at])
+    return AnnotatedFeatures(seen, rows, drawn.labels[at].astype(int), drawn.owners[at])
 
 
 @torch.inference_mode()
@@ -392,7 +394,7 @@ def need_both(labels: np.ndarray) -> None:
         raise DataFolderError(msg)
 
 
-def refitted(model: IdcModel, parts: Sequence[Part], name: str = "") -> IdcModel:
+def refitted(model: IdcModel, parts: Sequence[AnnotatedFeatures], name: str = "") -> IdcModel:
     """A model whose head also knows some annotated patches; the other one stays as it is.
 
     It is fitted twice: to the annotated patches, and then also to the rest of their slides as the heat map
@@ -449,7 +451,7 @@ def _fitted(
     return replace(model, network=network.changed(change), by_student=None)
 
 
-def _on_scale(model: IdcModel, first: IdcModel, parts: Sequence[Part]) -> IdcModel:
+def _on_scale(model: IdcModel, first: IdcModel, parts: Sequence[AnnotatedFeatures]) -> IdcModel:
     """A model whose probabilities mean what those of the first fit do: that has seen truth alone.
 
     By what it learnt from its own map it ranks better and is surer. Its two calibrations are carried
@@ -481,7 +483,7 @@ def _on_scale(model: IdcModel, first: IdcModel, parts: Sequence[Part]) -> IdcMod
     return replace(model, calibration=carried(model.calibration, *lines[0]), context=context)
 
 
-def _rest(model: IdcModel, part: Part) -> tuple[np.ndarray, np.ndarray]:
+def _rest(model: IdcModel, part: AnnotatedFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Some patches of a slide that are not annotated, evenly spread: figures, and what its map says.
 
     The map says it as a probability calibrated with the neighbours; here it is given as the head would have

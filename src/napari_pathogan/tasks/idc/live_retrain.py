@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
-    from napari_pathogan.tasks.idc.live import Part
+    from napari_pathogan.tasks.idc.live import AnnotatedFeatures
 
 FOLDS = 5
 
@@ -63,7 +63,9 @@ class Compared:
         return None if one is None or two is None else (one, two)
 
 
-def held_back(model: IdcModel, parts: Sequence[Part], *, by_slide: bool) -> Compared | None:
+def held_back(
+    model: IdcModel, parts: Sequence[AnnotatedFeatures], *, by_slide: bool
+) -> Compared | None:
     """Some annotated patches in turn, by a model refitted to the others; None where that can't be.
 
     Parameters
@@ -92,7 +94,7 @@ def held_back(model: IdcModel, parts: Sequence[Part], *, by_slide: bool) -> Comp
     return Compared(labels, before, after, slides, groups)
 
 
-def compare(model: IdcModel, changed: IdcModel, parts: Sequence[Part]) -> Report:
+def compare(model: IdcModel, changed: IdcModel, parts: Sequence[AnnotatedFeatures]) -> Report:
     """Before and after, on annotations held back and on what is kept of the first training."""
     metrics: dict[str, Value] = {}
     notes = []

@@ -58,7 +58,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class ScoringPlan:
     """Which cells to score.
 
     Attributes
@@ -184,7 +184,7 @@ def predict(
 def as_heat_map(
     slide: Slide,
     model: IdcModel,
-    plan: Plan,
+    plan: ScoringPlan,
     layers: np.ndarray,
     *,
     region: Region | None,
@@ -217,7 +217,7 @@ def plan_cells(
     grid: CellGrid,
     region: Region | None,
     polygons: Sequence[np.ndarray] | None,
-) -> Plan:
+) -> ScoringPlan:
     """Find the tissue and choose what to score."""
     tissue = whole_tissue(slide).coverage(grid.origin, grid.step, grid.shape)
     enough = tissue >= MIN_TISSUE
@@ -239,7 +239,7 @@ def plan_cells(
     near = ndimage.binary_dilation(wanted, np.ones((reach, 1), bool))
     near = ndimage.binary_dilation(near, np.ones((1, reach), bool))
     context = near & enough & ~wanted
-    return Plan(grid, tissue, wanted, context)
+    return ScoringPlan(grid, tissue, wanted, context)
 
 
 def _spread(cells: Cells, count: int) -> Cells:
@@ -257,7 +257,9 @@ def read_block(slide: Slide, grid: CellGrid, block: Block) -> np.ndarray:
     return grid.cut(block, slide.resampled(origin, grid.downsample, size, parallel=False))
 
 
-def read_colours(slide: Slide, model: IdcModel, plan: Plan) -> Generator[Event, None, SlideColours]:
+def read_colours(
+    slide: Slide, model: IdcModel, plan: ScoringPlan
+) -> Generator[Event, None, SlideColours]:
     """Learn the slide's colours from patches all over its tissue."""
     cells = np.argwhere(_spread(plan.all_tissue, COLOUR_SAMPLE))
     pixels = []
@@ -279,7 +281,7 @@ def _score(
     slide: Slide,
     model: IdcModel,
     colours: SlideColours,
-    plan: Plan,
+    plan: ScoringPlan,
     *,
     near: tuple[float, float],
     looked: np.ndarray | None = None,
@@ -335,7 +337,7 @@ def lost(patches: np.ndarray, tissue: np.ndarray) -> Cells:
     return lost
 
 
-def _tiles(model: IdcModel, plan: Plan, logits: np.ndarray, block: Block) -> Iterator[Tile]:
+def _tiles(model: IdcModel, plan: ScoringPlan, logits: np.ndarray, block: Block) -> Iterator[Tile]:
     """What is to be shown of a block, calibrated patch by patch; nothing of the context."""
     if plan.wanted[tuple(block.cells[0])]:
         row, col = block.corner
@@ -345,7 +347,9 @@ def _tiles(model: IdcModel, plan: Plan, logits: np.ndarray, block: Block) -> Ite
             yield Tile(name, row, col, values)
 
 
-def _refined(model: IdcModel, plan: Plan, scores: np.ndarray, block: Block) -> Iterator[Tile]:
+def _refined(
+    model: IdcModel, plan: ScoringPlan, scores: np.ndarray, block: Block
+) -> Iterator[Tile]:
     """What is to be shown of a block with its neighbours, which may wait for their turn yet."""
     wanted = plan.wanted[tuple(block.cells.T)]
     if not wanted.any():
@@ -366,7 +370,7 @@ def _whole(layers: np.ndarray) -> Iterator[Tile]:
     yield from (Tile(name, 0, 0, cells) for name, cells in zip(LAYERS, layers, strict=True))
 
 
-def with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
+def with_context(model: IdcModel, plan: ScoringPlan, scores: np.ndarray) -> np.ndarray:
     """Probability and uncertainty (2, H, W) of the wanted cells, each with its neighbours."""
     keep = np.isfinite(scores).all(-1) & plan.wanted
     if not keep.any():
@@ -377,7 +381,7 @@ def with_context(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
     return layers
 
 
-def _mixed(model: IdcModel, plan: Plan, scores: np.ndarray) -> np.ndarray:
+def _mixed(model: IdcModel, plan: ScoringPlan, scores: np.ndarray) -> np.ndarray:
     """Scores (H, W, V), whose corner is of the first phase, with their neighbours: (2, H, W)."""
     layers = np.full((2, *scores.shape[:2]), np.nan, np.float32)
     for phase in plan.grid.phase_slices():

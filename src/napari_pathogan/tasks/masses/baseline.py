@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_laplace, maximum_filter
 
 from napari_pathogan.tasks.masses.frame import MIDDLE, Frame
 from napari_pathogan.tasks.masses.froc import overlaps
-from napari_pathogan.tasks.masses.model import Found
+from napari_pathogan.tasks.masses.model import Findings
 
 ABOUT = "bright round spots (Laplacian of Gaussian of the ranks of greys), nothing learnt"
 _LONG_SIDE = 256
@@ -19,7 +19,7 @@ _SIGMAS = np.geomspace(0.01, 0.1, 10) / np.sqrt(2) * _LONG_SIDE  # of discs of 1
 _MOST, _SAME = 20, 0.3  # spots of an image; IoU from which two are one
 
 
-def spots(image: np.ndarray) -> Found:
+def spots(image: np.ndarray) -> Findings:
     """Bright round spots of a mammogram, float32 (H, W) in [0, 1], without outlines.
 
     Raises
@@ -43,4 +43,4 @@ def spots(image: np.ndarray) -> Found:
         if len(taken) < _MOST and not (overlaps(boxes[[i]], boxes[taken]) > _SAME).any():
             taken.append(i)
     scores = space[level, y, x][taken].clip(0, 1).astype(np.float32)
-    return Found(frame.boxes_back(boxes[taken]), scores, [])
+    return Findings(frame.boxes_back(boxes[taken]), scores, [])

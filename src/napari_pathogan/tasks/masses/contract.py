@@ -12,7 +12,7 @@ from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.pictures import drawn
 from napari_pathogan.mammograms.study import examinations, is_index, open_mammogram
 from napari_pathogan.tasks.masses import export
-from napari_pathogan.tasks.masses.detections import Looked
+from napari_pathogan.tasks.masses.detections import ViewSearched
 from napari_pathogan.tasks.masses.predict import detect
 from napari_pathogan.tasks.masses.starts import going_on
 from napari_pathogan.tasks.masses.together import together
@@ -87,7 +87,7 @@ def predicted(
 ) -> Iterator[Event]:
     """Find masses from a score on, as :func:`.predict.detect`; Finished with :class:`Detections`."""
     for event in detect([mammogram], model):
-        if isinstance(event, Looked):
+        if isinstance(event, ViewSearched):
             continue
         if not isinstance(event, Finished):
             yield event

@@ -271,7 +271,7 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked(Event):
+class ViewSearched(Event):
     """One of several views is done, the ``number``-th, and this was found in it."""
 
     number: int

@@ -36,7 +36,7 @@ _AROUND = 3  # px around a box in which its outline is looked for
 _SMOOTH_PX = 0.25  # how far an outline's corners may lie off the mask's
 
 
-class Found(NamedTuple):
+class Findings(NamedTuple):
     """Masses of one mammogram, by falling score.
 
     ``boxes`` float32 (N, 4): x0, y0, x1, y1 in pixels; ``scores`` float32 (N,), the chance of being
@@ -57,7 +57,7 @@ class Views(NamedTuple):
 
 
 ALL = Views()
-NOTHING = Found(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), [])
+NOTHING = Findings(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), [])
 
 
 @dataclass(eq=False)
@@ -122,7 +122,7 @@ class MassModel:
                 settings.get("grey", "shown"),
             )
 
-    def detect(self, image: np.ndarray) -> Found:
+    def detect(self, image: np.ndarray) -> Findings:
         """Look for masses in a whole mammogram.
 
         Parameters
@@ -139,7 +139,7 @@ class MassModel:
         boxes, scores, contours = looked(self.network, frame, self.device, self.views)
         back = [frame.points_back(contour).astype(np.float32) for contour in contours]
         chance = calibrated(scores, self.calibration)
-        return Found(frame.boxes_back(boxes), chance.astype(np.float32), back)
+        return Findings(frame.boxes_back(boxes), chance.astype(np.float32), back)
 
 
 def calibrated(scores: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
@@ -156,7 +156,7 @@ def logits(scores: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def looked(network: MaskRCNN, frame: Frame, device: Device, views: Views) -> Found:
+def looked(network: MaskRCNN, frame: Frame, device: Device, views: Views) -> Findings:
     """Look at a breast in several views and join what was found.
 
     Boxes and contours are in pixels of the frame, scores are the network's.
@@ -194,7 +194,7 @@ def _joined(
     whole: torch.Tensor,
     masks: torch.Tensor,
     views: int,
-) -> Found:
+) -> Findings:
     """Join findings of several views that overlap: boxes and masks are weighted by their scores.
 
     ``masks`` (N, 1, m, m) fill the ``whole`` boxes, of which ``boxes`` are what is in the frame.
@@ -214,7 +214,7 @@ def _joined(
             contour = _contour(masks[same], whole[same], weight, box)
             joined.append((float(scores[same].sum()) / views, box, contour))
     joined.sort(key=lambda one: -one[0])
-    return Found(
+    return Findings(
         np.array([box for _, box, _ in joined], np.float32).reshape(-1, 4),
         np.array([score for score, _, _ in joined], np.float32).clip(0, 1),
         [contour for *_, contour in joined],

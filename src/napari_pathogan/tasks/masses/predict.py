@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.limits import limits
 from napari_pathogan.mammograms.breast import NoBreastError
-from napari_pathogan.tasks.masses.detections import SCOPE, Detections, Looked
+from napari_pathogan.tasks.masses.detections import SCOPE, Detections, ViewSearched
 from napari_pathogan.tasks.masses.model import NOTHING
 from napari_pathogan.tasks.masses.sizes import missed
 
@@ -25,7 +25,7 @@ def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]
 
     Yields
     ------
-    Progress and :class:`Looked` after each image; Warn of what its notes say, and where it shows no breast and so has no
+    Progress and :class:`ViewSearched` after each image; Warn of what its notes say, and where it shows no breast and so has no
     findings;
     Finished with a list of :class:`Detections`, one an image.
 
@@ -58,7 +58,7 @@ def detect(mammograms: Sequence[Mammogram], model: MassModel) -> Iterator[Event]
                 missed=missed(card.settings, mammogram),
             )
         )
-        yield Looked(number, done[-1])
+        yield ViewSearched(number, done[-1])
     yield Progress(len(mammograms), len(mammograms), "done")
     counts = {found.name: len(found.at(model.threshold)) for found in done}
     yield Finished(done, {"masses": counts})

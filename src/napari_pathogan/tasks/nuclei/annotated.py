@@ -396,7 +396,7 @@ def _labels(slide: Slide, grid: _Grid | None) -> tuple[Overlay, TemporaryRoom | 
 
 
 def _classes(
-    about: _About, nuclei: Sequence[drawn.Drawn]
+    about: _About, nuclei: Sequence[drawn.DrawnNucleus]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and colours: those the file lists, and then what else its nuclei are called."""
     names = list(about.class_names)
@@ -408,7 +408,7 @@ def _classes(
     return tuple(names or [NUCLEUS]), tuple(colours or [NUCLEUS_COLOUR])
 
 
-def _measured(nuclei: Sequence[drawn.Drawn], overlay: Overlay, slide: Slide) -> pd.DataFrame:
+def _measured(nuclei: Sequence[drawn.DrawnNucleus], overlay: Overlay, slide: Slide) -> pd.DataFrame:
     """Paint the nuclei and measure them; by rising id, in pixels of the labels."""
     assert slide.mpp is not None
     pixel_um2 = float(np.prod(overlay.step) * np.prod(slide.mpp))
@@ -427,7 +427,7 @@ def _measured(nuclei: Sequence[drawn.Drawn], overlay: Overlay, slide: Slide) -> 
 
 def _table(
     measured: pd.DataFrame,
-    nuclei: Sequence[drawn.Drawn],
+    nuclei: Sequence[drawn.DrawnNucleus],
     overlay: Overlay,
     mpp: tuple[float, float],
     names: tuple[str, ...],

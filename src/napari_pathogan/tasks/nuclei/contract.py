@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 
-class Models(NamedTuple):
+class NucleiModels(NamedTuple):
     """What finds nuclei, and what tells their classes."""
 
     segmenter: Segmenter
@@ -87,7 +87,7 @@ def load(
     threshold: float | None = None,
     views: int | None = None,
     tissue: str = "",
-) -> Models:
+) -> NucleiModels:
     """Load a U-Net, or InstanSeg's file in its place; and a class model unless that is ``none``.
 
     Raises
@@ -105,11 +105,11 @@ def load(
         segmenter: Segmenter = InstanSegSegmenter.load(instanseg, device)
     else:
         segmenter = UNetSegmenter(NucleiModel.load(model, device, views), threshold)
-    return Models(segmenter, None if classes == "none" else ClassModel.load(classes, device))
+    return NucleiModels(segmenter, None if classes == "none" else ClassModel.load(classes, device))
 
 
 def predicted(
-    slide: Slide, models: Models, *, region: Region | None = None, tissue: str = ""
+    slide: Slide, models: NucleiModels, *, region: Region | None = None, tissue: str = ""
 ) -> Iterator[Event]:
     """Find nuclei, as :func:`.predict.segment`; Finished with a :class:`Segmentation`."""
     segmenter, classifier = models

@@ -33,7 +33,7 @@ _MOST = 1 << 24  # greatest number that is kept: there are tables from number to
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnNucleus:
     """One nucleus of a file.
 
     Attributes
@@ -72,7 +72,7 @@ class Drawn:
 
 def sort(
     annotations: Sequence[Annotation], overlay: Overlay, mpp: tuple[float, float]
-) -> tuple[list[np.ndarray], list[Drawn], list[str]]:
+) -> tuple[list[np.ndarray], list[DrawnNucleus], list[str]]:
     """Regions and nuclei of a file, as QuPath has them.
 
     Of a cell, its nucleus counts. What lies in an outline whose class ends in ``*``, but for
@@ -112,7 +112,7 @@ def sort(
         np.array([one.geometry for one in nuclei], object), lambda xy: (xy - origin) / step
     )
     drawn = [
-        Drawn(_number(one.name), geometry, one.class_name, one.colour, one.measurements)
+        DrawnNucleus(_number(one.name), geometry, one.class_name, one.colour, one.measurements)
         for one, geometry in zip(nuclei, placed, strict=True)
     ]
     beyond, cut = _over_borders(placed, overlay.data.shape)
@@ -175,9 +175,9 @@ def _number(name: str) -> int:
 
 
 def paint(
-    nuclei: Sequence[Drawn],
+    nuclei: Sequence[DrawnNucleus],
     labels: Any,  # noqa: ANN401 - numpy or zarr, which read alike
-) -> Iterator[tuple[int, int, np.ndarray, list[Drawn]]]:
+) -> Iterator[tuple[int, int, np.ndarray, list[DrawnNucleus]]]:
     """Paint nuclei into labels, those that lie together at once; a pixel belongs to who comes first.
 
     Parameters
@@ -195,7 +195,7 @@ def paint(
         Which they are; one of which no pixel is left is not in the window.
     """
     height, width = labels.shape
-    places: dict[tuple[int, int], list[Drawn]] = {}
+    places: dict[tuple[int, int], list[DrawnNucleus]] = {}
     for nucleus in nuclei:
         top, left, bottom, right = nucleus.box
         if bottom > 0 and right > 0 and top < height and left < width:
@@ -213,7 +213,7 @@ def paint(
         yield top, left, window, group
 
 
-def _add(nucleus: Drawn, window: np.ndarray, corner: tuple[int, int]) -> None:
+def _add(nucleus: DrawnNucleus, window: np.ndarray, corner: tuple[int, int]) -> None:
     """Paint one nucleus where nothing is yet."""
     top, left, bottom, right = nucleus.box
     start, shape = np.array([top, left]) - corner, np.array(window.shape)
@@ -224,7 +224,7 @@ def _add(nucleus: Drawn, window: np.ndarray, corner: tuple[int, int]) -> None:
     part[held & (part == 0)] = nucleus.id
 
 
-def _numbered(nuclei: list[Drawn]) -> list[Drawn]:
+def _numbered(nuclei: list[DrawnNucleus]) -> list[DrawnNucleus]:
     """By rising number, each with one of its own: the second of the same gets a new one."""
     used: set[int] = {0}
     fresh = max((nucleus.id for nucleus in nuclei), default=0)

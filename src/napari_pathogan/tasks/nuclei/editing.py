@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class NucleiRows:
     """Some nuclei of a segmentation: their rows of the table, and their rectangles."""
 
     table: pd.DataFrame
     boxes: np.ndarray
 
     @classmethod
-    def of(cls, segmentation: Segmentation, ids: Collection[int]) -> Rows:
+    def of(cls, segmentation: Segmentation, ids: Collection[int]) -> NucleiRows:
         """Those of ``ids`` that are there."""
         own = segmentation.table["id"].isin(list(ids)).to_numpy()
         return cls(segmentation.table.loc[own], segmentation.boxes[own])
@@ -71,8 +71,8 @@ class Step:
     """
 
     what: str
-    before: Rows
-    after: Rows
+    before: NucleiRows
+    after: NucleiRows
     pixels: Pixels | None = None
 
     @property
@@ -219,7 +219,9 @@ class Editor:
         except PathoganError:
             before.labels[:] = known
             raise
-        old, now = (set(Rows.of(s, ids.tolist()).table["id"].tolist()) for s in (before, after))
+        old, now = (
+            set(NucleiRows.of(s, ids.tolist()).table["id"].tolist()) for s in (before, after)
+        )
         done = Stroke(painting.new, painting.cut, old - now, old & now, painting.crumbs)
         if len(ids):
             changed = Pixels.of(window, pixels, painting.labels)
@@ -263,7 +265,7 @@ class Editor:
         self, what: str, after: Segmentation, ids: Collection[int], pixels: Pixels | None = None
     ) -> None:
         """Make a step, which has to do with the nuclei ``ids``."""
-        rows = Rows.of(self.segmentation, ids), Rows.of(after, ids)
+        rows = NucleiRows.of(self.segmentation, ids), NucleiRows.of(after, ids)
         self._done.append(Step(what, *rows, pixels))
         self._undone.clear()
         self.segmentation = after

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from shapely import MultiPolygon
 
-    from napari_pathogan.tasks.nuclei.outlines import Outline
+    from napari_pathogan.tasks.nuclei.outlines import NucleusOutline
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 KIND = "nuclei"
@@ -271,13 +271,13 @@ def measurement_names(class_names: Iterable[str]) -> dict[str, str]:
     return MEASUREMENTS | {f"p_{name}": f"Probability {name}" for name in class_names}
 
 
-def geometries(outlines: Sequence[Outline]) -> list[Polygon | MultiPolygon]:
+def geometries(outlines: Sequence[NucleusOutline]) -> list[Polygon | MultiPolygon]:
     """Outlines in level-0 centre coordinates as polygons."""
     parts, valid = [_parts(one) for one in outlines], [one.simple for one in outlines]
     return geojson.outlines(parts, valid, aside=0.5)
 
 
-def _parts(outline: Outline) -> list[list[np.ndarray]]:
+def _parts(outline: NucleusOutline) -> list[list[np.ndarray]]:
     """The rings of each part, its holes with it."""
     if len(outline.exteriors) == 1:
         return [[outline.exteriors[0], *outline.holes]]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.nuclei.grid import LabelGrid
 
 
-class Found(NamedTuple):
+class TileNuclei(NamedTuple):
     """The nuclei of a tile.
 
     Attributes
@@ -58,7 +58,7 @@ class Harvest:
     mpp
         um per level-0 pixel (y, x).
     class_names
-        Of the columns of :attr:`Found.classes`.
+        Of the columns of :attr:`TileNuclei.classes`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Harvest:
         self._classes = [np.zeros((0, len(class_names)), np.float32)]
         self._lut = bytearray(1)  # id -> number of its class; 0 for no nucleus
 
-    def add(self, found: Found) -> Iterator[Tile]:
+    def add(self, found: TileNuclei) -> Iterator[Tile]:
         """Take in a tile; what is there now, to be painted."""
         self.area_mm2 += found.area_mm2
         found = self._unclaimed(found) if len(found.table) else found
@@ -86,7 +86,7 @@ class Harvest:
         yield Tile("nuclei", found.top, found.left, window)
         yield Tile("classes", found.top, found.left, np.frombuffer(self._lut, np.uint8)[window])
 
-    def _unclaimed(self, found: Found) -> Found:
+    def _unclaimed(self, found: TileNuclei) -> TileNuclei:
         """Without what another tile has brought already."""
         labels, lost = self.canvas.claim(found.top, found.left, found.labels)
         if not lost.any():

@@ -17,7 +17,7 @@ _WAY = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outline:
+class NucleusOutline:
     """The outline of one nucleus.
 
     Attributes
@@ -46,7 +46,7 @@ def trace(
     *,
     origin: tuple[float, float] = (0.0, 0.0),
     step: tuple[float, float] = (1.0, 1.0),
-) -> Iterator[Outline]:
+) -> Iterator[NucleusOutline]:
     """Trace all nuclei of an image at once.
 
     Every side between a nucleus and what is not that nucleus is an edge that runs clockwise
@@ -96,10 +96,10 @@ def trace(
     outer, whose = outer.tolist(), whose.tolist()
     for start, stop in pairwise(bounds.tolist()):
         if stop == start + 1:
-            yield Outline(whose[start], (rings[start],), (), simple[start])
+            yield NucleusOutline(whose[start], (rings[start],), (), simple[start])
             continue
         held = range(start, stop)
-        yield Outline(
+        yield NucleusOutline(
             whose[start],
             tuple(rings[i] for i in held if outer[i]),
             tuple(rings[i] for i in held if not outer[i]),

@@ -29,7 +29,7 @@ class PaintingError(PathoganError, ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Painting:
+class Stroke:
     """The labels after a stroke.
 
     Attributes
@@ -60,7 +60,7 @@ def settle(
     *,
     unused: int,
     pixel_um2: float,
-) -> Painting | None:
+) -> Stroke | None:
     """Make whole nuclei of what was painted.
 
     Parameters
@@ -118,7 +118,7 @@ def settle(
                 cut[int(number[piece])] = i
             elif not pieces.old[piece]:
                 new[int(number[piece])] = i
-    return Painting(window, number[pieces.pixels], new, cut, crumbs)
+    return Stroke(window, number[pieces.pixels], new, cut, crumbs)
 
 
 class _Pieces:

@@ -32,7 +32,7 @@ REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class SearchPlan:
     """Where to look.
 
     Attributes
@@ -144,7 +144,7 @@ def make_plan(
     grid: LabelGrid,
     region: Region | None = None,
     polygons: Sequence[np.ndarray] | None = None,
-) -> Plan:
+) -> SearchPlan:
     """Find the tissue and choose where to look.
 
     Raises
@@ -165,7 +165,7 @@ def make_plan(
     rim = _with_rim(tissue)
     wanted = rim.coverage(grid.origin, grid.cell_step, grid.cells) > 0
     wanted &= ndimage.binary_dilation(covered > 0, np.ones((3, 3)))
-    return Plan(grid, slide.mpp, rim, wanted, looked, region, polygons)
+    return SearchPlan(grid, slide.mpp, rim, wanted, looked, region, polygons)
 
 
 def _with_rim(tissue: TissueMask) -> TissueMask:

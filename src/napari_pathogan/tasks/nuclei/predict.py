@@ -23,8 +23,8 @@ from napari_pathogan.slides.polygons import asked_for, corner
 from napari_pathogan.tasks.nuclei import features
 from napari_pathogan.tasks.nuclei.foreign import foreign
 from napari_pathogan.tasks.nuclei.grid import ALIGN, CELL, Box
-from napari_pathogan.tasks.nuclei.harvest import Found, Harvest
-from napari_pathogan.tasks.nuclei.plan import REACH_UM, Plan, label_grid, make_plan
+from napari_pathogan.tasks.nuclei.harvest import Harvest, TileNuclei
+from napari_pathogan.tasks.nuclei.plan import REACH_UM, SearchPlan, label_grid, make_plan
 from napari_pathogan.tasks.nuclei.segmentation import NUCLEUS, NUCLEUS_COLOUR, Segmentation
 from napari_pathogan.tasks.nuclei.segmenter import Segmenter, UNetSegmenter
 from napari_pathogan.tasks.nuclei_classes.crops import cut_from_slide, stain_around
@@ -154,7 +154,7 @@ class _Look:
     slide: Slide
     mpp: tuple[float, float]
     segmenter: Segmenter
-    plan: Plan
+    plan: SearchPlan
     classifier: ClassModel | None
     stain: Stain | None
     tissue: str
@@ -165,7 +165,7 @@ class _Look:
         cls,
         slide: Slide,
         segmenter: Segmenter,
-        plan: Plan,
+        plan: SearchPlan,
         classifier: ClassModel | None,
         tissue: str,
     ) -> _Look:
@@ -177,7 +177,7 @@ class _Look:
         naming = classifier.naming(tissue, slide.mpp) if classifier else _ONE_CLASS
         return cls(slide, slide.mpp, tuned, plan, classifier, stain, tissue, naming)
 
-    def __call__(self, core: Box) -> Found:
+    def __call__(self, core: Box) -> TileNuclei:
         """Find the nuclei of a core."""
         grid = self.plan.grid
         margin = self.segmenter.margin_px + round(REACH_UM / self.segmenter.mpp)
@@ -193,7 +193,7 @@ class _Look:
         table = features.measure(labels, image, grid.pixel_um2(self.mpp))
         top, left = held.top - grid.corner[0], held.left - grid.corner[1]
         centres = grid.centres(table[["y", "x"]].to_numpy() + held[:2])
-        return Found(top, left, labels, image, table, self._classes(centres), area)
+        return TileNuclei(top, left, labels, image, table, self._classes(centres), area)
 
     def _owned(
         self, labels: np.ndarray, nuclei: np.ndarray, core: Box, outer: Box

@@ -206,7 +206,7 @@ class Segmentation:
         bottom, right = (int(v) for v in np.ceil(origin + box[1] * step + margin))
         return Region(y, x, bottom - y, right - x)
 
-    def traced(self, rows: np.ndarray) -> Iterator[outlines.Outline]:
+    def traced(self, rows: np.ndarray) -> Iterator[outlines.NucleusOutline]:
         """Outlines of nuclei, by their rows of the table; they should lie near each other."""
         top, left = self.boxes[rows, :2].min(0).tolist()
         bottom, right = self.boxes[rows, 2:].max(0).tolist()
@@ -216,7 +216,7 @@ class Segmentation:
         numbers = self.table["id"].to_numpy()[rows]
         yield from outlines.trace(window, numbers, origin=place, step=step)
 
-    def outlines(self, ids: Iterable[int] | None = None) -> Iterator[outlines.Outline]:
+    def outlines(self, ids: Iterable[int] | None = None) -> Iterator[outlines.NucleusOutline]:
         """Outlines of some nuclei or all, along the edges of their pixels, in level-0 pixels.
 
         Yields

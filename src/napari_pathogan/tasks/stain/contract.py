@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Colours:
+class WantedColours:
     """Wanted colours: a style, or those of the tissue of a reference image, uint8 (N, P, 3)."""
 
     style: StyleModel | None
@@ -75,7 +75,7 @@ def evaluated(source: Path, target: Path, style: StyleModel, *, paired: bool = F
 
 def load(
     style: str | Path, device: str, *, reference: Path | None = None, method: str | None = None
-) -> Colours:
+) -> WantedColours:
     """Load a style, or the colours of a reference image.
 
     Raises
@@ -87,17 +87,17 @@ def load(
         msg = "give either a style or a reference image"
         raise SettingError(msg)
     if reference is None:
-        return Colours(StyleModel.load(style, device))
+        return WantedColours(StyleModel.load(style, device))
     if method in {Method.cnn, Method.lut, Method.scanner}:
         msg = "a reference image serves Macenko and Reinhard; the others need a style"
         raise SettingError(msg)
     with Slide.open(reference) as target:
         pixels = np.concatenate(tissue_tiles(target, None))
-        return Colours(None, target.name, pixels, choose_device(device))
+        return WantedColours(None, target.name, pixels, choose_device(device))
 
 
 def predicted(
-    slide: Slide, colours: Colours, *, method: str | None = None, keep_lightness: bool = False
+    slide: Slide, colours: WantedColours, *, method: str | None = None, keep_lightness: bool = False
 ) -> Iterator[Event]:
     """Fit a method to a slide, as :func:`.predict.fit`; Finished with a :class:`Transfer`."""
     how = None if method is None else Method(method)
