@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QTreeWidget,
@@ -29,6 +28,7 @@ from napari_pathogan.engine.events import Event, Finished, Item, Progress
 from napari_pathogan.plugin.batch.events import ModelNames, batch, find_models_of
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
+    ProgressBar,
     beside,
     button,
     combo,
@@ -197,9 +197,7 @@ class BatchDock(Docked):
         self.start = QPushButton("Run")
         self.start.setMinimumWidth(90)
         self.start.clicked.connect(self.run_or_cancel)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = ProgressBar()
         self.bar.hide()
         self.status, self.result = label(""), label("")
         self.open = button(

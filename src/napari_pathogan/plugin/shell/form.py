@@ -156,8 +156,6 @@ class Form(QWidget):
 
         self.run = QPushButton("Run")
         self.bar = ProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
         keep_place(self.bar)
         self.status = label("")
         self.result = label("")
@@ -282,13 +280,15 @@ class Form(QWidget):
 
 
 class ProgressBar(QProgressBar):
-    """A bar that moves four times a second where nobody knows how much there is to do.
+    """A thin bar, which moves four times a second where nobody knows how much there is to do.
 
     Qt moves it sixty times, and each draws the whole window: half a core without a graphics card.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.setTextVisible(False)
+        self.setFixedHeight(8)
         self._next_s = 0.0
 
     def event(self, event: QEvent) -> bool:  # type: ignore[override]

@@ -39,8 +39,6 @@ class TrainingRow(QWidget):
         self.cancel = button("Cancel training", "Stop; nothing of the new model stays")
         self.cancel.clicked.connect(self.stop)
         self.bar = ProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
         self.status = label("")
         self._running = beside(self.cancel, self.bar, wide=1)
         column = QVBoxLayout(self)

@@ -86,8 +86,6 @@ class NewStudyDialog(QDialog):
         )
         self.make = QPushButton("Make the study")
         self.bar = ProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
         self.bar.hide()
         self.said = label("")
         self.said.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -14,14 +14,13 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_pathogan.plugin.shell.form import beside, combo, label, offer_folders
+from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, label, offer_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,9 +170,7 @@ class TrialPage(Page):
     def __init__(self) -> None:
         super().__init__()
         self.place = QLabel()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = ProgressBar()
         self.question = label("")
         self.choices: dict[str, QPushButton] = {}
         self._choices = QHBoxLayout()

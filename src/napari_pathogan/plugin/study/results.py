@@ -104,8 +104,6 @@ class Results(QWidget):
             "computer"
         )
         self.bar = ProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
         self.bar.hide()
         self.status = label("")
         self.found = QWidget()
