@@ -136,7 +136,27 @@ def train(
     on_event: Listener | None = None,
     **options: Any,
 ) -> Path:
-    """Train a model of a task, as :func:`.engine.verbs.train`; returns the model's folder."""
+    """Train a model of a task on a folder of images; returns the new model's folder.
+
+    Parameters
+    ----------
+    task
+        Such as ``idc``, ``nuclei`` or ``masses``.
+    folder, output
+        The images, and the folder of the run, which is made; the model lies in ``output/model``.
+    on_event
+        Called with each event of the training.
+    options
+        As of :func:`~napari_pathogan.engine.verbs.train` and on the command line: ``recipe``,
+        ``settings``, ``epochs``, ``seed``, ``device``, ...
+
+    Raises
+    ------
+    SettingError
+        If there is no such option, recipe or setting, or its value is impossible.
+    DataFolderError, OutputError, TrainingDivergedError
+        If the images won't do, the run can't be written, or a loss becomes infinite.
+    """
     work = verbs.train(task_of(task), Path(folder), Path(output), **options)
     return Path(_last(work, on_event).summary["model"])
 
@@ -144,7 +164,28 @@ def train(
 def evaluate(
     model: str | Path, *folders: str | Path, on_event: Listener | None = None, **options: Any
 ) -> Report:
-    """Measure a model on labelled images, as :func:`.engine.verbs.evaluate`."""
+    """Measure a model on labelled images.
+
+    Parameters
+    ----------
+    model
+        Name or folder.
+    folders
+        Of images and their labels, as the task reads them.
+    on_event
+        Called with each event of the work.
+    options
+        The task's own, as on the command line.
+
+    Returns
+    -------
+    Figures with their 95 % intervals over patients, counts and notes.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelError, DataFolderError, SettingError
+        If the model or the images won't do, or there is no such option.
+    """
     task, folder = _task_and_folder(model)
     work = verbs.evaluate(task, *map(Path, folders), model=folder, **options)
     report: Report = _last(work, on_event).result
