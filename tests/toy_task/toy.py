@@ -71,8 +71,7 @@ class ToyTrainer(Trainer):
 
 def learn(images, config, run, *, device, name, data):
     trainer = ToyTrainer(images, config, choose_device(device))
-    yield from trainer.resume(run)
-    yield from trainer.learn(run)
+    yield from trainer.train(run)
     card = ModelCard(
         name=name,
         title="Dark pictures",

@@ -24,19 +24,20 @@ from napari_pathogan.engine.events import (
     Progress,
     Warn,
 )
-from napari_pathogan.engine.runs import load_state, no_checkpoint, save_state
+from napari_pathogan.engine.models import load_model
+from napari_pathogan.engine.runs import RunFolder, load_state, no_checkpoint, save_state
 from napari_pathogan.errors import DataFolderError, PathoganError, TrainingDivergedError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
 
     import numpy as np
 
     from napari_pathogan.engine.config import TrainConfig
     from napari_pathogan.engine.devices import Device
-    from napari_pathogan.engine.runs import RunFolder
 
 Config = TypeVar("Config", bound="TrainConfig")
 Batch = TypeVar("Batch")
@@ -186,6 +187,11 @@ class Trainer(ABC, Generic[Config, Batch]):
         save_state(run.checkpoint, self.state())
         return Checkpoint(self.epoch, run.checkpoint)
 
+    def train(self, run: RunFolder) -> Iterator[Event]:
+        """Learn for all epochs, from the run's checkpoint on if there is one; errors as of the two."""
+        yield from self.resume(run)
+        yield from self.learn(run)
+
     def resume(self, run: RunFolder) -> Iterator[Event]:
         """Go on from the run's checkpoint, if there is one, and say so; drop what was logged after it.
 
@@ -260,6 +266,27 @@ def weights_in(state: dict[str, Any], name: str) -> dict[str, torch.Tensor]:
         msg = f"this run's checkpoint holds no {name} ({error}): start it anew in another folder"
         raise DataFolderError(msg) from error
     return average
+
+
+def weights_of(start: Path, task: str, name: str) -> dict[str, torch.Tensor]:
+    """The (averaged) weights of a network that another training begins with.
+
+    Parameters
+    ----------
+    start
+        A checkpoint, the folder of a run, or that of a model of ``task``.
+    name
+        Of the network in a checkpoint.
+
+    Raises
+    ------
+    DataFolderError, ModelError
+        If the checkpoint or the model is damaged.
+    """
+    checkpoint = start if start.is_file() else RunFolder(start).checkpoint
+    if checkpoint.is_file():
+        return weights_in(load_state(checkpoint), name)
+    return load_model(start, task)[1]
 
 
 class _Pace:

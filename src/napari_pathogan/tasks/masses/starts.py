@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.crossval import earlier
-from napari_pathogan.engine.models import fitting, load_model, locate, read_card
-from napari_pathogan.engine.runs import RunFolder, load_state
-from napari_pathogan.engine.trainer import weights_in
+from napari_pathogan.engine.models import fitting, locate, read_card
+from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.masses.model import TASK
 from napari_pathogan.tasks.masses.network import BUILDERS
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-    import torch
 
     from napari_pathogan.engine.models import ModelCard, TrainingData
     from napari_pathogan.tasks.masses.config import TrainConfig
@@ -68,14 +66,6 @@ def going_on(config: TrainConfig, start: str) -> TrainConfig:
     shape["backbone"] = card.recipe.get("backbone", config.backbone)
     shape["grey"] = card.settings.get("grey", "shown")
     return replace(config, **shape, lr=config.lr * LR_OF_A_MODEL, procedural_epochs=0)
-
-
-def weights(start: Path) -> dict[str, torch.Tensor]:
-    """The weights that an earlier training ended with, or those of a model."""
-    checkpoint = RunFolder(start).checkpoint
-    if not checkpoint.is_file():
-        return load_model(start, TASK)[1]
-    return weights_in(load_state(checkpoint), "network")
 
 
 def check_start(start: str, folder: MassFolder, fold: np.ndarray) -> None:

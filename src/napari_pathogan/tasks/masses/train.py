@@ -16,8 +16,8 @@ from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.masses.augment import crop
 from napari_pathogan.tasks.masses.config import PRETRAINED, SLIM, arguments
+from napari_pathogan.tasks.masses.model import TASK
 from napari_pathogan.tasks.masses.network import BUILDERS, inputs, learning, upper
-from napari_pathogan.tasks.masses.starts import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,7 +176,6 @@ def train(
     """
     trainer = Trainer(examples, config, choose_device(device))
     if start is not None:
-        trainer.begin_with(weights(start))
-    yield from trainer.resume(run)
-    yield from trainer.learn(run)
+        trainer.begin_with(base.weights_of(start, TASK, "network"))
+    yield from trainer.train(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})

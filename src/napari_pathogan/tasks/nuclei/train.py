@@ -10,8 +10,6 @@ import torch
 from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished
-from napari_pathogan.engine.models import load_model
-from napari_pathogan.engine.runs import load_state
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.nuclei.augment import Palette, crop, degrade, recolour
 from napari_pathogan.tasks.nuclei.config import TrainConfig
@@ -171,14 +169,7 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     need_nuclei(folder)
-    weights = None
-    if start is not None:
-        weights = load_model(start, TASK)[1] if start.is_dir() else _weights(start)
+    weights = None if start is None else base.weights_of(start, TASK, "network")
     trainer = Trainer(folder, config, choose_device(device), weights, others)
-    yield from trainer.resume(run)
-    yield from trainer.learn(run)
+    yield from trainer.train(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
-
-
-def _weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    return base.weights_in(load_state(checkpoint), "network")

@@ -94,8 +94,7 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     trainer = Trainer(pool, config, choose_device(device))
-    yield from trainer.resume(run)
-    yield from trainer.learn(run)
+    yield from trainer.train(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
 
 

@@ -105,8 +105,7 @@ def learn(
         yield Warn(note)
     trainer = Trainer(inside, config, choose_device(device))
     before = begin(trainer, start, source_stain)
-    yield from trainer.resume(run)
-    yield from trainer.learn(run)
+    yield from trainer.train(run)
     stains = source_stain, target_stain
     about = data or TrainingData(name="two pools of images")
     named = name or run.path.name

@@ -245,8 +245,7 @@ def _one(  # noqa: PLR0917 - as they come
     trainer = Trainer(images, config, work.device, [work.stainers[i].network for i in which], seen)
 
     def training() -> Iterator[Event]:
-        yield from trainer.resume(run)
-        yield from trainer.learn(run)
+        yield from trainer.train(run)
         yield Finished()
 
     folds = work.folds
