@@ -25,7 +25,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathogan.engine.events import Event, Finished, Item, Progress
-from napari_pathogan.plugin.batch.events import ModelNames, batch, find_models_of
+from napari_pathogan.plugin.batch.events import batch, find_models_of
+from napari_pathogan.plugin.shell.dock import ModelsFound
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
     ProgressBar,
@@ -253,9 +254,10 @@ class BatchDock(Docked):
         return [*command, "--workers", str(self.workers.value()), "--device", settings().device]
 
     def _found(self, event: Event) -> None:
-        if isinstance(event, ModelNames):
-            self._models = dict(event.known)
-            self._task_chosen()
+        if isinstance(event, ModelsFound):
+            self._models[event.task] = tuple(event.models)
+            if event.task == self.task.currentData():
+                self._task_chosen()
 
     def _task_chosen(self, _index: int = 0) -> None:
         task = self._tasks[self.task.currentData()]
@@ -319,7 +321,7 @@ class BatchDock(Docked):
         for widget in (self.task, self.model, self.target, self.choose, self.mpp, self.workers, self.cluster,
                        self.add_files, self.add_folder, self.clear_button):  # fmt: skip
             widget.setEnabled(not runs)
-        self.start.setEnabled(runs or bool(self._sources and out and self._models))
+        self.start.setEnabled(runs or bool(self._sources and out and self.model.count()))
         self.start.setToolTip("Stop; what is done stays" if runs else "Start, in the background")
         chosen = self.slides.selectedItems()
         self.open.setEnabled(any(row.text(1) == _STATES["done"] for row in chosen))

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Finished, Item, Progress, Warn
 from napari_pathogan.engine.jobs import Job
+from napari_pathogan.plugin.shell.dock import models_found
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelNames(Event):
-    """The names of each task's models."""
-
-    known: Mapping[str, tuple[str, ...]]
-
-
 def find_models_of(tasks: Sequence[str], folders: tuple[Path, ...]) -> Iterator[Event]:
-    """Look for models in the zoo and the user's models folders."""
+    """Look for the models of some tasks: ModelsFound of each."""
     yield Progress(0, 0, "looking for models")
     ready_for_torch()
-    from napari_pathogan.engine.models import find_models  # noqa: PLC0415  (imports torch)
-
-    yield ModelNames({task: tuple(find_models(task, *folders)) for task in tasks})
+    yield from models_found(tasks, folders)
     yield Finished()
 
 

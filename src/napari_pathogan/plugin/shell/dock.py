@@ -38,7 +38,7 @@ from napari_pathogan.plugin.viewer.unscaled import say_in_words
 from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from functools import partial
     from pathlib import Path
 
@@ -538,6 +538,18 @@ class ModelsFound(Event):
     task: str = ""
 
 
+def models_found(tasks: Iterable[str], folders: tuple[Path, ...]) -> Iterator[ModelsFound]:
+    """The models of some tasks, embedded ones and those in folders, a task's own choice first."""
+    from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
+    from napari_pathogan.tasks import task_of  # noqa: PLC0415
+
+    for task in tasks:
+        folder_of, first = find_models(task, *folders), task_of(task).default
+        names = sorted(folder_of, key=lambda name: name != first)
+        models = {name: (folder_of[name], read_card(folder_of[name])) for name in names}
+        yield ModelsFound(models, task)
+
+
 def _find(
     tasks: tuple[str, ...], folders: tuple[Path, ...], warm_up: Callable[[], None]
 ) -> Iterator[Event]:
@@ -553,13 +565,6 @@ def _find(
         for name in _SOON:
             import_module(name)
         ready_for_torch()
-        from napari_pathogan.engine.models import find_models, read_card  # noqa: PLC0415
-        from napari_pathogan.tasks import task_of  # noqa: PLC0415
-
-        for task in tasks:
-            folder_of, first = find_models(task, *folders), task_of(task).default
-            names = sorted(folder_of, key=lambda name: name != first)
-            models = {name: (folder_of[name], read_card(folder_of[name])) for name in names}
-            yield ModelsFound(models, task)
+        yield from models_found(tasks, folders)
         warm_up()
     yield Finished()
