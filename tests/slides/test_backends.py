@@ -16,7 +16,7 @@ from PIL import Image
 from slide_makers import APERIO, smooth_image
 
 from napari_pathogan.errors import FluorescenceError, SlideFormatError
-from napari_pathogan.slides.backends import tiff
+from napari_pathogan.slides.backends import tiff, tiff_planes
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -409,7 +409,8 @@ PAIRS = [
 def case(request, tmp_path, monkeypatch):
     """A content, the format, and the file that holds it."""
     content, kind = request.param
-    monkeypatch.setattr(tiff, "_RAW_TILE", 64)  # so small a file is read in parts too
+    for module in (tiff, tiff_planes):
+        monkeypatch.setattr(module, "RAW_TILE", 64)  # so small a file is read in parts too
     path = tmp_path / f"a.{kind.suffix}"
     kind.write(path, content)
     return content, kind, path

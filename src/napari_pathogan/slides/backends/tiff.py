@@ -13,6 +13,13 @@ from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import bounds, colours
 from napari_pathogan.slides.backends import words
 from napari_pathogan.slides.backends.beside import is_beside_scan
+from napari_pathogan.slides.backends.tiff_planes import (
+    RAW_TILE,
+    OneSample,
+    RawPlane,
+    SegmentPlane,
+    tile_of,
+)
 from napari_pathogan.slides.backends.tiff_scale import scale_of
 from napari_pathogan.slides.backends.turned import ORIENTATION, turned
 from napari_pathogan.slides.channels import Channel, ChannelInfo, are_colour, by_words
@@ -41,143 +48,7 @@ _JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
 _APERIO_JP2K_YCBCR = 33003
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}  # photometric interpretation -> samples of a colour
 _NOT_GREY = {2, 3, 5, 6, 8}  # RGB, palette, CMYK, YCbCr, Lab
-_RAW_TILE = 512
 _NDPI_OFFSET = 65424  # tag: nm from the plane of focus
-
-
-class SegmentPlane:
-    """A level in tiles or strips, each decoded by itself.
-
-    Parameters
-    ----------
-    pages
-        One page, or one page a colour channel.
-    """
-
-    def __init__(self, pages: list[TiffPage]) -> None:
-        page = pages[0]
-        self._pages = pages
-        self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
-        self.tile = _tile(page)
-        self._grid = tuple(math.ceil(s / t) for s, t in zip(self.shape, self.tile, strict=True))
-        self._separate = int(page.planarconfig) == 2 and page.samplesperpixel > 1
-        for each in pages:
-            _handle(each)
-            each.init_decode()  # not thread-safe on first use
-        self.stored: np.ndarray | None = self._stored()
-
-    def _stored(self) -> np.ndarray:
-        """(rows, columns) bool: tiles that are not empty."""
-        held = np.ones(math.prod(self._grid), bool)
-        for page in self._pages:
-            offsets, counts = (np.array(x) for x in (page.dataoffsets, page.databytecounts))
-            whole = (counts > 0) & (offsets > 0)
-            for first in range(0, len(whole) - len(held) + 1, len(held)):  # a colour each
-                held &= whole[first : first + len(held)]
-        return held.reshape(self._grid)
-
-    def decode(self, row: int, col: int) -> np.ndarray | None:
-        """A tile (Y, X, samples); None where the file stores an empty one."""
-        index = row * self._grid[1] + col
-        parts = [
-            self._segment(page, index + sample * self._grid[0] * self._grid[1])
-            for page in self._pages
-            for sample in range(page.samplesperpixel if self._separate else 1)
-        ]
-        whole = [part for part in parts if part is not None]
-        if not whole:
-            return None
-        if len(whole) < len(parts):
-            raise ValueError("a colour channel is missing")
-        return whole[0] if len(whole) == 1 else np.concatenate(whole, -1)
-
-    def _segment(self, page: TiffPage, index: int) -> np.ndarray | None:
-        offset, count = page.dataoffsets[index], page.databytecounts[index]
-        if count == 0 or offset == 0:
-            return None
-        file = page.parent.filehandle
-        with file.lock:
-            file.seek(offset)
-            data = file.read(count)
-        if len(data) < count:
-            raise ValueError("the file ends before it")
-        bounds.check_codestream(data, self.tile)
-        pixels, _, _ = page.decode(
-            data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
-        )
-        return None if pixels is None else pixels[0]
-
-    def beyond(self) -> tuple[int, int]:
-        """How many segments lie beyond the end of their file, and of how many."""
-        missing = total = 0
-        for page in self._pages:
-            ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
-            missing += int((ends > page.parent.filehandle.size).sum())
-            total += len(ends)
-        return missing, total
-
-
-class RawPlane:
-    """A level stored uncompressed in one piece: only the rows of a tile are read, no strip whole.
-
-    Not mapped into memory: a file that shrinks, or a network drive that goes, would end the process.
-    """
-
-    stored: np.ndarray | None = None
-
-    def __init__(self, page: TiffPage) -> None:
-        self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
-        self.tile = (_RAW_TILE, _RAW_TILE)
-        self._samples = page.samplesperpixel
-        self._separate = int(page.planarconfig) == 2 and self._samples > 1
-        assert page.dtype is not None, "the colour rule has refused unknown types"
-        self._dtype = page.dtype.newbyteorder(page.parent.byteorder)
-        self._start = page.dataoffsets[0]
-        self._file = _handle(page)
-
-    def decode(self, row: int, col: int) -> np.ndarray:
-        """A tile (Y, X, samples)."""
-        top, left = row * _RAW_TILE, col * _RAW_TILE
-        height, width = min(_RAW_TILE, self.shape[0] - top), min(_RAW_TILE, self.shape[1] - left)
-        planes = self._samples if self._separate else 1
-        size = self._dtype.itemsize * (self._samples // planes)
-        rows = [
-            self._start + ((plane * self.shape[0] + top + y) * self.shape[1] + left) * size
-            for plane in range(planes)
-            for y in range(height)
-        ]
-        with self._file.lock:
-            data = b"".join(self._read(at, width * size) for at in rows)
-        pixels = np.frombuffer(data, self._dtype).reshape(planes, height, width, -1)
-        return np.moveaxis(pixels[..., 0], 0, -1) if self._separate else pixels[0]
-
-    def _read(self, at: int, count: int) -> bytes:
-        self._file.seek(at)
-        data: bytes = self._file.read(count)
-        if len(data) < count:
-            raise ValueError("the file ends before it")
-        return data
-
-
-def _handle(page: TiffPage) -> tifffile.FileHandle:
-    """The open file of a page: of an OME-TIFF in several files, tifffile has closed all but one."""
-    handle = page.parent.filehandle
-    handle.open()
-    handle.set_lock(True)
-    return handle
-
-
-class OneSample:
-    """One sample a pixel of a plane that stores several together."""
-
-    def __init__(self, plane: Plane, number: int) -> None:
-        self._plane, self._number = plane, number
-        self.shape, self.tile, self.stored = plane.shape, plane.tile, plane.stored
-
-    def decode(self, row: int, col: int) -> np.ndarray | None:
-        """A tile (Y, X, 1)."""
-        tile = self._plane.decode(row, col)
-        return None if tile is None else tile[..., self._number : self._number + 1]
 
 
 def open_tiff(path: Path) -> Source:
@@ -397,9 +268,9 @@ def check_page(name: str, page: TiffPage) -> None:
     separate = page.samplesperpixel if int(page.planarconfig) == 2 else 1
     depth *= page.samplesperpixel // separate
     if _in_one_piece(page):
-        bounds.check_level(name, shape, (_RAW_TILE, _RAW_TILE), depth)
+        bounds.check_level(name, shape, (RAW_TILE, RAW_TILE), depth)
         return
-    tile = _tile(page)
+    tile = tile_of(page)
     bounds.check_level(name, shape, tile, depth)
     tiles = separate * math.prod(math.ceil(s / t) for s, t in zip(shape, tile, strict=True))
     if len(page.dataoffsets) < tiles:
@@ -414,14 +285,8 @@ def _in_one_piece(page: TiffPage) -> bool:
     if page.is_tiled or not page.is_memmappable:
         return False
     end = page.dataoffsets[0] + page.nbytes
-    piece = math.prod(_tile(page)) * page.samplesperpixel * page.bitspersample // 8
-    return bool(page.parent.filehandle.size >= end and piece > _RAW_TILE**2 * 3)
-
-
-def _tile(page: TiffPage) -> tuple[int, int]:
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+    piece = math.prod(tile_of(page)) * page.samplesperpixel * page.bitspersample // 8
+    return bool(page.parent.filehandle.size >= end and piece > RAW_TILE**2 * 3)
 
 
 def _read_as(
