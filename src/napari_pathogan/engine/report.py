@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.table import Table
 
@@ -48,6 +48,32 @@ def with_intervals(
         name: with_interval(value, (one.get(name) for one in again))
         for name, value in figures.items()
     }
+
+
+def about_patients(
+    patients: Iterable[object], trained_on: Iterable[str], *, named: bool = True
+) -> list[str]:
+    """Notes of a report on whose images these are: of patients learnt from, or of one alone.
+
+    ``named`` says which of them the model knows, besides how many.
+    """
+    names = {str(name) for name in patients}
+    seen = sorted(names.intersection(trained_on))
+    notes = []
+    if seen:
+        which = f" ({', '.join(seen)})" if named else ""
+        notes.append(
+            f"the model was trained on {len(seen)} of these {len(names)} patients{which}: "
+            "these figures are too good"
+        )
+    if len(names) == 1:
+        notes.append("one patient: no intervals over patients can be given")
+    return notes
+
+
+def about_skipped(skipped: Sequence[str], what: str = "files") -> list[str]:
+    """A note of a report on what was left out, if anything was."""
+    return [f"{len(skipped)} {what} were left out, the first: {skipped[0]}"] if skipped else []
 
 
 @dataclass(frozen=True)

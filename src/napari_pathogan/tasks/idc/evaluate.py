@@ -10,7 +10,13 @@ import numpy as np
 from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.ranking import auc
-from napari_pathogan.engine.report import Report, Value, with_intervals
+from napari_pathogan.engine.report import (
+    Report,
+    Value,
+    about_patients,
+    about_skipped,
+    with_intervals,
+)
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.idc.context import on_grids
 from napari_pathogan.tasks.idc.data import CLASSES
@@ -191,21 +197,10 @@ def _notes(
     skipped: tuple[str, ...],
     trained_on: set[str],
 ) -> tuple[str, ...]:
-    notes = []
-    names = {str(name) for name in patients}
-    seen = sorted(names & trained_on)
-    if seen:
-        notes.append(
-            f"the model was trained on {len(seen)} of these {len(names)} patients "
-            f"({', '.join(seen)}): these figures are too good"
-        )
-    if len(names) == 1:
-        notes.append("one patient: no intervals over patients can be given")
+    notes = about_patients(patients, trained_on)
     if labels.min() == labels.max():
         only = "IDC" if labels[0] else "healthy"
         notes.append(f"all patches are {only}: AUC and balanced accuracy can't be given")
     if prevalence is not None:
         notes.append(f"at a prevalence of {prevalence:.1%} IDC (in the data {labels.mean():.1%})")
-    if skipped:
-        notes.append(f"{len(skipped)} files were left out, the first: {skipped[0]}")
-    return tuple(notes)
+    return (*notes, *about_skipped(skipped))

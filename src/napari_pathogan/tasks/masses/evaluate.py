@@ -13,7 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.engine.report import Report, Value, with_interval, with_intervals
+from napari_pathogan.engine.report import (
+    Report,
+    Value,
+    about_patients,
+    about_skipped,
+    with_interval,
+    with_intervals,
+)
 from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.baseline import ABOUT, spots
 from napari_pathogan.tasks.masses.data import need_masses
@@ -210,16 +217,7 @@ def _baseline(scored: Scored, rounds: int) -> dict[str, Value]:
 
 
 def _notes(folder: MassFolder, curve: Froc, trained_on: set[str]) -> tuple[str, ...]:
-    notes = []
-    names = set(folder.patients.tolist())
-    seen = names & trained_on
-    if seen:
-        notes.append(
-            f"the model was trained on {len(seen)} of these {len(names)} patients: "
-            "these figures are too good"
-        )
-    if len(names) == 1:
-        notes.append("one patient: no intervals over patients can be given")
+    notes = about_patients(folder.patients, trained_on, named=False)
     masses = int(folder.n_masses.sum())
     wilson = [_wilson(curve.tpr_at(fppi), masses) for fppi in _NOTED]
     each = ", ".join(
@@ -229,11 +227,7 @@ def _notes(folder: MassFolder, curve: Froc, trained_on: set[str]) -> tuple[str, 
     notes.append(f"Wilson intervals, as if each mass were of another patient: {each}")
     if folder.synthetic.any():
         notes.append(f"{folder.synthetic.sum()} of the images are synthetic")
-    if folder.skipped:
-        notes.append(
-            f"{len(folder.skipped)} lines or files were left out, the first: {folder.skipped[0]}"
-        )
-    return tuple(notes)
+    return (*notes, *about_skipped(folder.skipped, "lines or files"))
 
 
 def _wilson(share: float, masses: int) -> tuple[float, float]:

@@ -9,7 +9,13 @@ import numpy as np
 from PIL import Image
 
 from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.engine.report import Report, Value, with_intervals
+from napari_pathogan.engine.report import (
+    Report,
+    Value,
+    about_patients,
+    about_skipped,
+    with_intervals,
+)
 from napari_pathogan.tasks.nuclei.baseline import ABOUT
 from napari_pathogan.tasks.nuclei.data import need_nuclei
 from napari_pathogan.tasks.nuclei.instances import instances
@@ -194,21 +200,10 @@ def _notes(
     trained_on: set[str] | frozenset[str],
     skipped: tuple[str, ...],
 ) -> tuple[str, ...]:
-    notes = []
-    names = set(patients.tolist())
-    seen = sorted(names & trained_on)
-    if seen:
-        notes.append(
-            f"the model was trained on {len(seen)} of these {len(names)} patients "
-            f"({', '.join(seen)}): these figures are too good"
-        )
-    if len(names) == 1:
-        notes.append("one patient: no intervals over patients can be given")
+    notes = about_patients(patients, trained_on)
     if _instances(scored) is None:
         notes.append("the masks do not number the nuclei: AJI, PQ and F1 can't be given")
     empty = sum(not one.pixels[[0, 2]].any() for one in scored)
     if empty:
         notes.append(f"{empty} images have no nucleus: their sensitivity is not in the mean")
-    if skipped:
-        notes.append(f"{len(skipped)} files were left out, the first: {skipped[0]}")
-    return tuple(notes)
+    return (*notes, *about_skipped(skipped))

@@ -16,7 +16,7 @@ from napari_pathogan.colour.histograms import (
 )
 from napari_pathogan.colour.lab import joined, to_lab
 from napari_pathogan.engine.folds import patient_resamples
-from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.report import Report, Value, about_skipped
 from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.tasks.stain.finish import Finish
 from napari_pathogan.tasks.stain.predict import student
@@ -158,5 +158,4 @@ def _notes(source: StylePool, target: StylePool, style: StyleModel) -> Iterator[
             f"({', '.join(seen)}): its figures may be too good"
         )
     for pool in (source, target):
-        if pool.skipped:
-            yield f"{len(pool.skipped)} files were left out, the first: {pool.skipped[0]}"
+        yield from about_skipped(pool.skipped)
