@@ -86,7 +86,7 @@ def check(
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """What all arms and folds have in common."""
+    """What all arms and folds have in common; ``about`` the images is for the cards."""
 
     images: ClassFolder
     config: TrainConfig
@@ -95,6 +95,9 @@ class _Work:
     fold: np.ndarray
     seen: torch.Tensor | None
     parts: int
+    stain: str
+    patch_mpp: float | None
+    about: TrainingData
 
     @property
     def folds(self) -> int:
@@ -148,8 +151,7 @@ def learn(
     ------
     As :func:`check`.
     """
-    options = {"generators": generators, "stain": stain, "folds": folds, "patch_mpp": patch_mpp}
-    check(images, config, **options)  # type: ignore[arg-type]
+    check(images, config, generators=generators, stain=stain, folds=folds, patch_mpp=patch_mpp)
     yield from (Warn(note) for note in images.notes)
     stainers = load_stainers(generators or (), stain)
     ways = arms(config.arm, stainers)
@@ -157,10 +159,13 @@ def learn(
     write_folds(run, images.patients, fold)
     where = choose_device(device)
     seen = (yield from _seen(images, config, where, stainers)) if config.still else None
-    work = _Work(images, config, where, stainers, fold, seen, len(ways) * (folds + 1))
+    about = data or TrainingData(name="images")
+    parts = len(ways) * (folds + 1)
+    work = _Work(
+        images, config, where, stainers, fold, seen, parts, stain or UNSAID, patch_mpp, about
+    )
     scored: dict[str, Scored] = {}
     reports: dict[str, Report] = {}
-    saved: list[Path] = []
     for number, (arm, which) in enumerate(ways.items()):
         own = RunFolder(run.path / "arms" / arm)
         if number == len(ways) - 1:
@@ -170,44 +175,21 @@ def learn(
         first = number * (folds + 1)
         if folds:
             scored[arm] = yield from _out_of_fold(work, own, arm, which, first)
-            reports[arm] = report(scored[arm], title=_title(arm, stain))
+            reports[arm] = report(scored[arm], title=_title(arm, work.stain))
         learnt = yield from _one(work, own, arm, which, np.full(len(images), True), first + folds)
-        called, used = name or run.path.name, [stainers[i] for i in which]
-        card = _card(
-            called if own is run else f"{called}-{arm}",
-            arm,
-            stain or UNSAID,
-            work,
-            reports.get(arm),
-            data=data or TrainingData(name="images"),
-            learnt=learnt,
-            patch_mpp=patch_mpp,
-            used=used,
-        )
-        model.save(
-            own.model,
-            card,
-            learnt.network,
-            used,
-            learnt=config.joint and config.epochs > config.freeze,
-            source_stain=stain or UNSAID,
-            backend=arguments_of(learnt.network.backend, config),
-            side=config.side,
-            groups=images.groups,
-        )
-        saved.append(own.model)
-    summary: dict[str, object] = {"model": str(saved[-1])}
+        called = (name or run.path.name) + (f"-{arm}" if own is not run else "")
+        _save(work, own.model, called, arm, which, learnt, reports.get(arm))
+    summary: dict[str, object] = {"model": str(run.model)}
     summary |= {arm: one.to_dict() for arm, one in reports.items()}
     if len(reports) > 1:
-        text = _tables(scored, reports, stain)
+        text = _tables(scored, reports, work.stain)
         write_text(run.path / TABLES, text, OURS)
         summary["tables"] = str(run.path / TABLES)
     yield Finished(tuple(reports.values()) or None, summary)
 
 
 def _title(arm: str, stain: str) -> str:
-    source = stain or UNSAID
-    return f"{source} alone, out of fold" if arm == SOURCE else f"{source} and {arm}, out of fold"
+    return f"{stain} alone, out of fold" if arm == SOURCE else f"{stain} and {arm}, out of fold"
 
 
 def _tables(scored: dict[str, Scored], reports: dict[str, Report], stain: str) -> str:
@@ -215,8 +197,7 @@ def _tables(scored: dict[str, Scored], reports: dict[str, Report], stain: str) -
     compared: dict[str, dict[str, Value]] = {
         arm: gain(one, source) for arm, one in scored.items() if arm != SOURCE
     }
-    of = stain or UNSAID
-    return f"{table(reports, source.classes, of)}\n{gains(compared, of)}"
+    return f"{table(reports, source.classes, stain)}\n{gains(compared, stain)}"
 
 
 def _seen(
@@ -308,32 +289,31 @@ def _out_of_fold(
     return Scored.of(work.images, logits, np.mean(recalls, 0))
 
 
-def _card(
+def _save(  # noqa: PLR0917 - as they come
+    work: _Work,
+    folder: Path,
     name: str,
     arm: str,
-    source: str,
-    work: _Work,
-    done: Report | None,
-    *,
-    data: TrainingData,
+    which: tuple[int, ...],
     learnt: _Learnt,
-    patch_mpp: float | None,
-    used: Sequence[Stainer],
-) -> ModelCard:
+    done: Report | None,
+) -> None:
+    """Write the model of an arm, with what was measured of it out of fold."""
     images, config = work.images, work.config
+    used = [work.stainers[i] for i in which]
     made = ", ".join(one.stain for one in used)
-    stains = f"{source} and virtual {made}" if made else f"{source} alone"
+    stains = f"{work.stain} and virtual {made}" if made else f"{work.stain} alone"
     metrics = card_metrics(done.metrics) if done else {}
     recall = dict(zip(images.classes, learnt.recall.tolist(), strict=True))
-    own = data.of(images.names, len(images))
+    own = work.about.of(images.names, len(images))
     begun = origin(config.backend) if config.pretrained else ()
     painted = [one for pair in used for one in pair.data]
-    return ModelCard(
+    card = ModelCard(
         name=name,
         title=f"{', '.join(images.classes)}: {stains}, {config.backend}",
         task=model.TASK,
         architecture=model.ARCHITECTURE,
-        mpp=patch_mpp,
+        mpp=work.patch_mpp,
         patch_px=images.patch_px,
         training_data=(own, *begun, *painted),
         recipe={**config.to_json(), "arm": arm},
@@ -349,4 +329,15 @@ def _card(
             "images in another stain, of another organ or at another scale than it learnt from",
             "reading a virtual stain as a real one",
         ),
+    )
+    model.save(
+        folder,
+        card,
+        learnt.network,
+        used,
+        learnt=config.joint and config.epochs > config.freeze,
+        source_stain=work.stain,
+        backend=arguments_of(learnt.network.backend, config),
+        side=config.side,
+        groups=images.groups,
     )
