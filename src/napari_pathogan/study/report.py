@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_pathogan.engine.report import Report, Value
+from napari_pathogan.engine.report import Report, Value, with_interval
 from napari_pathogan.errors import StudyError
 from napari_pathogan.study import statistics as st
 from napari_pathogan.study.computer import machine_of
@@ -441,7 +441,7 @@ def _of_all(
     right = sum(int(reader.right.sum()) for reader in readers)
     n = sum(len(reader.judgements) for reader in readers)
     figures = pooled_figures(readers, pairs=pairs, rounds=rounds)
-    spans = {name: _span(value, drawn) for name, (value, drawn) in figures.items()}
+    spans = {name: with_interval(value, drawn) for name, (value, drawn) in figures.items()}
     alone = _against_chance(right, n, margin)
     metrics = {"accuracy": spans.pop("accuracy"), "accuracy_wilson": alone.pop("accuracy")}
     metrics |= alone
@@ -459,10 +459,6 @@ def _of_all(
     counts = {"n_readers": len(readers), "n_answers": n, "n_right": right}
     elsewhere = verdict_elsewhere(metrics["accuracy"], (float(low), float(high)), margin)
     return Report("All readers", metrics, counts, _cautions(readers)), elsewhere
-
-
-def _span(value: float, drawn: np.ndarray) -> Value:
-    return Value(value, *(float(x) for x in np.quantile(drawn, (0.025, 0.975))))
 
 
 def _between(readers: Sequence[Reader]) -> dict[str, Value]:
