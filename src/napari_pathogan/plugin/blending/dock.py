@@ -209,7 +209,7 @@ class BlendingDock(Dock):
         """Save the blended mammogram, in the background."""
         if self.grown is not None and self._image is not None:
             events = saving(path, self.grown, mammogram_of(self._image))
-            self.start(events, "Saving", self._saved, _nothing)
+            self.start(events, "Saving", self._saved)
 
     # how
 
@@ -272,7 +272,3 @@ def _slider(low: int, high: int, value: int, tip: str) -> tuple[QSlider, QLabel]
     text.setMinimumWidth(40)
     text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     return slider, text
-
-
-def _nothing() -> None:
-    """A stopped export leaves nothing behind, so there is nothing to take back."""

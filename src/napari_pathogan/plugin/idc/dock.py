@@ -288,7 +288,7 @@ class IdcDock(Dock):
         if self.heat is not None and self.layer is not None:
             heat = self.heat.with_threshold(self.threshold.value() / 100)
             events = saving(self.task, export, [(between.slide_of(self.layer), heat)], path)
-            self.start(events, "Saving", partial(say_saved, self.form), _nothing)
+            self.start(events, "Saving", partial(say_saved, self.form))
 
     def model_changed(self, card: ModelCard) -> None:
         """Start from the new model's operating point."""
@@ -361,7 +361,3 @@ def _keep(path: Path, heat: HeatMap, threshold: float) -> None:
     from napari_pathogan.tasks.idc.export import write_zarr  # noqa: PLC0415
 
     write_zarr(path, heat.with_threshold(threshold))
-
-
-def _nothing() -> None:
-    """A stopped export leaves nothing behind, so there is nothing to take back."""

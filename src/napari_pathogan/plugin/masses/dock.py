@@ -338,7 +338,7 @@ class MassesDock(Dock):
             if everything or image is self.layer
         ]
         events = saving(self.task, export, pairs, path)
-        self.start(events, "Saving", partial(say_saved, self.form), _nothing)
+        self.start(events, "Saving", partial(say_saved, self.form))
 
     def layers_of(self, image: Image) -> MassLayers:
         """The layers that show an image's findings."""
@@ -401,7 +401,3 @@ def _rows(image: Image, review: Review) -> Iterator[MassRow]:
     for i, number in enumerate(review.ids):
         about = score_text(review, i), size_text(review.found, i), review.decisions[i]
         yield MassRow(image, number, image.name, *about)
-
-
-def _nothing() -> None:
-    """A stopped export leaves nothing behind, so there is nothing to take back."""

@@ -76,7 +76,6 @@ class Nuclei(Protocol):
         events: Iterator[Event],
         title: str,
         then: Callable[[Finished], Iterator[None] | None],
-        if_stopped: Callable[[], None],
     ) -> None:
         """Run something with the progress bar and Cancel."""
 
@@ -220,7 +219,7 @@ class Corrections:
             kept = partial(self._kept, self.dock.shown, self.editor.segmentation)
             slide = between.slide_of(self.dock.layer)
             events = keeping(slide, self.editor.segmentation)
-            self.dock.start(events, "Keeping corrections", kept, _nothing)
+            self.dock.start(events, "Keeping corrections", kept)
 
     def unsaved(self, slides: Sequence[Image]) -> str:
         """What of these slides is corrected and not kept, as a sentence; empty if nothing is."""
@@ -341,7 +340,3 @@ class Corrections:
             self.dock.show_annotated(layer, event.result)
             self.dock.form.status.setText("Nuclei that were kept with this slide")
             self.dock.enable()
-
-
-def _nothing() -> None:
-    """A stopped save leaves nothing behind, so there is nothing to take back."""

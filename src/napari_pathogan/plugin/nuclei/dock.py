@@ -400,7 +400,7 @@ class NucleiDock(Dock):
         if self.segmentation is not None and self.layer is not None:
             pair = between.slide_of(self.layer), self.segmentation
             events = saving(self.task, export, [pair], path)
-            self.start(events, "Saving", partial(say_saved, self.form), _nothing)
+            self.start(events, "Saving", partial(say_saved, self.form))
 
     # how
 
@@ -548,7 +548,3 @@ class NucleiDock(Dock):
     def _release_layers(self) -> None:
         for layers in self.shown_on.values():
             layers.release()
-
-
-def _nothing() -> None:
-    """A stopped export leaves nothing behind, so there is nothing to take back."""

@@ -330,11 +330,12 @@ class Dock(Docked):
         events: Iterator[Event],
         title: str,
         then: Callable[[Finished], Iterator[None] | None],
-        if_stopped: Callable[[], None],
+        if_stopped: Callable[[], None] | None = None,
     ) -> None:
         """Run a task in the background, with the dock's progress bar and Cancel button.
 
         Where ``then`` is a generator, its steps belong to the run, which ends with the last.
+        ``if_stopped`` takes back what a stopped run has left, if it leaves anything.
         """
         began = time.monotonic()
 
@@ -366,7 +367,8 @@ class Dock(Docked):
 
         def stopped() -> None:
             self._end("Stopped. The viewer is as it was before.")
-            if_stopped()
+            if if_stopped is not None:
+                if_stopped()
 
         self.form.begin()
         self.run = self.aside(

@@ -198,7 +198,7 @@ class StainDock(Dock):
     def _find_stains(self) -> None:
         if self.layer is not None:
             events = stains_events(between.slide_of(self.layer))
-            self.start(events, "Stains", self._stains_found, _nothing)
+            self.start(events, "Stains", self._stains_found)
 
     def _stains_found(self, event: Finished) -> None:
         from napari.utils import Colormap  # noqa: PLC0415
@@ -255,7 +255,3 @@ class StainDock(Dock):
                 except PathoganError:
                     continue
         return between.slide_of(layer), between.view_region(self.viewer, layer)
-
-
-def _nothing() -> None:
-    """A stopped task leaves nothing behind, so there is nothing to take back."""

@@ -481,7 +481,7 @@ class VirtualStainDock(Dock):
             self.form.status.setText(str(error))
             return
         events = doubt_events(view.virtual.painting, region, which)
-        self.start(events, "Doubt", partial(self._lay_doubt, view, which), _nothing)
+        self.start(events, "Doubt", partial(self._lay_doubt, view, which))
 
     def _lay_doubt(self, view: View, which: TrustMap, event: Finished) -> None:
         from napari_pathogan.plugin.viewer.results import doubt_layers  # noqa: PLC0415
@@ -519,14 +519,9 @@ class VirtualStainDock(Dock):
             saving(self.task, export, found, path),
             "Saving",
             partial(say_saved, self.form),
-            _nothing,
         )
 
 
 def _ends(card: ModelCard) -> tuple[str, str]:
     """Both stains of a pair; it goes either way."""
     return str(card.settings.get("source_stain", "")), str(card.settings.get("target_stain", ""))
-
-
-def _nothing() -> None:
-    """A stopped task leaves nothing behind, so there is nothing to take back."""
