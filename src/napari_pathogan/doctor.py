@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.places import data_folder, models_folders, own_models
+from napari_pathogan.engine.places import models_folders, own_models
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.files import data_folder
 from napari_pathogan.version import __version__
 
 if TYPE_CHECKING:

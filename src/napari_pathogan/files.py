@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from napari_pathogan.errors import OutputError, PathoganError
@@ -347,3 +348,8 @@ def _clear(room: Path, lock: FileLock) -> None:
     with contextlib.suppress(OSError):
         (room / _LOCK).unlink(missing_ok=True)
         room.rmdir()
+
+
+def data_folder() -> Path:
+    """The folder of what the user keeps: models, studies, annotations; it may not be there."""
+    return Path(platformdirs.user_data_dir("napari-pathogan", appauthor=False))

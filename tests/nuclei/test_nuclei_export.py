@@ -15,8 +15,9 @@ from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint, slide
 
 from napari_pathogan.errors import OutputError
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.polygons import signed_area
 from napari_pathogan.tasks.nuclei import export
-from napari_pathogan.tasks.nuclei.outlines import NucleusOutline, signed_area, trace
+from napari_pathogan.tasks.nuclei.outlines import NucleusOutline, trace
 from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, SCOPE, Segmentation
 
 WRITERS = {

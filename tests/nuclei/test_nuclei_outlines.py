@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
+from napari_pathogan.slides.polygons import signed_area
 from napari_pathogan.tasks.nuclei.export import geometries
-from napari_pathogan.tasks.nuclei.outlines import NucleusOutline, signed_area, trace
+from napari_pathogan.tasks.nuclei.outlines import NucleusOutline, trace
 
 
 def drawn(outline: NucleusOutline, shape: tuple[int, int]) -> np.ndarray:

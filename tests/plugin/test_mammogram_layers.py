@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from PIL import Image as Pillow
 
+from napari_pathogan import files
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.voi import Table
 from napari_pathogan.plugin.viewer import commands, mammogram_layers
@@ -17,7 +18,6 @@ from napari_pathogan.plugin.viewer.layers import is_slide
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
 from napari_pathogan.plugin.viewer.reader import get_reader, read, read_or_say
 from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
-from napari_pathogan.slides import remembered
 
 CHEST = {"R": "right", "L": "left"}
 
@@ -114,7 +114,7 @@ def test_which_files_are_ours(tmp_path, study):
 
 
 def test_a_grey_image_of_naparis_own_becomes_a_mammogram(tmp_path, monkeypatch):
-    monkeypatch.setattr(remembered, "folder", lambda: tmp_path)
+    monkeypatch.setattr(files, "data_folder", lambda: tmp_path)
     viewer = ViewerModel()
     layer = viewer.add_image(breast("left"), name="scan_L_CC", scale=(70, 70), units=("um", "um"))
     found = mammogram_of(layer)

@@ -11,6 +11,7 @@ from mammogram_makers import PERSON, breast, open_study, write_dicom
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from napari_pathogan import files
 from napari_pathogan.errors import MammogramFormatError, UnknownScaleError
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import (
@@ -21,7 +22,7 @@ from napari_pathogan.mammograms.study import (
 )
 from napari_pathogan.mammograms.views import named_view, words_beside_view
 from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
-from napari_pathogan.slides import remembered, scales
+from napari_pathogan.slides import scales
 
 VIEWS = (("L", "MLO"), ("R", "CC"), ("L", "CC"), ("R", "MLO"))
 
@@ -198,7 +199,7 @@ def test_grey_written_as_rgb_and_the_mark_of_synthetic_images(tmp_path):
 
 
 def test_a_users_scale(tmp_path, monkeypatch):
-    monkeypatch.setattr(remembered, "folder", lambda: tmp_path)
+    monkeypatch.setattr(files, "data_folder", lambda: tmp_path)
     path = tmp_path / "a.png"
     Image.fromarray(breast(8)).save(path)
     given = open_mammogram(path).with_spacing(0.07)

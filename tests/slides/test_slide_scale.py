@@ -10,8 +10,9 @@ import tifffile
 from PIL import Image
 from slide_makers import smooth_image, write_svs
 
+from napari_pathogan import files
 from napari_pathogan.errors import UnknownScaleError
-from napari_pathogan.slides import remembered, resolution, scales, tissues
+from napari_pathogan.slides import resolution, scales, tissues
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 
@@ -143,7 +144,7 @@ def test_the_files_own_scale_comes_first(tmp_path):
 def test_a_damaged_memory_is_no_obstacle(tmp_path, caplog):
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(path)
-    (remembered.folder() / "scales.json").write_text("{not json")
+    (files.data_folder() / "scales.json").write_text("{not json")
     assert scales.recall(path) is None
     assert "can't be read" in caplog.text
     scales.remember(path, (1.0, 2.0))

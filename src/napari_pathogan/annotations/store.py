@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.annotations import geojson
-from napari_pathogan.engine.places import data_folder
 from napari_pathogan.errors import DataFolderError, OutputError
+from napari_pathogan.files import data_folder
 from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:

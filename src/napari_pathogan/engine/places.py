@@ -5,17 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import platformdirs
-
-from napari_pathogan.files import write_text
+from napari_pathogan.files import data_folder, write_text
 from napari_pathogan.kinds import OURS
 
 _log = logging.getLogger(__name__)
-
-
-def data_folder() -> Path:
-    """The user's data folder."""
-    return Path(platformdirs.user_data_dir("napari-pathogan", appauthor=False))
 
 
 def own_models() -> Path:

@@ -70,17 +70,23 @@ def keyhole(rings: Sequence[np.ndarray]) -> np.ndarray:
         into = int(gap.argmin())
         at = int(nearest[into])
         turned = np.roll(hole, -into, 0)
-        if _clockwise(turned) == _clockwise(rings[0]):
+        if (signed_area(turned) > 0) == (signed_area(rings[0]) > 0):
             turned = np.roll(turned[::-1], 1, 0)  # holes run the other way round
         way = np.concatenate([outline[: at + 1], turned, turned[:1], outline[at : at + 1]])
         outline = np.concatenate([way, outline[at + 1 :]])
     return outline
 
 
-def _clockwise(ring: np.ndarray) -> bool:
-    """Whether a ring runs clockwise on the screen."""
+def signed_area(ring: np.ndarray) -> float:
+    """Shoelace area of (N, 2) corners (y, x): positive if clockwise on the screen."""
     y, x = ring.T
-    return bool(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) > 0)
+    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
+
+
+def box_corners(box: np.ndarray) -> np.ndarray:
+    """(4, 2) y, x of a box x0, y0, x1, y1."""
+    x0, y0, x1, y1 = np.asarray(box, float)
+    return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
 
 
 def rectangle_around(polygons: Sequence[np.ndarray]) -> Region:

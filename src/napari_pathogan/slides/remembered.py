@@ -12,8 +12,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from napari_pathogan import files
 from napari_pathogan.kinds import OURS
 
@@ -50,7 +48,7 @@ class Remembered:
         return known.get(_key(Path(path))) if known and Path(path).exists() else None
 
     def _store(self) -> Path:
-        return folder() / f"{self.kind}.json"
+        return files.data_folder() / f"{self.kind}.json"
 
     def _load(self) -> dict[str, object]:
         try:
@@ -63,11 +61,6 @@ class Remembered:
             )
             return {}
         return known if isinstance(known, dict) else {}
-
-
-def folder() -> Path:
-    """The user's data folder."""
-    return Path(platformdirs.user_data_dir("napari-pathogan", appauthor=False))
 
 
 def _key(path: Path) -> str:

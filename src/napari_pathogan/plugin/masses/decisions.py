@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari.utils.notifications import show_error
 
-from napari_pathogan.engine.places import data_folder
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.files import data_folder
 from napari_pathogan.plugin.shell.form import button, evenly
 from napari_pathogan.tasks.masses.review import Decision
 

@@ -13,6 +13,7 @@ from napari_pathogan.plugin.masses.words import label_text
 from napari_pathogan.plugin.shell.steps import at_once
 from napari_pathogan.plugin.viewer.layers import place_level0, selection_kept
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
+from napari_pathogan.slides.polygons import box_corners
 from napari_pathogan.tasks.masses.review import Decision
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class MassLayers:
         assert self.outlines is not None
         assert self.boxes is not None
         found = review.found
-        rectangles = [_corners(box) - 0.5 for box in found.boxes]
+        rectangles = [box_corners(box) - 0.5 for box in found.boxes]
         shapes = [
             contour - 0.5 if len(contour) > 2 else rectangle
             for contour, rectangle in zip(found.contours, rectangles, strict=True)
@@ -282,12 +283,6 @@ def _fill(
     if shapes:
         layer.edge_color = colours
         layer.face_color = "transparent"
-
-
-def _corners(box: np.ndarray) -> np.ndarray:
-    """(4, 2) y, x of a box x0, y0, x1, y1."""
-    x0, y0, x1, y1 = np.asarray(box, float)
-    return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
 
 
 def _outline(kind: str, data: np.ndarray) -> np.ndarray:

@@ -18,8 +18,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
-from napari_pathogan.engine.places import data_folder
-from napari_pathogan.files import output_error
+from napari_pathogan.files import data_folder, output_error
 from napari_pathogan.plugin.shell.case import room_of
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.keeping import keepers, take, writing

@@ -6,9 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-import platformdirs
-
-from napari_pathogan.files import write_text
+from napari_pathogan.files import data_folder, write_text
 from napari_pathogan.kinds import OURS
 
 MOST = 8
@@ -45,4 +43,4 @@ def recall() -> tuple[Path, ...]:
 
 
 def _store() -> Path:
-    return Path(platformdirs.user_data_dir("napari-pathogan", appauthor=False)) / "studies.json"
+    return data_folder() / "studies.json"

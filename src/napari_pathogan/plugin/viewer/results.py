@@ -26,7 +26,7 @@ from napari_pathogan.plugin.nuclei.colours import (
 )
 from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.slides.geometry import Overlay
-from napari_pathogan.slides.polygons import keyhole
+from napari_pathogan.slides.polygons import box_corners, keyhole
 from napari_pathogan.slides.resolution import um_per
 from napari_pathogan.tasks.masses.review import Decision, Review
 
@@ -250,7 +250,7 @@ def mass_layers(found: Detections, ground: Ground) -> list[LayerData]:
         name, found.boxes, found.scores, labels, threshold=found.threshold, ground=ground
     )
     outlines = [
-        (contour if len(contour) > 2 else _corners(box)) - 0.5
+        (contour if len(contour) > 2 else box_corners(box)) - 0.5
         for contour, box in zip(found.contours, found.boxes, strict=True)
     ]
     kwargs = {
@@ -459,10 +459,4 @@ def _boxes(
         usual = DECISION_COLOURS[Decision.OPEN]
         kwargs["edge_color"] = [usual if held else BELOW_COLOUR for held in above]
         kwargs["shape_type"] = "rectangle"
-    return [_corners(box) - 0.5 for box in boxes], kwargs, "shapes"
-
-
-def _corners(box: np.ndarray) -> np.ndarray:
-    """(4, 2) y, x of a box x0, y0, x1, y1."""
-    x0, y0, x1, y1 = np.asarray(box, float)
-    return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]])
+    return [box_corners(box) - 0.5 for box in boxes], kwargs, "shapes"

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_pathogan.engine.report import Value
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.polygons import signed_area
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,7 +223,7 @@ class HeatMap:
         rings: dict[int, list[np.ndarray]] = {label: [] for label in range(1, count + 1)}
         for ring, cell in _rings(mask):
             # the ring that goes clockwise encloses the cells, the others are holes
-            rings[int(labels[cell])].insert(0 if _signed_area(ring) > 0 else 1, self._place(ring))
+            rings[int(labels[cell])].insert(0 if signed_area(ring) > 0 else 1, self._place(ring))
         found = []
         for label, (exterior, *holes) in rings.items():
             cells = labels == label
@@ -335,9 +336,3 @@ def _rings(mask: Cells) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
             at for (at, way), before in zip(walk, ways[-1:] + ways, strict=False) if way != before
         ]
         yield np.asarray(corners, float), cell
-
-
-def _signed_area(ring: np.ndarray) -> float:
-    """Shoelace area of (N, 2) corners (y, x): positive if clockwise on the screen."""
-    y, x = ring.T
-    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)

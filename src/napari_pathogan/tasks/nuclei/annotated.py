@@ -27,12 +27,11 @@ from napari_pathogan.errors import (
 )
 from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.geometry import Overlay, Region
-from napari_pathogan.slides.polygons import corner, inside, rectangle_around
+from napari_pathogan.slides.polygons import corner, inside, rectangle_around, signed_area
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import drawn, export, features
 from napari_pathogan.tasks.nuclei.canvas import Canvas
 from napari_pathogan.tasks.nuclei.grid import LabelGrid
-from napari_pathogan.tasks.nuclei.outlines import signed_area
 from napari_pathogan.tasks.nuclei.segmentation import COLUMNS, NUCLEUS, NUCLEUS_COLOUR, Segmentation
 
 if TYPE_CHECKING:

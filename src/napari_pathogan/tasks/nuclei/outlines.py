@@ -116,12 +116,6 @@ def _areas(corners: np.ndarray, first: np.ndarray) -> np.ndarray:
     return areas
 
 
-def signed_area(ring: np.ndarray) -> float:
-    """Shoelace area of (N, 2) corners (y, x): positive if clockwise on the screen."""
-    y, x = ring.T
-    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
-
-
 def _edges(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges: their pixel (N, 2), on which side of it they are (N,), and whose they are (N,)."""
     padded = np.pad(labels, 1)
