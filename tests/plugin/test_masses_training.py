@@ -21,8 +21,7 @@ from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.masses.training import Reviewed, material, reviewed
 from napari_pathogan.plugin.shell import dock as docks
-from napari_pathogan.plugin.shell import learning
-from napari_pathogan.plugin.shell.learning import learning as learn
+from napari_pathogan.plugin.shell import training_job
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 from napari_pathogan.plugin.viewer import samples
@@ -86,7 +85,7 @@ def child(monkeypatch):
             jobs.append(Job.start(arguments, [sys.executable, "-c", cls.script]))
             return jobs[-1]
 
-    monkeypatch.setattr(learning, "Job", Child)
+    monkeypatch.setattr(training_job, "Job", Child)
     Child.jobs = jobs
     return Child
 
@@ -183,11 +182,11 @@ def test_a_failed_training_leaves_nothing_and_an_earlier_one_stays(child, tmp_pa
     models = tmp_path / "models"
     models.mkdir()
     with pytest.raises(JobError, match="the disk is full"):
-        list(learn("masses", tmp_path, [], models / "mine", **SAID))
+        list(training_job.training_job("masses", tmp_path, [], models / "mine", **SAID))
     assert list(models.iterdir()) == []
     (models / "mine/model").mkdir(parents=True)
     with pytest.raises(OutputError, match="mine is there already"):
-        list(learn("masses", tmp_path, [], models / "mine", **SAID))
+        list(training_job.training_job("masses", tmp_path, [], models / "mine", **SAID))
     assert list(models.glob("**/*")) == [models / "mine", models / "mine/model"]
     assert len(child.jobs) == 1
 
@@ -195,7 +194,7 @@ def test_a_failed_training_leaves_nothing_and_an_earlier_one_stays(child, tmp_pa
 def test_a_stopped_generator_ends_its_child(child, tmp_path):
     models = tmp_path / "models"
     models.mkdir()
-    events = learn("masses", tmp_path, [], models / "mine", **SAID)
+    events = training_job.training_job("masses", tmp_path, [], models / "mine", **SAID)
     while not (isinstance(event := next(events), Progress) and event.done):
         pass
     (job,) = child.jobs

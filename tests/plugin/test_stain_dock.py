@@ -12,7 +12,7 @@ from napari_pathogan.engine.events import Finished, Progress, Warn
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.plugin.shell import dock as docks
-from napari_pathogan.plugin.shell.learning import learning
+from napari_pathogan.plugin.shell.training_job import training_job
 from napari_pathogan.plugin.stain import dock as stain_widget
 from napari_pathogan.plugin.stain.dock import CLOSEST, IN_VIEW, StainDock
 from napari_pathogan.plugin.stain.events import StyleSource, read_reference, stains_events, tiles
@@ -328,13 +328,13 @@ def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
             yield Warn("said")
             raise NoTissueError("stopped")
 
-    monkeypatch.setattr("napari_pathogan.plugin.shell.learning.Job", Job)
+    monkeypatch.setattr("napari_pathogan.plugin.shell.training_job.Job", Job)
     material = tiles(StyleSource(slide, Region(300, 400, 300, 300)))
     said = {"origin": material.origin, "terms": material.terms}
     assert all(said.values())
     assert slide.name not in "".join(said.values())
     with pytest.raises(NoTissueError):
-        list(learning("stain", material.source, material.options, tmp_path / "mine", **said))
+        list(training_job("stain", material.source, material.options, tmp_path / "mine", **said))
     ((arguments, pool),) = asked
     assert arguments[:2] == ["stain", "train"]
     assert arguments[arguments.index("--mpp") + 1] == "2"

@@ -18,7 +18,7 @@ from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.nuclei.dock import NucleiDock
-from napari_pathogan.plugin.shell import learning
+from napari_pathogan.plugin.shell import training_job
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog, TrainingMaterial
 from napari_pathogan.plugin.shell.training_row import TrainingRow
@@ -83,8 +83,8 @@ def child(monkeypatch):
             yield Finished(summary={"before_and_after": self.gain})
 
     chosen = replace(settings(), device="cuda:1")
-    monkeypatch.setattr(learning, "Job", Child)
-    monkeypatch.setattr(learning, "settings", lambda: chosen)
+    monkeypatch.setattr(training_job, "Job", Child)
+    monkeypatch.setattr(training_job, "settings", lambda: chosen)
     return Child
 
 

@@ -50,7 +50,7 @@ class TrainingMaterial:
     Attributes
     ----------
     source
-        A folder, or what makes it for a training, as :func:`~.learning.learning` takes it.
+        A folder, or what makes it for a training, as :func:`~.training_job.training_job` takes it.
     about
         What it holds, in sentences.
     origin, terms

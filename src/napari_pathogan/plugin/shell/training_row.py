@@ -13,9 +13,9 @@ from napari_pathogan.engine.before_after import said
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import ProgressBar, beside, button, label, progress_line
-from napari_pathogan.plugin.shell.learning import learning
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainDialog, TrainingMaterial
+from napari_pathogan.plugin.shell.training_job import training_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ class TrainingRow(QWidget):
         except PathoganError as error:
             show_error(str(error))
             return
-        events = learning(
+        events = training_job(
             self.lesson.task,
             material.source,
             self.lesson.options(material, start, changes),

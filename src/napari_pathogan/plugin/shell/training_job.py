@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def learning(
+def training_job(
     task: str,
     source: Path | Callable[[Path], Iterator[Event]],
     options: Sequence[str],
