@@ -73,7 +73,7 @@ def start(path):
 def learnt(config, run, stop=0):
     toy = Toy(config)
     events = list(toy.resume(run))
-    for event in toy.learn(run):
+    for event in toy.train(run):
         events.append(event)
         if isinstance(event, Checkpoint) and event.step == stop:
             break

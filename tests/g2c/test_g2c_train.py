@@ -27,7 +27,7 @@ def same(one, other):
 def learnt(trainer, folder):
     run = RunFolder(folder)
     run.start({})
-    list(trainer.learn(run))
+    list(trainer.train(run))
     return trainer
 
 
@@ -57,7 +57,7 @@ def test_frozen_generators_are_the_same_to_the_bit_and_then_learn(
     began, seen = weights(trainer.g2c.generators), []
     run = RunFolder(tmp_path / "run")
     run.start({})
-    for event in trainer.learn(run):
+    for event in trainer.train(run):
         if hasattr(event, "path"):  # a checkpoint, an epoch's end
             learning = {weight.requires_grad for weight in trainer.g2c.generators.parameters()}
             seen.append((same(weights(trainer.g2c.generators), began), learning))
@@ -118,13 +118,13 @@ def test_a_resumed_training_ends_alike_to_the_bit(folder, networks, exactly, tmp
     run = RunFolder(tmp_path / "stopped")
     run.start({})
     first = Trainer(folder, config, exactly, networks)
-    work = first.learn(run)
+    work = first.train(run)
     next(event for event in work if hasattr(event, "path"))
     work.close()
     again = Trainer(folder, config, exactly, networks)
     list(again.resume(run))
     assert again.epoch == 1
-    list(again.learn(run))
+    list(again.train(run))
     assert same(weights(again.g2c), weights(whole.g2c))
 
 

@@ -71,7 +71,7 @@ class ToyTrainer(Trainer):
 
 def learn(images, config, run, *, device, name, data):
     trainer = ToyTrainer(images, config, choose_device(device))
-    yield from trainer.train(run)
+    yield from trainer.go_on(run)
     card = ModelCard(
         name=name,
         title="Dark pictures",

@@ -124,7 +124,7 @@ def test_previews_show_the_same_patches_both_ways(pair, tmp_path):
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.previews.mkdir()
-    list(trainer.learn(run))
+    list(trainer.train(run))
     files = sorted(run.previews.glob("*.png"))
     assert len(files) == TINY.epochs
     _, picture = trainer.preview()

@@ -187,10 +187,10 @@ class Trainer(ABC, Generic[Config, Batch]):
         save_state(run.checkpoint, self.state())
         return Checkpoint(self.epoch, run.checkpoint)
 
-    def train(self, run: RunFolder) -> Iterator[Event]:
-        """Learn for all epochs, from the run's checkpoint on if there is one; errors as of the two."""
+    def go_on(self, run: RunFolder) -> Iterator[Event]:
+        """Train from the run's checkpoint on, if there is one; errors as of :meth:`resume` and :meth:`train`."""
         yield from self.resume(run)
-        yield from self.learn(run)
+        yield from self.train(run)
 
     def resume(self, run: RunFolder) -> Iterator[Event]:
         """Go on from the run's checkpoint, if there is one, and say so; drop what was logged after it.
@@ -212,8 +212,8 @@ class Trainer(ABC, Generic[Config, Batch]):
         if state is not None:
             yield Warn(f"resumed after epoch {self.epoch} of {self.config.epochs}")
 
-    def learn(self, run: RunFolder) -> Iterator[Event]:
-        """Learn for all epochs that are left: Progress, Metrics, Preview and Checkpoint of each.
+    def train(self, run: RunFolder) -> Iterator[Event]:
+        """Train for all epochs that are left: Progress, Metrics, Preview and Checkpoint of each.
 
         Raises
         ------

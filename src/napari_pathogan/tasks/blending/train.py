@@ -131,5 +131,5 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     trainer = Trainer(Material.read(folder), config, choose_device(device))
-    yield from trainer.train(run)
+    yield from trainer.go_on(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})

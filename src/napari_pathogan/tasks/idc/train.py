@@ -290,7 +290,7 @@ def train(
         yield Finished(Trained(head, palette.reference), {})
         return
     trainer = Trainer(patches, config, choose_device(device), held_out)
-    yield from trainer.train(run)
+    yield from trainer.go_on(run)
     weights = trainer.best if config.patience and trainer.best else trainer.folded()
     generator = trainer.generator() if trainer.g is not None else None
     trained = Trained(trainer.predicting(weights), trainer.palette.reference, generator)

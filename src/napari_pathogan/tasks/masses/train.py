@@ -177,5 +177,5 @@ def train(
     trainer = Trainer(examples, config, choose_device(device))
     if start is not None:
         trainer.begin_with(base.weights_of(start, TASK, "network"))
-    yield from trainer.train(run)
+    yield from trainer.go_on(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})

@@ -171,5 +171,5 @@ def train(
     need_nuclei(folder)
     weights = None if start is None else base.weights_of(start, TASK, "network")
     trainer = Trainer(folder, config, choose_device(device), weights, others)
-    yield from trainer.train(run)
+    yield from trainer.go_on(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})

@@ -275,6 +275,6 @@ def train(
             yield Progress(number, config.rounds, f"class head, round {number} of {config.rounds}")
             yield Metrics(0, {"head_loss": done.loss, "head_changed": done.changed})
         yield trainer.save(run)
-    yield from trainer.learn(run)
+    yield from trainer.train(run)
     trained = Trained(trainer.judging(), trainer.drawing(), trainer.palette.reference)
     yield Finished(trained, {"epochs": trainer.epoch})

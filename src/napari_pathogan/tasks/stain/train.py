@@ -94,7 +94,7 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     trainer = Trainer(pool, config, choose_device(device))
-    yield from trainer.train(run)
+    yield from trainer.go_on(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
 
 

@@ -105,7 +105,7 @@ def learn(
         yield Warn(note)
     trainer = Trainer(inside, config, choose_device(device))
     before = begin(trainer, start, source_stain)
-    yield from trainer.train(run)
+    yield from trainer.go_on(run)
     stains = source_stain, target_stain
     about = data or TrainingData(name="two pools of images")
     named = name or run.path.name

@@ -226,7 +226,7 @@ def _one(  # noqa: PLR0917 - as they come
     trainer = Trainer(images, config, work.device, [work.stainers[i].network for i in which], seen)
 
     def training() -> Iterator[Event]:
-        yield from trainer.train(run)
+        yield from trainer.go_on(run)
         yield Finished()
 
     folds = work.folds
