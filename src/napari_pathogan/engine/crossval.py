@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event
 
 FOLDS = "folds.json"
+OUT_OF_FOLD = "out_of_fold.safetensors"  # what networks say of patients that they never saw
 
 
 def cross_validate(  # noqa: PLR0917 - as they come

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from napari_pathogan.annotations.classes import said
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.crossval import cross_validate, nested
+from napari_pathogan.engine.crossval import OUT_OF_FOLD, cross_validate, nested
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 # how far heat maps carry a slide to the reference colours; docs/idc.md says why
 SHARE, PRETRAINED_SHARE = 0.75, 0.5
-KEPT = "out_of_fold.safetensors"
 _NAMES = {"cgan": "cGAN", "cnn": "CNN"}
 SIGMAS, SHARES = (2.0, 4.0), (0.5, 0.5)  # neighbourhoods of the heat map, in patches
 
@@ -215,11 +214,13 @@ def _cross_validate(
         own.write(file)
         return ()
 
-    for k, file in enumerate((yield from cross_validate(run, folds, KEPT, learn_without, test))):
+    for k, file in enumerate(
+        (yield from cross_validate(run, folds, OUT_OF_FOLD, learn_without, test))
+    ):
         own, which = OutOfFold.read(file), fold == k
         for name, whole in vars(tested).items():
             whole[which] = vars(own)[name][which]
-    tested.write(run.path / KEPT)
+    tested.write(run.path / OUT_OF_FOLD)
     return tested
 
 

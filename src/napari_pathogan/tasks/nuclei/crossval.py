@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from napari_pathogan.engine.backbones import origin
 from napari_pathogan.engine.before_after import FILE
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.crossval import cross_validate, need_model, nested, write_folds
+from napari_pathogan.engine.crossval import OUT_OF_FOLD, cross_validate, need_model, nested, write_folds
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
@@ -288,7 +288,7 @@ def _cross_validate(  # noqa: PLR0917
         return ()
 
     write_folds(run, folder.patients, fold)
-    files = yield from cross_validate(run, folds, "out_of_fold.safetensors", learn_without, test)
+    files = yield from cross_validate(run, folds, OUT_OF_FOLD, learn_without, test)
     found: dict[str, np.ndarray] = {}
     for k, file in enumerate(files):
         found |= _kept(folder.take(fold == k), file)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from napari_pathogan.engine.backbones import origin
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.crossval import cross_validate, write_folds
+from napari_pathogan.engine.crossval import OUT_OF_FOLD, cross_validate, write_folds
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.virtual_stain.g2c.data import ClassFolder
     from napari_pathogan.tasks.virtual_stain.g2c.generators import Stainer
 
-KEPT = "out_of_fold.safetensors"
 TABLES = "tables.md"
 UNSAID = "source"  # the stain of images of which nobody says it
 
@@ -279,7 +278,7 @@ def _out_of_fold(
         logits, _ = yield from _said(learnt.network, part, seen, work.config, work.device)
         save_arrays(file, {"logits": logits, "recall": learnt.recall})
 
-    files = yield from cross_validate(run, work.folds, KEPT, learn_without, test)
+    files = yield from cross_validate(run, work.folds, OUT_OF_FOLD, learn_without, test)
     logits = np.zeros((len(work.images), len(work.images.classes)), np.float32)
     recalls = []
     for k, file in enumerate(files):
