@@ -71,8 +71,6 @@ class Reader:
         (first, second) showings of repeated trials.
     controls
         Images that say what to answer.
-    practised
-        Answers to practice images, which count for nothing.
     missing
         Trials not answered yet.
     """
@@ -81,7 +79,6 @@ class Reader:
     judgements: tuple[Judgement, ...]
     again: tuple[tuple[Judgement, Judgement], ...]
     controls: tuple[Judgement, ...]
-    practised: int
     missing: int
 
     @cached_property
@@ -167,7 +164,6 @@ def _reader(
         tuple(first[item] for item in sorted(first)),
         tuple(again),
         tuple(x for x in made if x.item.kind == "control"),
-        sum(x.item.kind == "practice" for x in made),
         trials - len(made),
     )
 
