@@ -89,7 +89,7 @@ def run(
         raise SettingError(f"{unknown[0]!r} is not saved; choose among {', '.join(known)}")
     exports = [known[name] for name in save] or [one for one in prediction.exports if one.usual]
     if model is None:
-        model = task.default if prediction.default is None else prediction.default
+        model = task.predicts_with
     digest = digest_of_model(task, model)
     settings = {
         "task": task.name,

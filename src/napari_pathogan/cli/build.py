@@ -164,10 +164,7 @@ def _predict(task: Task) -> Callable[..., None]:
                 one.name: _output(one.help, one.name, needed=one.needed)
                 for one in prediction.exports
             },
-            task.model_word: (
-                _model(task),
-                task.default if prediction.default is None else prediction.default,
-            ),
+            task.model_word: (_model(task), task.predicts_with),
             **_typed(prediction.options),
             "device": (common.Device, "auto"),
             "as_json": (common.JsonEach, False),
@@ -211,10 +208,7 @@ def _batch(task: Task) -> Callable[..., None]:
                 Annotated[Path, typer.Option("-o", "--output", help="Folder of the batch.")],
                 Parameter.empty,
             ),
-            task.model_word: (
-                _model(task),
-                task.default if prediction.default is None else prediction.default,
-            ),
+            task.model_word: (_model(task), task.predicts_with),
             "save": (Annotated[list[kind] | None, typer.Option(help=about)], None),
             **_typed(prediction.options),
             "workers": (

@@ -311,6 +311,12 @@ class Task:
     retraining: Retraining | None = None
     generator: str = ""
 
+    @property
+    def predicts_with(self) -> str:
+        """The model of a prediction unless another is named; empty where something else may be."""
+        own = self.prediction.default if self.prediction is not None else None
+        return self.default if own is None else own
+
     def get(self, where: str) -> Any:  # noqa: ANN401 - whatever it is
         """Import what is named as ``"module:attribute"``."""
         module, _, attribute = where.partition(":")

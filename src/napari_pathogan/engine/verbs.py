@@ -211,7 +211,7 @@ def load(task: Task, model: str | Path = "", device: str = "auto", **options: An
     assert task.prediction is not None
     prediction = task.prediction
     own = complete(prediction.options, options, task)
-    model = model or (task.default if prediction.default is None else prediction.default)
+    model = model or task.predicts_with
     loads = task.get(prediction.load) if prediction.load else task.load
     return loads(model, device, **(chosen(loads, own) if prediction.load else own))
 

@@ -264,8 +264,7 @@ class BatchDock(Docked):
         self.model.clear()
         for name in self._models.get(task.name, ()):
             self.model.addItem(name, name)
-        assert task.prediction is not None
-        default = task.prediction.default or task.default
+        default = task.predicts_with or task.default
         self.model.setCurrentIndex(max(0, self.model.findData(default)))
         self._refresh()
 
