@@ -99,7 +99,7 @@ def test_progress_that_draws_slowly_is_not_drawn_within_itself(qtbot, monkeypatc
         yield Finished("done")
 
     ended = []
-    run = running.run_in_viewer(events(), title="slow", owner=QWidget(), on_finished=ended.append)
+    run = running.Run(events(), title="slow", owner=QWidget(), on_finished=ended.append)
     qtbot.waitUntil(lambda: bool(ended), timeout=30_000)
     assert run._bar.deepest == 1
     assert run._bar.n > 0
@@ -118,7 +118,7 @@ def test_what_does_not_come_to_an_event_is_interrupted_and_tidies_up(qtbot):
             tidied.append(True)
 
     owner = QWidget()
-    run = running.run_in_viewer(events(), title="busy", owner=owner)
+    run = running.Run(events(), title="busy", owner=owner)
     qtbot.waitUntil(lambda: run.latest is not None)
     running.end([run])
     qtbot.waitUntil(lambda: run not in running.running())
@@ -142,7 +142,7 @@ def test_an_import_is_not_interrupted(qtbot, tmp_path, monkeypatch):
         while True:
             sum(range(1000))
 
-    run = running.run_in_viewer(events(), title="imports", owner=QWidget())
+    run = running.Run(events(), title="imports", owner=QWidget())
     qtbot.waitUntil(lambda: run.latest is not None)
     running.end([run])
     assert imported
@@ -161,7 +161,7 @@ def test_napari_that_ends_a_worker_leaves_nothing_open(qtbot):
         finally:
             closed.append(True)
 
-    run = running.run_in_viewer(events(), title="quits", owner=QWidget())
+    run = running.Run(events(), title="quits", owner=QWidget())
     qtbot.waitUntil(lambda: run.latest is not None)
     run.worker.quit()
     qtbot.waitUntil(lambda: bool(closed))

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_pathogan.plugin.shell import closing, session, tabs
 from napari_pathogan.plugin.shell.form import Ties
-from napari_pathogan.plugin.shell.running import run_in_viewer
+from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.holding import bind_hold
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import napari
 
     from napari_pathogan.engine.events import Event, Finished, Tile
-    from napari_pathogan.plugin.shell.running import Run
 
 
 class Docked(QWidget):
@@ -52,8 +51,8 @@ class Docked(QWidget):
         on_event: Callable[[Event], None] | None = None,
         on_tile: Callable[[Tile], None] | None = None,
     ) -> Run:
-        """Run something in the background, which ends with the dock; as :func:`~.running.run_in_viewer`."""
-        run = run_in_viewer(
+        """Run something in the background, which ends with the dock; as :func:`~.running.Run`."""
+        run = Run(
             events,
             title=title or self.title,
             owner=self,

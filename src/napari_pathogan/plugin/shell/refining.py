@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import Ties
-from napari_pathogan.plugin.shell.running import Run, run_in_viewer
+from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.canvas import canvas_of
 from napari_pathogan.slides.geometry import Region
@@ -142,7 +142,7 @@ class Refining(QObject):
 
     def _go_on(self) -> None:
         if self.run is None and self.live.coming[0]:
-            self.run = run_in_viewer(
+            self.run = Run(
                 self.live.refine(),
                 title=self.layer.name,
                 owner=self.owner,

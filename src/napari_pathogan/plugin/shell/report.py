@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.shell.keys_sheet import window_in_use
-from napari_pathogan.plugin.shell.running import run_in_viewer
+from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def copy_report(viewer: napari.Viewer) -> None:
     del viewer  # its window is the one in use
     window = window_in_use()
     if window is not None:
-        run_in_viewer(looking(), title="Report", owner=window, on_finished=_copy)
+        Run(looking(), title="Report", owner=window, on_finished=_copy)
 
 
 def looking() -> Iterator[Event]:

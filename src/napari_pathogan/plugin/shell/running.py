@@ -62,50 +62,6 @@ class _Going(set["Run"]):
 _going = _Going()
 
 
-def run_in_viewer(
-    events: Iterator[Event],
-    *,
-    title: str,
-    owner: QWidget,
-    ask: bool = False,
-    keeps: str = "",
-    on_tile: Callable[[Tile], None] | None = None,
-    on_event: Callable[[Event], None] | None = None,
-    on_finished: Callable[[Finished], None] | None = None,
-    on_stopped: Callable[[], None] | None = None,
-) -> Run:
-    """Start a task in a thread; the callbacks run in the GUI thread.
-
-    Parameters
-    ----------
-    events
-        The task: a generator of events. It is closed where it stands when the run is cancelled.
-    title
-        What napari's activity dock calls it.
-    owner
-        The widget whose task it is: it ends with the widget's window.
-    ask
-        Whether the user is asked before the widget, or its window, is closed while this runs.
-    keeps
-        A sentence on what stays if it is stopped; by default nothing does.
-    on_tile, on_event, on_finished
-        Called with each tile, every other event, and the last one.
-    on_stopped
-        Called once when the run was cancelled or failed. An error has been shown by then.
-    """
-    return Run(
-        events,
-        title=title,
-        owner=owner,
-        ask=ask,
-        keeps=keeps,
-        on_tile=on_tile,
-        on_event=on_event,
-        on_finished=on_finished,
-        on_stopped=on_stopped,
-    )
-
-
 def running() -> list[Run]:
     """All tasks whose threads have not ended."""
     return list(_going)
@@ -130,12 +86,27 @@ def end(runs: Iterable[Run]) -> None:
 
 
 class Run:
-    """A task that is running; :meth:`cancel` takes effect at once.
+    """A task that runs in a thread; its callbacks run in the GUI thread.
+
+    Parameters
+    ----------
+    events
+        The task: a generator of events. It is closed where it stands when the run is cancelled.
+    title
+        What napari's activity dock calls it.
+    owner
+        The widget whose task it is: it ends with the widget's window.
+    ask
+        Whether the user is asked before the widget, or its window, is closed while this runs.
+    keeps
+        A sentence on what stays if it is stopped; by default nothing does.
+    on_tile, on_event, on_finished
+        Called with each tile, every other event, and the last one.
+    on_stopped
+        Called once when the run was cancelled or failed. An error has been shown by then.
 
     Attributes
     ----------
-    title, owner, ask, keeps
-        As :func:`run_in_viewer` takes them.
     latest
         How far it is.
     """
@@ -146,12 +117,12 @@ class Run:
         *,
         title: str,
         owner: QWidget,
-        ask: bool,
-        keeps: str,
-        on_tile: Callable[[Tile], None] | None,
-        on_event: Callable[[Event], None] | None,
-        on_finished: Callable[[Finished], None] | None,
-        on_stopped: Callable[[], None] | None,
+        ask: bool = False,
+        keeps: str = "",
+        on_tile: Callable[[Tile], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        on_finished: Callable[[Finished], None] | None = None,
+        on_stopped: Callable[[], None] | None = None,
     ) -> None:
         self._on_tile, self._on_event = on_tile, on_event
         self._on_finished, self._on_stopped = on_finished, on_stopped

@@ -22,7 +22,7 @@ from napari_pathogan.files import data_folder, output_error
 from napari_pathogan.plugin.shell.case import room_of
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.keeping import keepers, take, writing
-from napari_pathogan.plugin.shell.running import run_in_viewer
+from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.reader import CASE_SUFFIX
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import napari
 
     from napari_pathogan.plugin.shell.keeping import Taken
-    from napari_pathogan.plugin.shell.running import Run
 
 EVERY_MS = 30_000
 _LOCK = ".lock"  # behind a note's name
@@ -94,7 +93,7 @@ class Session(QObject):
             return
         self._noted = taken
         if taken.images or taken.results:
-            self._run = run_in_viewer(
+            self._run = Run(
                 writing(taken, self.file),
                 title="Noting what is open",
                 owner=self.window,

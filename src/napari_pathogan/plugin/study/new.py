@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.plugin.shell.closing import may_stop
 from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, label
-from napari_pathogan.plugin.shell.running import Run, run_in_viewer
+from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.study.making import Generators, find_generators, make_study, power_text
 from napari_pathogan.plugin.study.sources import GeneratedList, RealList
@@ -108,7 +108,7 @@ class NewStudyDialog(QDialog):
         for widget in (self.said, self.bar, beside(self.make, self.close_button)):
             column.addWidget(widget)
         self._connect()
-        self.search = run_in_viewer(
+        self.search = Run(
             find_generators(settings().models_folders),
             title="Looking for generators",
             owner=self,
@@ -156,7 +156,7 @@ class NewStudyDialog(QDialog):
         folder = Path(self.target.text().strip()).expanduser()
         self._warnings = []
         self._show_running(running=True)
-        self.run = run_in_viewer(
+        self.run = Run(
             make_study(self.chosen, folder, self._key_file, settings()),
             title="Making the study",
             owner=self,

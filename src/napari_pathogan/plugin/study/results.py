@@ -30,7 +30,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.files import write_text
 from napari_pathogan.plugin.shell.form import ProgressBar, Ties, beside, combo, label, offer_folders
-from napari_pathogan.plugin.shell.running import Run, run_in_viewer
+from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.study import recent
 from napari_pathogan.plugin.study.bundle import Bundle, bundling
 from napari_pathogan.plugin.study.words import being_read_text, unblinding_text
@@ -205,7 +205,7 @@ class Results(QWidget):
         self.show_button.setText("Cancel")
         self.bar.setRange(0, 0)
         self.bar.show()
-        self.run = run_in_viewer(
+        self.run = Run(
             events,
             title=title,
             owner=self,
