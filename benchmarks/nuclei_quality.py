@@ -39,7 +39,7 @@ from napari_pathogan.tasks.nuclei.evaluate import (
     beside,
     evaluate,
     foretell,
-    foretold,
+    predicted_images,
     report,
     score,
 )
@@ -107,7 +107,7 @@ def folds(
         model = models[0]
         if len(models) > 1:
             model = replace(model, network=Ensemble.of([one.network for one in models]).eval())
-        for image, planes in foretold(folder.take(fold == k), model):
+        for image, planes in predicted_images(folder.take(fold == k), model):
             known = folder.instances
             tried.append([score(image, planes, t, instances_known=known) for t in THRESHOLDS])
             fold_of.append(k)

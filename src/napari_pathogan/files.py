@@ -221,7 +221,7 @@ def told_apart(paths: Iterable[Path], *, suffixes: bool = False) -> dict[Path, s
 
 
 @contextmanager
-def held(lock: Path, busy: str) -> Iterator[None]:
+def locked(lock: Path, busy: str) -> Iterator[None]:
     """Hold a lock file, which is gone afterwards.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_pathogan.annotations.classes import IGNORED, UNKNOWN, ClassTable, changes, said
+from napari_pathogan.annotations.classes import IGNORED, UNKNOWN, ClassTable, changes, class_notes
 from napari_pathogan.tasks.idc.annotated import CLASS_KINDS
 
 TABLE = ClassTable(CLASS_KINDS)
@@ -43,7 +43,7 @@ def test_the_user_says_what_else_counts():
 
 def test_all_classes_are_named():
     counted = {name: TABLE(name) for name in ("Tumor", "DCIS", "", "Ignore*", "Krebs")}
-    assert said(counted, ("healthy", "IDC")) == [
+    assert class_notes(counted, ("healthy", "IDC")) == [
         "classes counted as healthy: DCIS",
         "classes counted as IDC: Tumor",
         "classes not used: Ignore*",

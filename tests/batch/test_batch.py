@@ -16,7 +16,7 @@ from napari_pathogan.cli.app import build
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished, Item, Warn
 from napari_pathogan.errors import ModelNotFoundError, OutputError
-from napari_pathogan.files import held
+from napari_pathogan.files import locked
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -177,7 +177,10 @@ def test_what_a_batch_was_asked_for_is_not_written_while_another_process_works(
     out = tmp_path / "out"
     finished(run_toy([str(slides / "a.png")], out, model))
     asked = (out / "batch.json").read_bytes()
-    with held(out / ".batch-lock", "busy"), pytest.raises(OutputError, match="is being worked on"):
+    with (
+        locked(out / ".batch-lock", "busy"),
+        pytest.raises(OutputError, match="is being worked on"),
+    ):
         list(run_toy(slides, out, model, resume=True))
     assert (out / "batch.json").read_bytes() == asked
 

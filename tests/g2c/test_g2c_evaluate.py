@@ -9,7 +9,13 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score, roc
 
 from napari_pathogan.engine.report import Value
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.tasks.virtual_stain.g2c.evaluate import Scored, gain, given, percent, report
+from napari_pathogan.tasks.virtual_stain.g2c.evaluate import (
+    Scored,
+    after_first_level,
+    gain,
+    percent,
+    report,
+)
 
 
 def scored(classes=2, n=200, seed=0, shift=1.0):
@@ -81,13 +87,13 @@ def test_a_gain_is_paired_by_patient():
 def test_both_ways_of_counting_the_second_level():
     one = scored()
     right = np.arange(200) % 3 > 0
-    found = given(one, right)
+    found = after_first_level(one, right)
     own = one.take(right).figures()
     assert found["given_balanced_accuracy"].value == pytest.approx(own["balanced_accuracy"])
     through = [((one.called == k) & right)[one.labels == k].mean() for k in (0, 1)]
     assert found["through_balanced_accuracy"].value == pytest.approx(np.mean(through))
     assert found["through_accuracy_a"].value == pytest.approx(through[0])
-    nothing = given(one, np.zeros(200, bool))
+    nothing = after_first_level(one, np.zeros(200, bool))
     assert nothing["through_balanced_accuracy"].value == 0
     assert not any(name.startswith("given") for name in nothing)
 

@@ -16,7 +16,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.learn import learn
-from napari_pathogan.tasks.stain.levels import networked, transferred
+from napari_pathogan.tasks.stain.levels import levels_by_network, transferred
 from napari_pathogan.tasks.stain.live import live
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.predict import Method, fit
@@ -65,7 +65,7 @@ def level(slide, number=0):
 
 def test_the_students_tiles_come_first_and_then_those_that_are_saved(fitted, view):
     slide, transfer = fitted
-    assert networked(slide, transfer) == (True, True, False)
+    assert levels_by_network(slide, transfer) == (True, True, False)
     student = transferred(slide, replace(transfer, method=Method.lut, model=None))
     network = transferred(slide, transfer)  # what `pathogan stain apply` writes
     for number in range(3):

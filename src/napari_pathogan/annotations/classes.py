@@ -87,7 +87,7 @@ def changes(text: str, kinds: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def said(counted: Mapping[str, str], kinds: Iterable[str]) -> list[str]:
+def class_notes(counted: Mapping[str, str], kinds: Iterable[str]) -> list[str]:
     """Say what classes count as, a line a kind; nothing of kinds that no class is of.
 
     Parameters

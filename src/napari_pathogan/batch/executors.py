@@ -9,7 +9,7 @@ import uuid
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from napari_pathogan.batch.job import done, look
+from napari_pathogan.batch.job import finished_record, look
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Event, Finished, Item, Progress, Pulse, Warn
 from napari_pathogan.errors import JobError, PathoganError, out_of_memory
@@ -200,7 +200,9 @@ def _work(job: SlideJob, topic: str) -> dict[str, Any]:
     worker, told = get_worker(), -_TELL_S
     stopped = Flag(topic)
     try:
-        if (known := done(job)) is not None:  # by a worker that died before it could say so
+        if (
+            known := finished_record(job)
+        ) is not None:  # by a worker that died before it could say so
             return known
         for event in look(job):
             if isinstance(event, Finished):

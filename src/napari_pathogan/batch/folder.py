@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.batch.job import RESULT
 from napari_pathogan.errors import OutputError
-from napari_pathogan.files import check, held, output_error, tidy, write_text
+from napari_pathogan.files import check, locked, output_error, tidy, write_text
 from napari_pathogan.kinds import NEW, record
 from napari_pathogan.version import __version__
 
@@ -87,7 +87,7 @@ class BatchFolder:
         except OSError as error:
             raise output_error(self.path, error) from error
         busy = f"{self.path} is being worked on just now; wait for its end or choose another folder"
-        with held(self.path / _LOCK, busy):  # before anything is read that another could write
+        with locked(self.path / _LOCK, busy):  # before anything is read that another could write
             self.check(resume=resume)
             self._start(settings, sources)
             yield

@@ -157,7 +157,7 @@ def look(job: SlideJob) -> Iterator[Event]:
     yield Finished(record, record)
 
 
-def done(job: SlideJob) -> dict[str, Any] | None:
+def finished_record(job: SlideJob) -> dict[str, Any] | None:
     """The record of what was done with just this slide; None if it is to be done (again)."""
     try:
         known = json.loads((job.folder / RECORD).read_text(encoding="utf-8"))

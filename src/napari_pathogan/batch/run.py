@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.batch import executors
 from napari_pathogan.batch.folder import BatchFolder
-from napari_pathogan.batch.job import SlideJob, digest_of_model, done
+from napari_pathogan.batch.job import SlideJob, digest_of_model, finished_record
 from napari_pathogan.batch.sources import find
 from napari_pathogan.batch.summary import write_summary
 from napari_pathogan.engine.config import SettingError
@@ -123,7 +123,7 @@ def run(
 def _all(
     task: Task, folder: BatchFolder, jobs: list[SlideJob], workers: int, cluster: str
 ) -> Iterator[Event]:
-    records = {job.name: record for job in jobs if (record := done(job)) is not None}
+    records = {job.name: record for job in jobs if (record := finished_record(job)) is not None}
     before, failed = len(records), dict[str, str]()
     left = []
     for job in jobs:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from napari_pathogan.engine.events import Metrics, to_json
 from napari_pathogan.errors import DataFolderError, OutputError
-from napari_pathogan.files import check, held, output_error, tidy, write_text, written
+from napari_pathogan.files import check, locked, output_error, tidy, write_text, written
 from napari_pathogan.kinds import NEW, OURS, ROOM
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class RunFolder:
             If another one is at it.
         """
         busy = f"{self.path} is being trained just now; wait for its end or choose another folder"
-        with held(self.path / _LOCK, busy):
+        with locked(self.path / _LOCK, busy):
             yield
 
     def log(self, event: Metrics) -> None:

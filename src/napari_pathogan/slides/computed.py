@@ -99,7 +99,7 @@ class GridLevel:
         return np.dstack([ndimage.map_coordinates(made[..., c], grid, order=1) for c in range(3)])
 
 
-def computed(slide: Slide, levels: Sequence[ComputedLevel], name: str) -> Slide:
+def computed_slide(slide: Slide, levels: Sequence[ComputedLevel], name: str) -> Slide:
     """A slide of the same size and scale as another, whose notes count for it too."""
     made = Slide.from_arrays(
         levels,

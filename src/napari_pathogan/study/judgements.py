@@ -205,7 +205,7 @@ class ImageRating:
     readers: int
 
 
-def looks(readers: Iterable[Reader], key: Key) -> list[ImageRating]:
+def rated_images(readers: Iterable[Reader], key: Key) -> list[ImageRating]:
     """How real each image looked, most real first; first showings only."""
     votes: dict[str, list[int]] = {}
     for reader in readers:

@@ -14,7 +14,7 @@ from napari_pathogan.errors import StudyError
 from napari_pathogan.study import statistics as st
 from napari_pathogan.study.computer import machine_of
 from napari_pathogan.study.detection import auc, auc_interval, detection
-from napari_pathogan.study.judgements import ImageRating, Reader, judge, looks
+from napari_pathogan.study.judgements import ImageRating, Reader, judge, rated_images
 from napari_pathogan.study.layout import read_key, reader_code
 from napari_pathogan.study.openings import opening_problems, openings
 from napari_pathogan.study.resampling import ROUNDS, pooled_figures
@@ -311,7 +311,7 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
         verdicts={x.name: _verdict([x], margin, pairs=pairs) for x in readers},
         not_counted=short,
         sources=_by_source(readers, opened),
-        looked=tuple(looks(readers, opened)),
+        looked=tuple(rated_images(readers, opened)),
         judged=readers,
         openings=opened_at,
         unblinded=unblinded,

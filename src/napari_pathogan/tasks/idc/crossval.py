@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import load_file
 
-from napari_pathogan.annotations.classes import said
+from napari_pathogan.annotations.classes import class_notes
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import OUT_OF_FOLD, cross_validate, nested
 from napari_pathogan.engine.devices import choose_device
@@ -134,7 +134,7 @@ def learn(
     (patch by patch, heat map) as its result.
     """
     check(patches, config, folds=folds, holdout=holdout)
-    for line in (*said(patches.classes, CLASSES), *patches.notes):
+    for line in (*class_notes(patches.classes, CLASSES), *patches.notes):
         yield Warn(line)
     for line in patches.skipped:
         yield Warn(f"left out {line}")

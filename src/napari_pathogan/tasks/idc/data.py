@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from napari_pathogan.annotations.classes import said
+from napari_pathogan.annotations.classes import class_notes
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.errors import DataFolderError
 
@@ -231,5 +231,5 @@ def need_both_classes(patches: PatchFolder) -> None:
     for kind, name in enumerate(CLASSES):
         if not (patches.labels == kind).any():
             msg = f"no patch is labelled {name} (class {kind}); training needs both classes"
-            msg = "; ".join((msg, *said(patches.classes, CLASSES), *patches.notes))
+            msg = "; ".join((msg, *class_notes(patches.classes, CLASSES), *patches.notes))
             raise DataFolderError(msg)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_pathogan.annotations.classes import said
+from napari_pathogan.annotations.classes import class_notes
 from napari_pathogan.engine.folds import patient_resamples
 from napari_pathogan.engine.ranking import auc
 from napari_pathogan.engine.report import (
@@ -137,7 +137,7 @@ def report(
     metrics = with_intervals(values, drawn)
     counts = {"n_patches": len(labels), "n_patients": n_patients}
     notes = _notes(labels, patients, prevalence, patches.skipped, set(trained_on))
-    notes = (*notes, *said(patches.classes, CLASSES), *patches.notes)
+    notes = (*notes, *class_notes(patches.classes, CLASSES), *patches.notes)
     return Report(title, metrics, counts, notes)
 
 

@@ -18,7 +18,7 @@ import torch
 from scipy.special import expit, logit
 
 from napari_pathogan.annotations import geojson
-from napari_pathogan.annotations.classes import said
+from napari_pathogan.annotations.classes import class_notes
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.events import Event, Progress
@@ -256,7 +256,7 @@ def annotated(
     bare = tissue_mask(slide).coverage(grid.origin, grid.step, grid.shape) < MIN_TISSUE
     bare &= labels != UNLABELLED
     labels[bare] = UNLABELLED
-    notes = [*beyond(slide, "the annotations", list(outlines)), *said(counted, ())]
+    notes = [*beyond(slide, "the annotations", list(outlines)), *class_notes(counted, ())]
     if bare.any():
         notes.append(f"{slide.name}: {bare.sum()} of the patches drawn around hold no tissue")
     notes += [f"{slide.name}: {line}" for line in disagreements(outlines, counted)]

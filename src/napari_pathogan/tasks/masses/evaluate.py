@@ -28,7 +28,7 @@ from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.films import film
 from napari_pathogan.tasks.masses.model import NOTHING
 from napari_pathogan.tasks.masses.scored import Scored
-from napari_pathogan.tasks.masses.together import of_breasts, of_cases, said
+from napari_pathogan.tasks.masses.together import of_breasts, of_cases, view_logits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -174,7 +174,7 @@ def grouped(
     ``breast`` and ``case`` -> logits, whether there is a mass, and whose it is.
     """
     breasts, patients, index = of_breasts(
-        said(scores), folder.patients.tolist(), folder.laterality.tolist()
+        view_logits(scores), folder.patients.tolist(), folder.laterality.tolist()
     )
     sick = np.bincount(index, folder.n_masses) > 0
     cases, case = of_cases(breasts, patients)

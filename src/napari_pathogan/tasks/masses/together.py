@@ -46,7 +46,7 @@ class Together:
         return {"kind": "masses of a case", "breasts": breasts, "case": round(self.case, 6)}
 
 
-def said(scores: Sequence[np.ndarray]) -> np.ndarray:
+def view_logits(scores: Sequence[np.ndarray]) -> np.ndarray:
     """What each view says: the logit of its best score, float (N,)."""
     best = [float(np.max(own, initial=0.0)) for own in scores]
     logits: np.ndarray = logit(np.clip(best, _NOTHING, 1 - _NOTHING))
@@ -96,7 +96,7 @@ def together(views: Iterable[Detections], settings: Mapping[str, Any]) -> Togeth
     known = [view for view in views if view.laterality in SIDES and view.standard]
     if not known or "breast" not in settings:
         return None
-    logits = said([np.array([view.best]) for view in known])
+    logits = view_logits([np.array([view.best]) for view in known])
     by_side = {
         side: logits[[view.laterality == side for view in known]]
         for side in SIDES

@@ -36,7 +36,7 @@ from napari_pathogan.tasks.nuclei.evaluate import (
     Scored,
     beside,
     by_baseline,
-    foretold,
+    predicted_images,
     report,
     score,
 )
@@ -344,7 +344,7 @@ def _test(folder: NucleiFolder, tried: model.NucleiModel, kept: Path) -> None:
     numbers = {image.name: number for number, image in enumerate(folder.images)}
     planes = {
         _key(numbers[image.name], image.name): (found * _STEPS).round().astype(np.uint8)
-        for image, found in foretold(folder, tried)
+        for image, found in predicted_images(folder, tried)
     }
     save_arrays(kept, planes)
 

@@ -67,7 +67,7 @@ def evaluate(folder: NucleiFolder, model: NucleiModel, *, rounds: int = ROUNDS) 
     need_nuclei(folder)
     scored = [
         score(image, planes, model.threshold, instances_known=folder.instances)
-        for image, planes in foretold(folder, model)
+        for image, planes in predicted_images(folder, model)
     ]
     done = report(
         scored,
@@ -98,7 +98,9 @@ def beside(done: Report, simple: Sequence[Scored]) -> Report:
     )
 
 
-def foretold(folder: NucleiFolder, model: NucleiModel) -> Iterator[tuple[NucleiImage, np.ndarray]]:
+def predicted_images(
+    folder: NucleiFolder, model: NucleiModel
+) -> Iterator[tuple[NucleiImage, np.ndarray]]:
     """Each image with its label probabilities, in the colours of its patient's images.
 
     Yields

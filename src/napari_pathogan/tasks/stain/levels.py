@@ -9,7 +9,7 @@ import numpy as np
 from napari_pathogan.colour.baselines import Macenko
 from napari_pathogan.colour.lab import joined, lightness
 from napari_pathogan.colour.stained import mirrored, tissue_tiles
-from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed
+from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed_slide
 from napari_pathogan.tasks.stain.glass import REACH
 from napari_pathogan.tasks.stain.network import STRIDE, Colouriser
 from napari_pathogan.tasks.stain.predict import style_pixels
@@ -36,7 +36,7 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
         _level(slide, step, (level.shape[0], level.shape[1]), transfer)
         for level, step in zip(slide.levels, slide.downsamples, strict=True)
     ]
-    made = computed(
+    made = computed_slide(
         slide, levels, f"{slide.name} [{transfer.colours_of or transfer.style}, {transfer.method}]"
     )
     made.metadata |= {
@@ -49,7 +49,7 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
     return made
 
 
-def networked(slide: Slide, transfer: Transfer) -> tuple[bool, ...]:
+def levels_by_network(slide: Slide, transfer: Transfer) -> tuple[bool, ...]:
     """Which levels of a transferred slide are the network's; the student's are the others."""
     return tuple(_by_network(slide, step, transfer) for step in slide.downsamples)
 
@@ -76,7 +76,7 @@ def stains(slide: Slide) -> tuple[Slide, Slide]:
             _Level(slide, step, (level.shape[0], level.shape[1]), amount, colour=())
             for level, step in zip(slide.levels, slide.downsamples, strict=True)
         ]
-        return computed(slide, levels, f"{slide.name} [{('haematoxylin', 'eosin')[which]}]")
+        return computed_slide(slide, levels, f"{slide.name} [{('haematoxylin', 'eosin')[which]}]")
 
     return amount_of(0), amount_of(1)
 

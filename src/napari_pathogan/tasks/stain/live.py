@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.live import LiveView
-from napari_pathogan.tasks.stain.levels import networked, transferred
+from napari_pathogan.tasks.stain.levels import levels_by_network, transferred
 from napari_pathogan.tasks.stain.predict import Method, Transfer
 
 if TYPE_CHECKING:
@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 def live(slide: Slide, fine: Slide, transfer: Transfer) -> LiveView:
     """A slide in a style's colours, of ``transferred(slide, transfer)``, to look at."""
     fast = transferred(slide, replace(transfer, method=Method.lut, model=None))
-    return LiveView(fine, fast, networked(slide, transfer))
+    return LiveView(fine, fast, levels_by_network(slide, transfer))

@@ -24,7 +24,7 @@ from napari_pathogan.colour.stained import (
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.engine.live import LiveView
 from napari_pathogan.errors import PathoganError, UnknownScaleError
-from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed
+from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed_slide
 from napari_pathogan.slides.geometry import Overlay
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.virtual_stain.network import MARGIN, STRIDE
@@ -234,7 +234,7 @@ def _slide(painting: Painting, which: tuple[bool, ...]) -> Slide:
         (_Painted if generated else _FirstLook)(painting, step, (level.shape[0], level.shape[1]))
         for level, step, generated in zip(slide.levels, slide.downsamples, which, strict=True)
     ]
-    made = computed(slide, levels, f"{slide.name} [{painting.title}, synthetic]")
+    made = computed_slide(slide, levels, f"{slide.name} [{painting.title}, synthetic]")
     made.metadata |= {
         "synthetic": True,
         "virtual_stain": painting.target,

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.tasks.virtual_stain.g2c.data import ClassFolder, read_folder
-from napari_pathogan.tasks.virtual_stain.g2c.evaluate import Scored, gain, given, report
+from napari_pathogan.tasks.virtual_stain.g2c.evaluate import Scored, after_first_level, gain, report
 from napari_pathogan.tasks.virtual_stain.g2c.model import G2CModel
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def evaluated(folder: Path, model: G2CModel, *, against: str = "", first: str = 
     if first:
         level = G2CModel.load(first, where)
         right = _first_level(images, model, level)
-        metrics |= given(scored, right)
+        metrics |= after_first_level(scored, right)
         notes += [
             f"given_...: only what {level.card.name} has right, as in the paper ({int(right.sum())} images)",
             f"through_...: what {level.card.name} has wrong ({int((~right).sum())} images) counts as wrong",

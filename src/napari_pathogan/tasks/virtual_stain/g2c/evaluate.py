@@ -156,7 +156,7 @@ def gain(one: Scored, other: Scored) -> dict[str, Value]:
     return metrics
 
 
-def given(scored: Scored, right: np.ndarray) -> dict[str, Value]:
+def after_first_level(scored: Scored, right: np.ndarray) -> dict[str, Value]:
     """The second level's figures on what the first level had right, and with its errors as errors.
 
     Parameters
