@@ -236,18 +236,18 @@ def test_what_a_model_gains_is_measured_on_halves_it_did_not_learn_from(
     list(learn(folder.take(folder.patients == "p0"), TINY, first))
     rest = folder.take(folder.patients != "p0")
     learnt, tested = [], []
-    real_train, real_foretold = before_after.train, before_after.foretold
+    real_train, real_predicted = before_after.train, before_after.predicted_images
 
     def train_spy(part, *arguments, **options):
         learnt.append(set(part.names))
         return real_train(part, *arguments, **options)
 
-    def foretold_spy(part, tried):
+    def predicted_spy(part, tried):
         tested.append(set(part.names))
-        return real_foretold(part, tried)
+        return real_predicted(part, tried)
 
     monkeypatch.setattr(before_after, "train", train_spy)
-    monkeypatch.setattr(before_after, "foretold", foretold_spy)
+    monkeypatch.setattr(before_after, "predicted_images", predicted_spy)
     run = start(tmp_path / "on")
     *_, done = learn(rest, TINY, run, start=str(first.model), compare=True, device="cpu")
     assert sorted(learnt, key=min) == [{"p1"}, {"p2"}]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.report import Value
+from napari_pathogan.engine.report import Value, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -55,16 +55,14 @@ def compared(name: str, figure: Figure, groups: np.ndarray) -> dict[str, Value]:
     found = figure(np.arange(len(groups)))
     draws = rng.integers(len(index), size=(_ROUNDS if len(index) > 1 else 0, len(index)))
     drawn = [figure(np.concatenate([index[i] for i in draw])) for draw in draws]
-    rounds = np.array([(one, two, two - one) for one, two in filter(None, drawn)])
     if found is None:
         return {}
+    rounds = [(*pair, pair[1] - pair[0]) for pair in drawn if pair is not None]
+    columns = zip(*rounds, strict=True) if rounds else ((), (), ())
     values = *found, found[1] - found[0]
-    limits: list[tuple[float, ...]] = [()] * len(values)
-    if len(rounds):
-        limits = [tuple(map(float, pair)) for pair in np.percentile(rounds, [2.5, 97.5], 0).T]
     return {
-        name + part: Value(value, *limit)
-        for part, value, limit in zip((_BEFORE, _AFTER, _GAIN), values, limits, strict=True)
+        name + part: with_interval(value, column)
+        for part, value, column in zip((_BEFORE, _AFTER, _GAIN), values, columns, strict=True)
     }
 
 

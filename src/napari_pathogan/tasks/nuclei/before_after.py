@@ -12,7 +12,7 @@ from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.tasks.nuclei import model
-from napari_pathogan.tasks.nuclei.evaluate import Scored, figures, foretold, score
+from napari_pathogan.tasks.nuclei.evaluate import Scored, figures, predicted_images, score
 from napari_pathogan.tasks.nuclei.train import train
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def before_and_after(  # noqa: PLR0917
         tested = folder.take(half == k)
         changed = replace(old, network=model.quick(network))
         for scored, tried in (before, old), (after, changed):
-            for image, planes in foretold(tested, tried):
+            for image, planes in predicted_images(tested, tried):
                 scored[image.name] = score(
                     image, planes, tried.threshold, instances_known=folder.instances
                 )

@@ -16,7 +16,13 @@ from safetensors.numpy import load_file
 from napari_pathogan.engine.backbones import origin
 from napari_pathogan.engine.before_after import FILE
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.crossval import OUT_OF_FOLD, cross_validate, need_model, nested, write_folds
+from napari_pathogan.engine.crossval import (
+    OUT_OF_FOLD,
+    cross_validate,
+    need_model,
+    nested,
+    write_folds,
+)
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.folds import patient_folds
