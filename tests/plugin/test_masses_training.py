@@ -208,7 +208,7 @@ def test_a_stopped_generator_ends_its_child(child, tmp_path):
 @pytest.mark.gui
 def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot, child, viewer):
     row, before = dock.training, choices(dock)
-    found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 2, 1, 1, 0, 0)
+    found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 4, 2, 2, 0, 0, halves=True)
     dock.training.train(material(found), dock.model_folder, "mine")
     qtbot.waitUntil(lambda: "epoch 1 of 1" in row.status.text().lower(), timeout=20_000)
     qtbot.waitUntil(lambda: "loss 0.75" in row.status.text(), timeout=20_000)
