@@ -63,7 +63,7 @@ def three(used, tmp_path):
     return dock
 
 
-def test_the_list_says_what_each_is_and_what_was_found(used, three):
+def says_what_each_is_and_what_was_found(used, three):
     used.picture("slides")
     phantom, other, study = rows(three)
     assert "he_phantom" in phantom
@@ -75,7 +75,7 @@ def test_the_list_says_what_each_is_and_what_was_found(used, three):
     assert used.cut_texts(three) == []
 
 
-def test_the_chosen_one_is_shown_alone_and_docks_look_at_it(used, three):
+def shows_the_chosen_one_alone_and_docks_look_at_it(used, three):
     viewer = used.viewer
     map_, doubt = (
         next(x for x in viewer.layers if x.name.startswith(f"IDC {what}"))
@@ -100,7 +100,7 @@ def test_the_chosen_one_is_shown_alone_and_docks_look_at_it(used, three):
     assert not doubt.visible
 
 
-def test_results_are_hidden_and_closed_with_their_image(used, three):
+def hides_and_closes_results_with_their_image(used, three):
     viewer = used.viewer
     click(used, three, 0)
     shown = [x for x in three.opened[0].results if x.visible]
@@ -118,7 +118,7 @@ def test_results_are_hidden_and_closed_with_their_image(used, three):
     assert picture[..., :3].mean() > 10
 
 
-def test_a_key_that_is_held_hides_what_lies_on_the_images(used, three):
+def hides_what_lies_on_the_images_while_a_key_is_held(used, three):
     shown = [x for one in three.opened for x in one.results if x.visible]
     canvas = used.canvas()
     canvas.setFocus()
@@ -132,7 +132,7 @@ def test_a_key_that_is_held_hides_what_lies_on_the_images(used, three):
     assert all(x.visible for x in shown)
 
 
-def test_a_layer_that_is_selected_chooses_its_image(used, three):
+def chooses_the_image_of_a_layer_that_is_selected(used, three):
     viewer = used.viewer
     viewer.layers.selection.active = next(x for x in viewer.layers if x.name.startswith("IDC prob"))
     used.rest(0.1)
@@ -140,6 +140,15 @@ def test_a_layer_that_is_selected_chooses_its_image(used, three):
     viewer.layers.selection.active = next(x for x in viewer.layers if x.name.startswith("LMLO"))
     used.rest(0.1)
     assert three.chosen is three.opened[2]
+
+
+def test_the_list(used, three):
+    """In one window: to fill it takes longer than to look."""
+    says_what_each_is_and_what_was_found(used, three)
+    hides_what_lies_on_the_images_while_a_key_is_held(used, three)
+    chooses_the_image_of_a_layer_that_is_selected(used, three)
+    shows_the_chosen_one_alone_and_docks_look_at_it(used, three)
+    hides_and_closes_results_with_their_image(used, three)
 
 
 def test_work_that_is_kept_nowhere_is_asked_about(used):
