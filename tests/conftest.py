@@ -57,9 +57,10 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(items):
     """What takes longest first: a file is one process's, and the other has nothing to do at the end."""
-    rooms = ("desk", "plugin", "test_reference_numbers.py")
-    parts = {item: item.path.relative_to(item.config.rootpath).parts for item in items}
-    items.sort(key=lambda item: rooms.index(r) if (r := parts[item][1]) in rooms else len(rooms))
+    items.sort(key=lambda item: next(n for n, part in enumerate(_FIRST) if part in item.nodeid))
+
+
+_FIRST = ("test_gaps", "test_first", "desk/", "plugin/", "test_reference_numbers", "test_tasks", "")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -70,20 +71,29 @@ def pytest_runtest_setup(item):
     """
     if torch := sys.modules.get("torch"):  # begins each process with a seed of its own
         torch.manual_seed(0)
-    windows = {"make_napari_viewer", "window"} & set(item.fixturenames)
-    if windows and item.get_closest_marker("alone") is None:
-        from napari_pathogan.plugin.shell import garbage
+    if not {"make_napari_viewer", "window"} & set(item.fixturenames):
+        return
+    from qtpy.QtGui import QMovie
 
-        garbage.gc = SimpleNamespace(
-            **{name: getattr(gc, name) for name in ("disable", "enable", "isenabled")},
-            freeze=lambda: None,
-            unfreeze=lambda: None,
-        )
-        gc.freeze()
-        # Each picture of napari's spinner draws the whole window, 20 ms of a core without graphics.
-        from qtpy.QtGui import QMovie
+    start = _qts.setdefault("start", QMovie.start)
+    if item.get_closest_marker("timed"):  # nothing is left out; of other windows nothing is walked
+        QMovie.start = lambda movie: start(movie)  # Qt's own is no function, and would not be bound
+        gc.unfreeze()
+        gc.collect()
+        return
+    from napari_pathogan.plugin.shell import garbage
 
-        QMovie.start = lambda _: None
+    garbage.gc = SimpleNamespace(
+        **{name: getattr(gc, name) for name in ("disable", "enable", "isenabled")},
+        freeze=lambda: None,
+        unfreeze=lambda: None,
+    )
+    gc.freeze()
+    # Each picture of napari's spinner draws the whole window, 20 ms of a core without graphics.
+    QMovie.start = lambda _: None
+
+
+_qts: dict[str, object] = {}  # own way to start a spinner
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,22 +17,26 @@ MOST_S = 10.0  # that a rest is made longer by
 POLL_S = 0.02  # between two looks whether something has come: who polls is patient anyway
 
 
-def queued_s() -> dict[Path, float]:
-    """For how long each thread of this process has been ready to run and had no core (Linux)."""
+def queued_s(process: int | str = "self") -> dict[int, float]:
+    """For how long each thread of a process has been ready to run and had no core (Linux)."""
     seconds = {}
-    for thread in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError):  # it has just ended
-            seconds[thread] = _queued(thread)
+    for thread in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with suppress(OSError, IndexError):  # it has just ended
+            seconds[int(thread.parent.name)] = int(thread.read_text().split()[1]) / 1e9
     return seconds
 
 
-def queued_by(process: int | str = "self") -> float:
-    """The same of the first thread of a process, also of one that has ended and is not yet waited for."""
-    return _queued(Path(f"/proc/{process}/schedstat"))
+def queued_with_children_s() -> dict[int, float]:
+    """The same of this process and of all that it has started."""
+    seconds = queued_s()
+    for child in psutil.Process().children(recursive=True):
+        seconds |= queued_s(child.pid)
+    return seconds
 
 
-def _queued(schedstat: Path) -> float:
-    return int(schedstat.read_text().split()[1]) / 1e9
+def longest_s(before: dict[int, float], after: dict[int, float]) -> float:
+    """For how long one of the threads has queued between two looks at them."""
+    return max((s - before.get(thread, 0) for thread, s in after.items()), default=0.0)
 
 
 def rest(seconds: float, work: Callable[[], None]) -> None:
@@ -46,8 +52,7 @@ def rest(seconds: float, work: Callable[[], None]) -> None:
     while True:
         while time.monotonic() < end:
             work()
-        longest = max((s - before.get(thread, 0) for thread, s in queued_s().items()), default=0)
-        later = begun + seconds + min(longest, MOST_S)
+        later = begun + seconds + min(longest_s(before, queued_s()), MOST_S)
         if later <= time.monotonic():
             return
         end = later

@@ -6,20 +6,14 @@ import os
 import signal
 import sys
 
-import napari
-
-from desk import SIZE, Desk
+from desk import napari_of_its_own
 from napari_pathogan.plugin.shell import session
 
 
 def main(how: str) -> None:
     """Open the sample, look for IDC, wait for the note, and end."""
     session.EVERY_MS = 500
-    viewer = napari.Viewer()
-    viewer.window.resize(*SIZE)
-    desk = Desk(viewer)
-    desk.window.activateWindow()
-    with desk.watched():
+    with napari_of_its_own() as desk:
         idc = desk.dock("IDC heat map")
         desk.sample("H&E phantom slide")
         desk.wait(idc.form.run.isEnabled, "the model")
@@ -29,7 +23,7 @@ def main(how: str) -> None:
         desk.wait(lambda: noted.file.exists() and b'"idc"' in noted.file.read_bytes(), "the note")
         if how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        viewer.close()
+        desk.viewer.close()
         desk.rest(0.5)
 
 

@@ -455,13 +455,20 @@ class Desk:
         patience.rest(seconds, work)
 
     def wait(self, until: Callable[[], object], what: str = "it", patience_s: float = PATIENCE_S):
-        """Let Qt work until something is there; returns it. Fails at once if something goes wrong."""
-        end = time.monotonic() + patience_s
+        """Let Qt work until something is there; returns it. Fails at once if something goes wrong.
+
+        It is waited for longer by what a thread of this process, or of one that it has started, has
+        queued for a core meanwhile.
+        """
+        begun, queued = time.monotonic(), patience.queued_s()
         while not (there := until()):
             self.rest(0.02)
             if self._expected is None:
                 assert not self.faults, "\n".join(self.faults)
-            if time.monotonic() > end:
+            left_s = begun + patience_s - time.monotonic()
+            if left_s < 0:
+                left_s += patience.longest_s(queued, patience.queued_with_children_s())
+            if left_s < 0:
                 msg = f"{what} did not come within {patience_s:.0f} s; faults: {self.faults}"
                 raise AssertionError(msg)
         return there
@@ -472,7 +479,7 @@ class Desk:
         if self._at_rest_s is None:
             rest = Gaps()
             with rest.measuring():
-                self.rest(2.0)
+                self.rest(1.0)
             self._at_rest_s = rest.longest.own_s
         gaps = Gaps(at_rest_s=self._at_rest_s)
         with gaps.measuring():
@@ -500,6 +507,19 @@ class Desk:
             self.viewer.screenshot(f"{folder}/{name}.png", canvas_only=False, flash=False)
 
 
+@contextmanager
+def napari_of_its_own() -> Iterator[Desk]:
+    """A napari in a process that does nothing else, watched."""
+    import napari
+
+    viewer = napari.Viewer()
+    viewer.window.resize(*SIZE)
+    desk = Desk(viewer)
+    desk.window.activateWindow()
+    with desk.watched():
+        yield desk
+
+
 @dataclass(frozen=True)
 class Gap:
     """A time in which the main thread did not come back to its events.
@@ -509,8 +529,9 @@ class Gap:
     wall_s
         How long it was.
     cpu_s, queued_s
-        For how much of it the main thread computed, and for how much it was ready to but had no
-        core. What is left it waited: for a lock, for the interpreter, for a disk.
+        For how much of it the main thread computed, and for how much it had no core: itself, or a
+        thread that it may have waited for. What is left it waited: for a lock, for the interpreter,
+        for a disk.
     where
         The stacks of the threads half way through it, as text, if it was long.
     """
@@ -568,21 +589,34 @@ class Gaps:
         """Measure within the block."""
         timer, last, over = QTimer(), _spent(), threading.Event()
         stacks: list[str] = []  # within the gap that is going on
+        own = {threading.get_native_id()}  # and of the thread that looks
+
+        def others() -> dict[int, float]:
+            return {one: s for one, s in patience.queued_s().items() if one not in own}
+
+        before = others()  # shortly before the gap
 
         def tick() -> None:
             nonlocal last
-            now = _spent()
-            wall, cpu, queued = (b - a for a, b in zip(last, now, strict=True))
-            last = now
+            wall, cpu, queued = (b - a for a, b in zip(last, _spent(), strict=True))
+            if (waited := wall - cpu - queued) > LONG_S:
+                queued += min(waited, patience.longest_s(before, others()))
             where = stacks[len(stacks) // 2] if stacks else ""
             stacks.clear()
             self.seen.append(Gap(wall - TICK_MS / 1000, cpu, queued, where))
+            last = _spent()
 
         def look() -> None:
+            nonlocal before
+            own.add(threading.get_native_id())
             with tempfile.TemporaryFile("w+") as file:
                 while not over.wait(TICK_MS / 1000):
                     if time.monotonic() - last[0] > LONG_S:
                         stacks.append(_stacks(file, but=threading.get_ident()))
+                        continue
+                    queued = others()
+                    if time.monotonic() - last[0] < LONG_S:
+                        before = queued
 
         timer.setTimerType(Qt.TimerType.PreciseTimer)
         timer.timeout.connect(tick)

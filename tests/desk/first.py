@@ -1,4 +1,4 @@
-"""A whole napari in which something is done for the first time in its process; run by test_gaps.
+"""A whole napari in which something is done for the first time in its process; run by test_first.
 
     python first.py JOB FOLDER
 
@@ -16,19 +16,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import napari
 import numpy as np
 
-from desk import SIZE, Desk, choose, press_in
+from desk import choose, napari_of_its_own, press_in
 from napari_pathogan.plugin.shell.running import running
-from napari_pathogan.study.example import example
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtpy.QtWidgets import QWidget
 
-    from desk import Gaps
+    from desk import Desk, Gaps
 
 SAMPLES = {
     "IDC heat map": "H&E phantom slide",
@@ -54,7 +52,7 @@ def ready(desk: Desk, job: str) -> QWidget:
         dock.stain.activated.emit(dock.stain.currentIndex())
     if job == "Classify in view":
         desk.viewer.scene.camera.zoom *= 5
-    desk.rest(3)
+    desk.rest(1)
     return dock
 
 
@@ -98,15 +96,14 @@ WORK: dict[str, Callable[[Desk, QWidget, Gaps], None]] = {
 
 
 def results(desk: Desk, folder: Path) -> Gaps:
-    """Show the results of a study of 12 readers."""
-    *_, last = example(folder / "example", readers=12)
-    study = last.result.folder
+    """Show the results of the study in the folder."""
+    study = folder / "example"
     dock = desk.dock("Reader study")
     with desk.answering(choose(study)):
         desk.press(dock.reading.start.open)
     desk.wait(lambda: dock.reading.start.study.currentData() == study, "the study")
     dock.tabs.setCurrentIndex(1)
-    desk.rest(3)
+    desk.rest(1)
     with desk.gaps() as gaps:
         with desk.answering(press_in("Yes"), choose(study.with_name("example.key.json"))):
             desk.press(dock.results.show_button)
@@ -114,6 +111,7 @@ def results(desk: Desk, folder: Path) -> Gaps:
         desk.wait(lambda: dock.results.run is None, "the results")
         galleries = dock.results.galleries
         desk.wait(lambda: all(one.pictures[0].isVisible() for one in galleries), "the end")
+        assert dock.results.verdict.isVisible()
         desk.rest(0.5)
     return gaps
 
@@ -177,11 +175,7 @@ NAPARIS = {"napari": of_napari, "napari by hand": by_hand}
 
 def main(job: str, folder: Path) -> None:
     """Do it, print what was measured, leave."""
-    viewer = napari.Viewer()
-    viewer.window.resize(*SIZE)
-    desk = Desk(viewer)
-    desk.window.activateWindow()
-    with desk.watched():
+    with napari_of_its_own() as desk:
         desk.rest(1)
         if job in NAPARIS:
             said: dict[str, object] = {"napari": NAPARIS[job](desk)}

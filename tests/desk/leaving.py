@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import napari
@@ -26,14 +27,16 @@ from slides_of_nuclei import paint
 from small_studies import make_images
 from tifffile import imwrite
 
-from desk import SIZE, Answer, Desk, button_in, choose, press_in
+from desk import Answer, Desk, button_in, choose, napari_of_its_own, press_in
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei.annotated import write
-from patience import queued_by
+
+if TYPE_CHECKING:
+    from napari_pathogan.plugin.virtual_stain.dock import VirtualStainDock
 
 
 def nothing(desk: Desk, folder: Path) -> None:
@@ -127,26 +130,25 @@ def pair(desk: Desk, folder: Path) -> None:
         desk.press(dock.training.button)
 
 
-def painting(desk: Desk, folder: Path) -> None:
-    """Making the virtual stains of a slide."""
-    desk.sample("H&E phantom at 40x")
+def virtual_stains(desk: Desk, sample: str) -> VirtualStainDock:
+    """The dock, that takes a sample for H&E."""
+    desk.sample(sample)
     dock = desk.dock("Virtual stains")
     desk.wait(dock.form.run.isEnabled, "the models")
     desk.wait(lambda: not running(), "the slide's stain")
     dock.stain.setCurrentIndex(dock.stain.findText("H&E"))
     dock.stain.activated.emit(dock.stain.currentIndex())
-    desk.press(dock.form.run)
+    return dock
+
+
+def painting(desk: Desk, folder: Path) -> None:
+    """Making the virtual stains of a slide."""
+    desk.press(virtual_stains(desk, "H&E phantom at 40x").form.run)
 
 
 def classes(desk: Desk, folder: Path) -> None:
     """Classifying the patches in view by all stains."""
-    desk.sample("H&E phantom slide")
-    dock = desk.dock("Virtual stains")
-    desk.wait(dock.form.run.isEnabled, "the models")
-    desk.wait(lambda: not running(), "the slide's stain")
-    dock.stain.setCurrentIndex(dock.stain.findText("H&E"))
-    dock.stain.activated.emit(dock.stain.currentIndex())
-    desk.press(dock.classes.classify)
+    desk.press(virtual_stains(desk, "H&E phantom slide").classes.classify)
 
 
 def keeping(desk: Desk, folder: Path) -> None:
@@ -170,16 +172,16 @@ def keeping(desk: Desk, folder: Path) -> None:
 
 
 def study(desk: Desk, folder: Path) -> None:
-    """Making a study of very many images."""
+    """Making a study of many images."""
     for seed, kind in enumerate(("real", "generated")):
-        make_images(folder / kind, 200, seed, size=512)
+        make_images(folder / kind, 60, seed, size=512)
     dock = desk.dock("Reader study")
     desk.press(dock, "New study…")
     (dialog,) = dock.findChildren(NewStudyDialog)
     for sources, kind in ((dialog.real, "real"), (dialog.generated, "generated")):
         with desk.answering(choose(folder / kind)):
             desk.pick(sources.add, "Folder of images…")
-        sources.number.setValue(150)
+        sources.number.setValue(50)
     desk.type(dialog.target, str(folder / "study"))
     desk.wait(lambda: not running(), "the generators")
     desk.press(dialog.make)
@@ -187,11 +189,7 @@ def study(desk: Desk, folder: Path) -> None:
 
 def main(job: str, folder: Path, keys: str) -> None:
     """Start a job, close the window by a key, leave."""
-    viewer = napari.Viewer()
-    viewer.window.resize(*SIZE)
-    desk = Desk(viewer)
-    desk.window.activateWindow()
-    with desk.watched():
+    with napari_of_its_own() as desk:
         desk.rest(0.5)
         globals()[job](desk, folder)
         if job != "nothing":
@@ -204,11 +202,11 @@ def main(job: str, folder: Path, keys: str) -> None:
 def _leave(desk: Desk, keys: str, *, asked: bool) -> None:
     """Close the window; napari asks first, as it does about any window. Or have it killed."""
     if keys == "kill":
-        _say(answered=time.time(), queued=queued_by())
+        _say(answered=time.time())
         os.kill(os.getpid(), signal.SIGKILL)
 
     def give(dialog: QDialog) -> None:
-        _say(answered=time.time(), queued=queued_by())
+        _say(answered=time.time())
         button_in(dialog, "Close anyway" if asked else "Close").click()
 
     napari_asks = [press_in("Close", QDialog)] if asked and keys != "frame" else []

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,11 +11,12 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 
 from desk import choose, plain
+from napari_pathogan.plugin.shell.running import running
 
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("plugin", "nuclei")]
 import leaving
 
-pytestmark = [pytest.mark.gui, pytest.mark.alone, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.gui, pytest.mark.timed, pytest.mark.timeout(480)]
 
 LONGEST_S = 0.2
 JOBS = [
@@ -35,59 +33,6 @@ TRAININGS = {
     "nuclei": "Nuclei",
     "masses": "Mammogram masses",
 }
-SAVING = [job for job in JOBS if job[0] not in ("Stain transfer", "Blending")]
-
-
-FIRST = {  # job -> the kinds of layers that it lays, which napari itself draws for the first time then
-    "IDC heat map": ("image", "vectors"),
-    "Live": ("image", "vectors", "drawing"),
-    "Nuclei": ("image", "labels", "points"),
-    "Stain transfer": ("colours",),
-    "Virtual stains": ("colours",),
-    "Classify in view": ("image",),
-    "Mammogram masses": ("shapes", "image"),
-    "Blending": ("image", "grid"),
-    "Study results": (),
-}
-SCRIPT = Path(__file__).with_name("first.py")
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    """Do a job for the first time in a napari of its own, with no shaders compiled: what it said."""
-
-    def do(job):
-        folder = tmp_path_factory.mktemp("first")
-        home = {f"XDG_{one}_HOME": str(folder / one) for one in ("DATA", "CONFIG", "CACHE")}
-        paths = os.pathsep.join([*map(str, (SCRIPT.parent, SCRIPT.parents[1])), *sys.path])
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), job, str(folder)],
-            env={**os.environ, **home, "PYTHONPATH": paths},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        (said,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        return said
-
-    return do
-
-
-@pytest.fixture(scope="module")
-def naparis(first):
-    """Seconds that napari itself does not answer at the first of each kind of layer."""
-    return first("napari")["napari"] | first("napari by hand")["napari"]
-
-
-@pytest.mark.parametrize("job", FIRST)
-def test_the_first_in_a_process(first, naparis, job):
-    """Less what napari itself takes to draw such layers for the first time."""
-    usual = max((naparis[kind] for kind in FIRST[job]), default=0.0)
-    for _ in range(2):  # another process may be in the way once
-        said = first(job)
-        if said["gap"] < usual + LONGEST_S:
-            return
-    pytest.fail(f"{job}: {said['where']}; napari's own: {usual:.2f} s")
 
 
 def ready(desk, title, sample):
@@ -95,7 +40,8 @@ def ready(desk, title, sample):
     dock = desk.dock(title)
     desk.sample(sample)
     desk.wait(dock.form.run.isEnabled, "the model")
-    desk.rest(3)
+    desk.wait(lambda: not running(), "the models to be ready")
+    desk.rest(1)
     if title == "Virtual stains":
         desk.wait(lambda: "Measuring" not in dock.fits.text(), "its stain")
         dock.stain.setCurrentIndex(dock.stain.findText("H&E"))
@@ -116,44 +62,31 @@ def pan(desk, seconds):
             desk.drag(middle, middle + type(middle)(step, step // 2))
 
 
-@pytest.mark.parametrize(("title", "sample"), JOBS)
-def test_a_run(desk, title, sample):
-    dock = ready(desk, title, sample)
-
-    def run(_gaps):
-        desk.press(dock.form.run)
-        desk.wait(lambda: dock.run is None, "the run")
-
-    gaps = desk.least_gaps(run, LONGEST_S)
-    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+def quick(desk, what, work):
+    """Do something; the window answers meanwhile."""
+    gaps = desk.least_gaps(work, LONGEST_S)
+    assert gaps.beyond_rest_s < LONGEST_S, f"{what}: {gaps}"
 
 
-@pytest.mark.parametrize(("title", "sample"), SAVING)
-def test_saving(desk, tmp_path, title, sample):
-    dock = ready(desk, title, sample)
-    desk.press(dock.form.run)
-    desk.wait(lambda: dock.run is None, "the run")
+def save(desk, dock, folder):
+    """Write every export."""
     (button,) = (x for x in dock.findChildren(QPushButton) if plain(x.text()) == "Export")
     for number, entry in enumerate(button.menu().actions()):
 
-        def save(gaps, number=number, entry=entry):
-            with desk.answering(choose(tmp_path / f"{number}-{time.monotonic_ns()}")):
+        def work(gaps, number=number, entry=entry):
+            with desk.answering(choose(folder / f"{number}-{time.monotonic_ns()}")):
                 entry.trigger()
             gaps.seen.clear()  # what the dialog takes to open is no work of ours
             desk.wait(lambda: dock.run is None, entry.text())
 
-        gaps = desk.least_gaps(save, LONGEST_S)
-        assert gaps.beyond_rest_s < LONGEST_S, f"{entry.text()}: {gaps}"
+        quick(desk, entry.text(), work)
 
 
-def test_classes_are_recoloured_and_looked_at(desk):
-    dock = ready(desk, "Nuclei", "H&E phantom at 40x")
-    desk.press(dock.form.run)
-    desk.wait(lambda: dock.run is None, "the run")
-
+def recolour_and_look(desk, dock):
+    """Show and hide a class of nuclei, look at the gallery."""
     thumbs = [button for buttons in dock.gallery.buttons.values() for button in buttons]
 
-    def look(_gaps):
+    def work(_gaps):
         for _ in range(2):
             dock.numbers.table.rows[0].shown.click()
             desk.rest(0.3)
@@ -161,35 +94,50 @@ def test_classes_are_recoloured_and_looked_at(desk):
         desk.wait(lambda: any(x.isVisible() for x in thumbs), "the gallery")
         dock.pages.setCurrentWidget(dock.numbers)
 
-    gaps = desk.least_gaps(look, LONGEST_S)
-    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+    quick(desk, "classes", work)
 
 
-@pytest.mark.parametrize("title", ["Stain transfer", "Virtual stains"])
-def test_a_view_that_is_moved_while_its_tiles_come(desk, title):
-    dock = ready(desk, title, "H&E phantom at 40x")
-    desk.press(dock.form.run)
-    desk.wait(lambda: dock.run is None, "the run")
+def move(desk, dock):
+    """Move the view while its tiles come."""
 
-    def look(_gaps):
+    def work(_gaps):
         desk.viewer.scene.camera.zoom *= 2
         pan(desk, 4)
 
-    gaps = desk.least_gaps(look, LONGEST_S)
-    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+    quick(desk, "moving the view", work)
 
 
-def test_a_map_of_doubt(desk):
-    dock = ready(desk, "Virtual stains", "H&E phantom at 40x")
-    desk.press(dock.form.run)
-    desk.wait(lambda: dock.run is None and dock.doubt.isEnabled(), "the run")
+def doubt(desk, dock):
+    """Make a map of doubt."""
+    desk.wait(dock.doubt.isEnabled, "what doubts")
 
-    def doubt(_gaps):
+    def work(_gaps):
         desk.press(dock.doubt)
         desk.wait(lambda: dock.run is None, "the map")
 
-    gaps = desk.least_gaps(doubt, LONGEST_S)
-    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+    quick(desk, "a map of doubt", work)
+
+
+THEN = {
+    "Nuclei": [recolour_and_look],
+    "Stain transfer": [move],
+    "Virtual stains": [doubt, move],
+}
+
+
+@pytest.mark.parametrize(("title", "sample"), JOBS)
+def test_a_run_what_is_saved_and_what_is_looked_at(desk, tmp_path, title, sample):
+    dock = ready(desk, title, sample)
+
+    def run(_gaps):
+        desk.press(dock.form.run)
+        desk.wait(lambda: dock.run is None, "the run")
+
+    quick(desk, "the run", run)
+    if title not in ("Stain transfer", "Blending"):
+        save(desk, dock, tmp_path)
+    for step in THEN.get(title, ()):
+        step(desk, dock)
 
 
 def test_classes_of_patches(desk):
@@ -201,8 +149,7 @@ def test_classes_of_patches(desk):
         desk.wait(lambda: dock.run is None and dock.classes.found, "the classes")
 
     classify(None)
-    gaps = desk.least_gaps(classify, LONGEST_S)
-    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+    quick(desk, "the classes", classify)
 
 
 def test_drawing_while_the_map_follows(desk):
@@ -227,8 +174,7 @@ def test_drawing_while_the_map_follows(desk):
     desk.wait(lambda: dock.live.run is None and mapped(0)(), "a look")
     draw("IDC", lambda: next(iter(dock.live.slides.values())).outlines)
     draw("healthy", mapped(1))
-    gaps = desk.least_gaps(lambda _: draw("IDC", mapped(dock.live.versions.count())), LONGEST_S)
-    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)
+    quick(desk, "the map", lambda _: draw("IDC", mapped(dock.live.versions.count())))
 
 
 @pytest.mark.parametrize("job", TRAININGS)

@@ -21,13 +21,11 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 from desk import Answer, choose, press_in
 from napari_pathogan.plugin.study.dock import StudyDock
 from napari_pathogan.plugin.study.new import NewStudyDialog
-from napari_pathogan.study.example import example
 from napari_pathogan.study.record import Session, Study
 
 pytestmark = pytest.mark.gui
 
 READER = "Dr. Eva"
-LONGEST_S = 0.2  # that the window may not answer
 
 
 @pytest.fixture
@@ -42,10 +40,10 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def example_study(tmp_path):
+def example_study(put_example, tmp_path):
     """The example: three readers who have finished, and the key beside it."""
-    *_, last = example(tmp_path / "example")
-    return last.result
+    folder, _ = put_example(tmp_path, readers=3)
+    return Study.open(folder)
 
 
 def open_dock(desk):
@@ -279,26 +277,3 @@ def test_not_while_somebody_reads(desk, example_study):
     ):
         desk.press(dock.results.show_button)
         desk.wait(lambda: "Bert has a session open" in str(desk.notifications), "the refusal")
-
-
-@pytest.mark.alone
-def test_results_never_keep_the_window_waiting(desk, tmp_path):
-    *_, last = example(tmp_path / "example", readers=12)
-    study = last.result.folder
-    dock = open_dock(desk)
-    open_study(desk, dock, study)
-    dock.tabs.setCurrentIndex(1)
-    key = study.with_name("example.key.json")
-
-    def work(gaps):
-        with desk.answering(press_in("Yes"), choose(key)):
-            desk.press(dock.results.show_button)
-        gaps.seen.clear()  # what dialogs take to open is no work of ours
-        desk.wait(lambda: dock.results.run is None, "the results")
-        galleries = dock.results.galleries
-        desk.wait(lambda: all(one.pictures[0].isVisible() for one in galleries), "the end")
-
-    gaps = desk.least_gaps(work, LONGEST_S)
-    desk.picture("study_results")
-    assert dock.results.verdict.isVisible()
-    assert gaps.beyond_rest_s < LONGEST_S, str(gaps)

@@ -346,7 +346,6 @@ def test_where_all_nuclei_are_marked_is_asked_for(path):
         read_training_folder(path.parent)
 
 
-@pytest.mark.alone
 def test_an_outline_of_very_many_corners_is_read_at_once(path):
     turn = np.linspace(0, 2 * np.pi, 100_000)
     ring = np.stack([200 + 150 * np.cos(turn), 200 + 150 * np.sin(turn)], 1).tolist()

@@ -195,7 +195,6 @@ def test_an_outline_that_meets_itself_and_holes_of_parts_are_valid_polygons():
     assert area.area == (labels == 1).sum()
 
 
-@pytest.mark.alone
 def test_very_many_nuclei_are_written_in_seconds(tmp_path):
     disc = (np.hypot(*(np.mgrid[:20, :20] - 9.5)) < 8).astype(np.int32)
     n = 150

@@ -166,7 +166,6 @@ def test_truncated_slide_says_why(tmp_path):
 
 @pytest.mark.gui
 @pytest.mark.timeout(60)
-@pytest.mark.alone
 def test_a_large_slide_opens_fast_and_pans_smoothly(make_napari_viewer, tmp_path, qtbot):
     shapes = [(80_000, 100_000), (20_000, 25_000), (5_000, 6_250), (1_250, 1_563)]
     path = ome_zarr(tmp_path / "large.ome.zarr", shapes, 0.25)
