@@ -173,7 +173,7 @@ def test_slides_with_corrected_nuclei_are_read(tmp_path):
     assert len(folder.skipped) == 1
     assert "other.tif" in folder.skipped[0]
     annotated.store(path).beside.unlink()
-    with pytest.raises(DataFolderError, match=r"no slide in .* could be used; the first: .*other"):
+    with pytest.raises(DataFolderError, match=r"no slide could be used; the first: .*other"):
         read_training_folder(tmp_path)
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
-from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.engine.models import ModelCard, load_model
+from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.tasks.nuclei import model as models
 from napari_pathogan.tasks.nuclei.config import RECIPES
+from napari_pathogan.tasks.nuclei.crossval import learn
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.ensemble import Ensemble
 from napari_pathogan.tasks.nuclei.model import NucleiModel, probability
 from napari_pathogan.tasks.nuclei.network import UNet
 from napari_pathogan.tasks.nuclei.segmenter import UNetSegmenter
-from napari_pathogan.tasks.nuclei.starts import learner, shaped
+from napari_pathogan.tasks.nuclei.starts import begun
 
 CPU = choose_device("cpu", "float32")
 
@@ -62,15 +66,41 @@ def test_it_is_kept_with_all_its_weights_and_comes_back(networks, tmp_path):
     assert UNetSegmenter(model).labels(images[0]).shape == (64, 64)
 
 
-def test_a_training_begins_with_the_model_that_it_names(networks, tmp_path):
+def test_its_u_net_goes_on_and_the_others_stay(networks, folder, tmp_path):
     card = ModelCard(name="both", title="Both", task="nuclei", architecture="ensemble")
-    models.save(tmp_path, card, Ensemble.of(networks), threshold=0.4)
-    with pytest.raises(SettingError, match="both is an ensemble"):
-        learner(str(tmp_path))
-    named = {"threshold": 0.4, "goes_on_with": "nuclei-unet"}
-    models.save(tmp_path, card, Ensemble.of(networks), **named)
-    assert learner(str(tmp_path)) == learner("nuclei-unet") == "nuclei-unet"
-    assert shaped(RECIPES["quick"], str(tmp_path)).width == 16
+    settings = {"threshold": 0.4, "share": 0.6, "views": 2, "views_float32": 1}
+    models.save(
+        tmp_path / "both",
+        card,
+        Ensemble.of(networks[::-1]),  # the U-Net is the second
+        reference=folder.reference(),
+        **settings,
+    )
+    before = load_model(tmp_path / "both", "nuclei")[1]
+    config = begun(RECIPES["quick"], start=str(tmp_path / "both"))
+    assert (config.width, config.squares, config.backbone) == (4, 2, "")
+    config = replace(config, crop=32, batch=2, epochs=1, least_steps=2)
+    run = RunFolder(tmp_path / "run")
+    run.start(config.to_json())
+    options = {"start": str(tmp_path / "both"), "compare": True, "device": "cpu"}
+    *_, done = learn(folder, config, run, **options)
+    assert done.result.title == "both, before and after"
+    new, after = load_model(run.model, "nuclei")
+    assert new.architecture == "ensemble"
+    assert {name: new.settings[name] for name in settings} == settings
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("members.1.") for name in changed)
+    assert new.recipe["parent"] == "both"
+    again = begun(RECIPES["quick"], start=str(run.model))
+    assert again.width == 4, "what went on goes on again"
+
+
+def test_an_ensemble_without_a_u_net_learns_no_further(networks, tmp_path):
+    card = ModelCard(name="both", title="Both", task="nuclei", architecture="ensemble")
+    models.save(tmp_path, card, Ensemble.of(networks[1:]), threshold=0.4)
+    with pytest.raises(SettingError, match="without a U-Net that could learn on"):
+        begun(RECIPES["quick"], start=str(tmp_path))
 
 
 @pytest.mark.parametrize(

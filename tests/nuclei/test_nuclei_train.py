@@ -17,6 +17,7 @@ from napari_pathogan.engine.events import Checkpoint, Finished, Metrics, Progres
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import CARD, read_card
 from napari_pathogan.engine.patients import pseudonym
+from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
 from napari_pathogan.tasks.nuclei import before_after, crossval, starts
@@ -265,6 +266,58 @@ def test_what_a_model_gains_is_measured_on_halves_it_did_not_learn_from(
     assert card.recipe["parent"] == "first"
     assert card.recipe["parent_sha256"] == read_card(first.model).sha256
     assert card.recipe["annotations_sha256"] == rest.digest != folder.digest
+
+
+def test_going_on_is_gentle_and_takes_enough_steps(tmp_path, folder):
+    first = start(tmp_path / "first")
+    list(learn(folder, TINY, first))
+    config = starts.begun(RECIPES["quick"], start=str(first.model))
+    assert config.width == 2
+    assert (config.augment.mix, config.augment.degrade) == (0, 0)
+    assert config.augment.scale < RECIPES["quick"].augment.scale
+    assert config.augment.turns
+    trainer = Trainer(folder.take(np.arange(1)), config, CPU)
+    assert trainer.steps == config.least_steps > 96**2 / (config.crop**2 * config.batch)
+    plain = starts.begun(RECIPES["quick"])
+    assert plain == RECIPES["quick"]
+    on = starts.begun(RECIPES["quick"], start=str(first.path))  # a run, fold by fold, as it was
+    assert on.augment == RECIPES["quick"].augment
+
+
+def test_a_model_learns_on_in_the_colours_that_it_sees(tmp_path, folder, monkeypatch):
+    first = start(tmp_path / "first")
+    list(learn(folder.take(folder.patients == "p0"), replace(TINY, normalise=0.6), first))
+    rest = folder.take(folder.patients != "p0")
+    learnt = []
+    for module in (crossval, before_after):
+        real = module.train
+
+        def spy(part, *arguments, real=real, **options):
+            learnt.append(part)
+            return real(part, *arguments, **options)
+
+        monkeypatch.setattr(module, "train", spy)
+    config = replace(TINY, epochs=1, normalise=0.6)
+    list(learn(rest, config, start(tmp_path / "on"), start=str(first.model), compare=True))
+    seen = []
+    monkeypatch.setattr(
+        "napari_pathogan.tasks.nuclei.model.probability",
+        lambda _, images, device, recolour, views: seen.append(
+            as_input(torch.tensor(images), recolour)
+        ),
+    )
+    model = NucleiModel.load(first.model, "cpu")
+    for image in rest.images:
+        own = [one.pixels for one in rest.images if one.patient == image.patient]
+        model.in_colours_of(np.stack(own)).probability(image.pixels[None])
+    expected = {image.name: x[0] for image, x in zip(rest.images, seen, strict=True)}
+    assert len(learnt) == 3
+    for part in learnt:
+        for image in part.images:
+            pixels = torch.tensor(image.pixels).permute(2, 0, 1) * (2 / 255) - 1
+            torch.testing.assert_close(pixels, expected[image.name], atol=1 / 127, rtol=0)
+    shift = np.abs(rest.images[0].pixels / 1.0 - learnt[-1].images[0].pixels).mean()
+    assert shift > 1, "these colours are others"
 
 
 def test_of_one_slide_regions_are_held_back_and_one_region_is_not_measured(tmp_path, folder):

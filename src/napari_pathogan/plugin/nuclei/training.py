@@ -28,7 +28,7 @@ def lesson(folder: Callable[[], Path | None], known: Collection[Path]) -> Lesson
         look=corrected,
         ready=lambda: folder() in known,
         changes=(f"epochs={EPOCHS}",),
-        fixed=("width", "squares", "crop", "common_epochs", "final_epochs"),
+        fixed=("width", "squares", "crop", "common_epochs", "final_epochs", "least_steps"),
         figure=("dice", "Dice"),
     )
 

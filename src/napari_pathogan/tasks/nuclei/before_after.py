@@ -13,6 +13,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.tasks.nuclei import model
 from napari_pathogan.tasks.nuclei.evaluate import Scored, figures, predicted_images, score
+from napari_pathogan.tasks.nuclei.starts import joined
 from napari_pathogan.tasks.nuclei.train import train
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def before_and_after(  # noqa: PLR0917
     config
         How the network of all images will learn.
     old
-        The model that is used so far.
+        The model that is used so far, and in whose colours networks learn.
     start
         The folder of the model that networks begin with.
 
@@ -65,13 +66,14 @@ def before_and_after(  # noqa: PLR0917
         return Report(title, {}, _counts(folder), (note,))
     before: dict[str, Scored] = {}
     after: dict[str, Scored] = {}
+    learnt = folder.carried(old.reference, old.share)
     for k in range(HALVES):
         part = RunFolder(run.path / "held_back" / str(k))
         part.start(config, resume=True)
-        training = train(folder.take(half != k), config, part, device=device, start=start)
+        training = train(learnt.take(half != k), config, part, device=device, start=start)
         network = (yield from one_part(training, k, HALVES + 1, f"half {k + 1} of {HALVES}")).result
         tested = folder.take(half == k)
-        changed = replace(old, network=model.quick(network))
+        changed = replace(old, network=model.quick(joined(network, start)))
         for scored, tried in (before, old), (after, changed):
             for image, planes in predicted_images(tested, tried):
                 scored[image.name] = score(

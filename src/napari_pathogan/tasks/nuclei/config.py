@@ -41,6 +41,8 @@ class TrainConfig(base.TrainConfig):
         Side of a training crop in pixels of 0.25 um, a multiple of 16 (of 32 with squares of 2).
     batch
         Crops a step; an epoch shows as many pixels as the training images have.
+    least_steps
+        Of an epoch, however few pixels these are.
     common_epochs
         Of a cross-validation: epochs that the folds of one half of the patients learn in common,
         from the other half alone, before each goes on by itself; 0: each learns from scratch.
@@ -77,6 +79,7 @@ class TrainConfig(base.TrainConfig):
     common_epochs: Some = 0
     final_epochs: Some = 0
     batch: Count = 16
+    least_steps: Some = 0
     lr: Weight = 1e-4
     encoder_lr: Share = 0.2
     betas: Betas = (0.9, 0.999)
@@ -111,6 +114,25 @@ class TrainConfig(base.TrainConfig):
         if self.backbone:
             return {"squares": "with a backbone the last step always works at half the resolution"}
         return {"encoder_lr": "nothing is pretrained without a backbone"}
+
+
+def gentle(config: TrainConfig) -> TrainConfig:
+    """A recipe for going on from a model with a few images: more steps, crops nearly as they are.
+
+    Without, a U-Net that went on from six tiles of another laboratory did worse on others than before
+    (docs/experiments.md).
+    """
+    how = config.augment
+    mild = replace(
+        how,
+        scale=min(how.scale, 1.15),
+        mix=0.0,
+        stain=min(how.stain, 0.05),
+        colour=min(how.colour, 0.02),
+        degrade=0.0,
+    )
+    least = max(config.least_steps, 28)
+    return replace(config, augment=mild, ema=min(config.ema, 0.95), least_steps=least)
 
 
 _QUICK = TrainConfig(

@@ -14,7 +14,6 @@ from napari_pathogan.tasks.nuclei.model import NucleiModel
 from napari_pathogan.tasks.nuclei.predict import segment
 from napari_pathogan.tasks.nuclei.segmentation import SCOPE
 from napari_pathogan.tasks.nuclei.segmenter import Segmenter, UNetSegmenter
-from napari_pathogan.tasks.nuclei.starts import shaped
 from napari_pathogan.tasks.nuclei_classes.model import ClassModel
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.report import Report
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
-    from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 
@@ -41,11 +39,6 @@ class NucleiModels(NamedTuple):
     def device(self) -> Device:
         """Where nuclei are looked for."""
         return self.segmenter.device
-
-
-def begun(config: TrainConfig, *, start: str = "") -> TrainConfig:
-    """The recipe for what a training begins with, as :func:`.starts.shaped`."""
-    return shaped(config, start) if start else config
 
 
 def folds(text: str) -> int | str:

@@ -53,6 +53,7 @@ from napari_pathogan.tasks.nuclei.starts import (
     earlier,
     going_on,
     in_common,
+    joined,
     learnt_by,
     unseen_by,
 )
@@ -134,7 +135,10 @@ def learn(
         old = model.NucleiModel.load(start, device)
         gain = yield from before_and_after(folder, whole, run, old, starts.whole, device)
         write_text(run.path / FILE, gain.to_json(), OURS)
-    training = train(folder, whole, run, device=device, start=starts.whole, others=foreign)
+    seen = folder
+    if starts.model is not None:  # which sees slides in colours of its own
+        seen = folder.carried(starts.model.reference, starts.model.share)
+    training = train(seen, whole, run, device=device, start=starts.whole, others=foreign)
     finished = yield from one_part(training, folds, folds + 1)
     learnt = starts.model.card.training_data if starts.model else ()
     before = [part.pseudonymous() for part in learnt]
@@ -151,7 +155,7 @@ def learn(
             folds,
             lineage(starts.model.card, folder.digest) if starts.model else {},
         ),
-        finished.result,
+        joined(finished.result, starts.whole),
         crop=config.crop,
         baseline=fit_baseline(folder),
         **_use(starts.model, folder, config, threshold),
@@ -166,8 +170,10 @@ def _use(
     old: model.NucleiModel | None, folder: NucleiFolder, config: TrainConfig, threshold: float
 ) -> dict[str, Any]:
     """How the model is to be used: as that which it goes on from, else as it was measured."""
-    if old is not None:
-        return {name: getattr(old, name) for name in ("threshold", "reference", "share", "views")}
+    if old is not None:  # what it looks at once where there is no bfloat16 is asked of its card
+        settings = old.card.settings
+        views = {name: settings[name] for name in ("views", "views_float32") if name in settings}
+        return {name: getattr(old, name) for name in ("threshold", "reference", "share")} | views
     reference, share = _colours(folder, config)
     return {
         "threshold": threshold,

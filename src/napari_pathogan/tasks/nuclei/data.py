@@ -144,10 +144,39 @@ class NucleiFolder:
                 known.append(SlideColours.measure(np.concatenate(own)))
         return SlideColours.average(known) if known else None
 
+    def carried(self, reference: SlideColours | None, share: float) -> NucleiFolder:
+        """The images in the colours in which a model sees them, as :meth:`.NucleiModel.in_colours_of`.
+
+        Parameters
+        ----------
+        reference, share
+            The model's: what colours are carried towards, and how far. None: images stay as they are.
+        """
+        if reference is None or not share:
+            return self
+        seen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for name in self.names:
+            own = [i.pixels.reshape(-1, 3) for i in self.images if i.patient == name]
+            with suppress(NoTissueError):
+                seen[name] = SlideColours.measure(np.concatenate(own)).map_to(reference, share)
+        images = tuple(
+            replace(image, pixels=_recoloured(image.pixels, *seen[image.patient]))
+            if image.patient in seen
+            else image
+            for image in self.images
+        )
+        return NucleiFolder(images, outlined=self.outlined)
+
     def take(self, which: np.ndarray) -> NucleiFolder:
         """The images that a mask or index picks."""
         images = tuple(self.images[i] for i in np.arange(len(self))[which])
         return NucleiFolder(images, outlined=self.outlined)
+
+
+def _recoloured(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) carried over, in [0, 1], by a matrix (3, 3) and an offset (3,)."""
+    rgb = (pixels / np.float32(255)) @ matrix.T.astype(np.float32) + offset.astype(np.float32)
+    return (rgb.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def read_training_folder(

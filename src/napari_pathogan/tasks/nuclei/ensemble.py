@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from napari_pathogan.engine.config import SettingError
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.network import UNet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 UNET, WITH_ENCODER, ENSEMBLE = "unet", "unet-encoder", "ensemble"
 
@@ -56,6 +57,38 @@ class Ensemble(nn.Module):
         """(N, 3, H, W) in [-1, 1] -> logarithms of the mean probabilities (N, 3, H, W)."""
         said = [one(x).float().log_softmax(1) for one in self.members]
         return torch.logsumexp(torch.stack(said), 0) - math.log(len(said))
+
+
+def learner(architecture: str, arguments: Mapping[str, Any]) -> int | None:
+    """Which member of an ensemble goes on learning: its first paper's U-Net; None of what is no ensemble.
+
+    Raises
+    ------
+    SettingError
+        If it has none.
+    """
+    if architecture != ENSEMBLE:
+        return None
+    kinds = [one["architecture"] for one in arguments["members"]]
+    if UNET not in kinds:
+        raise SettingError(
+            "it is an ensemble without a U-Net that could learn on; begin with another"
+        )
+    return kinds.index(UNET)
+
+
+def learner_weights(
+    weights: Mapping[str, torch.Tensor], which: int | None
+) -> dict[str, torch.Tensor]:
+    """The weights of what goes on learning, as :func:`learner` says."""
+    if which is None:
+        return dict(weights)
+    prefix = f"members.{which}."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
 
 
 def kind(network: nn.Module) -> str:

@@ -227,18 +227,14 @@ def save(
     share: float = 0.0,
     views: int = 1,
     views_float32: int = 0,
-    goes_on_with: str = "",
     baseline: PixelBaseline | None = None,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
-    Weights are stored in float16: half the size, and probabilities move by under 0.01. A
-    ensemble's trainings begin with the model ``goes_on_with``. ``views_float32`` is for CPUs without
-    bfloat16; 0: as many as elsewhere.
+    Weights are stored in float16: half the size, and probabilities move by under 0.01.
+    ``views_float32`` is for CPUs without bfloat16; 0: as many as elsewhere.
     """
     settings: dict[str, Any] = {"threshold": threshold, "share": share, "views": views}
-    if goes_on_with:
-        settings["goes_on_with"] = goes_on_with
     if views_float32:
         settings["views_float32"] = views_float32
     if baseline is not None:

@@ -15,7 +15,7 @@ from napari_pathogan.tasks.nuclei import annotated, crossval, drawn
 from napari_pathogan.tasks.nuclei.annotated import SUFFIX
 from napari_pathogan.tasks.nuclei.config import RECIPES
 from napari_pathogan.tasks.nuclei.data import of_slides
-from napari_pathogan.tasks.nuclei.starts import shaped
+from napari_pathogan.tasks.nuclei.starts import begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +118,7 @@ def retrain(
     DataFolderError
         If nothing is known on them.
     SettingError
-        If classes are given, or the model is an ensemble that names no network to go on with.
+        If classes are given, or the model is an ensemble without a U-Net that could learn on.
     ModelNotFoundError, ModelError
         If there is no such model, or its files don't fit together.
     """
@@ -127,7 +127,7 @@ def retrain(
             f"classes={', '.join(classes)} would count for nothing: nuclei are kept with theirs"
         )
     folder = of_slides([AnnotationStore(path, SUFFIX) for path in slides], mpp=mpp)
-    config = shaped(RECIPES[RECIPE], base).adjusted((f"epochs={EPOCHS}",))
+    config = begun(RECIPES[RECIPE], start=base).adjusted((f"epochs={EPOCHS}",))
     crossval.check(folder, config, folds=0, start=base, compare=True)
     run.start(config, {"slides": [str(path) for path in slides], "start": base, "compare": True})
     yield from crossval.learn(

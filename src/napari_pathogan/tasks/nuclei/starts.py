@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_pathogan.engine import crossval
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.models import locate, read_card
+from napari_pathogan.engine.models import load_model, locate, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
 from napari_pathogan.errors import DataFolderError
-from napari_pathogan.tasks.nuclei.config import PRETRAINED
-from napari_pathogan.tasks.nuclei.ensemble import ENSEMBLE
+from napari_pathogan.tasks.nuclei.config import PRETRAINED, gentle
+from napari_pathogan.tasks.nuclei.ensemble import Ensemble, built, learner, learner_weights
 from napari_pathogan.tasks.nuclei.model import TASK, NucleiModel
 from napari_pathogan.tasks.nuclei.train import train
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event
     from napari_pathogan.tasks.nuclei.config import TrainConfig
     from napari_pathogan.tasks.nuclei.data import NucleiFolder
+    from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
+    from napari_pathogan.tasks.nuclei.model import Network
+    from napari_pathogan.tasks.nuclei.network import UNet
 
 _LR_GOING_ON = 0.5  # of the learning rate, where a network begins with another's weights
 _LR_OF_A_MODEL = 0.1  # where its norms are folded: nothing keeps its layers in bounds any more
@@ -38,12 +41,48 @@ _LR_OF_A_MODEL = 0.1  # where its norms are folded: nothing keeps its layers in 
 class Starts:
     """What to begin with: checkpoints of the folds, and of the network of all patients.
 
-    ``whole`` may be the folder of a model, which then is ``model``.
+    ``whole`` may be the folder of a model, which then is ``model``: of an ensemble, its U-Net goes on.
     """
 
     folds: dict[int, Path] = field(default_factory=dict)
     whole: Path | None = None
     model: NucleiModel | None = None
+
+
+def begun(config: TrainConfig, *, start: str = "") -> TrainConfig:
+    """The recipe for what a training begins with: of its shape, gentle where that is a model.
+
+    Raises
+    ------
+    ModelNotFoundError, SettingError
+        As :func:`shaped`.
+    """
+    if not start:
+        return config
+    config = shaped(config, start)
+    return config if RunFolder(Path(start)).config.is_file() else gentle(config)
+
+
+def joined(network: UNet | EncoderUNet, start: Path | None) -> Network:
+    """What takes the place of the model that was begun with: an ensemble with the network in it, or that.
+
+    Parameters
+    ----------
+    start
+        The folder of the model; a checkpoint or nothing leave the network as it is.
+    """
+    if start is None or not start.is_dir():
+        return network
+    card, weights = load_model(start, TASK)
+    which = learner(card.architecture, card.arguments)
+    if which is None:
+        return network
+    whole: Any = built(card.architecture, card.arguments)
+    members = list(whole.members)
+    for number, member in enumerate(members):
+        member.load_state_dict(learner_weights(weights, number))
+    members[which] = network
+    return Ensemble.of(members).eval()
 
 
 def going_on(config: TrainConfig, start: Path | None, epochs: int = 0) -> TrainConfig:
@@ -99,43 +138,25 @@ def unseen_by(others: NucleiFolder, fold: int) -> np.ndarray:
     return which
 
 
-def learner(start: str) -> str:
-    """What a training begins with: in place of an ensemble, the model that its card names.
+def shaped(config: TrainConfig, start: str) -> TrainConfig:
+    """Give the U-Net the shape of what it begins with.
 
     Raises
     ------
     ModelNotFoundError
         If ``start`` is neither a run nor a model.
     SettingError
-        If it is an ensemble that names none.
+        If it is an ensemble without a U-Net that could learn on.
     """
-    if RunFolder(Path(start)).config.is_file():
-        return start
-    card = read_card(locate(start, TASK))
-    if card.architecture != ENSEMBLE:
-        return start
-    named = str(card.settings.get("goes_on_with", ""))
-    if not named:
-        msg = f"{card.name} is an ensemble of networks, which can't learn on; begin with another"
-        raise SettingError(msg)
-    return named
-
-
-def shaped(config: TrainConfig, start: str) -> TrainConfig:
-    """Give the U-Net the shape of what it begins with.
-
-    Raises
-    ------
-    ModelNotFoundError, SettingError
-        As :func:`learner`.
-    """
-    start = learner(start)
     run = RunFolder(Path(start))
     if run.config.is_file():
         shape = json.loads(run.config.read_text(encoding="utf-8"))
     else:
         card = read_card(locate(start, TASK))
+        which = learner(card.architecture, card.arguments)
         shape = {**card.arguments, "backbone": card.recipe.get("backbone", "")}
+        if which is not None:
+            shape = card.arguments["members"][which]["arguments"]
     if not (backbone := shape.get("backbone", "")):
         return replace(config, width=shape["width"], squares=shape["squares"], backbone="")
     config = config if config.backbone else replace(PRETRAINED, seed=config.seed)
@@ -157,7 +178,6 @@ def earlier(
     SettingError
         If its U-Net has another shape.
     """
-    start = learner(start)
     own = shaped(config, start)
     if own != config:
         encoder = f", backbone {own.backbone}" if own.backbone else f", squares {own.squares}"

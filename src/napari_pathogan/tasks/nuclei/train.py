@@ -10,11 +10,13 @@ import torch
 from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.nuclei.augment import Palette, crop, degrade, recolour
 from napari_pathogan.tasks.nuclei.config import TrainConfig
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
+from napari_pathogan.tasks.nuclei.ensemble import learner, learner_weights
 from napari_pathogan.tasks.nuclei.losses import dice_loss, label_loss
 from napari_pathogan.tasks.nuclei.model import TASK
 from napari_pathogan.tasks.nuclei.network import UNet, folded_state
@@ -54,7 +56,8 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         )
         share = config.others_share if len(every) > self.main else 0.0
         area = sum(label.numel() for label in self.labels[: self.main]) / max(1 - share, 0.1)
-        self.steps = max(1, round(area / (config.crop**2 * config.batch)))
+        pixels = config.crop**2 * config.batch
+        self.steps = max(1, config.least_steps, round(area / pixels))
         # a model's norms are folded: it goes on without
         self.normalised = start is None or any(".norm" in name for name in start)
         unet = self._unet()
@@ -169,7 +172,12 @@ def train(
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
     need_nuclei(folder)
-    weights = None if start is None else base.weights_of(start, TASK, "network")
+    weights = None
+    if start is not None:
+        weights = base.weights_of(start, TASK, "network")
+        if start.is_dir():
+            card = read_card(start)
+            weights = learner_weights(weights, learner(card.architecture, card.arguments))
     trainer = Trainer(folder, config, choose_device(device), weights, others)
     yield from trainer.go_on(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
