@@ -15,10 +15,13 @@ pytestmark = pytest.mark.gui
 DOCKS = {  # and the keys that each has said to have
     "Slides": set(),
     "IDC heat map": {"Ctrl+Return", "U", "Shift+U", "1", "2"},
-    "Nuclei": {"Ctrl+Return", "Ctrl+Z", "Ctrl+Shift+Z", "N", "Delete"},
+    "Nuclei": {"Ctrl+Return", "Ctrl+Z", "Ctrl+Shift+Z", "N", "Delete", "A", "U", "Shift+U"},
     "Stain transfer": {"Ctrl+Return"},
     "Virtual stains": {"Ctrl+Return"},
-    "Mammogram masses": {"Ctrl+Return", "A", "R", "Ctrl+Z", "Ctrl+Shift+Z"},
+    "Mammogram masses": {
+        *{"Ctrl+Return", "A", "R", "Ctrl+Z", "Ctrl+Shift+Z"},
+        *{"U", "Shift+U", "W", "I"},
+    },
     "Blending": {"Ctrl+Return"},
     "Reader study": set(),
     "Batch": set(),

@@ -45,7 +45,7 @@ def test_the_tissue_is_seen_below_and_the_outline_stays(used, idc):
 
 
 def test_the_legend_says_what_colours_mean_and_where_the_threshold_is(used, idc):
-    legend = idc.overlay.legend
+    legend = idc.legend
     assert legend.words == ("0 (healthy)", "1 (IDC)")
     idc.threshold.setValue(80)
     assert legend.mark == pytest.approx(0.8)
@@ -57,7 +57,7 @@ def test_the_legend_says_what_colours_mean_and_where_the_threshold_is(used, idc)
 
 
 def test_uncertain_places_are_counted_framed_and_gone_back_to(used, idc):
-    used.press(idc.uncertain)
+    used.press(idc.places.next)
     first, said = used.viewer.scene.camera.center, idc.form.status.text()
     assert said.startswith("Uncertain region 1 of ")
     frame = idc.shown.place
@@ -69,7 +69,7 @@ def test_uncertain_places_are_counted_framed_and_gone_back_to(used, idc):
     used.key("Shift+U", used.canvas())
     assert idc.form.status.text() == said
     assert used.viewer.scene.camera.center == first
-    used.press(idc.back)
+    used.press(idc.places.back)
     count = int(said.split(" of ")[1].split(":")[0])
     assert idc.form.status.text().startswith(f"Uncertain region {count} of {count}")
     assert [x for x in used.viewer.layers if x.name.startswith("IDC place")] == [frame]

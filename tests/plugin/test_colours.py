@@ -10,8 +10,11 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_pathogan.engine.models import zoo
-from napari_pathogan.plugin.idc.layers import MARK_COLOUR, OUTLINE_COLOUR
+from napari_pathogan.plugin.idc.layers import OUTLINE_COLOUR
 from napari_pathogan.plugin.masses.layers import COLOURS
+from napari_pathogan.plugin.nuclei.colours import FOUND_COLOUR
+from napari_pathogan.plugin.nuclei.layers import RING_COLOURS
+from napari_pathogan.plugin.viewer.lines import FRAME_COLOUR
 from napari_pathogan.tasks import task_of
 from napari_pathogan.tasks.nuclei_classes.naming import PALETTE
 
@@ -33,10 +36,12 @@ VISION = {
 MODELS = sorted(path.name for path in zoo().glob("nuclei-classes-*"))
 VIEWS = {
     "masses": tuple(COLOURS.values()),
-    "IDC": (*task_of("idc").retraining.classes.values(), OUTLINE_COLOUR, MARK_COLOUR),
-    "groups of nuclei": PALETTE[:5],
+    "IDC": (*task_of("idc").retraining.classes.values(), OUTLINE_COLOUR, FRAME_COLOUR),
+    "groups of nuclei": (*PALETTE[:5], RING_COLOURS[0]),
+    "nuclei without classes": (FOUND_COLOUR, RING_COLOURS[0]),
     **{
         name: tuple(json.loads((zoo() / name / "model.json").read_text())["settings"]["colours"])
+        + RING_COLOURS[:1]
         for name in MODELS
     },
 }

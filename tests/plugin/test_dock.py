@@ -212,15 +212,15 @@ def test_threshold_moves_area_and_outline_live(done, qtbot):
 
 def test_next_uncertain_region_moves_the_camera(done, viewer):
     dock, layer = done
-    dock.uncertain.click()
+    dock.places.next.click()
     first = np.asarray(viewer.scene.camera.center[-2:])
     region = dock.heat.most_uncertain(1)[0]
     middle = (region.y + region.height / 2 - 0.5, region.x + region.width / 2 - 0.5)
     assert first == pytest.approx(layer.data_to_world(middle))
-    dock.uncertain.click()
+    dock.places.next.click()
     assert not np.allclose(first, viewer.scene.camera.center[-2:])
     for _ in range(40):  # it goes round
-        dock.next_uncertain()
+        dock.places.go(1)
 
 
 def test_position_and_probability_under_the_cursor(done, viewer):

@@ -238,7 +238,7 @@ def test_a_click_shows_the_nucleus(done, viewer):
     assert isinstance(ring, Points)
     assert ring.data[0] == pytest.approx((150, 80), abs=0.5)
     picture = dock.details.picture.pixmap().toImage()
-    assert picture.pixelColor(56, 56).name() == "#6e468c"  # the middle of a nucleus
+    assert picture.pixelColor(48, 48).name() == "#6e468c"  # the middle of a nucleus
     click(viewer, dock, layer, 5, 5)
     assert dock.nucleus is None
     assert len(ring.data) == 0

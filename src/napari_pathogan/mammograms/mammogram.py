@@ -59,6 +59,8 @@ class Mammogram:
         What these mm are: "at detector", "calibrated", "user", ..., or None.
     voi
         The header's curve from values to brightness; None takes ``window``.
+    windows
+        All windows of the header by what it calls them: contrast limits (low, high).
     padded
         Bool (H, W): pixels that the header calls padding, shown as air; None where there are none.
     chest_wall
@@ -84,6 +86,7 @@ class Mammogram:
     mm_per_px: tuple[float, float] | None = None
     spacing: str | None = None
     voi: Voi | None = None
+    windows: dict[str, tuple[float, float]] = field(default_factory=dict)
     padded: np.ndarray | None = None
     chest_wall: str | None = None
     examination: str | None = None

@@ -120,7 +120,7 @@ def take_pictures(viewer: napari.Viewer, dock: IdcDock, target: Path) -> list[Pa
     for place in places:
         viewer.theme = "light" if place is places[1] else "dark"
         if place is places[2]:
-            dock.next_uncertain()
+            dock.places.go(1)
         rest()
         shoot(viewer, place)
     return places

@@ -25,6 +25,7 @@ from napari_pathogan.mammograms.dicom.header import (
 )
 from napari_pathogan.mammograms.dicom.luts import (
     modality,
+    named_windows,
     says_no_slope,
     says_unknown_function,
     says_unreadable_window,
@@ -94,6 +95,7 @@ def read_dicom(path: Path) -> Mammogram:
             mm_per_px=mm_per_px,
             spacing=spacing,
             voi=voi,
+            windows=named_windows(header),
             padded=padded,
             chest_wall=_chest_wall(header),
             examination=_examination(header),

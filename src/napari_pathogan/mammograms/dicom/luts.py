@@ -89,6 +89,15 @@ def windows_of(header: Dataset) -> list[Window]:
     return found
 
 
+def named_windows(header: Dataset) -> dict[str, tuple[float, float]]:
+    """The windows of the header by what it calls them, else by their numbers: contrast limits."""
+    windows = windows_of(header)
+    names = [str(one).strip() for one in values(header, "WindowCenterWidthExplanation")]
+    if len(names) != len(windows) or len(set(names)) != len(names):
+        names = [f"Window {number}" for number in range(1, len(windows) + 1)]
+    return {name: one.limits for name, one in zip(names, windows, strict=True)}
+
+
 def says_unreadable_window(header: Dataset) -> bool:
     """Whether a centre and a width are there that are no numbers, or the width is negative."""
     ends = "WindowCenter", "WindowWidth"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QLabel, QPushButton, QSlider
+from qtpy.QtWidgets import QLabel, QSlider
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.plugin.idc.layers import MAP_OPACITY, HeatLayers
@@ -23,10 +23,10 @@ from napari_pathogan.plugin.idc.words import (
     usual_threshold,
 )
 from napari_pathogan.plugin.shell.dock import Dock
-from napari_pathogan.plugin.shell.dock_keys import everywhere
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, label
-from napari_pathogan.plugin.shell.overlay_bar import OverlayBar
+from napari_pathogan.plugin.shell.overlay_bar import Legend, OverlayBar
+from napari_pathogan.plugin.shell.places import Places
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.viewer import layers as between
@@ -92,7 +92,6 @@ class IdcDock(Dock):
         self.maps: dict[Image, HeatLayers] = {}
         self._running: HeatLayers | None = None
         self._places: list[Region] = []  # where the model is least sure
-        self._at = -1  # which of them was gone to
         self._threshold_chosen = False  # by the user, who then keeps it
         self._steps: Steps | None = None  # of a map that is being shown
         super().__init__(napari_viewer)
@@ -107,20 +106,26 @@ class IdcDock(Dock):
         self.meaning = label("")
         self.form.add_row("Threshold", beside(self.threshold, self.value))
         self.form.add_line(self.meaning)
-        self.overlay = OverlayBar(self.form, round(100 * MAP_OPACITY))
+        self.legend = Legend()
+        self.overlay = OverlayBar(
+            self.form,
+            round(100 * MAP_OPACITY),
+            outline="Show the outline at the threshold, and the tissue as it is",
+            legend=self.legend,
+        )
         self.overlay.changed.connect(self.show_overlay)
         self.form.add_run()
-        self.uncertain = QPushButton("Next uncertain region")
-        self.uncertain.setToolTip("Go to where the model is least sure: look there first (U)")
-        self.uncertain.clicked.connect(self.next_uncertain)
-        self.back = QPushButton("Back")
-        self.back.setToolTip("Go to the uncertain region before (Shift+U)")
-        self.back.clicked.connect(self.last_uncertain)
-        everywhere(self, self._ties, "U", self.next_uncertain)
-        everywhere(self, self._ties, "Shift+U", self.last_uncertain)
+        self.places = Places(
+            self,
+            self._ties,
+            "uncertain region",
+            "Go to where the model is least sure: look there first",
+            find=self._uncertain,
+            show=self._show_place,
+        )
         tip = "Save the heat map, its outlines, a table or a report page"
         self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
-        self.form.add_line(beside(self.uncertain, self.back, self.export))
+        self.form.add_line(beside(self.places.next, self.places.back, self.export))
         self.live = Live(self)
         self.under_cursor = label("")
         self.form.add_line(self.under_cursor)
@@ -253,30 +258,20 @@ class IdcDock(Dock):
             )
             self.shown.show_outlines(self.heat.outlines(threshold))
 
-    def next_uncertain(self, _checked: object = None) -> bool:
-        """Move the camera to the next most uncertain region; after the last, the first again.
-
-        False if nothing was found yet.
-        """
-        return self._go(1)
-
-    def last_uncertain(self, _checked: object = None) -> bool:
-        """Move the camera to the region before; before the first, the last."""
-        return self._go(-1)
-
-    def _go(self, steps: int) -> bool:
-        if self.heat is None or self.layer is None or self.shown is None:
-            return False
-        if not self._places:
+    def _uncertain(self) -> list[Region]:
+        if self.heat is not None and not self._places:
             self._places = self.heat.most_uncertain(PLACES)
-            self._at = -1 if steps > 0 else 0
-        self._at = (self._at + steps) % len(self._places)
-        place = self._places[self._at]
+        return self._places
+
+    def _show_place(self, place: Region) -> str:
+        assert self.heat is not None
+        assert self.layer is not None
+        assert self.shown is not None
         between.go_to(self.viewer, self.layer, place)
         self.shown.mark(place)
-        y, x = place.y + place.height / 2 - 0.5, place.x + place.width / 2 - 0.5
-        self.form.status.setText(place_text(self._at, len(self._places), self.heat.at(y, x)))
-        return True
+        return place_text(
+            self.heat.at(place.y + place.height / 2 - 0.5, place.x + place.width / 2 - 0.5)
+        )
 
     def show_overlay(self) -> None:
         """Show the maps as opaque as was chosen, or the outline alone."""
@@ -320,12 +315,12 @@ class IdcDock(Dock):
         self.threshold.setValue(round(100 * threshold))
         self.threshold.blockSignals(False)
         self.value.setText(f"{self.threshold.value() / 100:.2f}")
-        self.overlay.legend.show_mark(threshold)
+        self.legend.show_mark(threshold)
 
     def _threshold_moved(self, percent: int) -> None:
         self._threshold_chosen = True
         self.value.setText(f"{percent / 100:.2f}")
-        self.overlay.legend.show_mark(percent / 100)
+        self.legend.show_mark(percent / 100)
         self._live.start()
 
     def scale_changed(self) -> None:
@@ -333,12 +328,13 @@ class IdcDock(Dock):
         self.show_threshold()
 
     def _show_result(self) -> None:
-        for widget in (self.uncertain, self.back, self.export):
-            widget.setEnabled(self.heat is not None)
-        self._places, self._at = [], -1
+        self.export.setEnabled(self.heat is not None)
+        self.places.enable(enabled=self.heat is not None)
+        self.places.begin_anew()
+        self._places = []
         self.form.result.setText("")
         image = self.shown.images["probability"] if self.shown is not None else None
-        self.overlay.legend.show_colours(image, "0 (healthy)", "1 (IDC)")
+        self.legend.show_colours(image, "0 (healthy)", "1 (IDC)")
         if self.shown is not None:
             self.overlay.show_opacity(self.shown.images["probability"].opacity)
         self.show_threshold()

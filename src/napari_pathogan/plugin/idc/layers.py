@@ -9,7 +9,8 @@ import numpy as np
 from napari.utils import Colormap
 from qtpy.QtCore import QTimer
 
-from napari_pathogan.plugin.viewer.layers import place, place_level0, selection_kept
+from napari_pathogan.plugin.viewer.layers import place, selection_kept
+from napari_pathogan.plugin.viewer.lines import FRAME_COLOUR, Lines
 from napari_pathogan.plugin.viewer.placing import short
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.heatmap import HeatMap, IdcOutline
 
 REFRESH_MS = 150  # tiles that come closer together are drawn at once: drawing costs the model time
-OUTLINE_PX = 2.0  # width of the outline on the screen
 OUTLINE_COLOUR = "#00e5ff"
-MARK_COLOUR = "#ffd400"  # of a place that was gone to
 MAP_OPACITY = 0.45  # the tissue below stays readable; the outline says where IDC is
 
 
@@ -64,21 +63,31 @@ class HeatLayers:
     ----------
     heat
         The finished map; a run that is taken back leaves it as it is.
-    images, outline
-        The layers that have been made so far.
+    images
+        The layers of its maps that have been made so far.
     """
 
     def __init__(self, viewer: napari.Viewer, slide: Image) -> None:
         self.viewer, self.slide = viewer, slide
         self.heat: HeatMap | None = None
         self.images: dict[str, Image] = {}
-        self.outline: Vectors | None = None
-        self.place: Vectors | None = None  # a frame around what was gone to
+        self._outline = Lines(viewer, slide, "IDC outline", OUTLINE_COLOUR)
+        self._place = Lines(viewer, slide, "IDC place", FRAME_COLOUR)
         self._cells: dict[str, np.ndarray] = {}
         self._due = QTimer()
         self._due.setSingleShot(True)
         self._due.setInterval(REFRESH_MS)
         self._due.timeout.connect(self._draw)
+
+    @property
+    def outline(self) -> Vectors | None:
+        """Where the map reaches the threshold."""
+        return self._outline.layer
+
+    @property
+    def place(self) -> Vectors | None:
+        """A frame around what was gone to."""
+        return self._place.layer
 
     @property
     def all(self) -> list[Layer]:
@@ -141,13 +150,7 @@ class HeatLayers:
 
     def show_outlines(self, outlines: Sequence[IdcOutline]) -> None:
         """Draw the outlines, in a layer that is made when there is something to draw."""
-        rings = [ring for o in outlines for ring in (o.exterior, *o.holes)]
-        parts = [np.stack([ring, np.roll(ring, -1, 0) - ring], 1) for ring in rings]
-        segments = np.concatenate(parts) if parts else np.zeros((0, 2, 2))
-        if self.outline is not None and self.outline in self.viewer.layers:
-            self.outline.data = segments
-        elif parts:
-            self.outline = self._add_outline(segments)
+        self._outline.show([ring for o in outlines for ring in (o.exterior, *o.holes)])
 
     def fade(self, opacity: float, *, outline_only: bool) -> None:
         """Show the maps so opaque; hide the probability where the outline is to be seen alone."""
@@ -158,14 +161,7 @@ class HeatLayers:
 
     def mark(self, region: Region) -> None:
         """Frame a part of the slide."""
-        low = np.array([region.y, region.x]) - 0.5
-        corners = low + np.array([[0, 0], [0, 1], [1, 1], [1, 0]]) * [region.height, region.width]
-        frame = np.stack([corners, np.roll(corners, -1, 0) - corners], 1)
-        if self.place is not None and self.place in self.viewer.layers:
-            self.place.data = frame
-            self.place.edge_width = self._width()
-            return
-        self.place = self._add_lines(frame, "IDC place", MARK_COLOUR)
+        self._place.frame(region)
 
     def _lay(self, what: str, overlay: Overlay) -> None:
         """Show an overlay in its layer, which is made where it is missing; the selection stays."""
@@ -188,30 +184,3 @@ class HeatLayers:
     def _hide_outline(self, *, hidden: bool) -> None:
         if self.outline is not None:
             self.outline.visible = not hidden
-
-    def _add_outline(self, segments: np.ndarray) -> Vectors:
-        return self._add_lines(segments, "IDC outline", OUTLINE_COLOUR)
-
-    def _add_lines(self, segments: np.ndarray, what: str, colour: str) -> Vectors:
-        with selection_kept(self.viewer):
-            made = self.viewer.add_vectors(
-                segments,
-                name=f"{what} ({short(self.slide.name)})",
-                edge_color=colour,
-                edge_width=self._width(),
-                vector_style="line",
-                opacity=1.0,
-                **place_level0(self.slide),
-            )
-        self.viewer.scene.camera.events.zoom.connect(self._zoomed)
-        return made
-
-    def _width(self) -> float:
-        """Level-0 pixels that are :data:`OUTLINE_PX` on the screen now."""
-        return float(OUTLINE_PX / self.viewer.scene.camera.zoom / self.slide.scale[0])
-
-    def _zoomed(self) -> None:
-        width = self._width()
-        for lines in (self.outline, self.place):
-            if lines is not None and not 0.8 < lines.edge_width / width < 1.25:
-                lines.edge_width = width

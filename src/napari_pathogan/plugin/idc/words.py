@@ -57,10 +57,9 @@ def plain_area_text(found: AreaResult) -> str:
     return str(found).partition(" (")[0]
 
 
-def place_text(number: int, count: int, found: tuple[float, float] | None) -> str:
-    """``Uncertain region 3 of 12: IDC 0.47 ± 0.21``."""
-    said = "" if found is None else f": IDC {found[0]:.2f} ± {found[1]:.2f}"
-    return f"Uncertain region {number + 1} of {count}{said}"
+def place_text(found: tuple[float, float] | None) -> str:
+    """``IDC 0.47 ± 0.21``."""
+    return "" if found is None else f"IDC {found[0]:.2f} ± {found[1]:.2f}"
 
 
 def cursor_text(slide: Slide, heat: HeatMap | None, y: float, x: float) -> str:

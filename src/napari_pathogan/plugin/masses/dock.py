@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel, QSlider
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.masses.decisions import Decisions
 from napari_pathogan.plugin.masses.events import masses_events, warm_up
-from napari_pathogan.plugin.masses.layers import MassLayers
+from napari_pathogan.plugin.masses.layers import COLOURS, MassLayers
 from napari_pathogan.plugin.masses.reviews import Reviews
 from napari_pathogan.plugin.masses.table import FindingsTable, MassRow
 from napari_pathogan.plugin.masses.training import lesson
@@ -22,6 +22,7 @@ from napari_pathogan.plugin.masses.words import (
     count_text,
     from_slider,
     meaning,
+    meanings,
     percent,
     score_text,
     size_text,
@@ -35,11 +36,14 @@ from napari_pathogan.plugin.shell.dock_keys import OF_MAMMOGRAMS, everywhere
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, evenly, keep_lines, label
 from napari_pathogan.plugin.shell.mammogram_subject import ALL_VIEWS, MAMMOGRAM
+from napari_pathogan.plugin.shell.overlay_bar import OverlayBar, Swatches
+from napari_pathogan.plugin.shell.places import Places
 from napari_pathogan.plugin.shell.steps import Steps, at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
+from napari_pathogan.plugin.shell.viewing_rows import ViewingRows
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
-from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
+from napari_pathogan.plugin.viewer.mammogram_layers import SYNTHETIC, mammogram_of
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.masses.detections import SCOPE, ViewSearched
 from napari_pathogan.tasks.masses.review import Decision
@@ -87,6 +91,7 @@ class MassesDock(Dock):
 
     def build(self) -> None:
         """Add the task's own rows: threshold, list, decisions, export."""
+        self.viewing = ViewingRows(self)
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0, POSITIONS)
         self.threshold.setToolTip("Findings that score at least this much are shown")
@@ -97,6 +102,16 @@ class MassesDock(Dock):
         self.meaning.setToolTip("Measured on patients that the model had not seen")
         self.form.add_row("Threshold", beside(self.threshold, self.value))
         self.form.add_line(self.meaning)
+        self.legend = Swatches()
+        self.overlay = OverlayBar(
+            self.form,
+            100,
+            name="Marks",
+            what="what is marked",
+            outline="Show outlines alone, without boxes and scores",
+            legend=self.legend,
+        )
+        self.overlay.changed.connect(self._show_overlay)
         self.form.add_run()
         keep_lines(self.meaning, 2)
         keep_lines(self.form.result, 3)
@@ -106,6 +121,16 @@ class MassesDock(Dock):
         for keys, action in self.decisions.keys.items():
             everywhere(self, self._ties, keys, action, marks=OF_MAMMOGRAMS)
         self.form.add_line(self.decisions.line)
+        self.places = Places(
+            self,
+            self._ties,
+            "finding",
+            "Go to the next finding of the list, the surest first",
+            find=lambda: [(row.image, row.number) for row in self.table.rows],
+            show=self._show_place,
+            marks=OF_MAMMOGRAMS,
+        )
+        self.form.add_line(evenly(self.places.next, self.places.back))
         self.export = ExportButton(
             self,
             self.task,
@@ -253,6 +278,7 @@ class MassesDock(Dock):
 
     def slide_changed(self) -> None:
         """Draw in the image that is chosen now."""
+        self.viewing.offer(self.layer)
         self.decisions.draw.setChecked(False)
         self._enable()
 
@@ -284,6 +310,7 @@ class MassesDock(Dock):
             chosen = self.finding[1] if self.finding and self.finding[0] is image else None
             yield from self.layers_of(image).show(review, chosen)
         self.table.show_findings(order, self.finding)
+        self.legend.show_counts(meanings(shown.values(), COLOURS))
         self.form.result.setText(summary(list(shown.values()), self.card) if shown else "")
         self._enable()
 
@@ -313,7 +340,7 @@ class MassesDock(Dock):
 
     def select(self, image: Image, number: int) -> None:
         """Choose a finding, and its image."""
-        self.finding = image, number
+        self.finding = self.places.current = image, number
         if image is not self.layer:
             self.form.slide.setCurrentIndex(self.form.slide.findData(image))
         self.show_findings()
@@ -345,6 +372,7 @@ class MassesDock(Dock):
         if image not in self.shown_on:
             edited = partial(self.decisions.edited, image)
             self.shown_on[image] = MassLayers(self.viewer, image, edited)
+            self._show_overlay()
         return self.shown_on[image]
 
     def model_changed(self, card: ModelCard) -> None:
@@ -354,6 +382,16 @@ class MassesDock(Dock):
         self.show_findings()
 
     # how
+
+    def _show_place(self, place: tuple[Image, int]) -> str:
+        """Go to a finding; says what is known of it."""
+        self.go_to(*place)
+        row = next(row for row in self.table.rows if (row.image, row.number) == place)
+        return f"{row.view}, {row.score}, {row.size}, {row.decision}"
+
+    def _show_overlay(self) -> None:
+        for layers in self.shown_on.values():
+            layers.fade(self.overlay.opacity, outline_only=self.overlay.outline.isChecked())
 
     def _shown(self) -> dict[Image, Review]:
         shown = {image: self.reviews.shown(image) for image in self.images}
@@ -366,6 +404,7 @@ class MassesDock(Dock):
 
     def _enable(self) -> None:
         self.decisions.enable()
+        self.places.enable(enabled=self.run is None and bool(self.table.rows))
         self.training.enable()
         self.export.setEnabled(self.run is None and bool(self._shown()))
 
@@ -400,4 +439,4 @@ class MassesDock(Dock):
 def _rows(image: Image, review: Review) -> Iterator[MassRow]:
     for i, number in enumerate(review.ids):
         about = score_text(review, i), size_text(review.found, i), review.decisions[i]
-        yield MassRow(image, number, image.name, *about)
+        yield MassRow(image, number, image.name.removesuffix(SYNTHETIC), *about)

@@ -77,6 +77,7 @@ class MassLayers:
         self._edited = edited
         self._laid: dict[int, np.ndarray] = {}  # outlines as they were shown
         self._chosen: int | None = None
+        self._faint, self._boxed = 1.0, True  # how opaque they are; whether boxes are shown
         self._zoom = 0.0
         self._showing = False
         self._partial = False
@@ -126,6 +127,14 @@ class MassLayers:
         with self._untouched():
             labels = [label_text(review, i) for i in range(len(review))]
             _fill(self.boxes, rectangles, "rectangle", colours, {"label": labels})
+
+    def fade(self, opacity: float, *, outline_only: bool) -> None:
+        """Show findings so opaque, with their boxes and scores or without."""
+        self._faint, self._boxed = opacity, not outline_only
+        for layer in self.all:
+            layer.opacity = opacity
+        if self.boxes is not None and self.boxes in self.viewer.layers:
+            self.boxes.visible = self._boxed
 
     def begin_drawing(self) -> None:
         """Let the reader draw an ellipse, or with another of napari's tools."""
@@ -194,6 +203,7 @@ class MassLayers:
             with selection_kept(self.viewer):
                 self.boxes = self._add(
                     "Mass boxes",
+                    visible=self._boxed,
                     features={"label": np.zeros(0, object)},
                     text={
                         "string": "{label}",
@@ -216,7 +226,7 @@ class MassLayers:
             ndim=2,
             face_color="transparent",
             edge_color=COLOURS[Decision.DRAWN],
-            opacity=1.0,
+            opacity=self._faint,
             metadata={"mammogram": mammogram_of(self.image)},
             **place_level0(self.image),
             **kwargs,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.masses.annotations import read_review, write_review
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.tasks.masses.detections import Detections
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.masses.layers import Edit
 
 MOST_UNDONE = 100
+LEAST_MM, LEAST_PX = 2.0, 8.0  # across; less was drawn by a slip of the hand
+
+
+class TooSmallError(PathoganError, ValueError):
+    """What was drawn is too small for a mass."""
 
 
 class Reviews:
@@ -120,8 +126,12 @@ class Reviews:
         ------
         OutputError
             If it can't be kept; then nothing is changed.
+        TooSmallError
+            If something drawn is too small for a mass; then nothing is changed.
         """
         review = self._current[image]
+        for outline in edit.drawn:
+            _check_size(image, outline)
         for number in edit.removed:
             review = review.decided(number, Decision.REJECTED)
         for number, outline in edit.redrawn.items():
@@ -177,3 +187,15 @@ class Reviews:
         self._undone.clear()
         self._current[image] = review
         return path
+
+
+def _check_size(image: Image, outline: np.ndarray) -> None:
+    mm_per_px = mammogram_of(image).mm_per_px
+    across = float(np.max(np.ptp(outline, axis=0) * (1.0 if mm_per_px is None else mm_per_px)))
+    least, unit = (LEAST_PX, "px") if mm_per_px is None else (LEAST_MM, "mm")
+    if across < least:
+        msg = (
+            f"What was drawn is {across:.1f} {unit} across, too small for a mass: it is left out. "
+            f"Draw at least {least:g} {unit}"
+        )
+        raise TooSmallError(msg)

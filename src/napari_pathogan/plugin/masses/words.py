@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from napari_pathogan.tasks.masses.froc import Froc
@@ -10,6 +11,8 @@ from napari_pathogan.tasks.masses.review import Decision
 from napari_pathogan.tasks.masses.together import together
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.tasks.masses.detections import Detections
     from napari_pathogan.tasks.masses.review import Review
@@ -85,6 +88,16 @@ def label_text(review: Review, index: int) -> str:
 def count_text(count: int) -> str:
     """``2 masses``."""
     return f"{count or 'No'} {'mass' if count == 1 else 'masses'}"
+
+
+def meanings(
+    reviews: Iterable[Review], colours: Mapping[Decision, str]
+) -> Iterator[tuple[str, str, int]]:
+    """Colour, decision and count of findings; decisions that nobody has made are left out."""
+    counts = Counter(decision for review in reviews for decision in review.decisions)
+    for decision, colour in colours.items():
+        if counts[decision]:
+            yield colour, str(decision), counts[decision]
 
 
 def summary(reviews: list[Review], card: ModelCard | None = None) -> str:

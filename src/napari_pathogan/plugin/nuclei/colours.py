@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils import Colormap, DirectLabelColormap
 
+from napari_pathogan.tasks.nuclei.segmentation import NUCLEUS_COLOUR
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_EDITABLE = 10_000  # nuclei in a Labels layer: recoloured in 0.2 s
 MAX_EDITABLE_PX = 4096**2
-FOUND_COLOUR = "#4fd1c5"
+FOUND_COLOUR = NUCLEUS_COLOUR
 
 Rgba = tuple[float, float, float, float]
 NOTHING: Rgba = (0.0, 0.0, 0.0, 0.0)

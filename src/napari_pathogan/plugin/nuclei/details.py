@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
-PORTRAIT_PX = 112
+PORTRAIT_PX = 96
 HINT = "Click a nucleus on the slide: here come its picture, its features and its class."
 
 
@@ -37,7 +37,9 @@ class Details(QWidget):
         self.facts.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.bars = Probabilities()
-        self.choice = combo("The class of this nucleus; correct it here or with the keys 1, 2, 3…")
+        self.choice = combo(
+            "The class of this nucleus; correct it here or with the keys 1, 2, 3…, or say that it is right (A)"
+        )
         self.choice.activated.connect(self._chosen)
         self.delete = QPushButton("Delete")
         self.delete.setToolTip("This is no nucleus: take it away (Delete)")

@@ -17,16 +17,18 @@ from napari_pathogan.plugin.nuclei.corrections import Corrections
 from napari_pathogan.plugin.nuclei.details import Details
 from napari_pathogan.plugin.nuclei.events import NucleiLaid, draw_grid, keep_names, nuclei_events
 from napari_pathogan.plugin.nuclei.gallery import Gallery, GridDialog, fill_shelf
-from napari_pathogan.plugin.nuclei.layers import NucleiLayers
+from napari_pathogan.plugin.nuclei.layers import OPACITY, NucleiLayers
 from napari_pathogan.plugin.nuclei.numbers import Numbers
 from napari_pathogan.plugin.nuclei.picking import Picker
 from napari_pathogan.plugin.nuclei.training import lesson
-from napari_pathogan.plugin.nuclei.words import count_text
+from napari_pathogan.plugin.nuclei.words import count_text, meanings, sure_text
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.dock_keys import everywhere
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import beside, combo, label
+from napari_pathogan.plugin.shell.overlay_bar import OverlayBar, Swatches
+from napari_pathogan.plugin.shell.places import Places
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.subject import VIEW
 from napari_pathogan.plugin.shell.training_row import TrainingRow
@@ -37,7 +39,7 @@ from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.nuclei.segmentation import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import napari
     from napari.layers import Image
@@ -77,8 +79,18 @@ class NucleiDock(Dock):
         """Add the task's own rows: the class model, pages of results, corrections, export."""
         self._build_class_model()
         self.form.region.setCurrentText(VIEW)
-        self.fast = QCheckBox("Fast (one view)")
+        self.fast = QCheckBox("Fast (look once)")
         self.form.add_line(self.fast)
+        self.legend = Swatches()
+        self.overlay = OverlayBar(
+            self.form,
+            round(100 * OPACITY),
+            name="Nuclei",
+            what="the nuclei's colour",
+            outline="Show outlines also where nuclei are so small on the screen that they are filled",
+            legend=self.legend,
+        )
+        self.overlay.changed.connect(self._show_overlay)
         self.form.add_run()
         self.class_note = label("")  # says with the classes, always, what they are not
         self.form.add_line(self.class_note)
@@ -94,6 +106,16 @@ class NucleiDock(Dock):
         tip = "Save the nuclei: labels, a table, or outlines for QuPath"
         self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
         corrections = self.corrections
+        self.places = Places(
+            self,
+            self._ties,
+            "unchecked nucleus",
+            "Go to the nucleus that is least sure of those that nobody has corrected: another class "
+            "by its number, A where it is right, Delete where it is none; each goes on to the next",
+            find=self._unchecked,
+            show=self._show_place,
+        )
+        self.form.add_line(beside(self.places.next, self.places.back))
         self.form.add_line(beside(corrections.undo_button, corrections.redo_button))
         self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
         self.training = TrainingRow(self, lesson(corrections.folder, corrections.folders))
@@ -102,8 +124,8 @@ class NucleiDock(Dock):
         self.numbers.renamed.connect(self.rename)
         self.numbers.hidden_changed.connect(self._hide)
         self.numbers.drawn.clicked.connect(self.show_grid)
-        self.details.class_chosen.connect(self.corrections.set_class)
-        self.details.removed.connect(self.corrections.remove)
+        self.details.class_chosen.connect(self.set_class)
+        self.details.removed.connect(self.remove)
         self.gallery.chosen.connect(self.go_to)
         self.gallery.asked.connect(self._fill_gallery)
         self._ties.add(self._release_layers)
@@ -112,7 +134,8 @@ class NucleiDock(Dock):
             ("Ctrl+Z", self.corrections.undo),
             ("Ctrl+Shift+Z", self.corrections.redo),
             ("N", self.corrections.begin_new),
-            ("Delete", self.corrections.remove),
+            ("A", self.accept),
+            ("Delete", self.remove),
         ):
             everywhere(self, self._ties, keys, action)
         self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
@@ -302,6 +325,9 @@ class NucleiDock(Dock):
 
     def enable(self) -> None:
         """Let the buttons of corrections and training say what can be done."""
+        idle = self.run is None
+        self.overlay.enable(enabled=idle)
+        self.places.enable(enabled=idle and self.segmentation is not None)
         self.corrections.enable()
         self.training.enable()
 
@@ -356,6 +382,21 @@ class NucleiDock(Dock):
         self.select(nucleus)
         self.pages.setCurrentWidget(page)
 
+    def set_class(self, name: str) -> None:
+        """Correct the class of the chosen nucleus; on to the next, if they are gone through."""
+        self._decide(partial(self.corrections.set_class, name))
+
+    def accept(self) -> bool:
+        """The chosen nucleus is right as it is; False if there is none."""
+        if self.segmentation is None or self.nucleus is None:
+            return False
+        self.set_class(self.segmentation.nucleus(self.nucleus)["class"])
+        return True
+
+    def remove(self) -> bool:
+        """Take the chosen nucleus away; False if there is none."""
+        return bool(self._decide(self.corrections.remove))
+
     def corrected(self, layers: NucleiLayers, nucleus: int | None) -> None:
         """Show a slide's nuclei after a correction, and one of them in detail if it is there."""
         segmentation = self.corrections.segmentation(layers)
@@ -408,7 +449,35 @@ class NucleiDock(Dock):
         """Give the chosen nucleus the class of that number."""
         names = () if self.segmentation is None else self.segmentation.class_names
         if digit <= len(names):
-            self.corrections.set_class(names[digit - 1])
+            self.set_class(names[digit - 1])
+
+    def _decide(self, act: Callable[[], object]) -> object:
+        """Correct the chosen nucleus, and go on if it is the one that was gone to."""
+        gone_to = self.nucleus is not None and self.nucleus == self.places.current
+        done = act()
+        if gone_to and self.run is None:
+            self.places.go(1)
+        return done
+
+    def _unchecked(self) -> list[int]:
+        """Nuclei that nobody has corrected, the least sure first; without classes, those of odd shape."""
+        if self.segmentation is None or self.run is not None:
+            return []
+        table = self.segmentation.table
+        left = table.loc[~table["corrected"].astype(bool)]
+        sure = left["class_probability"].fillna(left["solidity"]).to_numpy()
+        ids: list[int] = left["id"].to_numpy()[np.argsort(sure, kind="stable")].tolist()
+        return ids
+
+    def _show_place(self, nucleus: int) -> str:
+        """Go to a nucleus; says how sure its class is."""
+        assert self.segmentation is not None
+        self.go_to(nucleus)
+        return sure_text(self.segmentation.nucleus(nucleus))
+
+    def _show_overlay(self) -> None:
+        if self.shown is not None:
+            self.shown.fade(self.overlay.opacity, outline_only=self.overlay.outline.isChecked())
 
     def _show_result(self) -> None:
         """Fill all pages anew."""
@@ -416,6 +485,10 @@ class NucleiDock(Dock):
         self.select(None)
         if shown is None:
             self.details.show_nucleus(None, None, None)
+        self.places.begin_anew()
+        if self.shown is not None:
+            self.overlay.show_opacity(self.shown.opacity)
+            self._show_overlay()
         self._show_numbers()
         self.gallery.clear()
         if shown is not None and shown.class_model:
@@ -425,6 +498,7 @@ class NucleiDock(Dock):
         shown = self.segmentation
         self.export.setEnabled(shown is not None and self.run is None)
         self.enable()
+        self.legend.show_counts([] if shown is None else meanings(shown))
         if shown is None:
             name = self.classes.currentText()
             naming = self._naming(self.layer, name) if name in self.class_models else None

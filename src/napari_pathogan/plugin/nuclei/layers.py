@@ -46,7 +46,10 @@ DRAWN_MS = 200  # the canvas has been drawn by then
 LOOK_MS = 120  # the camera has rested for as long: look up the classes in view
 OUTLINE_PX = 2.0  # width of outlines on the screen
 OUTLINES = np.array([1, 2, 3, 4])  # in pixels of the labels; what would be wider is filled
-MARK_COLOUR = "#ffe600"
+RING_COLOURS = "#f7ffef", "#000000"  # of the chosen nucleus: two, as no class has
+RING = 0.04  # how wide each is, of the ring's diameter
+OPACITY = 0.9  # of outlines and points
+FILLED = 2 / 3  # of it, where whole nuclei are filled: the tissue below stays readable
 
 
 class NucleiLayers:
@@ -71,6 +74,8 @@ class NucleiLayers:
         self.found: Image | None = None
         self.mark: Points | None = None
         self.hidden: frozenset[str] = frozenset()
+        self._faint = OPACITY  # how opaque they are
+        self._outlined = False  # everywhere, not only where outlines look well
         self._lut = np.zeros(1, np.uint8)
         self._outline = 0
         self._coarse = 1
@@ -208,21 +213,42 @@ class NucleiLayers:
             return
         one = self.segmentation.nucleus(nucleus)
         box = self.segmentation.around(nucleus)
-        where, size = [[one["y_px"], one["x_px"]]], 1.4 * max(box.height, box.width)
+        where, size = [[one["y_px"], one["x_px"]]] * 2, 1.4 * max(box.height, box.width)
+        sizes = size, (1 + 2 * RING) * size
         if self.mark is not None and self.mark in self.viewer.layers:
             self.mark.data = where
-            self.mark.size = size
+            self.mark.size = sizes
+            self.mark.border_color = list(RING_COLOURS)
             return
         self.mark = self._add(
             "add_points",
             where,
             name="Chosen nucleus",
-            size=size,
+            size=sizes,
             face_color="transparent",
-            border_color=MARK_COLOUR,
-            border_width=0.025,
+            border_color=list(RING_COLOURS),
+            border_width=RING,
             **place_level0(self.slide),
         )
+
+    @property
+    def opacity(self) -> float:
+        """How opaque the nuclei are, as napari's own controls may have changed it."""
+        if self.labels is not None and self.editable:
+            return float(self.labels.opacity)
+        if self.points is not None and self.points in self.viewer.layers:
+            return float(self.points.opacity)
+        return self._faint
+
+    def fade(self, opacity: float, *, outline_only: bool) -> None:
+        """Show the nuclei so opaque, and outlined where they would be filled."""
+        self._faint, self._outlined = opacity, outline_only
+        for layer, share in ((self.labels, 1.0), (self.points, 1.0), (self.classes, FILLED)):
+            if layer is not None and layer in self.viewer.layers:
+                layer.opacity = opacity * (1.0 if outline_only else share)
+        self._draw_outlines()
+        self._outline_points()
+        self._look_up()
 
     def remove(self) -> None:
         """Take the layers out of the viewer."""
@@ -267,7 +293,7 @@ class NucleiLayers:
             yield
             return
         self.labels = self._add(
-            "add_labels", data, name=f"Nuclei ({_short(self.slide)})", opacity=0.9, **where
+            "add_labels", data, name=f"Nuclei ({_short(self.slide)})", opacity=self._faint, **where
         )
         self._outline = self.labels.contour
         self.brush.take(self.labels)
@@ -285,9 +311,14 @@ class NucleiLayers:
             return
         wanted = OUTLINE_PX / (self.viewer.scene.camera.zoom * labels.scale[0])
         nearest = int(OUTLINES[np.abs(OUTLINES - wanted).argmin()])
-        self._outline = 0 if wanted > OUTLINES[-1] + 1 else nearest
+        self._outline = 0 if wanted > OUTLINES[-1] + 1 and not self._outlined else nearest
         if labels.contour != self._outline:
             labels.contour = self._outline
+
+    def _outline_points(self) -> None:
+        """Draw discs as rings, or full."""
+        if self.points is not None and self.points in self.viewer.layers:
+            self.points.symbol = "ring" if self._outlined else "disc"
 
     def _show_points(self, segmentation: Segmentation) -> Iterator[None]:
         centres, size = _discs(segmentation)
@@ -296,7 +327,7 @@ class NucleiLayers:
             "add_image",
             np.zeros((1, 1), np.uint8),
             name=f"Nuclei classes ({_short(self.slide)})",
-            opacity=0.6,
+            opacity=self._faint * (1.0 if self._outlined else FILLED),
             interpolation2d="nearest",
             **place(Overlay(np.zeros((1, 1)), *_place_of(segmentation)), self.slide),
         )
@@ -307,10 +338,11 @@ class NucleiLayers:
             name=f"Nuclei ({_short(self.slide)})",
             size=size,
             border_width=0,
-            opacity=0.9,
+            opacity=self._faint,
             **place_level0(self.slide),
         )
         assert self.points is not None
+        self._outline_points()
         self.points.events.visible.connect(self._colour_points)
         yield
 
@@ -330,7 +362,10 @@ class NucleiLayers:
         if window is not None:
             rows, cols = window
             (oy, ox), (sy, sx) = _place_of(seg)
-            data = self._lut[np.asarray(seg.labels[rows, cols])]
+            ids = np.asarray(seg.labels[rows, cols])
+            data = self._lut[ids]
+            if self._outlined:
+                data[_inner(ids)] = 0
             part = Overlay(data, (oy + rows.start * sy, ox + cols.start * sx), (sy, sx))
             classes.data = data
             classes.translate = place(part, self.slide)["translate"]
@@ -423,6 +458,16 @@ def _discs(segmentation: Segmentation) -> tuple[np.ndarray, np.ndarray]:
     mpp = math.sqrt(segmentation.mpp[0] * segmentation.mpp[1])
     size = 2 * np.sqrt(table["area_um2"].to_numpy() / math.pi) / mpp
     return table[["y_px", "x_px"]].to_numpy(), size
+
+
+def _inner(ids: np.ndarray) -> np.ndarray:
+    """Bool (H, W): pixels whose four neighbours are of the same nucleus; those at the rim are not."""
+    inner = np.zeros(ids.shape, bool)
+    inner[1:-1, 1:-1] = True
+    for axis in (0, 1):
+        for step in (1, -1):
+            inner &= ids == np.roll(ids, step, axis)
+    return inner
 
 
 def _short(slide: Image) -> str:

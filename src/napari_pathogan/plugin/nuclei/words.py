@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from napari_pathogan.slides.polygons import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+
+    import pandas as pd
 
     from napari_pathogan.tasks.nuclei.editing import Stroke
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
@@ -21,6 +23,20 @@ def count_text(segmentation: Segmentation) -> str:
     return f"{len(segmentation):,} {what}" + (
         "" if math.isnan(density) else f", {density:,.0f} per mm²"
     )
+
+
+def sure_text(nucleus: pd.Series) -> str:
+    """``tumour 41 %``; by its shape where nothing has given it a class."""
+    if math.isnan(nucleus["class_probability"]):
+        return f"solidity {nucleus['solidity']:.2f}"
+    return f"{nucleus['class']} {100 * nucleus['class_probability']:.0f} %"
+
+
+def meanings(segmentation: Segmentation) -> Iterator[tuple[str, str, int]]:
+    """Colour, name and count of each class."""
+    counts = segmentation.counts()
+    for colour, name in zip(segmentation.class_colours, segmentation.class_names, strict=True):
+        yield colour, name, counts[name]
 
 
 def stroke_text(stroke: Stroke, segmentation: Segmentation) -> str:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QSlider
 
 from napari_pathogan.plugin.shell.form import beside
 from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.holding import HOLD
 from napari_pathogan.plugin.viewer.swipe import Swipe
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Comparison:
         self.fade = QSlider(Qt.Orientation.Horizontal)
         self.fade.setRange(0, 100)
         self.fade.setValue(100)
-        self.fade.setToolTip(f"Fade between the slide as it is (left) and {what}")
+        self.fade.setToolTip(
+            f"Fade between the slide as it is (left) and {what}; {HOLD} held hides that"
+        )
         self.fade.valueChanged.connect(self._faded)
         self.divider = Swipe(viewer, what)
         ties.add(self.divider.remove)

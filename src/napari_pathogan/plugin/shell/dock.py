@@ -22,10 +22,12 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.engine.limits import limits
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.files import tidy
+from napari_pathogan.plugin.shell.calibration import Calibration
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import Form, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
+from napari_pathogan.plugin.shell.remembered import recall, remember
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.shell.subject import SHAPES, SLIDE, VIEW, Subject
@@ -85,10 +87,13 @@ class Dock(Docked):
         self.run: Run | None = None
         self._laying: Steps | None = None  # its result
         self._chosen: Image | None = None
+        self._calibration: Calibration | None = None
         self._listed: list[Image] = []
         self._choices: dict[str, Any] = {}  # of a case, until the models are found
+        self._model_picked = False  # by the user
         self._staying = False  # with the chosen slide, whatever is selected
         self._models: dict[str, tuple[Path, ModelCard]] = {}
+        self.setMinimumWidth(0)  # its rows say how narrow it may be
         set_cache_mb(settings().cache_mb)
         bind_keys()
 
@@ -106,8 +111,10 @@ class Dock(Docked):
         self.shortcut("Ctrl+Return", self.run_or_cancel)
         self.form.slide.currentIndexChanged.connect(self._slide_chosen)
         self.form.model.currentIndexChanged.connect(self._model_chosen)
+        self.form.model.activated.connect(self._picked)
         self.form.info.clicked.connect(self.show_card)
         self.form.pixel_size_typed.connect(self._pixel_size_typed)
+        self.form.measure.clicked.connect(self._measure)
 
         self.build()
         self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
@@ -118,6 +125,9 @@ class Dock(Docked):
         self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
         self._list_slides()
         self.form.run.setEnabled(False)
+        if kept := recall(self.title):
+            self._model_picked = bool(kept.get("model"))
+            self.choose_again({"part": self.form.region.currentText(), **kept})
         search = QTimer(self)  # once the dock is seen
         search.setSingleShot(True)
         search.timeout.connect(self._find_models)
@@ -207,6 +217,11 @@ class Dock(Docked):
         self._choices = dict(choices)
         self.form.region.setCurrentText(str(choices.get("part", "")))
         self._choose_model()
+
+    def lasting(self) -> dict[str, Any]:
+        """What of :meth:`choices` is for the next napari: what was chosen here, not what was offered."""
+        left_out = {"part"} if self._model_picked else {"part", "model"}
+        return {name: one for name, one in self.choices().items() if name not in left_out}
 
     def slide_changed(self) -> None:
         """Another slide was chosen."""
@@ -325,6 +340,18 @@ class Dock(Docked):
         if not self.form.run.hasFocus():  # Run takes it by itself, and would say an error again
             self.take_pixel_size()
 
+    def _measure(self) -> None:
+        """Let the size of a pixel be found by a line of known length."""
+        if self._calibration is not None:
+            self._calibration.cancel()
+        if self.layer is not None:
+            self._calibration = Calibration(self, self.layer, self._length_measured)
+
+    def _length_measured(self, size: str) -> None:
+        self.form.pixel_size.setText(size)
+        self.form.pixel_size.setModified(True)
+        self.take_pixel_size()
+
     def start(
         self,
         events: Iterator[Event],
@@ -407,6 +434,7 @@ class Dock(Docked):
         """Let go of the viewer: cancel what runs, disconnect. The dock is being closed."""
         if self._laying is not None:
             self._laying.stop()
+        remember({self.title: self.lasting()})
         super().release()
 
     # how
@@ -456,19 +484,31 @@ class Dock(Docked):
         """Look at the slide that is selected in the layer list."""
         active = self.viewer.layers.selection.active
         staying = self._staying or self.run is not None or between.results_are_added()
-        if not staying and active is not None and active != self.layer:
+        if staying or active is None:
+            return
+        if active != self.layer:
             self.form.choose(active)
+        else:
+            self._show_chosen()
 
     def _slide_chosen(self) -> None:
         self._chosen = layer = self.layer
         self.form.status.setText("")  # it spoke of another slide
         if layer is not None:
             self.subject.pixel_size.recall(self.viewer, layer)
-            # mammograms are looked at together
-            if self.subject is SLIDE and not between.is_looked_at(self.viewer, layer):
-                between.fit(self.viewer, [layer])
+            self._show_chosen()
         self._ask_pixel_size()
         self.slide_changed()
+
+    def _show_chosen(self) -> None:
+        """Bring the chosen slide back into view; mammograms are looked at together."""
+        layer = self.layer
+        if (
+            layer is not None
+            and self.subject is SLIDE
+            and not between.is_looked_at(self.viewer, layer)
+        ):
+            between.fit(self.viewer, [layer])
 
     def _ask_pixel_size(self) -> None:
         """Show the row for the size of a pixel where the file does not say it."""
@@ -508,6 +548,9 @@ class Dock(Docked):
             self._model_chosen()
             if self._choices:
                 self.choose_again(self._choices)
+
+    def _picked(self) -> None:
+        self._model_picked = True
 
     def _choose_model(self) -> None:
         if not self._models:

@@ -11,6 +11,7 @@ from napari_pathogan.plugin.shell import closing, session, tabs
 from napari_pathogan.plugin.shell.form import Ties
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.holding import bind_hold
+from napari_pathogan.plugin.viewer.viewing import bind_viewing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,4 +80,5 @@ class Docked(QWidget):
             tabs.join(self)
             session.begin(self)
             bind_hold(self.viewer)
+            bind_viewing(self.viewer)
         return super().event(event)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.shell.subject import Subject
 
 W = TypeVar("W", bound=QWidget)
+NARROWEST = 300  # px of a dock
 _STEP_S = 0.25  # between two steps of a bar that only moves
 _ANIMATED = 213  # QEvent.Type.StyleAnimationUpdate, which PyQt has no name for
 _GONE = re.compile(r"C\+\+ object.* deleted")  # PyQt's and PySide's words of what Qt has deleted
@@ -211,7 +212,9 @@ class Form(QWidget):
         self.pixel_size.setToolTip(asks.tip)
         self.pixel_size.editingFinished.connect(self.pixel_size_typed)
         row = self.grid.rowCount()
-        self._pixel_size_row = QLabel("Scale"), beside(self.pixel_size, QLabel(f"{asks.unit}/px"))
+        self.measure = button("Measure…", "Draw a line along something whose length you know")
+        field = beside(self.pixel_size, QLabel(f"{asks.unit}/px"), self.measure)
+        self._pixel_size_row = QLabel("Scale"), field
         for column, widget in enumerate(self._pixel_size_row):
             self.grid.addWidget(widget, row, column)
             widget.hide()
@@ -275,7 +278,7 @@ class Form(QWidget):
         )
         self.bar.setRange(0, 0 if running else 1)
         self.bar.setVisible(running)
-        for widget in (self.slide, self.model, self.region, self.pixel_size):
+        for widget in (self.slide, self.model, self.region, self.pixel_size, self.measure):
             widget.setEnabled(not running)
 
 
@@ -388,10 +391,12 @@ class _Rows(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """As wide as the rows, and the bar that may stand beside them."""
-        body, bar = self.widget(), self.verticalScrollBar()
+        body, bar, port = self.widget(), self.verticalScrollBar(), self.viewport()
         wide = 0 if body is None or bar is None else bar.sizeHint().width()
+        if port is not None and bar is not None and bar.isVisible():
+            wide = self.width() - port.width()  # with what a style leaves beside it
         wide += 0 if body is None else body.minimumSizeHint().width()
-        return QSize(wide, super().minimumSizeHint().height())
+        return QSize(max(NARROWEST, wide), super().minimumSizeHint().height())
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Notice that the rows have become wider."""

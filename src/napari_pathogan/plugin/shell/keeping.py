@@ -64,6 +64,9 @@ class Keeper(Protocol):
     def choose_again(self, choices: Mapping[str, Any]) -> None:
         """Choose that."""
 
+    def lasting(self) -> dict[str, Any]:
+        """What of it is for the next napari."""
+
 
 def keepers(window: QWidget) -> list[Keeper]:
     """The docks of a window whose results a case keeps."""

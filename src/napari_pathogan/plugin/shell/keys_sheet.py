@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.plugin.viewer.holding import HOLD, WHAT
 from napari_pathogan.plugin.viewer.keys import PLUGIN
+from napari_pathogan.plugin.viewer.viewing import DRAG, DRAG_WHAT, KEYS
 
 NAMED = re.compile(
     r" ?\(((?:(?:Ctrl|Shift|Alt|Meta)\+)*"
@@ -68,6 +69,7 @@ def sheet(window: QWidget | None) -> str:
     parts = ["<h3>Open a dock, or bring it forward</h3>"]
     parts.append(_table({one.key: titles[one.command] for one in offered.keybindings or ()}))
     parts += ["<h3>In the view</h3>", _table({HOLD: WHAT})]
+    parts += ["<h3>Mammograms</h3>", _table({DRAG: DRAG_WHAT, **KEYS})]
     frames = window.findChildren(QDockWidget) if window is not None else []
     for frame in frames:
         widget = frame.widget()

@@ -1,17 +1,21 @@
-"""How a map lies over its image: how strongly, and what its colours mean."""
+"""How a result lies over its image: how strongly, as an outline alone, and what its colours mean."""
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QObject, QRectF, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QImage, QPainter, QPalette
-from qtpy.QtWidgets import QCheckBox, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
 
 from napari_pathogan.plugin.shell.form import beside
+from napari_pathogan.plugin.viewer.holding import HOLD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.layers import Image
     from qtpy.QtGui import QPaintEvent
 
@@ -21,35 +25,51 @@ _HEIGHT, _BAR = 30, 10  # px of the legend, and of its colours
 
 
 class OverlayBar(QObject):
-    """A slider for the opacity, a box for the outline alone, and a legend; rows of a form.
+    """A slider for the opacity, a box for outlines alone, and a legend; rows of a form.
 
     Parameters
     ----------
     form
         Where the rows go.
     percent
-        How opaque the map is at first.
+        How opaque the overlay is at first.
+    name, what
+        The row is called, and the overlay in a sentence.
+    outline
+        What the box for outlines alone does, for its tooltip; empty for no box.
+    legend
+        What its colours mean.
     """
 
-    changed = Signal()  # another opacity, or the outline alone
+    changed = Signal()  # another opacity, or outlines alone
 
-    def __init__(self, form: Form, percent: int) -> None:
+    def __init__(
+        self,
+        form: Form,
+        percent: int,
+        *,
+        name: str = "Map",
+        what: str = "the map",
+        outline: str = "",
+        legend: Legend | Swatches,
+    ) -> None:
         super().__init__(form)
         self.fade = QSlider(Qt.Orientation.Horizontal)
         self.fade.setRange(5, 100)
         self.fade.setValue(percent)
-        self.fade.setToolTip("How strongly the map covers the tissue")
+        self.fade.setToolTip(f"How strongly {what} covers the image; {HOLD} held hides it")
         self.fade.valueChanged.connect(lambda _: self.changed.emit())
         self.outline = QCheckBox("Outline only")
-        self.outline.setToolTip("Show the outline at the threshold, and the tissue as it is")
+        self.outline.setToolTip(outline)
         self.outline.toggled.connect(lambda _: self.changed.emit())
-        self.legend = Legend()
-        form.add_row("Map", beside(self.fade, self.outline))
-        form.add_line(self.legend)
+        self.legend = legend
+        self._row = beside(self.fade, self.outline) if outline else self.fade
+        form.add_row(name, self._row)
+        form.add_line(legend)
 
     @property
     def opacity(self) -> float:
-        """Of the map."""
+        """Of the overlay."""
         return self.fade.value() / 100
 
     def show_opacity(self, opacity: float) -> None:
@@ -57,6 +77,29 @@ class OverlayBar(QObject):
         self.fade.blockSignals(True)
         self.fade.setValue(round(100 * opacity))
         self.fade.blockSignals(False)
+
+    def enable(self, *, enabled: bool) -> None:
+        """Let it be used, or rest."""
+        self._row.setEnabled(enabled)
+
+
+class Swatches(QLabel):
+    """A square of each colour, what it means, and how many there are of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+
+    def show_counts(self, meanings: Iterable[tuple[str, str, int]]) -> None:
+        """Show meanings: colour (``#rrggbb``), name, count."""
+        self.setText(
+            " &nbsp; ".join(
+                f"<span style='color:{colour}'>\N{BLACK SQUARE}</span>&nbsp;"
+                f"{escape(name).replace(' ', '&nbsp;')}&nbsp;{count:,}"
+                for colour, name, count in meanings
+            )
+        )
+        self.setVisible(bool(self.text()))
 
 
 class Legend(QWidget):

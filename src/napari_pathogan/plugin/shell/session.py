@@ -22,6 +22,7 @@ from napari_pathogan.files import data_folder, output_error
 from napari_pathogan.plugin.shell.case import room_of
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.keeping import keepers, take, writing
+from napari_pathogan.plugin.shell.remembered import remember
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.reader import CASE_SUFFIX
 
@@ -58,7 +59,8 @@ def begin(dock: QWidget) -> None:
 
 
 def end(window: QMainWindow) -> None:
-    """A window is closed as it should: nothing has to be brought back."""
+    """A window is closed as it should: nothing has to be brought back, but for what was chosen in docks."""
+    remember({dock.title: dock.lasting() for dock in keepers(window)})
     if (session := window.findChild(Session)) is not None:
         session.end()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.plugin.viewer.mammogram_layers import SYNTHETIC
 from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.slides.slide import Slide
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.plugin.viewer.opened import Opened
 
-_DRAWN = " [synthetic]"
 _NAMED = 3  # results that are named where no dock says what was found
 _WHOSE = {
     "user": "as you gave it",
@@ -31,11 +31,11 @@ def title(one: Opened) -> str:
     """What the image is called; of an examination its views: ``Mammograms: RCC, LCC [synthetic]``."""
     if not one.mammograms:
         return str(one.first.name)
-    names = [image.name.removesuffix(_DRAWN) for image in one.images]
+    names = [image.name.removesuffix(SYNTHETIC) for image in one.images]
     numbers, views = zip(*(name.rpartition(": ")[::2] for name in names), strict=True)
     first = f"Examination {numbers[0]}" if numbers[0] else "Mammograms"
-    drawn = all(image.name.endswith(_DRAWN) for image in one.images)
-    return f"{first}: {', '.join(views)}" + _DRAWN * drawn
+    drawn = all(image.name.endswith(SYNTHETIC) for image in one.images)
+    return f"{first}: {', '.join(views)}" + SYNTHETIC * drawn
 
 
 def scale_text(image: Image) -> str:

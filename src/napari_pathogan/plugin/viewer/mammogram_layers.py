@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     LayerData = tuple[Any, dict[str, Any], str]
 
+SYNTHETIC = " [synthetic]"  # behind the name of an image that was generated
 _GAP = 0.02  # between views, of a view's width
 
 
@@ -60,7 +61,7 @@ def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -
     contrast limits, and padding as air.
     """
     kwargs: dict[str, Any] = {
-        "name": f"{mammogram.name} [synthetic]" if mammogram.synthetic else mammogram.name,
+        "name": mammogram.name + SYNTHETIC * mammogram.synthetic,
         "rgb": False,
         "multiscale": False,
         "axis_labels": AXES,

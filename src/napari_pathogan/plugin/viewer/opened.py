@@ -96,15 +96,36 @@ def opened(viewer: napari.Viewer) -> list[Opened]:
     return sorted(found, key=lambda one: order[one.first])
 
 
-def show_alone(viewer: napari.Viewer, chosen: Opened) -> None:
-    """Show one of those that are open with what lies on it, whole, and nothing of the others."""
-    _show(chosen.layers)  # first: docks and napari look at what is seen
+def show_alone(viewer: napari.Viewer, *chosen: Opened) -> None:
+    """Show some of those that are open with what lies on them, whole, and nothing of the others."""
+    firsts = [one.first for one in chosen]
+    for one in chosen:  # first: docks and napari look at what is seen
+        _show(one.layers)
     for other in opened(viewer):
-        if other.first is not chosen.first:
+        if other.first not in firsts:
             _hide(viewer, other.layers)
-    viewer.layers.selection.active = chosen.first
+    if viewer.layers.selection.active not in firsts:
+        viewer.layers.selection.active = firsts[0]
     write_spacing(viewer)
-    fit(viewer, chosen.images)
+    fit(viewer, [image for one in chosen for image in one.images])
+
+
+def show_views(viewer: napari.Viewer, one: Opened, views: list[Image]) -> None:
+    """Show some images of an examination with what lies on them, whole, and nothing else."""
+    alone = [Opened([image]) for image in one.images]
+    for layer in one.results:
+        if (on := _under(layer, alone) or _under(layer, alone, _MARGIN)) is not None:
+            on.results.append(layer)
+    for each in alone:
+        if each.first in views:
+            _show(each.layers)
+    for each in (*alone, *(other for other in opened(viewer) if other.first is not one.first)):
+        if each.first not in views:
+            _hide(viewer, each.layers)
+    if viewer.layers.selection.active not in views:
+        viewer.layers.selection.active = views[0]
+    write_spacing(viewer)
+    fit(viewer, views)
 
 
 def show_all(viewer: napari.Viewer) -> None:

@@ -17,6 +17,7 @@ from napari_pathogan.plugin.shell.comparison import Comparison
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import Paragraph, beside, button, combo, label
+from napari_pathogan.plugin.shell.overlay_bar import Legend, OverlayBar
 from napari_pathogan.plugin.shell.refining import InView, Refining
 from napari_pathogan.plugin.shell.steps import Steps, at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
@@ -122,6 +123,11 @@ class VirtualStainDock(Dock):
         self.doubt.clicked.connect(self._find_doubt)
         self.form.add_row("Trust", self.map)
         self.form.add_line(self.doubt)
+        self.legend = Legend()
+        self.overlay = OverlayBar(
+            self.form, 50, name="Doubt", what="the map of doubt", legend=self.legend
+        )
+        self.overlay.changed.connect(self._show_overlay)
         self.note = Paragraph()
         self.coming = label("")
         for line in (self.note, self.coming):
@@ -423,6 +429,7 @@ class VirtualStainDock(Dock):
         self.compare.show(self.layer, layers, front.layer if front is not None else None)
         self.form.result.setText(f"<b>{front.layer.name}</b>" if front is not None else "")
         self._offer_maps()
+        self._show_legend()
         self._say_coming()
         self._enable()
 
@@ -499,11 +506,34 @@ class VirtualStainDock(Dock):
         ((data, kwargs, _),) = doubt_layers(found, Ground(self.layer))
         kwargs["metadata"] |= {**view.virtual.slide.metadata, "doubt": which.value}
         with between.selection_kept(self.viewer):
-            view.doubt = self.viewer.add_image(data, **kwargs)
+            view.doubt = self.viewer.add_image(data, **kwargs | {"opacity": self.overlay.opacity})
+        self._show_legend()
         share = 100 * float(np.mean(overlay.data > high))
         self.form.result.setText(
             f"<b>{share:.0f} % of what was in view is more doubtful than 95 % of places in images without defects</b>"
         )
+
+    def _show_overlay(self) -> None:
+        for view in self.shown.values():
+            if view.doubt is not None:
+                view.doubt.opacity = self.overlay.opacity
+
+    def _show_legend(self) -> None:
+        """What the colours of the map of doubt in front mean: the values that they end at, and what is usual."""
+        there = self.view is not None and self.view.doubt in self.viewer.layers
+        doubt = self.view.doubt if there and self.view is not None else None
+        self.overlay.enable(enabled=doubt is not None)
+        self.legend.setVisible(doubt is not None)
+        if doubt is None:
+            return
+        low, high = doubt.contrast_limits
+        usual = doubt.metadata["doubt_map"].usual[1]
+        self.legend.show_colours(doubt, f"{low:.3g} (usual)", f"{high:.3g} and more (doubtful)")
+        self.legend.show_mark((usual - low) / (high - low))
+        self.legend.setToolTip(
+            f"Beyond the mark, {usual:.3g}, lie 5 % of places in images without defects"
+        )
+        self.overlay.show_opacity(doubt.opacity)
 
     # saving
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_pathogan.files import TemporaryRoom
     from napari_pathogan.slides.imprint import Imprint
 
-NUCLEUS, NUCLEUS_COLOUR = "nucleus", "#4fd1c5"  # the one class of nuclei that nobody has classified
+NUCLEUS, NUCLEUS_COLOUR = "nucleus", "#20b2aa"  # the one class of nuclei that nobody has classified
 SCOPE = "Looks for nuclei only: it finds no tumour and grades nothing."
 WINDOW = 1024  # pixels per side of what is traced at once
 COLUMNS = (

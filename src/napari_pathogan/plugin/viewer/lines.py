@@ -1,0 +1,76 @@
+"""Lines over an image that are as wide on the screen at any zoom, and a frame around a part of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathogan.plugin.viewer.layers import place_level0, selection_kept
+from napari_pathogan.plugin.viewer.placing import short
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Vectors
+
+    from napari_pathogan.slides.geometry import Region
+
+WIDE_PX = 2.0  # on the screen
+FRAME_COLOUR = "#ffd400"  # of a place that was gone to
+
+
+class Lines:
+    """Rings over an image, in a layer that is made when there is something to draw.
+
+    Parameters
+    ----------
+    what
+        The layer is called, before the image's name.
+    colour
+        ``#rrggbb``.
+    """
+
+    def __init__(self, viewer: napari.Viewer, image: Image, what: str, colour: str) -> None:
+        self.viewer, self.image = viewer, image
+        self.layer: Vectors | None = None
+        self._what, self._colour = what, colour
+
+    @property
+    def there(self) -> Vectors | None:
+        """The layer, if it is in the viewer."""
+        return self.layer if self.layer is not None and self.layer in self.viewer.layers else None
+
+    def show(self, rings: list[np.ndarray]) -> None:
+        """Draw rings (N, 2), level-0 centre coordinates, in the place of those from before."""
+        parts = [np.stack([ring, np.roll(ring, -1, 0) - ring], 1) for ring in rings]
+        segments = np.concatenate(parts) if parts else np.zeros((0, 2, 2))
+        if self.there is not None:
+            self.there.data = segments
+            self._zoomed()
+        elif parts:
+            with selection_kept(self.viewer):
+                self.layer = self.viewer.add_vectors(
+                    segments,
+                    name=f"{self._what} ({short(self.image.name)})",
+                    edge_color=self._colour,
+                    edge_width=self._width(),
+                    vector_style="line",
+                    opacity=1.0,
+                    **place_level0(self.image),
+                )
+            self.viewer.scene.camera.events.zoom.connect(self._zoomed)
+
+    def frame(self, region: Region) -> None:
+        """Draw a frame around a part of the image."""
+        low = np.array([region.y, region.x]) - 0.5
+        corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+        self.show([low + corners * [region.height, region.width]])
+
+    def _width(self) -> float:
+        """Level-0 pixels that are :data:`WIDE_PX` on the screen now."""
+        return float(WIDE_PX / self.viewer.scene.camera.zoom / abs(self.image.scale[0]))
+
+    def _zoomed(self) -> None:
+        width = self._width()
+        if self.there is not None and not 0.8 < self.there.edge_width / width < 1.25:
+            self.there.edge_width = width
