@@ -32,6 +32,13 @@ def click(used, dock, row):
     used.rest(0.1)
 
 
+def click_with_ctrl(used, dock, row):
+    at = dock.list.visualItemRect(dock.list.item(row)).center()
+    control = Qt.KeyboardModifier.ControlModifier
+    QTest.mouseClick(dock.list.viewport(), Qt.MouseButton.LeftButton, control, at)
+    used.rest(0.1)
+
+
 def bring(used, dock):
     """Bring a dock to the front of its tabs, as a click on its tab."""
     frame = dock
@@ -94,6 +101,14 @@ def shows_the_chosen_one_alone_and_docks_look_at_it(used, three):
     used.key("Down", three.list)
     assert [one.hidden for one in three.opened] == [True, False, True]
     assert idc.layer is three.opened[1].first
+    click(used, three, 0)
+    click_with_ctrl(used, three, 2)
+    assert [one.hidden for one in three.opened] == [False, True, True], "they wait for the button"
+    used.press(three, "Side by side")
+    assert [one.hidden for one in three.opened] == [False, True, False]
+    assert all(is_looked_at(viewer, three.opened[row].first) for row in (0, 2))
+    assert len(three.marked) == 2
+    used.picture("slides-beside")
     used.press(three, "Show all")
     assert not any(one.hidden for one in three.opened)
     assert map_.visible

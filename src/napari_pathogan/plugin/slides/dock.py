@@ -134,9 +134,23 @@ class SlidesDock(Docked):
         return window.findChildren(Dock) if window is not None else []
 
     def show_chosen(self) -> None:
-        """Show the chosen image alone; docks follow."""
-        if (one := self.chosen) is not None:
+        """Show the chosen image alone; docks follow. Where several are marked, they wait for their button."""
+        if (one := self.chosen) is not None and len(self.marked) < 2:
             show_alone(self.viewer, one)
+        self._describe()
+
+    @property
+    def marked(self) -> list[Opened]:
+        """All that are marked in the list, in its order."""
+        rows = sorted(self.list.row(item) for item in self.list.selectedItems())
+        return [self.opened[row] for row in rows if row < len(self.opened)]
+
+    def show_marked(self) -> None:
+        """Show those that are marked, next to each other at one scale; one mouse moves all."""
+        if len(self.marked) > 1:
+            show_alone(self.viewer, *self.marked)
+        else:
+            self.said.setText("Mark two or more in the list: click them with Ctrl held.")
         self._describe()
 
     def show_all(self) -> None:
@@ -223,6 +237,10 @@ class SlidesDock(Docked):
         made = {
             "Open…": ("Choose a slide file on this computer", self._open),
             "Show all": ("Show everything that is open, side by side", self.show_all),
+            "Side by side": (
+                "Show those that are marked (clicked with Ctrl held) next to each other, at one scale",
+                self.show_marked,
+            ),
             "Hide results": ("Hide what lies on the chosen image, or show it again", self.toggle_results),
             "Close": ("Close the chosen image, and what was found in it", self.close_chosen),
             "Save case…": ("Keep what is open, found and drawn, and how it is seen, in a file", self.save_case),
@@ -245,7 +263,7 @@ class SlidesDock(Docked):
         column.addWidget(self.list, 1)
         placed = list(self.buttons.values())
         self.said = Paragraph()
-        for line in (*(evenly(*placed[at : at + 2]) for at in (0, 2, 4)), self.said):
+        for line in (*(evenly(*placed[at : at + 2]) for at in range(0, len(placed), 2)), self.said):
             column.addWidget(line)
 
     def _offer_before(self, before: Path | None) -> None:
@@ -379,6 +397,7 @@ class SlidesDock(Docked):
         self.buttons["Hide results"].setText("Show results" if hidden else "Hide results")
         self.buttons["Hide results"].setEnabled(chosen is not None and bool(chosen.results))
         self.buttons["Close"].setEnabled(chosen is not None)
+        self.buttons["Side by side"].setEnabled(len(self.opened) > 1)
         self.buttons["Show all"].setEnabled(bool(self.opened))
         self.buttons["Save case…"].setEnabled(bool(self.opened) and not self.working)
         self.buttons["Open case…"].setEnabled(not self.working)
@@ -392,6 +411,7 @@ class _List(QListWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setMinimumHeight(200)
+        self.setSelectionMode(QListWidget.SelectionMode.ExtendedSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
         self.rows: list[_Row] = []
