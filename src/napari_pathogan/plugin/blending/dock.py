@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.review import Review
 
 MARKED, SAMPLE, FOLDER = "Marked in open images", "The sample study", "A folder…"
-LOSSES = {"Seamless (in the lesion)": "seamless", "Background (around it)": "background"}
+LOSSES = {"Seam (in the lesion)": "seamless", "Background (around it)": "background"}
 HINT = "Click in the image where the mass should grow."
 
 
@@ -86,12 +86,14 @@ class BlendingDock(Dock):
         self.form.add_row("Turn", beside(self.degrees, self.degrees_text))
         self.form.add_run()
         keep_lines(self.form.result, 3)
-        self.loss = combo("Where the prior losses of the network are large (bright)")
+        self.loss = combo("Where the network still sees that a mass was put in (bright)")
         self.loss.addItems(list(LOSSES))
         self.loss.currentTextChanged.connect(self._loss_chosen)
-        self.form.add_row("Loss map", self.loss)
+        self.form.add_row("Visible", self.loss)
         self.sides = QCheckBox("Side by side")
-        self.sides.setToolTip("Pasted, Poisson and blended over their loss maps, in linked views")
+        self.sides.setToolTip(
+            "Pasted, Poisson and blended over their maps of what still shows, moving together"
+        )
         self.sides.setChecked(True)
         self.sides.toggled.connect(self.layers.show_beside)
         self.export = QPushButton("Export…")
@@ -243,8 +245,10 @@ class BlendingDock(Dock):
             self.form.result.setText(HINT if self.place is None else "")
             return
         means = self.grown.means[LOSSES[self.loss.currentText()]]
-        losses = ", ".join(f"{way} {1000 * means[way]:.2f}" for way in WAYS)
-        self.form.result.setText(f"<b>Synthetic mass</b><br>Loss per 1,000 pixels: {losses}")
+        shows = ", ".join(f"{way} {1000 * means[way]:.2f}" for way in WAYS)
+        self.form.result.setText(
+            f"<b>Synthetic mass</b><br>What the network still sees of it (less is better): {shows}"
+        )
 
     def _ask_export(self) -> None:
         assert self._image is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QWidget
 
 from napari_pathogan.plugin.shell.form import above
 
@@ -28,6 +28,9 @@ class _Joining(QObject):
 
     def __init__(self, frame: QDockWidget) -> None:
         super().__init__(frame)
+        for moved in (frame.dockLocationChanged, frame.topLevelChanged):
+            moved.connect(lambda: self.startTimer(0))  # napari makes a new bar for its title then
+        self._joined = False
         self.startTimer(0)
 
     def timerEvent(self, event: QTimerEvent | None) -> None:  # noqa: N802 (Qt's name)
@@ -35,6 +38,10 @@ class _Joining(QObject):
             self.killTimer(event.timerId())
         frame = self.parent()
         assert isinstance(frame, QDockWidget)
+        _shorten(frame)
+        if self._joined:
+            return
+        self._joined = True
         window = above(frame, QMainWindow)
         if window is None or frame.isFloating():
             return
@@ -50,3 +57,10 @@ class _Joining(QObject):
         if others:
             window.tabifyDockWidget(others[-1], frame)
             frame.raise_()
+
+
+def _shorten(frame: QDockWidget) -> None:
+    """Leave out of the title what would be cut at a dock's width: whose it is, which the menu says."""
+    bar = frame.titleBarWidget()
+    for text in bar.findChildren(QLabel) if bar is not None else ():
+        text.setText(text.text().removesuffix(" (PathoGAN)"))

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.shell.dock import Dock
 
 _MOST = 2**31 - 1
-_WORDS = {"lr": "Learning rate", "ema": "Decay of average"}
+_WORDS = {"seed": "Draw number", "lr": "Learning rate", "ema": "Decay of average"}
 _BOUNDS = "ge", "gt", "le", "lt"
 _ADVANCED_PX = 220  # high
 

@@ -118,7 +118,7 @@ class TrainingRow(QWidget):
     def _came(self, event: Event) -> None:
         if isinstance(event, Metrics):
             total = sum(value for name, value in event.values.items() if name != _NO_LOSS)
-            self._loss = f"; loss {total:.3g}"
+            self._loss = f"; error {total:.3g}"
         elif isinstance(event, Progress):
             self.bar.setRange(0, event.total)
             self.bar.setValue(event.done)

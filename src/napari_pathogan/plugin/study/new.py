@@ -206,11 +206,11 @@ class NewStudyDialog(QDialog):
             "let all pass through the same compression",
         )
         self.jpeg.setSpecialValueText("leave as they are")
-        self.seed = spin(0, 2**31 - 1, 0, "", "The same seed draws the same images")
+        self.seed = spin(0, 2**31 - 1, 0, "", "The same number draws the same images again")
         form.addRow("Side of all images", self.side)
         form.addRow("Patches from slides", self.mpp)
         form.addRow("JPEG quality of all", self.jpeg)
-        form.addRow("Seed", self.seed)
+        form.addRow("Draw number", self.seed)
         column = QVBoxLayout(page)
         column.addWidget(self.real, 1)
         column.addWidget(self.generated, 1)
