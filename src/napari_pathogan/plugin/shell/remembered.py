@@ -6,9 +6,8 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from napari_pathogan.files import data_folder
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.files import write_text
+from napari_pathogan.files import data_folder, write_text
 from napari_pathogan.kinds import OURS
 
 if TYPE_CHECKING:
