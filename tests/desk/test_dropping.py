@@ -5,13 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QRadioButton
 
-from desk import Answer, button_in
 from napari_pathogan.plugin.viewer import samples
 
 pytestmark = pytest.mark.gui
@@ -27,13 +23,6 @@ def drop(used, path):
         event
     )  # Qt lets nobody send it without a hand that drags
     used.rest(0.3)
-
-
-def ours(dialog):
-    """Choose PathoGAN where napari asks for a reader."""
-    (choice,) = [one for one in dialog.findChildren(QRadioButton) if one.text() == "PathoGAN"]
-    QTest.mouseClick(choice, Qt.MouseButton.LeftButton, pos=QPoint(8, choice.height() // 2))
-    QTest.mouseClick(button_in(dialog, "OK"), Qt.MouseButton.LeftButton)
 
 
 def layers(used):
@@ -63,8 +52,7 @@ def test_what_is_dropped_opens_as_by_the_menu(used, tmp_path):
     used.wait(lambda: len(used.viewer.layers) > 1, "slide and outlines")
     assert layers(used) == dropped
     clear(used)
-    with used.answering(Answer(QtReaderDialog, ours)):  # napari asks for a folder's
-        drop(used, study)
+    drop(used, study)
     used.wait(lambda: len(used.viewer.layers) == 4, "the study")
     by_folder = layers(used)
     clear(used)

@@ -104,5 +104,5 @@ def hold_lens(viewer: napari.Viewer) -> Iterator[None]:
         yield
     finally:
         viewer.mouse_move_callbacks.remove(lens.follow)
-        lens.hide()
+        lens.setParent(None)  # gone at once
         lens.deleteLater()
