@@ -13,9 +13,11 @@ from napari_pathogan.plugin.viewer.layers import place_level0
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import napari
     from napari.layers import Image, Shapes
 
-    from napari_pathogan.plugin.shell.dock import Dock
+    from napari_pathogan.plugin.shell.form import Form
+    from napari_pathogan.plugin.shell.pixel_size import PixelSize
 
 NAME = "Known length"
 DRAW = (
@@ -29,59 +31,69 @@ class Calibration(QObject):
 
     Parameters
     ----------
+    viewer, form, asks, image
+        Where it is drawn, where is said what to do, what is asked of pixels, and of which image.
     found
         Called with what is to stand in the row 'Scale'.
     """
 
-    def __init__(self, dock: Dock, image: Image, found: Callable[[str], object]) -> None:
-        super().__init__(dock)
-        self._dock, self._image, self._found = dock, image, found
-        self._layer: Shapes = dock.viewer.add_shapes(
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        form: Form,
+        asks: PixelSize,
+        image: Image,
+        found: Callable[[str], object],
+    ) -> None:
+        super().__init__(form)
+        self._viewer, self._form, self._asks = viewer, form, asks
+        self._image, self._found = image, found
+        self._layer: Shapes = viewer.add_shapes(
             name=NAME,
             ndim=2,
             edge_color="#ffd400",
-            edge_width=2 / dock.viewer.scene.camera.zoom / abs(image.scale[0]),
+            edge_width=2 / viewer.scene.camera.zoom / abs(image.scale[0]),
             **place_level0(image),
         )
-        dock.viewer.layers.selection.active = self._layer
+        viewer.layers.selection.active = self._layer
         self._layer.mode = "add_line"
         self._layer.events.data.connect(self._drawn)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
         self._rest.timeout.connect(self._ask)
-        dock.form.status.setText(DRAW)
+        form.status.setText(DRAW)
 
     def cancel(self) -> None:
         """Take the line away."""
         self._rest.stop()
-        if self._layer in self._dock.viewer.layers:
-            self._dock.viewer.layers.remove(self._layer)
+        if self._layer in self._viewer.layers:
+            self._viewer.layers.remove(self._layer)
 
     def _drawn(self) -> None:
         self._rest.start()
 
     def _ask(self) -> None:
-        if self._layer not in self._dock.viewer.layers or not self._layer.nshapes:
+        if self._layer not in self._viewer.layers or not self._layer.nshapes:
             return
         if getattr(self._layer, "_is_creating", False):  # the mouse still draws
             self._rest.start()
             return
         first, last = np.asarray(self._layer.data[-1], float)[:2]
         px = float(np.hypot(*(last - first)))
-        asks, form = self._dock.subject.pixel_size, self._dock.form
+        asks, form = self._asks, self._form
         form.status.setText("")
         text, said = ("", False)
         if px > 1:
             text, said = QInputDialog.getText(
-                self._dock,
+                form,
                 NAME,
                 f"How long is this line, in {asks.unit}?",
                 QLineEdit.EchoMode.Normal,
             )
         self.cancel()
-        if self._image in self._dock.viewer.layers:
-            self._dock.viewer.layers.selection.active = self._image
+        if self._image in self._viewer.layers:
+            self._viewer.layers.selection.active = self._image
         try:
             length = asks.read(text) if said else 0.0
         except ValueError:

@@ -345,7 +345,9 @@ class Dock(Docked):
         if self._calibration is not None:
             self._calibration.cancel()
         if self.layer is not None:
-            self._calibration = Calibration(self, self.layer, self._length_measured)
+            self._calibration = Calibration(
+                self.viewer, self.form, self.subject.pixel_size, self.layer, self._length_measured
+            )
 
     def _length_measured(self, size: str) -> None:
         self.form.pixel_size.setText(size)
