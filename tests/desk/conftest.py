@@ -18,7 +18,7 @@ def _own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
-SMALLER = (1280, 800)  # drawn in half the time
+SMALLER = (1280, 800)  # half as many pixels of the canvas: without graphics a core draws them
 
 
 @pytest.fixture
