@@ -211,7 +211,7 @@ def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot,
     found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 4, 2, 2, 0, 0, halves=True)
     dock.training.train(material(found), dock.model_folder, "mine")
     qtbot.waitUntil(lambda: "epoch 1 of 1" in row.status.text().lower(), timeout=20_000)
-    qtbot.waitUntil(lambda: "loss 0.75" in row.status.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "error 0.75" in row.status.text(), timeout=20_000)
     assert row.status.text().startswith("Training mine: Epoch 1 of 1")
     assert not dock.training.button.isEnabled()
     assert dock.minimumSizeHint().width() <= 320

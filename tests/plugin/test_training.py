@@ -99,7 +99,7 @@ def begin(dock, child, qtbot, folder):
     child.model = dock.model_folder
     start = dock.model_folder if row.lesson.begins else None
     row.train(TrainingMaterial(folder, "", "slides of ours", "ours"), start, "mine")
-    qtbot.waitUntil(lambda: "loss 0.75" in row.status.text(), timeout=LONG)
+    qtbot.waitUntil(lambda: "error 0.75" in row.status.text(), timeout=LONG)
     assert row.status.text().startswith("Training mine: Epoch 1 of 2, 50 %, 60 s left")
     return row
 
