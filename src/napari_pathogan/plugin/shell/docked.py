@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_pathogan.plugin.shell import closing, session, tabs
 from napari_pathogan.plugin.shell.form import Ties
+from napari_pathogan.plugin.shell.garbage import end_at_once
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.holding import bind_hold
 from napari_pathogan.plugin.viewer.viewing import bind_viewing
@@ -76,6 +77,7 @@ class Docked(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
         elif event is not None and event.type() == QEvent.Type.Show:
+            end_at_once()
             closing.watch(self)
             tabs.join(self)
             session.begin(self)

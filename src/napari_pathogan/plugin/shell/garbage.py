@@ -37,6 +37,12 @@ class _Count:
     taken_back = 0
 
 
+def end_at_once() -> None:
+    """Let this process end without walking all that libraries have brought."""
+    atexit.unregister(gc.freeze)  # once
+    atexit.register(gc.freeze)
+
+
 @contextmanager
 def set_aside() -> Iterator[None]:
     """Import libraries within the block: no collections in it, and none of what it brings after.
@@ -44,8 +50,6 @@ def set_aside() -> Iterator[None]:
     Collect before: what is garbage already is set aside as well. In the window's thread: widgets
     that are garbage may go nowhere else.
     """
-    atexit.unregister(gc.freeze)  # once
-    atexit.register(gc.freeze)
     before, collects = _Count.taken_back, gc.isenabled()
     gc.disable()
     try:
