@@ -45,7 +45,7 @@ def code(value):
 
 WHOLE = {
     "PixelSpacing": [0.1, 0.1], "PixelSpacingCalibrationType": "GEOMETRY", "Manufacturer": "maker",
-    "WindowCenter": 1000, "WindowWidth": 800, "VOILUTFunction": "LINEAR", "PatientOrientation": ["A", "R"],
+    "WindowCenter": 1000, "WindowWidth": 800, "WindowCenterWidthExplanation": "NORMAL", "VOILUTFunction": "LINEAR", "PatientOrientation": ["A", "R"],
     "PixelPaddingValue": 0, "PixelPaddingRangeLimit": 0, "PresentationIntentType": "FOR PRESENTATION",
     "NumberOfFrames": 1, "LossyImageCompression": "00", "SyntheticData": "NO", "Laterality": "L",
     "EstimatedRadiographicMagnificationFactor": 1.8, "DistanceSourceToDetector": 660,
