@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.errors import DataFolderError, OutputError
@@ -145,6 +145,30 @@ class AnnotationStore:
             if store.elsewhere.is_file():
                 stores.setdefault(store.image, store)
         return [stores[image] for image in sorted(stores)]
+
+
+class _Opened(Protocol):
+    """A slide, or a mammogram."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> Path | None: ...
+
+
+def file_of(image: _Opened) -> Path:
+    """The file of an open image, beside which annotations are kept.
+
+    Raises
+    ------
+    OutputError
+        If it is none.
+    """
+    if image.path is None:
+        msg = f"{image.name} is no file, so nothing can be kept with it: save it and open it again"
+        raise OutputError(msg)
+    return image.path
 
 
 def _dots(name: str) -> int:

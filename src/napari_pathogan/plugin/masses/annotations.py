@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.errors import OutputError
+from napari_pathogan.annotations.store import file_of
 from napari_pathogan.tasks.masses import annotated
 
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ def write_review(mammogram: Mammogram, review: Review) -> Path:
     OutputError
         If no place can be written, or the mammogram is no file.
     """
-    if mammogram.path is None:
-        msg = f"{mammogram.name} is no file, so nothing can be kept with it: save it and open it again"
-        raise OutputError(msg)
     about = {"laterality": mammogram.laterality or "", "view": mammogram.view or ""}
-    return annotated.write(mammogram.path, review, **about)
+    return annotated.write(file_of(mammogram), review, **about)
 
 
 def read_review(mammogram: Mammogram) -> Review | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_pathogan.annotations.store import file_of
 from napari_pathogan.engine.events import Event, Finished, Progress
-from napari_pathogan.errors import OutputError
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ def keeping(slide: Slide, segmentation: Segmentation) -> Iterator[Event]:
     ready_for_torch()
     from napari_pathogan.tasks.nuclei import annotated  # noqa: PLC0415
 
-    if slide.path is None:
-        msg = f"{slide.name} is no file, so nothing can be kept with it: save it and open it again"
-        raise OutputError(msg)
-    path = annotated.write(slide.path, segmentation)
-    yield Finished((path, path.parent != slide.path.parent))
+    file = file_of(slide)
+    path = annotated.write(file, segmentation)
+    yield Finished((path, path.parent != file.parent))

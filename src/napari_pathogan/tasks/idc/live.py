@@ -19,7 +19,7 @@ from scipy.special import expit, logit
 
 from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.classes import class_notes
-from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.annotations.store import AnnotationStore, file_of
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.engine.refit import AROUND, WEIGHT, balanced, refit
@@ -179,15 +179,10 @@ def write(slide: Slide, annotations: Sequence[Annotation]) -> Path:
     Raises
     ------
     OutputError
-        If no place can be written; what was there stays as it was.
-    DataFolderError
-        If the slide is no file.
+        If no place can be written, or the slide is no file; what was there stays as it was.
     """
-    if slide.path is None:
-        msg = f"{slide.name} is no file, so nothing can be kept with it: save it and open it again"
-        raise DataFolderError(msg)
     about = {"kind": KIND, "imprint": str(slide.imprint or ""), "origin": corner(slide)}
-    return store(slide.path).write(lambda: annotations, about)
+    return store(file_of(slide)).write(lambda: annotations, about)
 
 
 def read(slide: Slide, path: Path | None = None) -> tuple[list[Annotation], list[str]]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathogan.annotations import geojson
-from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.annotations.store import AnnotationStore, file_of
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.errors import DataFolderError
 from napari_pathogan.slides.polygons import corner, inside
 from napari_pathogan.tasks.nuclei import annotated, crossval, drawn
 from napari_pathogan.tasks.nuclei.annotated import SUFFIX
@@ -52,20 +51,13 @@ def write(slide: Slide, annotations: Sequence[Annotation]) -> Path:
     Raises
     ------
     OutputError
-        If no place can be written; what was there stays as it was.
-    DataFolderError
-        If the slide is no file.
+        If no place can be written, or the slide is no file; what was there stays as it was.
     """
-    if slide.path is None:
-        msg = f"{slide.name} is no file, so nothing can be kept with it: save it and open it again"
-        raise DataFolderError(msg)
-    kept = _kept(slide)
+    file, kept = file_of(slide), _kept(slide)
     about = {} if kept is None else geojson.read(kept)[1]
     if kept is None and slide.mpp is not None:
         about = {"mpp": list(slide.mpp), "mpp_source": slide.mpp_source}
-    return annotated.store(slide.path).write(
-        lambda: annotations, {**about, "origin": corner(slide)}
-    )
+    return annotated.store(file).write(lambda: annotations, {**about, "origin": corner(slide)})
 
 
 def counted(
