@@ -10,7 +10,10 @@ import tifffile
 from napari.utils.notifications import notification_manager
 from PIL import Image
 
+from desk import choose
+from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.viewer.layers import is_looked_at
+from napari_pathogan.plugin.viewer.opened import opened
 
 pytestmark = pytest.mark.gui
 
@@ -68,6 +71,45 @@ def test_plain_pictures_lie_beside_one_another_too(used, tmp_path, title):
         assert dock.layer is used.viewer.layers[-1]
     ends = [layer.extent.world[:, -1] for layer in used.viewer.layers]
     assert all(one[1] < next_one[0] for one, next_one in itertools.pairwise(ends))
+
+
+@pytest.mark.parametrize("title", ["Nuclei", "Slides"])
+def test_plain_pictures_that_were_opened_before_do_not_stay_on_one_another(used, tmp_path, title):
+    for number in (1, 2, 3):
+        Image.fromarray(np.full((90, 120, 3), 60 * number, np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+        used.open(tmp_path / f"{number}.png")
+    used.wait(lambda: len(used.viewer.layers) == 3, "the pictures")
+    used.dock(title)
+    ends = [layer.extent.world[:, -1] for layer in used.viewer.layers]
+    assert all(one[1] < next_one[0] for one, next_one in itertools.pairwise(ends))
+
+
+def test_a_plain_picture_lies_beside_a_slide_where_only_the_slides_dock_is_open(
+    used, slides, tmp_path
+):
+    used.dock("Slides")
+    used.open(slides[0])
+    Image.fromarray(np.full((90, 120, 3), 60, np.uint8)).save(tmp_path / "picture.png")
+    used.open(tmp_path / "picture.png")
+    used.wait(lambda: len(used.viewer.layers) == 2, "the picture")
+    slide, picture = used.viewer.layers
+    assert picture.extent.world[0, -1] > slide.extent.world[1, -1]
+    assert [one.first for one in opened(used.viewer)] == [slide, picture]
+
+
+def test_a_stack_of_pictures_has_a_picture_among_the_slides(used, tmp_path):
+    dock = used.dock("Slides")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in (1, 2):
+        Image.fromarray(np.full((90, 120, 3), 60 * number, np.uint8)).save(folder / f"{number}.png")
+    with used.answering(choose(folder)):
+        used.menu("File", "Open Folder...")
+    used.wait(lambda: used.viewer.layers, "the stack")
+    used.wait(lambda: not running(), "its picture")
+    assert dock.isVisible()
 
 
 @pytest.mark.parametrize("title", ["IDC heat map", "Nuclei", "Mammogram masses"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_pathogan.engine.before_after import compared, halves, said, too_good
+from napari_pathogan.engine.before_after import compared, halves, said, too_good, verdict
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import need_model
 from napari_pathogan.engine.report import Report, Value
@@ -41,24 +41,47 @@ def test_what_is_not_defined_is_left_out():
 
 
 @pytest.mark.parametrize(
-    ("gain", "text"),
+    ("gain", "found", "text"),
     [
         (
             Value(0.05, 0.01, 0.09),
-            "Dice 0.80 before and 0.85 after (difference +0.01 to +0.09)",
+            1,
+            (
+                "Better on what was held back: Dice 0.800 before, 0.850 after (95 % interval of the "
+                "difference +0.010 to +0.090)"
+            ),
         ),
         (
             Value(0.05, -0.01, 0.09),
-            "Dice 0.80 before and 0.85 after (difference -0.01 to +0.09: within chance)",
+            0,
+            (
+                "No clear difference on what was held back: Dice 0.800 before, 0.850 after (95 % interval of "
+                "the difference -0.010 to +0.090)"
+            ),
         ),
-        (Value(0.05), "Dice 0.80 before and 0.85 after"),
+        (
+            Value(-0.05, -0.09, -0.01),
+            -1,
+            (
+                "Worse on what was held back: Dice 0.800 before, 0.850 after (95 % interval of the "
+                "difference -0.090 to -0.010)"
+            ),
+        ),
+        (
+            Value(0.05),
+            0,
+            "No clear difference on what was held back: Dice 0.800 before, 0.850 after",
+        ),
     ],
 )
-def test_a_reader_is_told_in_a_sentence(gain, text):
+def test_a_reader_is_told_in_a_sentence(gain, found, text):
     metrics = {"dice_before": Value(0.8), "dice_after": Value(0.85), "dice_gain": gain}
-    told = said(Report("x", metrics).to_dict(), "dice", "Dice")
-    assert told == f"on what was held back, {text}"
-    assert said(Report("x", {}).to_dict(), "dice", "Dice") == ""
+    report = Report("x", metrics).to_dict()
+    assert said(report, "dice", "Dice") == text
+    assert verdict(report, "dice") == found
+    nothing = Report("x", {}).to_dict()
+    assert said(nothing, "dice", "Dice") == ""
+    assert verdict(nothing, "dice") is None
 
 
 def test_a_model_that_knows_the_patients_is_too_good():

@@ -327,7 +327,7 @@ def test_of_one_slide_regions_are_held_back_and_one_region_is_not_measured(tmp_p
     config = replace(TINY, epochs=1)
     *_, done = learn(slide, config, start(tmp_path / "a"), start=str(first.model), compare=True)
     assert "dice_gain" in done.result.metrics
-    assert "regions of one slide" in done.result.notes[0]
+    assert "regions of one patient" in done.result.notes[0]
     region = slide.take(np.arange(1))
     *_, done = learn(region, config, start(tmp_path / "b"), start=str(first.model), compare=True)
     assert done.result.metrics == {}

@@ -289,8 +289,8 @@ def test_a_model_trained_from_the_dock_is_chosen(dock, qtbot, images, model):
     long = 600_000  # a busy machine may take its time; the suite's own timeout is the end
     qtbot.waitUntil(lambda: dock.training.run is None, timeout=long)
     assert dock.training.status.text().startswith(
-        "mine is trained and chosen; the model it began with stays in the list. On what was held "
-        "back, share of the masses found at one false mark in two images "
+        "mine is trained and chosen; the model it began with stays in the list. No clear difference on "
+        "what was held back: share of the masses found at one false mark in two images "
     )
     assert choices(dock) == ["small", "mine"]
     assert dock.form.model.currentText() == "mine"

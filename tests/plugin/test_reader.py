@@ -10,10 +10,10 @@ import pytest
 import tifffile
 import zarr
 
-from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.errors import PathoganError, SlideFormatError
 from napari_pathogan.plugin.viewer import layers
 from napari_pathogan.plugin.viewer.layers import shown_levels, slide_layer
-from napari_pathogan.plugin.viewer.reader import get_reader, read_or_say
+from napari_pathogan.plugin.viewer.reader import get_reader, read, read_or_say
 from napari_pathogan.slides.slide import Slide
 
 PIXELS = np.random.default_rng(1).integers(0, 255, (300, 400, 3), np.uint8)
@@ -68,8 +68,6 @@ def test_other_kinds_are_taken_by_their_first_bytes(tmp_path, name, head):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("text.svs", b"this is no slide"),
-        ("empty.svs", b""),
         ("scan.czi", b"ZISRAWFILE"),
     ],
 )
@@ -77,6 +75,17 @@ def test_foreign_files_are_left_to_others(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
     assert get_reader(str(path)) is None
+
+
+@pytest.mark.parametrize("name", ["a.svs", "a.ndpi", "a.tif", "a.dcm", "a.png", "a.pgm"])
+@pytest.mark.parametrize("content", [b"this is no image", b""])
+def test_what_is_only_called_like_an_image_is_refused_in_a_sentence(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert get_reader(str(path)) is read_or_say
+    with pytest.raises(PathoganError, match=r"a\.") as said:
+        read(str(path))
+    assert "\n" not in str(said.value)
 
 
 def naparis(reader):

@@ -155,9 +155,27 @@ def test_the_new_model_is_chosen_where_nothing_runs(dock, child, qtbot, tmp_path
     qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
     assert row.status.text().startswith("mine is trained and chosen")
     if figure:
-        told = f"{words} 0.50 before and 0.75 after (difference +0.10 to +0.40)."
-        assert row.status.text().endswith(f". On what was held back, {told}")
+        assert row.status.text().endswith(
+            f". Better on what was held back: {words} 0.500 before, 0.750 after (95 % interval of the "
+            "difference +0.100 to +0.400)."
+        )
     assert dock.card.name == "mine"
+
+
+@pytest.mark.parametrize("dock", ["nuclei", "masses"], indirect=True)
+def test_a_model_that_lost_is_not_chosen(dock, child, qtbot, tmp_path):
+    row = begin(dock, child, qtbot, tmp_path)
+    figure, _ = row.lesson.figure
+    values = {"before": Value(0.9), "after": Value(0.8), "gain": Value(-0.1, -0.2, -0.05)}
+    metrics = {f"{figure}_{name}": value for name, value in values.items()}
+    child.gain = Report("", metrics).to_dict()
+    child.done.set()
+    qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
+    assert row.status.text().startswith(
+        "mine is trained; the model from before stays chosen. Worse on"
+    )
+    assert dock.form.model.currentText() == dock.card.name != "mine"
+    assert "mine" in choices(dock)
 
 
 def test_cancel_leaves_nothing(dock, child, qtbot, tmp_path):

@@ -73,21 +73,45 @@ def too_good(known: Collection[str]) -> tuple[str, ...]:
     return (f"the old model learnt from {len(known)} of these patients: its figures are too good",)
 
 
-def said(report: Mapping[str, Any], name: str, words: str) -> str:
-    """What a figure was before and after, for a reader; empty where it was not measured.
+def verdict(report: Mapping[str, Any], name: str) -> int | None:
+    """Whether a figure rose (1) or fell (-1) by more than chance, or neither (0); None: not measured.
 
     Parameters
     ----------
     report
         Of :meth:`~napari_pathogan.engine.report.Report.to_dict`.
-    name, words
-        Of the figure there, and what it is called.
+    name
+        Of the figure there.
     """
-    if name + _BEFORE not in report:
+    if name + _GAIN not in report:
+        return None
+    gain = report[name + _GAIN]
+    if gain["low"] is None or gain["high"] is None:
+        return 0
+    return int(gain["low"] > 0) - int(gain["high"] < 0)
+
+
+_WORDS = {1: "Better", 0: "No clear difference", -1: "Worse"}
+
+
+def said(report: Mapping[str, Any], name: str, words: str) -> str:
+    """What a figure was before and after, for a reader; empty where it was not measured.
+
+    Parameters
+    ----------
+    report, name
+        As for :func:`verdict`.
+    words
+        What the figure is called.
+    """
+    found = verdict(report, name)
+    if found is None:
         return ""
     before, after, gain = (report[name + part] for part in (_BEFORE, _AFTER, _GAIN))
-    text = f"on what was held back, {words} {before['value']:.2f} before and {after['value']:.2f} after"
+    limits = ""
     if gain["low"] is not None and gain["high"] is not None:
-        chance = "" if gain["low"] > 0 or gain["high"] < 0 else ": within chance"
-        text += f" (difference {gain['low']:+.2f} to {gain['high']:+.2f}{chance})"
-    return text
+        limits = f" (95 % interval of the difference {gain['low']:+.3f} to {gain['high']:+.3f})"
+    return (
+        f"{_WORDS[found]} on what was held back: {words} {before['value']:.3f} before, "
+        f"{after['value']:.3f} after{limits}"
+    )

@@ -51,5 +51,8 @@ def corrected(place: Path, _start: Path | None = None) -> TrainingMaterial:
     if images < 2:
         about += ". What it gains is not measured: that takes a second region."
         return TrainingMaterial(place, about, SOURCE, TERMS)
-    about += ". What it gains is measured on halves that are held back, which takes as long again."
+    about += (
+        ". What it gains is measured on halves that are held back, which takes as long again. Nuclei that "
+        "nobody corrected are the model's own, which favours it as it was."
+    )
     return TrainingMaterial(place, about, SOURCE, TERMS, ("--compare",))

@@ -12,6 +12,7 @@ from napari_pathogan.plugin.shell.form import Ties
 from napari_pathogan.plugin.shell.garbage import end_at_once
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.holding import bind_hold
+from napari_pathogan.plugin.viewer.layers import keep_apart
 from napari_pathogan.plugin.viewer.viewing import bind_viewing
 
 if TYPE_CHECKING:
@@ -83,4 +84,5 @@ class Docked(QWidget):
             session.begin(self)
             bind_hold(self.viewer)
             bind_viewing(self.viewer)
+            keep_apart(self.viewer)
         return super().event(event)

@@ -7,9 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from napari_pathogan.engine.before_after import said
+from napari_pathogan.engine.before_after import said, verdict
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.form import ProgressBar, beside, button, label, progress_line
@@ -46,6 +47,9 @@ class TrainingRow(QWidget):
         column.setSpacing(6)
         column.addWidget(self._running)
         column.addWidget(self.status)
+        self._into_view = QTimer(self)  # once the row has its size
+        self._into_view.setSingleShot(True)
+        self._into_view.timeout.connect(self._bring_into_view)
         self.hide()
 
     def enable(self) -> None:
@@ -92,6 +96,7 @@ class TrainingRow(QWidget):
         self.status.setText(f"Training {name}…")
         self._running.show()
         self.show()
+        self._into_view.start()
         self.run = self.dock.aside(
             events,
             self._trained,
@@ -127,10 +132,14 @@ class TrainingRow(QWidget):
     def _trained(self, event: Finished) -> None:
         name = self.dock.model_trained(event.result)
         gain = event.summary.get("before_and_after", {})
-        gained = said(gain, *self.lesson.figure)
-        gained = f". {gained[0].upper()}{gained[1:]}." if gained else ""
+        figure, words = self.lesson.figure
+        gained = said(gain, figure, words)
+        gained = f". {gained}." if gained else ""
         if self.dock.run is not None:  # with the model from before
             self._end(f"{name} is trained: choose it above to use it{gained}")
+            return
+        if verdict(gain, figure) == -1:
+            self._end(f"{name} is trained; the model from before stays chosen{gained}")
             return
         self.dock.form.model.setCurrentText(name)
         stays = "; the model it began with stays in the list" if self.lesson.begins else ""
@@ -143,4 +152,13 @@ class TrainingRow(QWidget):
         self.run = None
         self._running.hide()
         self.status.setText(line)
+        self._into_view.start()
         self.enable()
+
+    def _bring_into_view(self) -> None:
+        """Scroll the dock to this row."""
+        room = self.parentWidget()
+        while room is not None and not isinstance(room, QScrollArea):
+            room = room.parentWidget()
+        if room is not None:
+            room.ensureWidgetVisible(self)

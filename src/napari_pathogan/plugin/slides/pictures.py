@@ -32,6 +32,8 @@ def pictures(images: Sequence[Image]) -> Iterator[Event]:
     """Make a picture of each image as napari shows it, from its coarsest level."""
     for image in images:
         coarsest = image.data[-1] if image.multiscale else image.data
+        while coarsest.ndim > 2 + image.rgb:  # of a stack its first plane
+            coarsest = coarsest[0]
         if math.prod(coarsest.shape[:2]) > _MOST_PX:
             yield Pictured(image, np.asarray(image.thumbnail)[..., :3])
             continue

@@ -173,8 +173,11 @@ def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
 
     napari lays whatever it opens in the same corner, so that one would cover the other.
     """
-    if file_of(layer) is None or {"slide", "mammogram"} & set(layer.metadata):
-        return
+    if file_of(layer) is not None and not {"slide", "mammogram"} & set(layer.metadata):
+        _move_off_others(viewer, layer)
+
+
+def _move_off_others(viewer: napari.Viewer, layer: Image) -> None:
     others = [
         other
         for other in viewer.layers
@@ -191,6 +194,28 @@ def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
     y, x = layer.translate
     layer.translate = (y, x + right - low[1] + gap)
     fit(viewer, [layer])
+
+
+def keep_apart(viewer: napari.Viewer) -> None:
+    """See to it that no picture that napari's own reader opens, or has opened, covers another image.
+
+    Pictures that were moved, stacks, and what comes from elsewhere stay where they are.
+    """
+    viewer.layers.events.inserted.connect(_lay_apart)  # once: napari knows a second time
+    for layer in list(viewer.layers)[1:]:
+        if _is_naparis_picture(layer) and not np.any(layer.translate):
+            _move_off_others(viewer, layer)
+
+
+def _lay_apart(event: Event) -> None:
+    viewer = current_viewer()
+    if viewer is not None and event.source is viewer.layers and _is_naparis_picture(event.value):
+        lie_beside(viewer, event.value)
+
+
+def _is_naparis_picture(layer: Layer) -> bool:
+    own = layer.source.reader_plugin == "napari"
+    return own and isinstance(layer, Image) and layer.ndim == 2
 
 
 def _ends(layer: Layer) -> tuple[np.ndarray, np.ndarray]:

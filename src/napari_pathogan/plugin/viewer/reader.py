@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG"
+_PICTURES = (_PNG, _JPEG, b"GIF8", b"BM", b"P1", b"P3", b"P4", b"P6", b"P7")  # under another name
 # suffix -> how such a file begins
 _HEADERS: dict[str, tuple[bytes, ...]] = {
     **dict.fromkeys(
@@ -46,6 +47,7 @@ _HEADERS: dict[str, tuple[bytes, ...]] = {
     ".svslide": (b"SQLite format 3",),
     ".pgm": (b"P5", b"P2"),
 }
+_OF_DICOM = (".dcm", ".dicom")
 _OPEN_TO_ALL = (".tif", ".tiff", ".btf", ".tf8", ".pgm")  # not of one maker of scanners
 SUFFIXES = (*_HEADERS, ".zarr")
 CASE_SUFFIX = ".pathogan.json"
@@ -255,7 +257,8 @@ def _is_naparis(path: Path) -> bool:
     if suffix not in _OPEN_TO_ALL or not path.is_file():
         return False
     if not _is_ours(path):
-        return path.stat().st_size > 0
+        with path.open("rb") as stream:
+            return stream.read(8).startswith(_PICTURES)
     if None not in named_view(path.stem) or is_dicom(path):
         return False
     from napari_pathogan.slides.backends.tiff import is_stack_or_grey  # noqa: PLC0415  (slow to import)
@@ -276,8 +279,11 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_nobodys(path: Path) -> bool:
-    """Whether a table or JSON that is none of ours, and no other plugin reads such."""
-    if path.suffix.lower() not in RESULT_SUFFIXES or not path.is_file():
+    """Whether a file that is called like one of ours, and is none, which no other plugin reads."""
+    suffix = path.suffix.lower()
+    if suffix not in {*RESULT_SUFFIXES, *_HEADERS, *_OF_DICOM} or not path.is_file():
+        return False
+    if suffix in _OPEN_TO_ALL and _is_naparis(path):
         return False
     import npe2  # noqa: PLC0415
 

@@ -38,8 +38,8 @@ def before_and_after(  # noqa: PLR0917
 ) -> Generator[Event, None, Report]:
     """Measure a model, and networks that go on from it, on images that these did not learn from.
 
-    Halves are of slides, or of regions where all are of one slide, which are alike: then the gain is
-    that on this slide.
+    Halves are of patients, or of regions where all are of one, which are alike: then the gain is that on
+    this patient.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def before_and_after(  # noqa: PLR0917
     title = f"{old.card.name}, before and after"
     with_nuclei = np.array([bool((image.mask > 0).any()) for image in folder.images])
     if half is None or any(not with_nuclei[half == k].any() for k in range(HALVES)):
-        note = "not measured, which needs nuclei in two slides, or in two regions, at least"
+        note = "not measured, which needs nuclei of two patients, or in two regions, at least"
         return Report(title, {}, _counts(folder), (note,))
     before: dict[str, Scored] = {}
     after: dict[str, Scored] = {}
@@ -91,7 +91,7 @@ def before_and_after(  # noqa: PLR0917
             return None if one is None or two is None else (one, two)
 
         metrics |= compared(figure, of, groups)
-    what = "slides" if several else "regions of one slide"
+    what = "patients" if several else "regions of one patient"
     note = f"each half of the {what} by a network that learnt from the other half alone"
     return Report(title, metrics, _counts(folder), (note, *too_good(old.card.knows(folder.names))))
 
