@@ -75,6 +75,12 @@ def test_views_of_a_part_and_raw_data_do_not_count(other):
     assert together([*plain, moved], SETTINGS).breasts["R"][1] == 2
 
 
+def test_a_case_is_no_less_likely_than_its_breasts():
+    settings = {"breast": [1.0, 2.0], "case": [1.0, -2.0]}
+    got = together([view("R", 0.5), view("L", 0.3)], settings)
+    assert got.case == got.breasts["R"][0] > got.breasts["L"][0]
+
+
 def test_cases_are_kept_apart():
     model = SimpleNamespace(card=SimpleNamespace(settings=SETTINGS))
     found = [view("R", 0.9, examination="a"), view("L", 0.2, examination="b")]

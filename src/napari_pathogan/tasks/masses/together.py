@@ -109,4 +109,6 @@ def together(views: Iterable[Detections], settings: Mapping[str, Any]) -> Togeth
         for side, mean in means.items()
     }
     slope, offset = settings["case"]
-    return Together(breasts, float(expit(slope * max(means.values()) + offset)))
+    case = float(expit(slope * max(means.values()) + offset))
+    # calibrated by themselves, breasts may come out above the case that they are part of
+    return Together(breasts, max(case, *(chance for chance, _ in breasts.values())))
