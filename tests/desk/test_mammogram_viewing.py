@@ -92,7 +92,9 @@ def window_and_level(used, shown):
     drag_right(used, at, at + QPoint(-90, 0), keys=Qt.KeyboardModifier.ShiftModifier)
     assert len({round(x.contrast_limits[1] - x.contrast_limits[0]) for x in shown.values()}) <= 2
     assert shown["LCC"].contrast_limits[1] - shown["LCC"].contrast_limits[0] < high - low
-    used.drag(at, at + QPoint(50, 20))  # the left one moves the view, as before
+    used.drag(
+        at, at + QPoint(20, 10), at + QPoint(50, 20)
+    )  # the left one moves the view, as before
     assert camera.center != before[1]
     assert camera.zoom == before[0]
     used.rest(0.2)
