@@ -92,6 +92,7 @@ def test_its_u_net_goes_on_and_the_others_stay(networks, folder, tmp_path):
     assert changed
     assert all(name.startswith("members.1.") for name in changed)
     assert new.recipe["parent"] == "both"
+    assert new.title.startswith("Nuclei gone on from both, ")
     again = begun(RECIPES["quick"], start=str(run.model))
     assert again.width == 4, "what went on goes on again"
 

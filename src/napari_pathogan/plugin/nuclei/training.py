@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainingMaterial
+from napari_pathogan.tasks.nuclei import EPOCHS_ON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
 SOURCE, TERMS = "slides corrected in napari", "those of the corrected slides"
-EPOCHS = 5  # enough for some corrected regions, from a model that knows nuclei
 
 
 def lesson(folder: Callable[[], Path | None], known: Collection[Path]) -> Lesson:
@@ -27,7 +27,7 @@ def lesson(folder: Callable[[], Path | None], known: Collection[Path]) -> Lesson
         place=folder,
         look=corrected,
         ready=lambda: folder() in known,
-        changes=(f"epochs={EPOCHS}",),
+        changes=(f"epochs={EPOCHS_ON}",),
         fixed=("width", "squares", "crop", "common_epochs", "final_epochs", "least_steps"),
         figure=("dice", "Dice"),
     )

@@ -47,7 +47,6 @@ KEYS = {
 }
 DRAG = "Right button dragged on a mammogram"
 DRAG_WHAT = "Window and level: right is softer, up is brighter; with Shift in all views"
-_BOUND = "_pathogan_viewing"
 
 
 def bind_viewing(viewer: napari.Viewer) -> None:

@@ -17,6 +17,7 @@ from napari_pathogan.engine.task import (
     Training,
 )
 
+EPOCHS_ON = 5  # of what goes on from a model: enough for some corrected regions
 _FOLDER = "images/ and masks/ of the same names, or annotated slides."
 _MPP = Option(
     "mpp", float, None, "um per pixel of the images; 0.25 by default.", 0.05, 4, before=0.25

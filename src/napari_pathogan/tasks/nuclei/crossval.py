@@ -198,10 +198,12 @@ def _card(  # noqa: PLR0917
 ) -> ModelCard:
     patients = sum(len(part.patients) for part in data[0])
     done, elsewhere = (one.metrics if one else {} for one in reports)
-    what = f"on {config.backbone}" if config.backbone else f"width {config.width}"
+    what = f"U-Net, {f'on {config.backbone}' if config.backbone else f'width {config.width}'}"
+    if came_from:
+        what = f"gone on from {came_from['parent']}"
     return ModelCard(
         name=name,
-        title=f"Nuclei U-Net, {what}, {patients} patient{'s' * (patients != 1)}",
+        title=f"Nuclei {what}, {patients} patient{'s' * (patients != 1)}",
         task=model.TASK,
         architecture=UNET,
         training_data=data[0] + data[1],

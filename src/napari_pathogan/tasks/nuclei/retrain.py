@@ -10,7 +10,7 @@ from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.store import AnnotationStore, file_of
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.slides.polygons import corner, inside
-from napari_pathogan.tasks.nuclei import annotated, crossval, drawn
+from napari_pathogan.tasks.nuclei import EPOCHS_ON, annotated, crossval, drawn
 from napari_pathogan.tasks.nuclei.annotated import SUFFIX
 from napari_pathogan.tasks.nuclei.config import RECIPES
 from napari_pathogan.tasks.nuclei.data import of_slides
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 RECIPE = "quick"
-EPOCHS = 5  # enough for some corrected regions, from a model that knows nuclei
 
 
 def read(slide: Slide, path: Path | None = None) -> tuple[list[Annotation], list[str]]:
@@ -119,7 +118,7 @@ def retrain(
             f"classes={', '.join(classes)} would count for nothing: nuclei are kept with theirs"
         )
     folder = of_slides([AnnotationStore(path, SUFFIX) for path in slides], mpp=mpp)
-    config = begun(RECIPES[RECIPE], start=base).adjusted((f"epochs={EPOCHS}",))
+    config = begun(RECIPES[RECIPE], start=base).adjusted((f"epochs={EPOCHS_ON}",))
     crossval.check(folder, config, folds=0, start=base, compare=True)
     run.start(config, {"slides": [str(path) for path in slides], "start": base, "compare": True})
     yield from crossval.learn(
