@@ -123,6 +123,14 @@ def test_titles_come_and_go_with_the_examinations(used, files):
     assert not used.viewer.layers
 
 
+def test_a_sample_beside_mammograms_of_another_hangs_apart_without_a_question(used, files):
+    used.open(files[0])
+    used.wait(lambda: len(used.viewer.layers) == 1, "a patient")
+    used.sample("Mammogram phantom study")
+    used.wait(lambda: len(used.viewer.layers) == 6, "five views and their titles")
+    assert sorted(layer.name[:2] for layer in used.viewer.layers)[:5] == ["1:", *["2:"] * 4]
+
+
 def by_menu(desk, path, *answers):
     with desk.answering(choose(path), *answers):
         desk.menu("File", "Open File(s)...")

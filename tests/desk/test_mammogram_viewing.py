@@ -255,3 +255,29 @@ def test_a_line_of_known_length_gives_the_scale_and_slips_of_the_hand_are_no_mas
     review = dock.reviews.shown(layer)
     assert review is None or not len(review)
     assert dock.shown_on[layer].outlines.nshapes == 0
+
+
+def test_a_size_that_is_typed_for_one_picture_is_said_to_count_for_its_neighbours(used, tmp_path):
+    """Two pictures without side, view and scale lie beside each other before it and after."""
+    cells = np.random.default_rng(1).integers(0, 255, (2, 30, 20), np.uint8)
+    for name, pixels in zip("ab", cells, strict=True):
+        Picture.fromarray(np.kron(pixels, np.ones((20, 20), np.uint8))).save(
+            tmp_path / f"{name}.png"
+        )
+    dock = used.dock("Mammogram masses")
+    used.open(tmp_path / "a.png")
+    used.open(tmp_path / "b.png")
+    used.wait(dock.form.run.isEnabled, "the model")
+    a, b = used.viewer.layers
+    used.key("I", used.canvas())
+    assert (a.colormap.name, b.colormap.name) == ("gray_r", "gray_r")
+    used.type(dock.form.pixel_size, "0.1")
+    used.key("Return", dock.form.pixel_size)
+    used.wait(lambda: all(str(x.units[-1]) == "micrometer" for x in (a, b)), "a scale for both")
+    (said,) = (line for line in used.notifications if "0.1 mm" in line)
+    other = next(x for x in (a, b) if x is not dock.layer)
+    assert said.startswith(f"0.1 mm is taken for {other.name} too")
+    ends = sorted(tuple(x.extent.world[:, -1]) for x in (a, b))
+    assert ends[0][1] < ends[1][0], "beside each other"
+    for layer in (a, b):
+        assert is_looked_at(used.viewer, layer)

@@ -174,10 +174,11 @@ def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
     napari lays whatever it opens in the same corner, so that one would cover the other.
     """
     if file_of(layer) is not None and not {"slide", "mammogram"} & set(layer.metadata):
-        _move_off_others(viewer, layer)
+        move_off_others(viewer, layer)
 
 
-def _move_off_others(viewer: napari.Viewer, layer: Image) -> None:
+def move_off_others(viewer: napari.Viewer, layer: Image) -> float:
+    """Move an image that lies on others to the right of all; returns by how much, in units of the world."""
     others = [
         other
         for other in viewer.layers
@@ -185,15 +186,16 @@ def _move_off_others(viewer: napari.Viewer, layer: Image) -> None:
     ]
     if not others:
         fit(viewer, [layer])
-        return
+        return 0.0
     low, high = _ends(layer)
     if not any(_overlap(low, high, *_ends(other)) for other in others):
-        return
+        return 0.0
     right = max(_ends(other)[1][1] for other in others)
-    gap = _GAP * (high[1] - low[1])
+    by = float(right - low[1] + _GAP * (high[1] - low[1]))
     y, x = layer.translate
-    layer.translate = (y, x + right - low[1] + gap)
+    layer.translate = (y, x + by)
     fit(viewer, [layer])
+    return by
 
 
 def keep_apart(viewer: napari.Viewer) -> None:
@@ -204,7 +206,7 @@ def keep_apart(viewer: napari.Viewer) -> None:
     viewer.layers.events.inserted.connect(_lay_apart)  # once: napari knows a second time
     for layer in list(viewer.layers)[1:]:
         if _is_naparis_picture(layer) and not np.any(layer.translate):
-            _move_off_others(viewer, layer)
+            move_off_others(viewer, layer)
 
 
 def _lay_apart(event: Event) -> None:

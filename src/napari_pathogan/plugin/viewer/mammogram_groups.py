@@ -83,6 +83,12 @@ def moved(layer: Image, pixel: float) -> dict[str, Any]:
     return {_HUNG: replace(was, shift=was.shift * pixel / abs(float(layer.scale[-1])))}
 
 
+def pushed(layer: Image, by: float) -> dict[str, Any]:
+    """Metadata of a layer that was moved to the right, in units of the world."""
+    was = hung(layer)
+    return {_HUNG: replace(was, shift=was.shift + by)}
+
+
 def hung_apart(layers: Sequence[LayerData], viewer: napari.Viewer | None = None) -> list[LayerData]:
     """Give each examination among layers that are about to be added a place of its own.
 

@@ -25,6 +25,7 @@ from napari_pathogan.plugin.viewer.layers import (
     file_of,
     fit,
     is_slide,
+    move_off_others,
     shows_pixels,
     staying_on,
 )
@@ -34,6 +35,7 @@ from napari_pathogan.plugin.viewer.mammogram_groups import (
     keep_titles,
     moved,
     opened_of,
+    pushed,
     write_titles,
 )
 from napari_pathogan.slides import scales
@@ -171,21 +173,37 @@ def give_spacing(viewer: napari.Viewer, layer: Image, mm_per_px: float) -> None:
     """Give a mammogram the user's size of a pixel: shown at once, remembered for its file.
 
     The other views that are open and don't say theirs get it as well: one machine made them, and
-    views in mm can't hang beside views in pixels.
+    views in mm can't hang beside views in pixels. That is said.
 
     Raises
     ------
     UnknownScaleError
         If it is not above 0.
     """
-    others = [x for x in viewer.layers if is_mammogram(x) and mammogram_of(x).mm_per_px is None]
-    views = [layer, *(other for other in others if other is not layer)]
+    others = [
+        one
+        for one in viewer.layers
+        if one is not layer and is_mammogram(one) and mammogram_of(one).mm_per_px is None
+    ]
+    views = [layer, *others]
     for view in views:
         mammogram = mammogram_of(view).with_spacing(mm_per_px)
         if mammogram.path is not None:
             scales.remember(mammogram.path, (1e3 * mm_per_px, 1e3 * mm_per_px))
         _show_spacing(viewer, view, mammogram)
-    fit(viewer, views)
+    in_pixels = [one for one in viewer.layers if is_mammogram(one) and _lies_in_pixels(one)]
+    for view in in_pixels:  # that say their size, and hung beside those that did not
+        _show_spacing(viewer, view, mammogram_of(view))
+    for view in views:  # of one side and view, or of none that is known: one place for all
+        with staying_on(viewer, view):
+            view.metadata = {**view.metadata, **pushed(view, move_off_others(viewer, view))}
+    fit(viewer, [*views, *in_pixels])
+    if others:
+        names = ", ".join(one.name for one in others)
+        show_info(
+            f"{mm_per_px:g} mm is taken for {names} too, which say no size of a pixel either. "
+            "Where another machine made them, choose them and type theirs."
+        )
 
 
 def recall_spacing(viewer: napari.Viewer, layer: Image) -> None:
@@ -195,11 +213,14 @@ def recall_spacing(viewer: napari.Viewer, layer: Image) -> None:
     """
     if layer.source.reader_plugin in {None, "napari-pathogan"}:
         return
-    in_pixels = all(str(unit) == "pixel" for unit in layer.units)
-    mammogram = mammogram_of(layer)
-    if mammogram.mm_per_px is not None and in_pixels and (np.asarray(layer.scale) == 1).all():
-        _show_spacing(viewer, layer, mammogram)
+    if mammogram_of(layer).mm_per_px is not None and _lies_in_pixels(layer):
+        _show_spacing(viewer, layer, mammogram_of(layer))
         fit(viewer, [layer])
+
+
+def _lies_in_pixels(layer: Image) -> bool:
+    in_pixels = all(str(unit) == "pixel" for unit in layer.units)
+    return in_pixels and bool((np.abs(layer.scale) == 1).all())
 
 
 def _show_spacing(viewer: napari.Viewer, view: Image, mammogram: Mammogram) -> None:

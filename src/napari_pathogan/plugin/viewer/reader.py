@@ -92,10 +92,18 @@ def read_or_say(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
         return _NOTHING
 
 
-def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
+def read(path: str | list[str], *, ask: bool = True) -> list[tuple[Any, dict[str, Any], str]]:
     """Open slides or mammograms as image layers; the user chooses among several examinations.
 
     What was saved (heat maps, nuclei, outlines, tables, masses) comes back on its image.
+
+    Parameters
+    ----------
+    path
+        One or several files or folders.
+    ask
+        Whether the user is asked about several examinations, or another than that which is open;
+        all are opened otherwise, each for itself.
 
     Raises
     ------
@@ -125,7 +133,7 @@ def read(path: str | list[str]) -> list[tuple[Any, dict[str, Any], str]]:
     parts = {p for p in images if is_whole_slide(p)}
     images = [p for p in images if p not in parts.difference(one_of_each(sorted(parts)))]
     if images and all(_is_of_study(p) for p in images):
-        return [*_read_study(images), *layers] or _NOTHING
+        return [*_read_study(images, ask=ask), *layers] or _NOTHING
     return [*_apart([one for p in images for one in _read_image(p)]), *layers] or _NOTHING
 
 
@@ -184,14 +192,16 @@ def _read_channels(path: Path) -> list[tuple[Any, dict[str, Any], str]]:
     return channel_layers(channels, viewer)
 
 
-def _read_study(paths: list[Path]) -> list[tuple[Any, dict[str, Any], str]]:
+def _read_study(paths: list[Path], *, ask: bool) -> list[tuple[Any, dict[str, Any], str]]:
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
     from napari.utils.notifications import show_warning  # noqa: PLC0415
 
+    from napari_pathogan.mammograms.study import examinations  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_choice import chosen_of  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers  # noqa: PLC0415
 
-    studies = [one.open() for one in chosen_of(paths, _may_be_view)]
+    found = chosen_of(paths, _may_be_view) if ask else examinations(paths)
+    studies = [one.open() for one in found]
     if not studies:
         return []
     if (viewer := current_viewer()) is not None:

@@ -46,4 +46,4 @@ def ihc() -> list[tuple[Any, dict[str, Any], str]]:
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     from napari_pathogan.plugin.viewer.reader import read  # noqa: PLC0415  (slow to import)
 
-    return read(str(FOLDER / name))
+    return read(str(FOLDER / name), ask=False)  # napari shows a traceback where a sample is left
