@@ -87,7 +87,8 @@ def test_from_outlines_of_qupath_to_a_model(typed, slide, tmp_path):
     run = tmp_path / "run"
     said = typed("retrain", "idc", "--slides", slide.parent, "-o", run, "--device", "cpu")
     assert "case.tif" in said.stdout
-    assert "reference_auc_after" in said.stdout
+    assert "(AUC)" in said.stdout
+    assert "reference_auc" not in said.stdout
     assert read_card(run / "model").recipe["parent"] == "idc-lite0"
 
 
@@ -136,8 +137,8 @@ def test_files_that_won_t_do_leave_what_is_kept(typed, slide, tmp_path, content,
     ("words", "said"),
     [
         (
-            ("retrain", "masses", "--slides", "SLIDE", "-o", "RUN"),
-            "nothing is retrained for 'masses'",
+            ("retrain", "blending", "--slides", "SLIDE", "-o", "RUN"),
+            "nothing is retrained for 'blending'",
         ),
         (
             ("retrain", "idc", "--slides", "SLIDE", "--slides", "SLIDE", "-o", "RUN"),
@@ -184,7 +185,7 @@ def test_corrected_nuclei_become_a_model_with_before_and_after(typed, slide, bas
         "retrain", "nuclei", "--slides", slide, "--base", base, "-o", run, "--device", "cpu"
     )
     assert "regions" in said.stdout
-    assert "dice_gain" in said.stdout
+    assert "(Dice)" in said.stdout
     assert read_card(run / "model").training_data[-1].n_images == 2
     failed = typed(
         "retrain", "nuclei", "--slides", slide, "--classes", "A=IDC", "-o", tmp_path / "x", code=2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_pathogan.engine.before_after import compared, halves, said, too_good, verdict
+from napari_pathogan.engine.before_after import compared, gains, halves, said, too_good, verdict
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import need_model
 from napari_pathogan.engine.report import Report, Value
@@ -97,3 +97,19 @@ def test_there_has_to_be_a_model_to_compare_with(tmp_path):
     for start, folds in (("", 0), ("nuclei-unet", 3), (str(run.path), 0)):
         with pytest.raises(SettingError, match="compare would count for nothing"):
             need_model(start, compare=True, folds=folds)
+
+
+def test_figures_that_were_compared_are_rows_in_words():
+    metrics = {
+        "n_more": Value(3.0),
+        "dice_before": Value(0.8, 0.7, 0.9),
+        "dice_after": Value(0.85, 0.8, 0.9),
+        "dice_gain": Value(0.05, 0.01, 0.09),
+        "pq_before": Value(0.5),
+        "pq_after": Value(0.4),
+        "pq_gain": Value(-0.1),
+    }
+    one, two = gains(Report("x", metrics), {"dice": "Dice"})
+    assert (one.words, one.before.value, one.verdict) == ("Dice", 0.8, 1)
+    assert one.said == "+0.050 (+0.010 to +0.090)"
+    assert (two.words, two.said, two.verdict) == ("pq", "-0.100", 0)

@@ -81,7 +81,7 @@ def test_what_is_kept_comes_back(tmp_path):
     review = Review.of(found()).decided(1, Decision.REJECTED).with_drawn(SQUARE + 30.25)
     path = write(tmp_path / "RCC.dcm", review, laterality="R", view="CC")
     assert path == tmp_path / "RCC.dcm.masses.geojson"
-    back = read(path, "RCC")
+    back = read(path)
     assert back.decisions == review.decisions
     for name in ("boxes", "scores"):
         np.testing.assert_allclose(
@@ -172,7 +172,7 @@ def test_folders_and_files_that_hold_nothing_say_so(tmp_path):
 
 def test_reviews_kept_by_0_1_0_still_load():
     path = Path(__file__).parent / "earlier" / "review.masses.geojson"
-    back = read(path, "RCC", shape=(100, 90))
+    back = read(path)
     now = Review.of(found()).decided(0, Decision.ACCEPTED).decided(1, Decision.REJECTED)
     now = now.with_drawn(SQUARE + 30.25)
     assert back.decisions == now.decisions

@@ -18,19 +18,27 @@ from napari_pathogan.cli.options import (  # noqa: TC001 - typer reads the annot
     Source,
     Terms,
 )
+from napari_pathogan.tasks import registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_pathogan.annotations.geojson import Annotation
     from napari_pathogan.engine.task import Retraining, Task
+    from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.slides.slide import Slide
 
-app = typer.Typer(help="What is annotated on slides, to learn from.", no_args_is_help=True)
+    Opened = Slide | Mammogram
 
-_Slides = Annotated[list[Path], typer.Argument(help="Slides, or folders of annotated slides.")]
-_Slide = Annotated[Path, typer.Argument(help="The slide.")]
-_TaskName = Annotated[str, typer.Option("--task", help="Whose annotations.")]
+app = typer.Typer(help="What is annotated on slides, to learn from.", no_args_is_help=True)
+RETRAINED = {one.name: one for one in registered().values() if one.retraining is not None}
+_NAMES = ", ".join(RETRAINED)
+
+_Slides = Annotated[
+    list[Path], typer.Argument(help="Slides or mammograms, or folders of annotated ones.")
+]
+_Slide = Annotated[Path, typer.Argument(help="The slide or mammogram.")]
+_TaskName = Annotated[str, typer.Option("--task", help=f"Whose annotations: {_NAMES}.")]
 _Mpp = Annotated[
     float | None, typer.Option(help="um per pixel, where slides do not say.", min=0.01)
 ]
@@ -44,13 +52,10 @@ _Classes = Annotated[
 
 
 def _retraining(name: str) -> tuple[Task, Retraining]:
-    from napari_pathogan.tasks import registered
-
-    tasks = {one.name: one for one in registered().values() if one.retraining is not None}
-    if name not in tasks:
-        msg = f"nothing is retrained for {name!r}; choose among {', '.join(tasks)}"
+    if name not in RETRAINED:
+        msg = f"nothing is retrained for {name!r}; choose among {_NAMES}"
         raise typer.BadParameter(msg)
-    task = tasks[name]
+    task = RETRAINED[name]
     assert task.retraining is not None
     return task, task.retraining
 
@@ -65,8 +70,8 @@ def _kinds(task: Task, retraining: Retraining, text: str) -> Any:  # noqa: ANN40
         raise typer.BadParameter(str(error)) from error
 
 
-def _expanded(paths: list[Path], suffix: str) -> list[Path]:
-    """Slides among and in paths; of folders those that have annotations.
+def _expanded(paths: list[Path], retraining: Retraining) -> list[Path]:
+    """Images among and in paths; of folders those that have annotations.
 
     Raises
     ------
@@ -78,18 +83,19 @@ def _expanded(paths: list[Path], suffix: str) -> list[Path]:
     from napari_pathogan.kinds import is_zarr
 
     found: list[Path] = []
+    suffix, what = retraining.suffix, retraining.images.removesuffix("s")
     for path in paths:
         if path.is_dir() and not is_zarr(path):
-            stores = AnnotationStore.in_folder(path, suffix)
+            stores = AnnotationStore.in_folder(path, suffix, below=retraining.by_patient)
             if not stores:
-                msg = f"no slide in {path} has annotations ({suffix}); draw some, or import them"
+                msg = f"no {what} in {path} has annotations ({suffix}); draw some, or import them"
                 raise DataFolderError(msg)
             found += [store.image for store in stores]
         else:
             found.append(path)
     twice = [path for path, n in Counter(path.resolve() for path in found).items() if n > 1]
     if twice:
-        msg = f"{twice[0]} is given twice; name each slide once"
+        msg = f"{twice[0]} is given twice; name each {what} once"
         raise DataFolderError(msg)
     return found
 
@@ -102,13 +108,11 @@ def _rows(
     kinds: Any,  # noqa: ANN401
 ) -> tuple[dict[str, Any], list[str]]:
     """What is annotated on a slide, and what is to be said of it."""
-    from napari_pathogan.slides.slide import Slide
-
-    with Slide.open(path, mpp=mpp) as slide:
+    with task.get(retraining.open)(path, mpp=mpp) as slide:
         outlines, notes = task.get(retraining.read)(slide)
         counts, more = task.get(retraining.count)(slide, outlines, kinds)
         drawn = Counter(one.class_name or "unclassified" for one in outlines)
-        row = {"slide": slide.name, "outlines": dict(drawn), "learnt": counts}
+        row = {"slide": path.name, "outlines": dict(drawn), "learnt": counts}
         return row, [
             *notes,
             *more,
@@ -117,7 +121,7 @@ def _rows(
 
 
 def _not_imported(
-    path: Path, slide: Slide, read: Callable[..., Any], kept: list[Annotation]
+    path: Path, slide: Opened, read: Callable[..., Any], kept: list[Annotation]
 ) -> Iterator[str]:
     """A sentence on outlines of QuPath's that lie beside a slide, where only what is kept counts."""
     from napari_pathogan.annotations.store import AnnotationStore
@@ -186,7 +190,7 @@ def list_(
     """Show what is annotated, and how much of it is learnt from, by slide."""
     of, retraining = _retraining(task)
     kinds = _kinds(of, retraining, classes)
-    rows, notes = _survey(_expanded(slides, retraining.suffix), mpp, of, retraining, kinds)
+    rows, notes = _survey(_expanded(slides, retraining), mpp, of, retraining, kinds)
     if as_json:
         typer.echo(json.dumps({"slides": rows, "notes": notes}))
         return
@@ -205,7 +209,7 @@ def check(
     of, retraining = _retraining(task)
     kinds = _kinds(of, retraining, classes)
     rows, faults = [], []
-    for path in _expanded(slides, retraining.suffix):
+    for path in _expanded(slides, retraining):
         try:
             row, notes = _rows(path, mpp, of, retraining, kinds)
         except PathoganError as error:
@@ -229,13 +233,11 @@ def import_(
     task: _TaskName = "idc",
 ) -> None:
     """Add outlines of a file to what is kept with a slide; those that are there stay."""
-    from napari_pathogan.slides.slide import Slide
-
     of, retraining = _retraining(task)
-    with Slide.open(slide) as opened:
+    with of.get(retraining.open)(slide) as opened:
         kept, _ = of.get(retraining.read)(opened)
         drawn, notes = of.get(retraining.read)(opened, file)
-        _refuse_foreign(drawn, opened, file)
+        _refuse_foreign(drawn, notes, opened, file)
         new = [one for one in drawn if not any(_same(one, other) for other in kept)]
         place = of.get(retraining.write)(opened, [*kept, *new])
     for note in notes:
@@ -248,7 +250,7 @@ def _same(one: Annotation, other: Annotation) -> bool:
     return equal
 
 
-def _refuse_foreign(drawn: list[Annotation], slide: Slide, file: Path) -> None:
+def _refuse_foreign(drawn: list[Annotation], notes: list[str], slide: Opened, file: Path) -> None:
     """Make sure that there is something, and that some of it lies on the slide.
 
     Raises
@@ -260,6 +262,9 @@ def _refuse_foreign(drawn: list[Annotation], slide: Slide, file: Path) -> None:
 
     from napari_pathogan.errors import DataFolderError
 
+    if notes and not drawn:
+        msg = f"{file} holds nothing that can be learnt from: {'; '.join(notes)}"
+        raise DataFolderError(msg)
     height, width = slide.shape
     if not any(one.geometry.intersects(box(0, 0, width, height)) for one in drawn):
         why = "lies on" if drawn else "of an area is in it, for"
@@ -284,20 +289,24 @@ def export(
     kind = kind_of(f"{task} annotations")
     check_outputs([(output, kind)], [slide])
     of, retraining = _retraining(task)
-    with Slide.open(slide) as opened:
+    with of.get(retraining.open)(slide) as opened:
         kept, _ = of.get(retraining.read)(opened)
         if not kept:
             msg = f"nothing is annotated on {slide.name}"
             raise DataFolderError(msg)
-        about = {"kind": kind.name.partition(",")[0], "origin": corner(opened)}
+        origin = corner(opened) if isinstance(opened, Slide) else (0.0, 0.0)
+        about = {"kind": kind.name.partition(",")[0], "origin": origin}
         geojson.write(output, kept, about, kind)
     typer.echo(f"{output}: {len(kept)} outlines")
 
 
 def retrain(  # noqa: PLR0917
-    task: Annotated[str, typer.Argument(help="What is retrained: idc or nuclei.")],
+    task: Annotated[str, typer.Argument(help=f"What is retrained: {_NAMES}.")],
     slides: Annotated[
-        list[Path], typer.Option("--slides", help="Annotated slide, or a folder; may be repeated.")
+        list[Path],
+        typer.Option(
+            "--slides", help="Annotated slide or mammogram, or a folder of them; may be repeated."
+        ),
     ],
     output: Output,
     base: Annotated[str, typer.Option(help="Model to begin with; the task's own by default.")] = "",
@@ -307,6 +316,7 @@ def retrain(  # noqa: PLR0917
     source: Source = "",
     terms: Terms = "",
     device: Device = "auto",
+    as_json: Json = False,
     events: Events = False,
 ) -> None:
     """Make a model the reader's own: fit it to what is annotated on slides.
@@ -314,7 +324,7 @@ def retrain(  # noqa: PLR0917
     The old model stays as it is; figures of before and after are shown and kept with the new one.
     """
     from napari_pathogan.cli.progress import follow
-    from napari_pathogan.cli.show import show
+    from napari_pathogan.cli.show import show_gain
     from napari_pathogan.engine import verbs
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.errors import DataFolderError
@@ -322,19 +332,21 @@ def retrain(  # noqa: PLR0917
     RunFolder(output).check()
     of, retraining = _retraining(task)
     kinds = _kinds(of, retraining, classes)
-    paths = _expanded(slides, retraining.suffix)
+    paths = _expanded(slides, retraining)
     rows, notes = _survey(paths, mpp, of, retraining, kinds)
-    if not events:
+    if not (events or as_json):
         _table(rows, retraining.counted)
     if missing := _missing(rows, retraining.counted):
         why = f"; {notes[0]}" if notes else ""
         msg = f"{missing} are annotated: draw around some{why}"
         raise DataFolderError(msg)
     learning = verbs.retrain(
-        of, paths, output, base=base, name=name, source=source, terms=terms, device=device,
+        of, slides if retraining.by_patient else paths, output, base=base, name=name, source=source, terms=terms, device=device,
         classes=kinds, mpp=mpp,
     )  # fmt: skip
     finished = follow(learning, as_json=events)
-    if not events:
-        show(finished.result)
+    if as_json and not events:
+        typer.echo(json.dumps({"annotated": rows, "notes": notes, **finished.summary}))
+    elif not events:
+        show_gain(finished.result, of)
         typer.echo(f"model: {finished.summary['model']}")

@@ -42,8 +42,9 @@ def _train(task: Task) -> Callable[..., None]:
 
     def train(folder: Path, output: Path, *, events: bool, **asked: Any) -> None:
         from napari_pathogan.cli.progress import follow
-        from napari_pathogan.cli.show import show
+        from napari_pathogan.cli.show import show, show_gain
         from napari_pathogan.engine import verbs
+        from napari_pathogan.engine.before_after import gains
         from napari_pathogan.engine.report import Report
 
         given = _plain(asked)
@@ -55,7 +56,7 @@ def _train(task: Task) -> Callable[..., None]:
         results = finished.result if isinstance(finished.result, tuple) else (finished.result,)
         for report in results:
             if isinstance(report, Report):
-                show(report)
+                (show_gain(report, task) if gains(report, task.gains) else show(report))
         for key, value in finished.summary.items():
             if not isinstance(value, dict):
                 typer.echo(f"{key}: {', '.join(value) if isinstance(value, list) else value}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.report import Value, with_interval
+from napari_pathogan.engine.report import Report, Value, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -91,7 +91,54 @@ def verdict(report: Mapping[str, Any], name: str) -> int | None:
     return int(gain["low"] > 0) - int(gain["high"] < 0)
 
 
-_WORDS = {1: "Better", 0: "No clear difference", -1: "Worse"}
+WORDS = {1: "Better", 0: "No clear difference", -1: "Worse"}
+
+
+class Gain(NamedTuple):
+    """A figure before and after, for a reader.
+
+    Attributes
+    ----------
+    words
+        What the figure is called.
+    before, after, gain
+        With their intervals.
+    verdict
+        As of :func:`verdict`.
+    """
+
+    words: str
+    before: Value
+    after: Value
+    gain: Value
+    verdict: int
+
+    @property
+    def said(self) -> str:
+        """The gain with its interval: ``+0.045 (+0.023 to +0.068)``."""
+        value, low, high = self.gain
+        if low is None or high is None:
+            return f"{value:+.3f}"
+        return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def gains(report: Report, words: Mapping[str, str]) -> list[Gain]:
+    """The figures of a report that were compared, in its order.
+
+    Parameters
+    ----------
+    words
+        What they are called, by their names; others by these.
+    """
+    plain, found = report.to_dict(), []
+    for metric in report.metrics:
+        name = metric.removesuffix(_GAIN)
+        if name == metric:
+            continue
+        before, after, gain = (report.metrics[name + part] for part in (_BEFORE, _AFTER, _GAIN))
+        known = words.get(name, name.replace("_", " "))
+        found.append(Gain(known, before, after, gain, verdict(plain, name) or 0))
+    return found
 
 
 def said(report: Mapping[str, Any], name: str, words: str) -> str:
@@ -112,6 +159,6 @@ def said(report: Mapping[str, Any], name: str, words: str) -> str:
     if gain["low"] is not None and gain["high"] is not None:
         limits = f" (95 % interval of the difference {gain['low']:+.3f} to {gain['high']:+.3f})"
     return (
-        f"{_WORDS[found]} on what was held back: {words} {before['value']:.3f} before, "
+        f"{WORDS[found]} on what was held back: {words} {before['value']:.3f} before, "
         f"{after['value']:.3f} after{limits}"
     )

@@ -250,6 +250,11 @@ class Retraining:
     learn
         ``(slides, base, run, *, device, name, data, classes, mpp)`` -> events, ``slides`` being paths. The last
         is Finished with a report of before and after.
+    images, open
+        What is annotated, in the plural; ``(path, *, mpp)`` -> context manager with one.
+    by_patient
+        Whether images lie in folders of their patients: then annotations in folders below the one
+        that is given count too, and ``learn`` is given folders as they are.
     kinds
         ``(text)`` -> what classes count as; a ValueError says what is wrong. Empty where classes are
         nobody's choice.
@@ -263,6 +268,9 @@ class Retraining:
     write: str
     count: str
     learn: str
+    images: str = "slides"
+    open: str = "napari_pathogan.slides.slide:Slide.open"
+    by_patient: bool = False
     kinds: str = ""
     counted: str = ""
 
@@ -291,6 +299,8 @@ class Task:
         The model that is used unless another is named.
     training, evaluation, prediction, retraining
         None where there is none.
+    gains
+        Figures of before and after: name in the report -> what a reader calls it.
     generator
         ``(model, n, label, seed)`` -> uint8 (n, H, W, 3), lazily: images that its models draw, of
         one of the card's classes or, with None, of all. Empty where they draw none. One that also takes
@@ -309,6 +319,7 @@ class Task:
     evaluation: Evaluation | None = None
     prediction: Prediction | None = None
     retraining: Retraining | None = None
+    gains: Mapping[str, str] = field(default_factory=dict)
     generator: str = ""
 
     @property

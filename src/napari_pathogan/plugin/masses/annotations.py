@@ -37,9 +37,9 @@ def read_review(mammogram: Mammogram) -> Review | None:
     Raises
     ------
     DataFolderError
-        If it can't be read, or is of an image of another size.
+        If it can't be read, or is of another image.
     """
     if mammogram.path is None:
         return None
     path = annotated.store(mammogram.path).path
-    return annotated.read(path, mammogram.name, shape=mammogram.shape) if path.is_file() else None
+    return annotated.read(path, mammogram) if path.is_file() else None

@@ -256,7 +256,7 @@ class MassesDock(Dock):
         from napari_pathogan.tasks.masses.annotated import read  # noqa: PLC0415
 
         mammogram = mammogram_of(layer)
-        return read(path, mammogram.name, shape=mammogram.shape)
+        return read(path, mammogram)
 
     def show_kept(self, layer: Image, result: object) -> None:
         """Show a review that was kept."""

@@ -10,7 +10,7 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.masses.annotations import read_review, write_review
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.tasks.masses.detections import Detections
-from napari_pathogan.tasks.masses.review import Decision, Review
+from napari_pathogan.tasks.masses.review import Decision, Review, least, too_small
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.masses.layers import Edit
 
 MOST_UNDONE = 100
-LEAST_MM, LEAST_PX = 2.0, 8.0  # across; less was drawn by a slip of the hand
 
 
 class TooSmallError(PathoganError, ValueError):
@@ -190,12 +189,6 @@ class Reviews:
 
 
 def _check_size(image: Image, outline: np.ndarray) -> None:
-    mm_per_px = mammogram_of(image).mm_per_px
-    across = float(np.max(np.ptp(outline, axis=0) * (1.0 if mm_per_px is None else mm_per_px)))
-    least, unit = (LEAST_PX, "px") if mm_per_px is None else (LEAST_MM, "mm")
-    if across < least:
-        msg = (
-            f"What was drawn is {across:.1f} {unit} across, too small for a mass: it is left out. "
-            f"Draw at least {least:g} {unit}"
-        )
+    if why := too_small(outline, mammogram_of(image).mm_per_px):
+        msg = f"What was drawn is {why}: it is left out. Draw at least {least(mammogram_of(image).mm_per_px)}"
         raise TooSmallError(msg)

@@ -10,6 +10,7 @@ from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.shell.train_dialog import Lesson, TrainingMaterial
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
+from napari_pathogan.tasks.masses import EPOCHS_ON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +93,7 @@ def lesson(chosen: Callable[[], Image | None]) -> Lesson:
         place=place,
         look=lambda place, start: material(reviewed(place, start)),
         ready=lambda: True,
-        changes=("epochs=1",),
+        changes=(f"epochs={EPOCHS_ON}",),
         fixed=(*_SYNTHETIC, *_OF_THE_START),
         figure=("tpr_at_0.5", "share of the masses found at one false mark in two images"),
     )

@@ -157,6 +157,11 @@ TASK = Task(
         kinds=".annotated:class_changes",
         counted="patches",
     ),
+    gains={
+        "held_back_auc": "told apart on outlines held back (AUC)",
+        "other_slide_auc": "told apart on slides held back (AUC)",
+        "reference_auc": "told apart on images of the first training (AUC)",
+    },
 )
 
 GENERATOR = Task(

@@ -12,10 +12,12 @@ from napari_pathogan.engine.task import (
     Option,
     Output,
     Prediction,
+    Retraining,
     Task,
     Training,
 )
 
+EPOCHS_ON = 1  # of what goes on from a model
 _FOLDER = "images/, images.csv and boxes.csv, or images with reviewed masses beside them."
 
 TASK = Task(
@@ -137,6 +139,18 @@ TASK = Task(
             ),
         ),
     ),
+    retraining=Retraining(
+        suffix=".masses.geojson",
+        classes={"Mass": "#ff9f0a", "Ignore*": "#8e8e93"},
+        images="mammograms",
+        open=".retrain:opened",
+        by_patient=True,
+        read=".retrain:read",
+        write=".retrain:write",
+        count=".retrain:counted",
+        learn=".retrain:retrain",
+    ),
+    gains={"tpr_at_0.5": "share of the masses found at one false mark in two images"},
 )
 
 TASKS = (TASK,)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from napari_pathogan.mammograms.mammogram import Mammogram
+
 SUFFIX = ".masses.geojson"
 KIND, VERSIONS = "masses under review", (1, 2)
 MASS, REJECTED = "Mass", "Ignore*"  # the second is QuPath's own
@@ -55,7 +57,7 @@ def write(image: Path, review: Review, *, laterality: str = "", view: str = "") 
     OutputError
         If it can't be written; what was kept before stays as it was.
     """
-    about, findings = _said(review, laterality, view)
+    about, findings = said(review, laterality, view)
     return store(image).write(lambda: findings, about)
 
 
@@ -67,11 +69,11 @@ def write_file(path: Path, review: Review) -> None:
     OutputError
         If it can't be written; what was there before stays as it was.
     """
-    about, findings = _said(review)
+    about, findings = said(review)
     geojson.write(path, findings, about, OURS)
 
 
-def _said(
+def said(
     review: Review, laterality: str = "", view: str = ""
 ) -> tuple[dict[str, Any], list[Annotation]]:
     """What a file says of its image, and its findings."""
@@ -82,28 +84,26 @@ def _said(
     return about, [_annotation(found, i, one) for i, one in enumerate(review.decisions)]
 
 
-def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) -> Review:
+def read(path: Path, mammogram: Mammogram | None = None) -> Review:
     """Read what was kept.
 
     Parameters
     ----------
-    name
-        What the image is called; its file's name where nothing is given.
-    shape
-        (H, W) of the image, to make sure that it is the one.
+    mammogram
+        The image, to make sure that it is the one; what it is called stays open without it.
 
     Raises
     ------
     DataFolderError
-        If the file can't be read, is something else, or of an image of another size.
+        If the file can't be read, is something else, or of another image.
     """
-    about, annotations = _content(path)
+    about, annotations = content(path)
     try:
         findings = sorted(map(_finding, annotations), key=lambda one: -one[2])
         height, width = about["shape"]
         spacing = about["mm_per_px"]
         found = Detections(
-            name or path.name.removesuffix(SUFFIX),
+            path.name.removesuffix(SUFFIX) if mammogram is None else mammogram.name,
             (int(height), int(width)),
             np.array([box for box, *_ in findings], np.float32).reshape(-1, 4),
             np.array([score for *_, score, _ in findings], np.float32),
@@ -119,9 +119,28 @@ def read(path: Path, name: str = "", *, shape: tuple[int, int] | None = None) ->
         )
     except geojson.WRONG as error:
         raise _not_kept(path, error) from error
-    if shape not in (None, found.shape):
-        raise _not_kept(path, f"its image had {width} x {height} px, this one has other sides")
+    if mammogram is not None:
+        check_image(path, found, mammogram)
     return Review(found, tuple(decision for *_, decision in findings), tuple(range(len(findings))))
+
+
+def check_image(path: Path, kept: Detections, mammogram: Mammogram) -> None:
+    """Make sure that findings are of an image.
+
+    Raises
+    ------
+    DataFolderError
+        If they were kept with another one of that name.
+    """
+    if kept.shape != mammogram.shape:
+        height, width = kept.shape
+        raise _not_kept(path, f"its image had {width} x {height} px, this one has other sides")
+    if kept.imprint is not None and (why := kept.imprint.contradicts(mammogram.imprint)):
+        msg = (
+            f"{path.name} was not kept with this {mammogram.name}: {why}; put the image back that it was "
+            "kept with, or move the findings away"
+        )
+        raise DataFolderError(msg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +151,21 @@ class AnnotatedFolder(MassFolder):
     ----------
     outlines
         Of each image its masses' outlines, float32 (K, 2) each: y, x in pixels.
+    imprints
+        Of each image what tells it from others of its name, where that was kept.
     """
 
     outlines: tuple[tuple[np.ndarray, ...], ...] = ()
+    imprints: tuple[Imprint | None, ...] = ()
+
+    def mammogram(self, index: SupportsIndex) -> Mammogram:
+        """As :meth:`MassFolder.mammogram`; a DataFolderError too if it is another image by now."""
+        found = super().mammogram(index)
+        kept = self.imprints[index]
+        if kept is not None and (why := kept.contradicts(found.imprint)):
+            msg = f"{self.files[index]} is not the image that was reviewed: {why}; review it anew"
+            raise DataFolderError(msg)
+        return found
 
     def mask(self, index: SupportsIndex) -> np.ndarray:
         """The outlines as pixels, bool (n, H, W); errors as of :meth:`MassFolder.mammogram`."""
@@ -146,7 +177,9 @@ class AnnotatedFolder(MassFolder):
         """The images that a mask or index picks, in its order."""
         chosen = np.arange(len(self))[np.asarray(indices)]
         plain = super().subset(chosen)
-        return AnnotatedFolder(**vars(plain), outlines=tuple(self.outlines[i] for i in chosen))
+        outlines = tuple(self.outlines[i] for i in chosen)
+        imprints = tuple(self.imprints[i] for i in chosen)
+        return AnnotatedFolder(**vars(plain), outlines=outlines, imprints=imprints)
 
 
 def read_training_folder(folder: Path) -> MassFolder:
@@ -176,8 +209,28 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
     DataFolderError
         If no image can be used; says why of the first.
     """
+    return read_annotated([folder])
+
+
+def read_annotated(places: Sequence[Path]) -> AnnotatedFolder:
+    """Read folders, as :func:`read_annotated_folder`, and images, each of its own folder's patient.
+
+    Raises
+    ------
+    DataFolderError
+        If no image can be used; says why of the first.
+    """
+    found = {
+        one.image: (one, place if place.is_dir() else place.parent)
+        for place in places
+        for one in (
+            AnnotationStore.in_folder(place, SUFFIX, below=True)
+            if place.is_dir()
+            else [store(place)]
+        )
+    }
     rows, skipped = [], []
-    for one in AnnotationStore.in_folder(folder, SUFFIX, below=True):
+    for one, folder in found.values():
         image = one.image
         try:
             kept = one.path
@@ -195,7 +248,7 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
             rows.append((image, _patient(image, folder), *_side_and_view(kept, image), own))
     if not rows:
         why = skipped[0] if skipped else f"accept, reject or draw masses in its images (*{SUFFIX})"
-        msg = f"{folder} holds no reviewed mammogram: {why}"
+        msg = f"{', '.join(map(str, places))} holds no reviewed mammogram: {why}"
         raise DataFolderError(msg)
     files, patients, laterality, view, masses = zip(*rows, strict=True)
     return AnnotatedFolder(
@@ -208,10 +261,11 @@ def read_annotated_folder(folder: Path) -> AnnotatedFolder:
         (None,) * len(files),
         tuple(skipped),
         tuple(found.contours for found in masses),
+        tuple(found.imprint for found in masses),
     )
 
 
-def _content(path: Path) -> tuple[dict[str, Any], list[Annotation]]:
+def content(path: Path) -> tuple[dict[str, Any], list[Annotation]]:
     """What a file says of its image, and its findings."""
     try:
         annotations, about = geojson.read(path)
@@ -234,7 +288,7 @@ def _not_kept(path: Path, why: object) -> DataFolderError:
 
 
 def _side_and_view(kept: Path, image: Path) -> tuple[str, str]:
-    about, _ = _content(kept)
+    about, _ = content(kept)
     named = named_view(image.stem)
     return str(about.get("laterality") or named[0] or ""), str(about.get("view") or named[1] or "")
 
@@ -266,6 +320,21 @@ def _annotation(found: Detections, index: int, decision: Decision) -> Annotation
             "score": round(float(found.scores[index]), 6),
             "box": found.boxes[index].astype(float).round(_DIGITS).tolist(),
         },
+    )
+
+
+def drawn(outline: np.ndarray, *, mass: bool) -> Annotation:
+    """A mass that a reader has outlined, (K, 2) y, x in pixels; or what looks like one and is none."""
+    (y0, x0), (y1, x1) = outline.min(0), outline.max(0)
+    box = [round(float(side), _DIGITS) for side in (x0, y0, x1, y1)]
+    name = MASS if mass else REJECTED
+    return Annotation(
+        geojson.outline([[outline]]),
+        class_name=name,
+        colour=_COLOURS[name],
+        by="reader",
+        decision=str(Decision.DRAWN if mass else Decision.REJECTED),
+        more={"score": 1.0, "box": box},
     )
 
 

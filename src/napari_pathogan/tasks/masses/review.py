@@ -13,6 +13,8 @@ from napari_pathogan.tasks.masses.froc import IOU, overlaps
 if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.detections import Detections
 
+LEAST_MM, LEAST_PX = 2.0, 8.0  # across; less was drawn by a slip of the hand
+
 
 class Decision(StrEnum):
     """What a reader says of a finding."""
@@ -130,6 +132,24 @@ class Review:
             tuple(self.decisions[i] for i in chosen),
             tuple(self.ids[i] for i in chosen),
         )
+
+
+def too_small(outline: np.ndarray, mm_per_px: tuple[float, float] | None) -> str:
+    """Why an outline (K, 2), y, x in pixels, can't be meant as a mass, as half a sentence; or empty.
+
+    Parameters
+    ----------
+    mm_per_px
+        Size of a pixel (y, x); None where nobody knows.
+    """
+    across = float(np.max(np.ptp(outline, axis=0) * (1.0 if mm_per_px is None else mm_per_px)))
+    limit, unit = (LEAST_PX, "px") if mm_per_px is None else (LEAST_MM, "mm")
+    return f"{across:.1f} {unit} across, too small for a mass" if across < limit else ""
+
+
+def least(mm_per_px: tuple[float, float] | None) -> str:
+    """How large a mass has to be drawn: ``2 mm``."""
+    return f"{LEAST_PX:g} px" if mm_per_px is None else f"{LEAST_MM:g} mm"
 
 
 def _drawn(old: Review, contour: np.ndarray, number: int) -> Review:

@@ -182,6 +182,7 @@ TASK = Task(
         count=".retrain:counted",
         learn=".retrain:retrain",
     ),
+    gains={"dice": "overlap with the marked nuclei (Dice)", "pq": "nuclei found one by one (PQ)"},
 )
 
 TASKS = (TASK,)
