@@ -53,4 +53,4 @@ def study(templates, tmp_path) -> Study:
 @pytest.fixture
 def pairs(templates, tmp_path) -> Study:
     """10 pairs, 2 of practice, 2 repeats, 2 controls: 16 trials."""
-    return copied(templates["pairs"], tmp_path / "study")
+    return copied(templates["pairs"], tmp_path / "pairs")

@@ -145,23 +145,61 @@ def check(study: StudyFolder, key: KeyFile = None) -> None:
 
 
 @app.command()
+def page(
+    study: StudyFolder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
+    events: Annotated[bool, typer.Option("--events", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Make a folder that readers elsewhere open in a browser: offline, nothing installed.
+
+    Each answer is kept in the browser. At the end it is handed back as one file, which `pathogan
+    study merge` takes. The answer key is not in it.
+    """
+    from napari_pathogan.cli.outputs import check_outputs
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.study.browser import FOLDER, write_folder
+    from napari_pathogan.study.record import Study
+
+    check_outputs([(output, FOLDER)], [study])
+    finished = follow(write_folder(Study.open(study), output), as_json=events)
+    if not events:
+        typer.echo(f"send the folder {output} to the readers; they open {finished.result.name}")
+        typer.echo(f"what they hand back: pathogan study merge {study} FILE")
+
+
+@app.command()
 def merge(
     study: StudyFolder,
     others: Annotated[
-        list[Path], typer.Argument(help="Copies of it that were answered elsewhere.")
+        list[Path],
+        typer.Argument(
+            help="Copies of it that were answered elsewhere, and files that readers handed back "
+            "from `pathogan study page`."
+        ),
     ],
 ) -> None:
-    """Copy the records of other copies of a study into this one; nothing is overwritten."""
+    """Copy records from elsewhere into this study; nothing is overwritten."""
     from napari_pathogan.study.merge import merge as put_together
+    from napari_pathogan.study.merge import merge_file
     from napari_pathogan.study.record import Study
 
     opened = Study.open(study)
     for other in others:
-        done = put_together(opened, Study.open(other))
+        done = (
+            merge_file(opened, other)
+            if other.is_file()
+            else put_together(opened, Study.open(other))
+        )
         typer.echo(
             f"{other}: {len(done.copied)} records copied, {len(done.extended)} went on there, "
             f"{len(done.kept)} were here already"
         )
+    for standing in opened.standings():
+        if len(standing.machines) > 1:
+            typer.echo(
+                f"{standing.reader} has answered on {len(standing.machines)} computers: an image that "
+                "was answered on both counts once, as answered first"
+            )
 
 
 @app.command()

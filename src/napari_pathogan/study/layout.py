@@ -28,7 +28,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 MANIFEST, IMAGES, READERS = "study.json", "images", "readers"
 CHOICES = {"yes-no": ("real", "generated"), "pairs": ("left", "right")}
 _BETWEEN_NUMBERS = re.compile(r"(?<=\d)\0(?=\d)")
-_TRIES = 64  # orders drawn for a reader; the one with repeats farthest apart is taken
+TRIES = 64
+"""Orders drawn for a reader; the one with repeats farthest apart is taken."""
 
 
 class _Part(BaseModel):
@@ -202,7 +203,7 @@ def order(manifest: Manifest, reader: str) -> tuple[Showing, ...]:
     practice = [item for item in manifest.items if item.kind == "practice"]
     first = (_shown(item, 1, -1, False) for item in sorted(practice, key=lambda x: rank(x.id)))
     items = [item for item in manifest.items if item.kind != "practice"]
-    tries = (_shuffled(items, f"{seed}:{number}") for number in range(_TRIES))
+    tries = (_shuffled(items, f"{seed}:{number}") for number in range(TRIES))
     return (*first, *(_shown(*trial) for trial in max(tries, key=_least_distance)))
 
 

@@ -1,24 +1,31 @@
-"""Putting together copies of a study that were answered in different places."""
+"""Putting together what was answered in different places: copies of a study, files from browsers."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import StudyError
-from napari_pathogan.files import written
+from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
+from napari_pathogan.study.answers import read_record
 from napari_pathogan.study.chain import head_file, read_chain
+from napari_pathogan.study.layout import READERS, reader_code
 from napari_pathogan.study.openings import FOLDER as OPENINGS
 from napari_pathogan.study.openings import opening_problems
+from napari_pathogan.study.record import stem_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_pathogan.study.answers import Record
     from napari_pathogan.study.chain import Chain
     from napari_pathogan.study.record import Study
+
+_COMPUTER = re.compile(r"[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -67,19 +74,69 @@ def merge(study: Study, other: Study) -> Merged:
         raise StudyError(f"{other.folder}: {problem}; nothing was copied")
     done: dict[str, list[str]] = {"copied": [], "extended": [], "kept": []}
     for record in records:
-        how, target = _place(study, record.path, record.chain)
+        target = study.folder / READERS / record.path.name
+        how, target = _place(study, record.path, record.chain, target)
         if how != "kept":
             _copy(record.path, target)
         done[how].append(target.name)
     for path in sorted((other.folder / OPENINGS).glob("*.jsonl")):
-        how, target = _place(study, path, read_chain(path, study.start))
+        target = study.folder / OPENINGS / path.name
+        how, target = _place(study, path, read_chain(path, study.start), target)
         if how != "kept":
             _copy(path, target)
     return Merged(*(tuple(done[how]) for how in ("copied", "extended", "kept")))
 
 
-def _place(study: Study, source: Path, theirs: Chain) -> tuple[str, Path]:
-    target = study.folder / source.parent.name / source.name
+def merge_file(study: Study, path: Path) -> Merged:
+    """Take the file that a reader handed back from a browser (:mod:`.browser`).
+
+    Its name does not matter: it says itself whose it is. The same file again changes nothing, and a
+    later one of the same reader and browser goes on from the earlier one.
+
+    Raises
+    ------
+    StudyError
+        If it is none, belongs to another study, was cut off or tampered with (then nothing is
+        copied).
+    OutputError
+        If the study's folder can't be written.
+    """
+    record = _handed_back(study, path)
+    computer = record.chain.entries[0]["computer"]
+    name = f"{stem_of(reader_code(record.reader))}.{computer}.jsonl"
+    how, target = _place(study, path, record.chain, study.folder / READERS / name)
+    if how != "kept":
+        _copy(path, target)
+        write_text(head_file(target), f"{len(record.chain.entries)} {record.chain.head}\n", OURS)
+    done = {"copied": (), "extended": (), "kept": ()} | {how: (target.name,)}
+    return Merged(**done)
+
+
+def _handed_back(study: Study, path: Path) -> Record:
+    """Read and check a file from a browser."""
+    chain = read_chain(path, study.start)
+    first = chain.entries[0] if chain.entries else {}
+    if chain.problem and not first:
+        raise StudyError(f"{path}: {chain.problem}; nothing was copied")
+    computer = first.get("computer")
+    if not isinstance(computer, str) or not _COMPUTER.fullmatch(computer):
+        msg = (
+            f"{path} is no file that a reader handed back: give the one that the study's page "
+            "saved, or a copy of the study's folder"
+        )
+        raise StudyError(msg)
+    record = read_record(path, study.manifest, study.start, study.order)
+    if record.problem:
+        raise StudyError(f"{record.problem}; nothing was copied")
+    if chain.cut or chain.entries[-1].get("what") != "handed back":
+        msg = (
+            f"{path} was cut off: ask {record.reader} to save the answers again; nothing was copied"
+        )
+        raise StudyError(msg)
+    return record
+
+
+def _place(study: Study, source: Path, theirs: Chain, target: Path) -> tuple[str, Path]:
     if not target.exists():
         return "copied", target
     ours = read_chain(target, study.start)
@@ -91,7 +148,7 @@ def _place(study: Study, source: Path, theirs: Chain) -> tuple[str, Path]:
             else "extended"
         ), target
     parted = hashlib.sha256(source.read_bytes()).hexdigest()[:6]
-    apart = target.with_name(f"{source.stem}.{parted}.jsonl")
+    apart = target.with_name(f"{target.stem}.{parted}.jsonl")
     return ("kept" if apart.exists() else "copied"), apart
 
 

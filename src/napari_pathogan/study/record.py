@@ -162,6 +162,17 @@ class Study:
         StudyError
             If it can't be read, or is not the image that the study was made with.
         """
+        with Image.open(io.BytesIO(self.raw_image(name))) as image:
+            return np.asarray(image.convert("RGB"))
+
+    def raw_image(self, name: str) -> bytes:
+        """The same as a PNG, byte by byte as the study was made.
+
+        Raises
+        ------
+        StudyError
+            As :meth:`image`.
+        """
         path = _image_file(self.folder, name)
         try:
             raw = path.read_bytes()
@@ -171,8 +182,7 @@ class Study:
         if hashlib.sha256(raw).hexdigest() != self.manifest.images[name]:
             msg = f"{path} was changed or swapped since the study was made; copy the folder again"
             raise StudyError(msg)
-        with Image.open(io.BytesIO(raw)) as image:
-            return np.asarray(image.convert("RGB"))
+        return raw
 
     @cached_property
     def _orders(self) -> dict[str, tuple[Showing, ...]]:
@@ -193,7 +203,7 @@ class Study:
         StudyError
             If one can't be read.
         """
-        stem = "*" if reader is None else f"{_stem(reader_code(reader))}.*"
+        stem = "*" if reader is None else f"{stem_of(reader_code(reader))}.*"
         files = sorted((self.folder / READERS).glob(f"{stem}.jsonl"))
         return tuple(read_record(path, self.manifest, self.start, self.order) for path in files)
 
@@ -309,7 +319,7 @@ class Session:
             If the folder can't be written.
         """
         code = reader_code(reader)
-        path = study.folder / READERS / f"{_stem(code)}.{machine()}.jsonl"
+        path = study.folder / READERS / f"{stem_of(code)}.{machine()}.jsonl"
         lock = _locked(study.folder, reader)
         try:
             return cls._start(study, " ".join(reader.split()), path, lock)
@@ -468,7 +478,7 @@ class Session:
 
 def _locked(folder: Path, reader: str) -> FileLock:
     """Lock a reader of a study; the system lets go of it when the process ends, however it ends."""
-    path = folder / READERS / f"{_stem(reader_code(reader))}.lock"
+    path = folder / READERS / f"{stem_of(reader_code(reader))}.lock"
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -481,7 +491,7 @@ def _locked(folder: Path, reader: str) -> FileLock:
     return lock
 
 
-def _stem(code: str) -> str:
+def stem_of(code: str) -> str:
     """A file name for a reader: readable, and different for different readers."""
     plain = re.sub(r"[^a-z0-9]+", "-", code).strip("-")[:24] or "reader"
     return f"{plain}-{hashlib.sha256(code.encode()).hexdigest()[:6]}"

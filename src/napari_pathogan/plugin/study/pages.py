@@ -21,20 +21,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, label, offer_folders
+from napari_pathogan.study.asking import ANSWERS, SURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from napari_pathogan.study.record import Study
-
-SURE = ("guessing", "unsure", "fairly sure", "sure", "certain")
-ANSWERS = {  # choice -> what the button says, its key
-    "real": ("Real", "R"),
-    "generated": ("Generated", "G"),
-    "left": ("Left", "←"),
-    "right": ("Right", "→"),
-}
 
 
 class Page(QWidget):

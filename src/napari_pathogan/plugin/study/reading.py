@@ -26,6 +26,7 @@ from napari_pathogan.plugin.study.words import (
     pause_text,
     practice_of,
 )
+from napari_pathogan.study.asking import MOST_VIEWS, VIEWS_S
 from napari_pathogan.study.record import Session, Study
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from napari_pathogan.study.record import Trial
 
 NAME_MS = 100
-VIEWS_S = 0.25  # views that change faster than this are one entry of the record
-MOST_VIEWS = 200  # entries for one image
 
 
 class Watch:

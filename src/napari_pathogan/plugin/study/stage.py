@@ -15,6 +15,7 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_pathogan.plugin.viewer.beside_opengl import make_current
+from napari_pathogan.study.asking import GAP, LARGEST_PX, MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QByteArray
 
 GREY = "#808080"
-MARGIN = 0.06  # of the canvas stays free around the image
-LARGEST_PX = 512  # on the screen; alike for all readers whose canvas has the room
-GAP = 0.12  # between the two images of a pair, of their width
 NAMES = {1: ("Image",), 2: ("Left", "Right")}  # a layer's name gives nothing away
 
 

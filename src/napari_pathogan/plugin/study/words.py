@@ -6,6 +6,7 @@ from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
 
+from napari_pathogan.study.asking import FREEDOM, HOW
 from napari_pathogan.study.openings import opened_here
 
 if TYPE_CHECKING:
@@ -13,22 +14,10 @@ if TYPE_CHECKING:
 
     from napari_pathogan.study.record import Session, Study, Trial
 
-_HOW = {
-    "yes-no": "Images appear one after the other. Say whether each is <b>real (R)</b> or "
-    "<b>generated (G)</b>, how sure you are (<b>1</b> guessing to <b>5</b> certain), and confirm "
-    "with <b>Enter</b>.",
-    "pairs": "Two images appear side by side, one real and one generated. Say whether the <b>left "
-    "(←)</b> or the <b>right (→)</b> one is real, how sure you are (<b>1</b> guessing to <b>5</b> "
-    "certain), and confirm with <b>Enter</b>.",
-}
 _UNBLINDING = (
     "The key says which images are real. Whoever sees the results can't read this study blinded "
     "any more: let all readers of this computer finish first. When the key was opened here is "
     "noted in the study, and the report says so of every reader who had not finished."
-)
-_FREEDOM = (
-    "You may zoom with the wheel and move by dragging. Take the time you need; <b>Esc</b> pauses. "
-    "Whether you were right is not shown."
 )
 
 
@@ -104,7 +93,7 @@ def local_time(at: str) -> str:
 def intro_text(session: Session) -> tuple[str, str]:
     """How it works, and where it starts."""
     study = session.study
-    title, parts = "How it works", [_HOW[study.manifest.mode], _FREEDOM]
+    title, parts = "How it works", [HOW[study.manifest.mode], FREEDOM]
     if warning := not_blinded_text(study):
         parts.insert(0, f"<b>{warning}</b>")
     if session.answered:
