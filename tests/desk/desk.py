@@ -33,10 +33,12 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
     QApplication,
+    QComboBox,
     QDialog,
     QDialogButtonBox,
     QDockWidget,
     QFileDialog,
+    QHeaderView,
     QInputDialog,
     QLabel,
     QLineEdit,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 SIZE = (1600, 1000)
 TICK_MS = 20
+FEWEST = 9  # letters of a longer name that have to be seen
 LONG_S = 0.1  # a gap that is worth a look at what the threads do
 DEPTH = 25  # frames of a stack that are shown
 WAITS = (" in wait", " in select", " in _worker")  # where a thread is that has nothing to do
@@ -357,7 +360,7 @@ class Desk:
             out = button.mapTo(room, button.rect().topRight()).x() > room.width()
             if button.isVisible() and (flat or out or wide > button.width()):
                 cut.append(plain(button.text()))
-        return cut
+        return [*cut, *_cut_in_fields(room)]
 
     def pick(self, button: QPushButton, name: str) -> None:
         """Choose an entry of a button's menu."""
@@ -630,6 +633,30 @@ class Gaps:
             timer.stop()
             over.set()
             looking.join()
+
+
+def _cut_in_fields(room: QWidget) -> list[str]:
+    """What stands in fields, choices and heads of tables and has no room; names may lack their middle."""
+    cut = []
+    for line in room.findChildren(QLineEdit):
+        wide = line.fontMetrics().horizontalAdvance(line.placeholderText())
+        if line.isVisible() and not line.text() and wide > line.width() - 8:
+            cut.append(line.placeholderText())
+    for box in room.findChildren(QComboBox):
+        seen = getattr(box, "seen_text", box.currentText())
+        room_for = getattr(box, "room_px", box.width() - 24)
+        if box.isVisible() and (
+            box.fontMetrics().horizontalAdvance(seen) > room_for
+            or len(seen) < FEWEST < len(box.currentText())
+        ):
+            cut.append(box.currentText())
+    for head in room.findChildren(QHeaderView):
+        model = head.model()
+        for at in range(head.count() if head.isVisible() and model is not None else 0):
+            text = str(model.headerData(at, head.orientation()) or "")
+            if head.fontMetrics().horizontalAdvance(text) > head.sectionSize(at) > 0:
+                cut.append(text)
+    return cut
 
 
 def _spent() -> tuple[float, float, float]:

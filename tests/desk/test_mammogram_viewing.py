@@ -110,7 +110,7 @@ def presets(used, dock, shown):
     first = tuple(one.contrast_limits)
     used.key("W", used.canvas())
     assert tuple(one.contrast_limits) != first
-    dock.viewing.window.setCurrentText("As the file says")
+    dock.viewing.window.setCurrentText("As in the file")
     dock.viewing.window.activated.emit(0)
     for view in shown.values():
         assert tuple(view.contrast_limits) == view.metadata["mammogram"].window

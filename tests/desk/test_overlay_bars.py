@@ -116,6 +116,10 @@ def test_findings_are_gone_through_counted_and_shown_without_boxes(used):
     assert dock.form.status.text().startswith(f"Finding {count} of {count}: ")
     used.key("A", canvas)
     assert f"{Decision.ACCEPTED}&nbsp;1" in dock.legend.text()
+    for _ in range(count - 1):
+        used.key("U", canvas)
+    said = dock.form.status.text()
+    assert said.startswith(f"Finding 1 of {count}: "), "the one that is decided is passed over"
     layers = dock.shown_on[first.image]
     used.press(dock.overlay.outline)
     assert not layers.boxes.visible

@@ -113,6 +113,10 @@ def shows_the_chosen_one_alone_and_docks_look_at_it(used, three):
     assert not any(one.hidden for one in three.opened)
     assert map_.visible
     assert not doubt.visible
+    click(used, three, 0)
+    assert three.buttons["Close"].isEnabled()
+    click_with_ctrl(used, three, 0)
+    assert not three.buttons["Close"].isEnabled(), "none is chosen"
 
 
 def hides_and_closes_results_with_their_image(used, three):

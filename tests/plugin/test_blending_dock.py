@@ -29,9 +29,9 @@ from napari_pathogan.tasks.masses.data import MassImage, write_mass_folder
 pytestmark = pytest.mark.gui
 
 NAMES = [
-    "Loss, Blended [synthetic]",
-    "Loss, Poisson [synthetic]",
-    "Loss, Pasted [synthetic]",
+    "Still visible, Blended [synthetic]",
+    "Still visible, Poisson [synthetic]",
+    "Still visible, Pasted [synthetic]",
     "Blended [synthetic]",
     "Poisson [synthetic]",
     "Pasted [synthetic]",

@@ -66,7 +66,7 @@ def test_no_idc_is_no_all_clear():
     assert area_text(some) == "<b>IDC 1.2 mm², 13 % of the tissue</b>"
     shifting = some._replace(share=Value(0.31, 0.26, 0.37))
     assert area_text(shifting).endswith(
-        "<br>Between 26 and 37 % if patients shift as the ones that the model was tested on"
+        "<br>The true share may be anything from 26 to 37 %, judging by patients that the model had not seen"
     )
 
 

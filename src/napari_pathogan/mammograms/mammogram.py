@@ -176,6 +176,11 @@ class Mammogram:
         return f"<Mammogram {self.name}: {width} x {height} px, {self.spacing or 'no scale'}>"
 
 
+def said_of(spacing: str | None) -> str:
+    """What mm mean, to stand after them: ``at detector``, ``as you gave them``."""
+    return "as you gave them" if spacing == USER else spacing or ""
+
+
 def as_positive(mammogram: Mammogram) -> Mammogram:
     """A mammogram without a header, shown inverted if it is a negative, which a note says."""
     if not _is_negative(mammogram):

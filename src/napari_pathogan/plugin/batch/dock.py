@@ -35,6 +35,7 @@ from napari_pathogan.plugin.shell.form import (
     combo,
     confirmed,
     evenly,
+    hint,
     label,
     progress_line,
     scrolled,
@@ -182,18 +183,19 @@ class BatchDock(Docked):
         self.clear_button = button("Clear", "Take all slides off the list")
         self.clear_button.clicked.connect(self.clear)
         self.target = QLineEdit()
-        self.target.setPlaceholderText("a new folder, or a batch to go on with")
+        hint(self.target, "a new folder")
+        self.target.setToolTip("A new folder, or that of a batch to go on with")
         self.target.textChanged.connect(self._refresh)
         self.choose = button("Choose…", "The folder that results go to, one a slide")
         self.choose.clicked.connect(self._ask_target)
         self.mpp = QLineEdit()
-        self.mpp.setPlaceholderText("as the slides say")
+        hint(self.mpp, "as the slides say")
         self.mpp.setToolTip("Micrometres (mammograms: mm) a pixel, of slides that do not say")
         self.workers = QSpinBox()
         self.workers.setRange(1, max(1, os.cpu_count() or 1))
         self.workers.setToolTip("Slides that are worked on at once, each by a process of its own")
         self.cluster = QLineEdit()
-        self.cluster.setPlaceholderText("none: this computer")
+        hint(self.cluster, "none: this computer")
         self.cluster.setToolTip("Address of a dask scheduler whose machines see the same files")
         self.start = QPushButton("Run")
         self.start.setMinimumWidth(90)

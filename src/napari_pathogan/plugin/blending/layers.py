@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.plugin.blending.events import Grown
 
-IMAGE_NAME, LOSS_NAME = "{} [synthetic]", "Loss, {} [synthetic]"
+IMAGE_NAME, LOSS_NAME = "{} [synthetic]", "Still visible, {} [synthetic]"
 LOSS_COLOURS = "magma"
 DRAWN_MS = 200  # the canvas has been drawn by then
 _TOP = 99.5  # percentile of a loss that is shown brightest

@@ -46,8 +46,8 @@ def area_text(found: AreaResult) -> str:
     _, low, high = found.share
     if low is not None and high is not None:
         text += (
-            f"<br>Between {100 * low:.0f} and {100 * high:.0f} % if patients shift as the ones that "
-            "the model was tested on"
+            f"<br>The true share may be anything from {100 * low:.0f} to {100 * high:.0f} %, judging "
+            "by patients that the model had not seen"
         )
     return text if found.idc_mm2.value else f"{text}<br>Other tumours were not looked for"
 

@@ -120,17 +120,18 @@ class MassesDock(Dock):
         self.decisions = Decisions(self, self.reviews)
         for keys, action in self.decisions.keys.items():
             everywhere(self, self._ties, keys, action, marks=OF_MAMMOGRAMS)
-        self.form.add_line(self.decisions.line)
+        self.foot.add_line(self.decisions.line)
         self.places = Places(
             self,
             self._ties,
             "finding",
-            "Go to the next finding of the list, the surest first",
+            "Go to the next finding that is not decided yet, the surest first",
             find=lambda: [(row.image, row.number) for row in self.table.rows],
             show=self._show_place,
+            waits=self._open,
             marks=OF_MAMMOGRAMS,
         )
-        self.form.add_line(evenly(self.places.next, self.places.back))
+        self.foot.add_line(evenly(self.places.next, self.places.back))
         self.export = ExportButton(
             self,
             self.task,
@@ -388,6 +389,11 @@ class MassesDock(Dock):
         self.go_to(*place)
         row = next(row for row in self.table.rows if (row.image, row.number) == place)
         return f"{row.view}, {row.score}, {row.size}, {row.decision}"
+
+    def _open(self, place: tuple[Image, int]) -> bool:
+        review = self.reviews.review_of(place[0])
+        at = None if review is None else review.index(place[1])
+        return review is not None and at is not None and review.decisions[at] is Decision.OPEN
 
     def _show_overlay(self) -> None:
         for layers in self.shown_on.values():

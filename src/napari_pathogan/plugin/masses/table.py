@@ -48,6 +48,7 @@ class FindingsTable(QTableWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setShowGrid(False)
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of files end with the view
         self.verticalHeader().hide()  # type: ignore[union-attr]
         header = self.horizontalHeader()
         assert header is not None

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from napari_pathogan.mammograms.mammogram import said_of
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.review import Decision
 from napari_pathogan.tasks.masses.together import together
@@ -117,7 +118,7 @@ def summary(reviews: list[Review], card: ModelCard | None = None) -> str:
         )
     meanings = sorted({found.spacing for found in masses if len(found) and found.spacing})
     if meanings:
-        text += f"<br>Sizes in mm {' and '.join(meanings)}"
+        text += f"<br>Sizes in mm {' and '.join(map(said_of, meanings))}"
     left = sum(review.decisions.count(Decision.OPEN) for review in reviews)
     if left:
         text += f"{';' if meanings else '<br>'} {left} not decided yet"

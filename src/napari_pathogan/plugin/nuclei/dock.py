@@ -115,8 +115,8 @@ class NucleiDock(Dock):
             find=self._unchecked,
             show=self._show_place,
         )
-        self.form.add_line(beside(self.places.next, self.places.back))
-        self.form.add_line(beside(corrections.undo_button, corrections.redo_button))
+        self.foot.add_line(beside(self.places.next, self.places.back))
+        self.foot.add_line(beside(corrections.undo_button, corrections.redo_button))
         self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
         self.training = TrainingRow(self, lesson(corrections.folder, corrections.folders))
         self.form.add_line(beside(self.training.button, self.export))

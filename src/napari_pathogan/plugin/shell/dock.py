@@ -25,7 +25,7 @@ from napari_pathogan.files import tidy
 from napari_pathogan.plugin.shell.calibration import Calibration
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.docked import Docked
-from napari_pathogan.plugin.shell.form import Form, Welcome, confirmed, label, scrolled
+from napari_pathogan.plugin.shell.form import Foot, Form, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
 from napari_pathogan.plugin.shell.remembered import recall, remember
 from napari_pathogan.plugin.shell.settings import settings
@@ -106,6 +106,8 @@ class Dock(Docked):
         self.limits.setContentsMargins(9, 9, 9, 0)  # as the rows, above which it stays in view
         column.addWidget(self.limits)
         column.addWidget(scrolled(self.welcome, self.form), 1)
+        self.foot = Foot()
+        column.addWidget(self.foot)
 
         self.form.run.clicked.connect(self.run_or_cancel)
         self.shortcut("Ctrl+Return", self.run_or_cancel)
@@ -473,6 +475,7 @@ class Dock(Docked):
             self._ties.connect_once(slide.events.scale, self._ask_pixel_size)
         self.welcome.setVisible(not slides)
         self.form.setVisible(bool(slides))
+        self.foot.setVisible(bool(slides) and not self.foot.empty)
         self.slides_listed(slides)
         if self.layer is not self._chosen:
             self._slide_chosen()

@@ -22,6 +22,9 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
     import napari
     from napari.layers import Image
-    from qtpy.QtGui import QResizeEvent
+    from qtpy.QtGui import QPaintEvent, QResizeEvent
 
     from napari_pathogan.engine.events import Progress
     from napari_pathogan.plugin.shell.pixel_size import PixelSize
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 W = TypeVar("W", bound=QWidget)
 NARROWEST = 300  # px of a dock
+_FRAME_PX = 8  # of a field, beside its text
 _STEP_S = 0.25  # between two steps of a bar that only moves
 _ANIMATED = 213  # QEvent.Type.StyleAnimationUpdate, which PyQt has no name for
 _GONE = re.compile(r"C\+\+ object.* deleted")  # PyQt's and PySide's words of what Qt has deleted
@@ -141,7 +145,7 @@ class Form(QWidget):
 
         self.slide = combo(subject.tip)
         self.model = combo(f"The model that looks at the {subject.name.lower()}")
-        self.model.addItem("Looking for models…")
+        self.model.addItem("Searching…")
         self.info = QPushButton("i")
         self.info.setFixedWidth(28)
         self.info.setEnabled(False)
@@ -208,7 +212,7 @@ class Form(QWidget):
 
     def _build_pixel_size(self, asks: PixelSize) -> None:
         self.pixel_size = TextField()
-        self.pixel_size.setPlaceholderText(f"e.g. {asks.example}")
+        hint(self.pixel_size, f"e.g. {asks.example}")
         self.pixel_size.setToolTip(asks.tip)
         self.pixel_size.editingFinished.connect(self.pixel_size_typed)
         row = self.grid.rowCount()
@@ -304,14 +308,60 @@ class ProgressBar(QProgressBar):
         return super().event(event)
 
 
+class Choice(QComboBox):
+    """A combo box that leaves out the middle of what has no room, where Qt cuts it off."""
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802  (Qt's name)
+        """As Qt's, with the text that fits."""
+        del event
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self.seen_text
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def showPopup(self) -> None:  # noqa: N802  (Qt's name)
+        """Show the list, as wide as what is in it."""
+        if (listed := self.view()) is not None:
+            listed.setMinimumWidth(listed.sizeHintForColumn(0) + 4 * _FRAME_PX)
+        super().showPopup()
+
+    @property
+    def seen_text(self) -> str:
+        """What of the chosen text is seen."""
+        return self.fontMetrics().elidedText(
+            self.currentText(), Qt.TextElideMode.ElideMiddle, self.room_px
+        )
+
+    @property
+    def room_px(self) -> int:
+        """How wide a text may be."""
+        option, style = QStyleOptionComboBox(), self.style()
+        self.initStyleOption(option)
+        assert style is not None
+        room = style.subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        )
+        return room.width()
+
+
 def combo(tip: str) -> QComboBox:
-    """Give a combo box that shrinks with the dock; long names are shortened by Qt."""
-    box = QComboBox()
+    """Give a combo box that shrinks with the dock; the middle of long names is left out."""
+    box = Choice()
     box.setToolTip(tip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return box
+
+
+def hint(field: QLineEdit, text: str) -> None:
+    """Say in an empty field what it is for, with room for all of it."""
+    field.setPlaceholderText(text)
+    field.setMinimumWidth(field.fontMetrics().horizontalAdvance(text) + _FRAME_PX)
 
 
 def label(text: str) -> QLabel:
@@ -418,6 +468,26 @@ def scrolled(*rows: QWidget) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
+
+
+class Foot(QWidget):
+    """Lines below the rows, which stay in view however far these are scrolled: what decides, and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(9, 0, 9, 9)
+        self._column.setSpacing(6)
+        self.hide()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is none."""
+        return not self._column.count()
+
+    def add_line(self, widget: QWidget) -> None:
+        """Add a line."""
+        self._column.addWidget(widget)
 
 
 def above(widget: QWidget, kind: type[W]) -> W | None:

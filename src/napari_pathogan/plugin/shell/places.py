@@ -49,10 +49,12 @@ class Places(QObject, Generic[P]):
         *,
         find: Callable[[], Sequence[P]],
         show: Callable[[P], str],
+        waits: Callable[[P], bool] = lambda _: True,
         marks: frozenset[str] = OF_SLIDES,
     ) -> None:
         super().__init__(dock)
         self._form, self._what, self._find, self._show = dock.form, what, find, show
+        self._waits = waits
         self.current: P | None = None
         self._at = 0
         self.next = button(f"Next {what}", f"{why} (U)")
@@ -63,7 +65,10 @@ class Places(QObject, Generic[P]):
         everywhere(dock, ties, "Shift+U", lambda: self.go(-1), marks=marks)
 
     def go(self, steps: int) -> bool:
-        """Go so many places on; after the last, to the first again. False if there are none."""
+        """Go on to the next place that waits, or back; after the last, to the first again.
+
+        False if there are no places. Where none waits any more, all are gone through.
+        """
         places = self._find()
         if not places:
             return False
@@ -71,6 +76,9 @@ class Places(QObject, Generic[P]):
             at = places.index(self.current) + steps
         else:  # the one behind has its number now
             at = self._at + min(steps, 0)
+        if steps > 0:
+            after = [(at + more) % len(places) for more in range(len(places))]
+            at = next((one for one in after if self._waits(places[one])), at)
         self._at = at % len(places)
         self.current = place = places[self._at]
         said = self._show(place)

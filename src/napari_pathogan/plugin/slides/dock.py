@@ -119,7 +119,8 @@ class SlidesDock(Docked):
     def chosen(self) -> Opened | None:
         """What is chosen in the list."""
         row = self.list.currentRow()
-        return self.opened[row] if 0 <= row < len(self.opened) else None
+        there = 0 <= row < len(self.opened) and bool(self.list.selectedItems())
+        return self.opened[row] if there else None
 
     @property
     def keepers(self) -> list[Keeper]:

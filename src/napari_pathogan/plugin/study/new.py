@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.plugin.shell.closing import may_stop
-from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, label
+from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, hint, label
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.study.making import Generators, find_generators, make_study, power_text
@@ -73,11 +73,11 @@ class NewStudyDialog(QDialog):
             self.mode.addItem(text, key)
         self.real, self.generated = RealList(viewer), GeneratedList()
         self.target = QLineEdit()
-        self.target.setPlaceholderText("a new folder")
+        hint(self.target, "a new folder")
         self.target.setToolTip("The folder that readers get; it must not exist yet")
         self.choose = QPushButton("Choose…")
         self.key = QLineEdit()
-        self.key.setPlaceholderText("beside the folder")
+        hint(self.key, "beside the folder")
         self.key.setToolTip("The file that says which images are real: for you alone")
         self.choose_key = QPushButton("Choose…")
         apart = label(

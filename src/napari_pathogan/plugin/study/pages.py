@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, label, offer_folders
+from napari_pathogan.plugin.shell.form import ProgressBar, beside, combo, hint, label, offer_folders
 from napari_pathogan.study.asking import ANSWERS, SURE
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class StartPage(Page):
         self.new = QPushButton("New study…")
         self.new.setToolTip("Put real and generated images together for readers")
         self.reader = QLineEdit()
-        self.reader.setPlaceholderText("your name or code")
+        hint(self.reader, "your name or code")
         self.reader.setMaxLength(80)
         self.reader.setToolTip(
             "Your answers are kept under this name or code. "

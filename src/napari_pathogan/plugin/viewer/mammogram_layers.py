@@ -17,7 +17,13 @@ from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
 from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.mammograms.mammogram import USER, Mammogram, as_positive, data_range
+from napari_pathogan.mammograms.mammogram import (
+    USER,
+    Mammogram,
+    as_positive,
+    data_range,
+    said_of,
+)
 from napari_pathogan.mammograms.study import is_microscopic, open_mammogram
 from napari_pathogan.mammograms.views import named_view
 from napari_pathogan.plugin.viewer.layers import (
@@ -325,7 +331,7 @@ def _meaning(layer: Image) -> str:
     in_mm = layer.units[-1].is_compatible_with("mm")
     if mammogram is None or mammogram.spacing is None or not in_mm:
         return ""
-    return "mm as you gave them" if mammogram.spacing == USER else f"mm {mammogram.spacing}"
+    return f"mm {said_of(mammogram.spacing)}"
 
 
 def _metadata(mammogram: Mammogram) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RIGHT = 2  # the button, as napari numbers them
 FULL_PX = 300.0  # of a drag that make a window twice as wide, or move it by its width
-FILE, ALL = "As the file says", "All values"
+FILE, ALL = "As in the file", "All values"
 _LEAST = 1e-3  # of the range of values: no window is narrower
 _AWAY = 16  # px from the cursor, where the numbers stand
 

@@ -14,7 +14,7 @@ from napari_pathogan.engine.events import Event
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import record
-from napari_pathogan.mammograms.mammogram import MAGNIFICATION, RAW
+from napari_pathogan.mammograms.mammogram import MAGNIFICATION, RAW, said_of
 from napari_pathogan.mammograms.study import examination_of
 from napari_pathogan.slides.imprint import Imprint
 
@@ -153,7 +153,7 @@ class Detections:
             + (
                 ""
                 if sizes is None
-                else f", {sizes[i, 0]:.0f} x {sizes[i, 1]:.0f} mm {self.spacing}"
+                else f", {sizes[i, 0]:.0f} x {sizes[i, 1]:.0f} mm {said_of(self.spacing)}"
             )
             for i, score in enumerate(kept.scores)
         ]
