@@ -113,7 +113,7 @@ def test_a_study_shows_masses_with_scores_and_sizes(opened, qtbot, viewer, stand
         ("RCC", "90 %", "8 x 8 mm", "open"),
         ("RMLO", "80 %", "7 x 7 mm", "open"),
     ]
-    for what in ("2 masses in 3 views", "mm user", "2 not decided yet"):
+    for what in ("2 masses in 3 views", "mm as you gave them", "2 not decided yet"):
         assert what in dock.form.result.text()
     image, outlines = viewer.layers["RCC"], viewer.layers["Masses (RCC)"]
     here = outlines.data_to_world(outlines.data[0].mean(0))
