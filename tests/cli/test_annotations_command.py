@@ -221,3 +221,29 @@ def test_a_full_disk_leaves_the_annotations_as_they_were(slide, tmp_path, monkey
         with pytest.raises(OutputError, match="the disk is full"):
             live.write(opened, outlines[:1])
     assert live.store(slide).path.read_bytes() == kept
+
+
+def test_an_outline_of_the_wrong_class_is_the_first_to_be_reviewed(typed, slide, tmp_path):
+    wrong = feature("Stroma", 600, 300)  # among IDC
+    file = drawn(tmp_path, *BOTH, feature("IDC", 600, 250, 40), wrong)
+    typed("annotations", "import", file, slide)
+    told = json.loads(typed("annotations", "review", slide, "--device", "cpu", "--json").stdout)[0]
+    assert told["held_back"]
+    first, *others = told["outlines"]
+    assert first["place"] == [300, 600, 200, 200]
+    assert (first["counts_as"], first["suggested"]) == ("healthy", "IDC")
+    assert first["against"] > 0.5
+    assert [one["against"] for one in others] == sorted(
+        (o["against"] for o in others), reverse=True
+    )
+    assert sum(cell["patches"] for cell in told["confusion"]) == 20
+    said = typed("annotations", "review", slide.parent, "--device", "cpu").stdout
+    assert "mislabelled" in said
+    assert "that knows the others alone" in said
+
+
+def test_what_can_t_be_reviewed_is_one_sentence(typed, slide):
+    bare = typed("annotations", "review", slide, "--device", "cpu", code=2)
+    assert "none of the slides has annotations to review" in bare.stderr
+    other = typed("annotations", "review", slide, "--task", "nuclei", code=2)
+    assert "annotations of nuclei are not reviewed" in " ".join(other.stderr.split())

@@ -205,3 +205,69 @@ def test_what_other_classes_count_as_is_seen_and_said(used, section):
     desk.press(dock.live.switch)
     desk.wait(lambda: "4 healthy and 4 IDC patches" in dock.live.status.text(), "both count")
     desk.wait(lambda: dock.live.versions.count() == 2, "a version that learnt them")
+
+
+def test_what_is_probably_mislabelled_is_listed_gone_to_and_called_anew(used, section):
+    desk, (path, labels) = used, section
+    corners = {
+        name: [
+            (row, col) for row, col in blocks_of(labels, label) if not (row % SIZE or col % SIZE)
+        ]
+        for name, label in (("IDC", 1), ("healthy", 0))
+    }  # that don't overlap
+    features = []
+    for name, where in (
+        *(("IDC", corner) for corner in corners["IDC"][:4]),
+        *(("healthy", corner) for corner in corners["healthy"][:4]),
+        ("IDC", corners["healthy"][-1]),  # by mistake
+    ):
+        top, left = (FIRST + CELL * i for i in where)
+        bottom, right = top + SIZE * CELL, left + SIZE * CELL
+        ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+        features.append(
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [ring]},
+                "properties": {"classification": {"name": name}},
+            }
+        )
+    kept = path.parent / "section.tif.idc.geojson"
+    kept.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    live, doubts = dock.live, dock.live.doubts
+    desk.wait(lambda: live.run is None and live.check_all.isEnabled(), "what was drawn before")
+    assert not doubts.isVisible()
+    desk.press(live.check_all)
+    desk.wait(lambda: doubts.isVisible() and live.run is None, "the list")
+    desk.picture("check-1-listed")
+    assert "judged by what the others teach" in doubts.said.text()
+    wrong = next(i for i, doubt in enumerate(doubts.rows) if doubt.number == 8)
+    assert wrong < 4, "what was drawn by mistake is among the first"
+    doubts.table.selectRow(wrong)
+    desk.rest(0.3)
+    place = doubts.rows[wrong].place
+    middle = dock.layer.world_to_data(desk.viewer.scene.camera.center[-2:])
+    np.testing.assert_allclose(
+        middle, (place.y + place.height / 2 - 0.5, place.x + place.width / 2 - 0.5), atol=1
+    )
+    if not doubts.rows[wrong].disagrees:
+        pytest.skip("the model agrees with the mistake on this processor")
+    desk.press(doubts.accept)
+    names = lambda: [one.class_name for one in next(iter(live.slides.values())).outlines]  # noqa: E731
+    desk.wait(lambda: names().count("healthy") == 5, "it is kept")
+    written = json.loads(kept.read_text())["features"]
+    said = [one["properties"]["classification"]["name"] for one in written]
+    assert (said.count("IDC"), said.count("healthy")) == (4, 5)
+    assert doubts.table.item(wrong, 0).text() == "healthy"
+    desk.picture("check-2-accepted")
+    desk.press(doubts.back)
+    desk.wait(lambda: names().count("IDC") == 5, "it is as it was")
+    assert not doubts.back.isEnabled()
+    cells = [doubts.cells.itemText(i) for i in range(doubts.cells.count())]
+    doubts.cells.setCurrentIndex(
+        [text.startswith("Drawn IDC, model healthy") for text in cells].index(True)
+    )
+    assert doubts.rows
+    assert all(one.counts_as == "IDC" and one.otherwise for one in doubts.rows)
+    assert desk.cut_texts(dock) == []

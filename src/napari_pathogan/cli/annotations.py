@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.annotations.review import AnnotationReview
     from napari_pathogan.engine.task import Retraining, Task
     from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.slides.slide import Slide
@@ -298,6 +299,96 @@ def export(
         about = {"kind": kind.name.partition(",")[0], "origin": origin}
         geojson.write(output, kept, about, kind)
     typer.echo(f"{output}: {len(kept)} outlines")
+
+
+@app.command()
+def review(  # noqa: PLR0917
+    slides: _Slides,
+    task: _TaskName = "idc",
+    base: Annotated[str, typer.Option(help="The model; the task's own by default.")] = "",
+    classes: _Classes = "",
+    mpp: _Mpp = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Show which outlines are probably mislabelled: those that a model speaks most against, first."""
+    from napari_pathogan.cli.progress import follow
+
+    of, retraining = _retraining(task)
+    if not retraining.review:
+        msg = f"annotations of {of.name} are not reviewed"
+        raise typer.BadParameter(msg)
+    kinds = _kinds(of, retraining, classes)
+    reviewing = of.get(retraining.review)(
+        _expanded(slides, retraining), base or of.default, device=device, classes=kinds, mpp=mpp
+    )
+    found: dict[Path, AnnotationReview] = follow(reviewing).result
+    if as_json:
+        typer.echo(json.dumps([_plain(path, one) for path, one in found.items()]))
+        return
+    for path, one in found.items():
+        _show_review(path.name, one)
+
+
+def _plain(path: Path, review: AnnotationReview) -> dict[str, Any]:
+    doubts = [
+        {
+            "outline": doubt.number + 1,
+            "class": doubt.class_name,
+            "counts_as": doubt.counts_as,
+            "suggested": doubt.suggested,
+            "against": round(doubt.against, 4),
+            "patches": doubt.patches,
+            "place": [doubt.place.y, doubt.place.x, doubt.place.height, doubt.place.width],
+        }
+        for doubt in review.doubts
+    ]
+    confusion = [
+        {"drawn": drawn, "model": model, "patches": n}
+        for (drawn, model), n in review.confusion.items()
+    ]
+    return {
+        "slide": path.name,
+        "outlines": doubts,
+        "confusion": confusion,
+        "held_back": review.held_back,
+    }
+
+
+def _show_review(name: str, review: AnnotationReview) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{name}: outlines, those that the model speaks most against first")
+    for column in (
+        "outline",
+        "at y, x (px)",
+        "drawn as",
+        "patches",
+        "against it",
+        "the model says",
+    ):
+        table.add_column(column)
+    for one in review.doubts:
+        where = f"{one.place.y + one.place.height // 2}, {one.place.x + one.place.width // 2}"
+        drawn = one.class_name or "unclassified"
+        says = f"{one.suggested}: probably mislabelled" if one.disagrees else one.suggested
+        cells = str(one.number + 1), where, drawn, str(one.patches), f"{one.against:.2f}", says
+        table.add_row(*cells)
+    Console().print(table)
+    matrix = Table(title="patches")
+    names = list(dict.fromkeys(drawn for drawn, _ in review.confusion))
+    for column in ("drawn as", *(f"model: {model}" for model in names)):
+        matrix.add_column(column)
+    for drawn in names:
+        matrix.add_row(drawn, *(str(review.confusion[drawn, model]) for model in names))
+    Console().print(matrix)
+    how = (
+        "each outline by a model that knows the others alone"
+        if review.held_back
+        else "by the model as it is: to hold outlines back takes two of each class"
+    )
+    typer.echo(how[:1].upper() + how[1:])
 
 
 def retrain(  # noqa: PLR0917

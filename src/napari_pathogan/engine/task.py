@@ -250,11 +250,16 @@ class Retraining:
     learn
         ``(slides, base, run, *, device, name, data, classes, mpp)`` -> events, ``slides`` being paths. The last
         is Finished with a report of before and after.
+    review
+        ``(slides, base, *, device, classes, mpp)`` -> events; the last is Finished with an
+        :class:`~napari_pathogan.annotations.review.AnnotationReview` by slide. Empty where there is none.
     images, open
         What is annotated, in the plural; ``(path, *, mpp)`` -> context manager with one.
     by_patient
         Whether images lie in folders of their patients: then annotations in folders below the one
         that is given count too, and ``learn`` is given folders as they are.
+    base
+        The model that is begun with unless another is named; the task's own if empty.
     kinds
         ``(text)`` -> what classes count as; a ValueError says what is wrong. Empty where classes are
         nobody's choice.
@@ -271,6 +276,8 @@ class Retraining:
     images: str = "slides"
     open: str = "napari_pathogan.slides.slide:Slide.open"
     by_patient: bool = False
+    base: str = ""
+    review: str = ""
     kinds: str = ""
     counted: str = ""
 

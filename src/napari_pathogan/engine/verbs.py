@@ -163,7 +163,7 @@ def retrain(
     retraining = task.retraining
     if retraining is None:
         raise SettingError(f"nothing is retrained for {task.name}")
-    run, base = RunFolder(output), str(base or task.default)
+    run, base = RunFolder(output), str(base or retraining.base or task.default)
     run.check()
     data = TrainingData.stated(output, source or "annotated slides", terms)
     yield from task.get(retraining.learn)(

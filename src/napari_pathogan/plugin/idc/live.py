@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from napari.utils.colormaps.standardize_color import transform_color
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
@@ -25,11 +26,13 @@ from napari_pathogan.annotations.classes import ClassTable
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.idc.classes import ClassesDialog
+from napari_pathogan.plugin.idc.doubts import Doubts
 from napari_pathogan.plugin.idc.refitting import (
     CLASSES,
     Annotated,
     FirstVersion,
     OutlinesWritten,
+    checking,
     following,
     keeping,
     left_out,
@@ -132,12 +135,21 @@ class Live:
         self.keep.clicked.connect(self.accept)
         self.classes = button("Classes…", "Show and say what outlines of other classes count as")
         self.classes.clicked.connect(self.say_classes)
+        self.check_all = button(
+            "Check annotations",
+            "Let the model judge each outline by what it knows of the others, and list those first that are "
+            "probably mislabelled",
+        )
+        self.check_all.clicked.connect(self.check)
+        self.doubts = Doubts(self)
         self.status = label("")
         form = dock.form
         form.add_line(evenly(*self.draw.values()))
         form.add_line(beside(self.switch, self.versions, wide=1))
         form.add_line(evenly(self.undo, self.keep))
         form.add_line(self.classes)
+        form.add_line(self.check_all)
+        form.add_line(self.doubts)
         form.add_line(self.status)
         self._soon = QTimer(dock.form)
         self._soon.setSingleShot(True)
@@ -186,12 +198,16 @@ class Live:
 
     def outlines(self, layer: Image) -> tuple[Annotation, ...]:
         """What is drawn on a slide now; outlines that were kept before stay the same objects."""
-        from napari_pathogan.annotations import geojson  # noqa: PLC0415
-
         known = self._of(layer)
         if known.shapes is None or known.shapes not in self.dock.viewer.layers:
             return known.outlines
-        found = []
+        return tuple(one for _, one in self._drawn_outlines(known, layer))
+
+    def _drawn_outlines(self, known: Annotated, layer: Image) -> Iterator[tuple[int, Annotation]]:
+        """What each shape that encloses something outlines, by its index."""
+        from napari_pathogan.annotations import geojson  # noqa: PLC0415
+
+        assert known.shapes is not None
         classes = known.shapes.features["class"].astype(str).to_numpy()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         rings = between.closed(known.shapes, layer, range(known.shapes.nshapes))
@@ -206,8 +222,52 @@ class Live:
             new = geojson.Annotation(
                 geometry, class_name=name, colour=CLASSES.get(name, ""), by="reader", when=now
             )
-            found.append(next(same, new))
-        return tuple(found)
+            yield index, next(same, new)
+
+    def call(self, layer: Image, outline: Annotation, name: str) -> Annotation | None:
+        """Give an outline another class; returns it as it is then, or None if it is not there any more."""
+        known = self._of(layer)
+        if known.shapes is None or known.shapes not in self.dock.viewer.layers:
+            return None
+        same = outline.class_name, outline.geometry
+        drawn = self._drawn_outlines(known, layer)
+        index = next((at for at, one in drawn if (one.class_name, one.geometry) == same), None)
+        if index is None:
+            return None
+        shapes = known.shapes
+        classes = shapes.features.copy()
+        classes.loc[classes.index[index], "class"] = name
+        shapes.features = classes
+        edges, faces = shapes.edge_color.copy(), shapes.face_color.copy()
+        edges[index] = transform_color(CLASSES[name])[0]
+        faces[index] = transform_color(CLASSES[name] + "20")[0]
+        shapes.edge_color, shapes.face_color = edges, faces
+        self._soon.start()
+        return next(one for at, one in self._drawn_outlines(known, layer) if at == index)
+
+    def check(self, _checked: object = None) -> None:
+        """Let the model judge the outlines, and list them."""
+        layer = self.dock.layer
+        if layer is None or self.run is not None:
+            return
+        known, outlines = self._of(layer), self.outlines(layer)
+        known.folder = self.dock.model_folder
+        self.run = self.dock.aside(
+            checking(between.slide_of(layer), self.dock.model_folder, known, outlines),
+            partial(self._checked, layer, outlines),
+            self._stopped,
+            title="Checking the annotations",
+            on_event=partial(self._came, layer, ()),
+        )
+        self.enable()
+
+    def _checked(self, layer: Image, outlines: tuple[Annotation, ...], event: Finished) -> None:
+        self.run = None
+        self.status.setText(event.summary["text"])
+        if layer is self.dock.layer:
+            self.doubts.show_review(layer, outlines, event.result)
+        self.enable()
+        self._next()
 
     def say_classes(self, _checked: object = None) -> None:
         """Ask what classes count as; the head is fitted anew if that changes."""
@@ -236,6 +296,7 @@ class Live:
         self.slides = {x: y for x, y in self.slides.items() if x in self.dock.viewer.layers}
         layer = self.dock.layer
         self.status.setText("")
+        self.doubts.show_review(layer, (), None)
         if layer is not None and not self._of(layer).asked:
             self._of(layer).asked = True
             slide = between.slide_of(layer)
@@ -245,6 +306,7 @@ class Live:
 
     def model_changed(self) -> None:
         """Begin anew with another model."""
+        self.doubts.show_review(self.dock.layer, (), None)
         for known in self.slides.values():
             known.folder = known.seen = None
             known.versions, known.shown = [], 0
@@ -342,6 +404,7 @@ class Live:
         self.keep.setEnabled(known.shown > 0 and not busy)
         self.classes.setVisible(bool(known.others))
         self.classes.setEnabled(not busy)
+        self.check_all.setEnabled(self.can_follow and bool(known.outlines) and not busy)
         self.versions.blockSignals(True)
         self.versions.clear()
         self.versions.addItems([version.title for version in known.versions])

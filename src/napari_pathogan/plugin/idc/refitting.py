@@ -13,7 +13,7 @@ from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks.idc import TASK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     from napari.layers import Shapes
@@ -105,10 +105,8 @@ def following(
     The summary's ``text`` says what there is to learn from, and what is missing.
     """
     ready_for_torch()
-    from napari_pathogan.engine.devices import choose_device  # noqa: PLC0415
     from napari_pathogan.tasks.idc import live  # noqa: PLC0415
     from napari_pathogan.tasks.idc.data import CLASSES as NAMES  # noqa: PLC0415
-    from napari_pathogan.tasks.idc.model import IdcModel  # noqa: PLC0415
 
     if outlines != known.outlines and slide.path is not None:
         yield OutlinesWritten(live.write(slide, outlines))
@@ -116,16 +114,7 @@ def following(
         yield Finished(None, {"text": ""})
         return
     start = time.monotonic()
-    if known.seen is None:
-        chosen = settings()
-        model = IdcModel.load(folder, chosen.device)
-        model.device = choose_device(chosen.device, chosen.precision)
-        live.past_of(model)
-        seen = yield from live.look(slide, model)
-        version = Version(model.card.name, model, seen.map(slide, model))
-        yield FirstVersion(seen, version)
-    else:
-        seen, model = known.seen, known.versions[0].model
+    seen, model = yield from _looked(slide, folder, known)
     drawn = live.annotated(slide, outlines, known.kinds)
     counts = {name: drawn.count(number) for number, name in enumerate(NAMES)}
     text = " and ".join(f"{n} {name}" for name, n in counts.items()) + " patches"
@@ -145,6 +134,49 @@ def following(
     changed = live.refitted(model, [live.part_of(seen, drawn)], name)
     version = Version(title, changed, seen.map(slide, changed), outlines)
     yield Finished(version, {"text": f"{text}, refitted in {time.monotonic() - start:.1f} s"})
+
+
+def _looked(
+    slide: Slide, folder: Path, known: Annotated
+) -> Generator[Event, None, tuple[SlideFeatures, IdcModel]]:
+    """What the model sees of the slide, and the model; it looks once."""
+    from napari_pathogan.engine.devices import choose_device  # noqa: PLC0415
+    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
+    from napari_pathogan.tasks.idc.model import IdcModel  # noqa: PLC0415
+
+    if known.seen is not None:
+        return known.seen, known.versions[0].model
+    chosen = settings()
+    model = IdcModel.load(folder, chosen.device)
+    model.device = choose_device(chosen.device, chosen.precision)
+    live.past_of(model)
+    seen = yield from live.look(slide, model)
+    yield FirstVersion(seen, Version(model.card.name, model, seen.map(slide, model)))
+    return seen, model
+
+
+def checking(
+    slide: Slide, folder: Path, known: Annotated, outlines: tuple[Annotation, ...]
+) -> Iterator[Event]:
+    """Let the model judge outlines, each held back in turn; finishes with an AnnotationReview or None.
+
+    The summary's ``text`` says what there is nothing of.
+    """
+    ready_for_torch()
+    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
+    from napari_pathogan.tasks.idc.review import reviewed  # noqa: PLC0415
+
+    drawn = live.annotated(slide, outlines, known.kinds)
+    if not (drawn.labels >= 0).any():
+        yield Finished(None, {"text": "Nothing to check: draw outlines at least 200 µm wide"})
+        return
+    seen, model = yield from _looked(slide, folder, known)
+    part = live.part_of(seen, drawn)
+    yield Progress(0, 0, "checking the annotations")
+    found = reviewed(model, part, drawn) if len(part.labels) else None
+    yield Finished(
+        found, {"text": "" if found else "Nothing to check: the outlines hold no tissue"}
+    )
 
 
 def keeping(slide: Slide, known: Annotated, version: Version, run: RunFolder) -> Iterator[Event]:

@@ -154,6 +154,7 @@ TASK = Task(
         write=".live:write",
         count=".live:patches_of",
         learn=".live_retrain:retrain",
+        review=".review:review",
         kinds=".annotated:class_changes",
         counted="patches",
     ),

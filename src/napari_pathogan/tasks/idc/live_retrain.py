@@ -25,7 +25,7 @@ from napari_pathogan.tasks.idc.metrics import mean_patient_auc
 from napari_pathogan.tasks.idc.model import IdcModel, save
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
@@ -64,7 +64,11 @@ class Compared:
 
 
 def held_back(
-    model: IdcModel, parts: Sequence[AnnotatedFeatures], *, by_slide: bool
+    model: IdcModel,
+    parts: Sequence[AnnotatedFeatures],
+    *,
+    by_slide: bool,
+    says: Callable[[IdcModel, np.ndarray], np.ndarray] = live.logits,
 ) -> Compared | None:
     """Some annotated patches in turn, by a model refitted to the others; None where that can't be.
 
@@ -72,6 +76,8 @@ def held_back(
     ----------
     by_slide
         Hold whole slides back; else outlines, whose patches are alike, of all slides.
+    says
+        What a model says of figures (N, F): (N,).
     """
     labels, figures, outlines = (
         np.concatenate([getattr(part, what) for part in parts])
@@ -83,14 +89,14 @@ def held_back(
     if n_groups < 2:
         return None
     fold = patient_folds(groups.astype(str), min(FOLDS, n_groups))
-    before, after = live.logits(model, figures), np.full(len(labels), np.nan)
+    before, after = says(model, figures), np.full(len(labels), np.nan)
     for k in np.unique(fold):
         test = fold == k
         if len(np.unique(labels[~test])) < len(CLASSES):
             return None
         left = [part.take(~test[slides == i]) for i, part in enumerate(parts)]
         changed = live.refitted(model, [part for part in left if len(part.labels)])
-        after[test] = live.logits(changed, figures[test])
+        after[test] = says(changed, figures[test])
     return Compared(labels, before, after, slides, groups)
 
 

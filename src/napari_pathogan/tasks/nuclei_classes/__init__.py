@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from napari_pathogan.engine.task import EPOCHS, SEED, Evaluation, Option, Task, Training
+from napari_pathogan.engine.task import EPOCHS, SEED, Evaluation, Option, Retraining, Task, Training
 
 _FOLDER = "images/ with points/*.csv (x, y, class) or masks/, or slides with corrected nuclei."
 _MPP = Option("mpp", float, None, "um per pixel of the images, where they don't say.", 0.01)
@@ -67,6 +67,16 @@ TASK = Task(
         run=".contract:evaluated",
         options=(_MPP, *_RESNET),
     ),
+    retraining=Retraining(
+        suffix=".nuclei.geojson",
+        classes={},
+        read="napari_pathogan.tasks.nuclei.retrain:read",
+        write="napari_pathogan.tasks.nuclei.retrain:write",
+        count=".retrain:counted",
+        learn=".retrain:retrain",
+        base="nuclei-classes-crc-labels",
+    ),
+    gains={"right": "nuclei called right", "balanced": "the same, mean over classes"},
 )
 
 TASKS = (TASK,)
