@@ -54,7 +54,7 @@ def test_one_history_wherever_the_focus_is(desk, dock, where):
     for count in (1, 0, 0):
         desk.key("Ctrl+Z", target)
         assert decisions(dock) == [Decision.DRAWN] * count
-    assert not dock.decisions.undo.isEnabled()
+    assert not dock.past.undo.isEnabled()
     for count in (1, 2, 2):
         desk.key("Ctrl+Shift+Z", target)
         assert decisions(dock) == [Decision.DRAWN] * count

@@ -157,7 +157,7 @@ def test_a_missed_nucleus_painted_with_the_number_of_another(hand):
     assert hand.seen()
     hand.key("Ctrl+Z")
     assert hand.state() == hand.before
-    assert not hand.dock.corrections.undo_button.isEnabled()  # there is no other history
+    assert not hand.dock.past.undo.isEnabled()  # there is no other history
     hand.key("Ctrl+Z")
     assert hand.state() == hand.before
     hand.key("Ctrl+Shift+Z")
@@ -227,9 +227,9 @@ def test_one_history_wherever_the_focus_is(hand, where):
         hand.key("Ctrl+Shift+Z", target)
         assert hand.state() == state
         assert hand.seen()
-    hand.desk.press(hand.dock.corrections.undo_button)
+    hand.desk.press(hand.dock.past.undo)
     assert hand.state() == states[-2]
-    assert hand.dock.corrections.undo_button.text().startswith("Undo ")
+    assert hand.dock.past.undo.text().startswith("Undo ")
 
 
 @pytest.mark.parametrize("where", ["canvas", "dock", "another dock"])

@@ -224,7 +224,7 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     assert folder.view.tolist() == ["CC", "MLO"]
     assert folder.boxes[0][0].tolist() == pytest.approx([40, 80, 80, 120], abs=0.1)
     assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 20**2, rel=0.02)
-    dock.decisions.undo.click()
+    dock.past.undo.click()
     assert read(store(study[2]).beside).decisions == (Decision.OPEN,)
     run(dock, qtbot)  # another run leaves what is decided
     assert [row[3] for row in texts(dock)] == ["accepted", "open"]
@@ -279,7 +279,7 @@ def test_a_mass_is_drawn_changed_and_deleted(opened, viewer, study, qtbot):
     outlines.remove_selected()
     qtbot.waitUntil(lambda: dock.table.rows == [], timeout=5000)
     assert len(read(store(study[1]).beside)) == 0
-    dock.decisions.undo.click()
+    dock.past.undo.click()
     assert texts(dock)[0][2] == "4 x 4 mm"
 
 

@@ -262,18 +262,18 @@ def test_correcting_a_class_by_key_and_undoing_it(done, viewer):
     assert texts(dock) == [("epithelial", "2"), ("inflammatory", "2"), ("fibroblast", "3")]
     dock.details.class_chosen.emit("inflammatory")
     assert dock.segmentation.nucleus(1)["class"] == "inflammatory"
-    assert dock.corrections.undo_button.text() == "Undo class of nucleus 1"
-    dock.corrections.undo_button.click()
-    dock.corrections.undo_button.click()
+    assert dock.past.undo.text() == "Undo class of nucleus 1"
+    dock.past.undo.click()
+    dock.past.undo.click()
     pd.testing.assert_frame_equal(dock.segmentation.table, found.table)
-    assert not dock.corrections.undo_button.isEnabled()
-    assert dock.corrections.undo_button.text() == "Undo"
+    assert not dock.past.undo.isEnabled()
+    assert dock.past.undo.text() == "Undo"
     assert texts(dock)[0] == ("epithelial", "3")
-    dock.corrections.redo_button.click()
+    dock.past.redo.click()
     assert dock.segmentation.nucleus(1)["class"] == "fibroblast"
-    dock.corrections.redo_button.click()
+    dock.past.redo.click()
     assert dock.segmentation.nucleus(1)["class"] == "inflammatory"
-    assert not dock.corrections.redo_button.isEnabled()
+    assert not dock.past.redo.isEnabled()
 
 
 def test_deleting_and_painting_nuclei(done, viewer, qtbot):
@@ -298,7 +298,7 @@ def test_deleting_and_painting_nuclei(done, viewer, qtbot):
     labels.refresh()
     qtbot.waitUntil(lambda: dock.form.result.text().startswith("<b>8 nuclei"), timeout=5000)
     for _ in range(3):
-        dock.corrections.undo()
+        dock.history.undo(dock.layer)
     np.testing.assert_array_equal(labels.data, pixels)
     assert len(dock.segmentation) == 7
 
@@ -356,7 +356,7 @@ def test_many_nuclei_are_points_and_a_class_image(open_nuclei, qtbot, viewer, mo
     assert len(shown.points.data) == 6
     assert 3 not in dock.segmentation.table["id"].to_list()
     assert not (dock.segmentation.labels == 3).any()
-    dock.corrections.undo()
+    dock.history.undo(dock.layer)
     np.testing.assert_allclose(shown.points.data, table[["y_px", "x_px"]])
     assert shown.points.size == pytest.approx(sizes)
     assert not dock.corrections.new_button.isEnabled()

@@ -162,12 +162,29 @@ class IdcDock(Dock):
     def finished(self, event: Finished) -> Iterator[None]:
         """Show the map, its outline and its areas."""
         assert self._running is not None
-        yield from self._running.finish(event.result)
-        self._running = None
+        layers, self._running = self._running, None
+        earlier, version = layers.heat, self.live.version
+        yield from layers.finish(event.result)
+        if earlier is not None:
+            back = partial(self._show_again, layers.slide, earlier, version)
+            again = partial(self._show_again, layers.slide, event.result, 0)
+            self.did(layers.slide, "the last run", back, again, whole=True)
         if not self._threshold_chosen:
             self._set_threshold(event.result.threshold)
         self.live.replaced()
         self._show_result()
+
+    def _show_again(self, layer: Image, heat: HeatMap, version: int) -> bool:
+        """Show the map of an earlier run, or that of a version after annotations."""
+        if self.run is not None:
+            return False
+        self.live.go_back(layer, version)
+        self.show_heat(layer, heat)
+        return True
+
+    def settle(self) -> None:
+        """Note what was drawn a moment ago."""
+        self.live.note_drawn()
 
     def stopped(self) -> None:
         """Take the unfinished map away; the earlier one is shown as before."""

@@ -99,6 +99,11 @@ class Maps(Protocol):
     def show_heat(self, layer: Image, heat: HeatMap) -> None:
         """Show another map of a slide."""
 
+    def did(
+        self, image: Image, what: str, back: Callable[[], bool], again: Callable[[], bool]
+    ) -> None:
+        """Something was done, which can be taken back."""
+
     def model_trained(self, folder: Path) -> str:
         """Offer a new model beside the old ones; returns its name."""
 
@@ -129,7 +134,7 @@ class Live:
             "Versions of this slide's map: the model as it was, and after annotations"
         )
         self.versions.currentIndexChanged.connect(self._chosen)
-        self.undo = button("Undo", "Show the version before this one")
+        self.undo = button("Earlier map", "Show the version of the map before this one")
         self.undo.clicked.connect(lambda: self.show(self._own.shown - 1))
         self.keep = button("Keep as model", "Save this version as a model of its own, with figures")
         self.keep.clicked.connect(self.accept)
@@ -319,6 +324,7 @@ class Live:
         layer = self.dock.layer
         if layer is None:
             return
+        self.note_drawn()
         if self.run is not None or self.dock.run is not None:
             self._again = True
             return
@@ -377,6 +383,41 @@ class Live:
         """Go on with what has waited for a run of the dock."""
         if self._again and self.run is None:
             self._next()
+
+    @property
+    def version(self) -> int:
+        """The number of the version in view."""
+        return self._own.shown
+
+    def go_back(self, layer: Image, version: int) -> None:
+        """Another version of a slide's map is shown."""
+        self._of(layer).shown = version
+        self.enable()
+
+    def note_drawn(self) -> None:
+        """What was drawn, changed or deleted since the last time can be taken back from now on."""
+        for layer, known in self.slides.items():
+            drawn, before = self.outlines(layer), known.noted
+            if _seen(drawn) == _seen(before):
+                continue
+            known.noted = drawn
+            what = _what(before, drawn)
+            back, again = (partial(self._put, layer, one) for one in (before, drawn))
+            self.dock.did(layer, what, back, again)
+
+    def _put(self, layer: Image, outlines: tuple[Annotation, ...]) -> bool:
+        """Show outlines of before in the place of those that are drawn, and follow them."""
+        known, selection = self._of(layer), self.dock.viewer.layers.selection
+        old, mode = known.shapes, None
+        if old is not None and old in self.dock.viewer.layers:
+            mode = str(old.mode) if selection.active is old else None
+            self.dock.viewer.layers.remove(old)
+        known.shapes = self._lay(layer, outlines)
+        known.noted = self.outlines(layer)
+        if mode is not None:
+            selection.active, known.shapes.mode = known.shapes, mode
+        self._soon.start()
+        return True
 
     def replaced(self) -> None:
         """The map in view is the chosen model's own: a run has ended."""
@@ -456,7 +497,7 @@ class Live:
         known = self._of(layer)
         if outlines and known.shapes is None and layer in self.dock.viewer.layers:
             known.shapes = self._lay(layer, tuple(outlines))
-            known.outlines = self.outlines(layer)
+            known.outlines = known.noted = self.outlines(layer)
             counts = Counter(one.class_name or "without a class" for one in outlines)
             said = ", ".join(f"{n} {name}" for name, n in counts.items())
             left = left_out(self._counted(known))
@@ -514,3 +555,16 @@ class Live:
         if self._again:
             self._again = False
             self._soon.start()
+
+
+def _what(before: tuple[Annotation, ...], after: tuple[Annotation, ...]) -> str:
+    """What was drawn, to stand after "Undo"."""
+    new = [one for one in after if _seen((one,))[0] not in _seen(before)]
+    if len(after) > len(before) and new:
+        return f"outline of {new[-1].class_name or 'tissue'}"
+    return "deletion of an outline" if len(after) < len(before) else "change of an outline"
+
+
+def _seen(outlines: tuple[Annotation, ...]) -> list[tuple[str, object]]:
+    """What is seen of outlines, whenever they were drawn."""
+    return [(one.class_name, one.geometry) for one in outlines]

@@ -53,6 +53,8 @@ class Annotated:
         All of them, the model as it was first, and the number of the one in view.
     outlines
         As they were last kept.
+    noted
+        Outlines as the history knows them.
     kinds
         Class -> what its outlines count as, where the user says so.
     asked
@@ -65,6 +67,7 @@ class Annotated:
     versions: list[Version] = field(default_factory=list)
     shown: int = 0
     outlines: tuple[Annotation, ...] = ()
+    noted: tuple[Annotation, ...] = ()
     kinds: dict[str, str] = field(default_factory=dict)
     asked: bool = False
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.masses.reviews import Reviews
     from napari_pathogan.plugin.shell.form import Form
     from napari_pathogan.plugin.shell.running import Run
-
-UNDO_TIP = "Take the last decision back (Ctrl+Z), or decide it again (Ctrl+Shift+Z)"
+    from napari_pathogan.tasks.masses.review import Review
 
 
 class Findings(Protocol):
@@ -47,6 +46,14 @@ class Findings(Protocol):
     def go_on(self) -> None:
         """Go to the next finding that is not decided yet."""
 
+    def show_place(self, image: Image, number: int) -> None:
+        """Choose a finding, and go there if it is out of view."""
+
+    def did(
+        self, image: Image, what: str, back: Callable[[], bool], again: Callable[[], bool]
+    ) -> None:
+        """Something was done, which can be taken back."""
+
 
 class Decisions:
     """Accept, reject, draw, back and forth; everything is kept at once."""
@@ -60,24 +67,20 @@ class Decisions:
             "Outline a mass in the chosen image: drag an ellipse, or take another of napari's tools",
         )
         self.draw.setCheckable(True)
-        self.undo = button("Undo", UNDO_TIP)
         self.keep = button(
             "Keep view",
             "Keep the chosen view as it is reviewed now: one without any mass, too, which models "
             "learn from as a normal one",
         )
-        self.line = evenly(self.accept, self.reject, self.draw, self.undo)
+        self.line = evenly(self.accept, self.reject, self.draw)
         self.accept.clicked.connect(partial(self.decide, Decision.ACCEPTED))
         self.reject.clicked.connect(partial(self.decide, Decision.REJECTED))
         self.draw.toggled.connect(self._draw_toggled)
-        self.undo.clicked.connect(self.take_back)
         self.keep.clicked.connect(self.keep_view)
         self.keys: dict[str, Callable[[], bool]] = {
             "A": partial(self.decide, Decision.ACCEPTED),
             "R": partial(self.decide, Decision.REJECTED),
             "Delete": partial(self.decide, Decision.REJECTED),
-            "Ctrl+Z": self.take_back,
-            "Ctrl+Shift+Z": self.decide_again,
         }
 
     def decide(self, decision: Decision, _checked: object = None) -> bool:
@@ -86,7 +89,8 @@ class Decisions:
             return False
         if self.dock.run is None:
             image, number = self.dock.finding
-            if self._keep(lambda: self.reviews.decide(image, number, decision)):
+            what = f"{decision} ({image.name})"
+            if self._change(image, what, lambda: self.reviews.decide(image, number, decision)):
                 self.dock.go_on()
         return True
 
@@ -96,25 +100,10 @@ class Decisions:
         if image is not None and self.dock.run is None:
             self._keep(lambda: self.reviews.keep(image))
 
-    def take_back(self, _checked: object = None) -> bool:
-        """Take the last decision back; False if there is none."""
-        self._take_drawn()
-        if self.reviews.can_undo and self.dock.run is None:
-            self._keep(lambda: self.reviews.undo()[1])
-            return True
-        return False
-
-    def decide_again(self) -> bool:
-        """Decide again what was taken back last; False if there is nothing."""
-        self._take_drawn()
-        if self.reviews.can_redo and self.dock.run is None:
-            self._keep(lambda: self.reviews.redo()[1])
-            return True
-        return False
-
     def edited(self, image: Image, edit: Edit) -> None:
         """Take over what was drawn with napari's tools."""
-        self._keep(lambda: self.reviews.edit(image, edit))
+        what = "drawing" if edit.drawn else "deletion" if edit.removed else "new outline"
+        self._change(image, f"{what} ({image.name})", lambda: self.reviews.edit(image, edit))
         self.draw.setChecked(False)
 
     def enable(self) -> None:
@@ -124,12 +113,36 @@ class Decisions:
             widget.setEnabled(idle and self.dock.finding is not None)
         for widget in (self.draw, self.keep):
             widget.setEnabled(idle and self.dock.layer is not None)
-        self.undo.setEnabled(idle and self.reviews.can_undo)
 
-    def _take_drawn(self) -> None:
+    def take_drawn(self) -> None:
         """Take over what was drawn a moment ago."""
         for layers in list(self.dock.shown_on.values()):
             layers.take_drawn()
+
+    def _change(self, image: Image, what: str, change: Callable[[], Path]) -> bool:
+        """Change a review, which can be taken back; says whether it could be kept."""
+        before = self.reviews.review_of(image)
+        if not self._keep(change):
+            return False
+        after = self.reviews.review_of(image)
+        assert before is not None
+        assert after is not None
+        self.dock.did(
+            image,
+            what,
+            partial(self._put, image, after, before),
+            partial(self._put, image, before, after),
+        )
+        return True
+
+    def _put(self, image: Image, now: Review, then: Review) -> bool:
+        """Put a review of before in the place of the one there is, and show where they differ."""
+        if self.dock.run is not None or not self._keep(lambda: self.reviews.put(image, then)):
+            return False
+        differs = [n for n in then.ids if _of(then, n) != _of(now, n)]
+        if differs:
+            self.dock.show_place(image, differs[0])
+        return True
 
     def _keep(self, change: Callable[[], Path]) -> bool:
         """Change the review, which is kept at once; says whether it could be."""
@@ -160,3 +173,9 @@ class Decisions:
             for layers in self.dock.shown_on.values():
                 if layers.drawing:
                     layers.end_drawing()
+
+
+def _of(review: Review, number: int) -> tuple[Decision, bytes] | None:
+    """What is said of a finding, and its outline; None where there is none."""
+    at = review.index(number)
+    return None if at is None else (review.decisions[at], review.found.contours[at].tobytes())

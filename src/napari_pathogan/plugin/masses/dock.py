@@ -198,9 +198,15 @@ class MassesDock(Dock):
     def finished(self, event: Finished) -> Iterator[None]:
         """Show what was found."""
         self._stop_arriving()
+        before: dict[Image, Review | None] = {}
         for image, found in zip(self._asked, event.result, strict=True):
             if image in self.viewer.layers:
+                before[image] = self.reviews.decided(image)
                 self.reviews.detected(image, found)
+        if any(review is not None for review in before.values()):
+            after = {image: self.reviews.decided(image) for image in before}
+            back, again = partial(self._put_all, before), partial(self._put_all, after)
+            self.did(next(iter(before)), "the last run", back, again)
         self._usual_threshold()
         yield
         yield from self._findings_shown()
@@ -277,6 +283,22 @@ class MassesDock(Dock):
             self._set_threshold(threshold)
             self.show_findings()
 
+    def _put_all(self, reviews: Mapping[Image, Review | None]) -> bool:
+        """Show what an earlier run has found, as it was decided on."""
+        if self.run is not None:
+            return False
+        for image, review in reviews.items():
+            if image in self.viewer.layers:
+                self.reviews.show(image, review)
+                if review is None and image in self.shown_on:
+                    self._orphans.append(self.shown_on.pop(image))
+        self.show_findings()
+        return True
+
+    def settle(self) -> None:
+        """Take over masses that were drawn a moment ago."""
+        self.decisions.take_drawn()
+
     def slide_changed(self) -> None:
         """Draw in the image that is chosen now."""
         self.viewing.offer(self.layer)
@@ -325,6 +347,18 @@ class MassesDock(Dock):
         region = Region(int(y0), int(x0), max(1, round(y1 - y0)), max(1, round(x1 - x0)))
         between.go_to(self.viewer, image, region, fill=FILL)
         self.select(image, number)
+
+    def show_place(self, image: Image, number: int) -> None:
+        """Choose a finding, and go there if it is out of view."""
+        review = self.reviews.review_of(image)
+        at = None if review is None else review.index(number)
+        if review is None or at is None:
+            return
+        x0, y0, x1, y1 = review.found.boxes[at].tolist()
+        if between.in_view(self.viewer, image, ((y0 + y1) / 2, (x0 + x1) / 2)):
+            self.select(image, number)
+        else:
+            self.go_to(image, number)
 
     def go_on(self) -> None:
         """Go to the next finding of the list that is not decided yet; stay where all are."""

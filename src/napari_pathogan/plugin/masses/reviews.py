@@ -1,4 +1,4 @@
-"""The reviews of all open mammograms: what is said of each finding, undone, and kept."""
+"""The reviews of all open mammograms: what is said of each finding, and kept."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from napari_pathogan.plugin.masses.layers import Edit
 
-MOST_UNDONE = 100
-
 
 class TooSmallError(PathoganError, ValueError):
     """What was drawn is too small for a mass."""
@@ -33,18 +31,6 @@ class Reviews:
         self.threshold = 0.0  # what scores less is not shown, unless it is decided
         self._current: dict[Image, Review] = {}
         self._coming: dict[Image, Review] = {}  # of a run that has not ended
-        self._before: list[tuple[Image, Review]] = []
-        self._undone: list[tuple[Image, Review]] = []
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is something to take back."""
-        return bool(self._before)
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is something to decide again."""
-        return bool(self._undone)
 
     def __contains__(self, image: Image) -> bool:
         return image in self._current
@@ -52,6 +38,10 @@ class Reviews:
     def review_of(self, image: Image) -> Review | None:
         """The whole review of an image; None if it was not looked at."""
         return self._coming.get(image, self._current.get(image))
+
+    def decided(self, image: Image) -> Review | None:
+        """It without what comes in a run that has not ended."""
+        return self._current.get(image)
 
     def shown(self, image: Image) -> Review | None:
         """What of it is shown at the threshold."""
@@ -72,9 +62,8 @@ class Reviews:
         return review is not None
 
     def come_back(self, image: Image, review: Review) -> None:
-        """Take over a review of before as it was, with nothing to undo."""
+        """Take over a review of before as it was."""
         self._current[image] = review
-        self._forget_steps(image)
 
     def come(self, image: Image, detections: Detections) -> None:
         """Show what a model has found while it looks at others; it counts once it is :meth:`detected`."""
@@ -89,7 +78,6 @@ class Reviews:
         """Take over what a model has found; what the reader has decided before stays."""
         self.come(image, detections)
         self._current[image] = self._coming.pop(image)
-        self._forget_steps(image)
 
     def begin(self, image: Image) -> None:
         """Begin without a model, to draw."""
@@ -139,51 +127,30 @@ class Reviews:
             review = review.with_drawn(outline)
         return self._change(image, review)
 
-    def undo(self) -> tuple[Image, Path]:
-        """Take the last decision back; returns the image, and where that is kept.
+    def put(self, image: Image, review: Review) -> Path:
+        """Put a review of before in the place of the one there is; returns where it is kept.
 
         Raises
         ------
         OutputError
-            If it can't be kept.
+            If it can't be kept; then nothing is changed.
         """
-        return self._step(self._before, self._undone)
+        return self._change(image, review)
 
-    def redo(self) -> tuple[Image, Path]:
-        """Decide again what was taken back last; returns the image, and where that is kept.
-
-        Raises
-        ------
-        OutputError
-            If it can't be kept.
-        """
-        return self._step(self._undone, self._before)
+    def show(self, image: Image, review: Review | None) -> None:
+        """Put what a run has found before, or nothing, in the place of what there is."""
+        if review is None:
+            self._current.pop(image, None)
+        else:
+            self._current[image] = review
 
     def forget(self, image: Image) -> None:
         """Let go of an image that is closed."""
         self._current.pop(image, None)
         self._coming.pop(image, None)
-        self._forget_steps(image)
-
-    def _forget_steps(self, image: Image) -> None:
-        for steps in (self._before, self._undone):
-            steps[:] = [(other, review) for other, review in steps if other is not image]
-
-    def _step(
-        self, taken: list[tuple[Image, Review]], given: list[tuple[Image, Review]]
-    ) -> tuple[Image, Path]:
-        """Go to the last review of one list; the current one goes to the end of the other."""
-        image, review = taken[-1]
-        path = write_review(mammogram_of(image), review.at(self.threshold))
-        taken.pop()
-        given.append((image, self._current[image]))
-        self._current[image] = review
-        return image, path
 
     def _change(self, image: Image, review: Review) -> Path:
         path = write_review(mammogram_of(image), review.at(self.threshold))
-        self._before = [*self._before[1 - MOST_UNDONE :], (image, self._current[image])]
-        self._undone.clear()
         self._current[image] = review
         return path
 

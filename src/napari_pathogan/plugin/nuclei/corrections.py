@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event, Finished
     from napari_pathogan.plugin.nuclei.layers import NucleiLayers
     from napari_pathogan.plugin.shell.form import Form
+    from napari_pathogan.plugin.shell.history import History
     from napari_pathogan.plugin.shell.running import Run
-    from napari_pathogan.tasks.nuclei.editing import Editor, Step, Stroke
+    from napari_pathogan.tasks.nuclei.editing import Editor, Stroke
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
     from napari_pathogan.tasks.nuclei_classes.naming import Naming
 
@@ -68,6 +69,24 @@ class Nuclei(Protocol):
     def show_again(self, layers: NucleiLayers) -> None:
         """Show nuclei whose layer was removed."""
 
+    def show_place(self, layers: NucleiLayers, nuclei: set[int]) -> None:
+        """Go to nuclei that are out of view."""
+
+    @property
+    def history(self) -> History:
+        """What was done in the case."""
+
+    def did(
+        self,
+        image: Image,
+        what: str,
+        back: Callable[[], bool],
+        again: Callable[[], bool],
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Something was done, which can be taken back."""
+
     def show_annotated(self, layer: Image, segmentation: Segmentation) -> None:
         """Show nuclei that were kept with a slide."""
 
@@ -92,17 +111,13 @@ class Corrections:
         self._class_of_new: dict[NucleiLayers, int] = {}  # the number of the class given last
         self.new_button = button("New nucleus", NEW_TIP)
         self.new_button.clicked.connect(self.begin_new)
-        self.undo_button = button("Undo", "")
-        self.undo_button.setMinimumWidth(90)  # what would be undone may be cut off
-        self.undo_button.clicked.connect(self.undo)
-        self.redo_button = button("Redo", "")
-        self.redo_button.clicked.connect(self.redo)
         self.keep_button = button(
             "Keep corrections",
             "Save these nuclei and their classes beside the slide (GeoJSON): they come back when it "
             "is opened again, and models can learn from them",
         )
         self.keep_button.clicked.connect(self.keep)
+        self._gone: set[NucleiLayers] = set()  # out of the layer list, which is noted
         self._saved: dict[NucleiLayers, Segmentation] = {}  # as they were when they were kept
         self.folders: set[Path] = set()  # of slides with nuclei kept
 
@@ -119,16 +134,25 @@ class Corrections:
         return layers if layers in self.editors and layers is not None and layers.missing else None
 
     def begin(self, layers: NucleiLayers, segmentation: Segmentation) -> None:
-        """Start from nuclei as they were found, or kept."""
+        """Start from nuclei as they were found, or kept; those of an earlier run can be had again."""
         from napari_pathogan.tasks.nuclei.editing import Editor, editable  # noqa: PLC0415
 
         own = editable(segmentation) if can_edit(segmentation) else segmentation
-        self.editors[layers] = Editor(own, between.slide_of(layers.slide))
+        earlier = self.editors.get(layers)
+        self.editors[layers] = editor = Editor(own, between.slide_of(layers.slide))
+        if earlier is not None:
+            self.dock.did(
+                layers.slide,
+                "the last run",
+                partial(self._bring_back, layers, earlier),
+                partial(self._bring_back, layers, editor),
+                whole=True,
+            )
         self._class_of_new.pop(layers, None)
         layers.brush.hands = Hands(
             painted=partial(self.take_over, layers),
-            undo=partial(self.undo, layers=layers),
-            redo=partial(self.redo, layers=layers),
+            undo=lambda: self.dock.history.undo(layers.slide),
+            redo=lambda: self.dock.history.redo(layers.slide),
             numbered=partial(self._numbered, layers),
             missed=self._missed,
         )
@@ -144,6 +168,7 @@ class Corrections:
             return
         editor, nucleus = self.editors[layers], self.dock.nucleus
         editor.set_class(nucleus, name)
+        self._note(layers)
         self._class_of_new[layers] = editor.segmentation.class_names.index(name)
         self.dock.corrected(layers, nucleus)
 
@@ -154,23 +179,56 @@ class Corrections:
             return False
         if self.take_over(layers):
             self.editors[layers].remove(nucleus)
+            self._note(layers)
             layers.redraw()
             self.dock.corrected(layers, None)
             self.dock.form.status.setText(f"Nucleus {nucleus} is deleted.")
         return True
 
-    def undo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
-        """Take the last correction of a slide back, of the chosen one unless told otherwise."""
-        if layers is None and self.removed is not None:
-            if self.dock.run is None:
-                self.dock.show_again(self.removed)
-                self.dock.form.status.setText(f"Undone: {REMOVAL}.")
-            return True
-        return self._step(layers or self.dock.shown, lambda editor: editor.undo(), "Undone")
+    def note_missing(self) -> None:
+        """The chosen slide's nuclei were taken out of the layer list, which can be taken back."""
+        layers = self.removed
+        if layers is None or layers in self._gone:
+            return
+        self._gone.add(layers)
+        self.dock.did(
+            layers.slide,
+            REMOVAL,
+            partial(self._show_again, layers),
+            partial(self._remove_again, layers),
+        )
 
-    def redo(self, *_: object, layers: NucleiLayers | None = None) -> bool:
-        """Do again what was taken back last."""
-        return self._step(layers or self.dock.shown, lambda editor: editor.redo(), "Done again")
+    def _show_again(self, layers: NucleiLayers) -> bool:
+        if self.dock.run is not None:
+            return False
+        self._gone.discard(layers)
+        self.dock.show_again(layers)
+        return True
+
+    def _remove_again(self, layers: NucleiLayers) -> bool:
+        if self.dock.run is not None:
+            return False
+        self._gone.add(layers)
+        layers.remove()
+        return True
+
+    def _bring_back(self, layers: NucleiLayers, editor: Editor) -> bool:
+        """Show what an earlier run has found, as it was corrected."""
+        if self.dock.run is not None:
+            return False
+        self.take_over(layers)
+        self.editors[layers] = editor
+        self.dock.show_again(layers)
+        return True
+
+    def _note(self, layers: NucleiLayers) -> None:
+        """A correction was made, which can be taken back."""
+        self.dock.did(
+            layers.slide,
+            self.editors[layers].undoable,
+            partial(self._step, layers, back=True),
+            partial(self._step, layers, back=False),
+        )
 
     def begin_new(self) -> bool:
         """Let the user paint a nucleus that was missed; False if there are none to paint beside."""
@@ -194,6 +252,7 @@ class Corrections:
         if self.dock.run is not None or layers.brush.painting or layers not in self.editors:
             return False
         editor = self.editors[layers]
+        steps = len(editor)
         layers.reclaim()
         try:
             stroke = editor.repainted(self._name_of_new(layers))
@@ -201,6 +260,8 @@ class Corrections:
             layers.redraw()
             show_error(str(error))
             return True
+        if len(editor) > steps:
+            self._note(layers)
         if stroke is not None:
             self._show_stroke(layers, stroke)
         return True
@@ -246,16 +307,6 @@ class Corrections:
         """Let the buttons say what can be done."""
         idle = self.dock.run is None
         editor = self.editor
-        undoable, redoable = ("", "") if editor is None else (editor.undoable, editor.redoable)
-        if self.removed is not None:
-            undoable = REMOVAL
-        for made, what, verb, keys in (
-            (self.undo_button, undoable, "Undo", "Ctrl+Z"),
-            (self.redo_button, redoable, "Redo", "Ctrl+Shift+Z"),
-        ):
-            made.setEnabled(idle and bool(what))
-            made.setToolTip(f"{verb} {what or 'a correction'} ({keys})")
-        self.undo_button.setText(f"Undo {undoable}".strip())
         paintable = self.dock.shown is not None and self.dock.shown.editable
         self.new_button.setEnabled(idle and paintable)
         self.new_button.setToolTip(NEW_TIP if paintable or editor is None else TOO_MANY_TIP)
@@ -279,26 +330,19 @@ class Corrections:
             self.dock.corrected(layers, self.dock.nucleus)
         self.dock.form.status.setText(stroke_text(stroke, segmentation))
 
-    def _step(
-        self,
-        layers: NucleiLayers | None,
-        go: Callable[[Editor], Step | None],
-        said: str,
-    ) -> bool:
-        """Go a step of a slide's history; False if there is none."""
-        if layers is None or layers not in self.editors:
-            return False
+    def _step(self, layers: NucleiLayers, *, back: bool) -> bool:
+        """Go a step of a slide's corrections; False if it is no time for that."""
         if not self.take_over(layers):
-            return True
+            return False
         editor = self.editors[layers]
-        step = go(editor)
+        step = editor.undo() if back else editor.redo()
         if step is None:
             return False
         if step.pixels is not None:
             layers.redraw()
         there = step.ids & set(editor.segmentation.table["id"].tolist())
         self.dock.corrected(layers, there.pop() if len(there) == 1 else self.dock.nucleus)
-        self.dock.form.status.setText(f"{said}: {step.what}.")
+        self.dock.show_place(layers, step.ids)
         return True
 
     def _name_of_new(self, layers: NucleiLayers) -> str:

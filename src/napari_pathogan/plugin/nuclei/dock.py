@@ -116,7 +116,6 @@ class NucleiDock(Dock):
             show=self._show_place,
         )
         self.foot.add_line(beside(self.places.next, self.places.back))
-        self.foot.add_line(beside(corrections.undo_button, corrections.redo_button))
         self.form.add_line(beside(corrections.new_button, corrections.keep_button, wide=1))
         self.training = TrainingRow(self, lesson(corrections.folder, corrections.folders))
         self.form.add_line(beside(self.training.button, self.export))
@@ -131,8 +130,6 @@ class NucleiDock(Dock):
         self._ties.add(self._release_layers)
         self.picker = Picker(self, self._ties, self.pick, self._digit_typed)
         for keys, action in (
-            ("Ctrl+Z", self.corrections.undo),
-            ("Ctrl+Shift+Z", self.corrections.redo),
             ("N", self.corrections.begin_new),
             ("A", self.accept),
             ("Delete", self.remove),
@@ -336,6 +333,18 @@ class NucleiDock(Dock):
         layers.show(self.corrections.segmentation(layers))
         self._show_result()
 
+    def show_place(self, layers: NucleiLayers, nuclei: set[int]) -> None:
+        """Go to the first of some nuclei if it is out of view."""
+        table = self.corrections.segmentation(layers).table
+        there = table.loc[table["id"].isin(list(nuclei)), ["y_px", "x_px"]].to_numpy()
+        if len(there) and not between.in_view(self.viewer, layers.slide, tuple(there[0] + 0.5)):
+            self._look_at(layers.slide, *there[0])
+
+    def settle(self) -> None:
+        """Take over what was painted a moment ago."""
+        for layers in self.shown_on.values():
+            self.corrections.take_over(layers)
+
     def show_annotated(self, layer: Image, segmentation: Segmentation) -> None:
         """Show nuclei that were kept with a slide, as if they had just been found.
 
@@ -375,12 +384,18 @@ class NucleiDock(Dock):
         except PathoganError as error:  # it was deleted meanwhile
             show_error(str(error))
             return
-        half = [round(CLOSE_UM / 2 / mpp) for mpp in self.segmentation.mpp]
-        y, x = round(one["y_px"] - half[0] + 0.5), round(one["x_px"] - half[1] + 0.5)
-        region = Region(y, x, 2 * half[0], 2 * half[1])
-        between.go_to(self.viewer, self.layer, region, fill=1.0)
+        self._look_at(self.layer, one["y_px"], one["x_px"])
         self.select(nucleus)
         self.pages.setCurrentWidget(page)
+
+    def _look_at(self, slide: Image, y: float, x: float) -> None:
+        """Move the camera close to a level-0 centre coordinate of a slide."""
+        mpp = self.shown_on[slide].segmentation.mpp  # type: ignore[union-attr]  # it is shown
+        half = [round(CLOSE_UM / 2 / one) for one in mpp]
+        region = Region(
+            round(y - half[0] + 0.5), round(x - half[1] + 0.5), 2 * half[0], 2 * half[1]
+        )
+        between.go_to(self.viewer, slide, region, fill=1.0)
 
     def set_class(self, name: str) -> None:
         """Correct the class of the chosen nucleus; on to the next, if they are gone through."""
@@ -406,7 +421,9 @@ class NucleiDock(Dock):
             known = nucleus in set(segmentation.table["id"])
             self.select(nucleus if known else None)
 
-    def rename(self, names: tuple[str, ...], colours: tuple[str, ...]) -> None:
+    def rename(
+        self, names: tuple[str, ...], colours: tuple[str, ...], *, noted: bool = True
+    ) -> None:
         """Give the classes other names or colours, and keep them with the class model."""
         shown = self.segmentation
         name = shown.class_model if shown is not None else self.classes.currentText()
@@ -422,7 +439,21 @@ class NucleiDock(Dock):
         events = keep_names(
             self.class_models[name][0], names, colours, target, validated=naming.validated
         )
-        self.aside(events, partial(self._renamed, name), self._show_result)
+        before = naming.names, naming.colours
+
+        def renamed(event: Finished) -> None:
+            self._renamed(name, event)
+            if noted and self.layer is not None:
+                again = partial(self._rename_again, names, colours)
+                self.did(
+                    self.layer, "names of classes", partial(self._rename_again, *before), again
+                )
+
+        self.aside(events, renamed, self._show_result)
+
+    def _rename_again(self, names: tuple[str, ...], colours: tuple[str, ...]) -> bool:
+        self.rename(names, colours, noted=False)
+        return True
 
     def show_grid(self) -> None:
         """Open the picture of nuclei that the class model draws."""
@@ -612,6 +643,7 @@ class NucleiDock(Dock):
     def _look_for_missing(self) -> None:
         """Show no numbers of nuclei that are not there."""
         if self.run is None and self.corrections.removed is not None:
+            self.corrections.note_missing()
             self._show_result()
             self.form.status.setText("The nuclei's layer is removed. Undo (Ctrl+Z) brings it back.")
 

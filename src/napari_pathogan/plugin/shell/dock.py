@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +28,7 @@ from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import Foot, Form, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
+from napari_pathogan.plugin.shell.history import HistoryLine, Step, history_of
 from napari_pathogan.plugin.shell.remembered import recall, remember
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
@@ -41,7 +43,6 @@ from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from functools import partial
     from pathlib import Path
 
     import napari
@@ -91,6 +92,7 @@ class Dock(Docked):
         self._listed: list[Image] = []
         self._choices: dict[str, Any] = {}  # of a case, until the models are found
         self._model_picked = False  # by the user
+        self._model_trail = ("", "")  # the model before, and the chosen one
         self._staying = False  # with the chosen slide, whatever is selected
         self._models: dict[str, tuple[Path, ModelCard]] = {}
         self.setMinimumWidth(0)  # its rows say how narrow it may be
@@ -118,7 +120,11 @@ class Dock(Docked):
         self.form.pixel_size_typed.connect(self._pixel_size_typed)
         self.form.measure.clicked.connect(self._measure)
 
+        self.history = history_of(self)
+        self._ties.add(partial(self.history.leave, self))
         self.build()
+        self.past = HistoryLine(self, self._ties)
+        self.foot.add_line(self.past)
         self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
@@ -130,7 +136,11 @@ class Dock(Docked):
         if kept := recall(self.title):
             self._model_picked = bool(kept.get("model"))
             self.choose_again({"part": self.form.region.currentText(), **kept})
-        search = QTimer(self)  # once the dock is seen
+        self._search()
+
+    def _search(self) -> None:
+        """Find models once the dock is seen."""
+        search = QTimer(self)
         search.setSingleShot(True)
         search.timeout.connect(self._find_models)
         self._ties.add(search.stop)
@@ -170,6 +180,9 @@ class Dock(Docked):
 
     def busy(self, *, running: bool) -> None:
         """Let the task's own widgets rest while something runs."""
+
+    def settle(self) -> None:
+        """Take over what the user has drawn a moment ago: something is about to be undone."""
 
     def unsaved(self, layer: Image | None = None) -> str:
         """What of the user's own work is kept nowhere yet, as a sentence; empty if nothing is.
@@ -412,6 +425,7 @@ class Dock(Docked):
             on_event=self._event_came,
         )
         self.busy(running=True)
+        self.past.show_next()
 
     def model_trained(self, folder: Path) -> str:
         """Offer a new model beside the old ones; returns its name."""
@@ -422,6 +436,18 @@ class Dock(Docked):
             self.form.model.addItem(card.name)
         self._models[card.name] = (folder, card)
         return card.name
+
+    def did(
+        self,
+        image: Image,
+        what: str,
+        back: Callable[[], bool],
+        again: Callable[[], bool],
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Something was done in an image, which can be taken back; see :class:`.history.Step`."""
+        self.history.add(Step(self, image, what, back, again, whole))
 
     def shortcut(self, keys: str, action: Callable[[], object]) -> None:
         """Call ``action`` on a key sequence while the dock has the focus."""
@@ -454,6 +480,7 @@ class Dock(Docked):
         self.run = None
         self.form.end(line)
         self.busy(running=False)
+        self.past.show_next()
         self._list_slides(follow=False)
 
     def _inserted(self, event: NapariEvent) -> None:
@@ -475,7 +502,7 @@ class Dock(Docked):
             self._ties.connect_once(slide.events.scale, self._ask_pixel_size)
         self.welcome.setVisible(not slides)
         self.form.setVisible(bool(slides))
-        self.foot.setVisible(bool(slides) and not self.foot.empty)
+        self.foot.setVisible(bool(slides))
         self.slides_listed(slides)
         if self.layer is not self._chosen:
             self._slide_chosen()
@@ -504,6 +531,7 @@ class Dock(Docked):
             self._show_chosen()
         self._ask_pixel_size()
         self.slide_changed()
+        self.past.show_next()
 
     def _show_chosen(self) -> None:
         """Bring the chosen slide back into view; mammograms are looked at together."""
@@ -556,6 +584,19 @@ class Dock(Docked):
 
     def _picked(self) -> None:
         self._model_picked = True
+        (before, now), self._model_trail = self._model_trail, (self._model_trail[1],) * 2
+        if self.layer is not None and before in self._models and before != now:
+            self.did(
+                self.layer,
+                f"choice of {now}",
+                partial(self._choose_again, before),
+                partial(self._choose_again, now),
+            )
+
+    def _choose_again(self, model: str) -> bool:
+        if self.run is None and model in self._models:
+            self.form.model.setCurrentText(model)
+        return self.form.model.currentText() == model
 
     def _choose_model(self) -> None:
         if not self._models:
@@ -570,6 +611,7 @@ class Dock(Docked):
 
     def _model_chosen(self) -> None:
         card = self.card
+        self._model_trail = self._model_trail[1], self.form.model.currentText()
         self.form.run.setEnabled(card is not None)
         self.form.info.setEnabled(card is not None)
         if card is not None:

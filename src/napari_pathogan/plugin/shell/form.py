@@ -480,11 +480,6 @@ class Foot(QWidget):
         self._column.setSpacing(6)
         self.hide()
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is none."""
-        return not self._column.count()
-
     def add_line(self, widget: QWidget) -> None:
         """Add a line."""
         self._column.addWidget(widget)

@@ -507,6 +507,14 @@ def view_centre(viewer: napari.Viewer, layer: Image) -> tuple[float, float]:
     return float(y), float(x)
 
 
+def in_view(viewer: napari.Viewer, layer: Image, place: tuple[float, float]) -> bool:
+    """Whether a place of a slide (level-0 pixels from its corner) is seen on the canvas."""
+    at = np.asarray(layer.data_to_world(np.asarray(place) - 0.5))[-2:]
+    half = np.asarray(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    off = np.abs(at - np.asarray(viewer.scene.camera.center[-2:]))
+    return bool(layer.visible and np.all(off <= half))
+
+
 def go_to(viewer: napari.Viewer, layer: Image, region: Region, *, fill: float = 0.4) -> None:
     """Move the camera so that a region lies in the middle and takes ``fill`` of the canvas."""
     middle = (region.y + region.height / 2 - 0.5, region.x + region.width / 2 - 0.5)
