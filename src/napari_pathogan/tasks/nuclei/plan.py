@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-LARGE_PX, SMALL_PX = 1408, 768  # how long a side of a tile may be: of much tissue, and of little
+LARGE_PX, SMALL_PX = 1280, 768  # how long a side of a tile may be: of much tissue, and of little
 EACH = 2  # tiles for each worker, if they are not smaller then: all have work until the end
 REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbours
 
