@@ -30,9 +30,7 @@ PATHS = [TESTS / room for room in ("desk", "plugin", "nuclei")]
 KILL, FRAME = "kill", "frame"  # instead of keys
 TRAININGS = {"nuclei", "masses", "stain", "pair"}
 JOBS = (*sorted(TRAININGS), "blending", "export", "study", "painting", "classes", "keeping")
-# From the answer until the process is gone, more than without anything running: a training, which is a
-# process of its own, and what runs in a thread, which comes to its end by itself.
-LONGEST_S, LONGEST_IN_A_THREAD_S = 1.0, 1.3
+LONGEST_S = 1.0  # from the answer until the process is gone, more than without anything running
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +198,7 @@ def test_napari_is_gone_a_second_after_the_answer(leave, usual, job):
         assert not any(map(alive, children))
         ours = {"models", "nuclei.geojson", "study"}
         assert not [path for path in left if path.name in ours or path.name.startswith(ROOM)]
-        if seconds < usual + (LONGEST_S if job in TRAININGS else LONGEST_IN_A_THREAD_S):
+        if seconds < usual + LONGEST_S:
             return
     pytest.fail(f"{job}: gone after {seconds:.1f} s; with nothing to stop, after {usual:.1f} s")
 
