@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import threading
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QApplication, QInputDialog
 
 from napari_pathogan.engine.events import Finished, Metrics, Progress
 from napari_pathogan.engine.models import locate
@@ -19,6 +21,7 @@ from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.nuclei.dock import NucleiDock
 from napari_pathogan.plugin.shell import training_job
+from napari_pathogan.plugin.shell.recipes import recipes_of, save_recipe
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog, TrainingMaterial
 from napari_pathogan.plugin.shell.training_row import TrainingRow
@@ -27,6 +30,7 @@ from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.commands import show_mammograms
 from napari_pathogan.plugin.viewer.layers import slide_layer
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks import task_of
 
 pytestmark = pytest.mark.gui
 DOCKS = {"nuclei": NucleiDock, "masses": MassesDock, "stain": StainDock}
@@ -258,4 +262,85 @@ def test_the_dialog_says_why_there_is_nothing_to_learn(dock, qtbot, monkeypatch)
     dialog = opened(dock, qtbot, monkeypatch, look)
     assert dialog.about.text() == "Nothing to learn from: it is empty."
     assert not dialog.go.isEnabled()
+    dialog.reject()
+
+
+def test_a_training_is_copied_as_a_command_that_runs(dock, child, qtbot, monkeypatch, tmp_path):
+    material = TrainingMaterial(
+        tmp_path / "my images", "2 images.", "ours, here", "theirs", ("--compare",)
+    )
+    dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
+    dialog.name.setText("mine")
+    dialog.form.widgets["epochs"].value = 7
+    dialog.copy.click()
+    assert dialog.copy.text() == "Copied"
+    words = shlex.split(QApplication.clipboard().text())
+    task = task_of(training_of(dock).lesson.task)
+    assert words[: len(task.words.split()) + 3] == [
+        *("pathogan", *task.words.split(), "train", str(tmp_path / "my images"))
+    ]
+    assert "epochs=7" in words
+    assert words[words.index("--source") + 1] == "ours, here"
+    dialog.go.click()
+    qtbot.waitUntil(lambda: bool(child.asked), timeout=LONG)
+    typed, asked = (
+        [
+            word
+            for word, before in zip(all_, ("", *all_), strict=False)
+            if before not in {"-o", "--device"}
+        ]
+        for all_ in (words[1:], child.asked)
+    )
+    assert [w for w in typed if w != "--events"] == [w for w in asked if w != "--events"]
+    training_of(dock).stop()
+
+
+def test_what_is_made_for_a_training_alone_has_no_command(dock, qtbot, monkeypatch):
+    made = TrainingMaterial(lambda _pool: iter(()), "Tiles.", "ours", "ours")
+    dialog = opened(dock, qtbot, monkeypatch, lambda *_: made)
+    assert dialog.go.isEnabled()
+    assert not dialog.copy.isEnabled()
+    assert "no command has that" in dialog.copy.toolTip()
+    dialog.reject()
+
+
+def test_a_recipe_is_kept_under_a_name(dock, qtbot, monkeypatch, tmp_path):
+    material = TrainingMaterial(tmp_path, "2 images.", "ours", "ours")
+    dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
+    usual = dialog.form.widgets["epochs"].value
+    dialog.form.widgets["epochs"].value = 7
+    dialog.form.widgets["ema"].value = 0.5
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_: (" gentle ", True))
+    dialog.keep.click()
+    assert dialog.recipes.currentText() == "gentle"
+    dialog.reject()
+    qtbot.waitUntil(lambda: not dock.findChildren(TrainDialog), timeout=LONG)
+    again = opened(dock, qtbot, monkeypatch, lambda *_: material)
+    assert again.form.widgets["epochs"].value == usual
+    again.recipes.setCurrentText("gentle")
+    again.recipes.activated.emit(again.recipes.currentIndex())
+    assert set(again.changes) == {"epochs=7", "ema=0.5"}
+    again.recipes.setCurrentIndex(0)
+    again.recipes.activated.emit(0)
+    assert again.changes == ()
+    again.reject()
+
+
+def test_a_recipe_that_can_t_be_taken_or_kept_is_said(dock, qtbot, monkeypatch, tmp_path):
+    material = TrainingMaterial(tmp_path, "2 images.", "ours", "ours")
+    save_recipe(training_of(dock).lesson.task, "old", ("epochs=7", "wings=2", "lr=fast"))
+    dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
+    dialog.recipes.setCurrentText("old")
+    dialog.recipes.activated.emit(dialog.recipes.currentIndex())
+    assert "wings=2, lr=fast" in dialog.wrong.text()
+    assert dialog.changes == ("epochs=7",)
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_pathogan.files.os.fsync", full)
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_: ("new", True))
+    dialog.keep.click()
+    assert "disk is full" in dialog.wrong.text()
+    assert list(recipes_of(training_of(dock).lesson.task)) == ["old"]
     dialog.reject()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from magicgui.widgets import create_widget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QApplication,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
     QFormLayout,
+    QInputDialog,
     QLineEdit,
     QScrollArea,
     QToolButton,
@@ -23,7 +26,8 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.plugin.shell.form import beside, button, keep_lines, label
+from napari_pathogan.plugin.shell.form import beside, button, combo, keep_lines, label
+from napari_pathogan.plugin.shell.recipes import recipes_of, save_recipe
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks import task_of
@@ -41,6 +45,8 @@ _MOST = 2**31 - 1
 _WORDS = {"seed": "Draw number", "lr": "Learning rate", "ema": "Decay of average"}
 _BOUNDS = "ge", "gt", "le", "lt"
 _ADVANCED_PX = 220  # high
+_USUAL = "As usual"
+_NO_COMMAND = "What it learns from is cut out of the slide as it begins: no command has that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,21 @@ class Lesson:
         begin = [] if start is None else ["--start", str(start)]
         return ["--recipe", self.training.small, *sets, *material.options, *begin]
 
+    def command(
+        self, material: TrainingMaterial, start: Path | None, name: str, changes: tuple[str, ...]
+    ) -> str:
+        """The same training as it is typed; empty where its images are made for it alone.
+
+        Its model lies where docks and commands look for models.
+        """
+        if not isinstance(material.source, Path):
+            return ""
+        words = ["pathogan", *task_of(self.task).words.split(), "train", str(material.source)]
+        words += [*self.options(material, start, changes), "--name", name]
+        words += ["-o", str(settings().own_model(name))]
+        words += ["--source", material.origin, "--terms", material.terms]
+        return shlex.join([*words, "--device", settings().device])
+
     def looking(self, place: object, start: Path | None) -> Iterator[Event]:
         """Finish with what there is to learn from and the recipe, or with why there is nothing."""
         yield Progress(0, 0, "looking for what there is to learn from")
@@ -203,11 +224,13 @@ class TrainDialog(QDialog):
         self.advanced.toggled.connect(self._show_advanced)
         self.form = SettingsForm()
         self.form.hide()
+        self._add_recipes()
         self.wrong = label("")
         keep_lines(self.wrong, 5)
         box = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.go = button("Train", "Start in the background; the viewer stays usable")
         box.addButton(self.go, QDialogButtonBox.ButtonRole.AcceptRole)
+        box.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
         box.accepted.connect(self.accept)
         box.rejected.connect(self.reject)
         rows = QFormLayout()
@@ -219,6 +242,7 @@ class TrainDialog(QDialog):
             rows.addRow(title, row)
         rows.addRow("", self.about)
         rows.addRow("New model", self.name)
+        rows.addRow("Recipe", beside(self.recipes, self.keep))
         rows.addRow("", self.wrong)
         column = QVBoxLayout(self)
         column.addLayout(rows)
@@ -227,6 +251,16 @@ class TrainDialog(QDialog):
         self._show_advanced(False)
         self.look(place)
         self.finished.connect(self._close)
+
+    def _add_recipes(self) -> None:
+        """Make the choice of recipes, and what keeps and copies them."""
+        self.recipes = combo("How it is trained: as usual, or as you have kept under a name")
+        self.recipes.activated.connect(self._take_recipe)
+        self.keep = button("Save as…", "Keep the settings below under a name")
+        self.keep.clicked.connect(self.save_recipe)
+        self.copy = button("Copy as command", "Copy the command line that trains the same")
+        self.copy.clicked.connect(self.copy_command)
+        self._offer_recipes()
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -247,6 +281,27 @@ class TrainDialog(QDialog):
         self._search.cancel()
         self.look(self._place)
 
+    def copy_command(self, _checked: object = None) -> None:
+        """Put the command line of this training on the clipboard."""
+        if self.material is not None:
+            name = self.name.text().strip()
+            clipboard = QApplication.clipboard()
+            assert clipboard is not None
+            clipboard.setText(self.lesson.command(self.material, self.start, name, self.changes))
+            self.copy.setText("Copied")
+
+    def save_recipe(self, _checked: object = None) -> None:
+        """Keep the settings under a name that is asked for."""
+        name, said = QInputDialog.getText(self, "Save recipe", "Name of the recipe")
+        if not said or not (name := name.strip()):
+            return
+        try:
+            save_recipe(self.lesson.task, name, self.changes)
+        except PathoganError as error:
+            self.wrong.setText(str(error))
+            return
+        self._offer_recipes(name)
+
     def accept(self) -> None:
         """Train."""
         super().accept()
@@ -265,6 +320,22 @@ class TrainDialog(QDialog):
                 self.recipe = recipe
                 self.form.show_recipe(recipe, self.lesson.fixed, self._enable)
         self._enable()
+
+    def _offer_recipes(self, chosen: str = "") -> None:
+        self.recipes.clear()
+        self.recipes.addItem(_USUAL, ())
+        for name, changes in recipes_of(self.lesson.task).items():
+            self.recipes.addItem(name, changes)
+        self.recipes.setCurrentIndex(max(0, self.recipes.findText(chosen)))
+
+    def _take_recipe(self, _at: int) -> None:
+        changes = tuple(self.recipes.currentData() or ())
+        left = self.form.take(changes)
+        self._enable()
+        if left:
+            self.wrong.setText(
+                f"not taken from this recipe, since it can't be chosen here: {', '.join(left)}"
+            )
 
     def _choose(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, self.lesson.choose, self.source.text())
@@ -291,6 +362,12 @@ class TrainDialog(QDialog):
             why = str(error)
         self.wrong.setText(why)
         self.go.setEnabled(self.material is not None and not why)
+        made = self.material is not None and not isinstance(self.material.source, Path)
+        self.copy.setText("Copy as command")
+        self.copy.setToolTip(_NO_COMMAND if made else "Copy the command line that trains the same")
+        self.copy.setEnabled(self.go.isEnabled() and not made)
+        self.keep.setEnabled(self.recipe is not None and not why)
+        self.recipes.setEnabled(self.recipe is not None)
 
 
 class SettingsForm(QScrollArea):
@@ -328,6 +405,26 @@ class SettingsForm(QScrollArea):
         for name, widget in self.widgets.items():
             rows.addRow(_WORDS.get(name) or name.replace("_", " ").capitalize(), widget.native)
         self.setWidget(box)
+
+    def take(self, changes: tuple[str, ...]) -> list[str]:
+        """Set what is given as ``name=value``, and all else as the recipe has it; returns what can't be set."""
+        wanted, left = dict(self._shown), []
+        for change in changes:
+            name, _, text = change.partition("=")
+            if name not in wanted:
+                left.append(change)
+                continue
+            kind = type(wanted[name])
+            try:
+                wanted[name] = text == "True" if kind is bool else kind(text)
+            except ValueError:
+                left.append(change)
+        for name, value in wanted.items():
+            try:
+                self.widgets[name].value = value
+            except ValueError:  # beyond its limits, or no choice
+                left.append(f"{name}={value}")
+        return left
 
     @property
     def changes(self) -> tuple[str, ...]:
