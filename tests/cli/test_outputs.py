@@ -35,6 +35,8 @@ INPUTS = {
     "--on",
     "--reference",
     "--key",
+    "--against",
+    "--against-key",
     "--from-pool",
     "--others",
     "--slides",

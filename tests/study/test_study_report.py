@@ -185,7 +185,7 @@ def test_readers_with_few_answers_are_listed_and_count_in_no_figure(study):
     both = found.to_dict()
     for name in ("pooled", "sources", "convincing", "doubted", "readers"):
         assert both[name] == alone[name], name
-    page = re.sub(r"\s+", " ", render(found))
+    page = re.sub(r"\s+", " ", re.sub(r'data:[^"]*', "", render(found)))  # pictures may spell it
     assert "Too few answers to count" in page
     assert "Bert (1 of 20), Carl (0 of 20), Dora (4 of 20)" in page
     assert page.count("Bert") == 2  # there, and beside the receipt

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from napari_pathogan.study.config import StudyConfig
+    from napari_pathogan.study.mrmc import Components
     from napari_pathogan.study.report import StudyReport
     from napari_pathogan.study.sources import Draw
 
@@ -71,15 +72,26 @@ def _draw(config: StudyConfig, device: str) -> Draw | None:
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0917
     study: StudyFolder,
     key: KeyFile = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            help="Another study of the same images, which the same readers read under another "
+            "condition, to compare with.",
+        ),
+    ] = None,
+    against_key: Annotated[
+        Path | None, typer.Option("--against-key", help="Its answer key; beside it by default.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[
         Path | None, typer.Option("--html", help="Save as one page that needs nothing else.")
     ] = None,
 ) -> None:
-    """Report a study: each reader and all together, with intervals and tests.
+    """Report a study: each reader and all together, with intervals and tests; generators compared.
 
     This ends blinding on this computer: that the answer key was opened here, and when, is noted in
     the study.
@@ -93,15 +105,17 @@ def report(
         from napari_pathogan.study.html import write_html
         from napari_pathogan.study.page import PAGE
 
-        check_outputs([(html, PAGE)], [study] if key is None else [study, key])
+        read = [x for x in (study, key, against, against_key) if x is not None]
+        check_outputs([(html, PAGE)], read)
     opened = Study.open(study)
+    other = None if against is None else (Study.open(against), against_key)
     for one in opened.unfinished_here():
         typer.echo(
             f"not finished on this computer: {one.reader} ({one.answered} of {one.total} answered); "
             "the report will say that the key was opened before",
             err=True,
         )
-    found: StudyReport = follow(results(opened, key)).result
+    found: StudyReport = follow(results(opened, key, against=other)).result
     for problem in found.problems:
         typer.echo(f"not as it was written: {problem}", err=True)
     if html is not None:
@@ -238,6 +252,80 @@ def plan(  # noqa: PLR0917
     )
     typer.echo(f"answers for an interval {width:g} wide: {needed}")
     typer.echo("answers count as independent; readers who differ among themselves need more")
+
+
+@app.command()
+def size(  # noqa: PLR0917
+    pilot: Annotated[
+        Path | None,
+        typer.Argument(help="A study that was answered: how readers and images vary."),
+    ] = None,
+    key: KeyFile = None,
+    difference: Annotated[
+        float, typer.Option(help="Difference of mean AUCs that is to be found.", min=0.001, max=0.5)
+    ] = 0.1,
+    power: Annotated[float, typer.Option(help="How surely.", min=0.06, max=0.999)] = 0.8,
+    readers: Annotated[int, typer.Option(help="Most readers.", min=2, max=100)] = 10,
+    guessing: Annotated[
+        bool, typer.Option("--guessing", help="Against guessing, not between two generators.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say how many images so many readers need to find a difference of two generators.
+
+    Of what a pilot study found; that opens its answer key, which is noted. Without one, readers and
+    images are taken to vary as in a published study of radiologists.
+    """
+    from napari_pathogan.errors import StudyError
+    from napari_pathogan.study.size import VAN_DYKE, cases_needed
+
+    assumed = "as five radiologists and 114 patients (Van Dyke et al. 1993)"
+    found = VAN_DYKE
+    if pilot is not None:
+        found, assumed = _pilot(pilot, key, guessing=guessing), f"as in {pilot.name}"
+    elif guessing:
+        msg = "give a pilot study: nothing is published of readers who guess"
+        raise StudyError(msg)
+    rows = {r: cases_needed(found, r, difference, power) for r in range(2, readers + 1)}
+    if json:
+        from json import dumps
+
+        table = [{"readers": r, "images": n} for r, n in rows.items()]
+        typer.echo(dumps({"difference": difference, "power": power, "sizes": table}, indent=1))
+        return
+    what = "from guessing" if guessing else "of two generators"
+    typer.echo(
+        f"to find a difference of {difference:g} {what} in {100 * power:.0f} % of studies (5 %, other "
+        f"readers and images), readers and images varying {assumed}:"
+    )
+    for r, n in rows.items():
+        needed = "no number of images is enough" if n is None else f"{n} images"
+        typer.echo(f"  {r} readers: {needed}")
+    typer.echo(
+        "images are those of each generator and the real ones together, in the pilot's proportion"
+    )
+
+
+def _pilot(folder: Path, key: Path | None, *, guessing: bool) -> Components:
+    """How readers and images vary in a study that was answered."""
+    from napari_pathogan.cli.progress import follow
+    from napari_pathogan.errors import StudyError
+    from napari_pathogan.study.compare import everything
+    from napari_pathogan.study.mrmc import components
+    from napari_pathogan.study.record import Study
+    from napari_pathogan.study.results import results
+
+    found: StudyReport = follow(results(Study.open(folder), key)).result
+    if not guessing:
+        if found.generators is None:
+            msg = f"{folder} has no two generators that two readers read; plan against --guessing, or without it"
+            raise StudyError(msg)
+        return found.generators.components
+    whole = everything(found.judged, pairs=found.study.manifest.mode == "pairs")
+    if whole is None or len(found.judged) < 2:
+        msg = f"{folder}: two readers who judged the same images are needed to see how readers vary"
+        raise StudyError(msg)
+    return components([whole])
 
 
 @app.command()

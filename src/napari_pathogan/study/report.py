@@ -11,11 +11,13 @@ import numpy as np
 
 from napari_pathogan.engine.report import Report, Value, with_interval
 from napari_pathogan.errors import StudyError
+from napari_pathogan.study import compare
 from napari_pathogan.study import statistics as st
 from napari_pathogan.study.computer import machine_of
 from napari_pathogan.study.detection import auc, auc_interval, detection
 from napari_pathogan.study.judgements import ImageRating, Reader, judge, rated_images
 from napari_pathogan.study.layout import read_key, reader_code
+from napari_pathogan.study.mrmc import Holds, single
 from napari_pathogan.study.openings import opening_problems, openings
 from napari_pathogan.study.resampling import ROUNDS, pooled_figures
 from napari_pathogan.study.verdicts import Verdict, verdict, verdict_elsewhere
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.study.answers import Record
     from napari_pathogan.study.layout import Key
+    from napari_pathogan.study.mrmc import Comparison
     from napari_pathogan.study.openings import Opening
     from napari_pathogan.study.record import Study
 
@@ -144,6 +147,9 @@ class StudyReport:
         What was tampered with or damaged, one sentence each; empty if nothing.
     receipts
         Of every record.
+    generators, conditions
+        Generators compared, and this study with another of the same images; None where there is
+        nothing to compare.
     """
 
     study: Study
@@ -160,6 +166,13 @@ class StudyReport:
     unblinded: tuple[Unblinded, ...]
     problems: tuple[str, ...]
     receipts: tuple[Receipt, ...]
+    generators: Comparison | None = None
+    conditions: Comparison | None = None
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Those that there are."""
+        return tuple(x for x in (self.conditions, self.generators) if x is not None)
 
     @property
     def intact(self) -> bool:
@@ -173,6 +186,10 @@ class StudyReport:
     def doubted(self, most: int = 8) -> list[ImageRating]:
         """The real images that readers took for generated, most doubted first."""
         return [x for x in reversed(self.looked) if x.truth.real and x.fooled][:most]
+
+    def compared(self) -> list[str]:
+        """How conditions differ, a line for each two and what it holds for."""
+        return [f"{one.figure}: {x}" for one in self.comparisons for x in one.differences]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -193,6 +210,8 @@ class StudyReport:
                 {"reader": x.reader, "judged": x.judged, "images": x.images}
                 for x in self.not_counted
             ],
+            "generators": self.generators and self.generators.to_dict(),
+            "conditions": self.conditions and self.conditions.to_dict(),
             "sources": [
                 {"source": x.source, "real": x.real, "right": x.right, "answers": x.answers}
                 | {"accuracy": x.accuracy._asdict()}
@@ -220,7 +239,12 @@ class StudyReport:
         apart = tuple(map(str, (*self.unblinded, *self.not_counted)))
         everyone = replace(
             self.pooled,
-            notes=(f"{self.verdict} {self.elsewhere}", *apart, *self.pooled.notes),
+            notes=(
+                f"{self.verdict} {self.elsewhere}",
+                *apart,
+                *self.compared(),
+                *self.pooled.notes,
+            ),
         )
         each = [
             replace(report, notes=(str(self.verdicts[name]), *report.notes))
@@ -268,24 +292,33 @@ def tampering(study: Study) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> StudyReport:
+def report(
+    study: Study,
+    key: Path | None = None,
+    *,
+    against: tuple[Study, Path | None] | None = None,
+    rounds: int = ROUNDS,
+) -> StudyReport:
     """Work out all figures of a study.
 
     Parameters
     ----------
     key
         The answer key; None looks beside the study's folder.
+    against
+        Another study of the same images, read by the same readers under another condition, and its
+        key: compared with this one.
     rounds
         Bootstrap resamples for the intervals over all readers.
 
     Raises
     ------
     StudyError
-        If the key is missing or not this study's, or nobody has answered yet.
+        If a key is missing or not its study's, nobody has answered yet, or the studies have too
+        little in common to be compared.
     """
     opened = read_key(study.folder, key, study.manifest)
-    everyone, notes = judge(study, opened)
-    readers = tuple(reader for reader in everyone if _enough(reader, study, opened))
+    everyone, notes, readers = _counted(study, opened)
     images = sum(item.kind == "study" for item in study.manifest.items)
     counted = {x.name for x in readers}
     short = tuple(
@@ -302,6 +335,7 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
     unblinded = tuple(_unblinded(study, records, opened_at))
     pooled, elsewhere = _of_all(readers, margin, pairs=pairs, rounds=rounds)
     pooled = replace(pooled, notes=(*pooled.notes, *notes))
+    conditions = None if against is None else _conditions(study, readers, *against)
     return StudyReport(
         study=study,
         readers={x.name: _of_reader(x, margin, pairs=pairs) for x in readers},
@@ -319,7 +353,34 @@ def report(study: Study, key: Path | None = None, *, rounds: int = ROUNDS) -> St
         receipts=tuple(
             Receipt(x.reader, x.path.name, x.chain.receipt, len(x.answers)) for x in records
         ),
+        generators=compare.generators(readers, pairs=pairs),
+        conditions=conditions,
     )
+
+
+def _counted(
+    study: Study, key: Key
+) -> tuple[tuple[Reader, ...], tuple[str, ...], tuple[Reader, ...]]:
+    """All readers, what is said of them, and those who have judged enough to count."""
+    everyone, notes = judge(study, key)
+    return everyone, notes, tuple(x for x in everyone if _enough(x, study, key))
+
+
+def _conditions(
+    study: Study, readers: Sequence[Reader], other: Study, other_key: Path | None
+) -> Comparison:
+    """Compare with another study."""
+    modes = study.manifest.mode, other.manifest.mode
+    if modes[0] != modes[1]:
+        msg = f"{study.folder} shows {modes[0]}, {other.folder} {modes[1]}: they can't be compared"
+        raise StudyError(msg)
+    *_, theirs = _counted(other, read_key(other.folder, other_key, other.manifest))
+    names = study.name, other.name
+    if names[0] == names[1]:
+        names = study.folder.name, other.folder.name
+    if names[0] == names[1]:
+        names = str(study.folder), str(other.folder)
+    return compare.studies(names, (readers, theirs), pairs=modes[0] == "pairs")
 
 
 def _unblinded(
@@ -453,6 +514,10 @@ def _of_all(
         renamed = {"sensitivity": "right_if_left", "specificity": "right_if_right"}
         spans = {renamed.get(name, name): value for name, value in spans.items()}
     metrics |= spans
+    whole = compare.everything(readers, pairs=pairs)
+    if whole is not None and len(readers) > 1:
+        found = single(whole, Holds.BOTH)
+        metrics["accuracy_anova" if pairs else "auc_anova"] = found
     metrics |= _between(readers)
     metrics |= _with_oneself(readers)
     metrics["time_median_s"] = _median(np.concatenate([reader.times for reader in readers]))

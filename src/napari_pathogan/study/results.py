@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from napari_pathogan.study.record import Study
 
 
-def results(study: Study, key: Path | None = None) -> Iterator[Event]:
+def results(
+    study: Study, key: Path | None = None, *, against: tuple[Study, Path | None] | None = None
+) -> Iterator[Event]:
     """Note that the answer key is opened here, then work out all figures.
 
     Parameters
     ----------
     key
         The answer key; None looks beside the study's folder.
+    against
+        Another study to compare with, and its key, which is opened too.
 
     Yields
     ------
@@ -37,9 +41,12 @@ def results(study: Study, key: Path | None = None) -> Iterator[Event]:
         As :func:`~.report.report`. A key that is not this study's opens nothing.
     """
     yield Progress(0, 0, "reading the answers")
-    read_key(study.folder, key, study.manifest)
-    try:
-        note_opening(study.folder, study.start)
-    except OutputError as error:  # an archive that can't be written can't be answered in either
-        yield Warn(f"that the answer key was opened could not be noted: {error}")
-    yield Finished(report(study, key))
+    both = [(study, key), *([against] if against else [])]
+    for one, own_key in both:
+        read_key(one.folder, own_key, one.manifest)
+    for one, _ in both:
+        try:
+            note_opening(one.folder, one.start)
+        except OutputError as error:  # an archive that can't be written can't be answered in either
+            yield Warn(f"that the answer key was opened could not be noted: {error}")
+    yield Finished(report(study, key, against=against))

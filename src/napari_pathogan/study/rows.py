@@ -25,6 +25,8 @@ _TITLES = {
     "d_prime": "Sensitivity d\N{PRIME}",
     "criterion": "Criterion c",
     "auc": "AUC from confidence",
+    "auc_anova": "AUC, other readers and images (Obuchowski-Rockette)",
+    "accuracy_anova": "Right answers, other readers and images (Obuchowski-Rockette)",
     "fleiss_kappa": "Agreement of readers (Fleiss \N{GREEK SMALL LETTER KAPPA})",
     "fleiss_p": "p of no agreement",
     "repeat_agreement": "Same answer the second time",
@@ -32,7 +34,14 @@ _TITLES = {
     "time_median_s": "Median time, s",
 }
 _SHARES = {
-    *("accuracy", "accuracy_wilson", "accuracy_exact", "accuracy_90", "accuracy_90_readers"),
+    *(
+        "accuracy",
+        "accuracy_anova",
+        "accuracy_wilson",
+        "accuracy_exact",
+        "accuracy_90",
+        "accuracy_90_readers",
+    ),
     *("sensitivity", "specificity", "right_if_left", "right_if_right", "repeat_agreement"),
 }
 

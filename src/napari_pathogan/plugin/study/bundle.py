@@ -148,7 +148,8 @@ def _texts(found: StudyReport) -> dict[str, Any]:
         "everyone": {
             "verdict": tables.verdict_html(found.verdict, "These readers, these images")
             + tables.verdict_html(found.elsewhere, "Other readers, other images"),
-            "table": tables.metrics_html(found.pooled),
+            "table": tables.metrics_html(found.pooled)
+            + tables.list_html("Compared", found.compared()),
             "confusion": tables.confusion_html(found.judged, pairs=pairs),
         },
         "readers": readers,
