@@ -16,6 +16,7 @@ import numpy as np
 from napari_pathogan.engine.devices import choose_device
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.runs import RunFolder
+from napari_pathogan.engine.trainer import weights_of
 from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.config import TrainConfig
 from napari_pathogan.tasks.masses.data import read_mass_folder
@@ -25,7 +26,6 @@ from napari_pathogan.tasks.masses.films import film
 from napari_pathogan.tasks.masses.frame import Frame
 from napari_pathogan.tasks.masses.model import ALL, NOTHING, Findings, looked
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
-from napari_pathogan.tasks.masses.starts import weights
 from napari_pathogan.tasks.masses.train import built
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     found = dict[int, Detections]()
     for k in range(recipe["folds"]):
         network = built(config, weights="").eval()
-        network.load_state_dict(weights(asked.run / "folds" / str(k)))
+        network.load_state_dict(weights_of(asked.run / "folds" / str(k), "masses", "network"))
         for i in np.flatnonzero(fold == k).tolist():
             seen = NOTHING
             try:

@@ -27,6 +27,7 @@ import torch
 from skimage.measure import regionprops_table
 
 from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.events import Finished
 from napari_pathogan.files import write_text
 from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.slide import Slide
@@ -39,8 +40,9 @@ from napari_pathogan.tasks.nuclei.predict import UNetSegmenter, segment
 from slides import tissue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from napari_pathogan.engine.events import Event
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 SCREEN = Path(__file__).with_name("nuclei_screen.py")
@@ -113,10 +115,18 @@ def parts(model: NucleiModel, runs: int) -> dict[str, Any]:
     return {"seconds": seconds, "nuclei": int(labels.max())}
 
 
+def finished(events: Iterable[Event]) -> Segmentation:
+    """What a search ends with."""
+    *_, last = events
+    assert isinstance(last, Finished)
+    found: Segmentation = last.result
+    return found
+
+
 def ours(path: Path, segmenter: Any) -> Segmentation:  # noqa: ANN401 - a Segmenter
     """From opening the file to the finished table."""
     with Slide.open(path) as slide:
-        return list(segment(slide, segmenter))[-1].result
+        return finished(segment(slide, segmenter))
 
 
 def naive(path: Path, model: NucleiModel) -> pd.DataFrame:
@@ -169,7 +179,7 @@ def many(room: Path) -> dict[str, float]:
     """What 100,000 nuclei take that are found already: to colour, to count, to save."""
     path = write_large(room / "part.ome.tif", 2048)
     with Slide.open(path) as slide:
-        found: Segmentation = list(segment(slide, Threshold()))[-1].result
+        found = finished(segment(slide, Threshold()))
     copies = -(-MANY // len(found))
     table = pd.concat([found.table] * copies, ignore_index=True)
     table["id"] = np.arange(1, len(table) + 1)
@@ -212,11 +222,15 @@ def memory_child(path: Path) -> dict[str, float]:
     start, last, waits = time.perf_counter(), time.perf_counter(), []
     with Slide.open(path, cache_mb=256) as slide:
         before = peak_mb()
-        events = []
-        for event in segment(slide, Threshold()):
-            waits.append(time.perf_counter() - last)
-            last, events = time.perf_counter(), [event]
-        found: Segmentation = events[-1].result
+
+        def timed_events() -> Iterator[Event]:
+            nonlocal last
+            for event in segment(slide, Threshold()):
+                waits.append(time.perf_counter() - last)
+                last = time.perf_counter()
+                yield event
+
+        found = finished(timed_events())
         assert not isinstance(found.labels, np.ndarray), "these labels should lie on disk"
         return {
             "megapixels": slide.shape[0] * slide.shape[1] / 1e6,

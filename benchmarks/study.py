@@ -51,7 +51,7 @@ def one_reader(rng: np.random.Generator, skill: float, ease: np.ndarray, common:
                 zoomed=False,
             )
         )
-    return Reader("", tuple(judgements), (), (), 0, 0)
+    return Reader("", tuple(judgements), (), (), 0)
 
 
 def of_one(studies: int) -> dict[str, float]:
