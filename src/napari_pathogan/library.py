@@ -112,6 +112,28 @@ def verify(model: Listed) -> None:
     task_of(model.card.task).load(model.place, "cpu")
 
 
+def export(model: Listed, path: Path) -> float:
+    """Write a model's network as ONNX (:mod:`~napari_pathogan.engine.onnx`).
+
+    Returns
+    -------
+    How far its outputs were off the network's at most.
+
+    Raises
+    ------
+    ModelError, EnvironmentMismatchError, OutputError
+        If models of its task can't be exported, ONNX is not installed, or it can't be written.
+    """
+    task = task_of(model.card.task)
+    if not task.graph:
+        able = ", ".join(name for name, one in registered().items() if one.graph)
+        msg = f"{model.card.name} is a model for {task.name}, which can't be exported; {able} can"
+        raise ModelError(msg)
+    from napari_pathogan.engine.onnx import export as write  # noqa: PLC0415 - slow to import
+
+    return write(task.get(task.graph)(task.load(model.place, "cpu")), model.card, path)
+
+
 def add(folder: str, name: str = "") -> Listed:
     """Copy a model into the user's, under its own name or another.
 

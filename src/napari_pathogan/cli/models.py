@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -107,6 +107,24 @@ def add(
 
     one = library.add(str(folder), name)
     typer.echo(f"{one.card.name}: {one.place}")
+
+
+@app.command()
+def export(
+    model: _Model,
+    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write.")],
+) -> None:
+    """Write a model's network as ONNX, after comparing what both give."""
+    from napari_pathogan import library
+    from napari_pathogan.cli.outputs import check_outputs
+    from napari_pathogan.engine.onnx import ONNX
+
+    check_outputs([(output, ONNX)], [Path(model)])
+    one = library.find(model)
+    off = library.export(one, output)
+    typer.echo(
+        f"{output}: {output.stat().st_size / 1e6:.1f} MB, at most {off:.1e} off {one.card.name}"
+    )
 
 
 @app.command()

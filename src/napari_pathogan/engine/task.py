@@ -312,6 +312,9 @@ class Task:
         ``(model, n, label, seed)`` -> uint8 (n, H, W, 3), lazily: images that its models draw, of
         one of the card's classes or, with None, of all. Empty where they draw none. One that also takes
         ``of``, uint8 (n, H, W, 3), paints over images.
+    graph
+        ``(model)`` -> :class:`~napari_pathogan.engine.onnx.Graph`, lazily: what of it other programs run.
+        Empty where there is nothing to export.
     """
 
     name: str
@@ -328,6 +331,7 @@ class Task:
     retraining: Retraining | None = None
     gains: Mapping[str, str] = field(default_factory=dict)
     generator: str = ""
+    graph: str = ""
 
     @property
     def predicts_with(self) -> str:

@@ -32,6 +32,7 @@ TASK = Task(
     words="idc",
     help="Invasive ductal carcinoma in H&E slides.",
     model=".model:IdcModel",
+    graph=".graph:graph",
     default="idc-lite0",
     training=Training(
         help="Train an IDC model on patches, split by patient.",

@@ -86,7 +86,13 @@ class FrozenHead(nn.Module):
         (N, 3, 50, 50) in [-1, 1] -> float32 (N, ``sum(parts)``), or one more; what the trunk sees
         is kept (:mod:`~napari_pathogan.engine.features`).
         """
-        seen = _looked(x, self.trunk, self.side)
+        return self._with_student(x, _looked(x, self.trunk, self.side))
+
+    def fresh(self, x: torch.Tensor) -> torch.Tensor:
+        """As :meth:`features`, without what was kept of earlier looks."""
+        return self._with_student(x, _seen(x, self.trunk, self.side).float())
+
+    def _with_student(self, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         if self.student is None:
             return seen
         return torch.cat([seen, self.student.idc(self.student.features(x)).float()], 1)
@@ -168,14 +174,18 @@ def _looked(x: torch.Tensor, trunk: Backbone, side: int) -> torch.Tensor:
     known = kept.get(keys)
     new = [i for i, key in enumerate(keys) if key not in known]
     if new:
-        part = nn.functional.interpolate((x[new] + 1) / 2, (side, side), mode="bilinear")
-        seen = torch.cat([trunk.features(part), statistics(x[new].float())], 1)
-        fresh = dict(
-            zip([keys[i] for i in new], seen.clamp(-_MOST, _MOST).half().cpu().numpy(), strict=True)
-        )
+        seen = _seen(x[new], trunk, side)
+        fresh = dict(zip([keys[i] for i in new], seen.cpu().numpy(), strict=True))
         kept.put(fresh)
         known |= fresh
     return torch.from_numpy(np.stack([known[key] for key in keys])).float().to(x.device)
+
+
+def _seen(x: torch.Tensor, trunk: Backbone, side: int) -> torch.Tensor:
+    """The same, worked out: float16."""
+    part = nn.functional.interpolate((x + 1) / 2, (side, side), mode="bilinear")
+    seen = torch.cat([trunk.features(part), statistics(x.float())], 1)
+    return seen.clamp(-_MOST, _MOST).half()
 
 
 def fitted(

@@ -45,6 +45,7 @@ TASK = Task(
     words="nuclei",
     help="Nuclei in H&E slides.",
     model=".model:NucleiModel",
+    graph=".graph:graph",
     default="nuclei-ensemble",
     training=Training(
         help="Train a U-Net on images with nucleus masks, split by patient.",
