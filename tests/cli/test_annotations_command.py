@@ -247,3 +247,22 @@ def test_what_can_t_be_reviewed_is_one_sentence(typed, slide):
     assert "none of the slides has annotations to review" in bare.stderr
     other = typed("annotations", "review", slide, "--task", "nuclei", code=2)
     assert "annotations of nuclei are not reviewed" in " ".join(other.stderr.split())
+
+
+def test_nuclei_of_an_image_that_was_changed_are_refused(typed, slide, base, tmp_path):
+    nuclei = [feature("Tumor", 10, y, 8) for y in (10, 40, 80)]
+    file = drawn(tmp_path, feature("Region*", 0, 0, 120), *nuclei)
+    typed("annotations", "import", file, slide, "--task", "nuclei")
+    kept = slide.with_name("case.tif.nuclei.geojson").read_bytes()
+    pixels = tifffile.imread(slide)[:, ::-1]
+    tifffile.imwrite(
+        slide, pixels, photometric="rgb", tile=(128, 128), resolution=(5000, 5000),
+        resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    said = typed("annotations", "check", slide, "--task", "nuclei", code=1).stdout
+    assert "its own image has other pixels" in said
+    run = tmp_path / "run"
+    failed = typed("retrain", "nuclei", "--slides", slide, "--base", base, "-o", run, code=2)
+    assert "its own image has other pixels" in failed.stderr
+    assert not run.exists()
+    assert slide.with_name("case.tif.nuclei.geojson").read_bytes() == kept

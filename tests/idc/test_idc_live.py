@@ -16,7 +16,7 @@ from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import CARD, PAST, read_card, zoo
 from napari_pathogan.engine.verbs import retrain
-from napari_pathogan.errors import DataFolderError, ModelError
+from napari_pathogan.errors import DataFolderError, ModelError, OutputError, SlideFormatError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import task_of
 from napari_pathogan.tasks.idc import live
@@ -220,3 +220,45 @@ def test_a_past_of_other_weights_is_refused(tmp_path):
     (folder / PAST).write_bytes(b"nothing")
     with pytest.raises(ModelError, match="is damaged"):
         IdcModel.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("gone", ["slide", "annotations"])
+def test_what_is_deleted_while_it_learns_leaves_all_else(slide, path, tmp_path, gone):
+    live.write(slide, BOTH)
+    other = write_slide(tmp_path / "other.tif", seed=1)
+    with Slide.open(other) as opened:
+        live.write(opened, BOTH)
+    learning = retrain(task_of("idc"), [path, other], tmp_path / "run", device="cpu")
+    next(learning)
+    kept = live.store(path).path.read_bytes()
+    if gone == "slide":
+        other.unlink()
+        with pytest.raises(SlideFormatError, match=r"other\.tif"):
+            list(learning)
+        assert not (tmp_path / "run").exists()
+    else:
+        live.store(other).path.unlink()
+        events = list(learning)
+        assert any("nothing to learn from is annotated" in str(event) for event in events)
+        assert events[-1].result.counts == {"n_healthy": 12, "n_IDC": 12}
+    assert live.store(path).path.read_bytes() == kept
+
+
+def test_readers_who_disagree_are_named(slide):
+    two = square("IDC", 0, 0, by="Dr A"), square("healthy", 100, 100, by="Dr B")
+    (said,) = (note for note in live.annotated(slide, two).notes if "same place" in note)
+    assert "(by Dr A and Dr B)" in said
+
+
+def test_a_full_disk_leaves_no_half_of_a_model(slide, path, tmp_path, monkeypatch):
+    live.write(slide, BOTH)
+    kept = live.store(path).path.read_bytes()
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_pathogan.files.os.fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        retrained([path], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert live.store(path).path.read_bytes() == kept

@@ -16,7 +16,7 @@ from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.runs import RunFolder
-from napari_pathogan.errors import DataFolderError
+from napari_pathogan.errors import DataFolderError, PathoganError
 from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.tasks.masses import annotated, retrain
 from napari_pathogan.tasks.masses.config import RECIPES
@@ -195,3 +195,77 @@ def test_classes_count_for_nothing(typed, folder, base, tmp_path):
     reviewed(folder, tmp_path, typed)
     with pytest.raises(SettingError, match="would count for nothing"):
         list(retrain.retrain([folder], str(base), RunFolder(tmp_path / "r"), classes={"a": "b"}))
+
+
+def test_readers_who_disagree_are_shown(typed, folder, tmp_path):
+    image = next(folder.rglob("a1.png"))
+    both = outline((20, 30, 6)), outline((20, 31, 6), "Ignore*"), outline((40, 60, 8), "Ignore*")
+    typed("annotations", "import", drawn(tmp_path / "d.geojson", *both), image, *WORDS)
+    said = " ".join(typed("annotations", "check", image, *WORDS, code=1).stdout.split())
+    assert "1 pairs of outlines say both mass and none of the same place" in said
+    assert "y 30, x 20 px" in said
+
+
+def test_an_outline_that_crosses_itself_is_left_out_in_words(typed, folder, tmp_path):
+    image = next(folder.rglob("a1.png"))
+    crossed = outline((20, 30, 6))
+    crossed["geometry"]["coordinates"] = [[[10, 10], [40, 40], [40, 10], [10, 40], [10, 10]]]
+    left = typed(
+        "annotations", "import", drawn(tmp_path / "d.geojson", crossed), image, *WORDS, code=2
+    )
+    assert "in several parts" in left.stderr
+
+
+@pytest.mark.parametrize("gone", ["image", "findings"])
+def test_what_is_deleted_while_it_learns_leaves_all_else(folder, typed, base, tmp_path, gone):
+    reviewed(folder, tmp_path, typed)
+    image = next(folder.rglob("c1.png"))
+    others = [
+        p.read_bytes()
+        for p in sorted(folder.rglob("*.geojson"))
+        if p != annotated.store(image).path
+    ]
+    run = RunFolder(tmp_path / "r")
+    learning = retrain.retrain([folder], str(base), run, device="cpu")
+    next(learning)
+    if gone == "image":
+        image.unlink()
+        with pytest.raises(PathoganError, match=r"c1\.png"):
+            list(learning)
+        assert not run.model.exists()
+    else:  # they were read before
+        annotated.store(image).path.unlink()
+        assert isinstance([*learning][-1], Finished)
+    left = [
+        p.read_bytes()
+        for p in sorted(folder.rglob("*.geojson"))
+        if p != annotated.store(image).path
+    ]
+    assert left == others
+    assert (base / "model.json").is_file()
+
+
+def test_no_memory_and_no_room_are_one_sentence(typed, folder, base, tmp_path, monkeypatch):
+    reviewed(folder, tmp_path, typed)
+    old = {file.name: file.read_bytes() for file in base.iterdir()}
+    kept = [p.read_bytes() for p in sorted(folder.rglob("*.geojson"))]
+    words = ("retrain", "masses", "--slides", folder, "--base", base, "-o", tmp_path / "r")
+
+    def no_memory(*_args, **_more):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_pathogan.tasks.masses.crossval.framed", no_memory)
+        assert "out of memory" in typed(*words, code=2).stderr
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_pathogan.files.os.fsync", full)
+        failed = typed(*words[:-1], tmp_path / "other", code=2)
+    assert "disk is full" in failed.stderr
+    for run in ("r", "other"):
+        assert not (tmp_path / run / "model").exists()
+    assert {file.name: file.read_bytes() for file in base.iterdir()} == old
+    assert [p.read_bytes() for p in sorted(folder.rglob("*.geojson"))] == kept

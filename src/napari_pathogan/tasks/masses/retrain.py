@@ -16,6 +16,7 @@ from napari_pathogan.tasks.masses import EPOCHS_ON, annotated, contract, crossva
 from napari_pathogan.tasks.masses.annotated import REJECTED
 from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.detections import Detections
+from napari_pathogan.tasks.masses.froc import IOU, overlaps
 from napari_pathogan.tasks.masses.review import Decision, Review, too_small
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def counted(
     if undecided:
         note = f"{mammogram.name}: findings that are neither accepted nor rejected: {undecided}"
         return {"mammograms": 0, "masses": 0}, [f"{note}; it is left out until all are"]
-    return {"mammograms": 1, "masses": len(review.masses())}, []
+    return {"mammograms": 1, "masses": len(review.masses())}, list(
+        _disagreements(mammogram, annotations)
+    )
 
 
 def retrain(
@@ -144,6 +147,27 @@ def retrain(
     yield from crossval.learn(
         folder, config, run, start=base, compare=True, device=device, name=name, data=data
     )
+
+
+def _disagreements(mammogram: Mammogram, annotations: Sequence[Annotation]) -> Iterator[str]:
+    """Findings that are called a mass and none at the same place: somebody is wrong."""
+    masses, others = (
+        [one for one in annotations if (one.decision == Decision.REJECTED) is rejected]
+        for rejected in (False, True)
+    )
+    if not masses or not others:
+        return
+    a, b = (np.array([one.more["box"] for one in group]) for group in (masses, others))
+    pairs = np.argwhere(overlaps(a, b) > IOU)
+    if len(pairs):
+        i, j = pairs[0]
+        x0, y0, x1, y1 = a[i]
+        makers = sorted({masses[i].by, others[j].by} - {""})
+        by = f" (by {' and '.join(makers)})" if makers else ""
+        yield (
+            f"{mammogram.name}: {len(pairs)} pairs of outlines say both mass and none of the same place, the "
+            f"first at y {(y0 + y1) / 2:.0f}, x {(x0 + x1) / 2:.0f} px{by}: it counts as a mass; correct one of them"
+        )
 
 
 def _kept(mammogram: Mammogram) -> Path | None:

@@ -27,6 +27,7 @@ from napari_pathogan.errors import (
 )
 from napari_pathogan.kinds import OURS
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.imprint import Imprint
 from napari_pathogan.slides.polygons import corner, inside, rectangle_around, signed_area
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import drawn, export, features
@@ -95,6 +96,7 @@ class _About(BaseModel, allow_inf_nan=False):
     mpp: tuple[PositiveFloat, PositiveFloat] | None = None
     mpp_source: str = "user"
     area_mm2: NonNegativeFloat | None = None
+    imprint: str | None = None
     class_names: tuple[str, ...] = ()
     class_colours: tuple[_Colour, ...] = ()
     model: str = ""
@@ -170,11 +172,18 @@ def read(path: Path, slide: Slide) -> Segmentation:
     Raises
     ------
     DataFolderError
-        If the file can't be read, or is not GeoJSON with polygons.
+        If the file can't be read, is not GeoJSON with polygons, or was kept with another image.
     UnknownScaleError
         If neither the slide nor the file says how large a pixel is.
     """
     annotations, about = content(path, corner(slide))
+    own = Imprint.read(about.imprint)
+    if own is not None and slide.imprint is not None and (why := own.contradicts(slide.imprint)):
+        msg = (
+            f"{path.name} was not kept with this {slide.name}: {why}; put the image back that it was "
+            "kept with, or move the nuclei away"
+        )
+        raise DataFolderError(msg)
     slide = _scaled(slide, about)
     assert slide.mpp is not None
     overlay, room = _labels(slide, about.grid)

@@ -54,8 +54,10 @@ def write(slide: Slide, annotations: Sequence[Annotation]) -> Path:
     """
     file, kept = file_of(slide), _kept(slide)
     about = {} if kept is None else geojson.read(kept)[1]
-    if kept is None and slide.mpp is not None:
-        about = {"mpp": list(slide.mpp), "mpp_source": slide.mpp_source}
+    if kept is None:
+        about = {"imprint": str(slide.imprint or "")}
+        if slide.mpp is not None:
+            about |= {"mpp": list(slide.mpp), "mpp_source": slide.mpp_source}
     return annotated.store(file).write(lambda: annotations, {**about, "origin": corner(slide)})
 
 
