@@ -33,7 +33,9 @@ def halves(groups: np.ndarray) -> np.ndarray | None:
     return patient_folds(groups.astype(str), HALVES)
 
 
-def compared(name: str, figure: Figure, groups: np.ndarray) -> dict[str, Value]:
+def compared(
+    name: str, figure: Figure, groups: np.ndarray, *, less_is_better: bool = False
+) -> dict[str, Value]:
     """A figure before, after and the gain, with 95 % intervals over groups (bootstrap).
 
     Parameters
@@ -45,6 +47,8 @@ def compared(name: str, figure: Figure, groups: np.ndarray) -> dict[str, Value]:
         often as it is named; None where it is not defined.
     groups
         (N,): which images belong together.
+    less_is_better
+        Of the figure: an error. What it falls by is the gain then.
 
     Returns
     -------
@@ -57,9 +61,10 @@ def compared(name: str, figure: Figure, groups: np.ndarray) -> dict[str, Value]:
     drawn = [figure(np.concatenate([index[i] for i in draw])) for draw in draws]
     if found is None:
         return {}
-    rounds = [(*pair, pair[1] - pair[0]) for pair in drawn if pair is not None]
+    sign = -1 if less_is_better else 1
+    rounds = [(*pair, sign * (pair[1] - pair[0])) for pair in drawn if pair is not None]
     columns = zip(*rounds, strict=True) if rounds else ((), (), ())
-    values = *found, found[1] - found[0]
+    values = *found, sign * (found[1] - found[0])
     return {
         name + part: with_interval(value, column)
         for part, value, column in zip((_BEFORE, _AFTER, _GAIN), values, columns, strict=True)

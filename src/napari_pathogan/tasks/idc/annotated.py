@@ -12,7 +12,6 @@ known.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,13 @@ import numpy as np
 import shapely
 from shapely import STRtree, box
 
-from napari_pathogan.annotations import classes, geojson
+from napari_pathogan.annotations import classes
+from napari_pathogan.annotations.outlines import beyond, outlines_of
 from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.errors import (
     DataFolderError,
     PathoganError,
-    ResultFormatError,
     UnknownScaleError,
 )
 from napari_pathogan.slides.polygons import contains, corner
@@ -54,7 +53,6 @@ _CORNER = 51  # pixels before the first cell of a grid of labels
 _NO_PATCH = 2
 _HEALTHY, _IDC = CLASSES
 _REGION = "Region*"  # QuPath's own class for an outline of what was looked at
-_AREAS = ("", "annotation", "tile")  # kinds of objects that say what an area is
 _NOTHING = -2  # no outline is there
 _CODES = {_HEALTHY: 0, _IDC: 1, classes.IGNORED: UNLABELLED, classes.UNKNOWN: UNLABELLED}
 _INVASIVE = (
@@ -226,17 +224,6 @@ def _from_outlines(slide: Slide, path: Path, changes: Mapping[str, str]) -> Patc
     return replace(patches, classes=counted, notes=tuple(notes))
 
 
-def beyond(slide: Slide, name: str, drawn: list[Annotation]) -> list[str]:
-    """A sentence on outlines that do not touch the slide, where there are some."""
-    height, width = slide.shape
-    count = sum(not one.geometry.intersects(box(0, 0, width, height)) for one in drawn)
-    if not count:
-        return []
-    of = f"all {count}" if count == len(drawn) else f"{count} of {len(drawn)}"
-    slides = f"{slide.name}, which has {width} x {height} px: are they another slide's?"
-    return [f"{of} outlines of {name} lie beyond {slides}"]
-
-
 def disagreements(outlines: Sequence[Annotation], counted: Mapping[str, str]) -> Iterator[str]:
     """Outlines of the two classes that overlap, neither within the other: somebody is wrong."""
     kinds = [counted[one.class_name] for one in outlines]
@@ -309,24 +296,6 @@ def _cut(
             images[i] = strip[:, x[i] - left : x[i] - left + PATCH_PX]
     patients = np.full(len(labels), slide.name.split(".")[0])
     return PatchFolder(images, labels.astype(np.int8), patients, np.stack([x, y], 1))
-
-
-def outlines_of(path: Path, origin: tuple[float, float]) -> tuple[list[Annotation], list[str]]:
-    """What was drawn around areas, and what else the file holds, in words."""
-    try:
-        annotations, _ = geojson.read(path, origin)
-    except ResultFormatError as error:
-        raise DataFolderError(str(error)) from error
-    drawn, others = [], Counter[str]()
-    for one in annotations:
-        if not one.polygons or one.kind not in _AREAS:
-            others[one.kind or "object"] += 1
-        elif one.class_name or one.kind != "tile":
-            drawn.append(one)
-    if not others:
-        return drawn, []
-    what = ", ".join(f"{number:,} of kind {kind}" for kind, number in sorted(others.items()))
-    return drawn, [f"left out of {path.name}, since they are no areas: {what}"]
 
 
 def _shares(grid: CellGrid, drawn: list[tuple[Annotation, int]]) -> Callable[[int], np.ndarray]:

@@ -17,19 +17,19 @@ import numpy as np
 import torch
 from scipy.special import expit, logit
 
-from napari_pathogan.annotations import geojson
+from napari_pathogan.annotations import outlines
 from napari_pathogan.annotations.classes import class_notes
-from napari_pathogan.annotations.store import AnnotationStore, file_of
+from napari_pathogan.annotations.outlines import beyond
+from napari_pathogan.annotations.store import AnnotationStore
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.events import Event, Progress
 from napari_pathogan.engine.refit import AROUND, WEIGHT, balanced, refit
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import DataFolderError, ModelError
-from napari_pathogan.slides.imprint import Imprint
-from napari_pathogan.slides.polygons import asked_for, corner
+from napari_pathogan.slides.polygons import asked_for
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.idc import TASK
-from napari_pathogan.tasks.idc.annotated import beyond, disagreements, labelled_cells, outlines_of
+from napari_pathogan.tasks.idc.annotated import disagreements, labelled_cells
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX, UNLABELLED
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.predict import (
@@ -181,43 +181,14 @@ def write(slide: Slide, annotations: Sequence[Annotation]) -> Path:
     OutputError
         If no place can be written, or the slide is no file; what was there stays as it was.
     """
-    about = {"kind": KIND, "imprint": str(slide.imprint or ""), "origin": corner(slide)}
-    return store(file_of(slide)).write(lambda: annotations, about)
+    assert TASK.retraining is not None
+    return outlines.write(slide, TASK.retraining.suffix, KIND, annotations)
 
 
 def read(slide: Slide, path: Path | None = None) -> tuple[list[Annotation], list[str]]:
-    """Outlines that were drawn on a slide, and what else the user should know.
-
-    Parameters
-    ----------
-    path
-        The file; what is kept with the slide by default, which may be nothing.
-
-    Raises
-    ------
-    DataFolderError
-        If it can't be read, or was drawn on another image of that name.
-    """
-    if path is None:
-        path = None if slide.path is None else store(slide.path).path
-        if path is None or not path.is_file():
-            return [], []
-    drawn, notes = outlines_of(path, corner(slide))
-    _, about = geojson.read(path)
-    own = Imprint.read(about.get("imprint"))
-    if own is not None and slide.imprint is not None and (why := own.contradicts(slide.imprint)):
-        msg = (
-            f"{path.name} was not drawn on this {slide.name}: {why}; put the image back that it was "
-            "drawn on, or move the annotations away"
-        )
-        raise DataFolderError(msg)
-    crossing = geojson.crossing(path)
-    if crossing:
-        notes.append(
-            f"{path.name}: {crossing} of its outlines cross themselves; look whether each of their loops "
-            "was meant"
-        )
-    return drawn, notes
+    """Outlines that were drawn on a slide, and what else the user should know; as :func:`.outlines.read`."""
+    assert TASK.retraining is not None
+    return outlines.read(slide, TASK.retraining.suffix, path)
 
 
 def patches_of(

@@ -10,6 +10,7 @@ from napari_pathogan.engine.task import (
     Export,
     Option,
     Prediction,
+    Retraining,
     Task,
     Training,
 )
@@ -116,6 +117,15 @@ TASK = Task(
             ),
         ),
     ),
+    retraining=Retraining(
+        suffix=".stain.geojson",
+        classes={},
+        read=".retrain:read",
+        write=".retrain:write",
+        count=".retrain:counted",
+        learn=".retrain:retrain",
+    ),
+    gains={"colour_error": "colours off by (Lab units)"},
 )
 
 TASKS = (TASK,)

@@ -40,6 +40,7 @@ def learn(
     name: str = "",
     data: TrainingData | None = None,
     device: str = "auto",
+    measured_by: str = "",
 ) -> Iterator[Event]:
     """Learn a style from a pool and write its model to ``run.model``.
 
@@ -47,7 +48,7 @@ def learn(
     them; the model learns from all. The run without them stays in ``run/held_out``, with a model
     of its own, for ``evaluate`` against patients it never saw. With ``from_pool``, images of another
     scanner, the style gets a map from those to the pool (:class:`.scanner.ScannerMap`); held-out
-    patients are left out of both.
+    patients are left out of both. ``measured_by`` is the command that does this, where it is another.
 
     Yields
     ------
@@ -60,7 +61,7 @@ def learn(
     """
     name = name or run.path.name
     metrics: dict[str, Metric] = {}
-    how = _how(config, holdout, mpp, from_pool)
+    how = measured_by or _how(config, holdout, mpp, from_pool)
     other = StylePool.read(from_pool) if isinstance(from_pool, Path) else from_pool
     if holdout:
         rest, out = pool.split(holdout, config.seed)
@@ -134,8 +135,8 @@ def _measure(style: StyleModel, out: StylePool) -> dict[str, Metric]:
     apart, simply, kept = [], [], []
     for image in out.images:
         made, light = style(image), lightness(image)
-        apart.append(_colours_apart(made, image))
-        simply.append(_colours_apart(joined(light, style.tint.typical(light), image), image))
+        apart.append(colours_apart(made, image))
+        simply.append(colours_apart(joined(light, style.tint.typical(light), image), image))
         kept.append(structure(image, made))
     return {
         "colour_error_lab": Metric(value=float(np.mean(apart))),
@@ -145,7 +146,8 @@ def _measure(style: StyleModel, out: StylePool) -> dict[str, Metric]:
     }
 
 
-def _colours_apart(made: np.ndarray, image: np.ndarray) -> float:
+def colours_apart(made: np.ndarray, image: np.ndarray) -> float:
+    """How far the colours of two images (H, W, 3) are apart, lightness aside, in Lab units."""
     return float(np.linalg.norm((to_lab(made) - to_lab(image))[..., 1:], axis=-1).mean())
 
 
