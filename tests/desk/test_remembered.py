@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QDockWidget, QPushButton
 
 from napari_pathogan.plugin.shell import session
 from napari_pathogan.plugin.shell.form import above
-from napari_pathogan.plugin.shell.remembered import recall
+from napari_pathogan.plugin.viewer.remembered import recall
 
 pytestmark = pytest.mark.gui
 

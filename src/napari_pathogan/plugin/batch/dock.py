@@ -11,7 +11,6 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
-    QFileDialog,
     QGridLayout,
     QHeaderView,
     QLabel,
@@ -41,6 +40,7 @@ from napari_pathogan.plugin.shell.form import (
     scrolled,
 )
 from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer.asking import RESULTS, SLIDES, ask_files, ask_folder
 from napari_pathogan.plugin.viewer.keys import PLUGIN
 from napari_pathogan.tasks import registered
 
@@ -329,16 +329,15 @@ class BatchDock(Docked):
         self.page.setEnabled(bool(out) and (Path(out).expanduser() / "index.html").is_file())
 
     def _ask_files(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Slides")
-        self.add([Path(path) for path in paths])
+        self.add(ask_files(self, "Slides", "", SLIDES))
 
     def _ask_folder(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "A folder of slides"):
-            self.add([Path(folder)])
+        if folder := ask_folder(self, "A folder of slides", SLIDES):
+            self.add([folder])
 
     def _ask_target(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "Folder for the results"):
-            self.target.setText(folder)
+        if folder := ask_folder(self, "Folder for the results", RESULTS):
+            self.target.setText(str(folder))
 
     def _open_chosen(self) -> None:
         for row in self.slides.selectedItems():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from napari.layers import Shapes
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QPushButton, QSlider
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSlider
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.blending.events import (
@@ -25,6 +25,7 @@ from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.form import beside, combo, keep_lines
 from napari_pathogan.plugin.shell.mammogram_subject import MAMMOGRAM
 from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.asking import MAMMOGRAMS, RESULTS, ask_folder, ask_target
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 
 if TYPE_CHECKING:
@@ -229,9 +230,9 @@ class BlendingDock(Dock):
         if source != FOLDER:
             self.offer_lesions(source)
             return
-        folder = QFileDialog.getExistingDirectory(self, "A folder of mammograms with masses")
-        if folder:
-            self.offer_lesions(FOLDER, Path(folder))
+        folder = ask_folder(self, "A folder of mammograms with masses", MAMMOGRAMS)
+        if folder is not None:
+            self.offer_lesions(FOLDER, folder)
 
     def _loss_chosen(self, name: str) -> None:
         self.layers.show_loss(LOSSES[name])
@@ -253,9 +254,9 @@ class BlendingDock(Dock):
     def _ask_export(self) -> None:
         assert self._image is not None
         name = f"{Path(self._image.name).stem}-synthetic.png"
-        path, _ = QFileDialog.getSaveFileName(self, "Save the blended mammogram", name, "*.png")
-        if path:
-            self.save(Path(path))
+        path = ask_target(self, "Save the blended mammogram", name, "*.png", RESULTS)
+        if path is not None:
+            self.save(path)
 
     def _saved(self, event: Finished) -> None:
         self.form.status.setText(f"Saved {event.result.name}")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFileDialog,
     QHeaderView,
     QInputDialog,
     QMainWindow,
@@ -34,6 +33,7 @@ from napari_pathogan.plugin.shell.form import (
     scrolled,
 )
 from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.viewer.asking import MODELS, ask_folder
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks import registered
 
@@ -224,17 +224,17 @@ class ModelsDock(Docked):
         self._do(act)
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "The folder of a model, or of a run")
-        if not folder:
+        folder = ask_folder(self, "The folder of a model, or of a run", MODELS)
+        if folder is None:
             return
 
         def act() -> str:
             from napari_pathogan.library import add, find, listed  # noqa: PLC0415
 
-            name = find(folder).card.name
+            name = find(str(folder)).card.name
             taken = listed()
             names = (name, *(f"{name} {number}" for number in range(2, 100)))
-            added = add(folder, next(one for one in names if one not in taken))
+            added = add(str(folder), next(one for one in names if one not in taken))
             return f"{added.card.name} is yours now: {added.card.title}"
 
         self._do(act)

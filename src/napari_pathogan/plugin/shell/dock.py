@@ -19,7 +19,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QVBoxLayout
 
-from napari_pathogan.engine.events import Event, Finished, Progress, Tile
+from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.limits import limits
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.files import tidy
@@ -29,7 +29,7 @@ from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import Foot, Form, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
 from napari_pathogan.plugin.shell.history import HistoryLine, Step, history_of
-from napari_pathogan.plugin.shell.remembered import recall, remember
+from napari_pathogan.plugin.shell.notes import notes_of
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.shell.subject import SHAPES, SLIDE, VIEW, Subject
@@ -38,6 +38,7 @@ from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go, ready_for_torch
 from napari_pathogan.plugin.viewer.canvas import letters_made
 from napari_pathogan.plugin.viewer.keys import bind_keys
+from napari_pathogan.plugin.viewer.remembered import recall, remember
 from napari_pathogan.plugin.viewer.unscaled import say_in_words
 from napari_pathogan.slides.cache import set_cache_mb
 
@@ -91,6 +92,7 @@ class Dock(Docked):
         self._calibration: Calibration | None = None
         self._listed: list[Image] = []
         self._choices: dict[str, Any] = {}  # of a case, until the models are found
+        self._warned: list[str] = []  # by the latest run
         self._model_picked = False  # by the user
         self._model_trail = ("", "")  # the model before, and the chosen one
         self._staying = False  # with the chosen slide, whatever is selected
@@ -125,18 +127,22 @@ class Dock(Docked):
         self.build()
         self.past = HistoryLine(self, self._ties)
         self.foot.add_line(self.past)
-        self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
-        for emitter in ("inserted", "removed", "reordered"):
-            self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
-        let_layers_go(self.viewer)
-        say_in_words()
-        self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
+        self._listen()
         self._list_slides()
         self.form.run.setEnabled(False)
         if kept := recall(self.title):
             self._model_picked = bool(kept.get("model"))
             self.choose_again({"part": self.form.region.currentText(), **kept})
         self._search()
+
+    def _listen(self) -> None:
+        """Hear of layers that come, go and are selected."""
+        self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
+        for emitter in ("inserted", "removed", "reordered"):
+            self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
+        let_layers_go(self.viewer)
+        say_in_words()
+        self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
 
     def _search(self) -> None:
         """Find models once the dock is seen."""
@@ -314,6 +320,7 @@ class Dock(Docked):
                 return
             events = self.events(layer)
         except PathoganError as error:
+            self.form.status.setText(str(error))  # until the next run
             show_error(str(error))
             return
         self.start(events, self.title, self.finished, self.stopped)
@@ -344,6 +351,7 @@ class Dock(Docked):
                 return False
             asks.give(self.viewer, layer, size)
             self.scale_changed()
+            self._show_notes()
         except PathoganError as error:
             show_error(str(error))
             self._ask_pixel_size()  # what applies, not what was refused
@@ -410,10 +418,12 @@ class Dock(Docked):
                 shown()
 
         def stopped() -> None:
-            self._end("Stopped. The viewer is as it was before.")
+            why = self.run.failure if self.run is not None else ""
+            self._end(why or "Stopped. The viewer is as it was before.")
             if if_stopped is not None:
                 if_stopped()
 
+        self._warned = []
         self.form.begin()
         self.run = self.aside(
             events,
@@ -472,6 +482,8 @@ class Dock(Docked):
     def _event_came(self, event: Event) -> None:
         if isinstance(event, Progress):
             self.form.show_progress(event)
+        elif isinstance(event, Warn):
+            self._warned.append(event.message)
         self.event_came(event)
 
     def _end(self, line: str) -> None:
@@ -480,6 +492,7 @@ class Dock(Docked):
         self.run = None
         self.form.end(line)
         self.busy(running=False)
+        self._show_notes()
         self.past.show_next()
         self._list_slides(follow=False)
 
@@ -530,8 +543,16 @@ class Dock(Docked):
             self.subject.pixel_size.recall(self.viewer, layer)
             self._show_chosen()
         self._ask_pixel_size()
+        self._warned = []
         self.slide_changed()
+        self._show_notes()
         self.past.show_next()
+
+    def _show_notes(self) -> None:
+        """Say what one should know of the image, of the model that looks at it, and of the latest run."""
+        layer = self.layer
+        notes = [] if layer is None else notes_of(layer, self.card)
+        self.form.show_notes(list(dict.fromkeys([*notes, *self._warned])))
 
     def _show_chosen(self) -> None:
         """Bring the chosen slide back into view; mammograms are looked at together."""
@@ -618,6 +639,7 @@ class Dock(Docked):
             self.form.model.setToolTip(card.title)
             self.limits.setText(limits(self.scope, card.blind_to))
             self.model_changed(card)
+            self._show_notes()
         if (training := getattr(self, "training", None)) is not None:  # of docks that train
             training.enable()
 

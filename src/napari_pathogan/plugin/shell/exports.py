@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from qtpy.QtWidgets import QMenu, QPushButton
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.engine.task import chosen
 from napari_pathogan.files import check
+from napari_pathogan.plugin.viewer.asking import RESULTS, ask_target
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from qtpy.QtWidgets import QWidget
 
@@ -61,9 +62,9 @@ class ExportButton(QPushButton):
 
     def _ask(self, export: Export, _checked: object = None) -> None:
         name = f"{self._suggested()}{export.suffix}"
-        path, _ = QFileDialog.getSaveFileName(self._dock, export.title, name, f"*{export.suffix}")
-        if path:
-            self._save(export, Path(path))
+        path = ask_target(self._dock, export.title, name, f"*{export.suffix}", RESULTS)
+        if path is not None:
+            self._save(export, path)
 
 
 def saving(

@@ -6,6 +6,7 @@ import math
 import re
 import time
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal  # type: ignore[attr-defined]
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 W = TypeVar("W", bound=QWidget)
 NARROWEST = 300  # px of a dock
 _FRAME_PX = 8  # of a field, beside its text
+MOST_NOTES = 2  # that are shown
 _STEP_S = 0.25  # between two steps of a bar that only moves
 _ANIMATED = 213  # QEvent.Type.StyleAnimationUpdate, which PyQt has no name for
 _GONE = re.compile(r"C\+\+ object.* deleted")  # PyQt's and PySide's words of what Qt has deleted
@@ -154,6 +156,10 @@ class Form(QWidget):
         self.region.addItems(list(subject.parts))
         self.add_row(subject.name, self.slide)
         self._build_pixel_size(subject.pixel_size)
+        self.notes = Paragraph()
+        self.notes.setTextFormat(Qt.TextFormat.RichText)
+        self.notes.hide()
+        self.add_line(self.notes)
         self.add_row("Model", beside(self.model, self.info))
         self._model_row = self.grid.rowCount() - 1
         self.add_row(subject.part, self.region)
@@ -228,6 +234,16 @@ class Form(QWidget):
         self.pixel_size.setText("" if known is None else f"{known:g}")
         for widget in self._pixel_size_row:
             widget.show()
+
+    def show_notes(self, notes: Sequence[str]) -> None:
+        """Show what one should know of the image; the first of it, where that is much."""
+        shown = [f"\N{WARNING SIGN} {escape(one, quote=False)}" for one in notes[:MOST_NOTES]]
+        left = len(notes) - len(shown)
+        more = [f"and {left} more: hold the mouse here"] * (left > 0)
+        self.notes.setText("<br>".join([*shown, *more]))
+        lines = "<br>".join(escape(one, quote=False) for one in notes)
+        self.notes.setToolTip(f"<qt>{lines}</qt>" if notes else "")
+        self.notes.setVisible(bool(notes))
 
     def pixel_size_known(self) -> None:
         """Hide the row that asks for the size of a pixel."""

@@ -109,6 +109,8 @@ class Run:
     ----------
     latest
         How far it is.
+    failure
+        Why it has failed, as a sentence.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class Run:
         self._on_finished, self._on_stopped = on_finished, on_stopped
         self.title, self.owner, self.ask, self.keeps = title, owner, ask, keeps
         self.latest: Progress | None = None
+        self.failure = ""
         self._stop, self._span = Flag(), _Span()
         self._bar = progress(total=0, desc=title)
         self._latest: Progress | None = None
@@ -174,6 +177,7 @@ class Run:
             return  # it was cancelled while this was on its way
         if isinstance(event, _Failure):
             self._end()
+            self.failure = event.sentence
             show_error(event.sentence)
             if self._on_stopped:
                 self._on_stopped()

@@ -19,12 +19,13 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_pathogan.files import data_folder, output_error
+from napari_pathogan.plugin.shell import arrangement
 from napari_pathogan.plugin.shell.case import room_of
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.keeping import keepers, take, writing
-from napari_pathogan.plugin.shell.remembered import remember
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.reader import CASE_SUFFIX
+from napari_pathogan.plugin.viewer.remembered import remember
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,8 @@ _log = logging.getLogger(__name__)
 def begin(dock: QWidget) -> None:
     """Note what is open in a dock's window from now on."""
     window, viewer = above(dock, QMainWindow), getattr(dock, "viewer", None)
+    if window is not None:
+        arrangement.bring_back(window)
     if window is None or viewer is None or window.findChild(Session) is not None:
         return
     try:
@@ -61,6 +64,7 @@ def begin(dock: QWidget) -> None:
 def end(window: QMainWindow) -> None:
     """A window is closed as it should: nothing has to be brought back, but for what was chosen in docks."""
     remember({dock.title: dock.lasting() for dock in keepers(window)})
+    arrangement.note(window)
     if (session := window.findChild(Session)) is not None:
         session.end()
 

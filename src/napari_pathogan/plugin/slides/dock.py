@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -13,7 +12,6 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QListWidget,
@@ -48,9 +46,11 @@ from napari_pathogan.plugin.shell.keeping import (
     take,
     writing,
 )
+from napari_pathogan.plugin.shell.notes import notes_of
 from napari_pathogan.plugin.slides.pictures import SIDE, Pictured, pictures
-from napari_pathogan.plugin.slides.words import notes_of, results_text, scale_text, title
+from napari_pathogan.plugin.slides.words import results_text, scale_text, title
 from napari_pathogan.plugin.viewer import commands
+from napari_pathogan.plugin.viewer.asking import CASES, ask_file, ask_target
 from napari_pathogan.plugin.viewer.keys import dock_of, dock_titles
 from napari_pathogan.plugin.viewer.opened import (
     opened,
@@ -65,6 +65,7 @@ from napari_pathogan.plugin.viewer.reader import read as read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import napari
     from napari.layers import Image
@@ -177,10 +178,10 @@ class SlidesDock(Docked):
 
     def save_case(self) -> None:
         """Ask for a file, and keep there what is open, what was found and drawn, and how it is seen."""
-        path, _ = QFileDialog.getSaveFileName(self, "Save the case", "", _CASES)
-        if not path:
+        path = ask_target(self, "Save the case", "", _CASES, CASES)
+        if path is None:
             return
-        file = cases.named(Path(path))
+        file = cases.named(path)
         taken = take(self.viewer, self.keepers)
 
         def done(event: Finished) -> None:
@@ -191,9 +192,9 @@ class SlidesDock(Docked):
 
     def ask_case(self) -> None:
         """Ask for a case, and open it."""
-        path, _ = QFileDialog.getOpenFileName(self, "Open a case", "", _CASES)
-        if path:
-            self.open_case(Path(path))
+        path = ask_file(self, "Open a case", _CASES, CASES)
+        if path is not None:
+            self.open_case(path)
 
     def bring_back(self) -> None:
         """Open what was open when a napari ended that did not come to its end."""

@@ -51,15 +51,6 @@ def scale_text(image: Image) -> str:
     return f"{np.mean((y, x)):.3g} {unit}/px{said}, {wide:.{digits}f} x {high:.{digits}f} mm"
 
 
-def notes_of(image: Image) -> list[str]:
-    """What the image's file, or its reader, says that one should know."""
-    known = image.metadata.get("slide")
-    notes = list(known.notes) if isinstance(known, Slide) else []
-    if isinstance(known, Slide) and known.mpp_source.startswith("user"):
-        notes.append("Its scale was given by hand")
-    return notes
-
-
 def results_text(found: Sequence[str], results: Sequence[Layer]) -> str:
     """What docks have found in an image, as they say it; else what lies on it. HTML."""
     if found:

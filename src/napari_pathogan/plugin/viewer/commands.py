@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari  # noqa: TC002  (napari resolves the annotations to pass its viewer)
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QApplication
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.study import examinations
+from napari_pathogan.plugin.viewer.asking import MAMMOGRAMS, SLIDES, ask_file, ask_files
 from napari_pathogan.plugin.viewer.layers import fit, is_slide, place_level0
 from napari_pathogan.plugin.viewer.mammogram_choice import chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers
 from napari_pathogan.plugin.viewer.reader import SUFFIXES, read
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.layers import Image, Shapes
 
 
 def open_slide(viewer: napari.Viewer) -> None:
     """Ask for a slide and open it; a plain PNG or JPEG too. Fits the view to it."""
     kinds = " ".join(f"*{suffix}" for suffix in SUFFIXES if suffix != ".zarr")
-    path, _ = QFileDialog.getOpenFileName(
-        QApplication.activeWindow(),
-        "Open a slide",
-        "",
-        f"Slides ({kinds} zarr.json .zattrs);;All files (*)",
-    )
-    if path:
-        show_slide(viewer, Path(path))
+    filters = f"Slides ({kinds} zarr.json .zattrs);;All files (*)"
+    path = ask_file(QApplication.activeWindow(), "Open a slide", filters, SLIDES)
+    if path is not None:
+        show_slide(viewer, path)
 
 
 def show_slide(viewer: napari.Viewer, path: Path) -> None:
@@ -48,14 +46,10 @@ def show_slide(viewer: napari.Viewer, path: Path) -> None:
 
 def open_mammograms(viewer: napari.Viewer) -> None:
     """Ask for the mammograms of a study, one file or several, and hang them."""
-    paths, _ = QFileDialog.getOpenFileNames(
-        QApplication.activeWindow(),
-        "Open mammograms",
-        "",
-        "Mammograms (*.dcm *.dicom *.png *.pgm *.tif *.tiff);;All files (*)",
-    )
+    kinds = "Mammograms (*.dcm *.dicom *.png *.pgm *.tif *.tiff);;All files (*)"
+    paths = ask_files(QApplication.activeWindow(), "Open mammograms", kinds, MAMMOGRAMS)
     if paths:
-        show_mammograms(viewer, *map(Path, paths))
+        show_mammograms(viewer, *paths)
 
 
 def show_mammograms(viewer: napari.Viewer, *paths: Path) -> None:

@@ -128,6 +128,14 @@ def _limits(slide: Slide, *, own: bool = False) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
+def show_scale_bar(viewer: napari.Viewer) -> None:
+    """Show the scale bar, at the left, since what napari has to say comes up at the right."""
+    bar = viewer.canvas.overlays.scale_bar
+    if not bar.visible and str(bar.position) == "bottom_right":  # else the user has put it there
+        bar.position = "bottom_left"
+    bar.visible = True
+
+
 def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
     """Switch the scale bar on; say which slides have no scale, and what else is to know of them.
 
@@ -135,8 +143,8 @@ def prepare(viewer: napari.Viewer, slides: Iterable[Slide]) -> None:
     is left.
     """
     viewer.layers.events.removed.connect(_show_what_is_left)  # once: napari knows a second time
-    bar = viewer.canvas.overlays.scale_bar
-    bar.visible, bar.box = True, True  # a box, since glass is as white as the bar
+    show_scale_bar(viewer)
+    viewer.canvas.overlays.scale_bar.box = True  # glass is as white as the bar
     for slide in slides:
         _show_when_added(viewer, slide)
         for note in slide.notes:

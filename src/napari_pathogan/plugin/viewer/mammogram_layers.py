@@ -32,6 +32,7 @@ from napari_pathogan.plugin.viewer.layers import (
     fit,
     is_slide,
     move_off_others,
+    show_scale_bar,
     shows_pixels,
     staying_on,
 )
@@ -278,7 +279,7 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
 
 def _say_spacing(viewer: napari.Viewer) -> None:
     """Show the scale bar, and beside it what its mm are, as long as mammograms in mm are open."""
-    viewer.canvas.overlays.scale_bar.visible = True
+    show_scale_bar(viewer)
     for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
         emitter.connect(_spacing_changed)  # once: napari knows a second time
     write_spacing(viewer)
