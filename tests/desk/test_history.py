@@ -121,3 +121,30 @@ def test_decisions_on_masses_are_taken_back_in_view_and_runs_too(used):
     assert dock.finding == (image, number)
     x0, y0, x1, y1 = review.found.boxes[review.index(number)]
     assert in_view(used.viewer, image, ((y0 + y1) / 2, (x0 + x1) / 2))
+
+
+def test_what_a_user_draws_in_a_layer_of_their_own_is_taken_back_too(used):
+    dock = used.dock("IDC heat map")
+    used.sample("H&E phantom slide")
+    slide = dock.layer
+    shapes = used.viewer.add_shapes(
+        ndim=2, scale=slide.scale, translate=slide.translate, units=slide.units
+    )
+    shapes.mode = "add_rectangle"
+    for y in (300, 900):
+        used.drag(used.at(slide, y, 400), used.at(slide, y + 300, 800))
+        used.rest(0.5)
+    assert len(shapes.data) == 2
+    assert dock.past.undo.text().startswith("Undo drawing in ")
+    colours = np.array(shapes.edge_color)
+    used.canvas().setFocus()
+    used.key("Ctrl+Z", used.canvas())
+    assert len(shapes.data) == 1
+    used.key("Ctrl+Z", dock)
+    assert len(shapes.data) == 0
+    for _ in range(2):
+        used.key("Ctrl+Shift+Z", used.canvas())
+    assert len(shapes.data) == 2
+    assert np.allclose(shapes.edge_color, colours)
+    used.viewer.layers.remove(shapes)
+    assert not dock.past.undo.isEnabled(), "nothing is taken back that nobody sees"

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_pathogan.plugin.shell.dock_keys import DockKey
+from napari_pathogan.plugin.shell.drawn import Drawn
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram
 from napari_pathogan.plugin.viewer.opened import opened
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.utils.events import Event
     from qtpy.QtGui import QResizeEvent
 
@@ -41,21 +42,24 @@ class Step:
     Attributes
     ----------
     dock, image
-        Where, and in which image.
+        Where, and in which image; in no dock where a user has drawn in a layer of their own.
     what
         To stand after "Undo".
     back, again
         Take it back, and do it again; each says whether it could.
     whole
         Whether it holds a whole result.
+    layer
+        In which it was drawn.
     """
 
-    dock: Dock
+    dock: Dock | None
     image: Image
     what: str
     back: Callable[[], bool]
     again: Callable[[], bool]
     whole: bool = False
+    layer: Layer | None = None
 
 
 class History(QObject):
@@ -70,6 +74,7 @@ class History(QObject):
         self._done: dict[object, list[Step]] = {}
         self._undone: dict[object, list[Step]] = {}
         viewer.layers.events.removed.connect(self._removed)
+        self._drawn = Drawn(viewer, self._was_drawn)
 
     def join(self, dock: Dock) -> None:
         """A dock shares it from now on, until it leaves."""
@@ -80,6 +85,7 @@ class History(QObject):
         self._docks.remove(dock)
         self._keep(lambda step: step.dock is not dock)
         if not self._docks:
+            self._drawn.release()
             self._viewer.layers.events.removed.disconnect(self._removed)
             _histories.pop(id(self._viewer), None)
 
@@ -110,6 +116,7 @@ class History(QObject):
         return self._go(image, back=False)
 
     def _go(self, image: Image | None, *, back: bool) -> bool:
+        self._drawn.look()
         for dock in self._docks:
             dock.settle()
         case = _case_of(image if image is not None else self._selected())
@@ -133,7 +140,18 @@ class History(QObject):
         return next(found, None)
 
     def _removed(self, _event: Event) -> None:
-        self._keep(lambda step: step.image in self._viewer.layers)
+        there = self._viewer.layers
+        self._keep(lambda step: step.image in there and (step.layer is None or step.layer in there))
+
+    def _was_drawn(
+        self,
+        image: Image,
+        layer: Layer,
+        what: str,
+        back: Callable[[], bool],
+        again: Callable[[], bool],
+    ) -> None:
+        self.add(Step(None, image, what, back, again, layer=layer))
 
     def _keep(self, keep: Callable[[Step], bool]) -> None:
         for histories in (self._done, self._undone):
