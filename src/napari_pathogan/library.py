@@ -6,10 +6,14 @@ and a folder that holds anything else is refused.
 
 from __future__ import annotations
 
+import re
 import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathogan.engine.backbones import HUB
 from napari_pathogan.engine.models import (
     CARD,
     PARTS,
@@ -27,10 +31,13 @@ from napari_pathogan.kinds import NEW
 from napari_pathogan.tasks import registered, task_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from napari_pathogan.engine.models import ModelCard
 
+_ON_HUB = re.compile(
+    re.escape(HUB) + r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})", re.ASCII
+)
 _HEADLINES = {  # the first of these that a card has stands for its figures in a list
     "heat_map_auc": "AUC of heat maps",
     "auc": "AUC",
@@ -134,22 +141,77 @@ def export(model: Listed, path: Path) -> float:
     return write(task.get(task.graph)(task.load(model.place, "cpu")), model.card, path)
 
 
-def add(folder: str, name: str = "") -> Listed:
+def add(folder: str, name: str = "", sha256: str = "") -> Listed:
     """Copy a model into the user's, under its own name or another.
+
+    Parameters
+    ----------
+    folder
+        Of a model or a run; or ``hf-hub:ORGANISATION/NAME@COMMIT``, of which only what a model
+        holds is fetched. Its card says where it came from.
+    sha256
+        That the weights must have; any by default.
 
     Raises
     ------
     ModelNotFoundError, ModelError
-        If there is none, it is not whole, holds what no model holds, or the name is taken.
+        If there is none, it can't be fetched, no commit is named, it is not whole or has other
+        weights, holds what no model holds, or the name is taken.
     OutputError
         If it can't be copied.
     """
-    model = find(folder)
+    if not folder.startswith(HUB):
+        return _add(find(folder), name, sha256)
+    with tempfile.TemporaryDirectory(prefix="pathogan-hub-") as room:
+        return _add(_fetched(folder, Path(room)), name, sha256, {"fetched_from": folder})
+
+
+def _fetched(source: str, room: Path) -> Listed:
+    """Fetch a model from the hub."""
+    asked = _ON_HUB.fullmatch(source)
+    if asked is None:
+        msg = (
+            f"{source} names no model that stays as it is: give {HUB}ORGANISATION/NAME@COMMIT, the "
+            "commit with all its 40 digits (a branch or a tag may change)"
+        )
+        raise ModelError(msg)
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
+
+    try:
+        snapshot_download(
+            asked["repository"],
+            revision=asked["commit"],
+            allow_patterns=list(PARTS),
+            local_dir=room / "model",
+        )
+    except Exception as error:  # what hub and network raise has no common class
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        msg = (
+            f"{source} can't be fetched ({first[0]}); check the name, the network and that access "
+            "was granted, or copy the model's folder and add that"
+        )
+        raise ModelError(msg) from error
+    shutil.rmtree(room / "model" / ".cache", ignore_errors=True)  # the hub's own notes
+    if not (room / "model" / CARD).is_file():
+        msg = f"{source} holds no {CARD}: it is no model of this program"
+        raise ModelError(msg)
+    return find(str(room / "model"))
+
+
+def _add(
+    model: Listed, name: str, sha256: str = "", recipe: Mapping[str, str] | None = None
+) -> Listed:
     foreign = [x.name for x in model.place.iterdir() if x.name not in PARTS or x.is_symlink()]
     if foreign:
         msg = f"{model.place} holds {foreign[0]}; a model holds {', '.join(PARTS)} and nothing else"
         raise ModelError(msg)
     verify(model)
+    if sha256 and sha256.lower() != model.card.sha256:
+        msg = (
+            f"{model.card.name} has other weights than were asked for (sha256 "
+            f"{model.card.sha256[:12]}, not {sha256[:12].lower()}); it was not added"
+        )
+        raise ModelError(msg)
     name = check_name(name or model.card.name)
     if name in listed(model.card.task):
         msg = f"there is a model called {name} already; choose another name (--name)"
@@ -157,7 +219,8 @@ def add(folder: str, name: str = "") -> Listed:
     target = (models_folders() or (own_models(),))[-1] / name
     with written(target, NEW) as beside:
         shutil.copytree(model.place, beside)
-        card = model.card.model_copy(update={"name": name})
+        said = {**model.card.recipe, **(recipe or {})}
+        card = model.card.model_copy(update={"name": name, "recipe": said})
         (beside / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
     return find(str(target))
 

@@ -99,13 +99,20 @@ def verify(
 
 @app.command()
 def add(
-    folder: Annotated[Path, typer.Argument(help="Folder of a model, or of a run.")],
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a model, or of a run; or hf-hub:ORGANISATION/NAME@COMMIT.",
+            metavar="FOLDER",
+        ),
+    ],
     name: Name = "",
+    sha256: Annotated[str, typer.Option("--hash", help="sha256 that the weights must have.")] = "",
 ) -> None:
     """Copy a model into your own, after checking it; it is then found by its name."""
     from napari_pathogan import library
 
-    one = library.add(str(folder), name)
+    one = library.add(folder, name, sha256)
     typer.echo(f"{one.card.name}: {one.place}")
 
 
