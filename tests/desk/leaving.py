@@ -1,6 +1,6 @@
 """A whole napari that starts something, is closed by a user, and says when; run by test_closing.
 
-    python leaving.py JOB FOLDER KEYS
+    python leaving.py JOB FOLDER KEYS ANSWER
 
 It prints a line of JSON when the job is in full swing (the processes it started), and one when the
 user has answered that it may be stopped; what comes after that is the leaving.
@@ -187,7 +187,7 @@ def study(desk: Desk, folder: Path) -> None:
     desk.press(dialog.make)
 
 
-def main(job: str, folder: Path, keys: str) -> None:
+def main(job: str, folder: Path, keys: str, answer: str) -> None:
     """Start a job, close the window by a key, leave."""
     with napari_of_its_own() as desk:
         desk.rest(0.5)
@@ -195,11 +195,11 @@ def main(job: str, folder: Path, keys: str) -> None:
         if job != "nothing":
             desk.wait(lambda: _going(job), f"{job} in full swing")
         _say(children=_children())
-        QTimer.singleShot(0, lambda: _leave(desk, keys, asked=job != "nothing"))
+        QTimer.singleShot(0, lambda: _leave(desk, keys, answer if job != "nothing" else ""))
         napari.run()
 
 
-def _leave(desk: Desk, keys: str, *, asked: bool) -> None:
+def _leave(desk: Desk, keys: str, answer: str) -> None:
     """Close the window; napari asks first, as it does about any window. Or have it killed."""
     if keys == "kill":
         _say(answered=time.time())
@@ -207,9 +207,9 @@ def _leave(desk: Desk, keys: str, *, asked: bool) -> None:
 
     def give(dialog: QDialog) -> None:
         _say(answered=time.time())
-        button_in(dialog, "Close anyway" if asked else "Close").click()
+        button_in(dialog, answer or "Close").click()
 
-    napari_asks = [press_in("Close", QDialog)] if asked and keys != "frame" else []
+    napari_asks = [press_in("Close", QDialog)] if answer and keys != "frame" else []
     desk.answers += [*napari_asks, Answer(QDialog, give)]
     if keys == "frame":
         desk.window.close()
@@ -239,4 +239,4 @@ def _children() -> list[int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

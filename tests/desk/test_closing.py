@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QDialog, QDockWidget, QPushButton
 
 from desk import press_in
 from napari_pathogan.engine.events import Progress
+from napari_pathogan.engine.training_jobs import State, TrainingJob
 from napari_pathogan.kinds import ROOM
-from napari_pathogan.plugin.shell.dock import _find
 from napari_pathogan.plugin.shell.form import above
+from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.study import new as study_new
 from napari_pathogan.plugin.study.new import NewStudyDialog
 from patience import PATIENCE_S, POLL_S, longest_s, queued_s
@@ -41,13 +42,13 @@ def leave(tmp_path_factory):
     had the cores.
     """
 
-    def leaving(job, keys="Ctrl+Q"):
+    def leaving(job, keys="Ctrl+Q", answer="Close anyway"):
         folder = tmp_path_factory.mktemp(job)
         home = {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
         home["XDG_CACHE_HOME"] = str(folder / "cache")  # where napari keeps pictures
         paths = os.pathsep.join([*map(str, PATHS), *sys.path])
         napari = subprocess.Popen(
-            [sys.executable, str(SCRIPT), job, str(folder), keys],
+            [sys.executable, str(SCRIPT), job, str(folder), keys, answer],
             env={**os.environ, **home, "PYTHONPATH": paths},
             stdout=subprocess.PIPE,
             text=True,
@@ -197,21 +198,62 @@ def test_napari_is_gone_a_second_after_the_answer(leave, usual, job):
         assert bool(children) == (job in TRAININGS)
         assert not any(map(alive, children))
         ours = {"models", "nuclei.geojson", "study"}
-        assert not [path for path in left if path.name in ours or path.name.startswith(ROOM)]
+        assert not [
+            path
+            for path in left
+            if path.name in ours or (path.name.startswith(ROOM) and "jobs" not in path.parts)
+        ]
+        stopped = [path.parent for path in left if path.name == "job.json"]
+        assert bool(stopped) == (job in TRAININGS)  # its run, which can be resumed
         if seconds < usual + LONGEST_S:
             return
     pytest.fail(f"{job}: gone after {seconds:.1f} s; with nothing to stop, after {usual:.1f} s")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.timeout(600)
-def test_after_a_kill_the_child_ends_and_the_next_start_tidies_up(leave):
-    _, children, left = leave("stain", KILL)
-    (models,) = [path for path in left if path.name == "models"]
+def ended(children):
     end = time.monotonic() + PATIENCE_S
     while any(map(alive, children)):
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert [path for path in left if path.suffix == ".png"]  # a killed process can't tidy up
-    list(_find(("stain",), (models,), lambda: None))
-    assert list(models.iterdir()) == []
+
+
+def found(left, monkeypatch):
+    """The training that a napari left, and the data folder that it lies in, which is this napari's now."""
+    (file,) = [path for path in left if path.match("jobs/*/job.json")]
+    monkeypatch.setenv("XDG_DATA_HOME", str(file.parents[3]))
+    return TrainingJob.load(file.parent)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.timeout(600)
+def test_after_a_kill_the_child_ends_and_the_next_start_resumes_it(desk, leave, monkeypatch):
+    _, children, left = leave("nuclei", KILL)
+    ended(children)
+    job = found(left, monkeypatch)
+    assert job.state is State.RUNS  # nobody could say otherwise
+    dock = desk.dock("Jobs")
+    assert dock.chosen.name == job.name
+    assert dock.chosen.state is State.STOPPED
+    desk.press(dock, "Resume")
+    desk.wait(lambda: "left" in dock.about.text(), "how far it is")
+    desk.press(dock, "Cancel")
+    again = dock.chosen
+    desk.wait(lambda: not running(), "its end")
+    assert again.process is None
+    assert not again.run.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.timeout(600)
+def test_a_training_goes_on_without_the_window_and_is_found(desk, leave, monkeypatch):
+    _, children, left = leave("nuclei", answer="Go on without the window")
+    job = found(left, monkeypatch)
+    assert job.process is not None
+    assert job.process.pid in children
+    dock = desk.dock("Jobs")
+    assert [text for text in desk.notifications if "went on without the window" in text]
+    desk.wait(lambda: "left" in dock.about.text(), "how far it is")
+    desk.press(dock, "Cancel")
+    desk.wait(lambda: not running(), "its end")
+    ended(children)
+    assert not job.run.exists()

@@ -26,6 +26,7 @@ DOCKS = {  # and the keys that each has said to have
     "Reader study": set(),
     "Batch": set(),
     "Models": set(),
+    "Jobs": set(),
 }
 
 

@@ -115,6 +115,7 @@ def test_every_entry_of_the_layers_menus_works(desk):
         ("Reader study", None),
         ("Batch", None),
         ("Models", None),
+        ("Jobs", None),
         ("Slides", None),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from napari_pathogan.engine.config import TrainConfig, checked
 from napari_pathogan.engine.devices import choose_device
-from napari_pathogan.engine.events import Checkpoint, Metrics, Preview, Warn
+from napari_pathogan.engine.events import Checkpoint, Metrics, Preview, Progress, Warn
+from napari_pathogan.engine.jobs import Rests
 from napari_pathogan.engine.runs import RunFolder, load_state, save_state
 from napari_pathogan.engine.trainer import Trainer, averaged, weights_in
 from napari_pathogan.errors import DataFolderError, TrainingDivergedError
@@ -191,3 +193,26 @@ def test_a_checkpoint_of_something_else_is_said(tmp_path, damage):
         DataFolderError, match=r"checkpoint .* can't be read .*; start the run anew"
     ):
         list(Toy(CONFIG).resume(run))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="this system says nothing of rests")
+def test_a_rest_counts_for_no_pace(tmp_path, monkeypatch):
+    monkeypatch.setattr(signal, "SIGCONT", signal.SIGUSR1)  # one that pytest can do without
+    before = signal.getsignal(signal.SIGUSR1)
+    Rests.note()
+    now = [0.0]
+    monkeypatch.setattr("napari_pathogan.engine.trainer.time.monotonic", lambda: now[0])
+    try:
+        left = []
+        for event in Toy(Config(epochs=4)).train(start(tmp_path / "run")):
+            if isinstance(event, Progress):
+                left.append(event.eta_s)
+                now[0] += 1.0
+                if len(left) == 3:
+                    now[0] += 1000.0
+                    signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert left[3] is None
+    assert left[2] == pytest.approx(2 / 3 * 9)
+    assert left[4:6] == pytest.approx([7, 6])

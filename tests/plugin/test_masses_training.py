@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from masses_standin import FROC, MM, MassesStandin, view
 from masses_standin import reviewed as kept_review
 from PIL import Image as Picture
+from training_standin import TrainingStandin
 
-from napari_pathogan.engine.events import Finished, Progress
-from napari_pathogan.engine.jobs import Job
+from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import ModelCard, TrainingData, read_card
-from napari_pathogan.errors import DataFolderError, JobError, OutputError
+from napari_pathogan.errors import DataFolderError
 from napari_pathogan.mammograms.study import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.masses.training import Reviewed, material, reviewed
 from napari_pathogan.plugin.shell import dock as docks
-from napari_pathogan.plugin.shell import training_job
+from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 from napari_pathogan.plugin.viewer import samples
@@ -35,16 +32,6 @@ from napari_pathogan.tasks.masses.review import Decision
 
 SHAPE = {"width": 8, "smallest": 0.0234375 * 96}
 RECIPE = {"detector": "maskrcnn-slim", "width": 8, "long_side": 96, "crop": [64, 64]}
-# a child that prints progress until it is told to end
-WORKS = """
-import time
-for done in range(10_000):
-    print('{"event": "metrics", "step": 1, "values": {"mask": 0.5, "box": 0.25, "lr": 9}}')
-    print('{"event": "progress", "done": %d, "total": 10000, "what": "epoch 1 of 1"}' % done)
-    time.sleep(0.02)
-"""
-SAID = {"origin": "a folder", "terms": "ours"}
-FAILS = "import sys; sys.exit('pathogan: the disk is full')"
 
 
 @pytest.fixture
@@ -73,21 +60,9 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def child(monkeypatch):
-    """Run a script of a test's own in place of the command; remembers the jobs."""
-    jobs = []
-
-    class Child:
-        script = WORKS
-
-        @classmethod
-        def start(cls, arguments):
-            jobs.append(Job.start(arguments, [sys.executable, "-c", cls.script]))
-            return jobs[-1]
-
-    monkeypatch.setattr(training_job, "Job", Child)
-    Child.jobs = jobs
-    return Child
+def child(monkeypatch, tmp_path):
+    """Another process in place of the command."""
+    return TrainingStandin(tmp_path / "orders", monkeypatch)
 
 
 @pytest.fixture
@@ -177,68 +152,31 @@ def test_folders_to_learn_nothing_from(tmp_path, model):
         reviewed(image, model)
 
 
-def test_a_failed_training_leaves_nothing_and_an_earlier_one_stays(child, tmp_path):
-    child.script = FAILS
-    models = tmp_path / "models"
-    models.mkdir()
-    with pytest.raises(JobError, match="the disk is full"):
-        list(training_job.training_job("masses", tmp_path, [], models / "mine", **SAID))
-    assert list(models.iterdir()) == []
-    (models / "mine/model").mkdir(parents=True)
-    with pytest.raises(OutputError, match="mine is there already"):
-        list(training_job.training_job("masses", tmp_path, [], models / "mine", **SAID))
-    assert list(models.glob("**/*")) == [models / "mine", models / "mine/model"]
-    assert len(child.jobs) == 1
-
-
-def test_a_stopped_generator_ends_its_child(child, tmp_path):
-    models = tmp_path / "models"
-    models.mkdir()
-    events = training_job.training_job("masses", tmp_path, [], models / "mine", **SAID)
-    while not (isinstance(event := next(events), Progress) and event.done):
-        pass
-    (job,) = child.jobs
-    run = Path(job.arguments[job.arguments.index("-o") + 1])
-    run.mkdir()  # as the child does
-    events.close()
-    assert job.process.poll() is not None
-    assert list(models.iterdir()) == []
-
-
 @pytest.mark.gui
 def test_a_training_is_watched_and_cancelled_while_the_dock_is_used(dock, qtbot, child, viewer):
     row, before = dock.training, choices(dock)
     found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 4, 2, 2, 0, 0, halves=True)
     dock.training.train(material(found), dock.model_folder, "mine")
-    qtbot.waitUntil(lambda: "epoch 1 of 1" in row.status.text().lower(), timeout=20_000)
-    qtbot.waitUntil(lambda: "error 0.75" in row.status.text(), timeout=20_000)
-    assert row.status.text().startswith("Training mine: Epoch 1 of 1")
-    assert not dock.training.button.isEnabled()
+    qtbot.waitUntil(lambda: "epoch 1 of 2" in row.status.text().lower(), timeout=20_000)
+    qtbot.waitUntil(lambda: "error 0.5" in row.status.text(), timeout=20_000)
+    assert row.status.text().startswith("Training mine: Epoch 1 of 2")
     assert dock.minimumSizeHint().width() <= 320
     dock.run_or_cancel()  # looking for masses meanwhile
     qtbot.waitUntil(lambda: dock.run is None, timeout=20_000)
     dock.table.selectRow(0)
     dock.decisions.reject.click()
     assert str(dock.table.rows[0].decision) == "rejected"
+    job = row.job
     row.cancel.click()
     assert row.run is None
     assert "was stopped" in row.status.text()
     assert dock.training.button.isEnabled()
-    (job,) = child.jobs
-    qtbot.waitUntil(lambda: job.process.poll() is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: not running(), timeout=20_000)
+    assert job.process is None
     assert choices(dock) == before
-    assert "--compare" in job.arguments
-    assert job.arguments[job.arguments.index("--start") + 1] == str(dock.model_folder)
-
-
-@pytest.mark.gui
-def test_closing_the_dock_ends_the_training(dock, qtbot, child):
-    found = Reviewed(dock.layer.metadata["mammogram"].path.parent, 2, 1, 1, 0, 0)
-    dock.training.train(material(found), dock.model_folder, "mine")
-    qtbot.waitUntil(lambda: dock.training.bar.value() > 0, timeout=20_000)
-    dock.release()
-    (job,) = child.jobs
-    qtbot.waitUntil(lambda: job.process.poll() is not None, timeout=20_000)
+    (line,) = child.asked
+    assert "--compare" in line
+    assert line[line.index("--start") + 1] == str(dock.model_folder)
 
 
 @pytest.mark.gui
@@ -264,8 +202,9 @@ def test_the_dialog_says_what_is_learnt_from_and_starts(dock, qtbot, child, tmp_
     qtbot.waitUntil(dialog.go.isEnabled, timeout=30_000)
     dialog.go.click()
     qtbot.waitUntil(lambda: dock.training.bar.value() > 0, timeout=20_000)
-    assert child.jobs[0].arguments[2] == str(tmp_path / "data")
+    assert child.asked[0][2] == str(tmp_path / "data")
     dock.training.stop()
+    qtbot.waitUntil(lambda: not running(), timeout=20_000)
 
 
 @pytest.mark.gui

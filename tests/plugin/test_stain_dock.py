@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from training_standin import TrainingStandin
 
-from napari_pathogan.engine.events import Finished, Progress, Warn
+from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.plugin.shell import dock as docks
-from napari_pathogan.plugin.shell.training_job import training_job
+from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.stain import dock as stain_widget
 from napari_pathogan.plugin.stain.dock import CLOSEST, IN_VIEW, StainDock
 from napari_pathogan.plugin.stain.events import StyleSource, read_reference, stains_events, tiles
@@ -308,38 +307,26 @@ def test_no_stains_on_one_colour(slide):
         list(stains_events(slide))
 
 
-def test_a_style_is_learned_in_a_child_process(slide, tmp_path, monkeypatch):
-    asked = []
-
-    class Job:
-        def __init__(self, arguments):
-            asked.append((arguments, [x.name for x in Path(arguments[2]).iterdir()]))
-
-        start = classmethod(lambda cls, arguments: cls(arguments))
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def events(self):
-            yield Progress(1, 2, "epoch 1")
-            yield Warn("said")
-            raise NoTissueError("stopped")
-
-    monkeypatch.setattr("napari_pathogan.plugin.shell.training_job.Job", Job)
+def test_a_style_is_learnt_from_tiles_that_go_with_a_training(
+    viewer, qtbot, slide, tmp_path, monkeypatch
+):
+    child = TrainingStandin(tmp_path / "orders", monkeypatch)
+    data, kwargs, _ = slide_layer(slide)
+    viewer.add_image(data, **kwargs)
+    dock = StainDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.form.run.isEnabled, timeout=60_000)
     material = tiles(StyleSource(slide, Region(300, 400, 300, 300)))
-    said = {"origin": material.origin, "terms": material.terms}
-    assert all(said.values())
-    assert slide.name not in "".join(said.values())
-    with pytest.raises(NoTissueError):
-        list(training_job("stain", material.source, material.options, tmp_path / "mine", **said))
-    ((arguments, pool),) = asked
-    assert arguments[:2] == ["stain", "train"]
-    assert arguments[arguments.index("--mpp") + 1] == "2"
-    assert pool == ["slide_000.png"]
-    assert list(tmp_path.iterdir()) == []  # no picture of the tissue
+    assert slide.name not in material.origin + material.terms
+    dock.training.train(material, None, "mine")
+    qtbot.waitUntil(lambda: bool(child.asked), timeout=60_000)
+    job, (line,) = dock.training.job, child.asked
+    assert line[:3] == ["stain", "train", str(job.pool)]
+    assert line[line.index("--mpp") + 1] == "2"
+    assert [file.name for file in job.pool.iterdir()] == ["slide_000.png"]
+    dock.training.cancel.click()
+    qtbot.waitUntil(lambda: not running(), timeout=60_000)
+    assert not job.pool.exists(), "no picture of the tissue is left"
 
 
 def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot):

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import shlex
-import shutil
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QInputDialog
+from training_standin import TrainingStandin
 
-from napari_pathogan.engine.events import Finished, Metrics, Progress
+from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import locate
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.nuclei.dock import NucleiDock
-from napari_pathogan.plugin.shell import training_job
+from napari_pathogan.plugin.shell import train_dialog, training_row
 from napari_pathogan.plugin.shell.recipes import recipes_of, save_recipe
+from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog, TrainingMaterial
 from napari_pathogan.plugin.shell.training_row import TrainingRow
@@ -53,43 +53,12 @@ def dock(request, viewer, qtbot):
 
 
 @pytest.fixture
-def child(monkeypatch):
+def child(monkeypatch, tmp_path):
     """In place of the child process: works until told, then leaves a model as the command does."""
-
-    class Child:
-        asked, done, closed = (), threading.Event(), threading.Event()
-        model, gain = None, {}
-
-        @classmethod
-        def start(cls, arguments):
-            cls.asked = tuple(arguments)
-            return cls()
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.closed.set()
-
-        def value(self, option):
-            return self.asked[self.asked.index(option) + 1]
-
-        def events(self):
-            run = Path(self.value("-o"))
-            run.mkdir()
-            yield Metrics(1, {"a": 0.5, "b": 0.25, "lr": 9.0})
-            while not self.done.wait(0.02):
-                yield Progress(1, 2, "epoch 1 of 2", 60)
-            shutil.copytree(self.model, run / "model")
-            card = json.loads((run / "model/model.json").read_text())
-            card["name"] = self.value("--name")
-            (run / "model/model.json").write_text(json.dumps(card))
-            yield Finished(summary={"before_and_after": self.gain})
-
     chosen = replace(settings(), device="cuda:1")
-    monkeypatch.setattr(training_job, "Job", Child)
-    monkeypatch.setattr(training_job, "settings", lambda: chosen)
-    return Child
+    for module in (training_row, train_dialog):
+        monkeypatch.setattr(module, "settings", lambda: chosen)
+    return TrainingStandin(tmp_path / "orders", monkeypatch)
 
 
 def training_of(dock):
@@ -100,10 +69,9 @@ def training_of(dock):
 def begin(dock, child, qtbot, folder):
     """Start a training, and wait until it is on its way."""
     row = training_of(dock)
-    child.model = dock.model_folder
     start = dock.model_folder if row.lesson.begins else None
     row.train(TrainingMaterial(folder, "", "slides of ours", "ours"), start, "mine")
-    qtbot.waitUntil(lambda: "error 0.75" in row.status.text(), timeout=LONG)
+    qtbot.waitUntil(lambda: "error 0.5" in row.status.text(), timeout=LONG)
     assert row.status.text().startswith("Training mine: Epoch 1 of 2, 50 %, 60 s left")
     return row
 
@@ -118,8 +86,10 @@ def test_run_works_while_a_training_runs_and_ends(dock, child, qtbot, tmp_path, 
     assert dock.run is None
     assert dock.form.run.text() == "Run"
     assert dock.minimumSizeHint().width() <= 320
-    assert child.asked[:3] == (dock.task, "train", str(tmp_path))
-    asked = dict(zip(child.asked[3:], child.asked[4:], strict=False))
+    (line,) = child.asked
+    assert line[:3] == [dock.task, "train", str(tmp_path)]
+    assert line[-1] == "--events"
+    asked = dict(itertools.pairwise(line))
     assert asked["--device"] == "cuda:1"
     assert (asked["--source"], asked["--terms"]) == ("slides of ours", "ours")
     assert ("--start" in asked) == row.lesson.begins
@@ -135,7 +105,7 @@ def test_run_works_while_a_training_runs_and_ends(dock, child, qtbot, tmp_path, 
     monkeypatch.setattr(dock, "finished", ended.append)
     dock.run_or_cancel()
     assert dock.run is not None
-    child.done.set()  # the training ends in the middle of the run
+    child.ends(dock.model_folder)  # the training ends in the middle of the run
     qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
     assert row.status.text() == "mine is trained: choose it above to use it"
     assert choices(dock) == [*before, "mine"]
@@ -151,11 +121,12 @@ def test_run_works_while_a_training_runs_and_ends(dock, child, qtbot, tmp_path, 
 def test_the_new_model_is_chosen_where_nothing_runs(dock, child, qtbot, tmp_path):
     row = begin(dock, child, qtbot, tmp_path)
     figure, words = row.lesson.figure
+    gain = {}
     if figure:  # the dock measures what is gained
         values = {"before": Value(0.5), "after": Value(0.75), "gain": Value(0.25, 0.1, 0.4)}
         metrics = {f"{figure}_{name}": value for name, value in values.items()}
-        child.gain = Report("", metrics).to_dict()
-    child.done.set()
+        gain = Report("", metrics).to_dict()
+    child.ends(dock.model_folder, gain)
     qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
     assert row.status.text().startswith("mine is trained and chosen")
     if figure:
@@ -172,8 +143,8 @@ def test_a_model_that_lost_is_not_chosen(dock, child, qtbot, tmp_path):
     figure, _ = row.lesson.figure
     values = {"before": Value(0.9), "after": Value(0.8), "gain": Value(-0.1, -0.2, -0.05)}
     metrics = {f"{figure}_{name}": value for name, value in values.items()}
-    child.gain = Report("", metrics).to_dict()
-    child.done.set()
+    gain = Report("", metrics).to_dict()
+    child.ends(dock.model_folder, gain)
     qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
     assert row.status.text().startswith(
         "mine is trained; the model from before stays chosen. Worse on"
@@ -185,24 +156,31 @@ def test_a_model_that_lost_is_not_chosen(dock, child, qtbot, tmp_path):
 def test_cancel_leaves_nothing(dock, child, qtbot, tmp_path):
     before = choices(dock)
     row = begin(dock, child, qtbot, tmp_path)
-    assert not row.button.isEnabled()
+    job = row.job
     row.cancel.click()
     assert row.run is None
     assert row.status.text() == (
         "The training of mine was stopped. All models are as they were before."
     )
-    qtbot.waitUntil(child.closed.is_set, timeout=LONG)
+    qtbot.waitUntil(lambda: not running(), timeout=LONG)
+    assert job.process is None
+    assert not job.run.exists()
     models = settings().own_models
     qtbot.waitUntil(lambda: not models.is_dir() or not list(models.glob("*mine*")), timeout=LONG)
     assert choices(dock) == before
 
 
-def test_closing_asks_and_ends_the_training(dock, child, qtbot, tmp_path):
+def test_a_training_goes_on_without_its_dock(dock, child, qtbot, tmp_path, viewer):
     row = begin(dock, child, qtbot, tmp_path)
-    assert row.run.ask
-    assert row.run.owner is dock
-    dock.release()
-    qtbot.waitUntil(child.closed.is_set, timeout=LONG)
+    run, folder = row.run, dock.model_folder
+    assert run.ask
+    assert run.alone is not None
+    viewer.window.remove_dock_widget(dock)
+    qtbot.wait(300)
+    assert run.active
+    child.ends(folder)
+    qtbot.waitUntil(lambda: not run.active, timeout=LONG)
+    assert (settings().own_models / "mine" / "model.json").exists()
 
 
 def opened(dock, qtbot, monkeypatch, look):
@@ -249,10 +227,12 @@ def test_the_dialog_offers_the_recipe_and_starts(dock, child, qtbot, monkeypatch
     assert not dialog.wrong.text()
     dialog.go.click()
     qtbot.waitUntil(lambda: bool(child.asked), timeout=LONG)
-    sets = [b for a, b in zip(child.asked, child.asked[1:], strict=False) if a == "--set"]
+    (line,) = child.asked
+    sets = [b for a, b in itertools.pairwise(line) if a == "--set"]
     trained = dialog.recipe.adjusted(sets)
     assert (trained.epochs, trained.seed, trained.ema) == (7, 3, 0.5)
     training_of(dock).stop()
+    qtbot.waitUntil(lambda: not running(), timeout=LONG)
 
 
 def test_the_dialog_says_why_there_is_nothing_to_learn(dock, qtbot, monkeypatch):
@@ -283,16 +263,18 @@ def test_a_training_is_copied_as_a_command_that_runs(dock, child, qtbot, monkeyp
     assert words[words.index("--source") + 1] == "ours, here"
     dialog.go.click()
     qtbot.waitUntil(lambda: bool(child.asked), timeout=LONG)
+    (line,) = child.asked
     typed, asked = (
         [
             word
             for word, before in zip(all_, ("", *all_), strict=False)
             if before not in {"-o", "--device"}
         ]
-        for all_ in (words[1:], child.asked)
+        for all_ in (words[1:], line)
     )
     assert [w for w in typed if w != "--events"] == [w for w in asked if w != "--events"]
     training_of(dock).stop()
+    qtbot.waitUntil(lambda: not running(), timeout=LONG)
 
 
 def test_what_is_made_for_a_training_alone_has_no_command(dock, qtbot, monkeypatch):

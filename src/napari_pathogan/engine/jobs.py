@@ -2,7 +2,7 @@
 
 The child (``python -m napari_pathogan.cli ... --events``) prints its events as JSON lines. It ends
 when its parent ends: the parent holds the other end of its stdin, and a thread waits for that to
-close. What the child leaves behind is what the command line leaves: whole files, a run to resume.
+close, unless it was told to stay. What the child leaves behind is what the command line leaves: whole files, a run to resume.
 
 The parent is a window that someone works in: the child leaves a core to it, and comes second where
 both want the same one.
@@ -29,6 +29,7 @@ from napari_pathogan.errors import JobError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+    from typing import IO, Any
 
 _MARK = "PATHOGAN_JOB"  # set in a child's environment: it ends when its stdin closes
 _PATIENCE = 0.4  # seconds that a child has to leave by itself
@@ -42,7 +43,31 @@ _THREADS = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) - 1))}  # unless
 _FLAGS = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
     subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0
 )
-_PROGRAM = (sys.executable, "-m", "napari_pathogan.cli")
+PROGRAM = (sys.executable, "-m", "napari_pathogan.cli")
+"""Our own command line."""
+_STAY = b"stay"  # the last word of a parent that goes without its child
+
+
+class Rests:
+    """How often this process has gone on after a rest, which counts for no pace.
+
+    Attributes
+    ----------
+    ended
+        The number, from :meth:`note` on.
+    """
+
+    ended = 0
+
+    @classmethod
+    def note(cls) -> None:
+        """Notice them from now on."""
+        if hasattr(signal, "SIGCONT"):  # a system without it lets threads go on, and says nothing
+            signal.signal(signal.SIGCONT, cls._went_on)
+
+    @classmethod
+    def _went_on(cls, *_: object) -> None:
+        cls.ended += 1
 
 
 class Job:
@@ -73,7 +98,7 @@ class Job:
         self.cancel()
 
     @classmethod
-    def start(cls, arguments: Sequence[str], program: Sequence[str] = _PROGRAM) -> Job:
+    def start(cls, arguments: Sequence[str], program: Sequence[str] = PROGRAM) -> Job:
         """Start ``pathogan *arguments --events`` in a process group of its own.
 
         Parameters
@@ -88,22 +113,8 @@ class Job:
         JobError
             If the process can't be started.
         """
-        try:
-            process = subprocess.Popen(  # noqa: S603  (our own command line)
-                [*program, *arguments, "--events"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                env={**_THREADS, **os.environ, **_ENVIRONMENT},
-                creationflags=_FLAGS,
-                start_new_session=True,  # of no effect on Windows, as the flag is elsewhere
-            )
-        except OSError as error:
-            msg = f"can't start {program[0]}: {error.strerror or error}"
-            raise JobError(msg) from error
+        pipe = subprocess.PIPE
+        process = spawn(arguments, program, pipe, pipe, encoding="utf-8", errors="replace")
         return cls(arguments, program, process)
 
     def events(self) -> Generator[Event, None, None]:
@@ -151,7 +162,7 @@ class Job:
                 self._let_go()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_PATIENCE)
-            _kill(self.process)
+            kill(self.process.pid)
             self.process.wait()
         self._let_go()
 
@@ -214,6 +225,7 @@ def end_with_parent() -> None:
     if os.environ.pop(_MARK, None) is not None:
         # a shell's background process ignores SIGINT, and so would its children
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        Rests.note()
         atexit.register(gc.freeze)  # else Python walks all that torch has brought before it ends
         if sys.platform != "win32":  # there the parent has seen to it
             os.nice(_NICENESS)
@@ -221,18 +233,58 @@ def end_with_parent() -> None:
 
 
 def _wait_for_the_end() -> None:
-    while os.read(0, 1024):  # stdin; not through sys.stdin, whose lock would be held at exit
-        pass
+    said = b""
+    while new := os.read(0, 1024):  # stdin; not through sys.stdin, whose lock would be held at exit
+        said += new
+    if said == _STAY:
+        return
     _thread.interrupt_main()
     time.sleep(_LEAVING)
     os._exit(2)
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill the child with its whole process group, if any of it is left."""
+def spawn(
+    arguments: Sequence[str],
+    program: Sequence[str],
+    stdout: int | IO[Any],
+    stderr: int | IO[Any],
+    **options: Any,
+) -> subprocess.Popen[Any]:
+    """Start ``program *arguments --events`` in a process group of its own, which ends with this process.
+
+    Raises
+    ------
+    JobError
+        If it can't be started.
+    """
+    try:
+        return subprocess.Popen(  # noqa: S603  (our own command line)
+            [*program, *arguments, "--events"],
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            env={**_THREADS, **os.environ, **_ENVIRONMENT},
+            creationflags=_FLAGS,
+            start_new_session=True,  # of no effect on Windows, as the flag is elsewhere
+            **options,
+        )
+    except OSError as error:
+        msg = f"can't start {program[0]}: {error.strerror or error}"
+        raise JobError(msg) from error
+
+
+def let_stay(process: subprocess.Popen[Any]) -> None:
+    """Let a child that :func:`spawn` started go on when this process ends."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):  # a broken pipe: the child went first
+        os.write(process.stdin.fileno(), _STAY)
+
+
+def kill(pid: int) -> None:
+    """Kill a child with its whole process group, if any of it is left."""
     if sys.platform == "win32":
-        tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        tree = ["taskkill", "/F", "/T", "/PID", str(pid)]
         subprocess.run(tree, capture_output=True, check=False)  # noqa: S603
     else:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)

@@ -24,6 +24,7 @@ from napari_pathogan.engine.events import (
     Progress,
     Warn,
 )
+from napari_pathogan.engine.jobs import Rests
 from napari_pathogan.engine.models import load_model
 from napari_pathogan.engine.runs import RunFolder, load_state, no_checkpoint, save_state
 from napari_pathogan.errors import DataFolderError, PathoganError, TrainingDivergedError
@@ -290,14 +291,19 @@ def weights_of(start: Path, task: str, name: str) -> dict[str, torch.Tensor]:
 
 
 class _Pace:
-    """How fast a training goes, from where it was started or resumed."""
+    """How fast a training goes, from where it was started or resumed, or went on after a rest."""
 
     def __init__(self, trainer: Trainer[Any, Any]) -> None:
-        self.began = time.monotonic()
-        self.first = trainer.epoch * trainer.steps
+        self._begin(trainer.epoch * trainer.steps)
 
-    def eta_s(self, done: int, total: int) -> float:
-        """Seconds left after ``done`` of ``total`` steps."""
+    def _begin(self, first: int) -> None:
+        self.began, self.first, self.rests = time.monotonic(), first, Rests.ended
+
+    def eta_s(self, done: int, total: int) -> float | None:
+        """Seconds left after ``done`` of ``total`` steps; None right after a rest."""
+        if self.rests != Rests.ended:
+            self._begin(done)
+            return None
         return (time.monotonic() - self.began) / (done - self.first) * (total - done)
 
 

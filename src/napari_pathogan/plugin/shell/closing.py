@@ -1,6 +1,7 @@
 """What happens when a window, or one of our docks, is closed while something runs in it, or work is unsaved.
 
-The user is asked first. What runs is then stopped, at once, and leaves nothing behind; a window that
+The user is asked first. What runs is then stopped, at once, and leaves nothing behind but a training's
+run, which can be resumed; or a training goes on without the window. A window that
 is gone is not waited for. All of this listens to what Qt says of the window, whichever way it is
 closed: by its frame, a key, or a menu.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.shell.running import Run
 
 _CLOSE_BUTTON = "QTitleBarCloseButton"  # what napari calls that of a dock, for its style sheets
+_LEAVE = "Go on without the window"
 _watched: WeakSet[Any] = WeakSet()  # docks that may hold work which is kept nowhere
 _PRESS_KEYS = {Qt.Key.Key_Space, Qt.Key.Key_Select, Qt.Key.Key_Return, Qt.Key.Key_Enter}
 
@@ -142,14 +144,20 @@ def _asked(room: QWidget, runs: Sequence[Run], unsaved: Sequence[str]) -> bool:
     lines = [f"{_what(run)} is not finished{_how_far(run)}." for run in runs]
     box.setText("\n".join([*lines, *unsaved]))
     what = "It is" if len(runs) == 1 else "All of this is"
-    kept = [run.keeps for run in runs if run.keeps]
+    kept = dict.fromkeys(run.keeps for run in runs if run.keeps)
     said = f"{what} stopped{'.' if kept else ', and nothing of it is left behind.'}" if runs else ""
     box.setInformativeText(" ".join(filter(None, ["Close anyway?", said, *kept])))
+    alone = [run.alone for run in runs if run.alone is not None]
     go = box.addButton("Close anyway", QMessageBox.ButtonRole.DestructiveRole)
+    leave = box.addButton(_LEAVE, QMessageBox.ButtonRole.AcceptRole) if alone else None
     stay = box.addButton("Don't close", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)
     box.setEscapeButton(stay)
     box.exec()
+    if leave is not None and box.clickedButton() is leave:
+        for let_stay in alone:
+            let_stay()
+        return True
     return box.clickedButton() is go
 
 
@@ -161,9 +169,9 @@ def _how_far(run: Run) -> str:
     return f" ({progress_line(run.latest)})" if run.latest is not None else ""
 
 
-def _within(widget: QWidget, room: QWidget) -> bool:
+def _within(widget: QWidget | None, room: QWidget) -> bool:
     """Whether a widget, if it is still there, is another or in it; also in a window of its own."""
-    around = widget if isalive(widget) else None  # type: ignore[no-untyped-call]
+    around = widget if widget is not None and isalive(widget) else None  # type: ignore[no-untyped-call]
     while around is not None and around is not room:
         around = around.parentWidget()
     return around is not None

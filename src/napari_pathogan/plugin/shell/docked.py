@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
-from napari_pathogan.plugin.shell import closing, session, tabs
+from napari_pathogan.plugin.shell import closing, jobs, session, tabs
 from napari_pathogan.plugin.shell.form import Ties
 from napari_pathogan.plugin.shell.garbage import end_at_once
 from napari_pathogan.plugin.shell.running import Run
@@ -82,6 +82,7 @@ class Docked(QWidget):
             closing.watch(self)
             tabs.join(self)
             session.begin(self)
+            jobs.begin(self)
             bind_hold(self.viewer)
             bind_viewing(self.viewer)
             keep_apart(self.viewer)

@@ -11,6 +11,7 @@ from contextlib import closing
 from functools import partial
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from napari.qt.threading import GeneratorWorker
 from napari.utils import progress
@@ -100,6 +101,8 @@ class Run:
         Whether the user is asked before the widget, or its window, is closed while this runs.
     keeps
         A sentence on what stays if it is stopped; by default nothing does.
+    alone
+        Lets it go on when the window is closed, if it can.
     on_tile, on_event, on_finished
         Called with each tile, every other event, and the last one.
     on_stopped
@@ -121,6 +124,7 @@ class Run:
         owner: QWidget,
         ask: bool = False,
         keeps: str = "",
+        alone: Callable[[], None] | None = None,
         on_tile: Callable[[Tile], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_finished: Callable[[Finished], None] | None = None,
@@ -128,7 +132,9 @@ class Run:
     ) -> None:
         self._on_tile, self._on_event = on_tile, on_event
         self._on_finished, self._on_stopped = on_finished, on_stopped
-        self.title, self.owner, self.ask, self.keeps = title, owner, ask, keeps
+        self.title, self.ask, self.keeps = title, ask, keeps
+        self._owner = ref(owner)  # which may go while the thread ends
+        self.alone = alone
         self.latest: Progress | None = None
         self.failure = ""
         self._stop, self._span = Flag(), _Span()
@@ -146,6 +152,11 @@ class Run:
         self.worker.yielded.connect(self._receive)
         _going.add(self)
         self.worker.start()
+
+    @property
+    def owner(self) -> QWidget | None:
+        """The widget whose task it is, as long as it is there."""
+        return self._owner()
 
     @property
     def active(self) -> bool:

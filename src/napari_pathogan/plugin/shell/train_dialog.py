@@ -25,8 +25,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathogan.engine.events import Event, Finished, Progress
-from napari_pathogan.errors import PathoganError
+from napari_pathogan.errors import ModelError, PathoganError
 from napari_pathogan.plugin.shell.form import beside, button, combo, keep_lines, label
+from napari_pathogan.plugin.shell.jobs import jobs_of
 from napari_pathogan.plugin.shell.recipes import recipes_of, save_recipe
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
@@ -56,7 +57,7 @@ class TrainingMaterial:
     Attributes
     ----------
     source
-        A folder, or what makes it for a training, as :func:`~.training_job.training_job` takes it.
+        A folder, or what makes it for a training, called with its path: it yields events.
     about
         What it holds, in sentences.
     origin, terms
@@ -162,11 +163,24 @@ class Lesson:
         """
         if not isinstance(material.source, Path):
             return ""
-        words = ["pathogan", *task_of(self.task).words.split(), "train", str(material.source)]
-        words += [*self.options(material, start, changes), "--name", name]
-        words += ["-o", str(settings().own_model(name))]
+        run = settings().own_model(name)
+        words = self.typed(material, material.source, start, name, changes, run)
+        return shlex.join(["pathogan", *words])
+
+    def typed(  # noqa: PLR0917 - in the order in which they are typed
+        self,
+        material: TrainingMaterial,
+        source: Path,
+        start: Path | None,
+        name: str,
+        changes: tuple[str, ...],
+        run: Path,
+    ) -> tuple[str, ...]:
+        """What is typed after ``pathogan`` to learn from a folder, in a run's folder."""
+        words = [*task_of(self.task).words.split(), "train", str(source)]
+        words += [*self.options(material, start, changes), "--name", name, "-o", str(run)]
         words += ["--source", material.origin, "--terms", material.terms]
-        return shlex.join([*words, "--device", settings().device])
+        return (*words, "--device", settings().device)
 
     def looking(self, place: object, start: Path | None) -> Iterator[Event]:
         """Finish with what there is to learn from and the recipe, or with why there is nothing."""
@@ -355,7 +369,10 @@ class TrainDialog(QDialog):
     def _enable(self, _: object = None) -> None:
         why = ""
         try:
-            settings().own_model(self.name.text().strip(), new=True)
+            name = self.name.text().strip()
+            folder = settings().own_model(name, new=True).parent
+            if name in jobs_of(self.dock).names(folder):
+                raise ModelError(f"a model called {name} is being trained: choose another name")
             if self.recipe is not None:
                 self.recipe.adjusted(self.changes)
         except PathoganError as error:

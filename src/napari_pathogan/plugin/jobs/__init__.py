@@ -1,0 +1,1 @@
+"""The Jobs dock: the trainings that run, wait and have ended."""
