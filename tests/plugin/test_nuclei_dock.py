@@ -388,6 +388,14 @@ def test_names_and_colours_stay_with_the_class_model(done, qtbot, monkeypatch):
     assert kept[1][1] == ("tumour", "inflammatory", "fibroblast")
     assert kept[0][3] == kept[1][0]  # the second goes on from what the first has kept
     assert dock.gallery.choice.itemText(0) == "tumour"
+    before = kept[0][2][1]
+    assert dock.past.undo.text() == "Undo names of classes"
+    dock.past.undo.click()
+    qtbot.waitUntil(lambda: dock.segmentation.class_colours[1] == before, timeout=5000)
+    dock.past.undo.click()
+    qtbot.waitUntil(lambda: dock.segmentation.class_names[0] != "tumour", timeout=5000)
+    dock.past.redo.click()
+    qtbot.waitUntil(lambda: dock.segmentation.class_names[0] == "tumour", timeout=5000)
     dock.corrections.set_class("tumour")
 
 

@@ -421,38 +421,31 @@ class NucleiDock(Dock):
             known = nucleus in set(segmentation.table["id"])
             self.select(nucleus if known else None)
 
-    def rename(
-        self, names: tuple[str, ...], colours: tuple[str, ...], *, noted: bool = True
-    ) -> None:
+    def rename(self, names: tuple[str, ...], colours: tuple[str, ...]) -> None:
         """Give the classes other names or colours, and keep them with the class model."""
-        shown = self.segmentation
+        shown, layer = self.segmentation, self.layer
         name = shown.class_model if shown is not None else self.classes.currentText()
         if name not in self.class_models:
             return
+        naming = self._naming(layer, name)
+        back = partial(self._name_classes, name, naming.names, naming.colours)
+        again = partial(self._name_classes, name, names, colours)
+        if again() and layer is not None:
+            self.did(layer, "names of classes", back, again)
+
+    def _name_classes(self, name: str, names: tuple[str, ...], colours: tuple[str, ...]) -> bool:
+        """Keep names and colours with a class model, in the background; says whether it can be done."""
         try:
             target = settings().own_model(name)
         except PathoganError as error:  # the card's name, from somebody else's folder
             show_error(str(error))
             self._show_result()
-            return
+            return False
         naming = self._naming(self.layer, name)
         events = keep_names(
             self.class_models[name][0], names, colours, target, validated=naming.validated
         )
-        before = naming.names, naming.colours
-
-        def renamed(event: Finished) -> None:
-            self._renamed(name, event)
-            if noted and self.layer is not None:
-                again = partial(self._rename_again, names, colours)
-                self.did(
-                    self.layer, "names of classes", partial(self._rename_again, *before), again
-                )
-
-        self.aside(events, renamed, self._show_result)
-
-    def _rename_again(self, names: tuple[str, ...], colours: tuple[str, ...]) -> bool:
-        self.rename(names, colours, noted=False)
+        self.aside(events, partial(self._renamed, name), self._show_result)
         return True
 
     def show_grid(self) -> None:
