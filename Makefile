@@ -5,8 +5,9 @@
 # make docs    the site of the documentation, in site/
 # make release wheel and sdist in dist/, tried in an environment of their own
 # make bench   speed, as ratios in one run
+# make fuzz    every reader on real files that were changed at random, 10 minutes
 # make env     only the environment: .venv/bin/pathogan
-.PHONY: demo test test-learning lint docs release bench env display
+.PHONY: demo test test-learning lint docs release bench fuzz env display
 SHELL := bash
 PYTHON := .venv/bin/python
 
@@ -41,6 +42,10 @@ test-learning: env display
 	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(LEARN) $(ARGS)
 	env $(LEARNING) ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 $(LEARN) $(ARGS)
 	env $(LEARNING) OMP_NUM_THREADS=2 $(LEARN) $(ARGS)
+
+# Damaged files: a crash, a hang, much memory or an error without words is kept in fuzz/. SEED= changes others.
+fuzz: env
+	$(PYTHON) benchmarks/fuzz.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
 
 # Of benchmarks: that what they name and call is there; not whether all of it fits in every case.
 NAMES_ALONE = arg-type assignment has-type index misc operator return-value type-arg
