@@ -10,10 +10,12 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.backbones import HUB
+from napari_pathogan.engine.before_after import said
 from napari_pathogan.engine.models import (
     CARD,
     PARTS,
@@ -69,6 +71,27 @@ class Listed:
     def size(self) -> int:
         """Bytes."""
         return sum(path.stat().st_size for path in self.place.rglob("*") if path.is_file())
+
+    @property
+    def made(self) -> datetime | None:
+        """When the user made or added it; None for one that came with the program."""
+        if self.embedded:
+            return None
+        return datetime.fromtimestamp((self.place / CARD).stat().st_mtime).astimezone()
+
+    @property
+    def parent(self) -> str:
+        """The name of the model that it came of; empty where it began with none."""
+        recipe = self.card.recipe
+        said = recipe.get("parent") or recipe.get("start")
+        return Path(said).name if isinstance(said, str) else ""
+
+    @property
+    def gain(self) -> str:
+        """What it gained over the model that it came of, in words; empty where that was not measured."""
+        figures = {name: one.model_dump() for name, one in self.card.metrics.items()}
+        lines = (said(figures, *one) for one in task_of(self.card.task).gains.items())
+        return next(filter(None, lines), "")
 
     @property
     def headline(self) -> str:

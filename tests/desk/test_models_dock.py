@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QMessageBox
 
 from desk import choose, enter, press_in
 from napari_pathogan.engine import places
-from napari_pathogan.engine.models import find_models, zoo
-from napari_pathogan.plugin.shell.card import CardDialog
+from napari_pathogan.engine.models import Metric, find_models, read_card, zoo
+from napari_pathogan.plugin.shell.card import CardDialog, ComparisonDialog
 
 pytestmark = pytest.mark.gui
 
@@ -49,10 +49,10 @@ def test_models_come_are_used_and_go(desk, own, tmp_path):
     desk.wait(lambda: not dock.working, "the list")
     assert {"idc-lite0", "masses-inbreast", "virtual-pas-he", "g2c-idc"} <= rows(dock).keys()
     pick(dock, "idc-lite0")
-    assert [name for name, made in dock.buttons.items() if not made.isEnabled()] == [
-        "Rename…",
-        "Delete",
-    ]
+    off = [name for name, made in dock.buttons.items() if not made.isEnabled()]
+    assert off == ["Compare", "Go back", "Rename…", "Delete"]
+    assert "AUC of heat maps 0.9" in dock.about.text()
+    assert "Came with the program" in dock.about.text()
     desk.press(dock, "Card")
     card = desk.wait(lambda: next(iter(dock.findChildren(CardDialog)), None), "the card")
     card.close()
@@ -80,3 +80,41 @@ def test_models_come_are_used_and_go(desk, own, tmp_path):
         desk.press(dock, "Delete")
     desk.wait(lambda: "Monday" not in rows(dock) and not dock.working, "the end of it")
     assert not (own / "Monday").exists()
+
+
+def test_a_model_that_came_of_another_is_compared_with_it_and_left_for_it(desk, own):
+    """What was gained stands below the list; two are shown beside each other; back is one press."""
+    card = read_card(zoo() / "nuclei-unet")
+    mine = own / "nuclei" / "Monday"
+    shutil.copytree(zoo() / "nuclei-unet", mine)
+    figures = {"before": (0.8, 0.7, 0.9), "after": (0.85, 0.8, 0.9), "gain": (0.05, 0.01, 0.09)}
+    gained = {
+        f"dice_{part}": Metric(value=value, low=low, high=high)
+        for part, (value, low, high) in figures.items()
+    }
+    of = {"name": "Monday", "recipe": {"parent": "nuclei-unet"}, "metrics": card.metrics | gained}
+    text = card.model_copy(update=of).model_dump_json()
+    (mine / "model.json").write_text(text, encoding="utf-8")
+    desk.sample("H&E phantom at 40x")
+    nuclei = desk.dock("Nuclei")
+    desk.wait(nuclei.form.run.isEnabled, "the model")
+    nuclei.form.model.setCurrentText("Monday")
+    dock = desk.dock("Models")
+    desk.wait(lambda: not dock.working, "the list")
+    pick(dock, "Monday")
+    assert rows(dock)["Monday"].parent() is rows(dock)["nuclei-unet"]
+    told = dock.about.text()
+    assert "from nuclei-unet" in told
+    assert "Better on what was held back" in told
+    assert "0.800 before, 0.850 after" in told
+    desk.rest()
+    desk.picture("models-of-models")
+    assert desk.cut_texts(dock) == []
+    desk.press(dock, "Compare")
+    shown = desk.wait(lambda: next(iter(dock.findChildren(ComparisonDialog)), None), "both")
+    assert "nuclei-unet" in shown.page.toPlainText().split("Monday")[0], "the earlier one first"
+    shown.close()
+    desk.press(dock, "Go back")
+    assert "nuclei-unet is chosen in Nuclei" in dock.said.text()
+    assert nuclei.form.model.currentText() == "nuclei-unet"
+    assert mine.exists()

@@ -300,6 +300,8 @@ class Task:
         Before ``train`` and ``evaluate``, where two tasks have the same words.
     help
         One line of what it does.
+    title
+        What a list of models calls it; as of ``help`` if left out.
     model
         The class of its models, lazily: ``load(name, device, **options)``.
     default
@@ -322,6 +324,7 @@ class Task:
     words: str
     help: str
     model: str
+    title: str = ""
     default: str = ""
     model_word: str = "model"
     verb_prefix: str = ""

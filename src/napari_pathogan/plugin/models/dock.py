@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from html import escape
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_error
@@ -12,25 +12,23 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QHeaderView,
     QInputDialog,
+    QLabel,
     QMainWindow,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.plugin.shell.card import CardDialog
+from napari_pathogan.plugin.shell.card import CardDialog, ComparisonDialog
 from napari_pathogan.plugin.shell.dock import Dock
 from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import (
-    Paragraph,
     above,
     button,
     confirmed,
     evenly,
-    scrolled,
 )
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.asking import MODELS, ask_folder
@@ -87,13 +85,37 @@ class ModelsDock(Docked):
     @property
     def chosen(self) -> Listed | None:
         """The model that is chosen."""
-        rows = self.list.selectedItems()
-        return self.models.get(rows[0].data(0, Qt.ItemDataRole.UserRole)) if rows else None
+        rows = self._rows()
+        return rows[0] if len(rows) == 1 else None
+
+    @property
+    def pair(self) -> tuple[Listed, Listed] | None:
+        """Two models to be compared: those that are chosen, or one with that which it came of."""
+        rows = self._rows()
+        if len(rows) == 1 and rows[0].parent in self.models:
+            rows = [self.models[rows[0].parent], rows[0]]
+        if len(rows) != 2 or rows[0].card.task != rows[1].card.task:
+            return None
+        first, second = rows
+        return (second, first) if first.parent == second.card.name else (first, second)
+
+    def _rows(self) -> list[Listed]:
+        names = [row.data(0, Qt.ItemDataRole.UserRole) for row in self.list.selectedItems()]
+        return [self.models[name] for name in names if name in self.models]
 
     def use(self) -> None:
         """Choose the model in the docks of its task that are open."""
-        one, window = self.chosen, above(self, QMainWindow)
-        if one is None or window is None:
+        if self.chosen is not None:
+            self._use(self.chosen)
+
+    def go_back(self) -> None:
+        """Choose the model that this one came of; both stay in the list."""
+        if (one := self.chosen) is not None and one.parent in self.models:
+            self._use(self.models[one.parent])
+
+    def _use(self, one: Listed) -> None:
+        window = above(self, QMainWindow)
+        if window is None:
             return
         docks = [dock for dock in window.findChildren(Dock) if dock.task == one.card.task]
         for dock in docks:
@@ -106,7 +128,9 @@ class ModelsDock(Docked):
     def _build(self) -> None:
         self.list = QTreeWidget()
         self.list.setHeaderLabels(["Model", "Figure", "MB"])
-        self.list.setMinimumHeight(400)
+        self.list.setSelectionMode(QTreeWidget.SelectionMode.ExtendedSelection)
+        self.list.setIndentation(12)
+        self.list.setMinimumHeight(120)
         self.list.itemSelectionChanged.connect(self._refresh)
         self.list.itemDoubleClicked.connect(lambda *_: self._show_card())
         header = self.list.header()
@@ -121,6 +145,11 @@ class ModelsDock(Docked):
                 ("Card", "What it learnt from, how well it does, its limits and terms"),
                 ("Use", "Choose it in the docks of its task that are open"),
                 ("Check", "Whether its weights are those of its card, and can be built"),
+                ("Compare", "Two that are chosen, or one and that which it came of, side by side"),
+                (
+                    "Go back",
+                    "Choose that which it came of in the docks of its task; both stay here",
+                ),
                 ("Add…", "Copy a model that somebody has sent, or a run's, into your own"),
                 ("Rename…", "Give a model of your own another name"),
                 ("Delete", "Delete a model of your own, for good"),
@@ -130,24 +159,24 @@ class ModelsDock(Docked):
             self._show_card,
             self.use,
             self._check,
+            self._compare,
+            self.go_back,
             self._ask_folder,
             self._ask_name,
             self._delete,
         )
         for made, act in zip(self.buttons.values(), done, strict=True):
             made.clicked.connect(partial(_call, act))
-        self.said = Paragraph()
-        rows = QWidget()
-        inner = QVBoxLayout(rows)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.setSpacing(8)
-        inner.addWidget(self.list, 1)
-        placed = list(self.buttons.values())
-        for line in (evenly(*placed[:3]), evenly(*placed[3:]), self.said):
-            inner.addWidget(line)
+        self.about, self.said = QLabel(), QLabel()
+        for text in (self.about, self.said):
+            text.setWordWrap(True)
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(rows))
+        outer.setSpacing(8)
+        outer.addWidget(self.list, 1)
+        placed = list(self.buttons.values())
+        lines = (evenly(*placed[:3]), evenly(*placed[3:5]), evenly(*placed[5:]))
+        for line in (self.about, *lines, self.said):
+            outer.addWidget(line)
 
     def _do(self, act: Callable[[], str] | None) -> None:
         """Do something with the models in the background, and list them anew."""
@@ -179,13 +208,15 @@ class ModelsDock(Docked):
             own = {n: one for n, one in self.models.items() if one.card.task == task.name}
             if not own:
                 continue
-            top = QTreeWidgetItem([task.help.rstrip("."), "", ""])
+            top = QTreeWidgetItem([task.title or task.help.rstrip("."), "", ""])
+            top.setToolTip(0, task.help)
             top.setFlags(Qt.ItemFlag.ItemIsEnabled)
             self.list.addTopLevelItem(top)
             top.setFirstColumnSpanned(True)
             for name, one in own.items():
-                parent = _parent(one)
-                (rows[parent] if parent in own and parent != name else top).addChild(rows[name])
+                (rows[one.parent] if one.parent in own and one.parent != name else top).addChild(
+                    rows[name]
+                )
         self.list.expandAll()
         if chosen in rows:
             rows[chosen].setSelected(True)
@@ -193,7 +224,9 @@ class ModelsDock(Docked):
     @staticmethod
     def _row(name: str, one: Listed) -> QTreeWidgetItem:
         title, _, figure = one.headline.rpartition(" ")
-        row = QTreeWidgetItem([name, figure, f"{one.size / 1e6:.1f}"])
+        megabytes = one.size / 1e6
+        size = f"{megabytes:.1f}" if megabytes >= 0.1 else "< 0.1"
+        row = QTreeWidgetItem([name, figure, size])
         row.setData(0, Qt.ItemDataRole.UserRole, name)
         whose = "came with the program" if one.embedded else f"yours, {one.place}"
         row.setToolTip(0, f"{one.card.title} ({whose})")
@@ -203,13 +236,26 @@ class ModelsDock(Docked):
     def _refresh(self) -> None:
         one = self.chosen
         own = one is not None and not one.embedded
-        there = {"Card": one, "Use": one, "Check": one, "Add…": True, "Rename…": own, "Delete": own}
+        there = {
+            **dict.fromkeys(("Card", "Use", "Check"), one),
+            "Compare": self.pair,
+            "Go back": one is not None and one.parent in self.models,
+            "Add…": True,
+            **dict.fromkeys(("Rename…", "Delete"), own),
+        }
+        self.about.setText(_told(one) if one is not None else "")
         for name, made in self.buttons.items():
-            made.setEnabled(bool(there[name]) and not (self.working and name != "Card"))
+            at_once = name in {"Card", "Compare"}
+            made.setEnabled(bool(there[name]) and (at_once or not self.working))
 
     def _show_card(self) -> None:
         if (one := self.chosen) is not None:
             CardDialog(one.card, one.place, self).show()
+
+    def _compare(self) -> None:
+        if self.pair is not None:
+            before, after = self.pair
+            ComparisonDialog(before.card, after.card, self).show()
 
     def _check(self) -> None:
         one = self.chosen
@@ -278,11 +324,19 @@ def _call(act: Callable[[], None], _checked: object = None) -> None:
         show_error(str(error))
 
 
-def _parent(one: Listed) -> str:
-    """The model that another came of; empty where it began with nothing of the list."""
-    recipe = one.card.recipe
-    said = recipe.get("parent") or recipe.get("start")
-    return Path(said).name if isinstance(said, str) else ""
+def _told(one: Listed) -> str:
+    """What a model is, where it came from, and what was gained, in a few lines."""
+    lines = [f"<b>{escape(one.card.title)}</b>"]
+    if one.headline:
+        lines.append(escape(one.headline))
+    if one.made is None:
+        lines.append("Came with the program")
+    else:
+        of = f" from {escape(one.parent)}" if one.parent else ""
+        lines.append(f"Yours, of {one.made:%d %B %Y, %H:%M}{of}")
+    if one.gain:
+        lines.append(escape(one.gain))
+    return "<br>".join(lines)
 
 
 def _open_first(one: Listed) -> str:

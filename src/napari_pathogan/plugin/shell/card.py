@@ -79,6 +79,44 @@ def card_html(card: ModelCard, folder: Path) -> str:
     return "\n".join(parts)
 
 
+class ComparisonDialog(QDialog):
+    """Two models of one task beside each other, the earlier one first."""
+
+    def __init__(self, before: ModelCard, after: ModelCard, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"{before.name} and {after.name}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(620, 520)
+        self.page = QTextBrowser()
+        self.page.setHtml(comparison_html(before, after))
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.addWidget(self.page)
+        column.addWidget(buttons)
+
+
+def comparison_html(before: ModelCard, after: ModelCard) -> str:
+    """Write what two cards say beside each other: figures, what they learnt from, terms."""
+    cards = (before, after)
+    shared = [name for name in before.metrics if name in after.metrics]
+    rows = [["", *(card.name for card in cards)]]
+    rows += [[metric_name(x), *(metric_text(card.metrics[x]) for card in cards)] for x in shared]
+    rows.append(["learnt from", *(", ".join(x.name for x in c.training_data) for c in cards)])
+    rows.append(["measured by", *(card.measured_by or "nothing" for card in cards)])
+    rows.append(["licence", *(card.licence or "not stated" for card in cards)])
+    alike = shared and before.measured_by == after.measured_by
+    doubt = "Figures of the same name were measured on the same images only where the commands are alike."
+    return _lines(rows) + ("" if alike else f"<p>{doubt}</p>")
+
+
+def metric_name(name: str) -> str:
+    """What a figure of a card is called."""
+    if name.startswith(_HEAT):
+        return f"{metric_name(name.removeprefix(_HEAT))}, heat map"
+    return _NAMES.get(name, name.replace("_", " "))
+
+
 def metric_text(metric: Metric) -> str:
     """``0.88 (0.84 to 0.91)``."""
     if metric.value is None:
@@ -100,7 +138,12 @@ def _table(metrics: dict[str, Metric]) -> str:
     rows = [["", *heads]]
     for name in dict.fromkeys((*columns[0], *columns[1])):
         cells = [metric_text(column[name]) if name in column else "" for column in columns]
-        rows.append([_NAMES.get(name, name.replace("_", " ")), *cells[: len(heads)]])
+        rows.append([metric_name(name), *cells[: len(heads)]])
+    return _lines(rows)
+
+
+def _lines(rows: list[list[str]]) -> str:
+    """Rows of a table, each as cells of text."""
     lines = ("".join(f"<td>{escape(cell)}&nbsp;&nbsp;&nbsp;</td>" for cell in row) for row in rows)
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 

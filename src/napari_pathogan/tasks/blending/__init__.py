@@ -8,6 +8,7 @@ TASK = Task(
     words="masses",
     verb_prefix="blend-",
     help="Masses in mammograms.",
+    title="Synthetic masses",
     model=".model:BlendModel",
     default="masses-blending",
     training=Training(

@@ -31,6 +31,7 @@ TASK = Task(
     package=__name__,
     words="idc",
     help="Invasive ductal carcinoma in H&E slides.",
+    title="Invasive ductal carcinoma",
     model=".model:IdcModel",
     graph=".graph:graph",
     default="idc-lite0",

@@ -44,6 +44,7 @@ TASK = Task(
     package=__name__,
     words="nuclei",
     help="Nuclei in H&E slides.",
+    title="Nuclei",
     model=".model:NucleiModel",
     graph=".graph:graph",
     default="nuclei-ensemble",

@@ -21,6 +21,7 @@ TASK = Task(
     package=__name__,
     words="nuclei classes",
     help="Classes of nuclei, found without labels or taught by them.",
+    title="Classes of nuclei",
     model=".model:ClassModel",
     default="nuclei-classes-crc",
     generator=".contract:drawn",

@@ -20,6 +20,7 @@ TASK = Task(
     package=__name__,
     words="stain",
     help="Slides in the colours of another laboratory.",
+    title="Stain transfer",
     model=".model:StyleModel",
     default="stain-tnbc",
     model_word="style",

@@ -17,6 +17,7 @@ TASK = Task(
     package=__name__,
     words="virtual-stain",
     help="The same tissue in another stain: virtual, synthetic.",
+    title="Virtual stains",
     model=".model:VirtualStainModel",
     default="virtual-pas-he",
     generator=".contract:drawn",

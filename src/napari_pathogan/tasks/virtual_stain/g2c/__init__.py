@@ -20,6 +20,7 @@ TASK = Task(
     package=__name__,
     words="g2c",
     help="Classes of images, by virtual stains beside their own.",
+    title="Classes by virtual stains (G2C)",
     model=".model:G2CModel",
     default="g2c-idc",
     training=Training(
