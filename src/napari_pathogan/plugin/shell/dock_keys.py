@@ -7,19 +7,27 @@ keeps the keys it has; a text field keeps all that edit text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
 
-    from napari_pathogan.plugin.shell.dock import Dock
     from napari_pathogan.plugin.shell.form import Ties
 
 
 OF_SLIDES = frozenset({"slide", "segmentation"})
 OF_MAMMOGRAMS = frozenset({"mammogram"})
+
+
+class WithKeys(Protocol):
+    """A dock, as its keys know it."""
+
+    viewer: napari.Viewer
+
+    def shortcut(self, keys: str, action: Callable[[], object]) -> None:
+        """Call ``action`` on a key sequence while the dock has the focus."""
 
 
 class DockKey:
@@ -57,7 +65,7 @@ class DockKey:
 
 
 def everywhere(
-    dock: Dock,
+    dock: WithKeys,
     ties: Ties,
     keys: str,
     action: Callable[[], bool],

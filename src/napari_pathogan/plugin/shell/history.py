@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_pathogan.plugin.shell.dock_keys import DockKey
+from napari_pathogan.plugin.shell.dock_keys import DockKey, WithKeys
 from napari_pathogan.plugin.shell.drawn import Drawn
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram
 from napari_pathogan.plugin.viewer.opened import opened
@@ -26,13 +26,28 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
     from qtpy.QtGui import QResizeEvent
 
-    from napari_pathogan.plugin.shell.dock import Dock
-    from napari_pathogan.plugin.shell.form import Ties
+    from napari_pathogan.plugin.shell.form import Form, Ties
+    from napari_pathogan.plugin.shell.running import Run
 
 UNDO, REDO = "Ctrl+Z", "Ctrl+Shift+Z"
 MOST, MOST_RUNS = 100, 3  # steps; and of those that hold whole results
 _MAMMOGRAMS = "mammograms"
 _histories: dict[int, History] = {}
+
+
+class WithHistory(WithKeys, Protocol):
+    """A dock, as the history of its cases knows it."""
+
+    form: Form
+    run: Run | None
+    history: History
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer of the chosen slide."""
+
+    def settle(self) -> None:
+        """Take over what the user has drawn a moment ago: something is about to be undone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +68,7 @@ class Step:
         In which it was drawn.
     """
 
-    dock: Dock | None
+    dock: WithHistory | None
     image: Image
     what: str
     back: Callable[[], bool]
@@ -70,17 +85,17 @@ class History(QObject):
     def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._docks: list[Dock] = []
+        self._docks: list[WithHistory] = []
         self._done: dict[object, list[Step]] = {}
         self._undone: dict[object, list[Step]] = {}
         viewer.layers.events.removed.connect(self._removed)
         self._drawn = Drawn(viewer, self._was_drawn)
 
-    def join(self, dock: Dock) -> None:
+    def join(self, dock: WithHistory) -> None:
         """A dock shares it from now on, until it leaves."""
         self._docks.append(dock)
 
-    def leave(self, dock: Dock) -> None:
+    def leave(self, dock: WithHistory) -> None:
         """Forget what was done in a dock that is closed."""
         self._docks.remove(dock)
         self._keep(lambda step: step.dock is not dock)
@@ -165,7 +180,7 @@ class History(QObject):
 class HistoryLine(QWidget):
     """Undo, which says what, and Redo."""
 
-    def __init__(self, dock: Dock, ties: Ties) -> None:
+    def __init__(self, dock: WithHistory, ties: Ties) -> None:
         super().__init__()
         self._dock, self._what = dock, ""
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
@@ -209,7 +224,7 @@ class HistoryLine(QWidget):
         self.undo.setText(text if self.undo.isVisible() else whole)
 
 
-def history_of(dock: Dock) -> History:
+def history_of(dock: WithHistory) -> History:
     """The one that a dock shares with the others of its viewer."""
     history = _histories.get(id(dock.viewer)) or History(dock.viewer)
     _histories[id(dock.viewer)] = history
@@ -217,7 +232,7 @@ def history_of(dock: Dock) -> History:
     return history
 
 
-def _in(dock: Dock, act: Callable[[Image | None], bool]) -> None:
+def _in(dock: WithHistory, act: Callable[[Image | None], bool]) -> None:
     act(dock.layer)
 
 
