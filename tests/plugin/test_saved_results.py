@@ -976,7 +976,7 @@ BY_NAPARI = {  # pictures that say nothing of a place; napari's own reader opens
 NO_LAYERS = {  # what holds no place in any image: counts of many slides, pages, records
     "batch, JSON", "failure in a batch, JSON", "result of a batch", "table of a batch",
     "summary of a batch, Parquet", "page of a batch", "report of a study", "scored masses, JSON",
-    "file", "output",
+    "study for a browser", "model, ONNX", "file", "output",
 }  # fmt: skip
 OTHERWISE = {"slide (OME-TIFF)": "a slide", "slide in other colours, OME-Zarr": "a slide",
              "slide in a virtual stain, OME-Zarr": "a slide",
