@@ -46,6 +46,27 @@ def test_crashes_errors_and_memory_are_faults_and_reading_goes_on(fuzz):
     assert found == ["a crash", "", "KeyError: 'x'", "3.0 GB of memory", ""]
 
 
+def weighs(pipe):
+    """Says what it holds."""
+    pipe.recv()
+    from fuzz import most_memory
+
+    pipe.send(("", most_memory()))
+
+
+def test_memory_is_that_of_the_process_that_reads(fuzz):
+    """Whatever the one that began it holds."""
+    held = bytearray(1 << 30)
+    held[:: 1 << 12] = bytes(len(held[:: 1 << 12]) * [1])
+    assert fuzz.most_memory() > 1 << 30
+    reader = fuzz.Reader(weighs)
+    try:
+        reader.pipe.send("")
+        assert reader.pipe.recv()[1] < 1 << 30
+    finally:
+        reader.end()
+
+
 def test_changes_are_those_of_the_seed(fuzz):
     raw = bytes(range(256)) * 8
     made = [fuzz.changed(raw, random.Random("0 1")) for _ in range(2)]
@@ -56,6 +77,6 @@ def test_changes_are_those_of_the_seed(fuzz):
 def test_real_files_are_read_and_refused(fuzz, data, tmp_path):
     for path in (data / "wsi_small").iterdir():
         shutil.copy(path, tmp_path)
-    number, refused, faults = fuzz.fuzz(tmp_path, 3.0, tmp_path / "kept", 0)
+    number, refused, faults = fuzz.fuzz(tmp_path, 10.0, tmp_path / "kept", 0)
     assert number > refused > 0
     assert faults == 0
