@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.plugin.blending.events import Grown
 
+_LETTERS = 7  # of names in a third of the canvas, which on a laptop is 230 px wide
 IMAGE_NAME, LOSS_NAME = "{} [synthetic]", "Still visible, {} [synthetic]"
 LOSS_COLOURS = "magma"
 DRAWN_MS = 200  # the canvas has been drawn by then
@@ -139,6 +140,7 @@ class BlendLayers:
             yield
             if self._hidden:  # still wanted; its name by itself: the first text takes long to draw
                 if shown.visible:
+                    shown.name_overlay.font_size = _LETTERS
                     shown.name_overlay.visible = True
                 else:
                     shown.visible = True
