@@ -266,3 +266,17 @@ def test_nuclei_of_an_image_that_was_changed_are_refused(typed, slide, base, tmp
     assert "its own image has other pixels" in failed.stderr
     assert not run.exists()
     assert slide.with_name("case.tif.nuclei.geojson").read_bytes() == kept
+
+
+def test_a_folder_of_what_was_never_imported_says_how_to(typed, slide):
+    drawn(slide.parent, *BOTH, name="case.geojson")
+    for verb in ("check", "list"):
+        said = typed("annotations", verb, slide.parent, code=2).stderr
+        assert "case.geojson lies beside case.tif, and is not used before" in said
+        assert "annotations import" in said
+
+
+def test_an_outline_that_was_drawn_on_another_level_is_said_at_once(typed, slide, tmp_path):
+    far = feature("Tumor", 0, 0, 10 * SIDE)
+    said = typed("annotations", "import", drawn(tmp_path, far, *BOTH), slide).stderr
+    assert "reach mostly beyond case.tif, which has 800 x 800 px" in said

@@ -304,6 +304,15 @@ def test_outlines_beyond_the_slide_are_said(slide, beyond, said):
     assert f"{said} outlines of case.geojson" in notes or not beyond
 
 
+def test_outlines_mostly_beyond_the_slide_are_said(slide):
+    """As of one that was drawn on another level."""
+    path, _ = slide
+    annotate(path, [feature("Tumor", square(0, 0, 200)), feature("Tumor", square(100, 100, 4000))])
+    notes = " ".join(read_training_folder(path.parent).notes)
+    assert "1 of 2 outlines of case.geojson reach mostly beyond case.tif" in notes
+    assert "lie beyond" not in notes
+
+
 def test_a_corner_that_is_nowhere_names_its_file_once(slide):
     path, _ = slide
     annotate(path, [feature("Tumor", [[0, 0], [float("nan"), 5], [5, 5], [0, 0]])])

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.slides.slide import Slide
 
 _AREAS = ("", "annotation", "tile")  # kinds of objects that say what an area is
+_MOST = 0.5  # of an area: one that has less on the slide may be another slide's
 
 
 def write(slide: Slide, suffix: str, kind: str, annotations: Sequence[Annotation]) -> Path:
@@ -93,12 +95,16 @@ def outlines_of(path: Path, origin: tuple[float, float]) -> tuple[list[Annotatio
     return drawn, [f"left out of {path.name}, since they are no areas: {what}"]
 
 
-def beyond(slide: Slide, name: str, drawn: Sequence[Annotation]) -> list[str]:
-    """A sentence on outlines that do not touch the slide, where there are some."""
+def beyond(slide: Slide | Mammogram, name: str, drawn: Sequence[Annotation]) -> list[str]:
+    """A sentence on outlines of areas that lie beyond the slide, all or most of each, where there are some."""
     height, width = slide.shape
-    count = sum(not one.geometry.intersects(box(0, 0, width, height)) for one in drawn)
-    if not count:
-        return []
-    of = f"all {count}" if count == len(drawn) else f"{count} of {len(drawn)}"
+    inside = box(0, 0, width, height)
+    touching = [one.geometry for one in drawn if one.geometry.intersects(inside)]
+    whole = len(drawn) - len(touching)
+    most = sum(one.intersection(inside).area < _MOST * one.area for one in touching)
     slides = f"{slide.name}, which has {width} x {height} px: are they another slide's?"
-    return [f"{of} outlines of {name} lie beyond {slides}"]
+    said = []
+    for count, how in ((whole, "lie beyond"), (most, "reach mostly beyond")):
+        of = f"all {count}" if count == len(drawn) else f"{count} of {len(drawn)}"
+        said += [f"{of} outlines of {name} {how} {slides}"] * bool(count)
+    return said

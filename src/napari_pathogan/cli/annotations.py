@@ -90,7 +90,7 @@ def _expanded(paths: list[Path], retraining: Retraining) -> list[Path]:
             stores = AnnotationStore.in_folder(path, suffix, below=retraining.by_patient)
             if not stores:
                 msg = f"no {what} in {path} has annotations ({suffix}); draw some, or import them"
-                raise DataFolderError(msg)
+                raise DataFolderError("; ".join([msg, *_to_be_imported(path)]))
             found += [store.image for store in stores]
         else:
             found.append(path)
@@ -99,6 +99,20 @@ def _expanded(paths: list[Path], retraining: Retraining) -> list[Path]:
         msg = f"{twice[0]} is given twice; name each {what} once"
         raise DataFolderError(msg)
     return found
+
+
+def _to_be_imported(folder: Path) -> Iterator[str]:
+    """A sentence where outlines of QuPath's lie beside images of a folder."""
+    from napari_pathogan.annotations.store import AnnotationStore
+
+    for store in AnnotationStore.in_folder(folder, ".geojson"):
+        file = store.by_stem or store.beside
+        if store.image.is_file() and file.is_file():
+            yield (
+                f"{file.name} lies beside {store.image.name}, and is not used before "
+                f"pathogan annotations import {file} {store.image}"
+            )
+            return
 
 
 def _rows(
@@ -234,6 +248,8 @@ def import_(
     task: _TaskName = "idc",
 ) -> None:
     """Add outlines of a file to what is kept with a slide; those that are there stay."""
+    from napari_pathogan.annotations.outlines import beyond
+
     of, retraining = _retraining(task)
     with of.get(retraining.open)(slide) as opened:
         kept, _ = of.get(retraining.read)(opened)
@@ -241,6 +257,7 @@ def import_(
         _refuse_foreign(drawn, notes, opened, file)
         new = [one for one in drawn if not any(_same(one, other) for other in kept)]
         place = of.get(retraining.write)(opened, [*kept, *new])
+        notes = list(dict.fromkeys([*notes, *beyond(opened, file.name, drawn)]))
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{place}: {len(new)} outlines added to {len(kept)}")
