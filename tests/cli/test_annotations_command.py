@@ -280,3 +280,11 @@ def test_an_outline_that_was_drawn_on_another_level_is_said_at_once(typed, slide
     far = feature("Tumor", 0, 0, 10 * SIDE)
     said = typed("annotations", "import", drawn(tmp_path, far, *BOTH), slide).stderr
     assert "reach mostly beyond case.tif, which has 800 x 800 px" in said
+
+
+def test_a_cell_counts_once_though_it_has_a_nucleus(typed, slide, tmp_path):
+    cell = feature("Tumor", 0, 0)
+    cell["properties"]["objectType"] = "cell"
+    cell["nucleusGeometry"] = feature("", 50, 50, 20)["geometry"]
+    said = typed("annotations", "import", drawn(tmp_path, cell, *BOTH), slide).stderr
+    assert "since they are no areas: 1 of kind cell" in said

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageCms
 from slide_makers import smooth_image
 
-from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.errors import FluorescenceError, SlideFormatError
 from napari_pathogan.slides import colours
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
@@ -51,6 +51,22 @@ def test_an_unspecified_fourth_channel_is_left_out(tmp_path):
     other = np.zeros(RGB.shape[:2], np.uint8)
     path = tiff(tmp_path, np.dstack([RGB, other]), photometric="rgb", extrasamples=["unspecified"])
     assert np.array_equal(opened(path)[0], RGB)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_four_dyes_stored_as_rgb_and_an_unspecified_sample_are_no_colours(tmp_path, planar):
+    dyes = np.random.default_rng(0).integers(0, 12, (4, 64, 64), np.uint8)
+    for number, dye in enumerate(dyes):
+        dye[8 + 12 * number : 20 + 12 * number, 8:20] = 230
+    pixels = dyes if planar == "separate" else np.moveaxis(dyes, 0, -1)
+    path = tiff(
+        tmp_path, pixels, photometric="rgb", planarconfig=planar, extrasamples=["unspecified"]
+    )
+    with pytest.raises(FluorescenceError, match="4 channels"):
+        opened(path)
+    shown = [one for _, one in Slide.open_channels(path)]
+    assert len(shown) == 4
+    np.testing.assert_array_equal(shown[3].read(Region(0, 0, 64, 64)), dyes[3])
 
 
 @pytest.mark.parametrize("kind", ["tif", "png", "gif"])

@@ -86,9 +86,10 @@ def outlines_of(path: Path, origin: tuple[float, float]) -> tuple[list[Annotatio
     drawn, others = [], Counter[str]()
     for one in annotations:
         if not one.polygons or one.kind not in _AREAS:
-            others[one.kind or "object"] += 1
+            others[one.kind or "object"] += not one.part  # a cell's nucleus comes with the cell
         elif one.class_name or one.kind != "tile":
             drawn.append(one)
+    others = +others
     if not others:
         return drawn, []
     what = ", ".join(f"{number:,} of kind {kind}" for kind, number in sorted(others.items()))

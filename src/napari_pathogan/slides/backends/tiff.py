@@ -22,7 +22,7 @@ from napari_pathogan.slides.backends.tiff_planes import (
 )
 from napari_pathogan.slides.backends.tiff_scale import scale_of
 from napari_pathogan.slides.backends.turned import ORIENTATION, turned
-from napari_pathogan.slides.channels import Channel, ChannelInfo, are_colour, by_words
+from napari_pathogan.slides.channels import Channel, ChannelInfo, are_colour, by_words, look_lit
 from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
@@ -299,7 +299,10 @@ def _read_as(
     """The colour rule of a slide; or that of one channel, and all channels."""
     pages = levels[0]
     page, samples = pages[0], len(pages) if len(pages) > 1 else pages[0].samplesperpixel
-    if len(pages) == 1 and not _separate(page, said):
+    of_dyes = _separate(page, said) or (
+        _has_unnamed(page) and not look_lit(colours.telling_tiles(name, planes))
+    )
+    if len(pages) == 1 and not of_dyes:
         return _colours(name, page, bits), ()
     assert page.dtype is not None, "the planes have refused unknown types"
     bounds.check_channels(name, samples)
@@ -328,6 +331,11 @@ def _separate(page: TiffPage, said: list[ChannelInfo]) -> bool:
         return True
     more = samples - colour
     return more > 1 or (more == 1 and (not page.extrasamples or (colour == 1 and not _alpha(page))))
+
+
+def _has_unnamed(page: TiffPage) -> bool:
+    """Whether RGB has a fourth sample of which the file says nothing: a dye, or filling."""
+    return int(page.photometric) == 2 and page.samplesperpixel == 4 and not _alpha(page)
 
 
 def _one(
