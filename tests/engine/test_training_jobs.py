@@ -225,6 +225,21 @@ def test_a_parent_that_is_killed_takes_it_along(job):
     assert found.state is State.STOPPED
 
 
+def test_it_says_that_it_runs_before_its_process_does(job, monkeypatch):
+    """So that a kill in between leaves one that is resumed, and not one that waits beside its process."""
+    states, spawn = [], jobs.spawn
+
+    def spawned(*asked):
+        states.append(TrainingJob.load(job.folder).state)
+        return spawn(*asked)
+
+    monkeypatch.setattr(jobs, "spawn", spawned)
+    events = job.events()
+    until(events, Pulse)
+    events.close()
+    assert states == [State.RUNS]
+
+
 def test_two_windows_start_it_once(job):
     events = job.events()
     until(events, Progress)

@@ -346,13 +346,15 @@ class TrainingJob:
         if TrainingJob.load(self.folder).state is State.RUNS:
             raise _TakenError(f"the training of {self.name} runs in another napari already")
         resumed = ["--resume"] * (self.run / "config.json").is_file()
+        self.state, self.why, self.paused, self.watcher = State.RUNS, "", False, _here()
+        self.pid, self.born = 0, 0.0
+        self.save()  # first: whoever is killed while the process starts leaves one that runs, not one that waits
         try:
             with self._said_in.open("wb") as said, self._said_else.open("wb") as besides:
                 self._child = jobs.spawn([*self.command, *resumed], jobs.PROGRAM, said, besides)
         except OSError as error:
             raise output_error(self.folder, error) from error
         self.pid, self.born = self._child.pid, psutil.Process(self._child.pid).create_time()
-        self.state, self.why, self.paused, self.watcher = State.RUNS, "", False, _here()
         self.save()
 
     def _said(self, *, skip: bool) -> Iterator[Event]:
