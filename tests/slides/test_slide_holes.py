@@ -106,22 +106,25 @@ def test_damaged_coarse_tiles_are_made_from_the_finer_level(tmp_path):
         assert "1 of 6 tiles of level 1 are empty or damaged" in slide.notes[0]
 
 
-def test_what_is_empty_at_all_levels_is_glass(tmp_path):
-    path = pyramid(tmp_path / "a.tif", ((0, 1, 6, 7), (0,), ()))
+def test_what_is_empty_or_glass_at_all_levels_is_glass(tmp_path):
+    """Coarse tiles are larger: one that is stored for what lies beside shows glass too."""
+    coarsest = COARSEST.copy()
+    coarsest[:64, :64] = (243, 240, 244)
+    path = pyramid(tmp_path / "a.tif", ((0, 1, 6, 7), (0,), ()), (FINE, COARSE, coarsest))
     with Slide.open(path) as slide:
         assert (slide.read(WHOLE, size=(256, 384))[:128, :128] == 255).all()
         assert slide.notes == []
 
 
 def test_what_is_damaged_at_all_levels_is_blank_and_told(tmp_path):
-    path = pyramid(tmp_path / "a.tif", ((), (0,), ()))
+    path = pyramid(tmp_path / "a.tif", ((), (0,), (0,)))
     tear(path, 0, 0)
     with Slide.open(path) as slide:
         found = slide.read(WHOLE, size=(256, 384))
         assert (found[:64, :64] == 255).all()
         assert np.abs(found[64:].astype(int) - COARSE[64:]).max() <= 1
         assert len(slide.damaged) == 1
-        assert len(slide.notes) == 2
+        assert len(slide.notes) == 3
 
 
 @pytest.mark.parametrize(("black", "share"), [((1,), 1), ((2,), 1), ((1, 2), 1), ((1,), 0.5)])
@@ -144,3 +147,76 @@ def test_what_is_black_on_every_level_stays_black(tmp_path):
     with Slide.open(pyramid(tmp_path / "a.tif", ((), (), ()), levels)) as slide:
         assert not slide.read(WHOLE, size=(128, 192)).any()
         assert slide.notes == []
+
+
+def far_from(found, right):
+    return np.abs(found.astype(int) - right).mean()
+
+
+@pytest.mark.parametrize("holes", [((8,), (), ()), ((8, 9, 2), (1,), ()), ((0,), (0,), ())])
+def test_empty_tiles_of_the_finest_level_are_made_from_a_coarser_one(tmp_path, holes):
+    """The finest level lacks what a coarser one shows: blank there, it would be taken for glass."""
+    with Slide.open(pyramid(tmp_path / "a.tif", holes)) as slide:
+        said = slide.notes
+        assert far_from(slide.read(WHOLE), FINE) < 1
+        for size, right in (((256, 384), COARSE), ((128, 192), COARSEST)):
+            assert far_from(slide.read(WHOLE, size=size), right) < 1
+        np.testing.assert_array_equal(slide.levels[0][:], slide.read(WHOLE))
+        assert slide.notes == said
+        assert slide.damaged == []
+        assert slide.scanned(*(0, 256), 128, 128)
+    assert f"{len(holes[0])} of 24 tiles of level 0 are empty or damaged" in said[0]
+    assert "from a coarser level, with less detail" in said[0]
+
+
+def test_damaged_and_black_tiles_of_the_finest_level_are_made_from_a_coarser_one(tmp_path):
+    fine = FINE.copy()
+    fine[:128, :128] = 0
+    path = pyramid(tmp_path / "a.tif", ((), (), ()), (fine, COARSE, COARSEST))
+    tear(path, 0, 8)
+    with Slide.open(path) as slide:
+        assert far_from(slide.read(WHOLE), FINE) < 1
+        assert "2 of 24 tiles of level 0 are empty or damaged" in slide.notes[0]
+        assert slide.damaged == []
+
+
+def test_grey_levels_help_each_other_too(tmp_path):
+    levels = [level[..., :1].copy() for level in LEVELS]
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as out:
+        for number, level in enumerate(levels):
+            out.write(
+                tiles_of(level, without=(0,) if number == 0 else ()),
+                shape=level.shape[:2],
+                dtype="uint8",
+                tile=(128, 128),
+                photometric="minisblack",
+                compression="deflate",
+                subfiletype=int(number > 0),
+                metadata=None,
+            )
+    with Slide.open(path) as slide:
+        assert far_from(slide.read(WHOLE), FINE[..., 0]) < 1
+        assert "1 of 24 tiles of level 0" in slide.notes[0]
+
+
+def test_a_tile_that_lacks_a_colour_is_damaged_not_glass(tmp_path):
+    """Of planes that are stored one after another, one tile's red is empty."""
+    planes = np.moveaxis(FINE, -1, 0)
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as out:
+        tiles = [one for plane in planes for one in tiles_of(plane[..., None])]
+        tiles[5] = b""
+        out.write(
+            iter(tiles),
+            shape=planes.shape,
+            dtype="uint8",
+            tile=(128, 128),
+            photometric="rgb",
+            planarconfig="separate",
+            compression="deflate",
+            metadata=None,
+        )
+    with Slide.open(path) as slide:
+        assert (slide.read(WHOLE)[:128, 640:] == 255).all()
+        assert "tile at row 0, column 5 of level 0 can't be read (a colour" in slide.damaged[0]

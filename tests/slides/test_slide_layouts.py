@@ -144,8 +144,8 @@ def test_missing_chunks(tmp_path):
     for channel in range(3):
         (tmp_path / "a" / "0" / f"{channel}.0.0").unlink()
     with Slide.open(tmp_path / "a") as slide:
-        assert (slide.read(Region(0, 0, 128, 128)) == 255).all()
-        assert "tile at row 0, column 0 of level 0" in slide.damaged[0]
+        assert np.abs(slide.read(WHOLE).astype(int) - SCAN).mean() < 1
+        assert any("1 of 6 tiles of level 0" in note for note in slide.notes)
     shutil.rmtree(tmp_path / "a" / "1")
     with pytest.raises(SlideFormatError, match="not a complete"):
         Slide.open(tmp_path / "a")

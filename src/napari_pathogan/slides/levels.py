@@ -1,4 +1,4 @@
-"""Pyramid levels: tiles in one colour rule, cached; coarser levels made from finer ones."""
+"""Pyramid levels: tiles in one colour rule, cached; what one lacks is made from the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_pathogan.errors import SlideClosedError
 from napari_pathogan.slides import resample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_pathogan.slides.cache import TileCache
     from napari_pathogan.slides.colours import Colours
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _MADE_TILE = 512
 _BLOCK = 1024  # source pixels that one thread resamples at a time
+_QUICK = 1 << 26  # pixels of a level that may be looked at when a slide opens
+_FEWEST = 8  # pixels a side of a tile, in the level where it is looked for
+_COLOURED, _DARK, _BLACK, _SOME = 16, 180, 8, 1 / 64  # between channels; brightest; share of pixels
 _keys = itertools.count()
 
 
@@ -41,7 +44,8 @@ class Ledger:
     damaged
         One sentence for each tile that could not be read.
     filled
-        Of each level, the tiles (row, column) that a finer level was taken for, and how many it has.
+        Of each level, the tiles (row, column) that another was taken for, how many it has, and whether
+        that is a finer one.
     closed
         Whether the slide was closed; its tiles are then gone.
     """
@@ -52,7 +56,7 @@ class Ledger:
         self.cache = cache
         self.damaged: list[str] = []
         self.choices: tuple[str, ...] = ()
-        self.filled: dict[int, tuple[set[tuple[int, int]], int]] = {}
+        self.filled: dict[tuple[int, bool], tuple[set[tuple[int, int]], int]] = {}
         self.closed = False
         self._lock = threading.Lock()
         # a slide that nobody closed must not keep its tiles in the shared cache for ever
@@ -64,20 +68,26 @@ class Ledger:
             if sentence not in self.damaged:
                 self.damaged.append(sentence)
 
-    def fill(self, level: int, tiles: Iterable[tuple[int, int]], total: int) -> None:
-        """Record tiles (row, column) of a level whose pixels come from a finer one."""
+    def fill(
+        self, level: int, tiles: Iterable[tuple[int, int]], total: int, *, finer: bool
+    ) -> None:
+        """Record tiles (row, column) of a level whose pixels come from a finer one, or a coarser."""
         with self._lock:
-            self.filled.setdefault(level, (set(), total))[0].update(tiles)
+            self.filled.setdefault((level, finer), (set(), total))[0].update(tiles)
 
     @property
     def fillings(self) -> list[str]:
-        """A sentence for each level that a finer one helps out."""
+        """A sentence for each level that another one helps out."""
         with self._lock:
-            counts = {level: (len(tiles), total) for level, (tiles, total) in self.filled.items()}
+            counts = {of: (len(tiles), total) for of, (tiles, total) in self.filled.items()}
+        how = {
+            True: "the next finer level",
+            False: "a coarser level, with less detail than there was",
+        }
         return [
             f"{self.name}: {count} of {total} tiles of level {level} are empty or damaged; their "
-            "pixels are made from the next finer level"
-            for level, (count, total) in sorted(counts.items())
+            f"pixels are made from {how[finer]}"
+            for (level, finer), (count, total) in sorted(counts.items())
         ]
 
     def close(self) -> None:
@@ -205,7 +215,7 @@ def workers() -> int:
 
 
 class FileLevel(Level):
-    """A level that the file holds; what it lacks of it is made from the next finer one.
+    """A level that the file holds; what it lacks is made from the next finer one, or from coarser ones.
 
     Parameters
     ----------
@@ -234,78 +244,211 @@ class FileLevel(Level):
         self._convert = convert
         self._number = number
         self._finer = finer
-        self._step = step
-        if plane.stored is not None and finer is not None:
-            lost = [(int(row), int(col)) for row, col in np.argwhere(~plane.stored)]
-            filled = [tile for tile in lost if self._finer_holds(tile)]
-            if filled:
-                ledger.fill(number, filled, plane.stored.size)
+        self.coarser: Callable[[], FileLevel | None] = lambda: None
+        self.step = step
+        self.alone = _Alone(self)
+        self._shown: dict[tuple[int, int], bool] = {}
+        if finer is not None:
+            finer.coarser = weakref.ref(self)
+
+    def count_lost(self) -> None:
+        """Record the tiles that are not in the file, where another level has something of them.
+
+        What only a coarse level shows is looked for in one that is read quickly; where there is none, tiles
+        are counted when they are met.
+        """
+        if self._plane.stored is None:
+            return
+        lost = [(int(row), int(col)) for row, col in np.argwhere(~self._plane.stored)]
+        below = [tile for tile in lost if self._finer_holds(tile)]
+        look = next(self._looked_at(), None)
+        quick = look is not None and math.prod(look[0].shape) <= _QUICK
+        others = sorted({*lost}.difference(below)) if quick else []
+        above = [tile for tile in others if self._coarser_shows(tile)]
+        for tiles, finer in ((below, True), (above, False)):
+            if tiles:
+                self.ledger.fill(self._number, tiles, self._plane.stored.size, finer=finer)
 
     def holds(self, y: float, x: float, height: float, width: float) -> bool:
-        """Whether something may be stored in a rectangle of this level, or finer ones."""
-        rows = slice(int(y // self.tile[0]), math.ceil((y + height) / self.tile[0]))
-        cols = slice(int(x // self.tile[1]), math.ceil((x + width) / self.tile[1]))
-        stored = self._plane.stored
-        if stored is None or stored[rows, cols].any():
+        """Whether something may be stored in a rectangle of this level, or others show something."""
+        if self.within(y, x, height, width):
             return True
-        step = self._step
-        return self._finer is not None and self._finer.holds(
+        rows, cols = self.tiles_in(y, x, height, width)
+        grid = itertools.product(range(rows.start, rows.stop), range(cols.start, cols.stop))
+        return any(self._coarser_shows(tile) for tile in grid)
+
+    def within(self, y: float, x: float, height: float, width: float) -> bool:
+        """Whether something may be stored in a rectangle of this level, or finer ones."""
+        stored = self._plane.stored
+        if stored is None or stored[self.tiles_in(y, x, height, width)].any():
+            return True
+        step = self.step
+        return self._finer is not None and self._finer.within(
             y * step[0], x * step[1], height * step[0], width * step[1]
         )
 
+    def tiles_in(self, y: float, x: float, height: float, width: float) -> tuple[slice, slice]:
+        """Rows and columns of the tiles that a rectangle reaches into."""
+        count = [math.ceil(side / tile) for side, tile in zip(self.shape, self.tile, strict=True)]
+        rows = slice(int(y // self.tile[0]), min(count[0], math.ceil((y + height) / self.tile[0])))
+        cols = slice(int(x // self.tile[1]), min(count[1], math.ceil((x + width) / self.tile[1])))
+        return rows, cols
+
+    def size_of(self, row: int, col: int) -> tuple[int, int]:
+        """Rows and columns of a tile, which may be cut at the edges of the level."""
+        height, width = self.tile
+        return min(height, self.shape[0] - row * height), min(width, self.shape[1] - col * width)
+
     def _finer_holds(self, tile: tuple[int, int]) -> bool:
-        corner = (tile[0] * self.tile[0] * self._step[0], tile[1] * self.tile[1] * self._step[1])
-        size = (self.tile[0] * self._step[0], self.tile[1] * self._step[1])
-        return self._finer is not None and self._finer.holds(*corner, *size)
+        corner = (tile[0] * self.tile[0] * self.step[0], tile[1] * self.tile[1] * self.step[1])
+        size = (self.tile[0] * self.step[0], self.tile[1] * self.step[1])
+        return self._finer is not None and self._finer.within(*corner, *size)
 
-    def _make(self, row: int, col: int) -> np.ndarray:
-        height = min(self.tile[0], self.shape[0] - row * self.tile[0])
-        width = min(self.tile[1], self.shape[1] - col * self.tile[1])
-        try:
-            raw = self._plane.decode(row, col)
-            pixels = None if raw is None else self._colours.apply(raw[:height, :width])
-        except Exception as error:  # noqa: BLE001 - codecs have no common error; all are recorded
-            return self._damaged(row, col, str(error))
-        if pixels is None:
-            return self._instead(row, col, height, width)
+    def _coarser_levels(self) -> Iterator[tuple[FileLevel, tuple[float, float]]]:
+        """The coarser levels, the next one first, and how many pixels of this one are one of theirs."""
+        level, step = self.coarser(), (1.0, 1.0)
+        while level is not None:
+            step = step[0] * level.step[0], step[1] * level.step[1]
+            yield level, step
+            level = level.coarser()
+
+    def _looked_at(self) -> Iterator[tuple[FileLevel, tuple[float, float]]]:
+        """The same, those first that are read quickly and still have some pixels of each tile of this one."""
+        fine: list[tuple[FileLevel, tuple[float, float]]] = []
+        few: list[tuple[FileLevel, tuple[float, float]]] = []
+        for level, step in self._coarser_levels():
+            enough = all(t >= _FEWEST * s for t, s in zip(self.tile, step, strict=True))
+            (fine if enough else few).append((level, step))
+        yield from (*reversed(fine), *few)
+
+    def _coarser_shows(self, tile: tuple[int, int]) -> bool:
+        """Whether a coarser level shows more than glass where this one lacks a tile."""
+        if tile not in self._shown:
+            self._shown[tile] = False
+            for level, step in self._looked_at():
+                y, x, height, width = self._place(tile, step)
+                if level.alone.has(y, x, height, width):
+                    top, left = int(y), int(x)
+                    size = math.ceil(y + height) - top, math.ceil(x + width) - left
+                    self._shown[tile] = _shows(level.alone.window(top, left, *size))
+                    break
+        return self._shown[tile]
+
+    def _place(
+        self, tile: tuple[int, int], step: tuple[float, float]
+    ) -> tuple[float, float, float, float]:
+        """Top, left, height and width of a tile on a level of so much larger pixels."""
+        corner = (at * side / s for at, side, s in zip(tile, self.tile, step, strict=True))
+        size = (side / s for side, s in zip(self.size_of(*tile), step, strict=True))
+        y, x, height, width = *corner, *size
+        return y, x, height, width
+
+    def own(self, row: int, col: int) -> np.ndarray | None:
+        """A tile as the file has it; None where that is nothing.
+
+        Raises
+        ------
+        Exception
+            Of any kind, if it can't be read: codecs have none in common.
+        """
+        height, width = self.size_of(row, col)
+        raw = self._plane.decode(row, col)
+        if raw is None:
+            return None
+        pixels = self._colours.apply(raw[:height, :width])
         if pixels.shape != (height, width, *self.fill.shape):
-            return self._damaged(row, col, f"it has {pixels.shape[1]} x {pixels.shape[0]} px")
-        if self._finer is not None and self._colours.is_rgb and not pixels.any():
-            finer = self._from_finer(self._finer, row, col, height, width)
-            if finer.any():  # black, where the slide is not
-                return self._filled(row, col, finer)
-        return pixels if self._convert is None else self._convert(pixels)
-
-    def _instead(self, row: int, col: int, height: int, width: int) -> np.ndarray:
-        """A tile that can't be had from this level: from the finer one, or blank."""
-        if self._finer is None or not self._finer_holds((row, col)):
-            return self._blank(height, width, filled=True)
-        return self._filled(row, col, self._from_finer(self._finer, row, col, height, width))
-
-    def _filled(self, row: int, col: int, pixels: np.ndarray) -> np.ndarray:
-        grid = [math.ceil(side / tile) for side, tile in zip(self.shape, self.tile, strict=True)]
-        self.ledger.fill(self._number, [(row, col)], math.prod(grid))
+            raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} px")
         return pixels
 
-    def _from_finer(
-        self, finer: FileLevel, row: int, col: int, height: int, width: int
-    ) -> np.ndarray:
-        (dy, dx), (th, tw) = self._step, self.tile
-        rows = resample.axis(row * th * dy, dy, height)
-        cols = resample.axis(col * tw * dx, dx, width)
-        return render(finer, rows, cols)
+    def converted(self, pixels: np.ndarray) -> np.ndarray:
+        """In the colours of the slide's profile."""
+        return pixels if self._convert is None else self._convert(pixels)
 
-    def _damaged(self, row: int, col: int, reason: str) -> np.ndarray:
+    def _make(self, row: int, col: int) -> np.ndarray:
+        try:
+            pixels = self.own(row, col)
+        except Exception as error:  # noqa: BLE001 - codecs have no common error; all are recorded
+            return self._instead(row, col, str(error))
+        if pixels is None:
+            return self._instead(row, col)
+        black = self._colours.is_rgb and not pixels.any()
+        if black and (other := self._from_others(row, col)) is not None and other.any():
+            return other  # black, where the slide is not
+        return self.converted(pixels)
+
+    def _instead(self, row: int, col: int, reason: str = "") -> np.ndarray:
+        """A tile that can't be had from this level, for some reason or as it is empty."""
         self.ledger.check_open()  # what fails because the slide was closed is no damage
-        height = min(self.tile[0], self.shape[0] - row * self.tile[0])
-        width = min(self.tile[1], self.shape[1] - col * self.tile[1])
-        if self._finer is not None and self._finer_holds((row, col)):
-            return self._instead(row, col, height, width)
-        self.ledger.note(
-            f"{self.ledger.name}: tile at row {row}, column {col} of level {self._number} "
-            f"can't be read ({reason}) and is left blank"
-        )
-        return self._blank(height, width, filled=True)
+        found = self._from_others(row, col)
+        if found is not None:
+            return found
+        if reason:
+            self.ledger.note(
+                f"{self.ledger.name}: tile at row {row}, column {col} of level {self._number} "
+                f"can't be read ({reason}) and is left blank"
+            )
+        return self._blank(*self.size_of(row, col), filled=True)
+
+    def _from_others(self, row: int, col: int) -> np.ndarray | None:
+        """A tile made from the finer level, or else a coarser one; None where they have nothing."""
+        size, pixels = self.size_of(row, col), None
+        finer = self._finer if self._finer_holds((row, col)) else None
+        if finer is not None:
+            (dy, dx), (th, tw) = self.step, self.tile
+            rows = resample.axis(row * th * dy, dy, size[0])
+            cols = resample.axis(col * tw * dx, dx, size[1])
+            pixels = render(finer, rows, cols)
+        elif self._coarser_shows((row, col)):
+            for level, step in self._coarser_levels():
+                y, x, *far = self._place((row, col), step)
+                if level.alone.has(y, x, *far):
+                    rows, cols = (
+                        resample.axis(at, 1 / s, count)
+                        for at, s, count in zip((y, x), step, size, strict=True)
+                    )
+                    pixels = render(level.alone, rows, cols)
+                    break
+        if pixels is not None and (pixels.any() or not self._colours.is_rgb):
+            grid = [math.ceil(s / tile) for s, tile in zip(self.shape, self.tile, strict=True)]
+            self.ledger.fill(self._number, [(row, col)], math.prod(grid), finer=finer is not None)
+        return pixels
+
+
+class _Alone(Level):
+    """What a file holds of a level by itself: blank where that is nothing."""
+
+    def __init__(self, level: FileLevel) -> None:
+        super().__init__(level.ledger, level.shape, level.tile, level.fill)
+        self._level = weakref.proxy(level)
+        self._lost: dict[tuple[int, int], bool] = {}
+
+    def has(self, y: float, x: float, height: float, width: float) -> bool:
+        """Whether all tiles in a rectangle are there and can be read, and some are not black."""
+        rows, cols = self._level.tiles_in(y, x, height, width)
+        grid = [*itertools.product(range(rows.start, rows.stop), range(cols.start, cols.stop))]
+        for tile in grid:
+            if tile not in self._lost:
+                self.tile_at(*tile)
+        return bool(grid) and not any(self._lost[tile] for tile in grid)
+
+    def _make(self, row: int, col: int) -> np.ndarray:
+        try:
+            pixels = self._level.own(row, col)
+        except Exception:  # noqa: BLE001 - told when it is read for itself
+            pixels = None
+        self._lost[row, col] = pixels is None or (bool(self.fill.shape) and not pixels.any())
+        if pixels is None:
+            return self._blank(*self._level.size_of(row, col), filled=True)
+        return self._level.converted(pixels)
+
+
+def _shows(pixels: np.ndarray) -> bool:
+    """Whether something of a coarse level (Y, X, 3) or (Y, X) is more than glass, or than black if grey."""
+    if pixels.ndim == 2:
+        return bool(pixels.any())
+    light, dark = pixels.max(-1).astype(int), pixels.min(-1)
+    seen = (light - dark >= _COLOURED) | ((light < _DARK) & (light >= _BLACK))
+    return bool(seen.mean() >= _SOME)
 
 
 class MadeLevel(Level):

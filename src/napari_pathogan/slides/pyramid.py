@@ -43,6 +43,8 @@ def file_levels(
         finer = found[-1] if found else None
         found.append(FileLevel(ledger, plane, rule, convert, number, finer=finer, step=apart))
         last = step
+    for level in found:
+        level.count_lost()
     done = {"rule": rule.rule, "icc": name, "icc_applied": convert is not None}
     return [*found], {**source.metadata, **done}
 

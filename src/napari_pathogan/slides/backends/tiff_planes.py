@@ -40,13 +40,13 @@ class SegmentPlane:
         self.stored: np.ndarray | None = self._stored()
 
     def _stored(self) -> np.ndarray:
-        """(rows, columns) bool: tiles that are not empty."""
-        held = np.ones(math.prod(self._grid), bool)
+        """(rows, columns) bool: tiles that are not empty; one that lacks a colour is damaged, not empty."""
+        held = np.zeros(math.prod(self._grid), bool)
         for page in self._pages:
             offsets, counts = (np.array(x) for x in (page.dataoffsets, page.databytecounts))
             whole = (counts > 0) & (offsets > 0)
             for first in range(0, len(whole) - len(held) + 1, len(held)):  # a colour each
-                held &= whole[first : first + len(held)]
+                held |= whole[first : first + len(held)]
         return held.reshape(self._grid)
 
     def decode(self, row: int, col: int) -> np.ndarray | None:
