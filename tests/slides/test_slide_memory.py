@@ -110,11 +110,15 @@ def huge(tmp_path_factory):
     path = tmp_path_factory.mktemp("huge") / "huge.tif"
     pixels = smooth_image(512, 512)
     jpeg = imagecodecs.jpeg_encode(pixels, level=80)
+    coarse = np.where(np.arange(512)[:, None, None] // 32 % 8 == 0, pixels, np.uint8(245))
+    bands = imagecodecs.jpeg_encode(coarse, level=80)
     with tifffile.TiffWriter(path, bigtiff=True) as out:
         for number, (height, width) in enumerate(((80_000, 100_000), (5_000, 6_250))):
             rows, cols = -(-height // 512), -(-width // 512)
             some = (
-                jpeg if number or row % 8 == 0 else b"" for row in range(rows) for _ in range(cols)
+                bands if number else jpeg if row % 8 == 0 else b""
+                for row in range(rows)
+                for _ in range(cols)
             )
             out.write(
                 itertools.chain(some),

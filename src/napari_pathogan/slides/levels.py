@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _MADE_TILE = 512
 _BLOCK = 1024  # source pixels that one thread resamples at a time
 _QUICK = 1 << 26  # pixels of a level that may be looked at when a slide opens
-_FEWEST = 8  # pixels a side of a tile, in the level where it is looked for
-_COLOURED, _DARK, _BLACK, _SOME = 16, 180, 8, 1 / 64  # between channels; brightest; share of pixels
+_FEWEST = 16  # pixels a side of a tile, in the level where it is looked for
+_COLOURED, _DARK, _BLACK, _SOME = 16, 180, 8, 1 / 8  # between channels; brightest; share of pixels
 _keys = itertools.count()
 
 
@@ -261,13 +261,36 @@ class FileLevel(Level):
             return
         lost = [(int(row), int(col)) for row, col in np.argwhere(~self._plane.stored)]
         below = [tile for tile in lost if self._finer_holds(tile)]
-        look = next(self._looked_at(), None)
-        quick = look is not None and math.prod(look[0].shape) <= _QUICK
-        others = sorted({*lost}.difference(below)) if quick else []
-        above = [tile for tile in others if self._coarser_shows(tile)]
+        others = sorted({*lost}.difference(below))
+        above = [tile for tile in others if self._coarser_shows(tile)] if self._look(others) else []
         for tiles, finer in ((below, True), (above, False)):
             if tiles:
                 self.ledger.fill(self._number, tiles, self._plane.stored.size, finer=finer)
+
+    def _look(self, tiles: list[tuple[int, int]]) -> bool:
+        """Look for many tiles in a coarser level at once, if there is one that is read quickly."""
+        for level, step in self._looked_at() if tiles else ():
+            enough = all(t >= _FEWEST * s for t, s in zip(self.tile, step, strict=True))
+            if not enough or math.prod(level.shape) > _QUICK:
+                return False
+            seen, there = level.alone.seen()
+            count = [
+                math.ceil(side / tile) for side, tile in zip(self.shape, self.tile, strict=True)
+            ]
+            edges = [
+                (np.arange(n) * t / s).astype(int)
+                for n, t, s in zip(count, self.tile, step, strict=True)
+            ]
+            sums = [
+                np.add.reduceat(np.add.reduceat(mask, edges[1], 1, np.int32), edges[0], 0)
+                for mask in (seen, there)
+            ]
+            sides = [np.diff(e, append=n) for e, n in zip(edges, level.shape, strict=True)]
+            area = np.outer(*sides)
+            shown, whole = sums[0] >= _SOME * area, sums[1] == area
+            self._shown |= {tile: bool(shown[tile]) for tile in tiles if whole[tile]}
+            return True
+        return False
 
     def holds(self, y: float, x: float, height: float, width: float) -> bool:
         """Whether something may be stored in a rectangle of this level, or others show something."""
@@ -330,7 +353,8 @@ class FileLevel(Level):
                 if level.alone.has(y, x, height, width):
                     top, left = int(y), int(x)
                     size = math.ceil(y + height) - top, math.ceil(x + width) - left
-                    self._shown[tile] = _shows(level.alone.window(top, left, *size))
+                    seen = _seen(level.alone.window(top, left, *size))
+                    self._shown[tile] = bool(seen.mean() >= _SOME)
                     break
         return self._shown[tile]
 
@@ -431,6 +455,16 @@ class _Alone(Level):
                 self.tile_at(*tile)
         return bool(grid) and not any(self._lost[tile] for tile in grid)
 
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of all its pixels (Y, X), where more than glass is shown, and what the file holds."""
+        seen, there = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
+        (height, width), (rows, cols) = self.tile, self._level.tiles_in(0, 0, *self.shape)
+        for row, col in itertools.product(range(rows.stop), range(cols.stop)):
+            pixels = self.tile_at(row, col)
+            place = np.s_[row * height : (row + 1) * height, col * width : (col + 1) * width]
+            seen[place], there[place] = _seen(pixels), not self._lost[row, col]
+        return seen, there
+
     def _make(self, row: int, col: int) -> np.ndarray:
         try:
             pixels = self._level.own(row, col)
@@ -442,13 +476,15 @@ class _Alone(Level):
         return self._level.converted(pixels)
 
 
-def _shows(pixels: np.ndarray) -> bool:
-    """Whether something of a coarse level (Y, X, 3) or (Y, X) is more than glass, or than black if grey."""
+def _seen(pixels: np.ndarray) -> np.ndarray:
+    """Where a coarse level (Y, X, 3) or (Y, X) shows more than glass or black."""
     if pixels.ndim == 2:
-        return bool(pixels.any())
-    light, dark = pixels.max(-1).astype(int), pixels.min(-1)
-    seen = (light - dark >= _COLOURED) | ((light < _DARK) & (light >= _BLACK))
-    return bool(seen.mean() >= _SOME)
+        return pixels > 0
+    red, green, blue = np.moveaxis(pixels, -1, 0)  # much faster than over the last axis
+    light = np.maximum(np.maximum(red, green), blue)
+    dark = np.minimum(np.minimum(red, green), blue)
+    seen: np.ndarray = (light - dark >= _COLOURED) | ((light < _DARK) & (light >= _BLACK))
+    return seen
 
 
 class MadeLevel(Level):
