@@ -30,6 +30,8 @@ _home = tempfile.TemporaryDirectory(prefix="pathogan-tests-")
 for _name in ("CACHE", "CONFIG", "STATE"):
     os.environ[f"XDG_{_name}_HOME"] = str(Path(_home.name) / _name.lower())
 
+os.environ["PATHOGAN_SHADERS"] = "off"  # but for who looks at that
+
 # The same examples in every run, however slow the machine; --hypothesis-profile=hunt tries others.
 _slow = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("hunt", deadline=None, suppress_health_check=_slow)

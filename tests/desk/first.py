@@ -20,6 +20,7 @@ import numpy as np
 
 from desk import choose, napari_of_its_own, press_in
 from napari_pathogan.plugin.shell.running import running
+from napari_pathogan.plugin.viewer import shaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ def ready(desk: Desk, job: str) -> QWidget:
     desk.sample(SAMPLES[job])
     desk.wait(dock.form.run.isEnabled, "the model")
     desk.wait(lambda: not running(), "the models to be ready")
+    desk.wait(lambda: not shaders.compiling(), "shaders to be compiled")
     if hasattr(dock, "fits"):  # which stain the slide has
         dock.stain.setCurrentIndex(dock.stain.findText("H&E"))
         dock.stain.activated.emit(dock.stain.currentIndex())
@@ -102,6 +104,7 @@ def results(desk: Desk, folder: Path) -> Gaps:
     with desk.answering(choose(study)):
         desk.press(dock.reading.start.open)
     desk.wait(lambda: dock.reading.start.study.currentData() == study, "the study")
+    desk.wait(lambda: not shaders.compiling(), "shaders to be compiled")
     dock.tabs.setCurrentIndex(1)
     desk.rest(1)
     with desk.gaps() as gaps:

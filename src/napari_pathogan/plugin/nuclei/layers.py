@@ -293,10 +293,17 @@ class NucleiLayers:
             yield
             return
         self.labels = self._add(
-            "add_labels", data, name=f"Nuclei ({_short(self.slide)})", opacity=self._faint, **where
+            "add_labels",
+            data,
+            name=f"Nuclei ({_short(self.slide)})",
+            opacity=self._faint,
+            visible=False,
+            **where,
         )
         self._outline = self.labels.contour
         self.brush.take(self.labels)
+        yield
+        self.labels.visible = True
         yield
         self._draw_outlines()
         yield

@@ -11,6 +11,7 @@ from napari_pathogan.plugin.shell import closing, jobs, session, tabs
 from napari_pathogan.plugin.shell.form import Ties
 from napari_pathogan.plugin.shell.garbage import end_at_once
 from napari_pathogan.plugin.shell.running import Run
+from napari_pathogan.plugin.viewer import shaders
 from napari_pathogan.plugin.viewer.holding import bind_hold
 from napari_pathogan.plugin.viewer.layers import keep_apart
 from napari_pathogan.plugin.viewer.viewing import bind_viewing
@@ -86,4 +87,5 @@ class Docked(QWidget):
             bind_hold(self.viewer)
             bind_viewing(self.viewer)
             keep_apart(self.viewer)
+            shaders.begin()
         return super().event(event)
