@@ -273,7 +273,6 @@ class FileLevel(Level):
             enough = all(t >= _FEWEST * s for t, s in zip(self.tile, step, strict=True))
             if not enough or math.prod(level.shape) > _QUICK:
                 return False
-            seen, there = level.alone.seen()
             count = [
                 math.ceil(side / tile) for side, tile in zip(self.shape, self.tile, strict=True)
             ]
@@ -281,10 +280,7 @@ class FileLevel(Level):
                 (np.arange(n) * t / s).astype(int)
                 for n, t, s in zip(count, self.tile, step, strict=True)
             ]
-            sums = [
-                np.add.reduceat(np.add.reduceat(mask, edges[1], 1, np.int32), edges[0], 0)
-                for mask in (seen, there)
-            ]
+            sums = [np.add.reduceat(one, edges[0], 0) for one in level.alone.seen(edges[1])]
             sides = [np.diff(e, append=n) for e, n in zip(edges, level.shape, strict=True)]
             area = np.outer(*sides)
             shown, whole = sums[0] >= _SOME * area, sums[1] == area
@@ -455,14 +451,19 @@ class _Alone(Level):
                 self.tile_at(*tile)
         return bool(grid) and not any(self._lost[tile] for tile in grid)
 
-    def seen(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of all its pixels (Y, X), where more than glass is shown, and what the file holds."""
-        seen, there = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
-        (height, width), (rows, cols) = self.tile, self._level.tiles_in(0, 0, *self.shape)
-        for row, col in itertools.product(range(rows.stop), range(cols.stop)):
-            pixels = self.tile_at(row, col)
-            place = np.s_[row * height : (row + 1) * height, col * width : (col + 1) * width]
-            seen[place], there[place] = _seen(pixels), not self._lost[row, col]
+    def seen(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many pixels show more than glass, and are in the file: of each row, from edge to edge (Y, N)."""
+        bands, (height, width) = [], self.tile
+        rows, cols = self._level.tiles_in(0, 0, *self.shape)
+        for row in range(rows.stop):
+            tall = min(height, self.shape[0] - row * height)
+            seen, there = np.zeros((2, tall, self.shape[1]), bool)
+            for col in range(cols.stop):
+                across = slice(col * width, (col + 1) * width)
+                seen[:, across] = _seen(self.tile_at(row, col))
+                there[:, across] = not self._lost[row, col]
+            bands.append([np.add.reduceat(one, edges, 1, np.int32) for one in (seen, there)])
+        seen, there = (np.concatenate(several) for several in zip(*bands, strict=True))
         return seen, there
 
     def _make(self, row: int, col: int) -> np.ndarray:
