@@ -151,6 +151,88 @@ def test_missing_chunks(tmp_path):
         Slide.open(tmp_path / "a")
 
 
+def one_level(folder, *, version=2, chunks=(1, 128, 128), pixels=SCAN, **options):
+    """An image of one level in an OME-Zarr folder; gives the folder of its chunks."""
+    group = zarr.open_group(folder, mode="w", zarr_format=version)
+    image(group, pixels, (0.5, 0.5), "x", version=version)
+    planar = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    group.create_array("0", data=planar, chunks=chunks, overwrite=True, **options)
+    return folder / "0"
+
+
+def chunk(level, *place):
+    names = [level / ".".join(map(str, place)), level.joinpath("c", *map(str, place))]
+    return next(name for name in names if name.is_file())
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_some_chunks_missing_are_said_when_it_opens(tmp_path, version):
+    level = one_level(tmp_path / "a.zarr", version=version)
+    for channel in range(3):
+        chunk(level, channel, 1, 2).unlink()
+    with Slide.open(tmp_path / "a.zarr") as slide:
+        assert slide.notes == slide.damaged
+        assert slide.notes[0].startswith("a.zarr lacks 3 of 18 chunks of level 0")
+        pixels = slide.read(WHOLE)
+        assert (pixels[128:, 256:] == 255).all()
+        np.testing.assert_array_equal(pixels[:128], SCAN[:128])
+        np.testing.assert_array_equal(pixels[:, :256], SCAN[:, :256])
+
+
+def test_a_missing_colour_is_damage_not_another_colour(tmp_path):
+    level = one_level(tmp_path / "a.zarr")
+    chunk(level, 0, 1, 2).unlink()
+    with Slide.open(tmp_path / "a.zarr") as slide:
+        assert (slide.read(WHOLE)[128:, 256:] == 255).all()
+        assert "lacks 1 of 18 chunks" in slide.damaged[0]
+        assert "row 1, column 2 of level 0 can't be read (a colour channel" in slide.damaged[1]
+
+
+@pytest.mark.parametrize("chunks", [(1, 64, 64), (3, 96, 96)])
+def test_small_chunks_missing_are_blank_and_those_beside_them_are_kept(tmp_path, chunks):
+    level = one_level(tmp_path / "a.zarr", chunks=chunks)
+    for channel in range(0, 3, chunks[0]):
+        chunk(level, channel, 1, 2).unlink()
+    side = chunks[1]
+    with Slide.open(tmp_path / "a.zarr") as slide:
+        assert "chunks of level 0" in slide.damaged[0]
+        pixels = slide.read(WHOLE)
+    lost = np.zeros(pixels.shape, bool)
+    lost[side : 2 * side, 2 * side : 3 * side] = True
+    assert (pixels[lost] == 255).all()
+    np.testing.assert_array_equal(pixels[~lost], SCAN[~lost])
+
+
+def test_chunks_left_out_of_a_white_image_are_glass(tmp_path):
+    level = one_level(tmp_path / "a.zarr", fill_value=255)
+    for channel in range(3):
+        chunk(level, channel, 1, 2).unlink()
+    with Slide.open(tmp_path / "a.zarr") as slide:
+        assert (slide.read(WHOLE)[128:, 256:] == 255).all()
+        assert slide.notes == []
+
+
+def test_chunks_of_one_dye_do_not_stand_for_another(tmp_path):
+    """A chunk that is not there is black where a dye shines nowhere: it is said once for all."""
+    level = one_level(tmp_path / "a.zarr", pixels=np.dstack([SCAN, SCAN[..., :1]]))
+    chunk(level, 3, 0, 0).unlink()
+    channels = Slide.open_channels(tmp_path / "a.zarr")
+    for number, (_, slide) in enumerate(channels):
+        with slide:
+            assert slide.read(WHOLE)[:128, :128].any() == (number < 3)
+            assert len(slide.damaged) == 1
+            assert "lacks 1 of 24 chunks" in slide.damaged[0]
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_all_chunks_missing_whatever_they_are_filled_with(tmp_path, fill):
+    level = one_level(tmp_path / "a.zarr", fill_value=fill)
+    for file in level.glob("[0-9]*"):
+        file.unlink()
+    with pytest.raises(SlideFormatError, match="holds no pixels"):
+        Slide.open(tmp_path / "a.zarr")
+
+
 def test_all_chunks_missing(tmp_path):
     group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2)
     image(group, SCAN, (0.5, 0.5), "x")

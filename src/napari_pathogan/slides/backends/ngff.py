@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +27,6 @@ from napari_pathogan.slides.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _PADDED = 1.25  # how much a padded level may be longer one way than the other
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
@@ -130,7 +131,42 @@ def _multiscale(group: zarr.Group, listed: dict[str, Any]) -> Multiscale:
 
 
 class ZarrPlane(ArrayPlane):
-    """A level of an OME-Zarr image; chunks that are not there are told from black ones."""
+    """A level of an OME-Zarr image; chunks that are not there are told from black ones.
+
+    One that is left out of a file with a fill of its own is of that colour, but where the fill is 0
+    nobody knows.
+
+    Parameters
+    ----------
+    names
+        Keys of the chunks that are there, where they are known.
+    """
+
+    def __init__(
+        self,
+        array: zarr.Array[Any],
+        axes: str,
+        channel: int | None = None,
+        names: frozenset[str] | None = None,
+    ) -> None:
+        super().__init__(array, axes, channel)
+        self._names = names
+        self.filled = bool(array.fill_value)
+        self.lost = self.chunks = 0
+        if names is not None and _blank_as_filled(array):
+            self.stored = self._stored(names)
+
+    def _stored(self, names: frozenset[str]) -> np.ndarray:
+        """(rows, columns) bool: tiles of which some chunk is there."""
+        grid = [math.ceil(side / tile) for side, tile in zip(self.shape, self.tile, strict=True)]
+        stored = np.zeros(grid, bool)
+        all_keys: set[str] = set()
+        for row, col in np.ndindex(*grid):
+            keys = {key for _, key in self._keys(row, col)}
+            stored[row, col] = not names.isdisjoint(keys)
+            all_keys |= keys
+        self.chunks, self.lost = len(all_keys), len(all_keys - names)
+        return stored
 
     def decode(self, row: int, col: int) -> np.ndarray:
         """A tile (Y, X, samples).
@@ -138,46 +174,110 @@ class ZarrPlane(ArrayPlane):
         Raises
         ------
         ValueError
-            If no chunk of it is there. One that is left out of a file with a fill of its own is of
-            that colour, but where the fill is 0 nobody knows.
+            If no chunk of it is there, or a colour's is not.
         """
+        folder = _folder(self._array)
+        there: dict[tuple[int, int], list[bool]] = {}
+        for place, key in self._keys(row, col):
+            there.setdefault(place, []).append((folder / key).is_file())
         self._check_chunks(row, col)
         pixels = super().decode(row, col)
-        if not (self._array.fill_value or pixels.any() or self._chunks_there(row, col)):
+        if self.filled or all(all(each) for each in there.values()):
+            return pixels
+        if not any(any(each) for each in there.values()):
             raise ValueError("it is not stored")
+        if any(any(each) and not all(each) for each in there.values()):
+            raise ValueError("a colour channel is missing")
+        self._blank(pixels, (row, col), [place for place, each in there.items() if not any(each)])
         return pixels
+
+    def _blank(
+        self, pixels: np.ndarray, tile: tuple[int, int], lost: list[tuple[int, int]]
+    ) -> None:
+        """Make the parts of a tile glass that are not there, where its colours are bytes."""
+        if pixels.dtype != np.uint8 or self.samples < 3:
+            return
+        size = self._array.shards or self._array.chunks
+        sides = [size[self._axes.index(axis)] for axis in "yx"]
+        corner = [at * side for at, side in zip(tile, self.tile, strict=True)]
+        for place in lost:
+            spans = [
+                slice(max(at * n - first, 0), max((at + 1) * n - first, 0))
+                for at, n, first in zip(place, sides, corner, strict=True)
+            ]
+            pixels[tuple(spans)] = 255
 
     def only(self, channel: int) -> ZarrPlane:
         """One channel of it, as a plane by itself."""
-        return ZarrPlane(self._array, self._axes, channel)
+        return ZarrPlane(self._array, self._axes, channel, self._names)
 
     def _check_chunks(self, row: int, col: int) -> None:
         """Check what the chunks of a tile claim, as far as each is a file that is decoded whole."""
         if self._array.shards or not getattr(self._array, "compressors", ()):
             return
         size = math.prod(self._array.chunks) * self.dtype.itemsize
-        for file in self._chunk_files(row, col):
+        folder = _folder(self._array)
+        for _, key in self._keys(row, col):
+            file = folder / key
             if file.is_file():
                 with file.open("rb") as stream:
                     bounds.check_chunk(stream.read(18), file.stat().st_size, size)
 
-    def _chunks_there(self, row: int, col: int) -> bool:
-        return any(file.is_file() for file in self._chunk_files(row, col))
-
-    def _chunk_files(self, row: int, col: int) -> Iterator[Path]:
+    def _keys(self, row: int, col: int) -> Iterator[tuple[tuple[int, int], str]]:
+        """Place (row, column) and key of each chunk of a tile."""
         size = self._array.shards or self._array.chunks
         first = {"y": row * self.tile[0], "x": col * self.tile[1]}
+        channels = slice(None) if self._channel is None else slice(self._channel, self._channel + 1)
         spans = [
             range(first[a] // n, -(-min(first[a] + self.tile["yx".index(a)], whole) // n))
             if a in first
-            else range(-(-whole // n))
+            else sorted({at // n for at in range(whole)[channels]})
             if a in "cs"
             else [self._focus // n if a == "z" else 0]
             for a, n, whole in zip(self._axes, size, self._array.shape, strict=True)
         ]
-        folder = _folder(self._array)
-        key = self._array.metadata.encode_chunk_key
-        return (folder / key(place) for place in itertools.product(*spans))
+        key, y, x = self._array.metadata.encode_chunk_key, *map(self._axes.index, "yx")
+        return (((at[y], at[x]), key(at)) for at in itertools.product(*spans))
+
+
+def _blank_as_filled(array: zarr.Array[Any]) -> bool:
+    """Whether chunks that are left out may be shown as blank: filled with nothing, or with white."""
+    fill = array.fill_value
+    white = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
+    return not fill or bool(fill == white and array.dtype.kind in "uf")
+
+
+def _chunks_in(array: zarr.Array[Any]) -> frozenset[str] | None:
+    """Keys of an array's chunks that are there; None for very many, of which nobody can wait for a list."""
+    size = array.shards or array.chunks
+    if math.prod(-(-side // n) for side, n in zip(array.shape, size, strict=True)) > _ENOUGH:
+        return None
+    folder, names = _folder(array), set[str]()
+    for place, _, files in os.walk(folder):
+        below = Path(place).relative_to(folder).as_posix()
+        names |= {f"{below}/{file}" if below != "." else file for file in files}
+        if len(names) > _ENOUGH:
+            return None
+    return frozenset(names.difference(_METADATA))
+
+
+def _plane(name: str, array: zarr.Array[Any], axes: str, *, finest: bool) -> ZarrPlane:
+    """A level, if something of it is there."""
+    names = _chunks_in(array)
+    if finest and not (_bytes_in(_folder(array)) if names is None else names):
+        raise SlideFormatError(
+            f"{name} holds no pixels: all chunks of its finest level are missing; copy it again from "
+            "where it came"
+        )
+    return ZarrPlane(array, axes, names=names)
+
+
+def _missing(name: str, plane: ZarrPlane) -> tuple[str, ...]:
+    """A sentence on chunks of the finest level that are not there, where that says nothing by itself."""
+    if not plane.lost or plane.filled:
+        return ()
+    said = f"{name} lacks {plane.lost} of {plane.chunks} chunks of level 0: they were empty, or are lost"
+    return (f"{said}; what no other level shows of them is left blank",)
 
 
 def _folder(array: zarr.Array[Any]) -> Path:
@@ -219,13 +319,7 @@ def _source(path: Path) -> Source:
     for array in arrays:
         _check(path.name, array, axes)
     listed, arrays, left_out = _of_one_image(path.name, multiscale, listed, arrays, axes)
-    planes = tuple(ZarrPlane(array, axes) for array in arrays)
-    held = _bytes_in(_folder(arrays[0]))
-    if held == 0 and not arrays[0].fill_value:
-        raise SlideFormatError(
-            f"{path.name} holds no pixels: all chunks of its finest level are missing; copy it again "
-            "from where it came"
-        )
+    planes = tuple(_plane(path.name, array, axes, finest=array is arrays[0]) for array in arrays)
     coarsest = _bytes_in(_folder(arrays[-1]))
     bounds.check_coarsest(path.name, planes[-1].shape, planes[-1].samples, coarsest)
     rule, channels = _read_as(path.name, planes, about)
@@ -247,6 +341,7 @@ def _source(path: Path) -> Source:
             **_made(outer),
         },
         choices=(*choices, *others, *left_out, *planes[0].choices(path.name)),
+        notes=_missing(path.name, planes[0]),
         channels=channels,
     )
 
@@ -294,11 +389,8 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Source:
     axes = axes_of(array.shape)
     assert axes is not None, "its shape is a picture's"
     _check(path.name, array, axes)
-    plane = ZarrPlane(array, axes)
-    held = _bytes_in(_folder(array))
-    if held == 0 and not array.fill_value:
-        raise SlideFormatError(f"{path.name} holds no pixels: all its chunks are missing")
-    bounds.check_coarsest(path.name, plane.shape, plane.samples, held)
+    plane = _plane(path.name, array, axes, finest=True)
+    bounds.check_coarsest(path.name, plane.shape, plane.samples, _bytes_in(_folder(array)))
     rule, channels = _read_as(path.name, (plane,), {})
     shown = "rows and columns" if axes == "yx" else "rows, columns and colours"
     return Source(
@@ -306,6 +398,7 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Source:
         colours=rule,
         metadata={"format": "Zarr array", "vendor": None, "compression": None},
         choices=(f"{path.name} {_BARE} {shown}, and nothing says its scale",),
+        notes=_missing(path.name, plane),
         channels=channels,
     )
 
