@@ -95,3 +95,40 @@ def test_damage_of_a_grey_image_is_told(tmp_path, monkeypatch, capsys, compressi
     assert run(monkeypatch, "info", path) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "note: grey.tif: tile at row 1, column 0 of level 0 can't be read" in shown
+
+
+def tear(path, *tiles):
+    """Make tiles of the finest level of a TIFF unreadable."""
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        places = [(page.dataoffsets[tile], page.databytecounts[tile]) for tile in tiles]
+    torn = bytearray(path.read_bytes())
+    for at, count in places:
+        torn[at : at + count] = bytes(count)
+    path.write_bytes(torn)
+
+
+def test_damage_of_the_finest_level_is_found(tmp_path, monkeypatch, capsys):
+    """Also where the tissue is looked for in another: some of it is read, or all."""
+    from napari_pathogan.cli import info
+
+    image = np.full((4096, 4096, 3), 243, np.uint8)
+    image[1000:3000, 1000:3000] = (200, 120, 170)
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as out:
+        for level in (image, image[::4, ::4]):
+            out.write(
+                level, tile=(512, 512), compression="deflate", photometric="rgb", metadata=None
+            )
+    tear(path, 0, 5)
+    assert run(monkeypatch, "info", path) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Read all of the finest level" in shown
+    assert "tile at row 0, column 0 of level 0 can't be read" in shown
+    monkeypatch.setattr(info, "_SOME", 2)
+    assert run(monkeypatch, "info", path) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "2 of 64 pieces of the finest level; --whole reads all of it" in shown
+    assert run(monkeypatch, "info", path, "--whole", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["pieces_read"], facts["pieces"], len(facts["damaged"])) == (64, 64, 2)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _LOOK = 512  # pixels of a side of a grey image that are looked at
+_SOME = 64  # pieces of the finest level that stand for all
 
 
 def info(
@@ -28,6 +29,12 @@ def info(
             "a folder of them: each examination in it is told apart."
         ),
     ],
+    whole: Annotated[
+        bool,
+        typer.Option(
+            help="Read all of a slide's finest level, so that all damage is found; else some of it is."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what an image is: format, size, scale and its source; levels and tissue, or the view.
@@ -57,7 +64,7 @@ def info(
         notes += tuple(line for view in views for line in view["notes"])
         facts = {"examinations": len(studies), "views": views, "skipped": left_out}
         tables = [mammograms.rows(one, several=len(studies) > 1) for one in views]
-    elif isinstance(one := _one(image), Mammogram):
+    elif isinstance(one := _one(image, whole=whole), Mammogram):
         facts = mammograms.describe(one)
         tables, notes = [mammograms.rows(facts)], one.notes
     else:
@@ -94,7 +101,7 @@ def _named(folder: Path, studies: list[MammogramStudy]) -> tuple[list[MammogramS
     return named, told
 
 
-def _one(path: Path) -> Mammogram | dict[str, Any]:
+def _one(path: Path, *, whole: bool) -> Mammogram | dict[str, Any]:
     """A mammogram, by its header or its name; facts of any other image."""
     from napari_pathogan.mammograms.study import mammogram_in, open_mammogram, says_mammogram
     from napari_pathogan.mammograms.views import is_dicom
@@ -104,18 +111,26 @@ def _one(path: Path) -> Mammogram | dict[str, Any]:
     if is_dicom(path) and not is_whole_slide(path):
         return open_mammogram(path)
     with Slide.open(path) as slide:
-        return mammogram_in(slide) if says_mammogram(slide) else describe(slide)
+        return mammogram_in(slide) if says_mammogram(slide) else describe(slide, whole=whole)
 
 
-def describe(slide: Slide) -> dict[str, Any]:
-    """All facts of a slide, ready for JSON; lengths in px, mm and um, the area in mm2."""
+def describe(slide: Slide, *, whole: bool = False) -> dict[str, Any]:
+    """All facts of a slide, ready for JSON; lengths in px, mm and um, the area in mm2.
+
+    Parameters
+    ----------
+    whole
+        Whether all of the finest level is read, which takes as long as an analysis: damage shows only in
+        what is read.
+    """
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.tissue import tissue_mask
 
     height, width = slide.shape
     mpp = slide.mpp
     tissue = tissue_mask(slide) if slide.is_rgb else None
-    if tissue is None:  # damage shows only in what is read
+    read, pieces = slide.look_through(None if whole else _SOME)
+    if tissue is None:
         slide.read(Region(0, 0, height, width), size=(min(height, _LOOK), min(width, _LOOK)))
     return {
         "name": slide.name,
@@ -146,6 +161,8 @@ def describe(slide: Slide) -> dict[str, Any]:
         ],
         "tissue_mm2": tissue.area_mm2 if tissue else None,
         "tissue_share": tissue.share if tissue else None,
+        "pieces_read": read,
+        "pieces": pieces,
         "damaged": list(slide.damaged),
         "notes": slide.notes,
     }
@@ -185,6 +202,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         + (", made on the fly" if level["made_on_the_fly"] else "")
         for level in facts["levels"]
     ]
+    read, pieces = facts["pieces_read"], facts["pieces"]
+    looked = f"{read} of {pieces} pieces of the finest level; --whole reads all of it"
     return [
         ("Name", str(facts["name"])),
         ("Format", " by ".join(str(v) for v in (facts["format"], facts["vendor"]) if v)),
@@ -195,4 +214,5 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("ICC profile", str(facts["icc_profile"]) + (", applied" if facts["icc_applied"] else "")),
         ("Levels", "\n".join(levels)),
         ("Tissue", tissue),
+        ("Read", "all of the finest level" if read == pieces else looked),
     ]

@@ -399,6 +399,28 @@ class Slide:
         cols = resample.axis(origin[1] / dx, step[1] / dx, shape[1])
         return render(level, rows, cols, parallel=parallel)
 
+    def look_through(self, most: int | None = None) -> tuple[int, int]:
+        """Read the finest level in pieces of some 512 px, so that `damaged` and `notes` know what they hold.
+
+        Parameters
+        ----------
+        most
+            Read no more than so many, evenly spread; None reads all.
+
+        Returns
+        -------
+        read, total
+            How many pieces were read, and of how many.
+        """
+        (height, width), base = self.base.chunk, self.base
+        rows, cols = -(-base.shape[0] // height), -(-base.shape[1] // width)
+        total = rows * cols
+        count = total if most is None else min(most, total)
+        for number in np.linspace(0, total - 1, count).round().astype(int):
+            row, col = divmod(int(number), cols)
+            base.window(row * height, col * width, height, width)
+        return count, total
+
     def with_mpp(self, mpp: float | Pair, source: str = "user") -> Slide:
         """The same open slide with another scale; both are closed together."""
         other = copy.copy(self)
