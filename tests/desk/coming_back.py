@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog, QDockWidget
+from qtpy.QtWidgets import QDockWidget
 
-from desk import choose, napari_of_its_own, press_in
+from desk import choose, napari_of_its_own
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.settings import choose_usual_readers
 
@@ -47,9 +47,8 @@ def main(part: str, slide: Path) -> None:
         desk.picture(f"coming-back-{part}")
         print(json.dumps(said), flush=True)  # noqa: T201  (to the test that runs this)
         if part == "first":
-            with desk.answering(press_in("Close", QDialog)):
-                desk.window.close()
-            desk.rest(1.0)
+            desk.window.close()
+            desk.wait(lambda: not desk.window.isVisible(), "the end")
             os._exit(0)
     os._exit(0)
 

@@ -31,6 +31,7 @@ def test_docks_their_sizes_and_folders_come_back(tmp_path):
             check=False,
         )
         said = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        assert done.returncode == 0, done.stdout + done.stderr
         assert len(said) == 1, done.stdout + done.stderr
         return json.loads(said[0])
 
