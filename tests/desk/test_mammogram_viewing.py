@@ -254,7 +254,7 @@ def test_a_line_of_known_length_gives_the_scale_and_slips_of_the_hand_are_no_mas
         used.rest(0.5)
     review = dock.reviews.shown(layer)
     assert review is None or not len(review)
-    assert dock.shown_on[layer].outlines.nshapes == 0
+    assert dock.layers_of(layer).outlines.nshapes == 0
 
 
 def test_a_size_that_is_typed_for_one_picture_is_said_to_count_for_its_neighbours(used, tmp_path):

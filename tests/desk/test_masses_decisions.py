@@ -109,7 +109,7 @@ def test_drawing_in_a_view_that_is_not_selected_stays_there(desk):
         draw(desk, dock, height // 4, width // 4)
         assert dock.layer is image
         assert decisions(dock) == [Decision.DRAWN]
-        assert dock.shown_on[image].outlines.mode == "pan_zoom"
+        assert dock.layers_of(image).outlines.mode == "pan_zoom"
         assert not dock.decisions.draw.isChecked()
 
 

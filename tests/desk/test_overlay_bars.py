@@ -120,7 +120,7 @@ def test_findings_are_gone_through_counted_and_shown_without_boxes(used):
         used.key("U", canvas)
     said = dock.form.status.text()
     assert said.startswith(f"Finding 1 of {count}: "), "the one that is decided is passed over"
-    layers = dock.shown_on[first.image]
+    layers = dock.layers_of(first.image)
     used.press(dock.overlay.outline)
     assert not layers.boxes.visible
     assert layers.outlines.visible

@@ -20,7 +20,9 @@ from napari_pathogan.plugin.masses.words import summary, to_slider
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.mammogram_subject import THIS_VIEW
-from napari_pathogan.plugin.viewer.mammogram_layers import study_layers
+from napari_pathogan.plugin.viewer.mammogram_layers import give_spacing, study_layers
+from napari_pathogan.plugin.viewer.opened import opened as what_is_open
+from napari_pathogan.plugin.viewer.opened import show_results, show_views
 from napari_pathogan.tasks.masses.annotated import read, read_annotated_folder, store
 from napari_pathogan.tasks.masses.detections import read_json
 from napari_pathogan.tasks.masses.review import Decision, Review
@@ -107,21 +109,25 @@ def test_a_study_shows_masses_with_scores_and_sizes(opened, qtbot, viewer, stand
     run(dock, qtbot)
     assert standin.asked[0][0] == ["RCC", "LCC", "RMLO"]
     assert set(viewer.layers.selection) == selected
-    made = ["Mass boxes (RCC)", "Masses (RCC)", "Mass boxes (RMLO)", "Masses (RMLO)"]
-    assert names(viewer) == [*views, *made]
+    assert names(viewer) == [*views, "Mass boxes", "Masses"], "two layers, however many views"
     assert texts(dock) == [
         ("RCC", "90 %", "8 x 8 mm", "open"),
         ("RMLO", "80 %", "7 x 7 mm", "open"),
     ]
     for what in ("2 masses in 3 views", "mm as you gave them", "2 not decided yet"):
         assert what in dock.form.result.text()
-    image, outlines = viewer.layers["RCC"], viewer.layers["Masses (RCC)"]
-    here = outlines.data_to_world(outlines.data[0].mean(0))
-    assert here == pytest.approx(image.data_to_world((99.5, 59.5)), abs=0.01)
-    assert outlines.units == image.units
-    boxes = viewer.layers["Mass boxes (RCC)"]
-    assert boxes.data[0].min(0) == pytest.approx([79.5, 39.5])
-    assert boxes.text.values.tolist() == ["90 %, 8 mm"]
+    outlines, boxes = viewer.layers["Masses"], viewer.layers["Mass boxes"]
+    for at, (name, y, x, r) in enumerate([("RCC", 100, 60, 20), ("RMLO", 120, 70, 18)]):
+        image = viewer.layers[name]
+        here = outlines.data_to_world(outlines.data[at].mean(0))
+        assert here == pytest.approx(image.data_to_world((y - 0.5, x - 0.5)), abs=1)
+        assert outlines.units == image.units
+        corners = [
+            image.data_to_world((y + dy - 0.5, x + dx - 0.5)) for dy in (-r, r) for dx in (-r, r)
+        ]
+        assert boxes.data[at].min(0) == pytest.approx(np.min(corners, 0))
+        assert boxes.data[at].max(0) == pytest.approx(np.max(corners, 0))
+    assert boxes.text.values.tolist() == ["90 %, 8 mm", "80 %, 7 mm"]
 
 
 def test_each_view_is_shown_as_it_is_done(opened, qtbot, viewer, standin):
@@ -131,8 +137,7 @@ def test_each_view_is_shown_as_it_is_done(opened, qtbot, viewer, standin):
     dock.run_or_cancel()
     qtbot.waitUntil(lambda: texts(dock) == [("RCC", "90 %", "8 x 8 mm", "open")], timeout=60_000)
     assert dock.run is not None
-    assert "Masses (RCC)" in names(viewer)
-    assert "Masses (RMLO)" not in names(viewer)
+    assert viewer.layers["Masses"].nshapes == 1
     dock.cancel()
     standin.between.set()
     qtbot.waitUntil(lambda: dock.run is None, timeout=60_000)
@@ -147,13 +152,13 @@ def test_the_threshold_says_what_it_means_and_moves_what_is_shown(done, qtbot, v
     dock.threshold.setValue(to_slider(0.2))
     qtbot.waitUntil(lambda: len(dock.table.rows) == 3, timeout=3000)
     assert dock.value.text() == "20 %"
-    assert len(viewer.layers["Masses (RCC)"].data) == 2
+    assert len(viewer.layers["Masses"].data) == 3
     dock.threshold.setValue(to_slider(0.09))
     qtbot.waitUntil(lambda: "90 %" in dock.meaning.text(), timeout=3000)
     assert "2.00 false marks" in dock.meaning.text()
     dock.threshold.setValue(to_slider(0.95))
     qtbot.waitUntil(lambda: not dock.table.rows, timeout=3000)
-    assert len(viewer.layers["Masses (RCC)"].data) == 0
+    assert len(viewer.layers["Masses"].data) == 0
     assert "Finds 0 % of masses" in dock.meaning.text()
     assert "No masses in 3 views" in dock.form.result.text()
     assert not dock.decisions.accept.isEnabled()
@@ -197,8 +202,8 @@ def test_choosing_in_the_list_goes_there_and_a_click_chooses(done, viewer):
     assert viewer.scene.camera.zoom > 0
     assert dock.layer is image
     assert dock.finding == (image, 0)
-    outlines = viewer.layers["Masses (RMLO)"]
-    assert outlines.edge_width[0] > 1.5 * viewer.layers["Masses (RCC)"].edge_width[0]
+    first, second = viewer.layers["Masses"].edge_width
+    assert second > 1.5 * first
     dock.pick(viewer.layers["RCC"].data_to_world((100, 60)))
     assert dock.finding == (viewer.layers["RCC"], 0)
     assert dock.table.current.view == "RCC"
@@ -218,7 +223,7 @@ def test_decisions_are_kept_undone_and_ready_to_train_on(done, qtbot, viewer, st
     dock.table.selectRow(1)
     dock.decisions.reject.click()
     assert read(store(study[2]).beside).decisions == (Decision.REJECTED,)
-    assert viewer.layers["Mass boxes (RMLO)"].text.values.tolist() == [""]
+    assert viewer.layers["Mass boxes"].text.values.tolist()[1] == ""
     folder = read_annotated_folder(study[0].parent)
     assert folder.n_masses.tolist() == [1, 0]
     assert folder.view.tolist() == ["CC", "MLO"]
@@ -236,7 +241,7 @@ def test_a_view_without_masses_is_kept_as_normal(done, viewer, study):
     folder = read_annotated_folder(study[0].parent)
     assert [file.name for file in folder.files] == ["LCC.png"]
     assert folder.n_masses.tolist() == [0]
-    assert "Masses (LCC)" not in names(viewer)
+    assert viewer.layers["Masses"].nshapes == 2
 
 
 def test_what_was_kept_comes_back_with_the_image(done, viewer, study, qtbot):
@@ -249,7 +254,7 @@ def test_what_was_kept_comes_back_with_the_image(done, viewer, study, qtbot):
     hang(viewer, study)
     qtbot.waitUntil(lambda: len(dock.table.rows) > 0, timeout=5000)
     assert [(row.view, str(row.decision)) for row in dock.table.rows] == [("RCC", "accepted")]
-    assert "Masses (RCC)" in names(viewer)
+    assert "Masses" in names(viewer)
     assert "kept with these images" in dock.form.status.text()
 
 
@@ -258,19 +263,19 @@ def test_a_mass_is_drawn_changed_and_deleted(opened, viewer, study, qtbot):
     image = viewer.layers["LCC"]
     dock.form.slide.setCurrentIndex(dock.form.slide.findData(image))
     dock.decisions.draw.click()
-    outlines = viewer.layers["Masses (LCC)"]
+    outlines = viewer.layers["Masses"]
     assert viewer.layers.selection.active is outlines
     assert str(outlines.mode) == "add_ellipse"
     y, x = 100, 50
     corners = [[y - 12, x - 8], [y - 12, x + 8], [y + 12, x + 8], [y + 12, x - 8]]
-    outlines.add(np.array(corners, float) - 0.5, shape_type="ellipse")
+    outlines.add(in_world(image, np.array(corners, float)), shape_type="ellipse")
     qtbot.waitUntil(lambda: len(dock.table.rows) == 1, timeout=5000)
     assert texts(dock) == [("LCC", "drawn", "5 x 3 mm", "drawn")]
     assert not dock.decisions.draw.isChecked()
     assert str(outlines.mode) == "pan_zoom"
     folder = read_annotated_folder(study[0].parent)
     assert folder.mask(0)[0].sum() == pytest.approx(np.pi * 12 * 8, rel=0.03)
-    outlines.data = [(disc(60, 40, 10) - 0.5, "polygon")]
+    outlines.data = [(in_world(image, disc(60, 40, 10)), "polygon")]
     qtbot.waitUntil(lambda: texts(dock)[0][2] == "4 x 4 mm", timeout=5000)
     assert read(store(study[1]).beside).found.boxes[0].tolist() == pytest.approx(
         [30, 50, 50, 70], abs=0.1
@@ -340,20 +345,76 @@ def test_exports_leave_out_what_was_rejected(done, qtbot, viewer, tmp_path, told
 
 def test_an_image_that_is_closed_takes_its_layers_along(done, viewer, qtbot):
     viewer.layers.remove(viewer.layers["RCC"])
-    qtbot.waitUntil(lambda: "Masses (RCC)" not in names(viewer), timeout=5000)
-    assert names(viewer) == ["LCC", "RMLO", "Mass boxes (RMLO)", "Masses (RMLO)"]
+    qtbot.waitUntil(lambda: viewer.layers["Masses"].nshapes == 1, timeout=5000)
+    assert names(viewer) == ["LCC", "RMLO", "Mass boxes", "Masses"]
     assert [row.view for row in done.table.rows] == ["RMLO"]
 
 
 def test_the_camera_may_move_while_findings_are_laid(done, viewer):
     """They are laid in steps, between which lines would be fitted to what is not there yet."""
-    laid = 0
-    for image in done.images:
-        layers, review = MassLayers(viewer, image, lambda _: None), done.reviews.shown(image)
-        for _ in layers.show(review):
-            viewer.scene.camera.zoom *= 1.5
-            layers.camera_moved()
-        if len(review):
-            assert layers.outlines.nshapes == layers.boxes.nshapes == len(review)
-            laid += 1
-    assert laid
+    layers = MassLayers(viewer, 1, lambda *_: None)
+    for _ in layers.show({image: done.reviews.shown(image) for image in done.images}):
+        viewer.scene.camera.zoom *= 1.5
+        layers.camera_moved()
+    assert layers.outlines.nshapes == layers.boxes.nshapes == 2
+
+
+def test_findings_of_hidden_views_are_hidden_and_the_others_stay(done, viewer, qtbot):
+    dock, outlines = done, viewer.layers["Masses"]
+    (one,) = what_is_open(viewer)
+    assert {layer.name for layer in one.results} == {"Masses", "Mass boxes"}
+    show_views(viewer, one, [viewer.layers["RMLO"]])
+    qtbot.waitUntil(lambda: outlines.nshapes == 1, timeout=5000)
+    assert outlines.visible
+    middle = viewer.layers["RMLO"].data_to_world((119.5, 69.5))
+    assert outlines.data[0].mean(0) == pytest.approx(middle, abs=1)
+    assert [row.view for row in dock.table.rows] == ["RCC", "RMLO"]
+    dock.pick(viewer.layers["RCC"].data_to_world((100, 60)))
+    assert dock.finding is None, "a click where nothing is seen"
+    dock.table.selectRow(0)
+    assert viewer.layers["RCC"].visible, "going to a finding brings its view back"
+    qtbot.waitUntil(lambda: outlines.nshapes == 2, timeout=5000)
+    show_results(viewer, one, shown=False)
+    assert not outlines.visible
+    show_results(viewer, one, shown=True)
+    assert outlines.visible
+
+
+def test_a_mass_belongs_to_the_view_that_it_is_drawn_in(done, viewer, study, qtbot):
+    """Also where another view is chosen; each keeps its own, and each can be taken back."""
+    dock, outlines = done, viewer.layers["Masses"]
+    dock.form.choose(viewer.layers["RCC"])
+    dock.decisions.draw.click()
+    for name in ("LCC", "RMLO"):
+        outlines.add(in_world(viewer.layers[name], disc(60, 80, 10)), shape_type="polygon")
+    qtbot.waitUntil(lambda: len(dock.table.rows) == 4, timeout=5000)
+    for path in study[1:]:
+        kept = read(store(path).beside)
+        box = kept.found.boxes[kept.decisions.index(Decision.DRAWN)]
+        assert box.tolist() == pytest.approx([70, 50, 90, 70], abs=0.2)
+    assert not store(study[0]).beside.exists()
+    dock.past.undo.click()
+    dock.past.undo.click()
+    assert [row[0] for row in texts(dock)] == ["RCC", "RMLO"]
+    assert outlines.nshapes == 2
+
+
+def test_outlines_follow_views_that_are_moved_or_given_another_size(done, viewer, qtbot):
+    image, outlines = viewer.layers["RCC"], viewer.layers["Masses"]
+    y, x = image.translate
+    image.translate = y + 5000, x
+    give_spacing(viewer, viewer.layers["RMLO"], 0.1)
+    for at, (name, place) in enumerate([("RCC", (99.5, 59.5)), ("RMLO", (119.5, 69.5))]):
+        qtbot.waitUntil(
+            lambda at=at, name=name, place=place: np.allclose(
+                outlines.data_to_world(outlines.data[at].mean(0)),
+                viewer.layers[name].data_to_world(place),
+                atol=1,
+            ),
+            timeout=5000,
+        )
+
+
+def in_world(image, corners):
+    """Pixels from the corner of an image, where they lie in the viewer."""
+    return np.array([image.data_to_world(one) for one in np.asarray(corners) - 0.5])

@@ -190,12 +190,15 @@ class BlendingDock(Dock):
 
     def marked(self) -> list[tuple[Mammogram, Detections]]:
         """The masses of open images, as the Mammogram masses dock shows them."""
-        found = []
-        for layer in self.viewer.layers:
-            review: Review | None = layer.metadata.get("review")
-            if isinstance(layer, Shapes) and review is not None and len(review.masses()):
-                found.append((layer.metadata["mammogram"], review.masses()))
-        return found
+        reviews: list[tuple[Mammogram, Review]] = [
+            one
+            for layer in self.viewer.layers
+            if isinstance(layer, Shapes)
+            for one in layer.metadata.get("reviews", ())
+        ]
+        return [
+            (mammogram, masses) for mammogram, review in reviews if len(masses := review.masses())
+        ]
 
     def offer_lesions(self, source: str, folder: Path | None = None) -> None:
         """Put the lesions of a source on the shelf, read in the background."""

@@ -31,14 +31,17 @@ class Findings(Protocol):
     form: Form
     run: Run | None
     finding: tuple[Image, int] | None
-    shown_on: dict[Image, MassLayers]
 
     @property
     def layer(self) -> Image | None:
         """The chosen image."""
 
+    @property
+    def pairs(self) -> list[MassLayers]:
+        """The layers of all examinations' findings."""
+
     def layers_of(self, image: Image) -> MassLayers:
-        """The layers of an image's findings."""
+        """Those on which an image's findings are."""
 
     def show_findings(self) -> None:
         """Show what has become of them."""
@@ -102,6 +105,7 @@ class Decisions:
 
     def edited(self, image: Image, edit: Edit) -> None:
         """Take over what was drawn with napari's tools."""
+        self.reviews.begin(image)
         what = "drawing" if edit.drawn else "deletion" if edit.removed else "new outline"
         self._change(image, f"{what} ({image.name})", lambda: self.reviews.edit(image, edit))
         self.draw.setChecked(False)
@@ -116,7 +120,7 @@ class Decisions:
 
     def take_drawn(self) -> None:
         """Take over what was drawn a moment ago."""
-        for layers in list(self.dock.shown_on.values()):
+        for layers in self.dock.pairs:
             layers.take_drawn()
 
     def _change(self, image: Image, what: str, change: Callable[[], Path]) -> bool:
@@ -167,10 +171,10 @@ class Decisions:
             return
         if drawing:
             self.reviews.begin(layer)
-            self.dock.layers_of(layer).begin_drawing()
+            self.dock.layers_of(layer).begin_drawing(layer)
             self.dock.form.status.setText("Drag an ellipse around the mass")
         else:
-            for layers in self.dock.shown_on.values():
+            for layers in self.dock.pairs:
                 if layers.drawing:
                     layers.end_drawing()
 

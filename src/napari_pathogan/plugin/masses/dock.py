@@ -43,7 +43,9 @@ from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.shell.viewing_rows import ViewingRows
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.mammogram_groups import hung
 from napari_pathogan.plugin.viewer.mammogram_layers import SYNTHETIC, mammogram_of
+from napari_pathogan.plugin.viewer.opened import opened, show_views
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.masses.detections import SCOPE, ViewSearched
 from napari_pathogan.tasks.masses.review import Decision
@@ -78,11 +80,10 @@ class MassesDock(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.reviews = Reviews()
-        self.shown_on: dict[Image, MassLayers] = {}
+        self._pairs: dict[int, MassLayers] = {}  # of examinations, by their numbers
         self.finding: tuple[Image, int] | None = None
         self._asked: list[Image] = []
         self._known: dict[Image, str] = {}
-        self._orphans: list[MassLayers] = []  # of images that are gone
         self._came_back = False  # something that was kept is about to be shown
         self._threshold_chosen = False  # by the user, who then keeps it
         self._arrived: list[Image] = []  # views that a run has looked at, not shown yet
@@ -215,12 +216,8 @@ class MassesDock(Dock):
         """Take back what was shown of the views that were done."""
         self._stop_arriving()
         self.reviews.take_back()
-        if self._ties.released:
-            return
-        self._orphans += [
-            self.shown_on.pop(image) for image in [*self.shown_on] if image not in self.reviews
-        ]
-        self.show_findings()
+        if not self._ties.released:
+            self.show_findings()
 
     def busy(self, *, running: bool) -> None:
         """Let decisions rest while something runs."""
@@ -234,9 +231,9 @@ class MassesDock(Dock):
             return
         for gone in self._known.keys() - names.keys():
             self.reviews.forget(gone)
-            if (layers := self.shown_on.pop(gone, None)) is not None:
-                self._orphans.append(layers)
         for image in names.keys() - self._known.keys():
+            for emitter in ("visible", "scale", "translate", "units"):  # findings lie in the world
+                self._ties.connect_once(getattr(image.events, emitter), self._image_changed)
             try:
                 if self.reviews.look_for_annotations(image):
                     self._came_back = True
@@ -290,8 +287,6 @@ class MassesDock(Dock):
         for image, review in reviews.items():
             if image in self.viewer.layers:
                 self.reviews.show(image, review)
-                if review is None and image in self.shown_on:
-                    self._orphans.append(self.shown_on.pop(image))
         self.show_findings()
         return True
 
@@ -315,8 +310,6 @@ class MassesDock(Dock):
         """Of some images, or all; the list and the words are of all."""
         if self.card is not None:
             self.meaning.setText(meaning(self.card, self.reviews.threshold))
-        while self._orphans:
-            self._orphans.pop().remove()
         if self._came_back:
             self.form.status.setText("Findings that were kept with these images")
             self._came_back = False
@@ -327,15 +320,25 @@ class MassesDock(Dock):
             (row.image, row.number) == self.finding for row in rows
         ):
             self.finding = None
-        for image, review in shown.items():
-            if images is not None and image not in images:
-                continue
-            chosen = self.finding[1] if self.finding and self.finding[0] is image else None
-            yield from self.layers_of(image).show(review, chosen)
+        yield from self._laid(shown, images)
         self.table.show_findings(order, self.finding)
         self.legend.show_counts(meanings(shown.values(), COLOURS))
         self.form.result.setText(summary(list(shown.values()), self.card) if shown else "")
         self._enable()
+
+    def _laid(
+        self, shown: Mapping[Image, Review], images: Container[Image] | None
+    ) -> Iterator[None]:
+        """Lay what is shown of the examinations of some images, or of all."""
+        together: dict[int, dict[Image, Review]] = {}
+        for image, review in shown.items():
+            together.setdefault(hung(image).number, {})[image] = review
+        for gone in self._pairs.keys() - together.keys():
+            self._pairs.pop(gone).remove()
+        for reviews in together.values():
+            if images is None or any(image in images for image in reviews):
+                pair = self.layers_of(next(iter(reviews)))
+                yield from pair.show(reviews, self.finding)
 
     def go_to(self, image: Image, number: int) -> None:
         """Move the camera to a finding and choose it."""
@@ -345,6 +348,9 @@ class MassesDock(Dock):
             return
         x0, y0, x1, y1 = review.found.boxes[at].tolist()
         region = Region(int(y0), int(x0), max(1, round(y1 - y0)), max(1, round(x1 - x0)))
+        if not image.visible:
+            one = next(one for one in opened(self.viewer) if image in one.images)
+            show_views(self.viewer, one, one.images)
         between.go_to(self.viewer, image, region, fill=FILL)
         self.select(image, number)
 
@@ -383,6 +389,8 @@ class MassesDock(Dock):
     def pick(self, position: Sequence[float]) -> None:
         """Choose the smallest finding at a place in the world; nothing changes where there is none."""
         for image, review in self._shown().items():
+            if not image.visible:
+                continue
             y, x = np.asarray(image.world_to_data(position)) + 0.5
             boxes = review.found.boxes
             inside = (boxes[:, :2] <= (x, y)).all(1) & (boxes[:, 2:] >= (x, y)).all(1)
@@ -402,13 +410,18 @@ class MassesDock(Dock):
         events = saving(self.task, export, pairs, path)
         self.start(events, "Saving", partial(say_saved, self.form))
 
+    @property
+    def pairs(self) -> list[MassLayers]:
+        """The layers of all examinations that have findings."""
+        return list(self._pairs.values())
+
     def layers_of(self, image: Image) -> MassLayers:
-        """The layers that show an image's findings."""
-        if image not in self.shown_on:
-            edited = partial(self.decisions.edited, image)
-            self.shown_on[image] = MassLayers(self.viewer, image, edited)
+        """The layers that show the findings of an image, and of the other views of its examination."""
+        number = hung(image).number
+        if number not in self._pairs:
+            self._pairs[number] = MassLayers(self.viewer, number, self.decisions.edited)
             self._show_overlay()
-        return self.shown_on[image]
+        return self._pairs[number]
 
     def model_changed(self, card: ModelCard) -> None:
         """Start from the new model's operating point."""
@@ -430,7 +443,7 @@ class MassesDock(Dock):
         return review is not None and at is not None and review.decisions[at] is Decision.OPEN
 
     def _show_overlay(self) -> None:
-        for layers in self.shown_on.values():
+        for layers in self.pairs:
             layers.fade(self.overlay.opacity, outline_only=self.overlay.outline.isChecked())
 
     def _shown(self) -> dict[Image, Review]:
@@ -467,12 +480,15 @@ class MassesDock(Dock):
         self._say_threshold(from_slider(position))
         self._live.start()
 
+    def _image_changed(self, _event: object = None) -> None:
+        self._live.start()
+
     def _camera_moved(self) -> None:
-        for layers in self.shown_on.values():
+        for layers in self.pairs:
             layers.camera_moved()
 
     def _release_layers(self) -> None:
-        for layers in self.shown_on.values():
+        for layers in self.pairs:
             layers.release()
 
 

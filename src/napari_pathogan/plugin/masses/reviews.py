@@ -116,6 +116,7 @@ class Reviews:
         TooSmallError
             If something drawn is too small for a mass; then nothing is changed.
         """
+        self.begin(image)
         review = self._current[image]
         for outline in edit.drawn:
             _check_size(image, outline)

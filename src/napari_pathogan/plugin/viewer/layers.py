@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 AXES = ("y", "x")
 _ADDING: list[napari.Viewer] = []  # viewers to which a result's layers are just being added
+WHOLE = (
+    "of the whole examination"  # in the metadata of a layer that lies on all its views: its number
+)
 _REFUSED = "refused"  # in a layer's metadata: why its file is no slide
 _PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
 _ALIKE = 0.9  # correlation of the same pixels read in two ways
@@ -454,6 +457,7 @@ def staying_on(viewer: napari.Viewer, layer: Image) -> Iterator[None]:
         for other in viewer.layers
         if other is not layer
         and not (isinstance(other, Image) and {"slide", "mammogram"} & set(other.metadata))
+        and WHOLE not in other.metadata  # whose dock lays it anew
         and other.units[-2:] == units
         and np.all(other.translate[-2:] >= low - margin)
         and np.all(other.translate[-2:] <= high + margin)

@@ -18,7 +18,7 @@ from qtpy.QtCore import QTimer
 
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import distinct_names, same_examination
-from napari_pathogan.plugin.viewer.layers import AXES, fit, in_unit, selection_kept
+from napari_pathogan.plugin.viewer.layers import AXES, WHOLE, fit, in_unit, selection_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,6 +75,11 @@ def hung(layer: Image) -> Hung:
     """Where a mammogram's layer hangs."""
     known = layer.metadata.get(_HUNG)
     return known if isinstance(known, Hung) else Hung()
+
+
+def views_of(viewer: napari.Viewer, number: int) -> list[Image]:
+    """The views of an examination that are open, in the order of the layers."""
+    return [one for one in viewer.layers if _opened(one) and hung(one).number == number]
 
 
 def moved(layer: Image, pixel: float) -> dict[str, Any]:
@@ -165,7 +170,7 @@ def _make_room(
 def _move(viewer: napari.Viewer, edge: float, by: float, like: Layer) -> None:
     """Move what lies right of an edge further right, in the unit of a layer: images, and what lies on them."""
     for layer in viewer.layers:
-        if _middle(layer, like) <= edge:
+        if WHOLE in layer.metadata or _middle(layer, like) <= edge:
             continue
         layer.translate = (
             *layer.translate[:-1],

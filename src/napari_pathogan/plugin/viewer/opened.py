@@ -1,7 +1,7 @@
 """What is open: slides, the mammograms of an examination, other images; and what lies on each.
 
 Every layer knows its place, and images never cover each other, so what lies on an image belongs
-to it: results, annotations, views in other colours.
+to it: results, annotations, views in other colours. What lies on all views of an examination says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from napari import current_viewer
 from napari.layers import Image
 
 from napari_pathogan.mammograms.mammogram import Mammogram
-from napari_pathogan.plugin.viewer.layers import file_of, fit, in_unit, is_slide
+from napari_pathogan.plugin.viewer.layers import WHOLE, file_of, fit, in_unit, is_slide
 from napari_pathogan.plugin.viewer.mammogram_groups import hung
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, write_spacing
 
@@ -87,7 +87,11 @@ def opened(viewer: napari.Viewer) -> list[Opened]:
         else:
             found.append(Opened([layer]))
     for layer in rest:
-        if (on := _under(layer, found) or _under(layer, found, _MARGIN)) is not None:
+        if (number := layer.metadata.get(WHOLE)) is not None:
+            on = examinations.get(number)
+        else:
+            on = _under(layer, found) or _under(layer, found, _MARGIN)
+        if on is not None:
             on.results.append(layer)
     order = {layer: at for at, layer in enumerate(viewer.layers)}
     for one in found:
@@ -114,7 +118,9 @@ def show_views(viewer: napari.Viewer, one: Opened, views: list[Image]) -> None:
     """Show some images of an examination with what lies on them, whole, and nothing else."""
     alone = [Opened([image]) for image in one.images]
     for layer in one.results:
-        if (on := _under(layer, alone) or _under(layer, alone, _MARGIN)) is not None:
+        if WHOLE in layer.metadata:  # and shows what lies on those that are seen
+            _show([layer])
+        elif (on := _under(layer, alone) or _under(layer, alone, _MARGIN)) is not None:
             on.results.append(layer)
     for each in alone:
         if each.first in views:
