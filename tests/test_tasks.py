@@ -19,11 +19,12 @@ from napari_pathogan import errors, tasks
 from napari_pathogan.cli.app import build
 from napari_pathogan.engine import verbs
 from napari_pathogan.engine.config import SettingError, TrainConfig
-from napari_pathogan.engine.events import Checkpoint
+from napari_pathogan.engine.events import Checkpoint, Warn
 from napari_pathogan.engine.models import find_models, read_card
 from napari_pathogan.engine.runs import load_state
 from napari_pathogan.engine.task import chosen
 from napari_pathogan.kinds import Kind
+from napari_pathogan.slides import imprint
 from napari_pathogan.synthetic import generate, generators
 from napari_pathogan.tasks import PACKAGES, registered
 from tiny_data import TINY
@@ -159,7 +160,8 @@ def learnt_tensors(run):
 
 
 @pytest.mark.parametrize("name", [one.name for one in TASKS.values() if one.training])
-def test_it_learns_is_stopped_goes_on_bit_for_bit_and_its_model_works(name, tmp_path):
+def test_it_learns_is_stopped_goes_on_bit_for_bit_and_its_model_works(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(imprint, "_TELLING", 1)  # such small images are all alike
     task, tiny = TASKS[name], TINY[name]
     data, whole, stopped = (tmp_path / one for one in ("data", "whole", "stopped"))
     tiny.make(data)
@@ -188,6 +190,9 @@ def test_it_learns_is_stopped_goes_on_bit_for_bit_and_its_model_works(name, tmp_
     if task.prediction:
         saved = tmp_path / f"saved{tiny.export}"
         image = data / tiny.image
+        model = verbs.load(task, whole, "cpu", **tiny.asked)
+        said = list(verbs.predict(task, image, model, {}, **tiny.asked))
+        assert any("has learnt from" in one.message for one in said if isinstance(one, Warn))
         result = napari_pathogan.predict(image, whole, save=[saved], device="cpu", **tiny.asked)
         assert result is not None
         assert saved.exists()

@@ -9,6 +9,8 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QRect
 from qtpy.QtWidgets import QWidget
 
+from napari_pathogan.engine.models import TrainingData
+
 pytestmark = pytest.mark.gui
 
 
@@ -62,6 +64,32 @@ def test_a_model_that_has_learnt_from_an_image_of_this_name_is_told(used):
     dock._models[name] = folder, card.model_copy(update={"training_data": (patients,)})
     dock._model_chosen()
     assert f"among those that {name} has learnt from" in dock.form.notes.text()
+
+
+@pytest.mark.parametrize(
+    ("title", "sample"),
+    [("IDC heat map", "H&E phantom slide"), ("Mammogram masses", "Mammogram phantom study")],
+)
+def test_a_model_that_has_learnt_from_these_pixels_is_told(used, title, sample):
+    """Whatever they are called; and not where another image is chosen."""
+    dock = used.dock(title)
+    used.sample(sample)
+    used.wait(lambda: dock.layer is not None and dock.form.run.isEnabled(), "the model")
+    used.rest(0.2)
+    shown = dock.layer.metadata.get("slide") or dock.layer.metadata["mammogram"]
+    images = TrainingData(name="own", images=(shown.imprint.digest,))
+    name = dock.form.model.currentText()
+    folder, card = dock._models[name]
+    dock._models[name] = folder, card.model_copy(update={"training_data": (images,)})
+    dock._model_chosen()
+    said = f"This image is among the images that {name} has learnt from"
+    used.wait(lambda: said in dock.form.notes.toolTip(), "the note")
+    used.picture(f"note-learnt-{title}")
+    others = [image for image in dock.images if image is not dock.layer]
+    for other in others[:1]:
+        dock.form.choose(other)
+        used.rest(0.5)
+        assert said not in dock.form.notes.toolTip()
 
 
 @pytest.mark.parametrize("sample", ["H&E phantom slide", "Mammogram phantom study"])

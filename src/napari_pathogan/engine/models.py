@@ -107,7 +107,8 @@ class Validation(BaseModel):
 class TrainingData(BaseModel):
     """What a model was trained on, and on what terms it may be used.
 
-    ``patients`` are pseudonyms if ``pseudonyms`` is true. Cards from before that have names.
+    ``patients`` are pseudonyms if ``pseudonyms`` is true. Cards from before that have names. ``images``
+    are digests of what the images show (:attr:`.imprint.Imprint.digest`), as far as they are known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,6 +119,7 @@ class TrainingData(BaseModel):
     patients: tuple[str, ...] = ()
     pseudonyms: bool = False
     n_images: int = 0
+    images: tuple[str, ...] = ()
 
     @classmethod
     def stated(cls, folder: Path, source: str, terms: str) -> TrainingData:
@@ -178,6 +180,15 @@ class ModelCard(BaseModel):
     licence: str = ""
     versions: dict[str, str] = {}
     sha256: str = ""
+
+    def has_seen(self, image: str) -> bool:
+        """Whether the model has learnt from an image of this digest, whatever it is called."""
+        return bool(image) and any(image in data.images for data in self.training_data)
+
+    @property
+    def tells_images(self) -> bool:
+        """Whether it says which images it has learnt from."""
+        return any(data.images for data in self.training_data)
 
     def knows(self, names: Iterable[object]) -> set[str]:
         """Those of some patients' names that the model has learnt from."""

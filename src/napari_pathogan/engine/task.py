@@ -201,7 +201,8 @@ class Prediction:
     verb
         Of the command.
     load
-        ``(model, device, **options)`` -> what ``run`` is given as the model; by default it.
+        ``(model, device, **options)`` -> what ``run`` is given as the model; by default it. Its ``card``
+        tells whether it has learnt from what is looked at.
     expand
         ``(paths, warn)`` -> the files among and in them, each with what is open already or None.
     together

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.engine.config import SettingError
-from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.engine.contents import images_below, noted, too_well, with_images
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.models import TrainingData
 from napari_pathogan.engine.report import Report
 from napari_pathogan.engine.runs import RunFolder
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from napari_pathogan.engine.config import TrainConfig
-    from napari_pathogan.engine.task import Output, Task
+    from napari_pathogan.engine.task import Output, Retraining, Task
 
 
 def train(
@@ -92,7 +93,9 @@ def train(
         run.start(config, {**asked, "data": str(folder)}, before=before, resume=resume)
         if not resume:
             held.enter_context(run.locked())
-        data = TrainingData.stated(folder, source, terms)
+        below = [folder, *(own[one] for one in training.others if own[one] is not None)]
+        files = getattr(images, "files", None) or [x for one in below for x in images_below(one)]
+        data = yield from noted(TrainingData.stated(folder, source, terms), files)
         name, learn = name or output.name, task.get(training.learn)
         yield from learn(
             images, config, run, device=device, name=name, data=data, **chosen(learn, own)
@@ -166,6 +169,8 @@ def retrain(
     run, base = RunFolder(output), str(base or retraining.base or task.default)
     run.check()
     data = TrainingData.stated(output, source or "annotated slides", terms)
+    if not retraining.by_patient:  # else there are folders, whose images the task knows
+        data = with_images(data, _annotated(task, retraining, slides, mpp))
     yield from task.get(retraining.learn)(
         slides,
         base,
@@ -176,6 +181,16 @@ def retrain(
         classes=classes,
         mpp=mpp,
     )
+
+
+def _annotated(
+    task: Task, retraining: Retraining, paths: Iterable[Path], mpp: float | None
+) -> Iterator[str]:
+    """Digests of those of some slides on which something is annotated."""
+    for path in paths:
+        with task.get(retraining.open)(path, mpp=mpp) as slide:
+            if task.get(retraining.read)(slide)[0]:
+                yield slide.imprint.digest
 
 
 def evaluate(
@@ -248,6 +263,14 @@ def predict(
     run = task.get(prediction.run)
     _check_wishes(task, own, files)
     with _opened(task.get(prediction.open), path, opened, own) as source:
+        card = getattr(model, "card", None)
+        if (
+            card is not None
+            and card.tells_images
+            and (imprint := getattr(source, "imprint", None)) is not None
+            and card.has_seen(imprint.digest)
+        ):
+            yield Warn(too_well(card, source.name))
         start = time.perf_counter()
         last: Event | None = None
         for last in run(source, model, **chosen(run, own)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _PATCHES, _PATCH = 6, 16  # along each side of an image; pixels along each side of a patch
 _APART = 16  # of 255: decoders of one image differ by 1 or 2
 _RESCALED = 0.02  # share by which a copy at another scale may differ in size
+_TELLING = 8  # so many values of brightness are needed: blank images of a size are all alike
 _TEXT = re.compile(r"(\d{1,9})x(\d{1,9}) ?((?:[0-9a-f]{2})*)")
 
 
@@ -73,6 +75,13 @@ class Imprint:
     def __str__(self) -> str:
         """``512x400 c9d0..``: rows, columns, and the brightness in hexadecimal digits."""
         return f"{self.shape[0]}x{self.shape[1]} {self.grey.hex()}".rstrip()
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that know the same pixels again, and say nothing of them; empty where they are too few or plain."""
+        if len(set(self.grey)) < _TELLING:
+            return ""
+        return hashlib.sha256(f"napari-pathogan image {self}".encode()).hexdigest()[:16]
 
     def contradicts(self, other: Imprint, ratio: tuple[float, float] = (1.0, 1.0)) -> str:
         """Why another image is not this one, as half a sentence; empty if nothing speaks against it.

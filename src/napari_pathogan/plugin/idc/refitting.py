@@ -184,6 +184,8 @@ def checking(
 
 def keeping(slide: Slide, known: Annotated, version: Version, run: RunFolder) -> Iterator[Event]:
     """Measure a version before and after, and save it as a model; finishes with the report."""
+    from napari_pathogan.engine.contents import with_images  # noqa: PLC0415  (torch is slow)
+    from napari_pathogan.engine.models import TrainingData  # noqa: PLC0415
     from napari_pathogan.tasks.idc import live, live_retrain  # noqa: PLC0415
 
     assert known.seen is not None
@@ -203,7 +205,8 @@ def keeping(slide: Slide, known: Annotated, version: Version, run: RunFolder) ->
         "classes": known.kinds,
     }
     name = slide.name.split(".")[0]
-    live_retrain.keep(run, asked, base, changed, report, [name], digest)
+    data = with_images(TrainingData(name="annotated slides"), [slide.imprint.digest])
+    live_retrain.keep(run, asked, base, changed, report, [name], digest, data)
     yield Finished(report)
 
 

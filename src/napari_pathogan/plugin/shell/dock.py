@@ -29,7 +29,12 @@ from napari_pathogan.plugin.shell.docked import Docked
 from napari_pathogan.plugin.shell.form import Foot, Form, Welcome, confirmed, label, scrolled
 from napari_pathogan.plugin.shell.garbage import Aside, set_aside
 from napari_pathogan.plugin.shell.history import HistoryLine, Step, history_of
-from napari_pathogan.plugin.shell.notes import notes_of
+from napari_pathogan.plugin.shell.notes import (
+    digest_is_missing,
+    digesting,
+    keep_digest,
+    notes_of,
+)
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.shell.subject import SHAPES, SLIDE, VIEW, Subject
@@ -553,6 +558,15 @@ class Dock(Docked):
         layer = self.layer
         notes = [] if layer is None else notes_of(layer, self.card)
         self.form.show_notes(list(dict.fromkeys([*notes, *self._warned])))
+        if layer is not None and digest_is_missing(layer, self.card):
+            shown = layer.metadata.get("slide") or layer.metadata.get("mammogram")
+            if shown is not None:
+                keep_digest(layer, "")  # until it is known
+                self.aside(digesting(shown), partial(self._digest_came, layer))
+
+    def _digest_came(self, layer: Image, event: Finished) -> None:
+        keep_digest(layer, event.result)
+        self._show_notes()
 
     def _show_chosen(self) -> None:
         """Bring the chosen slide back into view; mammograms are looked at together."""

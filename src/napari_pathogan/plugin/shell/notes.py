@@ -5,17 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathogan.engine.contents import too_well
+from napari_pathogan.engine.events import Finished
 from napari_pathogan.mammograms.mammogram import USER, Mammogram
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.layers import Image
 
+    from napari_pathogan.engine.events import Event
     from napari_pathogan.engine.models import ModelCard
 
 
+_DIGEST = "digest"  # in the metadata of an image: of what it shows, once it was asked for
+
+
 def notes_of(image: Image, card: ModelCard | None = None) -> list[str]:
-    """What the image's file, or its reader, says that one should know, and whether a model has learnt from it."""
+    """What the image's file, or its reader, says that one should know, and whether a model has learnt from it.
+
+    That it has learnt from these pixels, whatever their name, is said once :func:`digesting` has found out.
+    """
     slide, mammogram = image.metadata.get("slide"), image.metadata.get("mammogram")
     notes: list[str] = []
     if isinstance(slide, Slide):
@@ -24,9 +35,26 @@ def notes_of(image: Image, card: ModelCard | None = None) -> list[str]:
             notes.append("Its scale was given by hand")
     if isinstance(mammogram, Mammogram):
         notes += mammogram.notes
-    if card is not None and card.knows({image.name, Path(image.name).name.split(".")[0]}):
+    if card is not None and card.has_seen(image.metadata.get(_DIGEST, "")):
+        notes.append(too_well(card, "This image"))
+    elif card is not None and card.knows({image.name, Path(image.name).name.split(".")[0]}):
         notes.append(
             f"An image of this name was among those that {card.name} has learnt from: what it "
             "finds here is better than elsewhere"
         )
     return notes
+
+
+def digest_is_missing(image: Image, card: ModelCard | None) -> bool:
+    """Whether it is still to be found out if a model has learnt from an image."""
+    return card is not None and card.tells_images and _DIGEST not in image.metadata
+
+
+def digesting(shown: Slide | Mammogram) -> Iterator[Event]:
+    """Look at pixels all over an image; finishes with its digest."""
+    yield Finished(shown.imprint.digest)
+
+
+def keep_digest(image: Image, digest: str) -> None:
+    """Keep the digest of what an image shows."""
+    image.metadata = {**image.metadata, _DIGEST: digest}

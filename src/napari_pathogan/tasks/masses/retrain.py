@@ -11,6 +11,7 @@ from napari_pathogan.annotations import geojson
 from napari_pathogan.annotations.classes import plain
 from napari_pathogan.annotations.store import file_of
 from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.contents import noted
 from napari_pathogan.errors import DataFolderError, ResultFormatError
 from napari_pathogan.tasks.masses import EPOCHS_ON, annotated, contract, crossval
 from napari_pathogan.tasks.masses.annotated import REJECTED
@@ -144,6 +145,8 @@ def retrain(
     config = contract.begun(RECIPES[RECIPE], start=base).adjusted((f"epochs={EPOCHS_ON}",))
     crossval.check(folder, config, folds=0, start=base, compare=True)
     run.start(config, {"slides": [str(path) for path in slides], "start": base, "compare": True})
+    if data is not None:
+        data = yield from noted(data, folder.files)
     yield from crossval.learn(
         folder, config, run, start=base, compare=True, device=device, name=name, data=data
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_pathogan.engine.devices import Device
+    from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.engine.report import Report
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
@@ -34,6 +35,11 @@ class NucleiModels(NamedTuple):
 
     segmenter: Segmenter
     classifier: ClassModel | None
+
+    @property
+    def card(self) -> ModelCard | None:
+        """Of what finds nuclei; InstanSeg's file has none."""
+        return self.segmenter.model.card if isinstance(self.segmenter, UNetSegmenter) else None
 
     @property
     def device(self) -> Device:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.config import TrainConfig
     from napari_pathogan.engine.devices import Device
+    from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.engine.report import Report
 
 
@@ -38,6 +39,11 @@ class WantedColours:
     name: str = ""
     pixels: np.ndarray | None = None
     where: Device | None = None
+
+    @property
+    def card(self) -> ModelCard | None:
+        """Of the style; a reference image has none."""
+        return None if self.style is None else self.style.card
 
     @property
     def device(self) -> Device | None:
