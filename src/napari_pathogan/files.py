@@ -220,6 +220,17 @@ def told_apart(paths: Iterable[Path], *, suffixes: bool = False) -> dict[Path, s
     return by_stem
 
 
+def is_locked(lock: Path) -> bool:
+    """Whether a process holds a lock file that is there; one that was killed holds none."""
+    trying = FileLock(lock, timeout=0, thread_local=False)
+    try:
+        trying.acquire()
+    except (Timeout, OSError):
+        return True
+    trying.release()
+    return False
+
+
 @contextmanager
 def locked(lock: Path, busy: str) -> Iterator[None]:
     """Hold a lock file, which is gone afterwards.

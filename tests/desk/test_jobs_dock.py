@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -15,11 +16,14 @@ from desk import button_in, press_in
 from napari_pathogan.plugin.jobs.dock import LogDialog
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.jobs import Jobs
+from napari_pathogan.plugin.shell.recent import STUDIES
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog
+from napari_pathogan.plugin.viewer import samples
 
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("plugin", "nuclei")]
 import leaving
+from small_studies import make_study
 from training_standin import TrainingStandin
 
 pytestmark = pytest.mark.gui
@@ -61,6 +65,51 @@ def pick(dock, name):
 
 def enabled(dock):
     return {made.text() for made in dock.buttons.values() if made.isEnabled()}
+
+
+def test_batches_and_studies_are_listed_opened_and_taken_off(used, tmp_path):
+    slides, out = tmp_path / "slides", tmp_path / "out"
+    slides.mkdir()
+    for name in "ab":
+        shutil.copy(samples.FOLDER / samples.PHANTOM, slides / f"{name}.ome.tif")
+    batch = used.dock("Batch")
+    used.wait(batch.model.count, "the models")
+    batch.model.setCurrentText("idc-cgan")
+    batch.add([slides])
+    batch.target.setText(str(out))
+    used.press(batch, "Run")
+    jobs = used.dock("Jobs")
+    used.wait(lambda: ("out (batch)", "0 of 2") in rows(jobs), "the batch in the list")
+    used.wait(lambda: batch.run is None, "the batch")
+    used.wait(lambda: rows(jobs) == [("out (batch)", "done")], "its end")
+    assert "2 of 2 are done" in jobs.about.text()
+    shutil.rmtree(out / "slides" / "b.ome")
+    used.wait(lambda: rows(jobs) == [("out (batch)", "interrupted")], "what is left of it")
+    assert enabled(jobs) == {"Open", "Folder", "Remove"}
+    used.viewer.window.remove_dock_widget(batch)
+    used.rest(0.3)
+    used.press(jobs.buttons["Open"])
+    batch = used.docked("Batch")
+    states = [batch.slides.topLevelItem(i) for i in range(batch.slides.topLevelItemCount())]
+    assert [(x.text(0), x.text(1)) for x in states] == [("a.ome", "done"), ("b.ome", "waiting")]
+    used.wait(lambda: batch.model.currentText() == "idc-cgan", "its model")
+    with used.answering(press_in("Yes", QMessageBox)):
+        used.press(batch, "Run")
+    used.wait(lambda: batch.run is None, "the rest")
+    assert "2 of 2 are done" in batch.result.text()
+
+    study = make_study(tmp_path / "blind", 2).folder
+    STUDIES.remember(study)
+    used.wait(lambda: ("Noise (study)", "new") in rows(jobs), "the study")
+    pick(jobs, "Noise (study)")
+    jobs.parentWidget().raise_()
+    used.picture("jobs-folders")
+    assert used.cut_texts(jobs) == []
+    used.press(jobs.buttons["Open"])
+    assert used.docked("Reader study").results.study.currentData() == study
+    used.press(jobs.buttons["Remove"])
+    used.wait(lambda: rows(jobs) == [("out (batch)", "done")], "the list without it")
+    assert (study / "study.json").exists()
 
 
 def test_trainings_run_one_by_one_and_are_watched(desk, nuclei, child):

@@ -14,17 +14,17 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pathogan.batch.job import RESULT
 from napari_pathogan.errors import OutputError
-from napari_pathogan.files import check, locked, output_error, tidy, write_text
+from napari_pathogan.files import check, is_locked, locked, output_error, tidy, write_text
 from napari_pathogan.kinds import NEW, record
 from napari_pathogan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from napari_pathogan.batch.job import SlideJob
 
@@ -32,6 +32,36 @@ _BATCH = record("batch")
 _FAILURE = record("failure in a batch")
 _LOCK = ".batch-lock"
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStanding:
+    """How far a batch has come.
+
+    Attributes
+    ----------
+    task, model, options
+        What is done with every slide, by which model, and what was asked for besides.
+    sources
+        Name -> file, of all its slides.
+    done, failed
+        Names of those that have results, and of those that have none, as was said why.
+    runs
+        Whether a process works in its folder now.
+    """
+
+    task: str
+    model: str
+    options: Mapping[str, Any]
+    sources: Mapping[str, Path]
+    done: frozenset[str]
+    failed: frozenset[str]
+    runs: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return len(self.done | self.failed) >= len(self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +150,30 @@ class BatchFolder:
         alone = self.path.is_dir() and [p.name for p in self.path.iterdir()] == [_LOCK]
         if not alone and (objection := NEW.objection(self.path)):
             raise OutputError(f"{self.path} {objection}")
+
+    def standing(self) -> BatchStanding:
+        """How the batch stands, for those that watch; quick, as results are counted, not read.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds none, or it can't be read.
+        """
+        known = self._asked()
+        if known is None:
+            raise OutputError(f"{self.path} holds no batch any more")
+        lock = self.path / _LOCK
+        settings, sources = known["settings"], known["sources"]
+        results, failures = self.path.glob("slides/*/result.json"), self.path.glob("failed/*.json")
+        return BatchStanding(
+            str(settings["task"]),
+            str(settings.get("model") or ""),
+            dict(settings.get("options") or {}),
+            {name: Path(path) for name, path in sources.items()},
+            frozenset(path.parent.name for path in results) & sources.keys(),
+            frozenset(path.stem for path in failures) & sources.keys(),
+            lock.exists() and is_locked(lock),
+        )
 
     def fail(self, job: SlideJob, message: str, trace: str = "") -> None:
         """Keep why a slide failed."""

@@ -23,7 +23,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_pathogan.batch.folder import BatchFolder
 from napari_pathogan.engine.events import Event, Finished, Item, Progress
+from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.batch.events import batch, find_models_of
 from napari_pathogan.plugin.shell.dock import ModelsFound
 from napari_pathogan.plugin.shell.docked import Docked
@@ -39,6 +41,7 @@ from napari_pathogan.plugin.shell.form import (
     progress_line,
     scrolled,
 )
+from napari_pathogan.plugin.shell.recent import BATCHES
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.asking import RESULTS, SLIDES, ask_files, ask_folder
 from napari_pathogan.plugin.viewer.keys import PLUGIN
@@ -73,6 +76,7 @@ class BatchDock(Docked):
         self.run: Run | None = None
         self._models: dict[str, tuple[str, ...]] = {}
         self._sources: list[Path] = []
+        self._wanted = ""  # the model of a batch that is gone on with
         self._rows: dict[str, QTreeWidgetItem] = {}
         self._build()
         self._lay_out()
@@ -97,10 +101,32 @@ class BatchDock(Docked):
                 self.slides.addTopLevelItem(row)
         self._refresh()
 
+    def show_folder(self, folder: Path) -> None:
+        """Show a batch that was begun before, as it stands; Run goes on with it. One that runs here stays."""
+        if self.run is not None:
+            return
+        try:
+            batch = BatchFolder(folder).standing()
+        except PathoganError as error:
+            show_error(str(error))
+            return
+        self.clear()
+        self.task.setCurrentIndex(max(0, self.task.findData(batch.task)))
+        self._wanted = batch.model
+        self._task_chosen()
+        self.target.setText(str(folder))
+        scale = batch.options.get("mpp", batch.options.get("mm"))
+        self.mpp.setText("" if scale is None else f"{scale:g}")
+        self._sources = list(batch.sources.values())
+        for name, path in batch.sources.items():
+            state = "done" if name in batch.done else "failed" if name in batch.failed else "waits"
+            self._show_item(Item(name, state, message=str(path)))
+        self._refresh()
+
     def clear(self) -> None:
         """Take all slides off the list."""
         self.slides.clear()
-        self._sources, self._rows = [], {}
+        self._sources, self._rows, self._wanted = [], {}, ""
         self.result.clear()
         self._refresh()
 
@@ -123,6 +149,7 @@ class BatchDock(Docked):
         self.bar.setRange(0, 0)
         self.bar.show()
         self.status.setText("Starting…")
+        self._remember(out)
         self.run = self.aside(
             batch([*self._command(out), *more]),
             self._finished,
@@ -266,8 +293,9 @@ class BatchDock(Docked):
         self.model.clear()
         for name in self._models.get(task.name, ()):
             self.model.addItem(name, name)
-        default = task.predicts_with or task.default
-        self.model.setCurrentIndex(max(0, self.model.findData(default)))
+        usual = task.predicts_with or task.default
+        wanted = (self.model.findData(name) for name in (self._wanted, usual))
+        self.model.setCurrentIndex(next((at for at in wanted if at >= 0), 0))
         self._refresh()
 
     def _came(self, event: Event) -> None:
@@ -327,6 +355,14 @@ class BatchDock(Docked):
         chosen = self.slides.selectedItems()
         self.open.setEnabled(any(row.text(1) == _STATES["done"] for row in chosen))
         self.page.setEnabled(bool(out) and (Path(out).expanduser() / "index.html").is_file())
+
+    @staticmethod
+    def _remember(folder: Path) -> None:
+        """Let it be listed with the jobs."""
+        try:
+            BATCHES.remember(folder)
+        except PathoganError as error:
+            show_error(str(error))
 
     def _ask_files(self) -> None:
         self.add(ask_files(self, "Slides", "", SLIDES))

@@ -1,17 +1,19 @@
-"""The Jobs dock: which trainings run, wait and have ended; how each goes, and what is done with it."""
+"""The Jobs dock: what runs, waits and has ended: trainings, batches, studies; how each goes, what is done with it."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QFontDatabase
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
     QDialogButtonBox,
+    QDockWidget,
     QHeaderView,
     QMainWindow,
     QPlainTextEdit,
@@ -25,6 +27,7 @@ from napari_pathogan.engine.before_after import said
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.engine.training_jobs import State, TrainingJob
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.jobs.folders import WorkFolder, forget, looked_at
 from napari_pathogan.plugin.jobs.plot import CurvePlot
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.docked import Docked
@@ -40,16 +43,22 @@ from napari_pathogan.plugin.shell.form import (
 )
 from napari_pathogan.plugin.shell.jobs import Jobs, jobs_of
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.viewer.keys import dock_of
 from napari_pathogan.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import napari
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QHideEvent, QShowEvent
 
-_NONE = "Nothing is trained yet. The docks' buttons Train… and Learn… begin trainings; they are listed here."
+    from napari_pathogan.plugin.shell.running import Run
+
+_NONE = (
+    "Nothing is listed yet. Trainings (the docks' buttons Train… and Learn…), batches and reader studies "
+    "stand here once they have begun."
+)
+_LOOK_MS = 2000  # batches and studies are looked at this often
 _ENDED = {
     State.DONE: "done",
     State.STOPPED: "interrupted",
@@ -59,7 +68,7 @@ _ENDED = {
 
 
 class JobsDock(Docked):
-    """A list of trainings, and the one that is chosen.
+    """A list of trainings, batches and studies, and the one that is chosen.
 
     Parameters
     ----------
@@ -72,18 +81,32 @@ class JobsDock(Docked):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self.jobs: Jobs | None = None  # once it is in a window
+        self.folders: tuple[WorkFolder, ...] = ()
         self._rows: dict[Path, QTreeWidgetItem] = {}
+        self._looking: Run | None = None
         self._build()
+        self._look = QTimer(self)
+        self._look.setInterval(_LOOK_MS)
+        self._look.timeout.connect(self._look_at_folders)
+        self._ties.add(self._look.stop)
         self._refresh()
 
     @property
     def chosen(self) -> TrainingJob | None:
         """The training that is chosen."""
-        items = self.list.selectedItems()
-        if not items or self.jobs is None:
+        if self.jobs is None:
             return None
-        folder = items[0].data(0, Qt.ItemDataRole.UserRole)
-        return next((job for job in self.jobs.jobs if job.folder == folder), None)
+        return next((job for job in self.jobs.jobs if job.folder == self._chosen_folder), None)
+
+    @property
+    def chosen_folder(self) -> WorkFolder | None:
+        """The batch or study that is chosen."""
+        return next((one for one in self.folders if one.folder == self._chosen_folder), None)
+
+    @property
+    def _chosen_folder(self) -> Path | None:
+        items = self.list.selectedItems()
+        return items[0].data(0, Qt.ItemDataRole.UserRole) if items else None
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Look at the trainings of the window."""
@@ -93,12 +116,19 @@ class JobsDock(Docked):
             self.jobs.changed.connect(self._list)
             self.jobs.came.connect(self._came)
             self._list()
+        self._look.start()
+        self._look_at_folders()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Nobody sees how batches and studies stand."""
+        super().hideEvent(event)
+        self._look.stop()
 
     # how
 
     def _build(self) -> None:
         self.list = QTreeWidget()
-        self.list.setHeaderLabels(["Model", "Training"])
+        self.list.setHeaderLabels(["Job", "State"])
         self.list.setRootIsDecorated(False)
         self.list.setMinimumHeight(150)
         self.list.itemSelectionChanged.connect(self._refresh)
@@ -117,30 +147,32 @@ class JobsDock(Docked):
                 ("Pause", "Let it rest where it is, or go on"),
                 ("Cancel", "Stop; nothing of the new model stays"),
                 ("Earlier", "Change places with the one that waits before it"),
+                ("Open", "The results: a batch's slides, a study's readers"),
                 ("Card", "The new model: what it learnt from, how well it does"),
-                ("Folder", "Where the training lies: its settings, numbers and pictures"),
+                ("Folder", "Where it lies: settings, numbers and pictures"),
                 ("Log", "The command, and all that was said"),
-                ("Remove", "Take it off the list; a model that came of it stays"),
+                ("Remove", "Take it off the list; a model or results that came of it stay"),
             )
         }
-        done: tuple[Callable[[TrainingJob], None], ...] = (
-            self._pause,
-            self._cancel,
-            self._earlier,
-            self._show_card,
-            self._show_folder,
-            self._show_log,
-            self._remove,
-        )
-        for made, act in zip(self.buttons.values(), done, strict=True):
-            made.clicked.connect(partial(self._call, act))
+        done: dict[str, Callable[[TrainingJob], None]] = {
+            "Pause": self._pause,
+            "Cancel": self._cancel,
+            "Earlier": self._earlier,
+            "Card": self._show_card,
+            "Log": self._show_log,
+            "Remove": self._remove,
+        }
+        for text, act in done.items():
+            self.buttons[text].clicked.connect(partial(self._call, act))
+        self.buttons["Open"].clicked.connect(self._open)
+        self.buttons["Folder"].clicked.connect(self._show_folder)
         placed = list(self.buttons.values())
         rows = QWidget()
         inner = QVBoxLayout(rows)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(8)
         inner.addWidget(self.list, 1)
-        for line in (self.about, self.bar, self.plot, evenly(*placed[:3]), evenly(*placed[3:])):
+        for line in (self.about, self.bar, self.plot, evenly(*placed[:4]), evenly(*placed[4:])):
             inner.addWidget(line)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -149,23 +181,39 @@ class JobsDock(Docked):
     def _list(self) -> None:
         """Lay the list out; the chosen one stays chosen, else the first."""
         assert self.jobs is not None
-        chosen, listed = self.chosen, self.jobs.listed
+        chosen, listed = self._chosen_folder, self.jobs.listed
         self.list.blockSignals(True)
         self.list.clear()
         self._rows = {}
         for job in listed:
-            row = QTreeWidgetItem([job.name, self._says(job)])
-            row.setData(0, Qt.ItemDataRole.UserRole, job.folder)
-            row.setToolTip(0, f"{job.name}: {_task(job)}")
-            row.setToolTip(1, job.why)
-            self.list.addTopLevelItem(row)
-            self._rows[job.folder] = row
-            if job is chosen:
-                row.setSelected(True)
-        if listed and not self.list.selectedItems():
-            self._rows[listed[0].folder].setSelected(True)
+            self._add_row(job.folder, job.name, self._says(job), f"{job.name}: {_task(job)}")
+            self._rows[job.folder].setToolTip(1, job.why)
+        for one in self.folders:
+            self._add_row(one.folder, one.name, one.state, one.about)
+        if self._rows:
+            self._rows.get(chosen or Path(), next(iter(self._rows.values()))).setSelected(True)
         self.list.blockSignals(False)
         self._refresh()
+
+    def _add_row(self, folder: Path, name: str, state: str, about: str) -> None:
+        row = QTreeWidgetItem([name, state])
+        row.setData(0, Qt.ItemDataRole.UserRole, folder)
+        row.setToolTip(0, about)
+        self.list.addTopLevelItem(row)
+        self._rows[folder] = row
+
+    def _look_at_folders(self) -> None:
+        """See how batches and studies stand, unless that is done already."""
+        if self._looking is None and self.jobs is not None:
+            self._looking = self.aside(looked_at(), self._looked, self._looked)
+
+    def _looked(self, event: Finished | None = None) -> None:
+        if self._looking is not None:
+            self._ties.remove(self._looking.cancel)
+        self._looking = None
+        if event is not None and event.result != self.folders:
+            self.folders = event.result
+            self._list()
 
     def _came(self, job: TrainingJob, event: Event) -> None:
         if job.folder in self._rows and isinstance(event, Progress):
@@ -189,13 +237,19 @@ class JobsDock(Docked):
 
     def _refresh(self) -> None:
         """Show the chosen one, and what can be done with it."""
-        job = self.chosen
+        job, other = self.chosen, self.chosen_folder
         for made in self.buttons.values():
             made.setEnabled(False)
         self.plot.setVisible(job is not None)
         self.bar.setVisible(False)
+        if other is not None:
+            self.about.setText(other.about)
+            for name in ("Open", "Folder"):
+                self.buttons[name].setEnabled(True)
+            self.buttons["Remove"].setEnabled(not other.runs)
+            return
         if job is None or self.jobs is None:
-            self.about.setText(_NONE if self.jobs is None or not self.jobs.jobs else "")
+            self.about.setText("" if self._rows else _NONE)
             return
         runs = self.jobs.run_of(job) is not None
         waits = job.state is State.WAITS
@@ -209,8 +263,8 @@ class JobsDock(Docked):
             "Log": True,
             "Remove": job.ended,
         }
-        for name, made in self.buttons.items():
-            made.setEnabled(can[name])
+        for name, enabled in can.items():
+            self.buttons[name].setEnabled(enabled)
         self.buttons["Pause"].setText("Resume" if halted else "Pause")
         self.plot.show_curve(job.curve())
         self._show_progress(job)
@@ -233,12 +287,26 @@ class JobsDock(Docked):
 
     # what is done
 
+    def _open(self) -> None:
+        """Show a batch or a study in its dock."""
+        window = above(self, QMainWindow)
+        if (one := self.chosen_folder) is not None and window is not None:
+            shows: Any = dock_of(window, one.dock)
+            if (
+                frame := above(shows, QDockWidget)
+            ) is not None:  # closed before, or behind this one
+                frame.show()
+                frame.raise_()
+            shows.show_folder(one.folder)
+
     def _call(self, act: Callable[[TrainingJob], None], _checked: object = None) -> None:
-        job = self.chosen
-        if job is None:
-            return
+        job, other = self.chosen, self.chosen_folder
         try:
-            act(job)
+            if other is not None:  # which can be removed alone
+                forget(other)
+                self._look_at_folders()
+            elif job is not None:
+                act(job)
         except PathoganError as error:
             show_error(str(error))
 
@@ -268,9 +336,8 @@ class JobsDock(Docked):
         card, folder = event.result
         CardDialog(card, folder, self).show()
 
-    @staticmethod
-    def _show_folder(job: TrainingJob) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(job.folder)))
+    def _show_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._chosen_folder)))
 
     def _show_log(self, job: TrainingJob) -> None:
         LogDialog(job, self).show()

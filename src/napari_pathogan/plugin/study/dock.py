@@ -13,6 +13,8 @@ from napari_pathogan.plugin.study.reading import Reading
 from napari_pathogan.plugin.study.results import Results
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import napari
     from qtpy.QtGui import QHideEvent
 
@@ -33,8 +35,9 @@ class StudyDock(Docked):
         self.reading = Reading(napari_viewer, self)
         self.results = Results(self._ties)
         self.tabs = QTabWidget()
-        for page, name in ((self.reading, "Take part"), (self.results, "Results")):
-            self.tabs.addTab(_padded(page), name)
+        self._results_page = _padded(self.results)
+        self.tabs.addTab(_padded(self.reading), "Take part")
+        self.tabs.addTab(self._results_page, "Results")
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
         column.addWidget(self.tabs)
@@ -48,6 +51,12 @@ class StudyDock(Docked):
         dialog.made.connect(self.reading.open)
         dialog.show()
         return dialog
+
+    def show_folder(self, folder: Path) -> None:
+        """Choose a study, on the page of its results; not while somebody reads."""
+        if not self.reading.running:
+            self.results.open_study(folder)
+            self.tabs.setCurrentWidget(self._results_page)
 
     def release(self) -> None:
         """Let go of the viewer: end the session and what runs. The dock is being closed."""

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QStackedWidget, QWidget
 
 from napari_pathogan.errors import OutputError, PathoganError
-from napari_pathogan.plugin.study import recent
+from napari_pathogan.plugin.shell.recent import STUDIES
 from napari_pathogan.plugin.study.keys import Keys
 from napari_pathogan.plugin.study.pages import ConsentPage, RestPage, StartPage, TrialPage
 from napari_pathogan.plugin.study.stage import StageView, StudyStage
@@ -113,14 +113,14 @@ class Reading(QStackedWidget):
 
     def offer(self) -> None:
         """Offer the studies that were opened last, and show the latest."""
-        self.start.offer(recent.recall())
+        self.start.offer(STUDIES.recall())
         self._chosen()
 
     def open(self, folder: Path) -> None:
         """Choose a study; an error becomes a notification."""
         try:
             Study.open(folder)
-            recent.remember(folder)
+            STUDIES.remember(folder)
         except PathoganError as error:
             show_error(str(error))
             return

@@ -30,8 +30,8 @@ from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.files import write_text
 from napari_pathogan.plugin.shell.form import ProgressBar, Ties, beside, combo, label, offer_folders
+from napari_pathogan.plugin.shell.recent import STUDIES
 from napari_pathogan.plugin.shell.running import Run
-from napari_pathogan.plugin.study import recent
 from napari_pathogan.plugin.study.bundle import Bundle, bundling
 from napari_pathogan.plugin.study.words import being_read_text, unblinding_text
 from napari_pathogan.study.page import PAGE
@@ -124,7 +124,7 @@ class Results(QWidget):
     def offer(self) -> None:
         """Offer the studies that were opened last; the chosen one stays chosen."""
         chosen = self.study.currentData()
-        offer_folders(self.study, recent.recall())
+        offer_folders(self.study, STUDIES.recall())
         if self.study.currentData() != chosen:
             self._study_chosen()
 
@@ -294,7 +294,7 @@ class Results(QWidget):
         """Choose a study; an error becomes a notification."""
         try:
             Study.open(folder)
-            recent.remember(folder)
+            STUDIES.remember(folder)
         except (OSError, ValueError) as error:
             show_error(str(error))
             return
