@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_pathogan import addresses
 from napari_pathogan.engine import verbs
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished
@@ -39,12 +40,14 @@ __all__ = [
 
 
 def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
-    """Open a slide; ``mpp`` is its um per pixel where the file does not say.
+    """Open a slide, a file or what lies at an address; ``mpp`` is its um per pixel where it says none.
 
     Raises
     ------
     SlideFormatError
         If it is no slide that can be read.
+    SlideReadError
+        If it lies at an address that can't be reached.
     """
     return Slide.open(path, mpp=mpp)
 
@@ -194,7 +197,7 @@ def evaluate(
 
 def _where(source: str | Path | Slide | Mammogram) -> tuple[Path, Slide | Mammogram | None]:
     if isinstance(source, str | Path):
-        return Path(source), None
+        return addresses.place_of(source), None
     return Path(source.path or source.name), source
 
 

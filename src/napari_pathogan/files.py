@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 from filelock import FileLock, Timeout
 
+from napari_pathogan import addresses
 from napari_pathogan.errors import OutputError, PathoganError
 from napari_pathogan.kinds import ROOM, is_zarr
 
@@ -262,6 +263,11 @@ def locked(lock: Path, busy: str) -> Iterator[None]:
 
 def _place(target: Path, kind: Kind) -> Path:
     """Where a target really is, without links; OutputError if it may not be written."""
+    if addresses.is_address(target):
+        raise OutputError(
+            f"{addresses.shown(target)} is an address; results are written to this computer: name a "
+            "file or a folder of it"
+        )
     place = Path(os.path.realpath(target))
     for folder in (place, place.parent):
         if folder.is_dir():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari_pathogan import addresses
 from napari_pathogan.annotations import geojson
 from napari_pathogan.errors import DataFolderError, OutputError
 from napari_pathogan.files import data_folder
@@ -54,16 +55,17 @@ class AnnotationStore:
 
     @property
     def elsewhere(self) -> Path:
-        """In the user's data folder, in a folder that a hash of the image's path names."""
-        digest = hashlib.sha256(str(self.image.resolve()).encode()).hexdigest()[:16]
+        """In the user's data folder, in a folder that a hash of the image's path or address names."""
+        distant = addresses.is_address(self.image)
+        place = str(self.image if distant else self.image.resolve())
+        digest = hashlib.sha256(place.encode()).hexdigest()[:16]
         return data_folder() / "corrections" / digest / self.beside.name
 
     @property
     def places(self) -> tuple[Path, ...]:
-        """Where they may lie, the preferred place first; sample data stay as they are."""
-        return (
-            (self.elsewhere,) if _PACKAGE in self.image.parents else (self.beside, self.elsewhere)
-        )
+        """Where they may lie, the preferred place first; sample data and addresses stay as they are."""
+        apart = _PACKAGE in self.image.parents or addresses.is_address(self.image)
+        return (self.elsewhere,) if apart else (self.beside, self.elsewhere)
 
     @property
     def path(self) -> Path:

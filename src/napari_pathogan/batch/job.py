@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from napari_pathogan import addresses
 from napari_pathogan.engine import verbs
 from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.models import locate, read_card
 from napari_pathogan.engine.task import chosen
-from napari_pathogan.errors import ModelError, ModelNotFoundError, SlideReadError
+from napari_pathogan.errors import ModelError, ModelNotFoundError, PathoganError, SlideReadError
 from napari_pathogan.files import told_apart, written
 from napari_pathogan.kinds import FolderKind
+from napari_pathogan.slides.backends import state_at
 from napari_pathogan.tasks import task_of
 from napari_pathogan.version import __version__
 
@@ -141,7 +143,7 @@ def look(job: SlideJob) -> Iterator[Event]:
         record = {
             "kind": _KIND,
             "name": job.name,
-            "source": str(job.source),
+            "source": addresses.shown(job.source),
             "content": {**content, "sha256": sha256_of(job.source)},
             "task": job.task,
             "model": job.model,
@@ -162,17 +164,27 @@ def finished_record(job: SlideJob) -> dict[str, Any] | None:
     try:
         known = json.loads((job.folder / RECORD).read_text(encoding="utf-8"))
         content = dict(known["content"])
-        if known["kind"] != _KIND or known["source"] != str(job.source):
+        if known["kind"] != _KIND or known["source"] != addresses.shown(job.source):
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     digest = content.pop("sha256", "")
     record: dict[str, Any] = known
-    return record if content == content_of(job.source) or sha256_of(job.source) == digest else None
+    try:
+        same = content == content_of(job.source)
+    except PathoganError:  # an address that can't be reached: the job will say so
+        return None
+    same = same or bool(digest and sha256_of(job.source) == digest)
+    return record if same else None
 
 
 def content_of(source: Path) -> dict[str, Any]:
-    """Size and time of what is read, by which a change is suspected: of a folder all its files'."""
+    """Size and time of what is read, by which a change is suspected: of a folder all its files'.
+
+    At an address, what the server says of its state.
+    """
+    if addresses.is_address(source):
+        return {"state": state_at(source)}
     files = _files(source)
     about = [file.stat() for file in files]
     return {
@@ -183,7 +195,12 @@ def content_of(source: Path) -> dict[str, Any]:
 
 
 def sha256_of(source: Path) -> str:
-    """Hash what is read; of a folder names and contents, of a slide in parts all of them."""
+    """Hash what is read; of a folder names and contents, of a slide in parts all of them.
+
+    Empty at an address: not all of it comes to this computer.
+    """
+    if addresses.is_address(source):
+        return ""
     digest = hashlib.sha256()
     files = _files(source)
     for file in files:

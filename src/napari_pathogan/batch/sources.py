@@ -7,6 +7,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathogan import addresses
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.files import told_apart
 from napari_pathogan.kinds import is_zarr
@@ -30,7 +31,7 @@ def find(task: Task, patterns: Iterable[str], warn: Callable[[str], None]) -> di
     Parameters
     ----------
     patterns
-        Files, folders, or patterns with ``*`` (in this folder), ``**`` (in all below), ``?`` and
+        Addresses, files, folders, or patterns with ``*`` (in this folder), ``**`` (in all below), ``?`` and
         ``[]``. A folder stands for the slides in it; for a task that looks at several images of a case
         together, it is a case.
     warn
@@ -44,6 +45,9 @@ def find(task: Task, patterns: Iterable[str], warn: Callable[[str], None]) -> di
     found: dict[str, Path] = {}
     left_out = 0
     for pattern in patterns:
+        if addresses.is_address(pattern):
+            found.setdefault(str(place := addresses.place_of(pattern)), place)
+            continue
         named = os.path.lexists(pattern)
         matches = [Path(path) for path in ([pattern] if named else _matches(pattern))]
         if not matches:

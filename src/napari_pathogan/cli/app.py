@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Annotated
 
 import typer
 
+from napari_pathogan import addresses
 from napari_pathogan.cli import annotations as annotating
 from napari_pathogan.cli import doctor, info, models, study
 from napari_pathogan.cli.build import add_batch, add_task
@@ -97,6 +99,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "PATHOGAN_CACHE_MB" not in os.environ:
         set_cache_mb(_CACHE_MB)
+    sys.argv[1:] = map(addresses.without_secrets, sys.argv[1:])
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:

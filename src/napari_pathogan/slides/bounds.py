@@ -78,16 +78,22 @@ def check_channels(name: str, count: int) -> None:
         )
 
 
-def check_coarsest(name: str, shape: tuple[int, int], depth: int, stored: int) -> None:
+def check_coarsest(name: str, shape: tuple[int, int], depth: int, stored: int | None) -> None:
     """Check that an overview can be had: a small file can't hold a huge image without levels.
 
     Raises
     ------
     SlideFormatError
-        If ``stored`` bytes can't be those of the level, or it would take hours to read.
+        If ``stored`` bytes can't be those of the level, or it would take hours to read. Where it
+        is read over a network, nobody knows them (None).
     """
     pixels = math.prod(shape)
-    if pixels > _MOST_UNREDUCED and pixels * depth > stored * _MOST_BLOWN_UP:
+    if stored is None and pixels > _MOST_UNREDUCED:
+        raise SlideFormatError(
+            f"{name} has {shape[1]} x {shape[0]} px without smaller levels, too much to be read over a "
+            "network; download it"
+        )
+    if stored is not None and pixels > _MOST_UNREDUCED and pixels * depth > stored * _MOST_BLOWN_UP:
         raise SlideFormatError(
             f"{name} claims {shape[1]} x {shape[0]} px without smaller levels, of which its "
             f"{stored} bytes can hold next to nothing; copy it again from where it came"
@@ -123,6 +129,11 @@ def check_codestream(data: bytes, tile: tuple[int, int]) -> None:
         raise ValueError(f"it claims {claimed[1]} x {claimed[0]} px for {tile[1]} x {tile[0]}")
 
 
+def most_of_chunk(size: int) -> int:
+    """Bytes that a compressed chunk may have at most which unfolds to ``size``."""
+    return 2 * size + (1 << 16)
+
+
 def check_chunk(head: bytes, stored: int, size: int) -> None:
     """Check a compressed chunk of Zarr before a codec unfolds it.
 
@@ -141,7 +152,7 @@ def check_chunk(head: bytes, stored: int, size: int) -> None:
         If it claims, or is likely, to be much larger.
     """
     claimed = _unfolded(head) or 0
-    if claimed > _CODESTREAM_SLACK * size or stored > 2 * size + (1 << 16):
+    if claimed > _CODESTREAM_SLACK * size or stored > most_of_chunk(size):
         raise ValueError(f"it has {max(claimed, stored)} bytes where {size} belong")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.errors import SlideClosedError
+from napari_pathogan.errors import SlideClosedError, SlideReadError
 from napari_pathogan.slides import resample
 
 if TYPE_CHECKING:
@@ -343,15 +343,16 @@ class FileLevel(Level):
     def _coarser_shows(self, tile: tuple[int, int]) -> bool:
         """Whether a coarser level shows more than glass where this one lacks a tile."""
         if tile not in self._shown:
-            self._shown[tile] = False
+            shown = False
             for level, step in self._looked_at():
                 y, x, height, width = self._place(tile, step)
                 if level.alone.has(y, x, height, width):
                     top, left = int(y), int(x)
                     size = math.ceil(y + height) - top, math.ceil(x + width) - left
                     seen = _seen(level.alone.window(top, left, *size))
-                    self._shown[tile] = bool(seen.mean() >= _SOME)
+                    shown = bool(seen.mean() >= _SOME)
                     break
+            self._shown[tile] = shown
         return self._shown[tile]
 
     def _place(
@@ -387,6 +388,8 @@ class FileLevel(Level):
     def _make(self, row: int, col: int) -> np.ndarray:
         try:
             pixels = self.own(row, col)
+        except SlideReadError:  # the network, not the tile
+            raise
         except Exception as error:  # noqa: BLE001 - codecs have no common error; all are recorded
             return self._instead(row, col, str(error))
         if pixels is None:
@@ -469,6 +472,8 @@ class _Alone(Level):
     def _make(self, row: int, col: int) -> np.ndarray:
         try:
             pixels = self._level.own(row, col)
+        except SlideReadError:  # the network, not the tile
+            raise
         except Exception:  # noqa: BLE001 - told when it is read for itself
             pixels = None
         self._lost[row, col] = pixels is None or (bool(self.fill.shape) and not pixels.any())

@@ -1,7 +1,8 @@
 """What a user said of a file that does not say it itself: its scale, its tissue.
 
 Each kind of fact is one small JSON file in the user's data folder, keyed by path, size and time
-of change, so that another file of the same name is not taken for it.
+of change, so that another file of the same name is not taken for it; at an address, by what the server says of
+its state.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_pathogan import files
+from napari_pathogan import addresses, files
 from napari_pathogan.kinds import OURS
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class Remembered:
     def recall(self, path: str | Path) -> object:
         """What is remembered of a file; None if nothing is, or the file changed or is gone."""
         known = self._load()
-        return known.get(_key(Path(path))) if known and Path(path).exists() else None
+        there = addresses.is_address(path) or Path(path).exists()
+        return known.get(_key(Path(path))) if known and there else None
 
     def _store(self) -> Path:
         return files.data_folder() / f"{self.kind}.json"
@@ -64,6 +66,9 @@ class Remembered:
 
 
 def _key(path: Path) -> str:
-    about = path.stat()
-    text = f"{path.resolve()}|{about.st_size}|{about.st_mtime_ns}"
+    if addresses.is_address(path):
+        text = addresses.identity(path)
+    else:
+        about = path.stat()
+        text = f"{path.resolve()}|{about.st_size}|{about.st_mtime_ns}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -6,11 +6,11 @@ import copy
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_pathogan import addresses
 from napari_pathogan.errors import SlideClosedError, SlideFormatError, UnknownScaleError
 from napari_pathogan.slides import colours, resample, resolution, scales
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
@@ -30,6 +30,7 @@ from napari_pathogan.slides.source import Source, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import zarr
 
@@ -103,7 +104,7 @@ class Slide:
         icc: bool = True,
         cache_mb: int | None = None,
     ) -> Slide:
-        """Open a file, or the folder of an OME-Zarr image.
+        """Open a file, or the folder of an OME-Zarr image; or what lies at an address (https, s3).
 
         Parameters
         ----------
@@ -118,12 +119,14 @@ class Slide:
         ------
         SlideFormatError
             If it is not a slide that can be opened; says why and what to do.
+        SlideReadError
+            If it lies at an address that can't be reached.
         FluorescenceError
             If it has channels instead of colours; `open_channels` opens them.
         UnknownScaleError
             If ``mpp`` is not a positive number.
         """
-        path = Path(path)
+        path = addresses.place_of(path)
         source = open_source(path)
         try:
             refuse(path.name, source.channels)
@@ -141,7 +144,7 @@ class Slide:
         SlideFormatError
             If it can't be opened, or has no channels.
         """
-        path = Path(path)
+        path = addresses.place_of(path)
         source = open_source(path)
         with ExitStack() as opened:
             opened.callback(source.close)

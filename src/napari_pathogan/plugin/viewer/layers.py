@@ -17,6 +17,7 @@ from napari.layers import Image, Shapes
 from napari.utils import Colormap
 from napari.utils.notifications import show_info, show_warning
 
+from napari_pathogan import addresses
 from napari_pathogan.errors import FluorescenceError, PathoganError, SlideFormatError
 from napari_pathogan.mammograms.views import MAX_PIXELS
 from napari_pathogan.slides import scales, tissues
@@ -442,7 +443,7 @@ def set_tissue(layer: Image, tissue: str) -> None:
     """Say which organ a slide is of: remembered for its file."""
     layer.metadata = {**layer.metadata, "tissue": tissue}
     path = slide_of(layer).path
-    if path is not None and path.exists():
+    if path is not None and (path.exists() or addresses.is_address(path)):
         tissues.remember(path, tissue)
 
 

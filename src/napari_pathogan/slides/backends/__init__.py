@@ -14,6 +14,8 @@ DICOM whole slides             OpenSlide; a file of them, or the folder of one s
                                OpenSlide does not read: JPEG-LS, HTJ2K, RLE, concatenations
 OME-Zarr, bioformats2raw       zarr; of several images the scan, not the macro
 PNG, JPEG, BMP, GIF, PGM       Pillow
+at an address (https, s3)      TIFF by tifffile, OME-Zarr by zarr, images by Pillow, tile by tile;
+                               what OpenSlide has to read, or DICOM, must be downloaded
 =============================  ==================================================================
 
 One reader has the say on a file. What it refuses is refused: another would open it as something
@@ -24,7 +26,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.errors import SlideFormatError
+from napari_pathogan import addresses
+from napari_pathogan.errors import SlideFormatError, SlideReadError
 from napari_pathogan.slides.backends.dicom import (
     beyond_openslide,
     header_of,
@@ -52,15 +55,18 @@ _IMAGE = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"P2", b"P5")  # the last
 
 
 def open_source(path: Path) -> Source:
-    """Open a file or an OME-Zarr folder with the reader that fits.
+    """Open a file or an OME-Zarr folder, or what lies at an address, with the reader that fits.
 
     Raises
     ------
     SlideFormatError
         If it is missing, unreadable, empty, or not a slide; says which and what to do.
+    SlideReadError
+        If it lies at an address that can't be reached, or gives nothing.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would keep us waiting
-        raise SlideFormatError(f"{path.name} is neither a file nor a folder; choose a slide")
+    if addresses.is_address(path):
+        return _open_address(path)
+    _check_place(path)
     try:
         if path.is_dir() and is_folder_of_slide(path):
             return _open_dicom(slide_in(path))
@@ -86,6 +92,27 @@ def open_source(path: Path) -> Source:
     return _open_dicom(path) if is_whole_slide(path) else open_vendor(path)
 
 
+def state_at(place: Path) -> str:
+    """What the server says now of the state of the slide at an address.
+
+    Raises
+    ------
+    SlideFormatError, SlideReadError
+        If there is none, or it can't be read.
+    """
+    open_source(place).close()
+    return addresses.identity(place)
+
+
+def _check_place(path: Path) -> None:
+    if not path.exists() and (scheme := addresses.foreign(path)):
+        raise SlideFormatError(
+            f"{scheme}:// addresses can't be read, only https:// and s3://; download the slide"
+        )
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would keep us waiting
+        raise SlideFormatError(f"{path.name} is neither a file nor a folder; choose a slide")
+
+
 def _open_dicom(path: Path) -> Source:
     with quiet():
         header = header_of(path)
@@ -103,3 +130,53 @@ def _open_tiff(path: Path) -> Source:
 
     what = put_together(path)
     return open_vendor(path, what) if what else open_tiff(path)
+
+
+def _open_address(path: Path) -> Source:
+    from napari_pathogan.slides.backends.remote import open_file  # noqa: PLC0415  (an extra)
+
+    if ".zarr" in str(path).lower():
+        return _open_distant_zarr(path)
+    try:
+        distant = open_file(path)
+    except SlideReadError:
+        if path.suffix:
+            raise
+        distant = None  # a folder, which servers refuse in ways of their own
+    if distant is None:
+        return _open_distant_zarr(path)
+    head = distant.read_at(0, 512)
+    if head.startswith(_TIFF):
+        from napari_pathogan.slides.backends.dialects import put_together  # noqa: PLC0415  (tifffile is slow to import)
+        from napari_pathogan.slides.backends.tiff import open_tiff  # noqa: PLC0415
+
+        if what := put_together(path, distant):
+            raise SlideFormatError(
+                f"{path.name} has {what}, which only OpenSlide puts together, from files on this "
+                "computer; download it"
+            )
+        return open_tiff(path, distant)
+    if head.startswith(_IMAGE) and path.suffix.lower() not in _WITH_PARTS:
+        return open_image(path, distant)
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise SlideFormatError(
+            f"there is a web page at {addresses.shown(path)}, not a slide; give the address of the "
+            "slide's file itself"
+        )
+    raise SlideFormatError(
+        f"{path.name} can't be read at an address: only TIFF of all kinds (SVS, NDPI, OME-TIFF), "
+        "OME-Zarr, PNG and JPEG can; download it and open the file"
+    )
+
+
+def _open_distant_zarr(path: Path) -> Source:
+    from napari_pathogan.slides.backends.ngff import open_ngff  # noqa: PLC0415  (zarr is slow to import)
+    from napari_pathogan.slides.backends.remote_zarr import RemoteStore  # noqa: PLC0415  (an extra)
+
+    store = RemoteStore(path)
+    if not store.holds_zarr():
+        raise SlideFormatError(
+            f"there is no slide at {addresses.shown(path)}; check the address for its spelling"
+        )
+    with quiet():
+        return open_ngff(path, store)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-import tifffile
-
-from napari_pathogan.errors import SlideFormatError
-from napari_pathogan.slides.backends.tiff import check_page
+from napari_pathogan.errors import SlideFormatError, SlideReadError
+from napari_pathogan.slides.backends.tiff import check_page, tiff_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tifffile import TiffFile
 
+    from napari_pathogan.slides.backends.remote import RemoteFile
+
 _MOST_PAGES = 1000
 
 
-def put_together(path: Path) -> str:
+def put_together(path: Path, distant: RemoteFile | None = None) -> str:
     """What has to be put together in a TIFF of some makers, in a few words; "" in any other.
 
     Raises
@@ -27,7 +27,9 @@ def put_together(path: Path) -> str:
         If such a file claims what it can't hold: OpenSlide would end the process.
     """
     try:
-        file = tifffile.TiffFile(path)
+        file = tiff_file(path, distant)
+    except SlideReadError:
+        raise
     except Exception:  # noqa: BLE001 - what is wrong with it, its reader will say
         return ""
     with file:
@@ -36,7 +38,7 @@ def put_together(path: Path) -> str:
             if what:
                 for number in range(min(len(file.pages), _MOST_PAGES)):
                     check_page(path.name, file.pages[number].aspage())
-        except SlideFormatError:
+        except (SlideFormatError, SlideReadError):
             raise
         except Exception as error:  # tifffile has no common error for what broken files do to it
             raise SlideFormatError(

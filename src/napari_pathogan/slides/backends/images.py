@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.errors import PathoganError, SlideFormatError
 from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane
 from napari_pathogan.slides.backends.quiet import quiet
@@ -18,14 +19,16 @@ from napari_pathogan.slides.source import Source
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_pathogan.slides.backends.remote import RemoteFile
+
 MAX_PIXELS = 400_000_000
 """Such files are decoded whole; beyond this many pixels they must be converted."""
 
 _DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-def open_image(path: Path) -> Source:
-    """Open a single image; it is decoded whole, up to ``MAX_PIXELS``.
+def open_image(path: Path, distant: RemoteFile | None = None) -> Source:
+    """Open a single image, or that at an address; it is decoded whole, up to ``MAX_PIXELS``.
 
     Raises
     ------
@@ -34,14 +37,24 @@ def open_image(path: Path) -> Source:
     """
     try:
         # by name, it may be mapped
-        with quiet(), path.open("rb") as stream, Image.open(stream) as image:
+        size = path.stat().st_size if distant is None else distant.size
+        if distant is not None and size > bounds.MOST_AT_ONCE:
+            raise SlideFormatError(
+                f"{path.name} has {size} bytes, too much for an image that is read as a whole over a "
+                "network; download it"
+            )
+        with (
+            quiet(),
+            path.open("rb") if distant is None else BytesIO(distant.read_at(0, size)) as stream,
+            Image.open(stream) as image,
+        ):
             if image.width * image.height > MAX_PIXELS:
                 raise SlideFormatError(
                     f"{path.name} has {image.width} x {image.height} px, which a {image.format} "
                     "must be decoded at once for; convert it to a tiled TIFF (vips tiffsave --tile)"
                 )
             depth = len(image.getbands())
-            bounds.check_image(path.name, (image.height, image.width), depth, path.stat().st_size)
+            bounds.check_image(path.name, (image.height, image.width), depth, size)
             kind = image.format or "image"
             icc = image.info.get("icc_profile")
             scale = _scale(image)
@@ -51,7 +64,7 @@ def open_image(path: Path) -> Source:
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise SlideFormatError(f"{path.name} is not an image that can be read: {error}") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
-        if isinstance(error, SlideFormatError):
+        if isinstance(error, PathoganError):
             raise
         raise SlideFormatError(
             f"{path.name} is damaged or truncated ({error}); copy it again from where it came from"

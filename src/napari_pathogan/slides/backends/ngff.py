@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.errors import PathoganError, SlideFormatError
 from napari_pathogan.kinds import is_zarr
 from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
@@ -28,6 +28,8 @@ from napari_pathogan.slides.source import Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_pathogan.slides.backends.remote_zarr import RemoteStore
+
 _PADDED = 1.25  # how much a padded level may be longer one way than the other
 _ADVICE = "choose the folder of an OME-Zarr image (it holds zarr.json or .zattrs)"
 _BARE = "is a Zarr array without the metadata of OME-Zarr: it is read as"
@@ -38,6 +40,7 @@ _HOW = (
     "source_stain",
 )  # what metadata say of how a slide was made begins so
 _ENOUGH = 100_000
+_HEAD = 18  # bytes of a chunk that say how large it claims to be
 _INCOMPLETE = (
     KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RecursionError,
     AssertionError, OverflowError,
@@ -176,10 +179,9 @@ class ZarrPlane(ArrayPlane):
         ValueError
             If no chunk of it is there, or a colour's is not.
         """
-        folder = _folder(self._array)
         there: dict[tuple[int, int], list[bool]] = {}
         for place, key in self._keys(row, col):
-            there.setdefault(place, []).append((folder / key).is_file())
+            there.setdefault(place, []).append(_is_there(self._array, key))
         self._check_chunks(row, col)
         pixels = super().decode(row, col)
         if self.filled or all(all(each) for each in there.values()):
@@ -216,12 +218,10 @@ class ZarrPlane(ArrayPlane):
         if self._array.shards or not getattr(self._array, "compressors", ()):
             return
         size = math.prod(self._array.chunks) * self.dtype.itemsize
-        folder = _folder(self._array)
         for _, key in self._keys(row, col):
-            file = folder / key
-            if file.is_file():
-                with file.open("rb") as stream:
-                    bounds.check_chunk(stream.read(18), file.stat().st_size, size)
+            begun = _beginning(self._array, key)
+            if begun is not None:
+                bounds.check_chunk(*begun, size)
 
     def _keys(self, row: int, col: int) -> Iterator[tuple[tuple[int, int], str]]:
         """Place (row, column) and key of each chunk of a tile."""
@@ -248,7 +248,9 @@ def _blank_as_filled(array: zarr.Array[Any]) -> bool:
 
 
 def _chunks_in(array: zarr.Array[Any]) -> frozenset[str] | None:
-    """Keys of an array's chunks that are there; None for very many, of which nobody can wait for a list."""
+    """Keys of an array's chunks that are there; None for very many, or at an address: nobody lists them."""
+    if not isinstance(array.store, LocalStore):
+        return None
     size = array.shards or array.chunks
     if math.prod(-(-side // n) for side, n in zip(array.shape, size, strict=True)) > _ENOUGH:
         return None
@@ -264,7 +266,7 @@ def _chunks_in(array: zarr.Array[Any]) -> frozenset[str] | None:
 def _plane(name: str, array: zarr.Array[Any], axes: str, *, finest: bool) -> ZarrPlane:
     """A level, if something of it is there."""
     names = _chunks_in(array)
-    if finest and not (_bytes_in(_folder(array)) if names is None else names):
+    if finest and not (names if names is not None else _bytes_of(array) != 0):
         raise SlideFormatError(
             f"{name} holds no pixels: all chunks of its finest level are missing; copy it again from "
             "where it came"
@@ -281,32 +283,66 @@ def _missing(name: str, plane: ZarrPlane) -> tuple[str, ...]:
 
 
 def _folder(array: zarr.Array[Any]) -> Path:
-    assert isinstance(array.store, LocalStore), "folders are opened, nothing else"
+    assert isinstance(array.store, LocalStore), "a folder on this computer"
     return array.store.root / array.path
 
 
-def open_ngff(path: Path) -> Source:
+def _most(array: zarr.Array[Any]) -> int:
+    """Bytes that a chunk of an array may have as it is stored."""
+    if array.shards:
+        return bounds.MOST_AT_ONCE
+    return bounds.most_of_chunk(math.prod(array.chunks) * array.dtype.itemsize)
+
+
+def _is_there(array: zarr.Array[Any], key: str) -> bool:
+    """Whether a chunk, or a shard of them, is stored."""
+    if isinstance(array.store, LocalStore):
+        return (_folder(array) / key).is_file()
+    store = cast("RemoteStore", array.store)
+    key = f"{array.path}/{key}".lstrip("/")
+    return store.has_parts(key) if array.shards else store.read(key, _most(array)) is not None
+
+
+def _beginning(array: zarr.Array[Any], key: str) -> tuple[bytes, int] | None:
+    """How a chunk begins, and how many bytes it has; None where it is not stored."""
+    if not isinstance(array.store, LocalStore):
+        store = cast("RemoteStore", array.store)
+        data = store.read(f"{array.path}/{key}".lstrip("/"), _most(array))
+        return None if data is None else (data[:_HEAD], len(data))
+    file = _folder(array) / key
+    if not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        return stream.read(_HEAD), file.stat().st_size
+
+
+def open_ngff(path: Path, store: RemoteStore | None = None) -> Source:
     """Open an OME-Zarr image: of several multiscales or series, the scan.
+
+    Parameters
+    ----------
+    store
+        Of its files, where ``path`` is an address.
 
     Raises
     ------
     SlideFormatError
         If the folder is not an OME-Zarr image, or is incomplete.
     """
-    if not is_zarr(path):
+    if store is None and not is_zarr(path):
         raise SlideFormatError(f"{path.name} is a folder, not a slide; {_ADVICE}")
     try:
-        return _source(path)
-    except SlideFormatError:
+        return _source(path, store)
+    except PathoganError:
         raise
     except _INCOMPLETE as error:
         raise _incomplete(path, error) from error
 
 
-def _source(path: Path) -> Source:
-    if (array := _picture(path)) is not None:
+def _source(path: Path, store: RemoteStore | None) -> Source:
+    if store is None and (array := _picture(path)) is not None:
         return _bare(path, array)
-    outer = open_group(path)
+    outer = open_group(path, store)
     group, about, choices = image_in(path, outer)
     multiscale, others = _scan(path.name, about["multiscales"])
     listed = multiscale["datasets"][: bounds.MOST_LEVELS]
@@ -320,7 +356,7 @@ def _source(path: Path) -> Source:
         _check(path.name, array, axes)
     listed, arrays, left_out = _of_one_image(path.name, multiscale, listed, arrays, axes)
     planes = tuple(_plane(path.name, array, axes, finest=array is arrays[0]) for array in arrays)
-    coarsest = _bytes_in(_folder(arrays[-1]))
+    coarsest = _bytes_of(arrays[-1])
     bounds.check_coarsest(path.name, planes[-1].shape, planes[-1].samples, coarsest)
     rule, channels = _read_as(path.name, planes, about)
     scales = [_scale(multiscale, entry, axes) for entry in listed]
@@ -390,7 +426,7 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Source:
     assert axes is not None, "its shape is a picture's"
     _check(path.name, array, axes)
     plane = _plane(path.name, array, axes, finest=True)
-    bounds.check_coarsest(path.name, plane.shape, plane.samples, _bytes_in(_folder(array)))
+    bounds.check_coarsest(path.name, plane.shape, plane.samples, _bytes_of(array))
     rule, channels = _read_as(path.name, (plane,), {})
     shown = "rows and columns" if axes == "yx" else "rows, columns and colours"
     return Source(
@@ -449,8 +485,11 @@ def _check(name: str, array: zarr.Array[Any], axes: str) -> None:
     bounds.check_level(name, shape, (int(chunk[y]), int(chunk[x])), depth)
 
 
-def _bytes_in(folder: Path) -> int:
-    """Bytes of an array's chunks; of very many, those of the first are enough."""
+def _bytes_of(array: zarr.Array[Any]) -> int | None:
+    """Bytes of an array's chunks; of very many, those of the first are enough. None at an address."""
+    if not isinstance(array.store, LocalStore):
+        return None
+    folder = array.store.root / array.path
     chunks = (file for file in folder.rglob("*") if file.name not in _METADATA and file.is_file())
     return sum(file.stat().st_size for file in islice(chunks, _ENOUGH))
 

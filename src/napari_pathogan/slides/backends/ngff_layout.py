@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import count, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -12,22 +12,26 @@ from napari_pathogan.kinds import is_zarr
 from napari_pathogan.slides.backends.beside import is_beside_scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from napari_pathogan.slides.backends.remote_zarr import RemoteStore
 
 _MOST_MEMBERS = 500
 
 
-def open_group(path: Path) -> zarr.Group:
-    """The folder as a group.
+def open_group(path: Path, store: RemoteStore | None = None) -> zarr.Group:
+    """The folder as a group; of its files at an address.
 
     Raises
     ------
     SlideFormatError
         If the folder is an array by itself.
     """
-    found = zarr.open(path, mode="r")
+    found = zarr.open(path if store is None else store, mode="r")
     if isinstance(found, zarr.Array):
-        what = "open the folder it lies in" if is_level(path) else "save it as OME-Zarr"
+        level = store is not None or is_level(path)
+        what = "open the folder it lies in" if level else "save it as OME-Zarr"
         raise SlideFormatError(
             f"{path.name} is a Zarr array (shape {found.shape}) without the metadata of OME-Zarr, so "
             f"nothing says what its axes are; {what}"
@@ -78,7 +82,8 @@ def image_in(path: Path, group: zarr.Group) -> tuple[zarr.Group, dict[str, Any],
         )
     images = _images(group)
     if not images:
-        arrays = [name for name, _ in islice(group.arrays(), 5)]
+        listed = group.store.supports_listing
+        arrays = [name for name, _ in islice(group.arrays(), 5)] if listed else []
         held = f"holds arrays ({', '.join(arrays)})" if arrays else "is a Zarr folder"
         raise SlideFormatError(
             f"{path.name} {held} without the metadata of OME-Zarr that say which of them is an image; "
@@ -95,9 +100,20 @@ def image_in(path: Path, group: zarr.Group) -> tuple[zarr.Group, dict[str, Any],
 def _images(group: zarr.Group) -> dict[str, zarr.Group]:
     return {
         name: child
-        for name, child in islice(group.groups(), _MOST_MEMBERS)
+        for name, child in islice(_groups(group), _MOST_MEMBERS)
         if name != "labels" and ome(child).get("multiscales")
     }
+
+
+def _groups(group: zarr.Group) -> Iterator[tuple[str, zarr.Group]]:
+    """The groups in a group; at an address, which lists nothing, those that bioformats2raw numbers."""
+    if group.store.supports_listing:
+        yield from group.groups()
+        return
+    for name in takewhile(group.__contains__, map(str, count())):
+        child = group[name]
+        if isinstance(child, zarr.Group):
+            yield name, child
 
 
 def _title(image: zarr.Group) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 import tifffile
 
-from napari_pathogan.errors import SlideFormatError
+from napari_pathogan.errors import SlideFormatError, SlideReadError
 from napari_pathogan.slides import bounds, colours
 from napari_pathogan.slides.backends import words
 from napari_pathogan.slides.backends.beside import is_beside_scan
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
+    from napari_pathogan.slides.backends.remote import RemoteFile
     from napari_pathogan.slides.plane import Plane
 
 # What tifffile finds odd goes to an application's own log, not to stderr by Python's last resort.
@@ -51,8 +52,8 @@ _NOT_GREY = {2, 3, 5, 6, 8}  # RGB, palette, CMYK, YCbCr, Lab
 _NDPI_OFFSET = 65424  # tag: nm from the plane of focus
 
 
-def open_tiff(path: Path) -> Source:
-    """Open a TIFF of any kind.
+def open_tiff(path: Path, distant: RemoteFile | None = None) -> Source:
+    """Open a TIFF of any kind; where ``path`` is an address, that at it.
 
     Raises
     ------
@@ -60,19 +61,27 @@ def open_tiff(path: Path) -> Source:
         If its directory can't be read (truncated), or it holds no image that a slide can be.
     """
     try:
-        file = tifffile.TiffFile(path)
+        file = tiff_file(path, distant)
         try:
-            return _source(path, file, _scan(file))
+            return _source(path, file, _scan(file), distant)
         except BaseException:
             file.close()
             raise
-    except SlideFormatError:
+    except (SlideFormatError, SlideReadError):
         raise
     except Exception as error:  # tifffile has no common error for what broken files do to it
         raise SlideFormatError(
             f"{path.name} is damaged or truncated, its directory can't be read ({error}); "
             "copy it again from where it came from"
         ) from error
+
+
+def tiff_file(path: Path, distant: RemoteFile | None = None) -> TiffFile:
+    """An open TIFF; one at an address opens no further files that it names."""
+    if distant is None:
+        return tifffile.TiffFile(path)
+    distant.seek(0)
+    return tifffile.TiffFile(cast("IO[bytes]", distant), name=path.name, _multifile=False)
 
 
 def is_stack_or_grey(path: Path) -> tuple[bool, bool]:
@@ -137,7 +146,9 @@ def _area(series: TiffPageSeries) -> int:
     return int(sizes.get("Y", 0)) * int(sizes.get("X", 0))
 
 
-def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
+def _source(
+    path: Path, file: TiffFile, series: TiffPageSeries, distant: RemoteFile | None
+) -> Source:
     if _area(series) == 0:
         raise SlideFormatError(f"{path.name} holds no image; it is not a slide")
     levels = [_pages(path, level) for level in series.levels]
@@ -145,7 +156,7 @@ def _source(path: Path, file: TiffFile, series: TiffPageSeries) -> Source:
     if series.kind not in _VENDORS:
         levels += _further_levels(file, series, levels)
     del levels[bounds.MOST_LEVELS :]
-    planes = tuple(_plane(path, pages) for pages in levels)
+    planes = tuple(_plane(path, pages, distant) for pages in levels)
     depth_px = page.samplesperpixel * page.bitspersample // 8
     bounds.check_coarsest(path.name, planes[-1].shape, depth_px, file.filehandle.size)
     bits = _significant_bits(page, words.ome_pixels(file, page))
@@ -244,7 +255,9 @@ def _further_levels(
     return sorted(found, key=lambda pages: -pages[0].imagelength)
 
 
-def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | RawPlane:
+def _plane(
+    path: Path, pages: list[TiffPage], distant: RemoteFile | None
+) -> SegmentPlane | RawPlane:
     if any(page.dtype is None for page in pages):
         raise SlideFormatError(
             f"{path.name} holds samples of an unknown type; convert it to 8-bit RGB"
@@ -252,8 +265,8 @@ def _plane(path: Path, pages: list[TiffPage]) -> SegmentPlane | RawPlane:
     for page in pages:
         check_page(path.name, page)
     if len(pages) == 1 and _in_one_piece(pages[0]):
-        return RawPlane(pages[0])
-    return SegmentPlane(pages)
+        return RawPlane(pages[0], distant)
+    return SegmentPlane(pages, distant)
 
 
 def check_page(name: str, page: TiffPage) -> None:
@@ -282,7 +295,7 @@ def check_page(name: str, page: TiffPage) -> None:
 
 def _in_one_piece(page: TiffPage) -> bool:
     """Whether large strips are stored as they are, one after another, so that parts can be read."""
-    if page.is_tiled or not page.is_memmappable:
+    if page.is_tiled or not page.is_final or page.dtype is None:
         return False
     end = page.dataoffsets[0] + page.nbytes
     piece = math.prod(tile_of(page)) * page.samplesperpixel * page.bitspersample // 8
@@ -341,7 +354,9 @@ def _has_unnamed(page: TiffPage) -> bool:
 def _one(
     pages: list[TiffPage], plane: SegmentPlane | RawPlane, number: int
 ) -> SegmentPlane | OneSample:
-    return SegmentPlane([pages[number]]) if len(pages) > 1 else OneSample(plane, number)
+    if isinstance(plane, SegmentPlane) and len(pages) > 1:
+        return plane.of_page(number)
+    return OneSample(plane, number)
 
 
 def _alpha(page: TiffPage) -> colours.Alpha | None:

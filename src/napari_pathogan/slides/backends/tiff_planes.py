@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     import tifffile
     from tifffile import TiffPage
 
+    from napari_pathogan.slides.backends.remote import RemoteFile
     from napari_pathogan.slides.plane import Plane
 
 RAW_TILE = 512  # side of the tiles that a level in one piece is cut into
@@ -25,10 +28,13 @@ class SegmentPlane:
     ----------
     pages
         One page, or one page a colour channel.
+    distant
+        The file, where it lies at an address: it is read from by many threads at once.
     """
 
-    def __init__(self, pages: list[TiffPage]) -> None:
+    def __init__(self, pages: list[TiffPage], distant: RemoteFile | None = None) -> None:
         page = pages[0]
+        self._distant = distant
         self._pages = pages
         self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
         self.tile = tile_of(page)
@@ -68,10 +74,15 @@ class SegmentPlane:
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if count == 0 or offset == 0:
             return None
-        file = page.parent.filehandle
-        with file.lock:
-            file.seek(offset)
-            data = file.read(count)
+        if count > bounds.MOST_AT_ONCE:
+            raise ValueError(f"it claims {count} bytes, more than can be decoded at once")
+        if self._distant is not None:
+            data = self._distant.read_at(offset, count)
+        else:
+            file = page.parent.filehandle
+            with file.lock:
+                file.seek(offset)
+                data = file.read(count)
         if len(data) < count:
             raise ValueError("the file ends before it")
         bounds.check_codestream(data, self.tile)
@@ -79,6 +90,10 @@ class SegmentPlane:
             data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
         return None if pixels is None else pixels[0]
+
+    def of_page(self, number: int) -> SegmentPlane:
+        """One of its pages, as a plane by itself."""
+        return SegmentPlane([self._pages[number]], self._distant)
 
     def beyond(self) -> tuple[int, int]:
         """How many segments lie beyond the end of their file, and of how many."""
@@ -98,7 +113,8 @@ class RawPlane:
 
     stored: np.ndarray | None = None
 
-    def __init__(self, page: TiffPage) -> None:
+    def __init__(self, page: TiffPage, distant: RemoteFile | None = None) -> None:
+        self._distant = distant
         self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
         self.tile = (RAW_TILE, RAW_TILE)
         self._samples = page.samplesperpixel
@@ -119,17 +135,30 @@ class RawPlane:
             for plane in range(planes)
             for y in range(height)
         ]
-        with self._file.lock:
-            data = b"".join(self._read(at, width * size) for at in rows)
+        data = b"".join(self._rows(rows, width * size))
         pixels = np.frombuffer(data, self._dtype).reshape(planes, height, width, -1)
         return np.moveaxis(pixels[..., 0], 0, -1) if self._separate else pixels[0]
+
+    def _rows(self, starts: list[int], count: int) -> list[bytes]:
+        if self._distant is not None:
+            reads = self._distant.read_at
+            data = list(_threads().map(lambda at: reads(at, count), starts))
+        else:
+            with self._file.lock:
+                data = [self._read(at, count) for at in starts]
+        if any(len(one) < count for one in data):
+            raise ValueError("the file ends before it")
+        return data
 
     def _read(self, at: int, count: int) -> bytes:
         self._file.seek(at)
         data: bytes = self._file.read(count)
-        if len(data) < count:
-            raise ValueError("the file ends before it")
         return data
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(16, "pathogan-rows")
 
 
 def _handle(page: TiffPage) -> tifffile.FileHandle:
