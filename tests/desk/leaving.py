@@ -22,7 +22,8 @@ import napari
 from masses_standin import reviewed
 from nuclei_standin import ELLIPSES, many_nuclei, segmentation
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QDialog, QFileDialog, QPushButton
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QPushButton
 from slides_of_nuclei import paint
 from small_studies import make_images
 from tifffile import imwrite
@@ -199,6 +200,13 @@ def main(job: str, folder: Path, keys: str, answer: str) -> None:
         napari.run()
 
 
+class _ByFrame(QCloseEvent):
+    """What comes of the window's frame, by which windows are closed that the user closes himself."""
+
+    def spontaneous(self) -> bool:
+        return True
+
+
 def _leave(desk: Desk, keys: str, answer: str) -> None:
     """Close the window; napari asks first, as it does about any window. Or have it killed."""
     if keys == "kill":
@@ -212,7 +220,7 @@ def _leave(desk: Desk, keys: str, answer: str) -> None:
     napari_asks = [press_in("Close", QDialog)] if answer and keys != "frame" else []
     desk.answers += [*napari_asks, Answer(QDialog, give)]
     if keys == "frame":
-        desk.window.close()
+        QApplication.sendEvent(desk.window, _ByFrame())
     else:
         desk.key(keys)
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _PATIENCE = 0.4  # seconds that a process has to leave by itself
+_DYING = 5.0  # the same once it was killed: the system may be busy
 _PULSE = 0.1  # seconds between two looks at what it says
 _SAME_S = 2.0  # within which two starts of a process are the same
 _LOCK = ".lock"  # held by who starts one
@@ -417,7 +418,7 @@ class TrainingJob:
             process.wait(_PATIENCE)
         jobs.kill(self.pid)
         with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-            process.wait(_PATIENCE)
+            process.wait(_DYING)
 
     def _family(self) -> list[psutil.Process]:
         process = self.process

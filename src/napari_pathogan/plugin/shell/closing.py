@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _CLOSE_BUTTON = "QTitleBarCloseButton"  # what napari calls that of a dock, for its style sheets
 _LEAVE = "Go on without the window"
+_SAYS_MS = 500  # between two looks at how far it is, while the user is asked
 _watched: WeakSet[Any] = WeakSet()  # docks that may hold work which is kept nowhere
 _PRESS_KEYS = {Qt.Key.Key_Space, Qt.Key.Key_Select, Qt.Key.Key_Return, Qt.Key.Key_Enter}
 
@@ -53,9 +54,7 @@ def may_stop(room: QWidget) -> bool:
 
     And whether the user's work that is kept nowhere may go.
     """
-    runs = [run for run in running() if run.ask and run.active and _within(run.owner, room)]
-    docks = [dock for dock in _watched if _within(dock, room)]
-    unsaved = [sentence for dock in docks if (sentence := dock.unsaved())]
+    runs, unsaved = _at_stake(room)
     return not (runs or unsaved) or _asked(room, runs, unsaved)
 
 
@@ -64,12 +63,15 @@ class _Window(QObject):
 
     napari takes the viewer out of a window that it closes, then waits for all threads, and last
     hides the window: what runs is ended when the viewer is hidden.
+
+    One question is enough: napari's own, which comes to who closes the window by its frame, is left
+    out once ours was answered.
     """
 
     def __init__(self, window: QMainWindow, viewer: QWidget) -> None:
         super().__init__(window)
         self.window, self.viewer = window, viewer
-        self._asks = self._closes = False
+        self._asks = self._agreed = self._closes = False
         window.installEventFilter(self)
         viewer.installEventFilter(self)
 
@@ -78,7 +80,7 @@ class _Window(QObject):
         if event is None or watched not in {self.window, self.viewer}:
             return super().eventFilter(watched, event)
         if event.type() == QEvent.Type.Close:
-            if watched is self.window and not self._may_close():
+            if watched is self.window and not self._may_close(by_frame=event.spontaneous()):
                 event.ignore()
                 return True
             self._closes = True
@@ -88,16 +90,25 @@ class _Window(QObject):
             take_back()
         return super().eventFilter(watched, event)
 
-    def _may_close(self) -> bool:
-        if self._asks:
-            return False  # the question is still open
-        if not self.viewer.isVisible():
+    def _may_close(self, *, by_frame: bool) -> bool:
+        """Whether the window may close now; where napari would ask once more it is closed from here."""
+        if self._asks or (by_frame and self._agreed):
+            return False  # the question is still open, or was answered and it closes in a moment
+        if self._agreed or not self.viewer.isVisible():
             return True  # the viewer is gone from it, so there is nothing to ask any more
+        runs, unsaved = _at_stake(self.window)
+        if not (runs or unsaved):
+            return True
         self._asks = True
         try:
-            return may_stop(self.window)
+            agreed = _asked(self.window, runs, unsaved)
         finally:
             self._asks = False
+        if agreed and by_frame:
+            self._agreed = True
+            QTimer.singleShot(0, self.window.close)
+            return False
+        return agreed
 
 
 class _Frame(QObject):
@@ -122,6 +133,13 @@ class _Frame(QObject):
             button.installEventFilter(self)
 
 
+def _at_stake(room: QWidget) -> tuple[list[Run], list[str]]:
+    """What runs in a widget or within it, and what work of the user's there is kept nowhere."""
+    runs = [run for run in running() if run.ask and run.active and _within(run.owner, room)]
+    docks = [dock for dock in _watched if _within(dock, room)]
+    return runs, [sentence for dock in docks if (sentence := dock.unsaved())]
+
+
 def _viewer_of(window: QMainWindow) -> QWidget | None:
     """The widget that holds the canvas, just below the window's central one."""
     central = window.centralWidget()
@@ -141,8 +159,14 @@ def _asked(room: QWidget, runs: Sequence[Run], unsaved: Sequence[str]) -> bool:
     box = QMessageBox(room)
     box.setIcon(QMessageBox.Icon.Warning)
     box.setWindowTitle("Not finished")
-    lines = [f"{_what(run)} is not finished{_how_far(run)}." for run in runs]
-    box.setText("\n".join([*lines, *unsaved]))
+
+    def say() -> None:
+        box.setText("\n".join([*map(_how_far, runs), *unsaved]))
+
+    say()
+    timer = QTimer(box)  # it goes on meanwhile
+    timer.timeout.connect(say)
+    timer.start(_SAYS_MS)
     what = "It is" if len(runs) == 1 else "All of this is"
     kept = dict.fromkeys(run.keeps for run in runs if run.keeps)
     said = f"{what} stopped{'.' if kept else ', and nothing of it is left behind.'}" if runs else ""
@@ -161,12 +185,11 @@ def _asked(room: QWidget, runs: Sequence[Run], unsaved: Sequence[str]) -> bool:
     return box.clickedButton() is go
 
 
-def _what(run: Run) -> str:
-    return f"'{run.title}'"
-
-
 def _how_far(run: Run) -> str:
-    return f" ({progress_line(run.latest)})" if run.latest is not None else ""
+    if not run.active:
+        return f"'{run.title}' has ended."
+    far = f" ({progress_line(run.latest)})" if run.latest is not None else ""
+    return f"'{run.title}' is not finished{far}."
 
 
 def _within(widget: QWidget | None, room: QWidget) -> bool:
