@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MARK = "pathogan"
 """The key under which metadata say what kind of output something is."""
 
+SLIDE = "slide"
+"""What metadata call an image that is a slide itself, not what was found on one."""
+
 ROOM = ".pathogan-"
 """Hidden folders in which outputs are written, before they are put in place, begin so."""
 

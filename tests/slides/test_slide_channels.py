@@ -8,7 +8,7 @@ import tifffile
 from slide_makers import smooth_image
 
 from napari_pathogan.errors import FluorescenceError
-from napari_pathogan.slides.channels import ChannelInfo, by_words, look_lit
+from napari_pathogan.slides.channels import ChannelInfo, by_words, look_lit, names_dye
 from napari_pathogan.slides.slide import Slide
 
 BRIGHT = np.ascontiguousarray(np.moveaxis(smooth_image(120, 130), -1, 0))
@@ -232,3 +232,49 @@ def test_damaged_words_are_no_damaged_pixels(tmp_path, wrong):
     with Slide.open(path) as slide:
         assert slide.shape == (120, 130)
         assert slide.damaged == []
+
+
+@pytest.mark.parametrize(
+    ("name", "dye"),
+    [
+        *((name, True) for name in ("DAPI", "dapi 405", "Hoechst 33342", "FITC", "Cy5", "Cy 3.5")),
+        *((name, True) for name in ("AF488", "Alexa Fluor 647", "eGFP", "Opal 520", "TexasRed")),
+        *((name, False) for name in ("", "RGB", "TL Brightfield", "H&E", "HE 40x", "Channel 0")),
+        *((name, False) for name in ("Camera 1", "Default", "slide af 12", "biopsy", "Cyan")),
+    ],
+)
+def test_names_of_dyes(name, dye):
+    assert names_dye(name) == dye
+
+
+@pytest.mark.parametrize(
+    ("channel", "colour"),
+    [
+        ('Name="DAPI"', False),
+        ('Name="Camera" ContrastMethod="Fluorescence"', False),
+        ('Name="Camera" Fluor="Hoechst"', False),
+        ('Name="x" EmissionWavelength="461.0"', False),
+        ('Name="TL Brightfield"', True),
+        ('Name="scan of case 5"', True),
+        ('Name="DAPI" ContrastMethod="Brightfield"', True),
+        ("", True),
+    ],
+)
+def test_red_green_and_blue_of_a_dye_are_no_stain(tmp_path, channel, colour):
+    """A camera in colour, or a rendering, stores what shines as red, green and blue of each pixel."""
+    path = tmp_path / "a.ome.tif"
+    pixels = np.ascontiguousarray(np.moveaxis(BRIGHT, 0, -1))
+    tifffile.imwrite(path, pixels, photometric="rgb", metadata={"axes": "YXS"})
+    text = tifffile.tiffcomment(path)
+    assert "<Channel " in text
+    tifffile.tiffcomment(path, text.replace("<Channel ", f"<Channel {channel} ").encode())
+    if colour:
+        with Slide.open(path) as slide:
+            assert slide.is_rgb
+        return
+    with pytest.raises(FluorescenceError, match="3 channels"):
+        Slide.open(path)
+    for number, (said, slide) in enumerate(Slide.open_channels(path)):
+        with slide:
+            assert said.colour == PRIMARIES[number]
+            np.testing.assert_array_equal(slide.levels[0][:], BRIGHT[number])

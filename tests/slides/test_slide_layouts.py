@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from slide_makers import halved, smooth_image
+from test_slide_formats import write_ngff
 
 from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.plugin.viewer.reader import get_reader
@@ -320,3 +321,31 @@ def test_levels_count_by_what_they_hold_not_by_their_place_in_the_list(tmp_path)
         assert [level.shape[:2] for level in slide.levels][:2] == [(256, 384), (128, 192)]
         np.testing.assert_array_equal(slide.levels[0][:], SCAN)
         assert any("another shape (180 x 60 px)" in note for note in slide.notes)
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "folder"])
+def test_a_zarr_group_without_an_image_is_said_to_be_that(tmp_path, name, make_napari_viewer):
+    """Not a folder without mammograms, whoever chose it for us."""
+    group = zarr.open_group(tmp_path / name, mode="w")
+    group.create_array("first", data=SCAN)
+    with pytest.raises(SlideFormatError, match=r"holds arrays \(first\) without the metadata"):
+        read_layers(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "uint32", "int64"])
+def test_values_of_one_channel_are_no_slide_and_the_viewer_shows_them(tmp_path, dtype):
+    folder = write_ngff(tmp_path / "a.ome.zarr", [SCAN[..., 0].astype(dtype)], "yx", "0.4", 0.5)
+    with pytest.raises(SlideFormatError, match="no slide for an analysis; the viewer shows"):
+        Slide.open(folder)
+    assert len(read_layers(str(folder))) == 1
+
+
+def test_what_an_analysis_saved_is_no_grey_slide(tmp_path):
+    folder = write_ngff(tmp_path / "a.ome.zarr", [SCAN[..., 0]], "yx", "0.5", 0.5)
+    group = zarr.open_group(folder, mode="r+")
+    group.attrs["pathogan"] = {"kind": "IDC heat map"}
+    with pytest.raises(SlideFormatError, match=r"result of PathoGAN \(IDC heat map\)"):
+        Slide.open(folder)
+    group.attrs["pathogan"] = {"kind": "slide"}
+    with Slide.open(folder) as slide:
+        assert slide.shape == SCAN.shape[:2]

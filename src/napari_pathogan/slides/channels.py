@@ -29,6 +29,12 @@ _SAYS_NOTHING = re.compile(
     r"|(tl|bf|rgb|bright[\W_]*field|h\s*&?\s*e|transmitted)([\W_]+(r|g|b|red|green|blue|\d+))?)",
     re.IGNORECASE,
 )
+_DYE = re.compile(
+    r"(?<![a-z])(dapi|hoechst|fitc|tritc|cy[\W_]*[2357]([.\W_]*5)?|e?[gyrcb]fp|mcherry|tdtomato|texas[\W_]*red"
+    r"|alexa|af[\W_]*\d{3}|rhodamine|opal[\W_]*\d{3}|atto[\W_]*\d{3}|bodipy|sytox|draq[\W_]*5|propidium"
+    r"|q?dot[\W_]*\d{3}|\w*fluor(escein|escence|escent)?)(?![a-z])",
+    re.IGNORECASE,
+)
 _RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
 _ALPHA_NAMES = ("a", "alpha", "opacity")
 _LIT_SHARE = 1 / 3  # of the brightest: what most pixels have where light goes through
@@ -74,6 +80,11 @@ class Channel:
     said: ChannelInfo
     planes: tuple[Plane, ...]
     colours: Colours
+
+
+def names_dye(name: str) -> bool:
+    """Whether a channel is called after a dye that shines: for pictures in colour of one."""
+    return _DYE.search(name) is not None
 
 
 def refuse(name: str, channels: Sequence[Channel]) -> None:

@@ -14,6 +14,7 @@ from napari_pathogan.errors import (
     ResultFormatError,
     SlideFormatError,
 )
+from napari_pathogan.kinds import is_zarr
 from napari_pathogan.mammograms.views import IMAGE_SUFFIXES, is_dicom, is_ome_zarr, named_view
 from napari_pathogan.plugin.viewer.saved import (
     RESULT_SUFFIXES,
@@ -161,7 +162,7 @@ def _open_case(path: str | list[str]) -> list[Any]:
 def _is_of_study(path: Path) -> bool:
     """Whether DICOM, or a folder, that is no slide."""
     if path.is_dir():
-        return not (is_ome_zarr(path) or is_folder_of_slide(path))
+        return not (is_zarr(path) or path.suffix == ".zarr" or is_folder_of_slide(path))
     return is_dicom(path) and not is_whole_slide(path)
 
 

@@ -17,7 +17,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from napari_pathogan.errors import PathoganError, SlideFormatError
-from napari_pathogan.kinds import is_zarr
+from napari_pathogan.kinds import MARK, SLIDE, is_zarr
 from napari_pathogan.slides import bounds, colours, resolution
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.backends.beside import is_beside_scan
@@ -266,7 +266,8 @@ def _chunks_in(array: zarr.Array[Any]) -> frozenset[str] | None:
 def _plane(name: str, array: zarr.Array[Any], axes: str, *, finest: bool) -> ZarrPlane:
     """A level, if something of it is there."""
     names = _chunks_in(array)
-    if finest and not (names if names is not None else _bytes_of(array) != 0):
+    some = _bytes_of(array) != 0 if names is None else bool(names)
+    if finest and not some and _blank_as_filled(array):
         raise SlideFormatError(
             f"{name} holds no pixels: all chunks of its finest level are missing; copy it again from "
             "where it came"
@@ -354,6 +355,7 @@ def _source(path: Path, store: RemoteStore | None) -> Source:
         )
     for array in arrays:
         _check(path.name, array, axes)
+    _refuse_result(path.name, outer, in_colour=any(a in axes for a in "cs"))
     listed, arrays, left_out = _of_one_image(path.name, multiscale, listed, arrays, axes)
     planes = tuple(_plane(path.name, array, axes, finest=array is arrays[0]) for array in arrays)
     coarsest = _bytes_of(arrays[-1])
@@ -494,6 +496,17 @@ def _bytes_of(array: zarr.Array[Any]) -> int | None:
     return sum(file.stat().st_size for file in islice(chunks, _ENOUGH))
 
 
+def _refuse_result(name: str, group: zarr.Group, *, in_colour: bool) -> None:
+    """Refuse what an analysis of this project saved: values of a slide, which look like a grey one."""
+    about = group.attrs.get(MARK)
+    kind = about.get("kind") if isinstance(about, dict) else None
+    if kind and kind != SLIDE and not in_colour:
+        raise SlideFormatError(
+            f"{name} is a result of PathoGAN ({kind}), not a slide; open it in the viewer, which lays it on "
+            "its slide"
+        )
+
+
 def _made(group: zarr.Group) -> dict[str, Any]:
     """What this project wrote about an image that it has made: that it is synthetic, and how."""
     about = group.attrs.get("pathogan")
@@ -525,6 +538,11 @@ def _read_as(
     """The colour rule of a slide; or that of one channel, and all channels."""
     dtype, count, said = planes[0].dtype, planes[0].samples, _said(about)
     if count == 1:
+        if dtype.kind == "i" or (dtype.kind == "u" and dtype.itemsize > 2):
+            raise SlideFormatError(
+                f"{name} holds {dtype} values of one channel, labels or measurements, so it is no slide for "
+                "an analysis; the viewer shows them as they are"
+            )
         return colours.choose(name, dtype, 1, kind="grey"), ()
     bounds.check_channels(name, count)
     if are_colour(said, count, lambda: colours.telling_tiles(name, planes)):

@@ -7,12 +7,13 @@ from xml.etree.ElementTree import ParseError
 
 import tifffile
 
-from napari_pathogan.slides.channels import ChannelInfo
+from napari_pathogan.slides.channels import ChannelInfo, names_dye
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 _DYE = ("Fluor", "EmissionWavelength", "ExcitationWavelength")
+_SHOWN = {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
 _THROUGH = ("brightfield", "transmitted")
 
 
@@ -26,13 +27,23 @@ def ome_pixels(file: TiffFile, page: TiffPage) -> dict[str, Any]:
 
 
 def channels(file: TiffFile, series: TiffPageSeries, page: TiffPage) -> list[ChannelInfo]:
-    """What the file says of each channel; nothing where a channel has red, green and blue itself."""
+    """What the file says of each channel; nothing where one has red, green and blue of a stained slide.
+
+    Red, green and blue of a dye, as cameras in colour save it, are a channel each.
+    """
     if series.kind == "ome":
         listed = _listed(ome_pixels(file, page).get("Channel"))
-        single = [
-            one for one in listed if isinstance(one, dict) and one.get("SamplesPerPixel", 1) == 1
-        ]
-        return [_ome(one) for one in single]
+        channels = [one for one in listed if isinstance(one, dict)]
+        first = channels[0] if channels else {}
+        if page.samplesperpixel == 3 and (len(channels) == 1 or first.get("SamplesPerPixel") == 3):
+            said = _ome(first)
+            if not (said.fluoresces or (names_dye(said.name) and not _lit(first))):
+                return []
+            return [
+                ChannelInfo(f"{said.name} {name}".strip(), colour, fluoresces=True)
+                for name, colour in _SHOWN.items()
+            ]
+        return [_ome(one) for one in channels if one.get("SamplesPerPixel", 1) == 1]
     if series.kind == "imagej" and file.imagej_metadata:
         return _imagej(file.imagej_metadata)
     if series.kind == "qpi":
@@ -44,10 +55,17 @@ def channels(file: TiffFile, series: TiffPageSeries, page: TiffPage) -> list[Cha
 def _ome(channel: dict[str, Any]) -> ChannelInfo:
     colour = channel.get("Color", -1)
     shown = f"{(colour >> 8) & 0xFFFFFF:06X}" if isinstance(colour, int) else ""
-    ways = [str(channel.get(key, "")).lower() for key in ("ContrastMethod", "IlluminationType")]
-    lit = any(way in _THROUGH for way in ways)
-    dyed = any(channel.get(key) for key in _DYE) or any("fluorescence" in way for way in ways)
-    return ChannelInfo(str(channel.get("Name", "")), shown, dyed and not lit)
+    dyed = any(channel.get(key) for key in _DYE) or any("fluorescence" in w for w in _ways(channel))
+    return ChannelInfo(str(channel.get("Name", "")), shown, dyed and not _lit(channel))
+
+
+def _ways(channel: dict[str, Any]) -> list[str]:
+    return [str(channel.get(key, "")).lower() for key in ("ContrastMethod", "IlluminationType")]
+
+
+def _lit(channel: dict[str, Any]) -> bool:
+    """Whether light is said to have gone through."""
+    return any(way in _THROUGH for way in _ways(channel))
 
 
 def _imagej(about: dict[str, Any]) -> list[ChannelInfo]:

@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 
 from napari_pathogan.files import written
-from napari_pathogan.kinds import MARK, ome_zarr
+from napari_pathogan.kinds import MARK, SLIDE, ome_zarr
 from napari_pathogan.slides import resample
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ _RGB: list[Any] = [
     for label, colour in (("Red", "FF0000"), ("Green", "00FF00"), ("Blue", "0000FF"))
 ]
 _COARSEST = 1024
-_SLIDE = "slide"
 
 
 def write_slide(
@@ -57,7 +56,7 @@ def write_slide(
     shapes = [slide.shape]
     while max(shapes[-1]) > _COARSEST:
         shapes.append((math.ceil(shapes[-1][0] / 2), math.ceil(shapes[-1][1] / 2)))
-    described = {"kind": _SLIDE, **(attributes or {}).get(MARK, {})}
+    described = {"kind": SLIDE, **(attributes or {}).get(MARK, {})}
     with written(path, ome_zarr(described["kind"])) as beside:
         group = zarr.open_group(beside, mode="w", zarr_format=3)
         corners = _corners(slide.shape)
