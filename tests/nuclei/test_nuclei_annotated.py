@@ -282,6 +282,22 @@ def test_of_a_cell_its_nucleus_counts(path):
     assert back.notes == ("left out: 1 cell(s) without the outline of a nucleus",)
 
 
+@pytest.mark.parametrize("origin", [{}, {"pathogan": {"origin": [3, 5]}}])
+def test_a_nucleus_whose_cell_has_no_outline_replaces_no_other_object(path, origin):
+    """Nor does one without an outline make the cell vanish uncounted."""
+    first, last = (
+        kind("cell", feature([square(0, 0, 1)], "Tumor"))
+        | {"geometry": None, "nucleusGeometry": feature([square(110, x, 20)])["geometry"]}
+        for x in (60, 110)
+    )
+    point = {"nucleusGeometry": {"type": "Point", "coordinates": [210, 110]}}
+    cell = kind("cell", feature([square(200, 100, 40)], "Tumor"))
+    detection = kind("detection", feature([square(20, 20, 40)], "Tumor"))
+    back = nuclei_of(path, detection, first, cell | point, cell, last, **origin)
+    assert sorted(back.table["area_um2"].tolist()) == [25, 25, 100]
+    assert back.notes == ("left out: 2 cell(s) without the outline of a nucleus",)
+
+
 @pytest.mark.parametrize(
     ("other", "why"),
     [

@@ -141,10 +141,19 @@ def left_out(notes: Sequence[str]) -> list[str]:
 
 
 def _without_cells(annotations: Sequence[Annotation]) -> Iterator[Annotation]:
-    """All objects, but of cells that have a nucleus it alone."""
+    """All objects, but of cells that have the outline of a nucleus it alone."""
     for one, following in pairwise([*annotations, None]):
-        if one is not None and (following is None or following.part != "nucleus"):
+        if one is not None and not (following is not None and _is_nucleus(following, one)):
             yield one
+
+
+def _is_nucleus(one: Annotation, cell: Annotation) -> bool:
+    """Whether an object is the nucleus that was written with the cell before it, and has an outline.
+
+    Both are of one feature then, and share what it says; a nucleus whose cell has no outline follows
+    another object.
+    """
+    return one.part == "nucleus" and one.more is cell.more and bool(one.polygons)
 
 
 def _no_nuclei(areas: Sequence[Annotation], mpp: tuple[float, float]) -> list[str]:
