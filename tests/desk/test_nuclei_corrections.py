@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDialog, QDockWidget, QLineEdit, QPushButton
@@ -249,6 +250,23 @@ def test_delete_deletes_the_nucleus_and_no_layer(hand, where):
     hand.key("Ctrl+Z", target)
     assert hand.state() == hand.before
     assert hand.dock.nucleus == 1  # it is shown again
+
+
+def test_the_hand_stays_a_hand_when_something_is_undone(hand, monkeypatch):
+    """Z puts the brush away; Ctrl+Z, later, does not take it up again."""
+    application = get_settings().application
+    monkeypatch.setattr(application, "hold_button_delay", 60.0)  # no key is held for as long
+    hand.desk.press(hand.dock, "New nucleus")
+    assert hand.labels.mode == "paint"
+    hand.key("Z")
+    monkeypatch.setattr(application, "hold_button_delay", 0.0)  # as if it were later
+    assert hand.labels.mode == "pan_zoom"
+    hand.click(35, 35)
+    hand.key("Delete")
+    hand.key("Ctrl+Z")
+    assert hand.labels.mode == "pan_zoom"
+    hand.click(*CLEAR)
+    assert hand.state() == hand.before
 
 
 def test_keys_that_are_text_or_another_layers(hand):

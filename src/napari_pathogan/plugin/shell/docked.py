@@ -12,6 +12,7 @@ from napari_pathogan.plugin.shell.form import Ties
 from napari_pathogan.plugin.shell.garbage import end_at_once
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer import shaders
+from napari_pathogan.plugin.viewer.canvas import let_keys_go
 from napari_pathogan.plugin.viewer.holding import bind_hold
 from napari_pathogan.plugin.viewer.layers import keep_apart
 from napari_pathogan.plugin.viewer.viewing import bind_viewing
@@ -84,6 +85,7 @@ class Docked(QWidget):
             tabs.join(self)
             session.begin(self)
             jobs.begin(self)
+            let_keys_go(self.viewer)
             bind_hold(self.viewer)
             bind_viewing(self.viewer)
             keep_apart(self.viewer)

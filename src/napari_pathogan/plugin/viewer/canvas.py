@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.utils.key_bindings import _vispy2appmodel
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import napari
     from napari._vispy.canvas import VispyCanvas
+    from napari.utils.key_bindings import KeymapHandler
     from qtpy.QtWidgets import QMainWindow
+    from vispy.util.event import Event
 
 
 def window_of(viewer: napari.Viewer) -> QMainWindow:
@@ -26,6 +30,31 @@ def canvas_of(viewer: napari.Viewer) -> VispyCanvas:
     """
     window = getattr(viewer, "__wrapped__", viewer).window
     return window._qt_viewer.canvas  # noqa: SLF001
+
+
+def let_keys_go(viewer: napari.Viewer) -> None:
+    """See to it that what the release of a key does is done once; does nothing where that was seen to.
+
+    napari 0.9 keeps it and does it again when the letter is let go the next time, in whatever keys: after Z,
+    which puts the brush away, Ctrl+Z would take it up again, and a click that is to choose would paint.
+    """
+    canvas = canvas_of(viewer)
+    released = canvas._scene_canvas.events.key_release  # noqa: SLF001
+    if any(isinstance(one, _LetGo) for one in released.callbacks):
+        return
+    released.connect(_LetGo(canvas._key_map_handler), position="last")  # noqa: SLF001
+
+
+class _LetGo:
+    """Forgets what the release of a key was to do, once it was done."""
+
+    def __init__(self, keys: KeymapHandler) -> None:
+        self._waiting: dict[str, object] = keys._key_release_generators  # noqa: SLF001
+
+    def __call__(self, event: Event) -> None:
+        repeated = event.native is not None and event.native.isAutoRepeat()
+        if event.key is not None and not repeated:
+            self._waiting.pop(str(_vispy2appmodel(event).parts[-1].key), None)
 
 
 def letters_made(viewer: napari.Viewer, text: str) -> Iterator[None]:
