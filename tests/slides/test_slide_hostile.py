@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import time
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 from slide_makers import smooth_image
 from test_slide_layouts import image
 
@@ -172,3 +174,38 @@ def test_what_a_library_wonders_about_in_a_zarr_folder_is_not_printed(tmp_path, 
     with pytest.raises(PathoganError, match=r"a\.zarr"):
         Slide.open(tmp_path / "a.zarr")
     assert not [one for one in recwarn if "hierarchy" in str(one.message)]
+
+
+@pytest.mark.parametrize(
+    "claim", ['SizeC="300000000"', 'SizeC="3" SizeT="99999999"', 'SizeZ="99999999999999"']
+)
+def test_planes_that_ome_xml_claims_are_not_listed_one_by_one(tmp_path, claim):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, smooth_image(60, 70), photometric="rgb", metadata={"axes": "YXS"})
+    text = tifffile.tiffcomment(path)
+    for one in claim.split():
+        name = one.partition("=")[0]
+        text = re.sub(rf'{name}="\d+"', one, text)
+    tifffile.tiffcomment(path, text.encode())
+    (said,) = outcome(path)
+    assert "planes, more than any image has" in said
+
+
+def test_an_image_has_each_axis_once(tmp_path):
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2)
+    image(group, smooth_image(128, 128), (0.5, 0.5), "x")
+    (listed,) = group.attrs["multiscales"]
+    listed["axes"] = ["y", "y", "x"]
+    group.attrs["multiscales"] = [listed]
+    assert "axes 'yyx', which are not an image's" in outcome(tmp_path / "a")[0]
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "mpo"])
+def test_further_pictures_of_a_file_are_told_of(tmp_path, kind):
+    first = Image.fromarray(smooth_image(60, 70))
+    path = tmp_path / f"a.{kind}"
+    more = {"save_all": True, "append_images": [first.rotate(180)]}
+    first.save(path, **more)
+    assert outcome(path) == [f"{path.name} holds 2 pictures; the first is read"]
+    first.save(tmp_path / f"b.{kind}")
+    assert outcome(tmp_path / f"b.{kind}") == []

@@ -7,8 +7,10 @@ import os
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 from slide_makers import smooth_image, write_svs
+from test_slide_formats import write_ngff
 
 from napari_pathogan import files
 from napari_pathogan.errors import UnknownScaleError
@@ -266,3 +268,44 @@ def test_a_scale_that_goes_before_the_files_is_said(tmp_path, given, words):
     tifffile.imwrite(path, smooth_image(64, 64), photometric="rgb")
     with Slide.open(path, mpp=given) as slide:
         assert slide.notes == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda text: text[:-8], lambda text: text.replace("</Pixels>", "</Pixel>")],
+    ids=["cut off", "torn"],
+)
+def test_a_scale_in_damaged_xml_is_not_said_to_be_missing(tmp_path, damage):
+    path = tmp_path / "a.ome.tif"
+    sizes = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(path, IMAGE, photometric="rgb", metadata=sizes)
+    tifffile.tiffcomment(path, damage(tifffile.tiffcomment(path)).encode())
+    with Slide.open(path) as slide:
+        assert slide.mpp is None
+        assert "XML that is damaged" in slide.metadata["scale_not_believed"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "scale", "scale": [0.5, 0.5]},
+        {"type": "scale", "scale": [0.5, 0.5, 0.5, 0.5]},
+        {"type": "affine", "affine": [[1, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 0.5, 0]]},
+        {"type": "rotation"},
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_transformation_that_does_not_fit_the_axes_is_no_scale_of_1(tmp_path, step, whole):
+    folder = write_ngff(tmp_path / "a.zarr", [IMAGE], "cyx", "0.4", 0.5)
+    group = zarr.open_group(folder, mode="r+")
+    (listed,) = group.attrs["multiscales"]
+    listed.update(
+        axes=[a | {"unit": "micrometer"} if a["name"] != "c" else a for a in listed["axes"]]
+    )
+    where = listed if whole else listed["datasets"][0]
+    where["coordinateTransformations"] = [step]
+    group.attrs["multiscales"] = [listed]
+    with Slide.open(folder) as slide:
+        assert slide.mpp is None
+        assert "does not fit" in slide.metadata["scale_not_believed"]
+        np.testing.assert_array_equal(slide.levels[0][:], IMAGE)

@@ -59,7 +59,7 @@ def open_image(path: Path, distant: RemoteFile | None = None) -> Source:
             icc = image.info.get("icc_profile")
             scale = _scale(image)
             made = str(image.info.get("synthetic", "")).lower() in {"true", "1", "yes"}  # PNG text
-            asked = tuple(turned(path.name, _orientation(image)))
+            asked = (*turned(path.name, _orientation(image)), *_of_several(path.name, image))
             pixels, rule = _uniform(image, path.name)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise SlideFormatError(f"{path.name} is not an image that can be read: {error}") from error
@@ -83,6 +83,12 @@ def open_image(path: Path, distant: RemoteFile | None = None) -> Source:
             **({"synthetic": True} if made else {}),
         },
     )
+
+
+def _of_several(name: str, image: Image.Image) -> list[str]:
+    """A sentence on further pictures in a file, such as frames."""
+    count = getattr(image, "n_frames", 1)
+    return [f"{name} holds {count} pictures; the first is read"] if count > 1 else []
 
 
 def _orientation(image: Image.Image) -> object:

@@ -40,6 +40,7 @@ _HOW = (
     "source_stain",
 )  # what metadata say of how a slide was made begins so
 _ENOUGH = 100_000
+_NO_SCALES = ("identity", "translation")  # steps that leave the size of a pixel as it is
 _HEAD = 18  # bytes of a chunk that say how large it claims to be
 _INCOMPLETE = (
     KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RecursionError,
@@ -112,7 +113,7 @@ def _multiscale(group: zarr.Group, listed: dict[str, Any]) -> Multiscale:
     datasets = listed["datasets"][: bounds.MOST_LEVELS]
     levels = tuple(_array(group, entry["path"]) for entry in datasets)
     axes = "".join(_axis_name(axis) for axis in listed.get("axes") or "tczyx").lower()
-    if len(axes) != levels[0].ndim or not {"y", "x"} <= set(axes):
+    if not _are_axes(axes, levels[0].ndim):
         raise ValueError(f"axes {axes!r} are not an image's")
     scale, translate = np.ones(len(axes)), np.zeros(len(axes))
     first = listed["datasets"][0].get("coordinateTransformations", [])
@@ -349,7 +350,7 @@ def _source(path: Path, store: RemoteStore | None) -> Source:
     listed = multiscale["datasets"][: bounds.MOST_LEVELS]
     arrays = [_array(group, entry["path"]) for entry in listed]
     axes = "".join(_axis_name(axis) for axis in multiscale.get("axes") or "tczyx").lower()
-    if len(axes) != arrays[0].ndim or not {"y", "x"} <= set(axes):
+    if not _are_axes(axes, arrays[0].ndim):
         raise SlideFormatError(
             f"{path.name} has axes {axes!r}, which are not an image's; {_ADVICE}"
         )
@@ -528,6 +529,11 @@ def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:
     return found
 
 
+def _are_axes(axes: str, count: int) -> bool:
+    """Whether axes can be those of an image: y, x, and others, each once."""
+    return len(axes) == count == len(set(axes)) and {"y", "x"} <= set(axes)
+
+
 def _axis_name(axis: Any) -> str:  # noqa: ANN401 - JSON
     return str(axis["name"]) if isinstance(axis, dict) else str(axis)
 
@@ -574,11 +580,15 @@ def _said(about: dict[str, Any]) -> list[ChannelInfo]:
 
 
 def _scale(multiscale: dict[str, Any], entry: dict[str, Any], axes: str) -> tuple[float, float]:
-    """Size (y, x) of a level's pixel in the units of the axes."""
+    """Size (y, x) of a level's pixel in the units of the axes; NaN where what is said is not understood."""
     y = x = 1.0
     steps = entry.get("coordinateTransformations", [])
     for step in [*steps, *multiscale.get("coordinateTransformations", [])]:
-        if step.get("type") == "scale" and len(step["scale"]) == len(axes):
+        if step.get("type") in _NO_SCALES:
+            continue
+        if step.get("type") != "scale" or len(step["scale"]) != len(axes):
+            y = x = math.nan
+        else:
             y *= float(step["scale"][axes.index("y")])
             x *= float(step["scale"][axes.index("x")])
     return y, x
@@ -589,8 +599,10 @@ def _stated(
 ) -> resolution.Scale:
     described = multiscale.get("axes") or []
     steps = [s for where in (multiscale, entry) for s in where.get("coordinateTransformations", [])]
-    if not any(step.get("type") == "scale" for step in steps):
+    if all(step.get("type") in _NO_SCALES for step in steps):
         return resolution.UNSTATED
+    if any(map(math.isnan, scale)):
+        return resolution.Scale(None, "a scale of OME-NGFF that does not fit its axes")
     units = [str((a.get("unit") if isinstance(a, dict) else None) or "") for a in described]
     if not any(units):
         unsaid = scale == (1.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -49,6 +50,7 @@ _JPEG_OR_JP2K = {6, 7, 34892, 33007, 33004, 33005, 34712}
 _APERIO_JP2K_YCBCR = 33003
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3}  # photometric interpretation -> samples of a colour
 _NOT_GREY = {2, 3, 5, 6, 8}  # RGB, palette, CMYK, YCbCr, Lab
+_MOST_PLANES = 1 << 20  # that OME-XML may list: channels, planes of focus, times
 _NDPI_OFFSET = 65424  # tag: nm from the plane of focus
 
 
@@ -63,6 +65,7 @@ def open_tiff(path: Path, distant: RemoteFile | None = None) -> Source:
     try:
         file = tiff_file(path, distant)
         try:
+            _check_dimensions(path.name, file.ome_metadata)
             return _source(path, file, _scan(file), distant)
         except BaseException:
             file.close()
@@ -74,6 +77,17 @@ def open_tiff(path: Path, distant: RemoteFile | None = None) -> Source:
             f"{path.name} is damaged or truncated, its directory can't be read ({error}); "
             "copy it again from where it came from"
         ) from error
+
+
+def _check_dimensions(name: str, ome: str | None) -> None:
+    """Check how many planes OME-XML claims before any of them is listed."""
+    for element in re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", ome or ""):
+        claimed = re.findall(r"\bSize[CZT]\s*=\s*[\"']\s*(\d{1,18})", element)
+        if math.prod(map(int, claimed)) > _MOST_PLANES:
+            raise SlideFormatError(
+                f"{name} claims {' x '.join(claimed)} planes, more than any image has; it is damaged: copy it "
+                "again from where it came"
+            )
 
 
 def tiff_file(path: Path, distant: RemoteFile | None = None) -> TiffFile:

@@ -40,10 +40,12 @@ def _statements(file: TiffFile, page: TiffPage) -> Iterator[Scale]:
 
 
 def _safely(read: Callable[[TiffFile, TiffPage], Scale], file: TiffFile, page: TiffPage) -> Scale:
-    """What a maker's description says; nothing where it is damaged."""
+    """What a maker's description says; no more than that where it is damaged."""
     try:
         return read(file, page)
-    except (ET.ParseError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+    except ET.ParseError:
+        return Scale(None, "something in XML that is damaged")
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError):
         return UNSTATED
 
 
@@ -107,8 +109,8 @@ def _olympus(file: TiffFile, _: TiffPage) -> Scale:
 
 
 def _ome(file: TiffFile, page: TiffPage) -> Scale:
-    if not file.ome_metadata:
-        return UNSTATED
+    if not file.ome_metadata:  # nor where it is cut off
+        return _safely_cut(page.description)
     size, of_others = (str(page.imagelength), str(page.imagewidth)), UNSTATED
     for pixels in _parsed(file.ome_metadata).iterfind(".//{*}Image/{*}Pixels"):
         x, y = (
@@ -124,6 +126,11 @@ def _ome(file: TiffFile, page: TiffPage) -> Scale:
         said = f"OME PhysicalSize = {x[0]} {x[1]} of an image of {described[1]} x {described[0]} px"
         of_others = Scale(None, said)
     return of_others
+
+
+def _safely_cut(text: str) -> Scale:
+    damaged = "<OME" in text[:4096] and "PhysicalSize" in text
+    return Scale(None, "a PhysicalSize in OME-XML that is damaged") if damaged else UNSTATED
 
 
 def _parsed(text: str) -> ET.Element:
