@@ -68,21 +68,31 @@ def test_what_is_typed_counts_without_enter(used, asked, how):
 
 
 def test_run_without_a_scale_says_what_is_missing(used, asked):
-    with used.expecting("type how many µm a pixel spans"):
-        used.press(asked.form.run)
+    used.press(asked.form.run)
+    assert "type how many µm a pixel spans" in asked.form.pixel_size_refused.text()
     assert asked.run is None
     assert asked.form.pixel_size.hasFocus()
 
 
-def test_what_is_no_size_is_refused_in_a_sentence(used, asked):
+def test_what_is_no_size_is_refused_beside_the_field_until_another_is_typed(used, asked):
+    said = asked.form.pixel_size_refused
     for typed in ("abc", "0", "-1", "0.25 m", "0.25 px", "1.000,5"):
         used.type(asked.form.pixel_size, typed)
-        with used.expecting(f"{typed!r} is no size of a pixel"):
-            used.press(asked.form.run)
-            used.rest()
+        used.press(asked.form.run)
+        used.rest()
+        assert said.isVisible()
+        assert f"{typed!r} is no size of a pixel" in said.text()
         assert asked.run is None
         assert tuple(asked.layer.scale) == (1.0, 1.0)
         assert not asked.form.pixel_size.text(), "the field shows what applies"
+        assert used.cut_texts(asked) == []
+    used.picture("refused-scale")
+    used.type(asked.form.pixel_size, "2")
+    assert not said.isVisible()
+    used.key("Return", asked.form.pixel_size)
+    assert not said.isVisible()
+    is_um(asked.layer, 2.0)
+    assert not used.notifications, "a notification would stay in front of what comes later"
 
 
 def test_implausible_sizes_are_asked_about(used, asked):
@@ -99,6 +109,53 @@ def test_implausible_sizes_are_asked_about(used, asked):
         used.key("Return", field)
     assert "0.512 µm long" in question.text
     assert tuple(asked.layer.scale) == (0.001, 0.001)
+
+
+def test_a_scale_far_coarser_than_the_model_is_asked_about(used, asked):
+    """25 µm a pixel for 0.25: a field of 13 mm, but nothing that shows nuclei."""
+    nuclei = used.dock("Nuclei")
+    used.wait(nuclei.form.run.isEnabled, "the model")
+    field = nuclei.form.pixel_size
+    for typed, times in (("25", 100), ("40", 160), ("1.5", 6)):
+        used.type(field, typed)
+        with used.answering(press_in("No")) as (question,):
+            used.key("Return", field)
+        assert f"{times} times as coarse as the images that nuclei-ensemble" in question.text
+        assert tuple(nuclei.layer.scale) == (1.0, 1.0)
+    used.type(field, "0.9")
+    used.key("Return", field)
+    is_um(nuclei.layer, 0.9)
+
+
+def test_a_scale_that_another_dock_took_is_asked_about_once_before_the_model_runs(used, asked):
+    used.type(asked.form.pixel_size, "2")
+    used.key("Return", asked.form.pixel_size)
+    nuclei = used.dock("Nuclei")
+    used.wait(nuclei.form.run.isEnabled, "the model")
+    with used.answering(press_in("No")) as (question,):
+        used.press(nuclei.form.run)
+    assert "8 times as coarse" in question.text
+    assert nuclei.run is None
+    with used.answering(press_in("Yes")):
+        used.press(nuclei.form.run)
+    used.wait(lambda: nuclei.run is not None, "the run")
+    used.press(nuclei.form.run)
+    used.press(nuclei.form.run)
+    used.wait(lambda: nuclei.run is not None, "the run, without another question")
+    used.press(nuclei.form.run)
+
+
+def test_a_stopped_run_is_said_to_have_left_nothing_once_it_has(used, asked):
+    nuclei = used.dock("Nuclei")
+    used.wait(nuclei.form.run.isEnabled, "the model")
+    used.type(nuclei.form.pixel_size, "0.5")
+    used.press(nuclei.form.run)
+    used.wait(lambda: len(used.viewer.layers) > 1, "the picture that fills")
+    used.press(nuclei.form.run)
+    assert len(used.viewer.layers) > 1
+    assert nuclei.form.status.text() == "Stopped."
+    used.wait(lambda: len(used.viewer.layers) == 1, "the picture to go")
+    assert nuclei.form.status.text() == "Stopped. The viewer is as it was before."
 
 
 def test_a_wrong_scale_can_be_corrected_in_any_dock(used, asked):

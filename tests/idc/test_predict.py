@@ -29,7 +29,7 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.idc.context import Context
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.network import Discriminator
-from napari_pathogan.tasks.idc.predict import heat_map_grid, predict
+from napari_pathogan.tasks.idc.predict import heat_map_grid, predict, scale_note
 
 if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.heatmap import HeatMap
@@ -277,6 +277,8 @@ def test_a_coarse_slide_is_warned_of():
     events = list(predict(slide(image, 16.0), DarkIsIdc()))
     assert "16 um per pixel" in next(e for e in events if isinstance(e, Warn)).message
     assert any("16 um" in note for note in events[-1].result.notes)
+    (note,) = scale_note(slide(image, 32.0), DarkIsIdc())
+    assert note.endswith("8 times as coarse: is that scale right?")
 
 
 def damaged(path, *, tiles):

@@ -353,6 +353,13 @@ def test_a_coarse_slide_is_warned_of(foreign):
     assert any("0.5 um" in note for note in events[-1].result.notes)
 
 
+def test_a_slide_far_coarser_than_the_model_is_asked_about():
+    events = segment(slide(paint((60, 60), 3), 25.0), DarkIsNucleus())
+    said = next(event for event in events if isinstance(event, Warn)).message
+    assert "enlarged 100 times" in said
+    assert said.endswith("Is that scale right?")
+
+
 def test_an_error_in_the_model_comes_out(foreign):
     class Broken(DarkIsNucleus):
         def labels(self, image):

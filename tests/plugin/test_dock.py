@@ -178,7 +178,8 @@ def test_unknown_scale_is_asked_for_once(viewer, standin, qtbot, told, tmp_path)
     qtbot.waitUntil(lambda: dock.form.run.isEnabled())
     assert dock.form.pixel_size.isVisible()
     dock.run_or_cancel()
-    assert "scale" in told[0]
+    assert "has no scale" in dock.form.pixel_size_refused.text()
+    assert told == []
     assert dock.run is None
     qtbot.keyClicks(dock.form.pixel_size, "2.0")
     dock.run_or_cancel()

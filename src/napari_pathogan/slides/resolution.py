@@ -35,6 +35,9 @@ _UM_PER_UNIT = {
     "thou": 25.4,
 }
 
+FAR_COARSER = 4.0
+"""A slide is hardly of the scale that is said where it is so many times as coarse as a model's."""
+
 _LEAST, _MOST = 0.05, 100.0
 _DEFAULT_DPI = (1, 50, 72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 1200)
 

@@ -85,6 +85,7 @@ class IdcDock(Dock):
 
     title: ClassVar[str] = "IDC heat map"
     task: ClassVar[str] = "idc"
+    enlarges: ClassVar[bool] = True
     runs_on: ClassVar[tuple[str, ...]] = ("idc.model", "idc.predict")
     scope: ClassVar[str] = SCOPE
 

@@ -61,6 +61,7 @@ class NucleiDock(Dock):
 
     title: ClassVar[str] = "Nuclei"
     task: ClassVar[str] = "nuclei"
+    enlarges: ClassVar[bool] = True
     runs_on: ClassVar[tuple[str, ...]] = ("nuclei.model", "nuclei.predict", "nuclei_classes.model")
     scope: ClassVar[str] = SCOPE
     helpers: ClassVar[tuple[str, ...]] = (CLASSES_TASK,)

@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import Qt, QTimer
@@ -21,7 +22,7 @@ from qtpy.QtWidgets import QVBoxLayout
 
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.limits import limits
-from napari_pathogan.errors import PathoganError, UnknownScaleError
+from napari_pathogan.errors import PathoganError
 from napari_pathogan.files import tidy
 from napari_pathogan.plugin.shell.calibration import Calibration
 from napari_pathogan.plugin.shell.card import CardDialog
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
     import napari
     import numpy as np
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.utils.events import Event as NapariEvent
 
     from napari_pathogan.engine.models import ModelCard
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.geometry import Region
 
 
+STOPPED = "Stopped."
 _SOON = (  # packages that are slow to import and that the window would import when it needs them
     "napari_pathogan.slides.store",
     "napari_pathogan.slides.backends.tiff",
@@ -84,6 +86,7 @@ class Dock(Docked):
     subject: ClassVar[Subject] = SLIDE
     runs_on: ClassVar[tuple[str, ...]] = ()  # modules of tasks, which are slow to import
     helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
+    enlarges: ClassVar[bool] = False  # a slide to the scale of its model, however coarse it is
     letters: ClassVar[str] = ""  # that its layers write on the canvas
     sample: ClassVar[str] = samples.PHANTOM
     about_sample: ClassVar[str] = "A small drawn slide with tumour-like and healthy regions"
@@ -100,6 +103,10 @@ class Dock(Docked):
         self._warned: list[str] = []  # by the latest run
         self._model_picked = False  # by the user
         self._model_trail = ("", "")  # the model before, and the chosen one
+        self._sure: tuple[str, float, str] | None = (
+            None  # a scale that was asked about, and is right
+        )
+        self._before: WeakSet[Layer] | None = None  # the layers there were before a stopped run
         self._staying = False  # with the chosen slide, whatever is selected
         self._models: dict[str, tuple[Path, ModelCard]] = {}
         self.setMinimumWidth(0)  # its rows say how narrow it may be
@@ -145,6 +152,7 @@ class Dock(Docked):
         self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
+        self._ties.connect(self.viewer.layers.events.removed, self._say_as_before)
         let_layers_go(self.viewer)
         say_in_words()
         self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
@@ -316,10 +324,15 @@ class Dock(Docked):
         try:
             self.subject.check(layer)
             asks = self.subject.pixel_size
-            if asks.needed and asks.size(layer) is None:
+            size = asks.size(layer)
+            if asks.needed and size is None:
+                self.form.refuse_pixel_size(
+                    f"{layer.name} has no scale: type how many {asks.unit} a pixel spans"
+                )
+                return
+            if size is not None and not self._is_right(layer, size, self._too_coarse(layer, size)):
                 self.form.pixel_size.setFocus()
-                msg = f"{layer.name} has no scale: type how many {asks.unit} a pixel spans in the row 'Scale'"
-                raise UnknownScaleError(msg)
+                return
             unsaved = self.unsaved(layer)
             if unsaved and not confirmed(self, self.title, f"{unsaved} Run all the same?"):
                 return
@@ -349,19 +362,35 @@ class Dock(Docked):
         asks = self.subject.pixel_size
         try:
             size = asks.read(field.text())
-            doubt = asks.doubt(layer, size)
-            if doubt and not confirmed(self, "Size of a pixel", doubt):
+            doubt = asks.doubt(layer, size) or self._too_coarse(layer, size)
+            if not self._is_right(layer, size, doubt):
                 self._ask_pixel_size()
                 field.setFocus()
                 return False
             asks.give(self.viewer, layer, size)
+            self.form.pixel_size_taken()
             self.scale_changed()
             self._show_notes()
         except PathoganError as error:
-            show_error(str(error))
             self._ask_pixel_size()  # what applies, not what was refused
-            field.setFocus()
+            self.form.refuse_pixel_size(str(error))
             return False
+        return True
+
+    def _too_coarse(self, layer: Image, size: float) -> str:
+        """Why a size is implausible for the model that is chosen, as a question; empty where it is not."""
+        if not self.enlarges or self.card is None or self.card.mpp is None:
+            return ""
+        return self.subject.pixel_size.too_coarse(layer, size, self.card.name, self.card.mpp)
+
+    def _is_right(self, layer: Image, size: float, doubt: str) -> bool:
+        """Ask whether a size is right that there is doubt about; once for an image and a model."""
+        asked = layer.name, size, self.form.model.currentText()
+        if not doubt or asked == self._sure:
+            return True
+        if not confirmed(self, "Size of a pixel", doubt):
+            return False
+        self._sure = asked
         return True
 
     def _pixel_size_typed(self) -> None:
@@ -424,10 +453,14 @@ class Dock(Docked):
 
         def stopped() -> None:
             why = self.run.failure if self.run is not None else ""
-            self._end(why or "Stopped. The viewer is as it was before.")
+            self._end(why or STOPPED)
             if if_stopped is not None:
                 if_stopped()
+            self._before = before
+            self._say_as_before()
 
+        before = WeakSet(self.viewer.layers)
+        self._before = None
         self._warned = []
         self.form.begin()
         self.run = self.aside(
@@ -500,6 +533,15 @@ class Dock(Docked):
         self._show_notes()
         self.past.show_next()
         self._list_slides(follow=False)
+
+    def _say_as_before(self, _event: object = None) -> None:
+        """Say that nothing is left of a stopped run once it is so: some layers go a moment later."""
+        before = self._before
+        if before is None or not all(layer in before for layer in self.viewer.layers):
+            return
+        self._before = None
+        if self.form.status.text() == STOPPED:
+            self.form.status.setText(f"{STOPPED} The viewer is as it was before.")
 
     def _inserted(self, event: NapariEvent) -> None:
         """See to it that an image that was opened covers no other."""

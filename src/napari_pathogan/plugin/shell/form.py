@@ -228,9 +228,26 @@ class Form(QWidget):
         for column, widget in enumerate(self._pixel_size_row):
             self.grid.addWidget(widget, row, column)
             widget.hide()
+        self.pixel_size_refused = Paragraph()
+        self.pixel_size_refused.setTextFormat(Qt.TextFormat.PlainText)
+        self.pixel_size_refused.hide()
+        self.pixel_size.textEdited.connect(self.pixel_size_taken)
+        self.add_line(self.pixel_size_refused)
+
+    def refuse_pixel_size(self, why: str) -> None:
+        """Say below the field why its size is not taken, until another is typed."""
+        self.pixel_size_refused.setText(f"\N{WARNING SIGN} {why}")
+        self.pixel_size_refused.show()
+        self.pixel_size.setFocus()
+
+    def pixel_size_taken(self) -> None:
+        """Nothing speaks against the size in the field, as far as is known."""
+        self.pixel_size_refused.setText("")
+        self.pixel_size_refused.hide()
 
     def ask_pixel_size(self, known: float | None) -> None:
         """Show the row that asks for the size of a pixel; ``known`` is what the user gave before."""
+        self.pixel_size_taken()
         self.pixel_size.setText("" if known is None else f"{known:g}")
         for widget in self._pixel_size_row:
             widget.show()
@@ -247,6 +264,7 @@ class Form(QWidget):
 
     def pixel_size_known(self) -> None:
         """Hide the row that asks for the size of a pixel."""
+        self.pixel_size_taken()
         self.pixel_size.clear()
         for widget in self._pixel_size_row:
             widget.hide()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pathogan.errors import UnknownScaleError
+from napari_pathogan.slides.resolution import FAR_COARSER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,17 @@ class PixelSize:
         return (
             f"With {size:,g} {self.unit} per pixel, {layer.name} is {_length(side_mm)} long. "
             "Is that right?"
+        )
+
+    def too_coarse(self, layer: Image, size: float, model: str, mpp: float) -> str:
+        """Why a size is implausible for a model made for ``mpp`` µm, as a question; empty where it is not."""
+        made_for = mpp * _UM_MM / self.unit_mm
+        if size <= FAR_COARSER * made_for:
+            return ""
+        return (
+            f"With {size:,g} {self.unit} per pixel, {layer.name} is {size / made_for:,.0f} times as coarse as "
+            f"the images that {model} was made for ({made_for:g} {self.unit}), and would be enlarged as "
+            "many times. Is that scale right?"
         )
 
 

@@ -28,6 +28,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import NoTissueError, SlideReadError
 from napari_pathogan.slides.polygons import asked_for, corner
+from napari_pathogan.slides.resolution import FAR_COARSER
 from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 if TYPE_CHECKING:
@@ -400,4 +401,6 @@ def scale_note(slide: Slide, model: IdcModel) -> list[str]:
         f"{slide.name} has {coarsest:.3g} um per pixel, but the model was trained at "
         f"{model.mpp:.3g}: details it looks for are lost, so don't rely on this map"
     )
+    if (times := coarsest / model.mpp) > FAR_COARSER:
+        note += f". That is {times:.0f} times as coarse: is that scale right?"
     return [note]

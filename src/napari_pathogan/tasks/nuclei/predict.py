@@ -20,6 +20,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import SlideReadError
 from napari_pathogan.slides.polygons import asked_for, corner
+from napari_pathogan.slides.resolution import FAR_COARSER
 from napari_pathogan.tasks.nuclei import features
 from napari_pathogan.tasks.nuclei.foreign import foreign
 from napari_pathogan.tasks.nuclei.grid import ALIGN, CELL, Box
@@ -275,8 +276,11 @@ def _scale_note(slide: Slide, segmenter: Segmenter) -> list[str]:
     coarsest = max(slide.mpp)
     if coarsest <= COARSER * segmenter.mpp:
         return []
+    times = coarsest / segmenter.mpp
+    far = times > FAR_COARSER
     note = (
-        f"{slide.name} has {coarsest:.3g} um per pixel and is enlarged to the model's "
-        f"{segmenter.mpp:.3g}: small nuclei may be missed, and outlines are less exact"
+        f"{slide.name} has {coarsest:.3g} um per pixel and is enlarged {f'{times:.0f} times ' * far}to "
+        f"the model's {segmenter.mpp:.3g}: small nuclei may be missed, and outlines are less exact"
+        f"{'. Is that scale right?' * far}"
     )
     return [note]
