@@ -55,6 +55,62 @@ def test_the_view_fits_every_slide_that_is_opened(used, slides):
     assert second[0] > first[1], "none lies on the other"
 
 
+def find_nuclei(used, dock):
+    """Run on what the dock looks at; the layers that came."""
+    before = set(used.viewer.layers)
+    used.wait(dock.form.run.isEnabled, "the model")
+    used.press(dock.form.run)
+    used.wait(lambda: dock.run is None, "the run")
+    used.rest()
+    return [layer for layer in used.viewer.layers if layer not in before]
+
+
+def throw_away(used, *layers):
+    """Select layers, and press napari's button that removes them."""
+    used.viewer.layers.selection = set(layers)
+    used.press(used.viewer.window._qt_viewer.layerButtons.deleteButton)
+    used.rest()
+
+
+def test_a_slide_that_is_thrown_away_takes_along_what_was_found_on_it(used, slides):
+    dock = used.dock("Nuclei")
+    for path in slides:
+        used.open(path)
+    used.wait(lambda: len(used.viewer.layers) == 2, "the slides")
+    first, second = used.viewer.layers
+    used.viewer.layers.selection.active = first
+    found = find_nuclei(used, dock)
+    assert found
+    corner = first.extent.world[:, -2:].mean(0)
+    drawn = used.viewer.add_shapes([np.stack([corner, corner + 90])])
+    throw_away(used, first)
+    assert list(used.viewer.layers) == [second, drawn]
+    assert [text for text in used.notifications if "kept nowhere" in text and drawn.name in text]
+    throw_away(used, drawn)
+    assert shown(used, second)
+
+
+def test_a_slide_that_is_opened_after_its_results_lies_below_them(used, slides, tmp_path):
+    dock = used.dock("Nuclei")
+    used.open(slides[0])
+    used.wait(lambda: used.viewer.layers, "the slide")
+    find_nuclei(used, dock)
+    saved = tmp_path / "saved.geojson"
+    with used.answering(choose(saved)):
+        used.pick(dock.export, "Outlines for QuPath (GeoJSON)…")
+    used.wait(lambda: dock.run is None and saved.exists(), "the file")
+    throw_away(used, used.viewer.layers[0])
+    assert not used.viewer.layers
+    used.open(saved)
+    used.wait(lambda: used.viewer.layers, "the outlines")
+    used.open(slides[0])
+    used.wait(lambda: len(used.viewer.layers) == 2, "the slide")
+    used.rest()
+    used.picture("results-first")
+    slide, outlines = used.viewer.layers
+    assert (slide.name, outlines.visible) == ("first.svs", True)
+
+
 @pytest.mark.parametrize("title", ["Nuclei", "Mammogram masses"])
 def test_plain_pictures_lie_beside_one_another_too(used, tmp_path, title):
     """napari's own reader lays them in the same corner."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
-from napari_pathogan.plugin.shell import closing, jobs, session, tabs
+from napari_pathogan.plugin.shell import closing, jobs, parting, session, tabs
 from napari_pathogan.plugin.shell.form import Ties
 from napari_pathogan.plugin.shell.garbage import end_at_once
 from napari_pathogan.plugin.shell.running import Run
@@ -85,6 +85,7 @@ class Docked(QWidget):
             tabs.join(self)
             session.begin(self)
             jobs.begin(self)
+            parting.begin(self, self.viewer)
             let_keys_go(self.viewer)
             bind_hold(self.viewer)
             bind_viewing(self.viewer)

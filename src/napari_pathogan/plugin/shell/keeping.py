@@ -49,6 +49,9 @@ class Keeper(Protocol):
     title: ClassVar[str]
     task: ClassVar[str]
 
+    def unsaved(self, layer: Image | None = None) -> str:
+        """What of the user's own work is kept nowhere yet, as a sentence."""
+
     def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
         """How the file's name of a result ends, and what writes it."""
 

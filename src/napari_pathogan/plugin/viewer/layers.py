@@ -281,22 +281,35 @@ def fit(viewer: napari.Viewer, layers: Sequence[Layer] | None = None) -> None:
 
 
 def _show_what_is_left(event: Event) -> None:
-    """Bring what is left into view if the camera looked at the layer that was removed alone."""
+    """Bring what is left into view if the camera looked at the layer that was removed alone.
+
+    Where an image was in the middle of the view, another one at the side is not looked at.
+    """
     viewer = current_viewer()
     if viewer is None or event.source is not viewer.layers:
         return
     left = [layer for layer in viewer.layers if layer.visible and layer.ndim == 2]
-    if left and not any(is_looked_at(viewer, layer) for layer in left):
+    gone: Layer = event.value
+    alone = _is_opened(gone) and _is_in_the_middle(viewer, gone)
+    looked_at = _is_in_the_middle if alone else is_looked_at
+    if left and not any(looked_at(viewer, layer) for layer in left):
         fit(viewer, [layer for layer in left if isinstance(layer, Image)] or left)
 
 
 def is_looked_at(viewer: napari.Viewer, layer: Layer) -> bool:
     """Whether the middle of the view lies on a layer, or the layer's middle in view."""
-    centre = np.asarray(viewer.scene.camera.center[-2:])
     half = np.asarray(viewer.canvas.size) / viewer.scene.camera.zoom / 2
-    low, high = np.sort(layer.extent.world[:, -2:], axis=0)
-    seen = np.abs((low + high) / 2 - centre) <= half
-    return bool(np.all((low <= centre) & (centre <= high)) or np.all(seen))
+    off = np.abs(_ends(layer)[0] + _ends(layer)[1] - 2 * _middle(viewer)) / 2
+    return _is_in_the_middle(viewer, layer) or bool(np.all(off <= half))
+
+
+def _is_in_the_middle(viewer: napari.Viewer, layer: Layer) -> bool:
+    low, high = _ends(layer)
+    return bool(np.all((low <= _middle(viewer)) & (_middle(viewer) <= high)))
+
+
+def _middle(viewer: napari.Viewer) -> np.ndarray:
+    return np.asarray(viewer.scene.camera.center[-2:])
 
 
 def shown_levels(slide: Slide) -> list[Any]:

@@ -9,12 +9,14 @@ not taken for it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari import current_viewer
 from napari.utils.notifications import show_warning
+from qtpy.QtCore import QTimer
 
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.views import is_dicom, named_view
@@ -34,7 +36,7 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.virtual_stain.stains import virtual_title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import napari
     from napari.layers import Image, Layer
@@ -153,15 +155,30 @@ def _lay_what_waits(event: Event) -> None:
     if viewer is None or event.source is not viewer.layers:
         return
     namesakes: dict[str, Ground] = {}
+    laid: dict[Layer, Image] = {}
     for layer in [one for one in viewer.layers if _AWAITS in one.metadata]:
         awaited: _Awaited = layer.metadata[_AWAITS]
         ground = awaited.find(viewer)
         if ground.layer is not None:
             _move(layer, ground, awaited)
+            laid[layer] = ground.layer
         elif ground.namesake is not None and ground.namesake is event.value:
             namesakes[layer.name] = ground
+    if laid:
+        QTimer.singleShot(
+            0, partial(_put_below, viewer, laid)
+        )  # once napari has done with the image
     if namesakes:
         show_warning(not_laid(", ".join(namesakes), next(iter(namesakes.values()))))
+
+
+def _put_below(viewer: napari.Viewer, laid: Mapping[Layer, Image]) -> None:
+    """Draw images before what lies on them: they came last, and would cover it."""
+    for layer, image in laid.items():
+        if layer in viewer.layers and image in viewer.layers:
+            at, above = viewer.layers.index(image), viewer.layers.index(layer)
+            if at > above:
+                viewer.layers.move(at, above)
 
 
 def _move(layer: Layer, ground: Ground, awaited: _Awaited) -> None:
