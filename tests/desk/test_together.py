@@ -92,7 +92,8 @@ def test_masses_are_seen_and_clicked_beside_a_slide(used):
         assert 0 <= spot.x() < wide
         assert 0 <= spot.y() < high
     assert max(abs(spots[0].x() - spots[1].x()), abs(spots[0].y() - spots[1].y())) > high / 20
-    line = dock.layers_of(image).outlines.edge_width[0] * abs(image.scale[0])
+    outlines = dock.layers_of(image).outlines
+    line = outlines.edge_width[0] * abs(outlines.scale[0])
     assert 1 < line * used.viewer.scene.camera.zoom < 10, "in pixels of the screen"
     dock.finding = None
     used.click(used.at(image, (y0 + y1) / 2, (x0 + x1) / 2))
