@@ -20,7 +20,7 @@ from napari_pathogan.engine.patients import pseudonym
 from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
-from napari_pathogan.tasks.nuclei import before_after, crossval, starts
+from napari_pathogan.tasks.nuclei import before_after, crossval, reference, starts
 from napari_pathogan.tasks.nuclei.augment import Augment
 from napari_pathogan.tasks.nuclei.config import RECIPES, TrainConfig
 from napari_pathogan.tasks.nuclei.crossval import THRESHOLDS, best_threshold, learn
@@ -263,6 +263,9 @@ def test_what_a_model_gains_is_measured_on_halves_it_did_not_learn_from(
     card = read_card(run.model)
     assert card.metrics["dice_after"].value == pytest.approx(told["dice_after"]["value"])
     assert "--compare" in card.measured_by
+    old, new = (NucleiModel.load(one, "cpu") for one in (first.model, run.model))
+    again = reference.forgotten(old, new)["reference_dice_after"].value
+    assert told["reference_dice_after"]["value"] == pytest.approx(again, abs=0.01)
     assert card.recipe["parent"] == "first"
     assert card.recipe["parent_sha256"] == read_card(first.model).sha256
     assert card.recipe["annotations_sha256"] == rest.digest != folder.digest
@@ -330,9 +333,12 @@ def test_of_one_slide_regions_are_held_back_and_one_region_is_not_measured(tmp_p
     assert "regions of one patient" in done.result.notes[0]
     region = slide.take(np.arange(1))
     *_, done = learn(region, config, start(tmp_path / "b"), start=str(first.model), compare=True)
-    assert done.result.metrics == {}
+    forgotten = {f"reference_{what}" for what in ("dice", "pq")}
+    assert {name.rpartition("_")[0] for name in done.result.metrics} == forgotten
     assert "two regions" in done.result.notes[0]
-    assert read_card(tmp_path / "b" / "model").measured_by == ""
+    assert "drawn tiles" in done.result.notes[-1]
+    measured = read_card(tmp_path / "b" / "model").measured_by
+    assert measured.endswith("before and after on drawn tiles")
 
 
 def test_a_stopped_cross_validation_is_not_tested_again(tmp_path, folder, monkeypatch):

@@ -6,8 +6,10 @@ a threshold, that never saw an image of theirs.
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,6 +142,10 @@ def learn(
         seen = folder.carried(starts.model.reference, starts.model.share)
     training = train(seen, whole, run, device=device, start=starts.whole, others=foreign)
     finished = yield from one_part(training, folds, folds + 1)
+    network = joined(finished.result, starts.whole)
+    if gain is not None:
+        gain = _with_reference(gain, old, network)
+        write_text(run.path / FILE, gain.to_json(), OURS)
     learnt = starts.model.card.training_data if starts.model else ()
     before = [part.pseudonymous() for part in learnt]
     also = [*origin(config.backbone)] if config.backbone else []
@@ -155,7 +161,7 @@ def learn(
             folds,
             lineage(starts.model.card, folder.digest) if starts.model else {},
         ),
-        joined(finished.result, starts.whole),
+        network,
         crop=config.crop,
         baseline=fit_baseline(folder),
         **_use(starts.model, folder, config, threshold),
@@ -164,6 +170,15 @@ def learn(
     summary = {key: one.to_dict() for key, one in reports.items() if one}
     shown = tuple(one for one in reports.values() if one)
     yield Finished(shown if elsewhere else done or gain, {"model": str(run.model), **summary})
+
+
+def _with_reference(gain: Report, old: model.NucleiModel, network: Network) -> Report:
+    """The report of before and after, with what was forgotten: figures on drawn tiles."""
+    from napari_pathogan.tasks.nuclei import reference  # noqa: PLC0415
+
+    new = replace(old, network=model.quick(copy.deepcopy(network)))
+    metrics = {**gain.metrics, **reference.forgotten(old, new)}
+    return replace(gain, metrics=metrics, notes=(*gain.notes, reference.NOTE))
 
 
 def _use(
@@ -227,7 +242,10 @@ def _how(config: TrainConfig, folds: int, *, with_others: bool) -> str:
 
 def _compared(metrics: Mapping[str, Value]) -> str:
     command = "pathogan nuclei train SLIDES -o RUN --start MODEL --compare"
-    return f"{command}: before and after on halves held back" if metrics else ""
+    if not metrics:
+        return ""
+    held = "halves held back, and on " * ("dice_gain" in metrics)
+    return f"{command}: before and after on {held}drawn tiles"
 
 
 def check(
