@@ -40,6 +40,10 @@ class DarkIsIdc:
     def colours(self, pixels: np.ndarray) -> SlideColours:
         return SlideColours.measure(pixels)
 
+    def far(self, colours: SlideColours) -> str:
+        del colours
+        return ""
+
     def logits(self, patches: np.ndarray, colours: SlideColours | None = None) -> np.ndarray:
         assert patches.shape[1:] == (50, 50, 3)
         assert patches.dtype == np.uint8

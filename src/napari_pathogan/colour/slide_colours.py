@@ -68,6 +68,17 @@ class SlideColours:
             "covariance": self.covariance.round(8).tolist(),
         }
 
+    def distance(self, other: SlideColours) -> float:
+        """How far other colours are, in grey levels (0 to 255): the way that :meth:`map_to` carries a pixel.
+
+        The root of its mean square (2-Wasserstein distance of the two Gaussians).
+        """
+        root = _power(self.covariance, 0.5)
+        cross = _power(root @ other.covariance @ root, 0.5)
+        spread = np.trace(self.covariance + other.covariance - 2 * cross)
+        square = ((self.mean - other.mean) ** 2).sum() + max(0.0, spread)
+        return float(255 * np.sqrt(square))
+
     def map_to(self, other: SlideColours, share: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Matrix (3, 3) and offset (3,) that carry these colours to ``other``'s.
 

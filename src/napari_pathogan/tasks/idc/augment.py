@@ -54,7 +54,8 @@ class Palette:
     """The colours of the training patients, and the maps between them as tensors.
 
     ``matrix`` (P, P + 1, 3, 3) and ``offset`` (P, P + 1, 3) carry patient ``[p]`` to the colours
-    of patient ``[., q]``; the last ``q`` is the reference, the average of all.
+    of patient ``[., q]``; the last ``q`` is the reference, the average of all. ``reach`` is how far the
+    patient's is whose colours are farthest from it (:meth:`.SlideColours.distance`).
     """
 
     def __init__(self, patches: PatchFolder, device: torch.device) -> None:
@@ -64,6 +65,7 @@ class Palette:
             msg = "no tissue in any training patch: they are all white or grey"
             raise NoTissueError(msg)
         self.reference = SlideColours.average(known)
+        self.reach = max(c.distance(self.reference) for c in known)
         colours = [c or self.reference for c in own.values()]
         maps = [[a.map_to(b) for b in (*colours, self.reference)] for a in colours]
         self.patients = len(colours)

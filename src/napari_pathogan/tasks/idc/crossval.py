@@ -393,6 +393,7 @@ def _finish(
         context=done.heat_map,
         baseline=ColourBaseline.fit(patches.labelled.images, patches.labelled.labels),
         by_student=done.fast,
+        reach=trained.reach,
     )
     for key, r in zip(("patch", "heat_map"), done.reports, strict=False):
         write_text(run.path / f"{key}.json", r.to_json(), OURS)

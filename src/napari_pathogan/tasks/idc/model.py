@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["IdcModel", "SlideColours", "save"]
 
 TASK = "idc"
+FAR = 1.5  # times the reach of the training: from there on colours are unlike
 DISCRIMINATOR, DEEP, FROZEN = "discriminator", "deep discriminator", "frozen head"
 
 
@@ -64,6 +65,9 @@ class IdcModel:
         What colours and contrast alone tell; None for models that were made before it was.
     by_student
         Calibration and context of the small network alone; None where there is none.
+    reach
+        How far from the reference the colours of a slide of the training were at most
+        (:meth:`.SlideColours.distance`); None where nobody noted it.
     """
 
     card: ModelCard
@@ -76,6 +80,7 @@ class IdcModel:
     views: int = 1
     baseline: ColourBaseline | None = None
     by_student: tuple[Calibration, Context] | None = None
+    reach: float | None = None
 
     @classmethod
     def load(cls, name: str | Path = "idc-lite0", device: str = "auto", views: int = 1) -> IdcModel:
@@ -110,6 +115,7 @@ class IdcModel:
                     Calibration.from_json(fast["calibration"]),
                     Context.from_json(fast["context"]),
                 ),
+                settings.get("reach"),
             )
 
     @property
@@ -156,6 +162,18 @@ class IdcModel:
             If hardly any of them is tissue.
         """
         return SlideColours.measure(pixels)
+
+    def far(self, colours: SlideColours) -> str:
+        """What to say of a slide whose colours are unlike those of the training; "" of others."""
+        if self.reach is None:
+            return ""
+        distance = colours.distance(self.reference)
+        if distance <= FAR * self.reach:
+            return ""
+        return (
+            f"its colours are unlike those {self.card.name} learnt from ({distance:.0f} grey levels from their mean, "
+            f"where those slides reach {self.reach:.0f}): look twice at the map, and fit the model to the slide"
+        )
 
     def logits(self, patches: np.ndarray, colours: SlideColours | None = None) -> np.ndarray:
         """IDC logits of patches, uint8 (N, 50, 50, 3) -> float32 (N, V).
@@ -210,6 +228,7 @@ def save(
     context: Context,
     baseline: ColourBaseline | None = None,
     by_student: tuple[Calibration, Context] | None = None,
+    reach: float | None = None,
 ) -> ModelCard:
     """Write a model folder; ``card`` says the rest (name, title, data, recipe, metrics).
 
@@ -238,6 +257,7 @@ def save(
         "reference": reference.to_json(),
         "share": share,
         "baseline": baseline and baseline.to_json(),
+        "reach": reach,
     }
     if by_student is not None:
         patch, region = by_student

@@ -42,12 +42,13 @@ _SAMPLES = 16  # generated patches of each class in a preview
 class Trained:
     """What training ends with: both networks with folded weights, and reference colours.
 
-    ``generator`` is None where no GAN was trained.
+    ``generator`` is None where no GAN was trained; ``reach`` is how far colours of patients were.
     """
 
     network: Network
     reference: SlideColours
     generator: Generator | None = None
+    reach: float | None = None
 
 
 class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
@@ -287,11 +288,12 @@ def train(
         where = choose_device(device)
         palette = Palette(patches, where.torch)
         head = yield from fitted(patches, palette, config, where)
-        yield Finished(Trained(head, palette.reference), {})
+        yield Finished(Trained(head, palette.reference, reach=palette.reach), {})
         return
     trainer = Trainer(patches, config, choose_device(device), held_out)
     yield from trainer.go_on(run)
     weights = trainer.best if config.patience and trainer.best else trainer.folded()
     generator = trainer.generator() if trainer.g is not None else None
-    trained = Trained(trainer.predicting(weights), trainer.palette.reference, generator)
+    palette = trainer.palette
+    trained = Trained(trainer.predicting(weights), palette.reference, generator, palette.reach)
     yield Finished(trained, {"epochs": trainer.epoch})
