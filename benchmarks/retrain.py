@@ -4,7 +4,7 @@ Each patient of a folder of patches is left out in turn: a head and its student 
 Then a doctor, who knows the true labels, annotates patches of the patient, chosen at random or by the
 model, and the head is refitted to them (:mod:`napari_pathogan.tasks.idc.live`, as the dock and
 ``pathogan retrain`` do). Measured is the AUC on the rest of the patient's patches, patch by patch and as a heat map, before and
-after; and how far active choice is ahead of random choice on the patches that neither has annotated
+after; with ``--deep`` also after a deep round (:mod:`napari_pathogan.tasks.idc.learn_on`) on those at random; and how far active choice is ahead of random choice on the patches that neither has annotated
 (``versus``). Prints a Markdown table; intervals are of the mean over patients (bootstrap).
 """
 
@@ -13,28 +13,32 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from idc_frozen import features, returned
 from safetensors.numpy import load_file, save_file
-from scipy.special import expit
 
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.engine.devices import choose_device
+from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.engine.ranking import auc
-from napari_pathogan.engine.refit import WEIGHT, Past
+from napari_pathogan.engine.refit import Past
+from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.files import write_text, written
 from napari_pathogan.kinds import OURS
-from napari_pathogan.tasks.idc import live
+from napari_pathogan.tasks.idc import learn_on, live
 from napari_pathogan.tasks.idc.augment import Palette
-from napari_pathogan.tasks.idc.config import RECIPES
+from napari_pathogan.tasks.idc.config import DEEP_RECIPES, RECIPES
 from napari_pathogan.tasks.idc.data import PATCH_PX, read_patches
 from napari_pathogan.tasks.idc.frozen import FrozenHead
 from napari_pathogan.tasks.idc.model import IdcModel
+from napari_pathogan.tasks.idc.network import to_bytes
 from napari_pathogan.tasks.idc.predict import ScoringPlan
+from napari_pathogan.tasks.idc.score import score
 from napari_pathogan.tasks.idc.student import distil
 
 if TYPE_CHECKING:
@@ -47,6 +51,10 @@ COUNTS = (10, 20, 40)
 SEEDS = 5  # of random choices
 ROUND = 5  # patches that are annotated before the head is refitted
 WAYS = ("random", "active", "versus")
+DEEP, DEEP_VERSUS = "random, deep", "deep versus head"
+DEEP_SEEDS = 2
+STUDENT = "student."
+FIT = "none: fitted to the slide"
 
 
 def looks_of(patches: PatchFolder, head: FrozenHead, reference: SlideColours) -> np.ndarray:
@@ -78,6 +86,7 @@ def left_out(patches: PatchFolder, looks: np.ndarray, model: IdcModel, name: str
         "weight": network.idc_head.weight.numpy(),
         "bias": network.idc_head.bias.numpy(),
         "seen": blind.figures(images, blind.colours(images)).astype(np.float16),
+        **{STUDENT + name: x.numpy() for name, x in network.student.state_dict().items()},
         **network.past.to_arrays(),
     }
 
@@ -90,14 +99,13 @@ def arguments(model: IdcModel, *, student: bool) -> dict[str, Any]:
 def read(
     kept: Kept, patches: PatchFolder, model: IdcModel, name: str
 ) -> tuple[IdcModel, AnnotatedFeatures]:
-    """The model that does not know a patient, and what it sees of them; nothing is annotated yet.
-
-    Of the student no more is needed than what it said of them, which is in what is seen.
-    """
+    """The model that does not know a patient, and what it sees of them; nothing is annotated yet."""
     network = FrozenHead(**arguments(model, student=True))
     with torch.no_grad():
         network.idc_head.weight.copy_(torch.from_numpy(kept["weight"]))
         network.idc_head.bias.copy_(torch.from_numpy(kept["bias"]))
+    own = {k.removeprefix(STUDENT): torch.from_numpy(v) for k, v in kept.items() if STUDENT in k}
+    network.student.load_state_dict(own)
     network.past = Past.from_arrays(kept)
     network.eval().requires_grad_(requires_grad=False)
     cells = np.stack(patches.grid(name)[1], 1)
@@ -110,43 +118,6 @@ def read(
         live.SlideFeatures(plan, cells, kept["seen"]), nothing, nothing, nothing
     )
     return replace(model, network=network), part
-
-
-def most_telling(model: IdcModel, part: AnnotatedFeatures, known: np.ndarray, n: int) -> np.ndarray:
-    """Patches that would say most about all of them if they were annotated next, the best first.
-
-    Each makes the head surer of those that look alike; what is known already, or chosen before, has
-    done so. (Transductive experimental design, Yu et al. 2006, with the curvature of a logistic loss.)
-    """
-    rows = np.flatnonzero(np.isfinite(part.seen.figures[:, 0]))
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * live.MOST)).astype(int)]
-    rows = np.union1d(some, known)
-    prior, scale = live.past_of(model).prior, model.calibration
-    figures = part.seen.figures[rows]
-    seen = prior.seen(figures[:, : sum(model.network.parts)]) - prior.seen(prior.mean[None])[0]
-    seen = np.append(seen, np.full((len(seen), 1), scale.patient_sd / scale.slope), 1)
-    covariance = seen @ seen.T
-    p = expit(np.asarray(live.logits(model, figures), np.float64))
-    noise = 1 / (WEIGHT * np.maximum(p * (1 - p), 1e-3))
-    slope = p * (1 - p)  # what a change of logits does to a probability
-
-    def learn(i: int) -> None:
-        nonlocal covariance
-        column = covariance[:, i].copy()
-        covariance -= np.outer(column, column) / (column[i] + noise[i])
-
-    free = np.ones(len(rows), bool)
-    for i in np.searchsorted(rows, known):
-        learn(int(i))
-        free[i] = False
-    chosen: list[int] = []
-    while len(chosen) < n and free.any():
-        gain = ((covariance * slope[:, None]) ** 2).sum(0) / (np.diagonal(covariance) + noise)
-        best = int(np.where(free, gain, -np.inf).argmax())
-        chosen.append(best)
-        free[best] = False
-        learn(best)
-    return rows[chosen]
 
 
 def refitted(
@@ -167,7 +138,7 @@ def order(
         return np.random.default_rng(seed).permutation(len(labels))[: max(COUNTS)]
     rows, now = np.zeros(0, int), model
     while len(rows) < max(COUNTS):
-        new = most_telling(now, part, rows, ROUND)
+        new = live.most_telling(now, part.seen, rows, ROUND)
         rows = np.append(rows, new)
         now = refitted(model, part, labels, rows)
     return rows[: max(COUNTS)]
@@ -200,6 +171,7 @@ def annotated(
             found = np.stack([aucs(model, part, labels, rest) for model in models])
             pairs.setdefault((way, n), []).append(found)
 
+    measure(FIT, 0, np.zeros(0, int), blind, live.fitted(blind, part.seen))
     for n in COUNTS:
         chosen = refitted(blind, part, labels, active[:n])
         measure("active", n, active[:n], blind, chosen)
@@ -209,6 +181,68 @@ def annotated(
             measure("random", n, chance, blind, drawn)
             measure("versus", n, np.append(active[:n], chance), drawn, chosen)
     return {key: np.mean(found, 0) for key, found in pairs.items()}
+
+
+def carried(patches: PatchFolder, model: IdcModel, name: str) -> np.ndarray:
+    """A patient's patches in the colours in which their heat map looks at them."""
+    images = patches.images[patches.patients == name]
+    recolour = model.colours(images).map_to(model.reference, model.share)
+    return to_bytes(as_input(torch.from_numpy(images), recolour))
+
+
+def deepened(
+    blind: IdcModel,
+    part: AnnotatedFeatures,
+    labels: np.ndarray,
+    images: np.ndarray,
+    *,
+    seed: int,
+    n: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """AUCs of the blind model, a refitted and a deep one on what was not annotated; None where too few are left."""
+    rows = np.sort(order(blind, part, labels, "random", seed)[:n])
+    rest = np.ones(len(labels), bool)
+    rest[rows] = False
+    if len(np.unique(labels[rest])) < 2 or len(np.unique(labels[rows])) < 2:
+        return None
+    known = live.AnnotatedFeatures(part.seen, rows, labels[rows], np.arange(len(rows)))
+    others = np.flatnonzero(rest)
+    lesson = learn_on.SlideLesson(known, images[np.append(rows, others)], np.append(rows, others))
+    teacher, (network, scale) = live.refitted(blind, [known]), learn_on.learner(blind)
+    sorts = learn_on.sorts_of(teacher, blind, [lesson], np.ones(len(rows), bool))
+    config = DEEP_RECIPES["quick"]
+    with TemporaryDirectory() as folder:
+        run = RunFolder(Path(folder))
+        run.start(config)
+        trainer = learn_on.Trainer(network, scale, sorts, config, blind.device)
+        list(trainer.train(run))
+    made = trainer.trained()
+    figures = part.seen.figures.copy()
+    figures[:, -1] = score(made, images, blind.device)[:, 0]
+    changed = replace(part, seen=replace(part.seen, figures=figures))
+    deep = learn_on.with_network(teacher, made)
+    return (
+        aucs(blind, part, labels, rest),
+        aucs(teacher, part, labels, rest),
+        aucs(deep, changed, labels, rest),
+    )
+
+
+def deep_rounds(
+    blind: IdcModel, part: AnnotatedFeatures, labels: np.ndarray, images: np.ndarray
+) -> dict[tuple[str, int], np.ndarray]:
+    """As :func:`annotated`, after deep rounds; also against the head that was refitted alone."""
+    pairs = {}
+    for n in COUNTS:
+        found = [
+            one
+            for seed in range(DEEP_SEEDS)
+            if (one := deepened(blind, part, labels, images, seed=seed, n=n)) is not None
+        ]
+        if found:
+            was, head, deep = np.mean(found, 0)
+            pairs[DEEP, n], pairs[DEEP_VERSUS, n] = np.stack([was, deep]), np.stack([head, deep])
+    return pairs
 
 
 def interval(values: np.ndarray) -> str:
@@ -225,6 +259,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="idc-lite0", help="whose trunk and calibration are used")
     parser.add_argument("--keep", type=Path, help="folder for what is learnt: to go on from there")
+    parser.add_argument("--deep", action="store_true", help="a deep round too: a minute a patient")
     parser.add_argument("-o", "--output", type=Path, help="the table, Markdown")
     asked = parser.parse_args()
     patches, model = read_patches(asked.folder).labelled, IdcModel.load(asked.model, "cpu")
@@ -247,13 +282,19 @@ def main() -> None:
         for key, (one, two) in annotated(blind, part, labels).items():
             before.setdefault(key, []).append(one)
             after.setdefault(key, []).append(two)
+        if asked.deep:
+            images = carried(patches, blind, name)
+            for key, (one, two) in deep_rounds(blind, part, labels, images).items():
+                before.setdefault(key, []).append(one)
+                after.setdefault(key, []).append(two)
         print(f"{name} is done", flush=True)
     lines = [
         "| annotated | chosen | patients | patch by patch before | gain | heat map before | gain |",
         "|---|---|---|---|---|---|---|",
     ]
-    for n in COUNTS:
-        for way in WAYS:
+    rows = [(0, FIT), *((n, way) for n in COUNTS for way in (*WAYS, DEEP, DEEP_VERSUS))]
+    for n, way in rows:
+        if (way, n) in before:
             one, two = np.array(before[way, n]), np.array(after[way, n])
             lines.append(
                 f"| {n} | {way} | {len(one)} | {one[:, 0].mean():.3f} | {interval((two - one)[:, 0])} | "

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from qtpy.QtWidgets import QDockWidget, QPushButton
+from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton
 
 from desk import Answer
 from napari_pathogan.engine.models import read_card
@@ -270,4 +271,120 @@ def test_what_is_probably_mislabelled_is_listed_gone_to_and_called_anew(used, se
     )
     assert doubts.rows
     assert all(one.counts_as == "IDC" and one.otherwise for one in doubts.rows)
+    assert desk.cut_texts(dock) == []
+
+
+@pytest.mark.timeout(1200)
+def test_open_annotate_live_deep_cancel_deep_accept_undo(used, section):  # noqa: PLR0915
+    from napari_pathogan.plugin.shell.jobs import Jobs
+    from napari_pathogan.plugin.shell.train_dialog import TrainDialog
+
+    desk, (path, labels) = used, section
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    live, training = dock.live, dock.training
+    desk.wait(dock.form.run.isEnabled, "the model")
+    assert not training.button.isEnabled(), "nothing is drawn yet"
+    desk.press(live.switch)
+    desk.wait(lambda: live.run is None and live.versions.count() == 1, "a look at the section")
+    here = next(iter(live.slides.values()))
+    corners = {
+        name: [
+            (row, col) for row, col in blocks_of(labels, label) if not (row % SIZE or col % SIZE)
+        ]
+        for name, label in (("IDC", 1), ("healthy", 0))
+    }
+    for number, name in enumerate(("IDC", "healthy", "IDC", "healthy")):
+        draw(desk, dock, name, corners[name][number // 2])
+        desk.wait(lambda n=number: len(here.outlines) == n + 1, "it is kept")
+    desk.wait(lambda: live.run is None and live.versions.count() > 1, "the head follows")
+
+    seen = {}
+
+    def look_and_train(dialog):
+        desk.wait(dialog.go.isEnabled, "what there is to learn from")
+        seen["about"], seen["source"] = dialog.about.text(), dialog.source.text()
+        seen["cut"] = desk.cut_texts(dialog)
+        dialog.copy_command()
+        seen["command"] = QApplication.clipboard().text()
+        desk.picture("deep-1-dialog")
+        if seen.setdefault("tries", []):  # the second time for a short while
+            dialog.advanced.click()
+            for name, few in (("epochs", 2), ("steps", 5)):
+                dialog.form.widgets[name].value = few
+        seen["tries"].append(dialog.changes)
+        dialog.go.click()
+
+    with desk.answering(Answer(TrainDialog, look_and_train)):
+        desk.press(training.button)
+    assert "8 IDC and 8 healthy patches" in seen["about"]
+    assert seen["source"] == str(path)
+    assert seen["cut"] == []
+    assert seen["command"].startswith(f"pathogan retrain idc --deep --slides {path} --base ")
+    (jobs,) = desk.window.findChildren(Jobs)
+    first = jobs.jobs[-1]
+    listed = desk.dock("Jobs")
+    desk.wait(lambda: first.curve() is not None, "an epoch")
+    desk.wait(lambda: listed.preview.isVisible(), "its picture")
+    assert "held out, AUC" in [line.name for line in listed.plot.lines]
+    assert "Patches held out that it finds hardest" in listed.preview_says.text()
+    desk.picture("deep-2-runs")
+    assert desk.cut_texts(listed) == []
+    assert first.process is not None
+    began = time.monotonic()
+    desk.press(listed, "Cancel")
+    desk.wait(lambda: first.process is None, "its end")
+    assert time.monotonic() - began < 10
+    above(dock, QDockWidget).raise_()  # as by a click on its tab
+    desk.wait(lambda: not first.run.exists() and training.run is None, "nothing of it is left")
+    assert "was stopped. All models are as they were" in training.status.text()
+    assert not (settings().own_models / first.name).exists()
+
+    with desk.answering(Answer(TrainDialog, look_and_train)):
+        desk.press(training.button)
+    second = jobs.jobs[-1]
+    assert seen["tries"] == [(), ("epochs=2", "steps=5")]
+    desk.wait(lambda: "is trained" in training.status.text(), "the model", patience_s=400)
+    desk.picture("deep-3-trained")
+    assert "on what was held back: AUC" in training.status.text()
+    name = second.name
+    assert dock.form.model.findText(name) >= 0
+    if dock.form.model.currentText() != name:  # it is worse, and not chosen by itself
+        dock.form.model.setCurrentText(name)
+    desk.wait(lambda: live.versions.itemText(0) == name and live.run is None, "its map")
+    assert dock.heat.model.startswith(name)
+    desk.picture("deep-4-accepted")
+    desk.key("Ctrl+Z")
+    desk.wait(lambda: dock.form.model.currentText() == "idc-lite0", "the model from before")
+    assert len(here.outlines) == 4, "the outlines are as they were"
+    assert (settings().own_models / name / "model.json").is_file(), "every version is kept"
+
+
+def test_the_model_is_fitted_to_a_slide_that_nobody_annotated(used, tmp_path):
+    desk, path = used, tmp_path / "section.tif"
+    shutil.copy(samples.FOLDER / samples.PHANTOM, path)
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    live = dock.live
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.press(live.fit)
+    desk.wait(lambda: live.versions.count() == 2 and live.run is None, "the fitted model's map")
+    desk.wait(dock.places.next.isEnabled, "it is shown")
+    assert live.versions.currentText() == "fitted to this slide"
+    assert "Fitted to this slide in" in live.status.text()
+    assert dock.heat.model == "idc-lite0, fitted to the slide"
+    assert "fitted to this slide: how much it finds" in dock.meaning.text()
+    assert not live.keep.isEnabled(), "nothing is annotated that it could be measured on"
+    desk.picture("fit-to-slide")
+    known = next(iter(live.slides.values()))
+    assert dock.live.places(dock.heat) == dock.heat.places(known.versions[1].telling)
+    desk.press(dock.places.next)
+    middle = dock.layer.world_to_data(desk.viewer.scene.camera.center[-2:])
+    first = dock.live.places(dock.heat)[0]
+    np.testing.assert_allclose(
+        middle, (first.y + first.height / 2 - 0.5, first.x + first.width / 2 - 0.5), atol=1
+    )
+    desk.press(live.undo)
+    desk.rest(0.3)
+    assert dock.heat.model == "idc-lite0"
     assert desk.cut_texts(dock) == []

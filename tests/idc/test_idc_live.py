@@ -13,13 +13,15 @@ from safetensors.numpy import load_file, save_file
 from shapely.geometry import Polygon
 
 from napari_pathogan.annotations.geojson import Annotation
-from napari_pathogan.engine.events import Finished
+from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.events import Finished, Warn
 from napari_pathogan.engine.models import CARD, PAST, read_card, zoo
 from napari_pathogan.engine.verbs import retrain
 from napari_pathogan.errors import DataFolderError, ModelError, OutputError, SlideFormatError
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import task_of
 from napari_pathogan.tasks.idc import live
+from napari_pathogan.tasks.idc.contract import predicted
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.predict import predict
 
@@ -259,6 +261,72 @@ def test_a_full_disk_leaves_no_half_of_a_model(slide, path, tmp_path, monkeypatc
 
     monkeypatch.setattr("napari_pathogan.files.os.fsync", full)
     with pytest.raises(OutputError, match="the disk is full"):
+        retrained([path], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert live.store(path).path.read_bytes() == kept
+
+
+def test_a_head_is_fitted_to_a_slide_without_annotations(slide, model):
+    seen = seen_by(model, slide)
+    changed = live.fitted(model, seen, "fitted")
+    before, after = seen.map(slide, model), seen.map(slide, changed)
+    assert (after.model, changed.fast) == ("fitted", None)
+    assert after.model_sha256 != before.model_sha256
+    single = [live.logits(one, seen.figures) for one in (model, changed)]
+    assert np.abs(single[0] - single[1]).max() > 0.05
+    moved = after.probability.data - before.probability.data
+    assert abs(np.nanmean(moved)) < 0.05, "probabilities stay on their scale"
+    assert live.fitted(model, seen, "fitted").card.sha256 == changed.card.sha256
+    *_, finished = predicted(slide, model, fit=True)
+    assert finished.result.model == "idc-lite0, fitted to the slide"
+    np.testing.assert_allclose(finished.result.probability.data, after.probability.data, atol=1e-5)
+    for more in ({"fast": True}, {"step": 100.0}):
+        with pytest.raises(SettingError, match="leave --fast and --step out"):
+            next(predicted(slide, model, fit=True, **more))
+    with pytest.raises(ModelError, match="idc-cgan can't be refitted"):
+        next(predicted(slide, IdcModel.load("idc-cgan", device="cpu"), fit=True))
+
+
+@pytest.mark.parametrize("name", ["idc-lite0", "idc-cgan"])
+def test_a_slide_in_foreign_colours_is_told_of_with_figures(tmp_path, slide, name):
+    model = IdcModel.load(name, device="cpu")
+    *_, finished = predict(slide, model)
+    assert not any("unlike" in note for note in finished.result.notes)
+    blue = tmp_path / "blue.tif"
+    tifffile.imwrite(
+        blue, tissue()[..., ::-1] // np.array([3, 2, 1], np.uint8), photometric="rgb",
+        tile=(128, 128), resolution=(5000, 5000), resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    with Slide.open(blue) as foreign:
+        *events, finished = predict(foreign, model)
+        (said,) = (note for note in finished.result.notes if "unlike" in note)
+        assert said.startswith(f"blue.tif: its colours are unlike those {name} learnt from (")
+        assert "where those slides reach 40)" in said
+        assert any(isinstance(event, Warn) and event.message == said for event in events)
+        assert said in seen_by(model, foreign).notes
+
+
+def test_what_is_to_be_annotated_next_is_new_and_spread(slide, model):
+    seen = seen_by(model, slide)
+    known = np.arange(3)
+    rows = live.most_telling(model, seen, known, 6)
+    assert len(set(rows.tolist())) == 6
+    assert not set(rows.tolist()) & set(known.tolist())
+    pale = seen.where[rows, 1] >= 4
+    assert pale.any()
+    assert (~pale).any(), "both halves of the slide are asked for"
+    assert len(live.most_telling(model, seen, np.arange(len(seen.where)), 6)) == 0
+
+
+def test_out_of_memory_leaves_all_as_it_was(slide, path, tmp_path, monkeypatch):
+    live.write(slide, BOTH)
+    kept = live.store(path).path.read_bytes()
+
+    def full(*_args, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr("napari_pathogan.tasks.idc.live.refit", full)
+    with pytest.raises(MemoryError):
         retrained([path], tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert live.store(path).path.read_bytes() == kept

@@ -15,6 +15,7 @@ from napari_pathogan.cli.options import (  # noqa: TC001 - typer reads the annot
     Json,
     Name,
     Output,
+    Resume,
     Source,
     Terms,
 )
@@ -423,6 +424,17 @@ def retrain(  # noqa: PLR0917
     name: Name = "",
     source: Source = "",
     terms: Terms = "",
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Let all layers of the network learn, where a head is refitted else."
+        ),
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="name=value: a setting of a deep round; may be repeated."),
+    ] = None,
+    resume: Resume = False,
     device: Device = "auto",
     as_json: Json = False,
     events: Events = False,
@@ -437,7 +449,7 @@ def retrain(  # noqa: PLR0917
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.errors import DataFolderError
 
-    RunFolder(output).check()
+    RunFolder(output).check(resume=resume)
     of, retraining = _retraining(task)
     kinds = _kinds(of, retraining, classes)
     paths = _expanded(slides, retraining)
@@ -450,7 +462,7 @@ def retrain(  # noqa: PLR0917
         raise DataFolderError(msg)
     learning = verbs.retrain(
         of, slides if retraining.by_patient else paths, output, base=base, name=name, source=source, terms=terms, device=device,
-        classes=kinds, mpp=mpp,
+        classes=kinds, mpp=mpp, deep=deep, settings=settings or (), resume=resume,
     )  # fmt: skip
     finished = follow(learning, as_json=events)
     if as_json and not events:

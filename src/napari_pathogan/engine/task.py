@@ -251,6 +251,10 @@ class Retraining:
     learn
         ``(slides, base, run, *, device, name, data, classes, mpp)`` -> events, ``slides`` being paths. The last
         is Finished with a report of before and after.
+    deep, deep_recipes
+        The same for all layers of a model's network, in epochs, with a ``config`` and a run that was started and can
+        be resumed; the recipes by name, of which the first is taken. Empty where the head alone is refitted, or
+        ``learn`` is that already.
     review
         ``(slides, base, *, device, classes, mpp)`` -> events; the last is Finished with an
         :class:`~napari_pathogan.annotations.review.AnnotationReview` by slide. Empty where there is none.
@@ -279,6 +283,8 @@ class Retraining:
     by_patient: bool = False
     base: str = ""
     review: str = ""
+    deep: str = ""
+    deep_recipes: str = ""
     kinds: str = ""
     counted: str = ""
 

@@ -32,7 +32,16 @@ import psutil
 from filelock import FileLock
 
 from napari_pathogan.engine import jobs
-from napari_pathogan.engine.events import Event, Finished, Metrics, Progress, Pulse, Warn, from_json
+from napari_pathogan.engine.events import (
+    Event,
+    Finished,
+    Metrics,
+    Preview,
+    Progress,
+    Pulse,
+    Warn,
+    from_json,
+)
 from napari_pathogan.errors import JobError, PathoganError
 from napari_pathogan.files import data_folder, output_error, write_text, written
 from napari_pathogan.kinds import NEW, OURS
@@ -179,6 +188,16 @@ class TrainingJob:
             for name in names
         }
         return Curve("" if part == "." else part, tuple(one.step for one in found), values)
+
+    def preview(self) -> Path | None:
+        """The latest picture of how it goes; None before there is one."""
+        files = {path: path.stat().st_mtime for path in self.run.rglob("previews/*.png")}
+        return max(files, key=files.__getitem__) if files else None
+
+    def preview_says(self) -> str:
+        """What its pictures show, if its process has said so."""
+        said = [one.name for one in _events(self._said_in) if isinstance(one, Preview)]
+        return said[-1] if said else ""
 
     def log(self) -> str:
         """The command, and all that was said: notes, warnings of libraries, errors."""

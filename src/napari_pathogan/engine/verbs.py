@@ -138,6 +138,9 @@ def retrain(
     device: str = "auto",
     classes: Mapping[str, str] | None = None,
     mpp: float | None = None,
+    deep: bool = False,
+    settings: Iterable[str] = (),
+    resume: bool = False,
 ) -> Iterator[Event]:
     """Fit a model of a task to what is annotated on slides; the model it begins with stays as it is.
 
@@ -151,6 +154,12 @@ def retrain(
         What classes of annotations count as, where the task does not know.
     mpp
         um per pixel, where slides do not say.
+    deep
+        Let all layers of its network learn, in epochs, where the task has a head that is refitted else.
+    settings
+        ``name=value`` for settings of a deep round.
+    resume
+        Go on with the deep round that is there.
 
     Yields
     ------
@@ -167,20 +176,31 @@ def retrain(
     if retraining is None:
         raise SettingError(f"nothing is retrained for {task.name}")
     run, base = RunFolder(output), str(base or retraining.base or task.default)
-    run.check()
+    settings = tuple(settings)
+    if deep and not retraining.deep:
+        raise SettingError(f"{task.name} has no deep round of its own: leave it out")
+    if not deep and (settings or resume):
+        raise SettingError("settings and resuming are of a deep round: ask for one (--deep)")
+    run.check(resume=resume)
     data = TrainingData.stated(output, source or "annotated slides", terms)
     if not retraining.by_patient:  # else there are folders, whose images the task knows
         data = with_images(data, _annotated(task, retraining, slides, mpp))
-    yield from task.get(retraining.learn)(
-        slides,
-        base,
-        run,
-        device=device,
-        name=name or output.name,
-        data=data,
-        classes=classes,
-        mpp=mpp,
-    )
+    how: dict[str, Any] = {
+        "device": device,
+        "name": name or output.name,
+        "data": data,
+        "classes": classes,
+        "mpp": mpp,
+    }
+    if not deep:
+        yield from task.get(retraining.learn)(slides, base, run, **how)
+        return
+    recipe = next(iter(task.get(retraining.deep_recipes).values()))
+    config = recipe.adjusted(settings)
+    asked = {"slides": [str(path) for path in slides], "base": base, "classes": dict(classes or {})}
+    run.start(config, asked, resume=resume)
+    with run.locked():
+        yield from task.get(retraining.deep)(slides, base, run, config=config, **how)
 
 
 def _annotated(

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QLabel, QSlider
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile
 from napari_pathogan.plugin.idc.layers import MAP_OPACITY, HeatLayers
 from napari_pathogan.plugin.idc.live import Live
+from napari_pathogan.plugin.idc.refitting import PLACES
 from napari_pathogan.plugin.idc.words import (
-    AFTER_ANNOTATIONS,
     area_text,
     cursor_text,
     meaning,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 LIVE_MS = 15  # slider moves that come closer together are shown at once
-PLACES = 12  # uncertain regions that the button goes round
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +119,8 @@ class IdcDock(Dock):
             self,
             self._ties,
             "uncertain region",
-            "Go to where the model is least sure: look there first",
+            "Go to where the model is least sure: look there first; with Live on, to where an "
+            "annotation would teach it most",
             find=self._uncertain,
             show=self._show_place,
         )
@@ -128,6 +128,7 @@ class IdcDock(Dock):
         self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
         self.form.add_line(beside(self.places.next, self.places.back, self.export))
         self.live = Live(self)
+        self.training = self.live.training
         self.under_cursor = label("")
         self.form.add_line(self.under_cursor)
         self._live = QTimer(self)
@@ -268,7 +269,7 @@ class IdcDock(Dock):
         """Show what the threshold means, and on a finished map its outline and area."""
         threshold = self.threshold.value() / 100
         said = meaning(self.card, threshold) if self.card else ""
-        self.meaning.setText(AFTER_ANNOTATIONS if self.live.changed else said)
+        self.meaning.setText(self.live.how_made or said)
         if self.heat is not None and self.shown is not None:
             old = self.layer is not None and between.at_another_scale(self.layer, self.heat.mpp)
             self.form.result.setText(
@@ -278,7 +279,7 @@ class IdcDock(Dock):
 
     def _uncertain(self) -> list[Region]:
         if self.heat is not None and not self._places:
-            self._places = self.heat.most_uncertain(PLACES)
+            self._places = self.live.places(self.heat) or self.heat.most_uncertain(PLACES)
         return self._places
 
     def _show_place(self, place: Region) -> str:

@@ -11,7 +11,7 @@ import itertools
 from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.annotations.classes import ClassTable
 from napari_pathogan.engine.events import Event, Finished, Progress
-from napari_pathogan.errors import PathoganError
+from napari_pathogan.errors import OutputError, PathoganError
 from napari_pathogan.plugin.idc.classes import ClassesDialog
 from napari_pathogan.plugin.idc.doubts import Doubts
 from napari_pathogan.plugin.idc.refitting import (
@@ -33,13 +33,17 @@ from napari_pathogan.plugin.idc.refitting import (
     FirstVersion,
     OutlinesWritten,
     checking,
+    fitting,
     following,
     keeping,
     left_out,
     reading,
 )
+from napari_pathogan.plugin.idc.training import lesson
+from napari_pathogan.plugin.idc.words import AFTER_ANNOTATIONS, AFTER_FIT
 from napari_pathogan.plugin.shell.form import beside, button, combo, evenly, label, progress_line
 from napari_pathogan.plugin.shell.settings import settings
+from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.placing import short
 
@@ -54,8 +58,10 @@ if TYPE_CHECKING:
     from napari_pathogan.annotations.geojson import Annotation
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.engine.runs import RunFolder
+    from napari_pathogan.plugin.shell.dock import Dock
     from napari_pathogan.plugin.shell.form import Form
     from napari_pathogan.plugin.shell.running import Run
+    from napari_pathogan.slides.geometry import Region
     from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 SOON_MS = 250  # changes that come closer together are taken at once
@@ -140,18 +146,29 @@ class Live:
         self.keep.clicked.connect(self.accept)
         self.classes = button("Classes…", "Show and say what outlines of other classes count as")
         self.classes.clicked.connect(self.say_classes)
+        self.fit = button(
+            "Fit to this slide",
+            "Fit the model's head to the slide by what its own map says of it: seconds, no annotations",
+        )
+        self.fit.clicked.connect(self.fit_to_slide)
         self.check_all = button(
             "Check annotations",
             "Let the model judge each outline by what it knows of the others, and list those first that are "
             "probably mislabelled",
         )
         self.check_all.clicked.connect(self.check)
+        kinds = lambda: self._own.kinds  # noqa: E731
+        self.training = TrainingRow(
+            cast("Dock", dock), lesson(self._kept_slide, lambda: bool(self._own.outlines), kinds)
+        )
         self.doubts = Doubts(self)
         self.status = label("")
         form = dock.form
         form.add_line(evenly(*self.draw.values()))
         form.add_line(beside(self.switch, self.versions, wide=1))
         form.add_line(evenly(self.undo, self.keep))
+        form.add_line(evenly(self.fit, self.training.button))
+        form.add_line(self.training)
         form.add_line(self.classes)
         form.add_line(self.check_all)
         form.add_line(self.doubts)
@@ -182,6 +199,25 @@ class Live:
             except PathoganError as error:
                 lines.append(f"The annotations of {layer.name} are not kept: {error}.")
         return "\n".join(lines)
+
+    def _kept_slide(self) -> Path:
+        """The file of the chosen slide, with what is drawn on it kept.
+
+        Raises
+        ------
+        OutputError
+            If that can't be kept.
+        """
+        layer = self.dock.layer
+        assert layer is not None, "nothing is trained without a slide"
+        if said := self.keep_drawn():
+            raise OutputError(said)
+        path = between.slide_of(layer).path
+        if path is None:
+            raise OutputError(
+                f"{layer.name} is no file: save it, open it again, and annotate it there"
+            )
+        return path
 
     # drawing
 
@@ -274,6 +310,22 @@ class Live:
         self.enable()
         self._next()
 
+    def fit_to_slide(self, _checked: object = None) -> None:
+        """Fit the head to the slide, without annotations; the map is a version like others."""
+        layer = self.dock.layer
+        if layer is None or self.run is not None or self.dock.run is not None:
+            return
+        known = self._of(layer)
+        known.folder = self.dock.model_folder
+        self.run = self.dock.aside(
+            fitting(between.slide_of(layer), self.dock.model_folder, known),
+            partial(self._followed, layer, known.outlines),
+            self._stopped,
+            title="Fitting to the slide",
+            on_event=partial(self._came, layer, known.outlines),
+        )
+        self.enable()
+
     def say_classes(self, _checked: object = None) -> None:
         """Ask what classes count as; the head is fitted anew if that changes."""
         known = self._own
@@ -331,7 +383,7 @@ class Live:
         known, refit = self._of(layer), self.switch.isChecked() and self.can_follow
         outlines = self.outlines(layer)
         if outlines == known.outlines and not (
-            refit and (known.seen is None or len(known.versions) < 2)
+            refit and not any(version.outlines for version in known.versions)
         ):
             return
         try:
@@ -424,10 +476,19 @@ class Live:
         self._own.shown = 0
         self.enable()
 
+    def places(self, heat: HeatMap) -> list[Region]:
+        """Where an annotation would say most about the rest of the slide; empty where a map is of no version."""
+        known = self._own
+        version = known.versions[known.shown] if known.versions else None
+        return [] if version is None or version.heat is not heat else heat.places(version.telling)
+
     @property
-    def changed(self) -> bool:
-        """Whether the map in view is by a head that was refitted."""
-        return self._own.shown > 0
+    def how_made(self) -> str:
+        """What to say of the map in view if it is by a head that was refitted; "" of the model's own."""
+        known = self._own
+        if not known.shown:
+            return ""
+        return AFTER_ANNOTATIONS if known.versions[known.shown].outlines else AFTER_FIT
 
     @property
     def can_follow(self) -> bool:
@@ -442,10 +503,13 @@ class Live:
             made.setEnabled(self.dock.layer is not None)
         self.switch.setEnabled(self.can_follow)
         self.undo.setEnabled(known.shown > 0)
-        self.keep.setEnabled(known.shown > 0 and not busy)
+        drawn = bool(known.versions) and bool(known.versions[known.shown].outlines)
+        self.keep.setEnabled(known.shown > 0 and drawn and not busy)
         self.classes.setVisible(bool(known.others))
         self.classes.setEnabled(not busy)
+        self.fit.setEnabled(self.can_follow and self.dock.layer is not None and not busy)
         self.check_all.setEnabled(self.can_follow and bool(known.outlines) and not busy)
+        self.training.enable()
         self.versions.blockSignals(True)
         self.versions.clear()
         self.versions.addItems([version.title for version in known.versions])

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_pathogan.annotations.classes import UNCLASSIFIED, UNKNOWN
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.shell.settings import settings
@@ -27,16 +29,18 @@ if TYPE_CHECKING:
 
 assert TASK.retraining is not None
 CLASSES = TASK.retraining.classes
+PLACES = 12  # regions to look at next that the button goes round
 
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A model and its map."""
+    """A model and its map; ``telling`` (N, 2) are the cells that would teach it most, the best first."""
 
     title: str
     model: IdcModel
     heat: HeatMap
     outlines: tuple[Annotation, ...] = ()
+    telling: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
 
 
 @dataclass(eq=False)
@@ -134,9 +138,26 @@ def following(
     yield Progress(0, 0, "refitting")
     title = f"{len(known.versions) or 1}: {counts['IDC']} + {counts['healthy']} patches"
     name = f"{model.card.name}, annotated {len(known.versions) or 1}"
-    changed = live.refitted(model, [live.part_of(seen, drawn)], name)
-    version = Version(title, changed, seen.map(slide, changed), outlines)
+    part = live.part_of(seen, drawn)
+    changed = live.refitted(model, [part], name)
+    telling = seen.where[live.most_telling(changed, seen, part.rows, PLACES)]
+    version = Version(title, changed, seen.map(slide, changed), outlines, telling)
     yield Finished(version, {"text": f"{text}, refitted in {time.monotonic() - start:.1f} s"})
+
+
+def fitting(slide: Slide, folder: Path, known: Annotated) -> Iterator[Event]:
+    """Fit the model's head to a slide without annotations; finishes with the new version."""
+    ready_for_torch()
+    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
+
+    seen, model = yield from _looked(slide, folder, known)
+    start = time.monotonic()
+    yield Progress(0, 0, "fitting to the slide")
+    changed = live.fitted(model, seen, f"{model.card.name}, fitted to the slide")
+    telling = seen.where[live.most_telling(changed, seen, np.zeros(0, int), PLACES)]
+    version = Version("fitted to this slide", changed, seen.map(slide, changed), telling=telling)
+    text = f"Fitted to this slide in {time.monotonic() - start:.1f} s, by what its map says of it"
+    yield Finished(version, {"text": "; ".join([text, *seen.notes])})
 
 
 def _looked(
@@ -154,7 +175,10 @@ def _looked(
     model.device = choose_device(chosen.device, chosen.precision)
     live.past_of(model)
     seen = yield from live.look(slide, model)
-    yield FirstVersion(seen, Version(model.card.name, model, seen.map(slide, model)))
+    telling = seen.where[live.most_telling(model, seen, np.zeros(0, int), PLACES)]
+    yield FirstVersion(
+        seen, Version(model.card.name, model, seen.map(slide, model), telling=telling)
+    )
     return seen, model
 
 

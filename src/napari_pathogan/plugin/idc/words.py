@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 AFTER_ANNOTATIONS = (
     "This map is by the model after your annotations: how much it finds was not measured"
 )
+AFTER_FIT = "This map is by the model fitted to this slide: how much it finds was not measured"
 
 
 def usual_threshold(card: ModelCard) -> float:

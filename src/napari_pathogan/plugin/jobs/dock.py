@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer, QUrl
-from qtpy.QtGui import QDesktopServices, QFontDatabase
+from qtpy.QtGui import QDesktopServices, QFontDatabase, QPixmap
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
     QDialogButtonBox,
     QDockWidget,
     QHeaderView,
+    QLabel,
     QMainWindow,
     QPlainTextEdit,
     QTreeWidget,
@@ -24,7 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathogan.engine.before_after import said
-from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
+from napari_pathogan.engine.events import Event, Finished, Metrics, Preview, Progress
 from napari_pathogan.engine.training_jobs import State, TrainingJob
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.jobs.folders import WorkFolder, forget, looked_at
@@ -59,6 +60,7 @@ _NONE = (
     "stand here once they have begun."
 )
 _LOOK_MS = 2000  # batches and studies are looked at this often
+_PREVIEW_PX = 280  # a picture's longer side at most
 _ENDED = {
     State.DONE: "done",
     State.STOPPED: "interrupted",
@@ -141,6 +143,9 @@ class JobsDock(Docked):
         keep_place(self.bar)
         self.about = Paragraph()
         self.plot = CurvePlot()
+        self.preview = QLabel()
+        self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.preview_says = Paragraph()
         self.buttons = {
             text: button(text, tip)
             for text, tip in (
@@ -172,7 +177,15 @@ class JobsDock(Docked):
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(8)
         inner.addWidget(self.list, 1)
-        for line in (self.about, self.bar, self.plot, evenly(*placed[:4]), evenly(*placed[4:])):
+        for line in (
+            self.about,
+            self.bar,
+            self.plot,
+            self.preview,
+            self.preview_says,
+            evenly(*placed[:4]),
+            evenly(*placed[4:]),
+        ):
             inner.addWidget(line)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -224,6 +237,8 @@ class JobsDock(Docked):
             self._show_progress(job)
         elif isinstance(event, Metrics):
             self.plot.show_curve(job.curve())
+        elif isinstance(event, Preview):
+            self._show_preview(job)
 
     def _says(self, job: TrainingJob) -> str:
         """How it stands, short enough for the list."""
@@ -242,6 +257,7 @@ class JobsDock(Docked):
             made.setEnabled(False)
         self.plot.setVisible(job is not None)
         self.bar.setVisible(False)
+        self._show_preview(job)
         if other is not None:
             self.about.setText(other.about)
             for name in ("Open", "Folder"):
@@ -268,6 +284,21 @@ class JobsDock(Docked):
         self.buttons["Pause"].setText("Resume" if halted else "Pause")
         self.plot.show_curve(job.curve())
         self._show_progress(job)
+
+    def _show_preview(self, job: TrainingJob | None) -> None:
+        """Show the latest picture of a training, no larger than it is."""
+        file = None if job is None else job.preview()
+        picture = QPixmap() if file is None else QPixmap(str(file))
+        if picture.width() > _PREVIEW_PX or picture.height() > _PREVIEW_PX:
+            smooth = Qt.TransformationMode.SmoothTransformation
+            picture = picture.scaled(
+                _PREVIEW_PX, _PREVIEW_PX, Qt.AspectRatioMode.KeepAspectRatio, smooth
+            )
+        self.preview.setPixmap(picture)
+        says = "" if job is None or picture.isNull() else job.preview_says()
+        self.preview_says.setText(says[:1].upper() + says[1:])
+        for widget in (self.preview, self.preview_says):
+            widget.setVisible(not picture.isNull())
 
     def _show_progress(self, job: TrainingJob) -> None:
         assert self.jobs is not None

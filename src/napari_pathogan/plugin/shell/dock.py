@@ -485,6 +485,11 @@ class Dock(Docked):
         self._models[card.name] = (folder, card)
         return card.name
 
+    def take_model(self, name: str) -> None:
+        """Choose a model that was offered; that can be taken back, as a choice by hand."""
+        self.form.model.setCurrentText(name)
+        self._picked()
+
     def did(
         self,
         image: Image,

@@ -215,7 +215,7 @@ class TrainingRow(QWidget):
         if verdict(gain, figure) == -1:
             self._end(f"{name} is trained; the model from before stays chosen{gained}")
             return
-        self.dock.form.model.setCurrentText(name)
+        self.dock.take_model(name)
         stays = "; the model it began with stays in the list" if self.lesson.begins else ""
         self._end(f"{name} is trained and chosen{stays}{gained}")
 

@@ -111,6 +111,12 @@ TASK = Task(
             REGION,
             Option("step", float, None, "um from cell to cell: 200, 100 or 40.", 1),
             _FAST,
+            Option(
+                "fit",
+                bool,
+                False,
+                "Fit the model's head to the slide first, by its own map: no annotations needed.",
+            ),
             _VIEWS,
             Option("cells", bool, False, "GeoJSON with every cell as a tile."),
         ),
@@ -157,6 +163,8 @@ TASK = Task(
         count=".live:patches_of",
         learn=".live_retrain:retrain",
         review=".review:review",
+        deep=".learn_on:learn_on",
+        deep_recipes=".config:DEEP_RECIPES",
         kinds=".annotated:class_changes",
         counted="patches",
     ),
@@ -164,6 +172,7 @@ TASK = Task(
         "held_back_auc": "told apart on outlines held back (AUC)",
         "other_slide_auc": "told apart on slides held back (AUC)",
         "reference_auc": "told apart on images of the first training (AUC)",
+        "generated_auc": "told apart on generated patches, by the network that learnt (AUC)",
     },
 )
 

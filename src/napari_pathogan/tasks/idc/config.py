@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import field, fields
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from napari_pathogan.engine import config as base
 from napari_pathogan.engine.config import (
@@ -25,6 +27,7 @@ _GAN = (
 )  # fmt: skip
 _FROZEN, _ALL = {"backbone", "side", "c", "student"}, {"method", "labelled", "seed"}
 _DEEP = {"side", "fixed", "trunk_rate"}
+Batch = Annotated[int, Field(ge=4)]  # a quarter of it has something
 EMBEDDED = "efficientnet-lite0"
 
 
@@ -167,3 +170,33 @@ RECIPES = {
         augment=Augment(normalise=0.2, mix=0.3, jitter=0.1, turns=True),
     ),
 }
+
+
+@checked
+class DeepConfig(base.TrainConfig):
+    """How a deep round learns.
+
+    Attributes
+    ----------
+    steps, batch
+        Of an epoch; half of a batch is annotated, a quarter other patches, a quarter generated.
+    lr, weight_decay
+        Of Adam (decoupled decay), one cycle up and down.
+    jitter
+        How strongly colours are varied; turns and flips always are.
+    """
+
+    epochs: Count = 8
+    ema: Decay = 0.95
+    steps: Count = 20
+    batch: Batch = 64
+    lr: Positive = 5e-4
+    weight_decay: Weight = 1e-2
+    jitter: Weight = 0.25
+
+    def rate(self, progress: float) -> float:
+        """Up over the first fifth, then down a cosine."""
+        return one_cycle(progress)
+
+
+DEEP_RECIPES = {"quick": DeepConfig()}

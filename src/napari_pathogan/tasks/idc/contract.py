@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.events import Event, Finished
+from napari_pathogan.engine.config import SettingError
+from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.engine.pictures import drawn, overview
 from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.idc.annotated import read_training_folder
@@ -53,24 +54,46 @@ def predicted(
     step: float | None = None,
     threshold: float | None = None,
     fast: bool = False,
+    fit: bool = False,
 ) -> Iterator[Event]:
     """Make a heat map, as :func:`.predict.predict`; Finished with a :class:`.heatmap.HeatMap`.
 
-    ``fast``: by the model's small network alone.
+    ``fast``: by the model's small network alone. ``fit``: with its head fitted to the slide first, by what its
+    own map says of it.
 
     Raises
     ------
     ModelError
-        If it is asked for and there is none.
+        If there is no small network, or the head can't be fitted.
+    SettingError
+        If the map is to be finer, or fast, and fitted.
     """
+    if fit and (fast or step is not None):
+        raise SettingError(
+            "a map is fitted at a step of 200 um by the whole model: leave --fast and --step out"
+        )
     model = model if not fast else _fast(model)
-    for event in predict(slide, model, region, step_um=step):
+    events = (
+        fitted_map(slide, model, region) if fit else predict(slide, model, region, step_um=step)
+    )
+    for event in events:
         if not isinstance(event, Finished):
             yield event
             continue
         heat = event.result
         heat = heat if threshold is None else heat.with_threshold(threshold)
         yield Finished(heat, {**heat.summary(), "text": f"{heat.area()}. {SCOPE}"})
+
+
+def fitted_map(slide: Slide, model: IdcModel, region: Region | None = None) -> Iterator[Event]:
+    """Look at a slide, fit the model's head to it without annotations, and make the map by that."""
+    from napari_pathogan.tasks.idc import live  # noqa: PLC0415
+
+    live.past_of(model)
+    seen = yield from live.look(slide, model, region=region)
+    yield from (Warn(note) for note in seen.notes)
+    changed = live.fitted(model, seen, f"{model.card.name}, fitted to the slide")
+    yield Finished(seen.map(slide, changed))
 
 
 def picture(slide: Slide, heat: HeatMap, px: int) -> np.ndarray:

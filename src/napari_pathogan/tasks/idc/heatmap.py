@@ -254,6 +254,10 @@ class HeatMap:
             places.append(self._region(row, col, around))
         return places
 
+    def places(self, cells: np.ndarray, around: int = 2) -> list[Region]:
+        """The places of cells (N, 2), with ``around`` cells on every side."""
+        return [self._region(int(row), int(col), around) for row, col in cells]
+
     def cells(self) -> Iterator[dict[str, float | int]]:
         """One dict a scored cell: row, col, centre in um, probability, uncertainty, tissue."""
         (oy, ox), (sy, sx) = self.probability.origin, self.probability.step

@@ -36,6 +36,7 @@ from napari_pathogan.tasks.idc.predict import (
     BLOCK,
     MIN_TISSUE,
     as_heat_map,
+    colour_note,
     heat_map_grid,
     lost,
     plan_cells,
@@ -287,7 +288,8 @@ def look(
             yield progress
     empty = np.zeros((0, 2), int), np.zeros((0, 0), np.float16)
     at, seen = (np.concatenate(x) if x else e for x, e in zip((where, figures), empty, strict=True))
-    asked, notes = asked_for(region, polygons), tuple(scale_note(slide, model))
+    asked = asked_for(region, polygons)
+    notes = (*scale_note(slide, model), *colour_note(slide, model, colours))
     return SlideFeatures(plan, at, seen, asked, (*notes, *slide.damaged))
 
 
@@ -391,12 +393,83 @@ def refitted(model: IdcModel, parts: Sequence[AnnotatedFeatures], name: str = ""
         np.concatenate([labels, *(said for _, said in others)]),
         np.concatenate([weights, each]),
     )
-    changed = _on_scale(changed, first, parts)
+    return _named(_on_scale(changed, first, parts), name)
+
+
+def most_telling(model: IdcModel, seen: SlideFeatures, known: np.ndarray, n: int) -> np.ndarray:
+    """Patches of a slide that would say most about all of them if they were annotated next, the best first.
+
+    Each makes the head surer of those that look alike; what is known already, or chosen before, has
+    done so, so that they are uncertain and unlike each other. (Transductive experimental design, Yu et al. 2006,
+    with the curvature of a logistic loss.)
+
+    Parameters
+    ----------
+    known
+        (M,): rows of ``seen`` that are annotated.
+
+    Returns
+    -------
+    Rows of ``seen``.
+    """
+    rows = np.flatnonzero(np.isfinite(seen.figures[:, 0]))
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * MOST)).astype(int)]
+    rows = np.union1d(some, known)
+    prior, scale, network = past_of(model).prior, model.calibration, model.network
+    assert isinstance(network, FrozenHead)
+    figures = seen.figures[rows]
+    spread = prior.seen(figures[:, : sum(network.parts)]) - prior.seen(prior.mean[None])[0]
+    spread = np.append(spread, np.full((len(spread), 1), scale.patient_sd / scale.slope), 1)
+    covariance = spread @ spread.T
+    p = expit(np.asarray(logits(model, figures), np.float64))
+    noise = 1 / (WEIGHT * np.maximum(p * (1 - p), 1e-3))
+    slope = p * (1 - p)  # what a change of logits does to a probability
+
+    def learn(i: int) -> None:
+        nonlocal covariance
+        column = covariance[:, i].copy()
+        covariance -= np.outer(column, column) / (column[i] + noise[i])
+
+    free = np.ones(len(rows), bool)
+    for i in np.searchsorted(rows, known):
+        learn(int(i))
+        free[i] = False
+    chosen: list[int] = []
+    while len(chosen) < n and free.any():
+        gain = ((covariance * slope[:, None]) ** 2).sum(0) / (np.diagonal(covariance) + noise)
+        best = int(np.where(free, gain, -np.inf).argmax())
+        chosen.append(best)
+        free[best] = False
+        learn(best)
+    told: np.ndarray = rows[chosen]
+    return told
+
+
+def fitted(model: IdcModel, seen: SlideFeatures, name: str = "") -> IdcModel:
+    """A model whose head is fitted to a slide that nobody has annotated: to what its own map says of it.
+
+    The map looks at neighbours, and so teaches what single patches look like on this slide. Probabilities stay
+    on their scale; the small network is not asked alone any more.
+
+    Raises
+    ------
+    ModelError
+        If the model can't be refitted.
+    """
+    past, nothing = past_of(model), np.zeros(0, int)
+    part = AnnotatedFeatures(seen, nothing, nothing, nothing)
+    rest, said = _rest(model, part)
+    each = np.full(len(rest), min(AROUND, past.n_images / max(len(rest), 1)))
+    return _named(_on_scale(_fitted(model, rest, said, each), model, [part]), name)
+
+
+def _named(changed: IdcModel, name: str) -> IdcModel:
+    """A model with a refitted head, and a card that has its name and tells its weights from others."""
     assert isinstance(changed.network, FrozenHead)
     own = changed.network.idc_head.cpu()
     digest = hashlib.sha256(own.weight.numpy().tobytes() + own.bias.numpy().tobytes())
-    card = model.card.model_copy(
-        update={"name": name or model.card.name, "sha256": digest.hexdigest()}
+    card = changed.card.model_copy(
+        update={"name": name or changed.card.name, "sha256": digest.hexdigest()}
     )
     return replace(changed, card=card)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import torch
 from napari_pathogan.engine.before_after import FILE, compared
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
-from napari_pathogan.engine.models import TrainingData, card_metrics, lineage
+from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics, lineage
 from napari_pathogan.engine.refit import AROUND, WEIGHT
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
@@ -206,41 +207,68 @@ def keep(  # noqa: PLR0917 - as they come
     digest
         The sha256 of the annotations.
     """
-    card, n = model.card, sum(report.counts.values())
-    data = data or TrainingData(name="annotated slides")
-    new = card.model_copy(
-        update={
-            "name": changed.card.name,
-            "title": f"{card.title.partition(', refitted to')[0]}, refitted to {n} patches of "
-            f"{len(names)} slide{'s' * (len(names) > 1)}",
-            "training_data": (*card.training_data, data.of(names, n)),
-            "recipe": {
-                "method": "refit",
-                **lineage(card, digest),
-                "weight": WEIGHT,
-                "around": AROUND,
-                "patches": dict(report.counts),
-            },
-            "metrics": card_metrics(report.metrics),
-            "looks": "",
-            "measured_by": f"pathogan retrain idc --slides ... --base {card.name} -o RUN: "
-            "annotations held back in turn, and images of the first training",
-        }
-    )
-    assert isinstance(changed.network, torch.nn.Module)
+    asked_of = {"method": "refit", "weight": WEIGHT, "around": AROUND}
+    new = card_of(changed, model, report, names, digest, data, recipe=asked_of)
     run.check()
     with written(run.path, NEW) as beside:
         made = RunFolder(beside)
         made.start(asked)
-        save(
-            made.model,
-            new,
-            changed.network,
-            width=1.0,
-            reference=changed.reference,
-            share=changed.share,
-            calibration=changed.calibration,
-            context=changed.context,
-            baseline=changed.baseline,
-        )
+        save_model(made.model, new, changed)
         write_text(made.path / FILE, report.to_json(), OURS)
+
+
+def card_of(  # noqa: PLR0917 - as they come
+    changed: IdcModel,
+    model: IdcModel,
+    report: Report,
+    names: Sequence[str],
+    digest: str,
+    data: TrainingData | None = None,
+    *,
+    recipe: Mapping[str, Any],
+    deep: bool = False,
+) -> ModelCard:
+    """The card of a model that was made of another one by annotated slides.
+
+    Parameters
+    ----------
+    recipe
+        How it has learnt.
+    deep
+        Whether its network has learnt on; else its head was refitted.
+    """
+    card, n = model.card, sum(report.counts.values())
+    data = data or TrainingData(name="annotated slides")
+    how = "learnt on from" if deep else "refitted to"
+    title = re.split(r", (?:learnt on from|refitted to) \d", card.title)[0]
+    command = f"pathogan retrain idc --slides ... --base {card.name} -o RUN{' --deep' * deep}"
+    on = "generated patches" if deep else "images of the first training"
+    return card.model_copy(
+        update={
+            "name": changed.card.name,
+            "title": f"{title}, {how} {n} patches of {len(names)} slide{'s' * (len(names) > 1)}",
+            "training_data": (*card.training_data, data.of(names, n)),
+            "recipe": {**recipe, **lineage(card, digest), "patches": dict(report.counts)},
+            "metrics": card_metrics(report.metrics),
+            "looks": "",
+            "measured_by": f"{command}: annotations held back in turn, and {on}",
+        }
+    )
+
+
+def save_model(folder: Path, card: ModelCard, changed: IdcModel) -> None:
+    """Write a model that was made of another one, with its own card."""
+    assert isinstance(changed.network, torch.nn.Module)
+    save(
+        folder,
+        card,
+        changed.network,
+        width=float(card.arguments.get("width", 1.0)),
+        reference=changed.reference,
+        share=changed.share,
+        calibration=changed.calibration,
+        context=changed.context,
+        baseline=changed.baseline,
+        by_student=changed.by_student,
+        reach=changed.reach,
+    )

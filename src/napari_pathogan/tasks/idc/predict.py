@@ -164,7 +164,7 @@ def predict(
         lambda: plan_cells(slide, model, grid, region, polygons), "looking for tissue"
     )
     colours = yield from read_colours(slide, model, plan)
-    notes = scale_note(slide, model)
+    notes = [*scale_note(slide, model), *colour_note(slide, model, colours)]
     yield from (Warn(note) for note in notes)
     near, looked = near or plan.middle, None
     if first_look and model.fast is not None:
@@ -389,6 +389,12 @@ def _mixed(model: IdcModel, plan: ScoringPlan, scores: np.ndarray) -> np.ndarray
         if scores[phase].size:
             layers[:, *phase] = model.heat_map(scores[phase])
     return layers
+
+
+def colour_note(slide: Slide, model: IdcModel, colours: SlideColours) -> list[str]:
+    """A warning, with figures, if the slide's colours are unlike those of the training."""
+    said = model.far(colours)
+    return [f"{slide.name}: {said}"] if said else []
 
 
 def scale_note(slide: Slide, model: IdcModel) -> list[str]:
