@@ -48,6 +48,11 @@ def foreign(place: str | PurePath) -> str:
     return found[1].lower() if found and not is_address(place) else ""
 
 
+def may_be_there(place: PurePath) -> bool:
+    """Whether a path exists, or is an address: what lies there, only opening it tells."""
+    return is_address(place) or Path(place).exists()
+
+
 def place_of(text: str | PurePath) -> Path:
     """What stands for an address, without its secrets; a path on this computer as it is.
 

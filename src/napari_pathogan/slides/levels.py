@@ -147,6 +147,10 @@ class Level(ABC):
         key = (self.ledger.key, self.key, row, col)
         return self.ledger.cache.get(key, lambda: self._make(row, col))
 
+    def held_at(self, row: int, col: int) -> np.ndarray | None:
+        """A tile, if it is in memory; None where it has to be read."""
+        return self.ledger.cache.held((self.ledger.key, self.key, row, col))
+
     def window(self, y: int, x: int, height: int, width: int) -> np.ndarray:
         """The pixels of a rectangle, which may reach beyond the level (filled there)."""
         th, tw = self.tile

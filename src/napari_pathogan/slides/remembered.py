@@ -46,8 +46,8 @@ class Remembered:
     def recall(self, path: str | Path) -> object:
         """What is remembered of a file; None if nothing is, or the file changed or is gone."""
         known = self._load()
-        there = addresses.is_address(path) or Path(path).exists()
-        return known.get(_key(Path(path))) if known and there else None
+        there = known and addresses.may_be_there(Path(path))
+        return known.get(_key(Path(path))) if there else None
 
     def _store(self) -> Path:
         return files.data_folder() / f"{self.kind}.json"

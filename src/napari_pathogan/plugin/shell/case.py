@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_pathogan import addresses
 from napari_pathogan.errors import OutputError, ResultFormatError
 from napari_pathogan.files import output_error, write_text
 from napari_pathogan.kinds import OURS, record
@@ -160,13 +161,17 @@ def read(path: Path) -> Case:
 
 
 def place(file: Path, case: Path) -> str:
-    """How a case calls a file: from its own folder on where it lies there, else by its whole path."""
+    """How a case calls a file: from its own folder on where it lies there, else by its whole path or address."""
+    if addresses.is_address(file):
+        return addresses.shown(file)
     file, folder = file.absolute(), case.absolute().parent
     return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
 
 
 def find(file: str, case: Path) -> Path:
     """Where a file lies that a case names; beside the case if it is gone from its place."""
+    if addresses.is_address(file):
+        return addresses.place_of(file)
     told = case.parent / file  # an absolute one stays as it is
     beside = case.parent / Path(file).name
     return told if told.exists() or not beside.exists() else beside

@@ -12,6 +12,7 @@ import pandas as pd
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtWidgets import QWidget
 
+from napari_pathogan import addresses
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.mammogram import Mammogram
@@ -200,7 +201,7 @@ def open_images(
     for one, file in zip(case.images, files, strict=True):
         if file in images:  # another of its channels
             continue
-        if not file.exists():
+        if not addresses.may_be_there(file):
             told.append(f"{one.name or file.name} is not where it was ({file})")
             continue
         if one.mammogram:
@@ -321,7 +322,7 @@ def show_looks(viewer: napari.Viewer, case: Case) -> None:
 
 def _path(image: Image) -> Path | None:
     path = image.metadata.get("path") or image.source.path
-    return Path(path) if path and Path(path).exists() else None
+    return Path(path) if path and addresses.may_be_there(Path(path)) else None
 
 
 def _imprint(image: Image) -> Imprint:

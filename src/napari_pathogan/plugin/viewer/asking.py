@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QDialog, QFileDialog, QInputDialog
 
+from napari_pathogan.addresses import place_of
 from napari_pathogan.plugin.viewer.remembered import recall, remember
 
 if TYPE_CHECKING:
@@ -26,6 +27,23 @@ def ask_file(parent: QWidget | None, title: str, kinds: str, of: str) -> Path | 
     """A file to read; None if there is to be none."""
     path, _ = QFileDialog.getOpenFileName(parent, title, _last(of), kinds)
     return _took(of, path)
+
+
+def ask_address(parent: QWidget | None) -> Path | None:
+    """What stands for an address that the user types; None if there is to be none.
+
+    Nothing of it is remembered: it may hold what opens it to others.
+    """
+    dialog = QInputDialog(parent)
+    dialog.setWindowTitle("Open from an address")
+    dialog.setLabelText(
+        "Address of a slide on a web server (https://) or in a bucket (s3://):\n"
+        "SVS, NDPI, OME-TIFF and other TIFF, OME-Zarr, PNG, JPEG. It is read as far as you look at it."
+    )
+    dialog.resize(640, dialog.sizeHint().height())
+    if dialog.exec() != QDialog.DialogCode.Accepted or not dialog.textValue().strip():
+        return None
+    return place_of(dialog.textValue().strip())
 
 
 def ask_files(parent: QWidget | None, title: str, kinds: str, of: str) -> list[Path]:

@@ -10,7 +10,14 @@ from qtpy.QtWidgets import QApplication
 
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.study import examinations
-from napari_pathogan.plugin.viewer.asking import MAMMOGRAMS, SLIDES, ask_file, ask_files
+from napari_pathogan.plugin.viewer.arriving import come_nearer
+from napari_pathogan.plugin.viewer.asking import (
+    MAMMOGRAMS,
+    SLIDES,
+    ask_address,
+    ask_file,
+    ask_files,
+)
 from napari_pathogan.plugin.viewer.layers import fit, is_slide, place_level0
 from napari_pathogan.plugin.viewer.mammogram_choice import chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers
@@ -29,6 +36,13 @@ def open_slide(viewer: napari.Viewer) -> None:
     path = ask_file(QApplication.activeWindow(), "Open a slide", filters, SLIDES)
     if path is not None:
         show_slide(viewer, path)
+
+
+def open_address(viewer: napari.Viewer) -> None:
+    """Ask for the address of a slide and open it, once its beginning has come over the network."""
+    place = ask_address(QApplication.activeWindow())
+    if place is not None:
+        come_nearer(place, lambda: show_slide(viewer, place))
 
 
 def show_slide(viewer: napari.Viewer, path: Path) -> None:

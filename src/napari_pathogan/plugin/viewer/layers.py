@@ -20,6 +20,7 @@ from napari.utils.notifications import show_info, show_warning
 from napari_pathogan import addresses
 from napari_pathogan.errors import FluorescenceError, PathoganError, SlideFormatError
 from napari_pathogan.mammograms.views import MAX_PIXELS
+from napari_pathogan.plugin.viewer.arriving import Arriving
 from napari_pathogan.slides import scales, tissues
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
@@ -316,14 +317,19 @@ def shown_levels(slide: Slide) -> list[Any]:
     """The levels that napari lays within one of their own pixels of where they belong.
 
     napari stretches every level over the whole of level 0. Some scanners pad their coarse levels,
-    which would shift them on the screen; such levels are left out.
+    which would shift them on the screen; such levels are left out. What comes over a network is not
+    waited for, but for the coarsest.
     """
     height, width = slide.shape
-    shown = []
-    for level, (dy, dx) in zip(slide.levels, slide.downsamples, strict=True):
+    distant = slide.path is not None and addresses.is_address(slide.path)
+    levels: Sequence[Any] = Arriving(slide).shown() if distant else slide.levels
+    shown: list[Any] = []
+    for level, (dy, dx) in zip(levels, slide.downsamples, strict=True):
         off = abs(level.shape[0] - height / dy), abs(level.shape[1] - width / dx)
         if max(off) <= 1:
             shown.append(level)
+    if distant:  # napari reads the coarsest once, for all
+        shown[-1] = shown[-1].whole()
     return shown
 
 
@@ -361,7 +367,10 @@ def check_not_refused(layer: Image) -> None:
 
 
 def file_of(layer: Image) -> Path | None:
-    """The file or OME-Zarr folder that a layer was made from; None for other layers."""
+    """The file, OME-Zarr folder or address that a layer was made from; None for other layers."""
+    slide = layer.metadata.get("slide")
+    if isinstance(slide, Slide) and slide.path is not None and addresses.is_address(slide.path):
+        return slide.path
     path = None if layer.source.path is None else Path(layer.source.path)
     return path if path is not None and path.exists() else None
 
@@ -456,7 +465,7 @@ def set_tissue(layer: Image, tissue: str) -> None:
     """Say which organ a slide is of: remembered for its file."""
     layer.metadata = {**layer.metadata, "tissue": tissue}
     path = slide_of(layer).path
-    if path is not None and (path.exists() or addresses.is_address(path)):
+    if path is not None and addresses.may_be_there(path):
         tissues.remember(path, tissue)
 
 

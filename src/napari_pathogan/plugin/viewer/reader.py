@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_pathogan.addresses import is_address, place_of
 from napari_pathogan.errors import (
     FluorescenceError,
     PathoganError,
@@ -65,6 +66,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
     refused in words.
     """
     paths = [path] if isinstance(path, str) else path
+    if any(map(is_address, paths)):
+        return read_or_say if all(map(_is_slide_address, paths)) else None
     if len(paths) == 1 and paths[0].endswith(CASE_SUFFIX):
         return _open_case
     if paths and all(is_layer_table(Path(p)) or _is_naparis(Path(p)) for p in paths):
@@ -121,7 +124,7 @@ def read(path: str | list[str], *, ask: bool = True) -> list[tuple[Any, dict[str
     say_in_words()
     if (viewer := current_viewer()) is not None:
         let_layers_go(viewer)
-    paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
+    paths = [place_of(p) for p in ([path] if isinstance(path, str) else path)]
     kinds = {p: saved_in(p) for p in paths}
     for p, kind in kinds.items():
         if kind is None and p.suffix.lower() in RESULT_SUFFIXES and not is_dicom(p):
@@ -302,6 +305,13 @@ def _is_nobodys(path: Path) -> bool:
 
     readers = npe2.PluginManager.instance().iter_compatible_readers([path])
     return {one.plugin_name for one in readers} <= {PLUGIN, "napari"}
+
+
+def _is_slide_address(text: str) -> bool:
+    """Whether something is an address that may be a slide's, by its suffix or as it has none."""
+    name = place_of(text).name.lower()
+    kinds = (*_HEADERS, ".zarr", "")
+    return is_address(text) and (Path(name).suffix in kinds or ".zarr/" in text.lower())
 
 
 def _is_study(path: Path) -> bool:
