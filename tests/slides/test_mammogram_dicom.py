@@ -101,6 +101,46 @@ def test_values_of_more_bits_than_the_header_says_are_told_of(tmp_path, above, t
     assert np.array_equal(shifted.pixels, IMAGE)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_high_bit_that_the_values_contradict_is_not_believed(tmp_path, signed):
+    """Values of 12 bits in the lowest, said to be in the highest: the least four would be lost."""
+    words = IMAGE - np.uint16(2048 * signed)
+    found = opened(tmp_path, words, HighBit=15, PixelRepresentation=int(signed))
+    np.testing.assert_array_equal(found.pixels, IMAGE.astype(int) - 2048 * signed)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("tags", "side", "told"),
+    [
+        ({"ImageLaterality": "R", "Laterality": "L"}, "R", True),
+        ({"ImageLaterality": "L", "Laterality": "L"}, "L", False),
+        ({"ImageLaterality": "R", "ViewPosition": "LCC"}, "R", True),
+        ({"ImageLaterality": "R", "ViewPosition": "RCC"}, "R", False),
+        ({"ImageLaterality": "R", "Laterality": "B"}, "R", False),
+    ],
+)
+def test_sides_that_contradict_each_other_are_told_of(tmp_path, tags, side, told):
+    found = opened(tmp_path, IMAGE, **tags)
+    assert found.laterality == side
+    assert [("right in one place and left in another" in note) for note in found.notes] == [
+        True
+    ] * told
+
+
+@pytest.mark.parametrize("element", [0x00281053, 0x00281052])
+@pytest.mark.parametrize("words", ["nan", "Quackenbush"])
+def test_a_rescale_that_cant_be_read_is_told_of(tmp_path, element, words):
+    path = write_dicom(tmp_path / "a.dcm", IMAGE, RescaleSlope=1, RescaleIntercept=0)
+    header = pydicom.dcmread(path)
+    header.add_new(element, "LO", words)
+    header.save_as(path)
+    found = open_mammogram(path)
+    np.testing.assert_array_equal(found.pixels, IMAGE)
+    assert ["what can't be read" in note for note in found.notes] == [True]
+    assert words not in found.notes[0]
+
+
 @pytest.mark.parametrize(
     "name", ["JPGExtended.dcm", "MR_small_jpeg_ls_lossless.dcm", "693_J2KI.dcm", "MR_small_RLE.dcm"]
 )

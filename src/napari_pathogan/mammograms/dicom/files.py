@@ -28,6 +28,7 @@ from napari_pathogan.mammograms.dicom.luts import (
     named_windows,
     says_no_slope,
     says_unknown_function,
+    says_unreadable_rescale,
     says_unreadable_window,
     voi_of,
     windows_of,
@@ -36,6 +37,7 @@ from napari_pathogan.mammograms.dicom.views import (
     is_raw,
     laterality_of,
     modifiers_of,
+    says_both_sides,
     says_no_size,
     spacing_of,
     stretch_of,
@@ -287,6 +289,12 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
             "choose the view FOR PRESENTATION if there is one"
         )
     notes += _shown_notes(header, voi, name)
+    if says_both_sides(header):
+        side = {"R": "right", "L": "left"}[str(laterality_of(header))]
+        notes.append(
+            f"{name} says right in one place and left in another; it is taken for a {side} breast: look "
+            "which it is"
+        )
     if dicom_pixels.says_no_syntax(header):
         read_as = dicom_pixels.called(dicom_pixels.syntax_of(header))
         notes.append(
@@ -342,6 +350,8 @@ def _shown_notes(header: FileDataset, voi: Voi | None, name: str) -> list[str]:
         )
     if says_no_slope(header):
         notes.append(f"{name} has a rescale slope of 0, which is taken as 1")
+    if says_unreadable_rescale(header):
+        notes.append(f"{name} rescales its values by what can't be read, so they are those stored")
     return notes
 
 

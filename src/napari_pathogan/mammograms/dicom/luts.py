@@ -117,6 +117,12 @@ def says_no_slope(header: Dataset) -> bool:
     return (numbers(header, "RescaleSlope") or (1.0,))[0] == 0
 
 
+def says_unreadable_rescale(header: Dataset) -> bool:
+    """Whether a rescale slope or intercept is there that can't be read: it changes nothing."""
+    elements = ("RescaleSlope", "RescaleIntercept")
+    return any(stated(header, one) and numbers(header, one) is None for one in elements)
+
+
 def _shows(window: Window, some: np.ndarray) -> bool:
     low, high = window.limits
     return bool(((some > low) & (some < high)).mean() > _LEAST) or np.ptp(some) == 0

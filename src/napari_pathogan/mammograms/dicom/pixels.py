@@ -138,6 +138,8 @@ def decode(header: FileDataset, name: str) -> Stored:
         beyond = len(more) >= layout.nbytes // layout.shape[0] and len(set(more)) > 1
         words = _uncompressed(data, layout, big=big, name=name)
     verbatim = syntax in _VERBATIM
+    if verbatim and not _overlays(header):
+        layout = _in_place(words, layout)
     stored = _meaning(words, layout, bits, verbatim=verbatim)
     padded = _padding(words, stored, layout, header)
     wider = verbatim and not _overlays(header) and _are_wider(words, padded, layout)
@@ -305,6 +307,13 @@ def _meaning(words: np.ndarray, layout: Layout, stored: int, *, verbatim: bool) 
         words = words.view(f"{'i' if layout.signed else 'u'}{words.dtype.itemsize}")
         words = (words << up) >> down
     return words.astype(np.int16) if words.dtype == np.int8 else words
+
+
+def _in_place(words: np.ndarray, layout: Layout) -> Layout:
+    """The same; with values in the lowest bits, if they are set below those that the header names, and none above."""
+    lowest = replace(layout, high=layout.stored - 1)
+    below = words.view(f"u{words.dtype.itemsize}") & ((1 << (layout.high - lowest.high)) - 1)
+    return lowest if below.any() and not _are_wider(words, None, lowest) else layout
 
 
 def _are_wider(words: np.ndarray, padded: np.ndarray | None, layout: Layout) -> bool:

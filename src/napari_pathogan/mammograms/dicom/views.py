@@ -25,6 +25,7 @@ _RAW_CLASSES = {  # "... for processing"
 }
 _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 _SPACINGS = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"  # the last: of film
+_LATERALITIES = "ImageLaterality", "FrameLaterality", "Laterality"  # the last: of the series
 _SQUARE = 0.02
 _DETECTORS = 0.005, 2.0  # mm per pixel; such as 70 is in micrometres
 _FACTOR = "EstimatedRadiographicMagnificationFactor"
@@ -78,8 +79,15 @@ def view_name(header: Dataset) -> str:
 
 def laterality_of(header: Dataset) -> str | None:
     """The side of the image, else of its frame, else of its series: "R", "L" or None."""
-    said = (text(header, one) for one in ("ImageLaterality", "FrameLaterality", "Laterality"))
+    said = (text(header, one) for one in _LATERALITIES)
     return next((SIDES[one] for one in said if one in SIDES), None)
+
+
+def says_both_sides(header: Dataset) -> bool:
+    """Whether image, frame, series and the view's label do not all say one side."""
+    said = {SIDES.get(text(header, one)) for one in _LATERALITIES}
+    said |= {SIDES.get(word) for word in _position(header)}
+    return {"R", "L"} <= said
 
 
 def view_of(header: Dataset) -> str | None:
