@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
 from napari_pathogan.engine.config import SettingError
@@ -252,6 +253,14 @@ def test_what_a_model_gains_is_measured_on_halves_it_did_not_learn_from(
     run = start(tmp_path / "on")
     *_, done = learn(rest, TINY, run, start=str(first.model), compare=True, device="cpu")
     assert sorted(learnt, key=min) == [{"p1"}, {"p2"}]
+    for half in range(2):
+        log = (run.path / "held_back" / str(half) / "metrics.jsonl").read_text().splitlines()
+        told = [json.loads(line)["values"]["held_out_dice"] for line in log]
+        assert len(told) == TINY.epochs
+        assert all(0 <= one <= 1 for one in told)
+        pictures = sorted((run.path / "held_back" / str(half) / "previews").iterdir())
+        assert len(pictures) == TINY.epochs
+        assert Image.open(pictures[0]).width == 2 * Image.open(pictures[0]).height
     assert [tested[0], tested[2]] == [tested[1], tested[3]] == learnt[::-1]
     told = done.summary["before_and_after"]
     assert told["dice_gain"]["value"] == pytest.approx(

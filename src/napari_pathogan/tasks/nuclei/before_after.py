@@ -70,7 +70,8 @@ def before_and_after(  # noqa: PLR0917
     for k in range(HALVES):
         part = RunFolder(run.path / "held_back" / str(k))
         part.start(config, resume=True)
-        training = train(learnt.take(half != k), config, part, device=device, start=start)
+        own, others = (learnt.take(half != k), learnt.take(half == k))
+        training = train(own, config, part, device=device, start=start, held_out=others)
         network = (yield from one_part(training, k, HALVES + 1, f"half {k + 1} of {HALVES}")).result
         tested = folder.take(half == k)
         changed = replace(old, network=model.quick(joined(network, start)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.devices import Device, choose_device
@@ -17,8 +18,9 @@ from napari_pathogan.tasks.nuclei.config import TrainConfig
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, need_nuclei
 from napari_pathogan.tasks.nuclei.encoder import EncoderUNet
 from napari_pathogan.tasks.nuclei.ensemble import learner, learner_weights
+from napari_pathogan.tasks.nuclei.evaluate import figures, foretell, score
 from napari_pathogan.tasks.nuclei.losses import dice_loss, label_loss
-from napari_pathogan.tasks.nuclei.model import TASK
+from napari_pathogan.tasks.nuclei.model import TASK, probability
 from napari_pathogan.tasks.nuclei.network import UNet, folded_state
 
 if TYPE_CHECKING:
@@ -28,18 +30,29 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.runs import RunFolder
 
 
-class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
-    """The U-Net, the images, and one step of learning."""
+_HELD_OUT = 4  # images that are measured after each epoch
+_THRESHOLD = 0.5
+_SHOWN = 256  # px of a preview's side
+_EDGE = (0, 229, 255)
 
-    def __init__(
+
+class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
+    """The U-Net, the images, and one step of learning.
+
+    With ``held_out`` images their Dice is measured after each epoch, of the first few.
+    """
+
+    def __init__(  # noqa: PLR0917
         self,
         folder: NucleiFolder,
         config: TrainConfig,
         device: Device,
         start: dict[str, torch.Tensor] | None = None,
         others: NucleiFolder | None = None,
+        held_out: NucleiFolder | None = None,
     ) -> None:
         super().__init__(config, device)
+        self.held_out = held_out.images[:_HELD_OUT] if held_out else ()
         self.main = len(folder)
         every = NucleiFolder((*folder.images, *(others.images if others else ())))
         pairs = [image.learnt for image in every.images]
@@ -124,6 +137,33 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         self.update("network", total)
         return {name: loss.detach() for name, loss in losses.items()}
 
+    def measure(self) -> dict[str, float]:
+        """The Dice of what is held out, by the average so far."""
+        if not self.held_out:
+            return {}
+        network = self.trained().requires_grad_(requires_grad=False)
+        planes = [
+            foretell(image, lambda x: probability(network, x, self.device))
+            for image in self.held_out
+        ]
+        self._seen = planes[0]
+        scored = [
+            score(image, one, _THRESHOLD, instances_known=False)
+            for image, one in zip(self.held_out, planes, strict=True)
+        ]
+        dice = figures(scored, np.ones(len(scored)))["dice"]
+        return {} if dice is None else {"held_out_dice": dice}
+
+    def preview(self) -> tuple[str, np.ndarray] | None:
+        """The first image that is held out, and beside it what the network finds there."""
+        if not self.held_out:
+            return None
+        pixels = self.held_out[0].pixels[:_SHOWN, :_SHOWN]
+        found = self._seen[0][:_SHOWN, :_SHOWN] < _THRESHOLD
+        edge = found & ~ndimage.binary_erosion(found, iterations=2)
+        marked = np.where(edge[..., None], np.array(_EDGE, np.uint8), pixels)
+        return "held out, and what is found there", np.concatenate([pixels, marked], 1)
+
     def trained(self) -> UNet | EncoderUNet:
         """The averaged network; of the paper's, batch normalisation is folded in."""
         average = self._unet()
@@ -148,6 +188,7 @@ def train(
     device: str = "auto",
     start: Path | None = None,
     others: NucleiFolder | None = None,
+    held_out: NucleiFolder | None = None,
 ) -> Iterator[Event]:
     """Train one U-Net on images with masks.
 
@@ -159,10 +200,12 @@ def train(
         Checkpoint of another run, or folder of a model: begin with its (averaged) weights.
     others
         Images of other laboratories, for ``others_share`` of the crops.
+    held_out
+        Images whose Dice is measured after each epoch.
 
     Yields
     ------
-    Progress, Metrics, Checkpoint, and Finished with the U-Net, the norms of the paper's folded in.
+    Progress, Metrics, Preview, Checkpoint, and Finished with the U-Net, the norms of the paper's folded in.
 
     Raises
     ------
@@ -178,6 +221,6 @@ def train(
         if start.is_dir():
             card = read_card(start)
             weights = learner_weights(weights, learner(card.architecture, card.arguments))
-    trainer = Trainer(folder, config, choose_device(device), weights, others)
+    trainer = Trainer(folder, config, choose_device(device), weights, others, held_out)
     yield from trainer.go_on(run)
     yield Finished(trainer.trained(), {"epochs": trainer.epoch})
