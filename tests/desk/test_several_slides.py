@@ -14,6 +14,7 @@ from desk import choose
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.viewer.layers import is_looked_at
 from napari_pathogan.plugin.viewer.opened import opened
+from napari_pathogan.slides import scales
 
 pytestmark = pytest.mark.gui
 
@@ -284,3 +285,20 @@ def test_a_picture_of_unknown_scale_lies_beside_a_slide_in_words_that_a_doctor_r
     used.viewer.layers.pop(1)
     used.rest(0.3)
     assert used.viewer.layers.units is not None, "the bar has a unit again"
+
+
+@pytest.mark.parametrize("title", ["IDC heat map", "Slides", "Mammogram masses"])
+def test_a_scale_that_is_remembered_is_given_before_any_word_of_it(used, slides, tmp_path, title):
+    path = tmp_path / "known.png"
+    Image.fromarray(np.full((300, 400, 3), 120, np.uint8)).save(path)
+    scales.remember(path, (0.25, 0.25))
+    used.dock(title)
+    used.open(slides[0])
+    used.open(path)
+    used.wait(lambda: len(used.viewer.layers) == 2, "the picture")
+    used.wait(lambda: used.viewer.layers.units is not None, "its scale")
+    used.rest(0.5)
+    assert tuple(used.viewer.layers[1].scale) == (0.25, 0.25)
+    assert not used.notifications
+    ends = [layer.extent.world[:, -1] for layer in used.viewer.layers]
+    assert ends[0][1] < ends[1][0], "none lies on the other"
