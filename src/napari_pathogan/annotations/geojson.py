@@ -169,9 +169,8 @@ def crossing(path: Path) -> int:
     """How many outlines of a file that :func:`read` reads cross or touch themselves."""
     content = json.loads(path.read_bytes())
     given = [one["geometry"] for one in _listed(content) if one.get("geometry")]
-    drawn = [one for one in given if one["type"] in _AREAS and one["coordinates"]]
-    shapes = shapely.from_geojson([json.dumps(one) for one in drawn], on_invalid="ignore")
-    return int((~shapely.is_valid(shapes)).sum())
+    drawn = [_area(one) for one in given if one["type"] in _AREAS]
+    return int((~shapely.is_valid(drawn)).sum())
 
 
 @contextmanager
@@ -372,17 +371,12 @@ def _geometry(given: Mapping[str, Any]) -> BaseGeometry:
     if kind not in GEOMETRIES:
         msg = f"no geometry, but {kind!r}"
         raise ValueError(msg)
-    coordinates = given["coordinates"]
-    if kind.startswith("Multi"):
-        coordinates = [one for one in coordinates if len(one)]
-    if kind in _AREAS:  # without parts and holes that enclose nothing
-        polygons = [coordinates] if kind == "Polygon" and coordinates else coordinates
-        if any(len(outer) < _FEWEST for outer, *_ in polygons):
-            msg = f"an outline of fewer than {_FEWEST} corners"
-            raise ValueError(msg)
-        parts = [Polygon(*_drawn(outer, holes)) for outer, *holes in polygons]
-        geometry = parts[0] if len(parts) == 1 else MultiPolygon(parts)
+    if kind in _AREAS:
+        geometry = _area(given)
     else:
+        coordinates = given["coordinates"]
+        if kind.startswith("Multi"):
+            coordinates = [one for one in coordinates if len(one)]
         geometry = shapely.force_2d(shape({"type": kind, "coordinates": coordinates}))
     _somewhere(shapely.get_coordinates(geometry))
     if kind not in _AREAS or geometry.is_valid:
@@ -391,6 +385,19 @@ def _geometry(given: Mapping[str, Any]) -> BaseGeometry:
         msg = "an outline crosses itself nearly everywhere"
         raise ValueError(msg)
     return _valid(geometry)
+
+
+def _area(given: Mapping[str, Any]) -> Polygon | MultiPolygon:
+    """An area as it is drawn, valid or not, without parts and holes that enclose nothing."""
+    coordinates = given["coordinates"]
+    if given["type"] == "Polygon":
+        coordinates = [coordinates]
+    polygons = [one for one in coordinates if len(one)]
+    if any(len(outer) < _FEWEST for outer, *_ in polygons):
+        msg = f"an outline of fewer than {_FEWEST} corners"
+        raise ValueError(msg)
+    parts = [Polygon(*_drawn(outer, holes)) for outer, *holes in polygons]
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
 
 
 def _tangled(area: BaseGeometry) -> bool:
@@ -406,11 +413,17 @@ def _tangled(area: BaseGeometry) -> bool:
 def _drawn(outer: list[Any], holes: list[list[Any]]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Rings as (N, 2) of (x, y); as arrays they become polygons much faster."""
     first, *others = (
-        _somewhere(np.asarray(ring, float)[:, :2])
-        for ring in (outer, *holes)
-        if len(ring) >= _FEWEST
+        _somewhere(_corners_of(ring)) for ring in (outer, *holes) if len(ring) >= _FEWEST
     )
     return first, others
+
+
+def _corners_of(ring: list[Any]) -> np.ndarray:
+    """(N, 2) of (x, y); some programs give a height to some of them."""
+    try:
+        return np.asarray(ring, float)[:, :2]
+    except ValueError:
+        return np.asarray([corner[:2] for corner in ring], float)
 
 
 def _somewhere(corners: np.ndarray) -> np.ndarray:
@@ -448,6 +461,8 @@ def _no_geojson(path: Path, error: Exception) -> ResultFormatError:
         why = error.strerror or str(error)
     elif isinstance(error, RecursionError):
         why = "it is nested too deeply"
+    elif isinstance(error, UnicodeDecodeError):
+        why = "it is no text; unpack it if it is compressed"
     elif isinstance(error, KeyError):
         why = f"{error} is missing"
     elif isinstance(error, TypeError | AttributeError | IndexError):

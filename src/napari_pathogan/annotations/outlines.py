@@ -103,8 +103,14 @@ def beyond(slide: Slide | Mammogram, name: str, drawn: Sequence[Annotation]) -> 
     touching = [one.geometry for one in drawn if one.geometry.intersects(inside)]
     whole = len(drawn) - len(touching)
     most = sum(one.intersection(inside).area < _MOST * one.area for one in touching)
+    tiny = sum(one.geometry.area < 1 for one in drawn)
     slides = f"{slide.name}, which has {width} x {height} px: are they another slide's?"
     said = []
+    if tiny:
+        said.append(
+            f"{tiny} of {len(drawn)} outlines of {name} are smaller than a pixel of {slide.name}: are they in "
+            "other units than its pixels?"
+        )
     for count, how in ((whole, "lie beyond"), (most, "reach mostly beyond")):
         of = f"all {count}" if count == len(drawn) else f"{count} of {len(drawn)}"
         said += [f"{of} outlines of {name} {how} {slides}"] * bool(count)

@@ -1,0 +1,65 @@
+"""Forms in which other programs write GeoJSON, and coordinates that are no pixels."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from napari_pathogan.annotations import geojson, outlines
+from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.slides.slide import Slide
+
+TRIANGLE = [[10, 10], [60, 10], [60, 60], [10, 10]]
+BOW = [[10, 10], [60, 60], [60, 10], [10, 60], [10, 10]]
+
+
+def drawn(path, *rings):
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
+        }
+        for ring in rings
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ring", "crosses"),
+    [
+        (TRIANGLE, 0),
+        (TRIANGLE[:3], 0),
+        ([[str(side) for side in corner] for corner in TRIANGLE], 0),
+        ([[*corner, 5][: 2 + number % 2] for number, corner in enumerate(TRIANGLE)], 0),
+        (BOW, 1),
+        (BOW[:-1], 1),
+    ],
+    ids=["closed", "open", "text", "some with a height", "bow", "open bow"],
+)
+def test_an_outline_crosses_itself_only_where_it_does(tmp_path, ring, crosses):
+    path = drawn(tmp_path / "a.geojson", ring)
+    (one,), _ = geojson.read(path)
+    assert one.geometry.area == pytest.approx(1250)
+    assert geojson.crossing(path) == crosses
+
+
+def test_compressed_outlines_are_said_to_be_no_text(tmp_path):
+    path = drawn(tmp_path / "a.geojson", TRIANGLE)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(ResultFormatError, match="it is no text; unpack it"):
+        geojson.read(path)
+
+
+@pytest.mark.parametrize("scale", [1, 1 / 100])
+def test_outlines_in_other_units_than_pixels_are_told_of(tmp_path, scale):
+    """Degrees, or shares of the image: they lie on the slide, in its corner."""
+    path = drawn(tmp_path / "a.geojson", (scale * np.array(TRIANGLE)).tolist())
+    with Slide.from_arrays([np.zeros((100, 100, 3), np.uint8)], name="a") as slide:
+        areas, _ = outlines.outlines_of(path, (0, 0))
+        said = outlines.beyond(slide, path.name, areas)
+    assert ["smaller than a pixel" in one for one in said] == [True] * (scale < 1)
