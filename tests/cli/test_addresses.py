@@ -1,0 +1,72 @@
+"""What commands make of a slide at an address: the same results, and nothing secret in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "slides"))
+from slide_server import serving
+
+SECRET = "s3cr3t"
+
+
+@pytest.fixture
+def server(tmp_path):
+    phantom = resources.files("napari_pathogan") / "plugin" / "sample_data" / "he_phantom.ome.tif"
+    (tmp_path / "there").mkdir()
+    shutil.copy(str(phantom), tmp_path / "there" / "he_phantom.ome.tif")
+    with serving(tmp_path / "there") as one:
+        one.query = f"X-Amz-Signature={SECRET}"
+        yield one
+
+
+def pathogan(folder, *arguments):
+    command = [sys.executable, "-m", "napari_pathogan.cli", *map(str, arguments)]
+    environ = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environ, cwd=folder
+    )
+
+
+def everything_in(folder):
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_heat_map_is_that_of_the_file(tmp_path, server):
+    url = f"{server.url}/he_phantom.ome.tif?{server.query}"
+    tables = []
+    for number, source in enumerate((tmp_path / "there" / "he_phantom.ome.tif", url)):
+        out = tmp_path / f"out{number}"
+        done = pathogan(
+            *(tmp_path, "idc", "predict", source, "--fast", "--device", "cpu"),
+            *("-o", out / "heat.ome.zarr", "--csv", out / "heat.csv"),
+            *("--geojson", out / "heat.geojson", "--report", out / "page.png"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert SECRET not in done.stdout + done.stderr
+        assert SECRET.encode() not in everything_in(out)
+        tables.append((out / "heat.csv").read_text())
+    assert tables[0] == tables[1]
+    assert len(tables[0].splitlines()) > 10
+    assert SECRET.encode() not in everything_in(tmp_path / "cache")
+
+
+def test_a_batch_does_it_once(tmp_path, server):
+    server.query = ""  # a batch works in other processes too
+    url = f"{server.url}/he_phantom.ome.tif"
+    arguments = ("batch", "idc", url, "-o", tmp_path / "out", "--device", "cpu")
+    for again in ((), ("--resume",)):
+        server.asked.clear()
+        done = pathogan(tmp_path, *arguments, *again)
+        assert done.returncode == 0, done.stderr
+        records = [json.loads(file.read_text()) for file in tmp_path.rglob("out/**/result.json")]
+        assert [one["source"] for one in records] == [url]
+    assert len(server.asked) == 1  # whether it is still as it was
