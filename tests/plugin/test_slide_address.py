@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QInputDialog
 
 from napari_pathogan import addresses
 from napari_pathogan.plugin.shell import case as cases
+from napari_pathogan.plugin.shell.keeping import open_images
 from napari_pathogan.plugin.viewer import commands
 from napari_pathogan.plugin.viewer.arriving import Arriving, ArrivingLevel
 from napari_pathogan.plugin.viewer.layers import file_of, slide_of
@@ -167,3 +168,22 @@ def test_what_is_no_slide_is_said(make_napari_viewer, server, qtbot, monkeypatch
         f"there is no slide at {server.url}/gone.svs; check the address for its spelling"
     ]
     assert len(viewer.layers) == 0
+
+
+@pytest.mark.gui
+def test_a_case_opens_its_slides_at_addresses_again(make_napari_viewer, server, tmp_path):
+    viewer = make_napari_viewer()
+    case = cases.Case(
+        images=(
+            cases.ImageIn(file=f"{server.url}/a.svs", name="a.svs"),
+            cases.ImageIn(file=f"{server.url}/gone.svs", name="gone.svs"),
+        )
+    )
+    (tmp_path / "a.svs").touch()  # another file of that name beside the case
+    images, told = open_images(viewer, case, tmp_path / "x.pathogan.json")
+    assert [image and file_of(image) for image in images] == [
+        addresses.place_of(f"{server.url}/a.svs"),
+        None,
+    ]
+    assert len(told) == 1
+    assert "there is no slide at" in told[0]

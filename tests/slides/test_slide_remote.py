@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
+import ssl
 import struct
 import subprocess
 import sys
@@ -573,3 +575,31 @@ def test_the_command_line_reads_addresses_and_keeps_their_secrets(tmp_path, serv
     assert "a.svs without permission" in failed.stderr
     assert failed.stderr.count("\n") == 1
     assert SECRET not in done.stdout + done.stderr + failed.stdout + failed.stderr
+
+
+def certified(folder):
+    """A certificate of localhost, and that of the house that has certified it."""
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    (folder / "ext").write_text("subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    new = ("-newkey", "rsa:2048", "-nodes")
+    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=house")
+    openssl("req", *new, "-keyout", "key.pem", "-out", "csr", "-subj", "/CN=localhost")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext")
+    openssl("x509", "-req", "-in", "csr", *signed, "-days", "2", "-out", "cert.pem")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+def test_a_server_is_known_by_its_certificate(tmp_path, server, monkeypatch):
+    certified(tmp_path)
+    write_svs(tmp_path / "a.svs", IMAGE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://localhost:{server.server_port}/a.svs"
+    refused(url, "has certified localhost", "SSL_CERT_FILE", kind=SlideReadError)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with Slide.open(tmp_path / "a.svs") as here, Slide.open(url) as there:
+        np.testing.assert_array_equal(there.read(WHOLE), here.read(WHOLE))

@@ -204,6 +204,11 @@ class Remote:
             return SlideFormatError(f"{name} is empty (0 bytes); upload it again")
         if "configured region" in text:
             said = f"the bucket {self.host} lies in another region; name it in AWS_REGION"
+        elif "InvalidCertificate" in text:
+            said = (
+                f"nobody whom this computer trusts has certified {self.host}; name the certificates of "
+                "your house in SSL_CERT_FILE, if it is theirs"
+            )
         elif status and status not in _PASSING:
             said = f"{self.host} answers error {status} to {name}; check the address"
         elif not status and ("Content-Length" in text or "Content-Range" in text):
