@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -70,3 +72,22 @@ def test_a_batch_does_it_once(tmp_path, server):
         records = [json.loads(file.read_text()) for file in tmp_path.rglob("out/**/result.json")]
         assert [one["source"] for one in records] == [url]
     assert len(server.asked) == 1  # whether it is still as it was
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_does_not_wait_for_an_answer(tmp_path, server):
+    server.always, server.delay = "slow", 60.0
+    command = [sys.executable, "-m", "napari_pathogan.cli", "info"]
+    url = f"{server.url}/he_phantom.ome.tif?{server.query}"
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with subprocess.Popen([*command, url], stderr=subprocess.PIPE, text=True, env=environ) as run:
+        until = time.monotonic() + 60
+        while not server.asked and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        start = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert time.monotonic() - start < 8  # an answer is waited for 20 s
+    assert run.returncode == 2
+    assert said.startswith("pathogan: interrupted")

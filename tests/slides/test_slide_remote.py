@@ -14,6 +14,7 @@ import time
 import traceback
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -137,6 +138,26 @@ def test_it_is_the_slide_that_a_file_is(tmp_path, server, name):
             there.read(WHOLE, size=(64, 96)), here.read(WHOLE, size=(64, 96))
         )
         assert there.notes == here.notes
+
+
+@pytest.mark.parametrize("name", ["größe 1/ä&b.tif", "größe 1/ä&b.ome.zarr", "a+b (2)/c=d.tif"])
+@pytest.mark.parametrize("coded", [False, True])
+def test_names_may_hold_any_letter(tmp_path, server, name, coded):
+    (tmp_path / name).parent.mkdir()
+    if name.endswith(".zarr"):
+        ome_zarr(tmp_path / name)
+    else:
+        tifffile.imwrite(tmp_path / name, IMAGE, tile=(256, 256))
+    with Slide.open(f"{server.url}/{quote(name) if coded else name}") as slide:
+        np.testing.assert_array_equal(slide.read(WHOLE), IMAGE)
+
+
+def test_a_level_that_would_lie_elsewhere(tmp_path, server):
+    zarr_v2(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr" / "0").rename(tmp_path / "0")
+    about = tmp_path / "a.zarr" / ".zattrs"
+    about.write_text(about.read_text().replace('"path": "0"', '"path": "../0"'))
+    refused(f"{server.url}/a.zarr", "a.zarr is not a complete OME-Zarr image")
 
 
 def test_only_what_is_looked_at_is_asked_for(tmp_path, server):

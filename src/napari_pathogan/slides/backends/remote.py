@@ -19,6 +19,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -29,7 +30,7 @@ from napari_pathogan.slides import bounds
 from napari_pathogan.slides.backends import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 BLOCK = 256 * 1024
 """Bytes of a file that are asked for and kept together."""
@@ -136,7 +137,7 @@ class Remote:
         for wait in (0.0, *_WAITS):
             time.sleep(wait)
             try:
-                return self._ask(key, span, most, unless)
+                return _interruptibly(partial(self._ask, key, span, most, unless))
             except _PassingError as error:
                 why = str(error)
         said = (
@@ -171,7 +172,7 @@ class Remote:
                 length += len(parts[-1])
                 if length > expected:
                     break
-        except FileNotFoundError:
+        except (FileNotFoundError, exceptions.InvalidPathError):  # such as one with '..' in it
             return None
         except exceptions.NotModifiedError:
             return Answer(b"", None)
@@ -399,6 +400,22 @@ def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
         run.append(number)
     if run:
         yield run
+
+
+def _interruptibly(ask: Callable[[], Answer | None]) -> Answer | None:
+    """Ask in another thread, where this is the main one: Ctrl-C need not wait for an answer."""
+    if threading.current_thread() is not threading.main_thread():
+        return ask()
+    answer: Future[Answer | None] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 - raised in the other thread
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="pathogan-asking", daemon=True).start()
+    return answer.result()
 
 
 def _state(meta: Any) -> State:  # noqa: ANN401 - a dictionary of obstore
