@@ -12,10 +12,15 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ADDRESS = re.compile(r"(https?|s3):[/\\]+(?=[^/\\])", re.IGNORECASE)  # a path has lost a slash
 _FOREIGN = re.compile(r"([a-z][a-z0-9+.-]+):[/\\]", re.IGNORECASE)  # one letter is a drive
+_TEXTS = ("--source", "--terms")
 _CHOSEN = re.compile(r"/~[0-9a-f]{8}(?=/[^/]*$)")
 # of a signed address; any other part of a query may say which file it is
 _SIGNED = re.compile(
@@ -111,6 +116,18 @@ def identity(place: PurePath) -> str:
     return f"{place}|{_states.get(str(place), '')}"
 
 
-def without_secrets(argument: str) -> str:
-    """An argument of a command line; an address without its secrets, which this process then knows."""
-    return str(place_of(argument)) if is_address(argument) else argument
+def without_secrets(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a command line, addresses without their secrets, which this process then knows.
+
+    What is written into a model's card (``--source``, ``--terms``) is text, whatever it looks like.
+    """
+    before = ["", *arguments]
+    return [
+        str(place_of(one)) if option not in _TEXTS and _holds_secrets(one) else one
+        for option, one in zip(before, arguments, strict=False)
+    ]
+
+
+def _holds_secrets(text: str) -> bool:
+    place = place_of(text) if is_address(text) else None
+    return place is not None and bool(login_of(place) or query_of(place))

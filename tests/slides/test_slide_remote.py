@@ -450,6 +450,14 @@ def test_places_of_addresses():
     assert addresses.shown("slides/a.svs") == "slides/a.svs"
 
 
+def test_arguments_lose_secrets_alone():
+    plain = ["info", "https://other.org/a.svs", "--terms", "https://cc.org/by/4.0?lang=en", "x//y"]
+    assert addresses.without_secrets(plain) == plain
+    signed = ["--fast", "https://host/a.svs?sig=1", "-o", "https://u:p@host/b"]
+    kept = ["--fast", "https:/host/a.svs", "-o", "https:/host/b"]
+    assert addresses.without_secrets(signed) == kept
+
+
 def test_a_tile_that_claims_too_much_is_not_asked_for(tmp_path, server):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, NOISE, tile=(256, 256), bigtiff=True)

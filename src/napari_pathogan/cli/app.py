@@ -99,7 +99,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "PATHOGAN_CACHE_MB" not in os.environ:
         set_cache_mb(_CACHE_MB)
-    sys.argv[1:] = map(addresses.without_secrets, sys.argv[1:])
+    sys.argv[1:] = addresses.without_secrets(sys.argv[1:])
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:
