@@ -435,7 +435,7 @@ def test_what_is_kept_beside_images_opens_too(world, viewer, ground, tmp_path):
 
 
 VIEWS = {
-    "case.svs in the colours of 06_1.png, cnn [synthetic]": (
+    "06_1.png, cnn: case.svs [synthetic]": (
         "stain",
         {"stain_style": "stain-tnbc", "stain_colours_of": "06_1.png", "stain_method": "cnn"},
     ),

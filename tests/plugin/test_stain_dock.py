@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from training_standin import TrainingStandin
 
 from napari_pathogan.engine.events import Finished, Progress
-from napari_pathogan.engine.models import ModelCard
+from napari_pathogan.engine.models import ModelCard, read_card, zoo
 from napari_pathogan.errors import NoTissueError
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.running import running
@@ -102,6 +102,25 @@ def test_a_view_lies_on_its_slide_and_says_that_it_is_synthetic(opened, qtbot, v
     assert standin.asked[0][2:] == ("", None)
 
 
+def test_a_network_that_is_chosen_is_warned_of_with_its_figures(opened, standin, qtbot):
+    dock, _ = opened
+    assert not dock.method_note.isVisible()
+    for method in ("Network (CNN)", "Network, fast (LUT)"):
+        dock.method.setCurrentText(method)
+        assert dock.method_note.isVisible()
+        assert stain_widget.GUESS in dock.method_note.text()
+    dock.method.setCurrentText("Reinhard")
+    assert not dock.method_note.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("style", "said"), [("stain-crc", "9.3 Lab units"), ("stain-hamamatsu", "24.2 dB")]
+)
+def test_the_figures_are_those_of_the_card(style, said):
+    card = read_card(zoo() / style)
+    assert said in stain_widget.network_note(card)
+
+
 def test_the_method_that_measures_closest_is_the_default_and_says_so(opened, qtbot, standin):
     dock, layer = opened
     assert dock.method.currentText() == CLOSEST
@@ -112,7 +131,7 @@ def test_the_method_that_measures_closest_is_the_default_and_says_so(opened, qtb
         assert dock.method.currentText() == f"Closest here: {words}"
         assert "measured closest on this slide (distance 0.00; " in dock.note.text()
         assert "network 0." in dock.note.text()
-    assert dock.view.name == f"{layer.name} in the colours of stand-in, lut [synthetic]"
+    assert dock.view.name == f"stand-in, lut: {layer.name} [synthetic]"
     standin.best, standin.meant = "scanner", True
     run(dock, qtbot)
     assert dock.method.currentText() == "Meant for this slide: scanner map"
@@ -136,7 +155,7 @@ def test_a_layer_says_whose_colours_it_has(opened, qtbot, viewer):
     dock.slide_changed()
     dock.reference.setCurrentIndex(dock.reference.findData(other))
     run(dock, qtbot)
-    assert dock.view.name == f"{layer.name} in the colours of 06_1.png, reinhard [synthetic]"
+    assert dock.view.name == f"06_1.png, reinhard: {layer.name} [synthetic]"
     assert dock.view.metadata["stain_colours_of"] == "06_1.png"
 
 
@@ -148,7 +167,7 @@ def test_a_second_run_takes_the_place_of_the_first(opened, qtbot, viewer):
     run(dock, qtbot)
     assert first not in viewer.layers
     assert dock.view in viewer.layers
-    assert dock.view.name.endswith("reinhard [synthetic]")
+    assert dock.view.name.startswith("stand-in, reinhard: ")
     viewer.layers.remove(dock.view)
     dock.slide_changed()
     assert dock.view is None

@@ -40,6 +40,16 @@ def test_the_closest_is_taken_and_says_so(style):
     assert not fit(slide_of(two_stains(400)), style, Method.reinhard).why
 
 
+@pytest.mark.parametrize("method", [Method.cnn, Method.lut])
+def test_a_network_that_was_chosen_stays_and_what_measures_closest_is_said(style, method):
+    slide = slide_of(two_stains(400, **OTHER))
+    closest, chosen = fit(slide, style), fit(slide, style, method)
+    assert chosen.method == method
+    assert chosen.measured.keys() == closest.measured.keys()
+    if closest.method != method:
+        assert chosen.why == f"{closest.why} You chose the {method.words}."
+
+
 def test_whatever_measures_best_wins(style, monkeypatch):
     """The default is no fixed method."""
     for best in PLAIN:

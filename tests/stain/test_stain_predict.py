@@ -157,6 +157,8 @@ def test_white_grey_coarse_and_unknown(style):
         fit(slide_of(two_stains()[..., 0]), style)
     with pytest.raises(StyleScaleError, match="too coarse"):
         fit(slide_of(two_stains(), 4.0), style, Method.cnn)
+    with pytest.raises(StyleScaleError, match=r"choose the style stain-crc \(0.55 um\), Macenko"):
+        fit(slide_of(two_stains(), 0.499), StyleModel.load("stain-tnbc", "cpu"), Method.cnn)
     with pytest.raises(UnknownScaleError, match="um per pixel"):
         fit(slide_of(two_stains(), None), style, Method.cnn)
     assert fit(slide_of(two_stains(), None), style, Method.reinhard).method == Method.reinhard

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.comparison import Comparison
 from napari_pathogan.plugin.shell.dock import Dock
-from napari_pathogan.plugin.shell.form import combo, label
+from napari_pathogan.plugin.shell.form import Paragraph, combo, label
 from napari_pathogan.plugin.shell.refining import InView, Refining
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.stain.events import (
@@ -44,6 +44,7 @@ METHODS = {
     "Scanner map": "scanner",
 }
 OWN, IN_VIEW = "The style's own images", "What is in view"
+GUESS = "The network guesses colours from lightness alone, and may paint patches in a wrong one"
 _COLOURMAPS = {"haematoxylin": ("#ffffff", "#3b1f77"), "eosin": ("#ffffff", "#c2185b")}
 
 
@@ -74,6 +75,10 @@ class StainDock(Dock):
         self.reference.activated.connect(self._measured_no_more)
         self.form.add_row("Colours of", self.reference)
         self.form.add_row("Method", self.method)
+        self.method_note = Paragraph()
+        self.method_note.hide()
+        self.form.add_line(self.method_note)
+        self.method.currentIndexChanged.connect(self._warn_of_method)
         self.form.hide_region()
         self.form.add_run()
         self.compare = Comparison(self.viewer, self._ties, "its new colours")
@@ -115,7 +120,7 @@ class StainDock(Dock):
         self.note.setText(" ".join(filter(None, lines)))
         if transfer.from_scanner:
             self.method.setItemText(0, f"Meant for this slide: {transfer.method.words}")
-        elif transfer.measured:
+        elif transfer.measured and not self.method.currentIndex():
             self.method.setItemText(0, f"Closest here: {transfer.method.words}")
         self._show_result()
 
@@ -131,6 +136,7 @@ class StainDock(Dock):
         """Another style: another method may come closest."""
         del card
         self._measured_no_more()
+        self._warn_of_method()
 
     def busy(self, *, running: bool) -> None:
         """Let choices rest while something runs."""
@@ -151,6 +157,13 @@ class StainDock(Dock):
         return self.views.get(self.layer) if self.layer is not None else None
 
     # how
+
+    def _warn_of_method(self) -> None:
+        """Say what was measured of the network where it is chosen."""
+        chosen = self.method.currentData() in {"cnn", "lut"}
+        note = network_note(self.card) if chosen and self.card is not None else ""
+        self.method_note.setText(f"\N{WARNING SIGN} {note}" if note else "")
+        self.method_note.setVisible(bool(note))
 
     def _measured_no_more(self) -> None:
         """What was measured spoke of another slide, style or reference."""
@@ -255,3 +268,22 @@ class StainDock(Dock):
                 except PathoganError:
                     continue
         return between.slide_of(layer), between.view_region(self.viewer, layer)
+
+
+def network_note(card: ModelCard) -> str:
+    """What is to know of a style's network before it is chosen, with what its card has measured."""
+    known = {name: one.value for name, one in card.metrics.items() if one.value is not None}
+    network, plain = known.get("colour_error_lab"), known.get("baseline_colour_error_lab")
+    if network is not None and plain is not None:
+        figures = (
+            f": on images it had not seen {network:.1f} Lab units off, where one colour for each "
+            f"lightness is {plain:.1f} off"
+        )
+    elif {"cnn_psnr", "scanner_psnr"} <= known.keys():
+        figures = (
+            f": {known['cnn_psnr']:.1f} dB from the same tissue on that scanner, the scanner map "
+            f"{known['scanner_psnr']:.1f} dB (more is nearer)"
+        )
+    else:
+        figures = ""
+    return f"{GUESS}{figures}. '{CLOSEST}' measures which method fits."

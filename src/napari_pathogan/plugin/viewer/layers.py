@@ -87,8 +87,8 @@ def slide_layer(
 
 
 def view_name(slide: str, whose: str, method: str) -> str:
-    """What the layer of a slide in other colours is called."""
-    return f"{slide} in the colours of {whose}, {method} [synthetic]"
+    """What the layer of a slide in another's colours is called, so that these are seen in a narrow list."""
+    return f"{whose}, {method}: {slide} [synthetic]"  # the middle of long names is left out
 
 
 def virtual_name(slide: str, title: str) -> str:

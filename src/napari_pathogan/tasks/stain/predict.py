@@ -18,6 +18,7 @@ from napari_pathogan.colour.stained import (
     tissue_or_field,
     tissue_tiles,
 )
+from napari_pathogan.engine.models import find_models, read_card
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.slides.computed import SAME
 from napari_pathogan.slides.tissue import tissue_mask
@@ -65,6 +66,9 @@ class Method(StrEnum):
         return _TITLES[self.value]
 
 
+NETWORKS = (Method.cnn, Method.lut)
+
+
 class StyleScaleError(PathoganError, ValueError):
     """A slide's pixels are too coarse for a style's network."""
 
@@ -98,7 +102,8 @@ class Transfer:
     colours_of
         Whose colours these are: the style, or the image that was the reference.
     measured
-        How close each method came, where the method was chosen by that; the closest first.
+        How close each method came, where the method was chosen by that, or is a network, which may
+        paint patches of a wrong colour; the closest first.
     from_scanner
         Whether the scanner map was chosen since the slide looks like those that it is from.
     notes
@@ -129,12 +134,12 @@ class Transfer:
             )
         if not self.measured:
             return ""
-        others = [
-            f"{m.words} {c.distance:.2f}" for m, c in self.measured.items() if m != self.method
-        ]
-        own = f"distance {self.measured[self.method].distance:.2f}"
-        title = self.method.words[:1].upper() + self.method.words[1:]
-        return f"{title} measured closest on this slide ({'; '.join([own, ', '.join(others)])})."
+        closest, *_ = self.measured
+        others = [f"{m.words} {c.distance:.2f}" for m, c in self.measured.items() if m != closest]
+        own = f"distance {self.measured[closest].distance:.2f}"
+        title = closest.words[:1].upper() + closest.words[1:]
+        why = f"{title} measured closest on this slide ({'; '.join([own, ', '.join(others)])})."
+        return why if closest == self.method else f"{why} You chose the {self.method.words}."
 
 
 def fit(
@@ -176,7 +181,10 @@ def fit(
         For cnn and lut: if nobody knows the slide's scale, or it is too coarse for the style.
     """
     pair = _Pair(slide, style, reference, named, keep_lightness=keep_lightness)
-    return pair.transfer(method) if method is not None else pair.closest()
+    if method is None:
+        return pair.closest()
+    way = pair.transfer(method)
+    return replace(way, measured=pair.measured()[1]) if method in NETWORKS else way
 
 
 class _Pair:
@@ -294,6 +302,11 @@ class _Pair:
             own = Reinhard.fit(np.concatenate([tile.reshape(-1, 3) for tile in self.tiles]))
             if map_.covers(own, self.style.reinhard):
                 return replace(self.transfer(Method.scanner), from_scanner=True)
+        ways, ranked = self.measured()
+        return replace(ways[next(iter(ranked))], measured=ranked)
+
+    def measured(self) -> tuple[dict[Method, Transfer], dict[Method, Closeness]]:
+        """The ways that can be taken, and how close each comes, the closest first."""
         ways: dict[Method, Transfer] = {}
         why: PathoganError | None = None
         for method in Method if self.style is not None else (Method.macenko, Method.reinhard):
@@ -330,8 +343,7 @@ class _Pair:
             )
             for method, way in ways.items()
         }
-        ranked = dict(sorted(each.items(), key=lambda item: item[1].distance))
-        return replace(ways[next(iter(ranked))], measured=ranked)
+        return ways, dict(sorted(each.items(), key=lambda item: item[1].distance))
 
     def _far(self, tiles: Sequence[np.ndarray]) -> tuple[str, ...]:
         """A note on a slide whose colours are unlike all that the style was learned from."""
@@ -452,7 +464,18 @@ def _check_scale(slide: Slide, style: StyleModel) -> None:
         raise UnknownScaleError(msg)
     if max(slide.mpp) > style.mpp * SAME:
         msg = (
-            f"{slide.name} has {max(slide.mpp):.3g} um per pixel, too coarse for the style "
-            f"{style.card.name}, learned at {style.mpp:g}; choose another style, Macenko or Reinhard"
+            f"{slide.name} has {max(slide.mpp):.3g} um per pixel, too coarse for the network of "
+            f"{style.card.name}, learned at {style.mpp:g}; choose {', '.join([*_that_fit(slide), 'Macenko'])} or Reinhard"
         )
         raise StyleScaleError(msg)
+
+
+def _that_fit(slide: Slide) -> list[str]:
+    """The styles whose networks can look at a slide, each with its scale: ``the style NAME (0.55 um)``."""
+    assert slide.mpp is not None
+    cards = [read_card(folder) for folder in find_models("stain").values()]
+    return [
+        f"the style {card.name} ({card.mpp:g} um)"
+        for card in cards
+        if card.mpp is not None and max(slide.mpp) <= card.mpp * SAME
+    ]
