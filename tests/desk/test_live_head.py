@@ -95,6 +95,8 @@ def test_the_map_follows_what_is_drawn_and_is_had_again(used, section):
     desk.rest(0.5)
     desk.picture("live-2-followed")
     assert "refitted in" in live.status.text()
+    assert "was not measured" in dock.meaning.text()
+    assert "The true share" not in dock.form.result.text(), "that is of the model before"
     assert (path.parent / "section.tif.idc.geojson").is_file()
     assert dock.heat.model == "idc-lite0, annotated 1"
     assert "after your annotations" in dock.meaning.text()

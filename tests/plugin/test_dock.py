@@ -233,6 +233,9 @@ def test_position_and_probability_under_the_cursor(done, viewer):
     viewer.cursor.position = layer.data_to_world((5, 5))
     dock._cursor_moved(viewer, None)
     assert "not scored" in dock.under_cursor.text()
+    viewer.add_image(np.zeros((90, 90, 3), np.uint8), rgb=True, name="another")
+    assert dock.layer is not layer
+    assert dock.under_cursor.text() == "", "it spoke of a place on the other slide"
 
 
 def test_regions_in_view_and_selected_shapes(open_dock, standin, qtbot, told, settle):

@@ -249,6 +249,7 @@ class IdcDock(Dock):
         """Show the result of the slide that was chosen."""
         for gone in [slide for slide in self.maps if slide not in self.viewer.layers]:
             del self.maps[gone]
+        self.under_cursor.setText("")  # it spoke of a place on another slide
         self._show_result()
         self.live.slide_changed()
 
@@ -273,7 +274,9 @@ class IdcDock(Dock):
         if self.heat is not None and self.shown is not None:
             old = self.layer is not None and between.at_another_scale(self.layer, self.heat.mpp)
             self.form.result.setText(
-                between.RUN_AGAIN if old else area_text(self.heat.area(threshold))
+                between.RUN_AGAIN
+                if old
+                else area_text(self.heat.area(threshold), measured=not self.live.changed)
             )
             self.shown.show_outlines(self.heat.outlines(threshold))
 

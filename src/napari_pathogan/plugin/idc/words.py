@@ -41,11 +41,14 @@ def meaning(card: ModelCard, threshold: float) -> str:
     return f"Finds less IDC, with fewer false alarms, {than}"
 
 
-def area_text(found: AreaResult) -> str:
-    """How much IDC there is; where there is none, that nothing else was looked for."""
+def area_text(found: AreaResult, *, measured: bool = True) -> str:
+    """How much IDC there is; where there is none, that nothing else was looked for.
+
+    The interval is that of a model that was measured on patients; one after annotations was not.
+    """
     text = f"<b>{plain_area_text(found)}</b>"
     _, low, high = found.share
-    if low is not None and high is not None:
+    if measured and low is not None and high is not None:
         text += (
             f"<br>The true share may be anything from {100 * low:.0f} to {100 * high:.0f} %, judging "
             "by patients that the model had not seen"
