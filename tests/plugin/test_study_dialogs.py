@@ -95,7 +95,8 @@ def test_a_study_from_a_folder_and_a_generator(dialog, dock, tmp_path, told):
     assert (dialog.side.value(), dialog.mpp.value()) == (24, 4.0)
     make(dialog)
     assert "53 images are needed, 8 are there" in told.pop()
-    assert "Nothing was made" in dialog.said.text()
+    assert "53 images are needed, 8 are there" in dialog.said.text()
+    assert dialog.said.text().endswith(". Nothing was made.")
     assert not (tmp_path / "study").exists()
     dialog.real.number.setValue(5)
     dialog.generated.number.setValue(5)
@@ -206,6 +207,7 @@ def test_results(dock, tmp_path, told):
     assert results.found.isHidden()
     make_study(tmp_path / "other", 2, practice=0, controls=0)
     work_out(results, key_path(tmp_path / "other" / "study"))
+    assert results.status.text() == told[-1], "why it was refused stays in the dock"
     assert "is not the answer key" in told.pop()
     record = answered(study)[0]
     record.write_text(record.read_text().replace(ANSWERED, '"confidence": 5', 1))

@@ -330,7 +330,8 @@ class BatchDock(Docked):
         )
 
     def _stopped(self) -> None:
-        self._end("Stopped. Run goes on with what is left.")
+        why = self.run.failure if self.run is not None else ""
+        self._end(why or "Stopped. Run goes on with what is left.")
         for row in self._rows.values():
             if row.text(1) not in {_STATES["done"], _STATES["failed"]}:
                 row.setText(1, "stopped")

@@ -342,8 +342,9 @@ class NewStudyDialog(QDialog):
         self.made.emit(folder)
 
     def _stopped(self) -> None:
+        why = self.run.failure if self.run is not None else ""
         self._show_running(running=False)
-        self.said.setText("Stopped. Nothing was made.")
+        self.said.setText(escape(f"{(why or 'Stopped').rstrip('.')}. Nothing was made."))
 
     def _show_running(self, *, running: bool) -> None:
         if not running:

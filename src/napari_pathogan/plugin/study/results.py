@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,9 +211,13 @@ class Results(QWidget):
             ask=True,
             on_event=self._event_came,
             on_finished=finished,
-            on_stopped=partial(self._end, "Stopped."),
+            on_stopped=self._stopped,
         )
         self._ties.add(self.run.cancel)
+
+    def _stopped(self) -> None:
+        """Say why, where it was not the user who stopped it."""
+        self._end((self.run.failure if self.run is not None else "") or "Stopped.")
 
     def _end(self, line: str) -> None:
         if self.run is not None:
