@@ -78,7 +78,7 @@ class FileKind(Kind):
     def objection(self, place: Path) -> str:
         """Say why what is at a place may not be replaced; empty if it may, or nothing is there."""
         if place.is_dir():
-            return f"is a folder; name a file in it, such as {place / f'result{self.suffix}'}"
+            return f"is a folder; {_elsewhere(place, 'a file', self.suffix)}"
         if _vacant(place) or _holds(self.marked, place):
             return ""
         return f"is there already, and is no earlier output of this kind ({self.name}); choose another name"
@@ -105,10 +105,9 @@ class FolderKind(Kind):
             return f"is a file, where a folder is to come ({self.name}); choose another name"
         belongs = _owner(self, place)
         if belongs is None:
-            example = place / f"result{self.suffix}"
             return (
-                f"is a folder, and no earlier output of this kind ({self.name}); name something in "
-                f"it, such as {example}"
+                f"is a folder, and no earlier output of this kind ({self.name}); "
+                f"{_elsewhere(place, 'something', self.suffix)}"
             )
         foreign = next((x for x in _files(place) if not belongs(x)), None)
         if foreign is None:
@@ -240,6 +239,12 @@ def others(folder: Path, kind: FileKind) -> str | None:
     """Name a file in a folder that is not of a kind; None if there is none, or no folder."""
     names = _files(folder) if folder.is_dir() else ()
     return next((name for name in names if not _holds(kind.marked, folder / name)), None)
+
+
+def _elsewhere(folder: Path, what: str, suffix: str) -> str:
+    """Advice where a folder can't be replaced: in it, but never within a zarr."""
+    inside, where = (folder.parent, "beside") if is_zarr(folder) else (folder, "in")
+    return f"name {what} {where} it, such as {inside / f'result{suffix}'}"
 
 
 def _vacant(place: Path) -> bool:

@@ -99,6 +99,12 @@ REFUSED = {
     ),
     "a file for a folder": (FOLDER, lambda at: at.write_text("ours"), "is a file"),
     "a folder for a file": (TEXT, lambda at: at.mkdir(), "is a folder; name a file in it"),
+    "a zarr for a file": (TEXT, lambda at: make(at, "zarr.json"), "name a file beside it"),
+    "a zarr for a folder": (
+        FOLDER,
+        lambda at: make(at, "zarr.json"),
+        r"name something beside it, such as .*(?<!target)/result$",
+    ),
     "another file": (TEXT, lambda at: at.write_text("theirs"), "is there already"),
     "a binary file": (TEXT, lambda at: at.write_bytes(b"\xff\xfe\0II*"), "is there already"),
     "anything for new": (NEW, lambda at: at.write_text("ours"), "is there already"),
