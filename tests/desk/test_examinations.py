@@ -109,6 +109,25 @@ def test_views_without_a_header_may_be_put_together_there_too(used, tmp_path):
     assert not [line for line in used.notifications if "never as one" in line]
 
 
+def test_titles_are_whole_in_view_in_a_small_window_too(used, files):
+    used.dock("Mammogram masses")
+    used.window.resize(1300, 650)
+    used.open(files[0])
+    used.wait(lambda: len(used.viewer.layers) == 1, "a patient")
+    used.sample("Mammogram phantom study")
+    used.wait(lambda: len(used.viewer.layers) == 6, "five views and their titles")
+    used.rest(0.5)
+    used.picture("titles")
+    titles = used.viewer.layers["Examinations"]
+    half_px = titles.text.size * 96 / 72 * 1.25  # of two lines
+    images = [one for one in used.viewer.layers if one is not titles]
+    top = min(used.at(one, 0, 0).y() for one in images)
+    for y, x in titles.data[:2]:
+        middle = used.at(titles, y, x).y()
+        assert middle - half_px >= 0
+        assert middle + half_px <= top
+
+
 def test_titles_come_and_go_with_the_examinations(used, files):
     with used.answering(choose(*files), press_in("Open", ExaminationDialog)):
         used.menu("File", "Open File(s)...")
@@ -209,7 +228,7 @@ def hang_apart(desk):
     assert len(told) == 1
     assert told[0].endswith("1 is patient1.dcm; 2 is patient2.dcm")
     (titles,) = (layer for layer in desk.viewer.layers if isinstance(layer, Points))
-    shown = list(titles.text.values)
+    shown = list(filter(None, titles.text.values))
     assert shown == ["Examination 1\nRCC", "Examination 2\nLCC"]
     assert not any(secret in line for secret in SECRETS for line in (*shown, *desk.notifications))
     camera, size = desk.viewer.scene.camera, desk.viewer.canvas.size

@@ -90,6 +90,14 @@ def test_two_examinations_are_not_mixed(study, tags):
     assert same_examination(*own.open().views[:2])
 
 
+def test_one_that_is_opened_alone_is_called_by_its_files(study):
+    """As those that are opened together: the folder around it may hold others."""
+    (alone,) = examinations([study / "L" / "IMCC"])
+    assert str(alone) == "IMCC (1 image: LCC)"
+    (folder,) = examinations(study / "L")
+    assert folder.name == "L"
+
+
 def test_examinations_are_called_by_their_folders_and_never_by_their_headers(tmp_path):
     for patient, uid in (("first", "1.2.3"), ("second", "1.2.4")):
         (tmp_path / patient).mkdir()

@@ -422,14 +422,14 @@ def _study(own: tuple[object, ...]) -> object:
 def distinct_names(groups: list[list[Path]], folder: Path | None = None) -> list[str]:
     """What tells groups of files apart: the folder that each is in, else the names of its files.
 
-    Names begin in ``folder``, by default in the one that is around all files.
+    One group has nothing to be told from: that of a folder is called as it, others by their files. Names begin in ``folder``, by default in the one that is around all files.
     """
     above = folder or _around([path for group in groups for path in group])
     within = [_around(group) for group in groups]
-    if len(groups) == 1:
+    if len(groups) == 1 and folder is not None:
         return [within[0].name]
     pairs = itertools.permutations(within, 2)
-    if not any(one.is_relative_to(other) for one, other in pairs):
+    if len(groups) > 1 and not any(one.is_relative_to(other) for one, other in pairs):
         return [_below(above, one) for one in within]
     return [
         ", ".join(_below(above, path) for path in group[:_NAMED]) + " …" * (len(group) > _NAMED)

@@ -33,7 +33,7 @@ _GAP = 0.4  # between groups, of a view's width: chest walls of two patients nev
 _HUNG = "hung"  # what a layer's metadata call the following
 _TITLES = "examinations"  # in the metadata of the layer that says which is which
 _TITLE_SIZE = 11
-_TITLE_GAP = 0.03  # above an examination, of the longer side of all of them
+_TITLE_GAP = 0.05  # above an examination, of the longer side of all of them
 
 
 @dataclass(frozen=True)
@@ -217,13 +217,14 @@ def write_titles(viewer: napari.Viewer) -> bool:
     shown = [one for one in viewer.layers if _opened(one)]
     known = next((one for one in viewer.layers if _TITLES in one.metadata), None)
     numbers = sorted({hung(one).number for one in shown})
-    titles, units = {}, None
+    titles, units, gap = {}, None, 0.0
     for number in numbers if len(numbers) > 1 else ():
         extent = viewer.layers.get_extent(shown)
         units = (extent.units or shown[0].units)[-2:]
         views = [one for one in shown if hung(one).number == number]
         (top, left), (_, right) = viewer.layers.get_extent(views).world[:, -2:]
-        above = float(top - _TITLE_GAP * np.ptp(extent.world[:, -2:], 0).max())
+        gap = float(_TITLE_GAP * np.ptp(extent.world[:, -2:], 0).max())
+        above = float(top) - gap
         names = "  ".join(_view(one.metadata["mammogram"]) for one in views)
         titles[f"Examination {number}\n{names}"] = (above, float(left + right) / 2)
     if titles == ({} if known is None else known.metadata[_TITLES]):
@@ -233,10 +234,13 @@ def write_titles(viewer: napari.Viewer) -> bool:
         if known is not None:
             viewer.layers.remove(known)
         if titles:
+            room = [
+                (above - gap, middle) for above, middle in titles.values()
+            ]  # a fit keeps it too
             layer = viewer.add_points(
-                list(titles.values()),
+                [*titles.values(), *room],
                 name="Examinations",
-                features={"title": list(titles)},
+                features={"title": [*titles, *[""] * len(titles)]},
                 text={
                     "string": "{title}",
                     "size": _TITLE_SIZE,
