@@ -276,7 +276,7 @@ class IdcDock(Dock):
             self.form.result.setText(
                 between.RUN_AGAIN
                 if old
-                else area_text(self.heat.area(threshold), measured=not self.live.changed)
+                else area_text(self.heat.area(threshold), measured=not self.live.how_made)
             )
             self.shown.show_outlines(self.heat.outlines(threshold))
 

@@ -44,7 +44,7 @@ def meaning(card: ModelCard, threshold: float) -> str:
 def area_text(found: AreaResult, *, measured: bool = True) -> str:
     """How much IDC there is; where there is none, that nothing else was looked for.
 
-    The interval is that of a model that was measured on patients; one after annotations was not.
+    The interval is that of a model that was measured on patients; one that was refitted was not.
     """
     text = f"<b>{plain_area_text(found)}</b>"
     _, low, high = found.share
