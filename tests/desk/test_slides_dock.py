@@ -101,6 +101,7 @@ def shows_the_chosen_one_alone_and_docks_look_at_it(used, three):
     used.key("Down", three.list)
     assert [one.hidden for one in three.opened] == [True, False, True]
     assert idc.layer is three.opened[1].first
+    flips_between_the_same_place(used, three)
     click(used, three, 0)
     click_with_ctrl(used, three, 2)
     assert [one.hidden for one in three.opened] == [False, True, True], "they wait for the button"
@@ -117,6 +118,29 @@ def shows_the_chosen_one_alone_and_docks_look_at_it(used, three):
     assert three.buttons["Close"].isEnabled()
     click_with_ctrl(used, three, 0)
     assert not three.buttons["Close"].isEnabled(), "none is chosen"
+
+
+def flips_between_the_same_place(used, three):
+    """As far from the upper left corner, and as large; without the box a slide is shown whole."""
+    camera = used.viewer.scene.camera
+    click(used, three, 0)
+    first, second = (three.opened[row].first.extent.world[0, -2:] for row in (0, 1))
+    camera.zoom *= 4
+    zoom, offset = camera.zoom, np.array([900.0, 1300.0])
+    camera.center = tuple(first + offset)
+    used.press(three.same_place)
+    three.list.setFocus()
+    used.key("Down", three.list)
+    assert [one.hidden for one in three.opened] == [True, False, True]
+    np.testing.assert_allclose(np.array(camera.center[-2:]) - second, offset)
+    assert camera.zoom == pytest.approx(zoom)
+    used.rest(0.3)
+    assert camera.zoom == pytest.approx(zoom), "docks leave it there"
+    used.key("Up", three.list)
+    np.testing.assert_allclose(np.array(camera.center[-2:]) - first, offset)
+    used.press(three.same_place)
+    used.key("Down", three.list)
+    assert camera.zoom != pytest.approx(zoom), "it is shown whole again"
 
 
 def hides_and_closes_results_with_their_image(used, three):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QComboBox,
     QFrame,
     QGridLayout,
@@ -209,11 +210,13 @@ class Form(QWidget):
         """Add a row that takes the whole width."""
         self.grid.addWidget(widget, self.grid.rowCount(), 0, 1, 2)
 
-    def add_run(self) -> None:
-        """Add the button, the progress bar, the status line and the result."""
+    def add_run(self, found: QWidget | None = None) -> None:
+        """Add the button, the progress bar, the status line, what was found as a list, and the result in words."""
         self.run.setMinimumWidth(90)
         self.add_line(beside(self.run, self.bar, wide=1))
         self.add_line(self.status)
+        if found is not None:
+            self.add_line(found)
         self.add_line(self.result)
 
     def _build_pixel_size(self, asks: PixelSize) -> None:
@@ -446,7 +449,7 @@ def button(text: str, tip: str) -> QPushButton:
     return made
 
 
-def evenly(*buttons: QPushButton) -> QWidget:
+def evenly(*buttons: QAbstractButton) -> QWidget:
     """Put buttons in a line, all as wide."""
     box = beside(*buttons)
     line = box.layout()
@@ -489,14 +492,17 @@ class _Rows(QScrollArea):
         return super().eventFilter(watched, event)
 
 
-def scrolled(*rows: QWidget) -> QScrollArea:
-    """Widgets one below the other, which scroll where the window is low."""
+def scrolled(*rows: QWidget, fill: bool = False) -> QScrollArea:
+    """Widgets one below the other, which scroll where the window is low; the last may fill what is left."""
     body, area = QWidget(), _Rows()
     column = QVBoxLayout(body)
     column.setContentsMargins(9, 9, 9, 9)
     for row in rows:
         column.addWidget(row)
-    column.addStretch(1)
+    if fill:
+        column.setStretch(len(rows) - 1, 1)
+    else:
+        column.addStretch(1)
     area.setWidget(body)
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)

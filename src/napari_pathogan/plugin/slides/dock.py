@@ -12,6 +12,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
+    QCheckBox,
     QHBoxLayout,
     QLabel,
     QListWidget,
@@ -58,6 +59,7 @@ from napari_pathogan.plugin.viewer.opened import (
     results_hidden,
     show_all,
     show_alone,
+    show_in_place,
     show_results,
 )
 from napari_pathogan.plugin.viewer.reader import CASE_SUFFIX
@@ -97,6 +99,7 @@ class SlidesDock(Docked):
         self.opened: list[Opened] = []
         self._pictures: dict[Image, QPixmap] = {}
         self._asked: set[Image] = set()  # for a picture
+        self._shown: Image | None = None  # that was chosen last, to be seen alone
         self.working = False  # a case is saved or opened
         self._build()
         for emitter in ("inserted", "removed", "reordered"):
@@ -138,7 +141,12 @@ class SlidesDock(Docked):
     def show_chosen(self) -> None:
         """Show the chosen image alone; docks follow. Where several are marked, they wait for their button."""
         if (one := self.chosen) is not None and len(self.marked) < 2:
-            show_alone(self.viewer, one)
+            before, self._shown = self._shown, one.first
+            flips = before is not one.first and before in self.viewer.layers
+            if before is not None and flips and self.same_place.isChecked():
+                show_in_place(self.viewer, before, one)
+            else:
+                show_alone(self.viewer, one)
         self._describe()
 
     @property
@@ -263,7 +271,12 @@ class SlidesDock(Docked):
         column.addWidget(self.answers)
         column.addWidget(self.start)
         column.addWidget(self.list, 1)
-        placed = list(self.buttons.values())
+        self.same_place = QCheckBox("Same place")
+        self.same_place.setToolTip(
+            "Another slide that is chosen shows the place that was in view, as far from its upper left corner and "
+            "as large: arrow keys flip between sections of one block"
+        )
+        placed = [*self.buttons.values(), self.same_place]
         self.said = Paragraph()
         for line in (*(evenly(*placed[at : at + 2]) for at in range(0, len(placed), 2)), self.said):
             column.addWidget(line)

@@ -114,6 +114,23 @@ def show_alone(viewer: napari.Viewer, *chosen: Opened) -> None:
     fit(viewer, [image for one in chosen for image in one.images])
 
 
+def show_in_place(viewer: napari.Viewer, before: Image, chosen: Opened) -> None:
+    """Show one alone where another was seen: as far from its upper left corner, and as large."""
+    camera = viewer.scene.camera
+    offset, zoom = np.asarray(camera.center[-2:]) - _corner(viewer, before), camera.zoom
+    show_alone(viewer, chosen)
+    camera.center = tuple(_corner(viewer, chosen.first) + offset)
+    camera.zoom = zoom
+
+
+def _corner(viewer: napari.Viewer, image: Image) -> np.ndarray:
+    """The upper left corner (y, x) of an image, in the units of the camera."""
+    units = viewer.layers.units
+    factor = 1.0 if units is None else in_unit(image, units[-1])
+    corner: np.ndarray = factor * np.min(image.extent.world[:, -2:], axis=0)
+    return corner
+
+
 def show_views(viewer: napari.Viewer, one: Opened, views: list[Image]) -> None:
     """Show some images of an examination with what lies on them, whole, and nothing else."""
     alone = [Opened([image]) for image in one.images]
