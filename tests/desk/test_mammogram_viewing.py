@@ -44,6 +44,23 @@ def views(used):
     }
 
 
+def test_the_canvas_is_black_around_mammograms_in_any_theme(used):
+    used.viewer.theme = "light"
+    used.sample("Mammogram phantom study")
+    used.rest(0.3)
+    assert used.viewer.canvas.background_color[:3].tolist() == [0, 0, 0]
+    used.picture("black-in-light")
+    used.sample("H&E phantom slide")
+    used.rest(0.3)
+    assert used.viewer.canvas.background_color[:3].min() > 0.9
+    used.viewer.layers.remove(used.viewer.layers[-1])
+    used.rest(0.3)
+    assert used.viewer.canvas.background_color[:3].tolist() == [0, 0, 0]
+    used.viewer.layers.clear()
+    used.rest(0.3)
+    assert used.viewer.canvas.background_color[:3].min() > 0.9
+
+
 def middle(used, layer):
     height, width = layer.data.shape
     return used.at(layer, height / 2, width / 2)
@@ -132,14 +149,16 @@ def hanging(used, dock, shown):
         return {name for name, view in shown.items() if view.visible}
 
     canvas = used.canvas()
-    for key, expected in (
-        ("F3", {"RCC", "LCC"}),
-        ("F4", {"RMLO", "LMLO"}),
-        ("F5", {"RCC", "RMLO"}),
-        ("F6", {"LCC", "LMLO"}),
+    row = dock.viewing.hanging
+    for key, name, expected in (
+        ("F3", "CC", {"RCC", "LCC"}),
+        ("F4", "MLO", {"RMLO", "LMLO"}),
+        ("F5", "Right", {"RCC", "RMLO"}),
+        ("F6", "Left", {"LCC", "LMLO"}),
     ):
         used.key(key, canvas)
         assert seen() == expected
+        used.wait(lambda name=name: row.currentData() == name, "the row says so")
         assert all(is_looked_at(used.viewer, shown[name]) for name in expected)
     used.picture("hanging-left")
     alone = set()
@@ -147,12 +166,12 @@ def hanging(used, dock, shown):
         used.key("F7", canvas)
         assert len(seen()) == 1
         alone |= seen()
+    used.wait(lambda: row.currentData() == "One", "the row says so")
     assert alone == set(shown)
     used.key("F2", dock)
     assert seen() == set(shown)
-    row = dock.viewing.hanging.findData("CC")
-    dock.viewing.hanging.setCurrentIndex(row)
-    dock.viewing.hanging.activated.emit(row)
+    row.setCurrentIndex(row.findData("CC"))
+    row.activated.emit(row.currentIndex())
     assert seen() == {"RCC", "LCC"}
     used.key("F2", canvas)
 

@@ -263,11 +263,12 @@ class BatchDock(Docked):
                 grid.addWidget(widget, number, 1)
             else:
                 grid.addWidget(widget, number, 0, 1, 2)
+            grid.setRowStretch(number, int(widget is self.slides))
         grid.setContentsMargins(0, 0, 0, 0)
         rows.setLayout(grid)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(scrolled(rows))
+        column.addWidget(scrolled(rows, fill=True))
 
     def _command(self, out: Path) -> list[str]:
         task = self._tasks[self.task.currentData()]

@@ -189,7 +189,7 @@ class JobsDock(Docked):
             inner.addWidget(line)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(rows))
+        outer.addWidget(scrolled(rows, fill=True))
 
     def _list(self) -> None:
         """Lay the list out; the chosen one stays chosen, else the first."""

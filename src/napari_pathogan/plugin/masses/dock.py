@@ -113,11 +113,10 @@ class MassesDock(Dock):
             legend=self.legend,
         )
         self.overlay.changed.connect(self._show_overlay)
-        self.form.add_run()
+        self.table = FindingsTable()
+        self.form.add_run(self.table)
         keep_lines(self.meaning, 2)
         keep_lines(self.form.result, 3)
-        self.table = FindingsTable()
-        self.form.add_line(self.table)
         self.decisions = Decisions(self, self.reviews)
         for keys, action in self.decisions.keys.items():
             everywhere(self, self._ties, keys, action, marks=OF_MAMMOGRAMS)
@@ -321,6 +320,7 @@ class MassesDock(Dock):
         ):
             self.finding = None
         yield from self._laid(shown, images)
+        self.viewing.follow(self.layer)
         self.table.show_findings(order, self.finding)
         self.legend.show_counts(meanings(shown.values(), COLOURS))
         self.form.result.setText(summary(list(shown.values()), self.card) if shown else "")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.tasks.masses.review import Review
 
-OUTLINE_PX, BOX_PX, CHOSEN_PX = 2.0, 1.0, 4.0  # widths on the screen
+OUTLINE_PX, BOX_PX, CHOSEN_PX = 2.0, 1.5, 4.0  # widths on the screen
 LABEL_SIZE = 9
 DRAWN_MS = 120  # a shape has rested for as long: take it over
 NEW = -1  # of a shape that was just drawn: none of those that were laid

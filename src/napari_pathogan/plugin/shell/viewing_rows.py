@@ -14,6 +14,7 @@ from napari_pathogan.plugin.viewer.viewing import (
     WINDOW,
     change_window,
     hang,
+    hanging_of,
     invert_shown,
     seen_views,
 )
@@ -60,6 +61,11 @@ class ViewingRows(QObject):
             self.window.addItems(list(windows_of(image)))
         for widget in (self.window, self.hanging, self.invert):
             widget.setEnabled(known)
+
+    def follow(self, image: Image | None) -> None:
+        """Say which views are seen, whatever has shown them."""
+        if image is not None and "mammogram" in image.metadata:
+            self.hanging.setCurrentIndex(self.hanging.findData(hanging_of(self._viewer, image)))
 
     def _hang(self, row: int) -> None:
         hang(self._viewer, name=self.hanging.itemData(row))

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
 
 SYNTHETIC = " [synthetic]"  # behind the name of an image that was generated
+_BLACK = (0.0, 0.0, 0.0, 1.0)  # around mammograms, which a white canvas outshines
 _GAP = 0.02  # between views, of a view's width
 
 
@@ -311,6 +312,16 @@ def write_spacing(viewer: napari.Viewer) -> None:
         if meaning
     ]
     text.text, text.position, text.visible = "\n".join(lines), "bottom_left", bool(lines)
+    _darken(viewer, alone=bool(views) and not slides)
+
+
+def _darken(viewer: napari.Viewer, *, alone: bool) -> None:
+    """Make the canvas black as long as mammograms alone are seen; a colour of the user's own stays."""
+    now = viewer.canvas.background_color_override
+    if alone and now is None:
+        viewer.canvas.background_color_override = _BLACK
+    elif not alone and now is not None and np.array_equal(now, _BLACK):
+        viewer.canvas.background_color_override = None
 
 
 def _fit_after(viewer: napari.Viewer, awaited: int) -> None:

@@ -113,6 +113,18 @@ def hang(viewer: napari.Viewer, *, name: str) -> bool:
     return bool(views)
 
 
+def hanging_of(viewer: napari.Viewer, view: Image) -> str:
+    """Which of the :data:`HANGINGS` a view is seen in; empty where the user has chosen views one by one."""
+    one = next((x for x in opened(viewer) if view in x.images), None)
+    if one is None or not one.mammograms:
+        return ""
+    seen = [image for image in one.images if image.visible]
+    for name, (_, _, fits) in HANGINGS.items():
+        if name != ONE and seen == [x for x in one.images if fits(x.metadata["mammogram"])]:
+            return name
+    return ONE if len(seen) == 1 else ""
+
+
 def _hanging(name: str) -> Callable[[napari.Viewer], bool]:
     """What a key does; napari asks for a function with a name."""
 
