@@ -179,6 +179,10 @@ def test_groups_without_sense_are_no_obstacle(tmp_path):
         ("L_Smith_R_CC", ("R", "CC")),
         ("R_study_CC_L", ("L", "CC")),
         ("R_L_patient_CC", (None, "CC")),
+        ("R_CC_L", (None, "CC")),
+        ("LCC_RCC", (None, "CC")),
+        ("RCC_RMLO", ("R", None)),
+        ("lcc_copy_LCC", ("L", "CC")),
         ("notes", (None, None)),
     ],
 )

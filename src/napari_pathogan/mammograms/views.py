@@ -59,19 +59,26 @@ def named_view(stem: str) -> tuple[str | None, str | None]:
     """Laterality and view that a file's name says: ("R", "CC") for ``case7_R_CC`` or ``rcc``.
 
     A word that is a view is not read as a side and a view (``LAT`` as left axillary tail). Where a
-    name has both sides, that beside the view counts, and neither if that doesn't tell.
+    name has both sides, that beside the view counts, and neither if that doesn't tell; nor do words
+    of both that contradict each other (``LCC_RCC``).
     """
     words = [_LATERAL.get(word, word) for word in re.split(r"[^A-Z0-9]+", stem.upper())]
-    for word in words:
-        if word not in VIEWS and word[:1] in SIDES and word[1:] in VIEWS:
-            return word[0], word[1:]
+    joined = [w for w in words if w not in VIEWS and w[:1] in SIDES and w[1:] in VIEWS]
+    if joined:
+        one_side, one_view = (
+            {word[part] for word in joined} for part in (slice(1), slice(1, None))
+        )
+        return (
+            one_side.pop() if len(one_side) == 1 else None,
+            one_view.pop() if len(one_view) == 1 else None,
+        )
     at = next((index for index, word in enumerate(words) if word in VIEWS), None)
     sides = {SIDES[word] for word in words if word in SIDES}
     if at is not None and len(sides) > 1:
-        for beside in (words[at - 1 : at], words[at + 1 : at + 2]):
-            if beside and beside[0] in SIDES:
-                sides = {SIDES[beside[0]]}
-                break
+        beside = {
+            SIDES[w] for w in (*words[max(at - 1, 0) : at], *words[at + 1 : at + 2]) if w in SIDES
+        }
+        sides = beside or sides
     return sides.pop() if len(sides) == 1 else None, None if at is None else words[at]
 
 
