@@ -24,16 +24,19 @@ from nuclei_standin import ELLIPSES, many_nuclei, segmentation
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QPushButton
+from shapely import box
 from slides_of_nuclei import paint
 from small_studies import make_images
 from tifffile import imwrite
 
 from desk import Answer, Desk, button_in, choose, napari_of_its_own, press_in
+from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog
 from napari_pathogan.plugin.study.new import NewStudyDialog
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc import live
 from napari_pathogan.tasks.nuclei.annotated import write
 
 if TYPE_CHECKING:
@@ -60,6 +63,28 @@ def nuclei(desk: Desk, folder: Path) -> None:
         desk.menu("File", "IO Utilities", "Open a slide…")
     dock = desk.dock("Nuclei")
     desk.wait(dock.training.button.isEnabled, "the corrections that were kept")
+    with desk.answering(press_in("Train", TrainDialog)):
+        desk.press(dock.training.button)
+
+
+def idc(desk: Desk, folder: Path) -> None:
+    """A deep round on outlines that are kept beside a slide."""
+    path = folder / "section.tif"
+    shutil.copy(samples.FOLDER / samples.PHANTOM, path)
+    with Slide.open(path) as slide:
+        side = 400 / slide.mpp[0]  # two patches
+        places = {"IDC": ((0.4, 0.3), (0.5, 0.3)), "healthy": ((0.3, 0.6), (0.7, 0.6))}
+        outlines = [
+            Annotation(box(x * width, y * height, x * width + side, y * height + side), class_name=name)
+            for height, width in [slide.shape[:2]]
+            for name, corners in places.items()
+            for y, x in corners
+        ]  # fmt: skip
+        live.write(slide, outlines)
+    with desk.answering(choose(path)):
+        desk.menu("File", "IO Utilities", "Open a slide…")
+    dock = desk.dock("IDC heat map")
+    desk.wait(dock.training.button.isEnabled, "the outlines that were kept")
     with desk.answering(press_in("Train", TrainDialog)):
         desk.press(dock.training.button)
 
@@ -231,7 +256,7 @@ def _say(**what: object) -> None:
 
 def _going(job: str) -> bool:
     """Whether it has begun: trainings in a process of their own."""
-    if job in {"nuclei", "masses", "stain", "pair"}:
+    if job in {"idc", "nuclei", "masses", "stain", "pair"}:
         return bool(_children())
     return any(run.ask and run.latest is not None for run in running())
 

@@ -29,7 +29,7 @@ TESTS = Path(__file__).parents[1]
 SCRIPT = Path(__file__).with_name("leaving.py")
 PATHS = [TESTS / room for room in ("desk", "plugin", "nuclei")]
 KILL, FRAME = "kill", "frame"  # instead of keys
-TRAININGS = {"nuclei", "masses", "stain", "pair"}
+TRAININGS = {"idc", "nuclei", "masses", "stain", "pair"}
 JOBS = (*sorted(TRAININGS), "blending", "export", "study", "painting", "classes", "keeping")
 LONGEST_S = 1.0  # from the answer until the process is gone, more than without anything running
 

@@ -28,6 +28,7 @@ JOBS = [
     ("Blending", "Mammogram phantom study"),
 ]
 TRAININGS = {
+    "idc": "IDC heat map",
     "stain": "Stain transfer",
     "pair": "Virtual stains",
     "nuclei": "Nuclei",
