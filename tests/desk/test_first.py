@@ -53,6 +53,7 @@ def first(put_example, tmp_path_factory):
             text=True,
             check=True,
         )
+        assert any((shared / "mesa").rglob("*"))
         (said,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         return said
 
