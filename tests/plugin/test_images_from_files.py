@@ -132,7 +132,9 @@ def test_a_mammogram_opened_by_napari_is_its_file(viewer, colours, tmp_path):
     give_spacing(viewer, layer, 0.07)
     (again,) = viewer.open(path, plugin="napari")
     assert mammogram_of(again).mm_per_px == pytest.approx((0.07, 0.07))
-    other = save(tmp_path / "case_L_CC.png", grey)  # nothing is remembered of it that is asked for at once
+    other = save(
+        tmp_path / "case_L_CC.png", grey
+    )  # nothing is remembered of it that is asked for at once
     (changed,) = viewer.open(other, plugin="napari")
     changed.data = grey[::-1]
     assert mammogram_of(changed).path is None

@@ -15,6 +15,7 @@ from napari_pathogan.plugin.viewer import shaders
 from napari_pathogan.plugin.viewer.canvas import let_keys_go
 from napari_pathogan.plugin.viewer.holding import bind_hold
 from napari_pathogan.plugin.viewer.layers import keep_apart
+from napari_pathogan.plugin.viewer.mammogram_layers import mark_what_is_seen
 from napari_pathogan.plugin.viewer.viewing import bind_viewing
 
 if TYPE_CHECKING:
@@ -90,5 +91,6 @@ class Docked(QWidget):
             bind_hold(self.viewer)
             bind_viewing(self.viewer)
             keep_apart(self.viewer)
+            mark_what_is_seen(self.viewer)
             shaders.begin()
         return super().event(event)

@@ -20,6 +20,7 @@ from napari_pathogan.plugin.stain.events import (
     transfer_events,
 )
 from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.mammogram_layers import LETTERS
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class StainDock(Dock):
 
     title: ClassVar[str] = "Stain transfer"
     task: ClassVar[str] = "stain"
+    letters: ClassVar[str] = LETTERS
     runs_on: ClassVar[tuple[str, ...]] = ("stain.model", "stain.predict", "stain.levels")
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:

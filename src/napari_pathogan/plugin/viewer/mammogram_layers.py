@@ -281,27 +281,45 @@ def prepare_mammograms(viewer: napari.Viewer, mammograms: Sequence[Mammogram]) -
 def _say_spacing(viewer: napari.Viewer) -> None:
     """Show the scale bar, and beside it what its mm are, as long as mammograms in mm are open."""
     show_scale_bar(viewer)
-    for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
-        emitter.connect(_spacing_changed)  # once: napari knows a second time
+    mark_what_is_seen(viewer)
+
+
+def mark_what_is_seen(viewer: napari.Viewer) -> None:
+    """Say on the canvas, also in pictures of it, what of it is synthetic, and what mm are in mammograms."""
+    events = viewer.layers.events
+    for emitter in (events.inserted, events.removed):
+        emitter.connect(_seen_changed)  # once: napari knows a second time
+    for layer in viewer.layers:
+        layer.events.visible.connect(_seen_changed)
     write_spacing(viewer)
 
 
-def _spacing_changed(event: Event) -> None:
+def _seen_changed(event: Event) -> None:
     viewer = current_viewer()
-    if viewer is not None and event.source is viewer.layers:
+    if viewer is None:
+        return
+    if event.type == "inserted" and event.source is viewer.layers:
+        event.value.events.visible.connect(_seen_changed)
+    if event.source is viewer.layers or event.source in viewer.layers:
         write_spacing(viewer)
 
 
 def write_spacing(viewer: napari.Viewer) -> None:
-    """Say beside the scale bar what mm are in the mammograms that are seen, and in which if not in all images."""
+    """Say beside the scale bar what mm are in the mammograms that are seen, and in which if not in all images.
+
+    And which of what is seen is synthetic.
+    """
     views: dict[str, list[str]] = {}
     slides = False
+    synthetic: dict[str, None] = {}
     for layer in viewer.layers:
         if not isinstance(layer, Image) or not layer.visible:
             continue
         opened = layer.source.path is not None and "pathogan" not in layer.metadata
         if is_slide(layer):
             slides = True
+            if layer.metadata.get("synthetic"):
+                synthetic[_in_short(layer.name)] = None
         elif "mammogram" in layer.metadata or (opened and is_mammogram(layer)):
             views.setdefault(_meaning(layer), []).append(layer.name)
     several, text = len(views) > 1, viewer.canvas.overlays.text
@@ -311,8 +329,20 @@ def write_spacing(viewer: napari.Viewer) -> None:
         for meaning, names in sorted(views.items())
         if meaning
     ]
-    text.text, text.position, text.visible = "\n".join(lines), "bottom_left", bool(lines)
+    if synthetic:
+        lines.append(f"synthetic: {', '.join(synthetic)}")
+    text.text, text.position, text.box = "\n".join(lines), "bottom_left", True
+    text.visible = bool(lines)
     _darken(viewer, alone=bool(views) and not slides)
+
+
+LETTERS = "synthetic: aefgilmnoprtuvwxz -,0123456789AEHMPRS&"
+"""What views in other colours are called with: most take a moment when they are first written."""
+
+
+def _in_short(name: str) -> str:
+    """The beginning of a view's name, which says what it is: without the slide that it was made of."""
+    return name.split(" [", maxsplit=1)[0].split(": ", maxsplit=1)[0]
 
 
 def _darken(viewer: napari.Viewer, *, alone: bool) -> None:

@@ -22,6 +22,7 @@ from napari_pathogan.plugin.shell.refining import InView, Refining
 from napari_pathogan.plugin.shell.steps import Steps, at_once
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.mammogram_layers import LETTERS
 from napari_pathogan.plugin.viewer.placing import Ground
 from napari_pathogan.plugin.virtual_stain.classes import TASK as CLASSES
 from napari_pathogan.plugin.virtual_stain.classes import PatchClasses
@@ -71,6 +72,7 @@ class VirtualStainDock(Dock):
 
     title: ClassVar[str] = "Virtual stains"
     task: ClassVar[str] = "virtual-stain"
+    letters: ClassVar[str] = LETTERS
     runs_on: ClassVar[tuple[str, ...]] = ("virtual_stain.model", "virtual_stain.look")
     helpers: ClassVar[tuple[str, ...]] = (CLASSES,)
 

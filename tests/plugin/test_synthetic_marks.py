@@ -1,0 +1,36 @@
+"""What is synthetic says so on the canvas, and in pictures of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_pathogan.plugin.viewer.mammogram_layers import mark_what_is_seen
+
+pytestmark = pytest.mark.gui
+
+
+def test_what_is_seen_of_it_is_named(make_napari_viewer):
+    viewer, text = (made := make_napari_viewer()), made.canvas.overlays.text
+    colours = np.full((40, 60, 3), 200, np.uint8)
+    mark_what_is_seen(viewer)
+    viewer.add_image(colours, name="case.svs", rgb=True)
+    assert not text.visible
+    view = viewer.add_image(
+        colours,
+        name="virtual PAS [synthetic] (case.svs)",
+        rgb=True,
+        metadata={"synthetic": True},
+    )
+    assert (text.visible, text.text) == (True, "synthetic: virtual PAS")
+    viewer.add_image(
+        colours,
+        name="stain-crc, reinhard: case.svs [synthetic]",
+        rgb=True,
+        metadata={"synthetic": True},
+    )
+    assert text.text == "synthetic: virtual PAS, stain-crc, reinhard"
+    view.visible = False
+    assert text.text == "synthetic: stain-crc, reinhard"
+    viewer.layers.pop()
+    assert not text.visible
