@@ -108,6 +108,22 @@ def test_a_slide_comes_back_with_its_map_threshold_and_drawings(used, folder, tm
     del spots, regions
 
 
+def test_a_map_that_was_fitted_to_its_slide_comes_back_as_such(used, folder, tmp_path):
+    """Neither the figures of the model before, nor its interval."""
+    open_slide(used, folder / samples.PHANTOM)
+    idc = run(used, "IDC heat map")
+    assert "The true share" in idc.form.result.text()
+    used.press(idc.live.fit)
+    used.wait(lambda: "fitted to this slide" in idc.meaning.text(), "the fitted model's map")
+    said = idc.meaning.text(), idc.form.result.text()
+    assert "The true share" not in said[1]
+    save(used, tmp_path / "fitted")
+    idc = dock_titled(open_again(used, tmp_path / "fitted.pathogan.json"), "IDC heat map")
+    assert (idc.meaning.text(), idc.form.result.text()) == said
+    assert idc.heat.model == "idc-lite0, fitted to the slide"
+    used.picture("case-idc-fitted")
+
+
 def test_corrected_nuclei_and_reviewed_masses_come_back_to_their_docks(used, folder, tmp_path):
     open_slide(used, folder / samples.PHANTOM_40X)
     nuclei = run(used, "Nuclei")

@@ -99,7 +99,7 @@ def test_the_map_follows_what_is_drawn_and_is_had_again(used, section):
     assert "The true share" not in dock.form.result.text(), "that is of the model before"
     assert (path.parent / "section.tif.idc.geojson").is_file()
     assert dock.heat.model == "idc-lite0, annotated 1"
-    assert "after your annotations" in dock.meaning.text()
+    assert "refitted to annotations of this slide" in dock.meaning.text()
     changed = shown(dock)
     assert np.nanmax(np.abs(changed - first)) > 0.05
     assert dock.shown.images["probability"].metadata["heat_map"] is dock.heat

@@ -26,6 +26,7 @@ class DarkIsIdc:
     patch_px: int = 50
     mpp: float = 4.0
     context_threshold: float = 0.5
+    refitted: str = ""
     device: Device = field(default_factory=lambda: choose_device("cpu"))
     card: ModelCard = field(
         default_factory=lambda: ModelCard(

@@ -14,9 +14,10 @@ import zarr
 from PIL import Image
 from stand_ins import DarkIsIdc, paint, slide
 
+from napari_pathogan.engine.models import TrainingData
 from napari_pathogan.errors import OutputError
 from napari_pathogan.tasks.idc import export
-from napari_pathogan.tasks.idc.heatmap import SCOPE
+from napari_pathogan.tasks.idc.heatmap import AFTER_ANNOTATIONS, SCOPE
 from napari_pathogan.tasks.idc.page import draw, write_report
 from napari_pathogan.tasks.idc.predict import predict
 
@@ -83,11 +84,12 @@ def test_csv_has_a_row_a_cell(tmp_path, found):
     export.write_csv(path, found)
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert tuple(rows[0]) == (*export.COLUMNS, "imprint", "origin_y_px", "origin_x_px", "scope")
+    more = ("scope", "model", "refitted", "notes")
+    assert tuple(rows[0]) == (*export.COLUMNS, "imprint", "origin_y_px", "origin_x_px", *more)
     assert len(rows) == found.area().n_cells
     assert rows[0]["slide"] == "phantom"
     assert {row["scope"] for row in rows} == {SCOPE}
-    first = {k: float(v) for k, v in rows[0].items() if k not in {"slide", "imprint", "scope"}}
+    first = {k: float(v) for k, v in rows[0].items() if k not in {"slide", "imprint", *more}}
     assert (first["x_px"], first["y_px"], first["cell_um"]) == (224.5, 224.5, 200)
     assert first["threshold"] == 0.5
     assert (first["row"], first["col"], first["x_um"], first["y_um"]) == (4, 4, 900, 900)
@@ -112,7 +114,7 @@ def test_nothing_on_the_page_is_cut_or_overlaps(shape):
         layers,
         slide="a-rather-long-name-of-a-slide-" * 4 + ".svs",
         model_line="A model with a title of many words that goes on and on " * 3,
-        notes=("A tile at row 3, column 8 of level 0 can't be read and is left blank " * 2,) * 2,
+        notes=("A tile at row 3, column 8 of level 0 can't be read and is left blank " * 2,) * 3,
     )
     figure = draw(layers, slide(image))
     figure.canvas.draw()
@@ -177,6 +179,61 @@ def test_a_full_disk_leaves_the_old_map(tmp_path, found, monkeypatch):
         export.write_zarr(path, found)
     assert sorted(p.relative_to(path) for p in path.rglob("*")) == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def words_of(page):
+    """All that stands on a report page, in one line."""
+    return " ".join(" ".join(text.get_text() for text in page.texts).split())
+
+
+def test_a_map_of_a_refitted_model_says_so_and_has_no_interval_wherever_it_goes(tmp_path, found):
+    dark = DarkIsIdc()
+    learnt = TrainingData(name="others", patients=("phantom",))
+    card = dark.card.model_copy(update={"training_data": (learnt,)})
+    made = replace(dark, refitted=AFTER_ANNOTATIONS, card=card)
+    heat = list(predict(slide(), made))[-1].result
+    (note,) = heat.notes
+    assert note.startswith("An image of this name was among those that dark has learnt from")
+    export.write_zarr(tmp_path / "map.ome.zarr", heat)
+    export.write_csv(tmp_path / "map.csv", heat)
+    export.write_geojson(tmp_path / "map.geojson", heat)
+    about = json.loads((tmp_path / "map.geojson").read_text())
+    assert AFTER_ANNOTATIONS in json.dumps(about)
+    kept = export.read_zarr(tmp_path / "map.ome.zarr"), export.read_csv(tmp_path / "map.csv")
+    for one in (heat, *kept):
+        assert one.refitted == AFTER_ANNOTATIONS
+        assert one.model_line.startswith(f"Dark is IDC ({AFTER_ANNOTATIONS}), weights 0a0a")
+        assert one.notes == (note,)
+        area = one.area()
+        assert area.share.value == pytest.approx(found.area().share.value, abs=1e-3)
+        assert (area.share.low, area.share.high, area.idc_mm2.low) == (None, None, None)
+        assert str(area).endswith("% of the tissue")
+        page = words_of(draw(one, slide()))
+        assert AFTER_ANNOTATIONS in page
+        assert note in page
+        assert "without an interval" in page
+        assert "95 %" not in page
+    assert "95 % interval" in words_of(draw(found, slide()))
+
+
+def test_maps_of_earlier_versions_open(tmp_path, found):
+    export.write_zarr(tmp_path / "map.ome.zarr", found)
+    group = zarr.open_group(tmp_path / "map.ome.zarr", mode="a")
+    about = dict(group.attrs["pathogan"])
+    del about["refitted"]
+    group.attrs["pathogan"] = about
+    export.write_csv(tmp_path / "whole.csv", found)
+    with (tmp_path / "whole.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    columns = [name for name in rows[0] if name not in {"model", "refitted", "notes"}]
+    with (tmp_path / "map.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert export.CSV.marked(tmp_path / "map.csv")
+    for one in (export.read_zarr(tmp_path / "map.ome.zarr"), export.read_csv(tmp_path / "map.csv")):
+        assert (one.refitted, one.notes) == ("", ())
+        assert one.area().share.low == pytest.approx(found.area().share.low, abs=1e-3)
 
 
 @pytest.mark.parametrize("origin", [(0.0, 0.0), (512.0, 768.0), (0.0, 3.0)])

@@ -22,6 +22,7 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import task_of
 from napari_pathogan.tasks.idc import live
 from napari_pathogan.tasks.idc.contract import predicted
+from napari_pathogan.tasks.idc.heatmap import AFTER_ANNOTATIONS, AFTER_FIT
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.predict import predict
 
@@ -114,7 +115,9 @@ def test_a_refitted_model_says_what_was_drawn_and_its_map_names_it(slide, model)
     idc, healthy = (after.probability.data[drawn.labels == label].mean() for label in (1, 0))
     was = [before.probability.data[drawn.labels == label].mean() for label in (1, 0)]
     assert idc - healthy > was[0] - was[1] + 0.3
-    assert after.model == "mine"
+    assert (before.refitted, after.model) == ("", "mine")
+    assert after.refitted == AFTER_ANNOTATIONS
+    assert AFTER_ANNOTATIONS in after.model_line
     assert after.model_sha256 != before.model_sha256
     assert changed.fast is None, "the small network knows nothing of the annotations"
     assert np.array_equal(seen.map(slide, model).probability.data, before.probability.data)
@@ -279,6 +282,8 @@ def test_a_head_is_fitted_to_a_slide_without_annotations(slide, model):
     assert live.fitted(model, seen, "fitted").card.sha256 == changed.card.sha256
     *_, finished = predicted(slide, model, fit=True)
     assert finished.result.model == "idc-lite0, fitted to the slide"
+    assert finished.result.refitted == AFTER_FIT
+    assert "% of the tissue. Looks for" in finished.summary["text"], "without an interval"
     np.testing.assert_allclose(finished.result.probability.data, after.probability.data, atol=1e-5)
     for more in ({"fast": True}, {"step": 100.0}):
         with pytest.raises(SettingError, match="leave --fast and --step out"):

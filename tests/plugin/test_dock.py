@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from napari_pathogan.plugin.shell.subject import SHAPES, VIEW
 from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
 from napari_pathogan.plugin.viewer.writer import write_heat_map
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc.heatmap import AFTER_ANNOTATIONS
 
 pytestmark = pytest.mark.gui
 
@@ -209,6 +211,26 @@ def test_threshold_moves_area_and_outline_live(done, qtbot):
     dock.heat.probability.data[:] = 0
     dock.show_threshold()
     assert len(dock.shown.outline.data) == 0
+
+
+def test_a_kept_map_of_a_refitted_model_is_said_to_be_one(done, qtbot, tmp_path):
+    """Read from a case, it has neither the card's figures nor an interval, whatever was shown before."""
+    dock, layer = done
+    own = dock.heat
+    assert dock.meaning.text().startswith("Finds 84 % of IDC")
+    assert "The true share" in dock.form.result.text()
+    dock.show_heat(layer, replace(own, refitted=AFTER_ANNOTATIONS))
+    qtbot.waitUntil(lambda: dock.heat is not own and dock._steps is None)
+    suffix, write = dock.keeps(layer)
+    write(tmp_path / f"kept{suffix}")
+    dock.show_heat(layer, own)
+    qtbot.waitUntil(lambda: dock.heat is own and dock._steps is None)
+    assert dock.meaning.text().startswith("Finds 84 % of IDC")
+    dock.show_kept(layer, dock.read_kept(layer, tmp_path / f"kept{suffix}"))
+    assert dock.heat.refitted
+    assert dock.meaning.text() == f"This map is by the model {AFTER_ANNOTATIONS}"
+    assert "% of the tissue" in dock.form.result.text()
+    assert "The true share" not in dock.form.result.text()
 
 
 def test_next_uncertain_region_moves_the_camera(done, viewer):

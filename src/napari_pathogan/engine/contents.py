@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.events import Event, Progress
@@ -13,7 +14,6 @@ from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
-    from pathlib import Path
 
     from napari_pathogan.engine.models import ModelCard, TrainingData
 
@@ -70,6 +70,18 @@ def digest_of(path: Path) -> str:
         if slide.is_rgb:
             return slide.imprint.digest
     return open_mammogram(path).imprint.digest
+
+
+def learnt_from(card: ModelCard, name: str, digest: str) -> str:
+    """What is to be said of an image if a model has learnt from it, or from one of its name; "" if not."""
+    if card.has_seen(digest):
+        return too_well(card, "This image")
+    if card.knows({name, Path(name).name.split(".")[0]}):
+        return (
+            f"An image of this name was among those that {card.name} has learnt from: what it "
+            "finds here is better than elsewhere"
+        )
+    return ""
 
 
 def too_well(card: ModelCard, image: str) -> str:

@@ -270,13 +270,13 @@ class IdcDock(Dock):
         """Show what the threshold means, and on a finished map its outline and area."""
         threshold = self.threshold.value() / 100
         said = meaning(self.card, threshold) if self.card else ""
-        self.meaning.setText(self.live.how_made or said)
+        if self.heat is not None and self.heat.refitted:
+            said = f"This map is by the model {self.heat.refitted}"
+        self.meaning.setText(said)
         if self.heat is not None and self.shown is not None:
             old = self.layer is not None and between.at_another_scale(self.layer, self.heat.mpp)
             self.form.result.setText(
-                between.RUN_AGAIN
-                if old
-                else area_text(self.heat.area(threshold), measured=not self.live.how_made)
+                between.RUN_AGAIN if old else area_text(self.heat.area(threshold))
             )
             self.shown.show_outlines(self.heat.outlines(threshold))
 

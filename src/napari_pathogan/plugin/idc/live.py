@@ -40,7 +40,6 @@ from napari_pathogan.plugin.idc.refitting import (
     reading,
 )
 from napari_pathogan.plugin.idc.training import lesson
-from napari_pathogan.plugin.idc.words import AFTER_ANNOTATIONS, AFTER_FIT
 from napari_pathogan.plugin.shell.form import beside, button, combo, evenly, label, progress_line
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.training_row import TrainingRow
@@ -481,14 +480,6 @@ class Live:
         known = self._own
         version = known.versions[known.shown] if known.versions else None
         return [] if version is None or version.heat is not heat else heat.places(version.telling)
-
-    @property
-    def how_made(self) -> str:
-        """What to say of the map in view if it is by a head that was refitted; "" of the model's own."""
-        known = self._own
-        if not known.shown:
-            return ""
-        return AFTER_ANNOTATIONS if known.versions[known.shown].outlines else AFTER_FIT
 
     @property
     def can_follow(self) -> bool:

@@ -10,12 +10,6 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.heatmap import AreaResult, HeatMap
 
 
-AFTER_ANNOTATIONS = (
-    "This map is by the model after your annotations: how much it finds was not measured"
-)
-AFTER_FIT = "This map is by the model fitted to this slide: how much it finds was not measured"
-
-
 def usual_threshold(card: ModelCard) -> float:
     """The operating point of a model's heat map: with context where the card has that."""
     calibration = card.settings.get("context", {}).get("calibration", {})
@@ -41,14 +35,11 @@ def meaning(card: ModelCard, threshold: float) -> str:
     return f"Finds less IDC, with fewer false alarms, {than}"
 
 
-def area_text(found: AreaResult, *, measured: bool = True) -> str:
-    """How much IDC there is; where there is none, that nothing else was looked for.
-
-    The interval is that of a model that was measured on patients; one that was refitted was not.
-    """
+def area_text(found: AreaResult) -> str:
+    """How much IDC there is; where there is none, that nothing else was looked for."""
     text = f"<b>{plain_area_text(found)}</b>"
     _, low, high = found.share
-    if measured and low is not None and high is not None:
+    if low is not None and high is not None:
         text += (
             f"<br>The true share may be anything from {100 * low:.0f} to {100 * high:.0f} %, judging "
             "by patients that the model had not seen"

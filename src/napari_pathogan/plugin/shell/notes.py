@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.contents import too_well
+from napari_pathogan.engine.contents import learnt_from
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.mammograms.mammogram import USER, Mammogram
 from napari_pathogan.slides.slide import Slide
@@ -35,13 +34,9 @@ def notes_of(image: Image, card: ModelCard | None = None) -> list[str]:
             notes.append("Its scale was given by hand")
     if isinstance(mammogram, Mammogram):
         notes += mammogram.notes
-    if card is not None and card.has_seen(image.metadata.get(_DIGEST, "")):
-        notes.append(too_well(card, "This image"))
-    elif card is not None and card.knows({image.name, Path(image.name).name.split(".")[0]}):
-        notes.append(
-            f"An image of this name was among those that {card.name} has learnt from: what it "
-            "finds here is better than elsewhere"
-        )
+    if card is not None:
+        known = learnt_from(card, image.name, image.metadata.get(_DIGEST, ""))
+        notes += [known] if known else []
     return notes
 
 

@@ -40,10 +40,12 @@ COLUMNS = (
 _NUMBERS = COLUMNS[:-1]
 _IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
 _ORIGIN = ("origin_y_px", "origin_x_px")
+_MODEL, _REFITTED, _NOTES = "model", "refitted", "notes"
+_BETWEEN = " | "  # notes
 ZARR, GEOJSON, CSV = (
     ome_zarr(KIND),
     geojson_kind(KIND),
-    table("IDC cells", COLUMNS, more=(_IMPRINT, *_ORIGIN, _SCOPE)),
+    table("IDC cells", COLUMNS, more=(_IMPRINT, *_ORIGIN, _SCOPE, _MODEL, _REFITTED, _NOTES)),
 )
 
 
@@ -98,8 +100,8 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
     """Write one row a scored cell: row, col, centre in um, probability, uncertainty, tissue share.
 
     Then what lays the cells on their slide again: the centre in level-0 centre coordinates, the
-    size of a cell, the threshold, the slide's name, where QuPath counts its pixels from, and what
-    was looked for.
+    size of a cell, the threshold, the slide's name, where QuPath counts its pixels from, what was
+    looked for, by which model (its line), what that was refitted to, and what the reader should know.
 
     Raises
     ------
@@ -107,7 +109,8 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
         If it can't be written.
     """
     with written(path, CSV) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, (*COLUMNS, _IMPRINT, *_ORIGIN, _SCOPE))
+        columns = (*COLUMNS, _IMPRINT, *_ORIGIN, _SCOPE, _MODEL, _REFITTED, _NOTES)
+        writer = csv.DictWriter(stream, columns)
         writer.writeheader()
         my, mx = heat_map.mpp
         same = {
@@ -117,6 +120,9 @@ def write_csv(path: Path, heat_map: HeatMap) -> None:
             _IMPRINT: heat_map.imprint or "",
             **dict(zip(_ORIGIN, heat_map.origin, strict=True)),
             _SCOPE: SCOPE,
+            _MODEL: heat_map.model_line,
+            _REFITTED: heat_map.refitted,
+            _NOTES: _BETWEEN.join(heat_map.notes),
         }
         for cell in heat_map.cells():
             centre = {"x_px": cell["x_um"] / mx - 0.5, "y_px": cell["y_um"] / my - 0.5}
@@ -155,6 +161,7 @@ def read_zarr(path: Path) -> HeatMap:
             notes=tuple(map(str, about.get("notes", ()))),
             imprint=Imprint.read(about.get("imprint")),
             origin=_origin(*about.get("origin", (0.0, 0.0))),
+            refitted=str(about.get("refitted", "")),
         )
 
 
@@ -182,9 +189,12 @@ def read_csv(path: Path) -> HeatMap:
             tissue,
             (my, mx),
             float(column["threshold"][0]),
+            model_line=first.get(_MODEL) or "",
             slide=table.slide,
+            notes=tuple(filter(None, (first.get(_NOTES) or "").split(_BETWEEN))),
             imprint=Imprint.read(first.get(_IMPRINT)),
             origin=_origin(*(first.get(name) or 0 for name in _ORIGIN)),
+            refitted=first.get(_REFITTED) or "",
         )
 
 

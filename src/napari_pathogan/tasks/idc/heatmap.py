@@ -28,6 +28,8 @@ SCOPE = (
     "Looks for invasive ductal carcinoma (IDC) of the breast only: not for carcinoma in situ, any "
     "other tumour or any other organ."
 )
+AFTER_ANNOTATIONS = "refitted to annotations of this slide: how much it finds was not measured"
+AFTER_FIT = "fitted to this slide: how much it finds was not measured"
 Z95 = 1.96  # half width of a 95 % interval in standard deviations
 
 
@@ -38,7 +40,7 @@ class AreaResult(NamedTuple):
     ----------
     idc_mm2, share
         Area of tissue at or above the threshold, and its share of the scored tissue, each with
-        a 95 % interval (see :meth:`HeatMap.area`).
+        a 95 % interval where there is one (see :meth:`HeatMap.area`).
     tissue_mm2
         Area of the scored tissue.
     n_cells
@@ -65,13 +67,13 @@ class AreaResult(NamedTuple):
 
     def __str__(self) -> str:
         """``IDC 12.4 mm2, 31 % of the tissue (26 to 37)``."""
-        share, low, high = (100 * (v or 0.0) for v in self.share)
+        share, low, high = self.share
         area = self.idc_mm2.value or 0.0
         digits = 1 if area >= 1 or area == 0 else 2
-        return (
-            f"IDC {area:.{digits}f} mm\N{SUPERSCRIPT TWO}, {share:.0f} % of the tissue "
-            f"({low:.0f} to {high:.0f})"
-        )
+        text = f"IDC {area:.{digits}f} mm\N{SUPERSCRIPT TWO}, {100 * (share or 0.0):.0f} % of the tissue"
+        if low is None or high is None:
+            return text
+        return f"{text} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def area_at(
@@ -131,13 +133,17 @@ class HeatMap:
     model
         Name of the model.
     model_line
-        One line for reports: title, sha256, research use only.
+        One line for reports: title, what it was refitted to, sha256, research use only.
+    refitted
+        What the model was refitted to, and that its quality was not measured since; "" of a model whose card
+        says how good it is.
     slide
         Name of the slide.
     region
         What was asked for; None for the whole slide.
     notes
-        What the reader should know: tiles that can't be read, a scale far from the model's.
+        What the reader should know: that the model has learnt from the slide, tiles that can't be read, a
+        scale far from the model's.
     imprint
         What tells the slide from others of its name; None in results of earlier versions.
     origin
@@ -158,6 +164,7 @@ class HeatMap:
     notes: tuple[str, ...] = field(default=())
     imprint: Imprint | None = None
     origin: tuple[float, float] = (0.0, 0.0)
+    refitted: str = ""
 
     @property
     def scored(self) -> Cells:
@@ -193,7 +200,8 @@ class HeatMap:
         uncertainties lower to the sum with every one as much higher. Errors thus don't cancel
         out between cells: it is wide. It does not move with the threshold, but is widened to
         hold the area at the threshold. Tissue or stains unlike those that the model was
-        calibrated on are beyond it.
+        calibrated on are beyond it. There is none of a model that was refitted: how far it may be off
+        was measured before.
         """
         limit = self._threshold(threshold)
         chosen = self.scored
@@ -201,6 +209,8 @@ class HeatMap:
         total = float(tissue.sum())
         area = area_at(self.probability.data[chosen], self.uncertainty.data[chosen], tissue, limit)
         share = Value(*((v or 0.0) / total for v in area)) if total else Value(None)
+        if self.refitted:
+            area, share = Value(area.value), Value(share.value)
         return AreaResult(area, share, total, int(chosen.sum()), limit)
 
     def at(self, y: float, x: float) -> tuple[float, float] | None:
@@ -286,6 +296,7 @@ class HeatMap:
             "region": region and [region.y, region.x, region.height, region.width],
             "model": self.model,
             "model_sha256": self.model_sha256,
+            "refitted": self.refitted,
             "notes": list(self.notes),
         }
 

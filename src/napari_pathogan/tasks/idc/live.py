@@ -32,6 +32,7 @@ from napari_pathogan.tasks.idc import TASK
 from napari_pathogan.tasks.idc.annotated import disagreements, labelled_cells
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX, UNLABELLED
 from napari_pathogan.tasks.idc.frozen import FrozenHead
+from napari_pathogan.tasks.idc.heatmap import AFTER_ANNOTATIONS, AFTER_FIT
 from napari_pathogan.tasks.idc.predict import (
     BLOCK,
     MIN_TISSUE,
@@ -393,7 +394,7 @@ def refitted(model: IdcModel, parts: Sequence[AnnotatedFeatures], name: str = ""
         np.concatenate([labels, *(said for _, said in others)]),
         np.concatenate([weights, each]),
     )
-    return _named(_on_scale(changed, first, parts), name)
+    return _named(_on_scale(changed, first, parts), name, AFTER_ANNOTATIONS)
 
 
 def most_telling(model: IdcModel, seen: SlideFeatures, known: np.ndarray, n: int) -> np.ndarray:
@@ -460,10 +461,10 @@ def fitted(model: IdcModel, seen: SlideFeatures, name: str = "") -> IdcModel:
     part = AnnotatedFeatures(seen, nothing, nothing, nothing)
     rest, said = _rest(model, part)
     each = np.full(len(rest), min(AROUND, past.n_images / max(len(rest), 1)))
-    return _named(_on_scale(_fitted(model, rest, said, each), model, [part]), name)
+    return _named(_on_scale(_fitted(model, rest, said, each), model, [part]), name, AFTER_FIT)
 
 
-def _named(changed: IdcModel, name: str) -> IdcModel:
+def _named(changed: IdcModel, name: str, refitted: str) -> IdcModel:
     """A model with a refitted head, and a card that has its name and tells its weights from others."""
     assert isinstance(changed.network, FrozenHead)
     own = changed.network.idc_head.cpu()
@@ -471,7 +472,7 @@ def _named(changed: IdcModel, name: str) -> IdcModel:
     card = changed.card.model_copy(
         update={"name": name or changed.card.name, "sha256": digest.hexdigest()}
     )
-    return replace(changed, card=card)
+    return replace(changed, card=card, refitted=refitted)
 
 
 def _fitted(

@@ -68,6 +68,8 @@ class IdcModel:
     reach
         How far from the reference the colours of a slide of the training were at most
         (:meth:`.SlideColours.distance`); None where nobody noted it.
+    refitted
+        What it was refitted to since its card was written, as a :class:`.HeatMap` says it.
     """
 
     card: ModelCard
@@ -81,6 +83,7 @@ class IdcModel:
     baseline: ColourBaseline | None = None
     by_student: tuple[Calibration, Context] | None = None
     reach: float | None = None
+    refitted: str = ""
 
     @classmethod
     def load(cls, name: str | Path = "idc-lite0", device: str = "auto", views: int = 1) -> IdcModel:

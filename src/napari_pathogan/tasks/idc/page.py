@@ -174,18 +174,20 @@ def _histogram(axes: Axes, heat_map: HeatMap) -> None:
 
 def _foot(figure: Figure, heat_map: HeatMap) -> None:
     interval = (
-        "In brackets: 95 % interval of the true area, from calibrated probabilities that may all "
+        f"No interval is given, since the model was {heat_map.refitted}."
+        if heat_map.refitted
+        else "In brackets: 95 % interval of the true area, from calibrated probabilities that may all "
         "be off together; not for tissue or stains unlike those of the model's training."
     )
     lines = [
         SCOPE,
         *_lines(f"Model: {heat_map.model_line}", 125, 2),
         *_lines(interval, 125, 2),
-        *(line for note in heat_map.notes[:2] for line in _lines(f"Note: {note}", 125, 1)),
+        *(line for note in heat_map.notes[:3] for line in _lines(f"Note: {note}", 125, 1)),
         f"napari-pathogan {__version__}. Not for diagnosis.",
     ]
-    figure.text(0.07, 0.028, "\n".join(lines), size=7.5, color=_GREY, linespacing=1.45)
-    _line(figure, 0.041 + 0.0131 * len(lines))
+    figure.text(0.07, 0.025, "\n".join(lines), size=7.5, color=_GREY, linespacing=1.45)
+    _line(figure, 0.038 + 0.0131 * len(lines))
 
 
 def _lines(text: str, width: int, most: int) -> list[str]:
@@ -266,6 +268,8 @@ def _number(value: float | None) -> str:
 
 
 def _interval(value: Value, factor: float = 1.0) -> str:
-    low, high = (factor * (v or 0.0) for v in (value.low, value.high))
+    if value.low is None or value.high is None:
+        return "without an interval"
+    low, high = factor * value.low, factor * value.high
     digits = 0 if factor > 1 else (1 if high >= 10 else 2)
     return f"({low:.{digits}f} to {high:.{digits}f})"

@@ -24,6 +24,7 @@ from napari_pathogan.colour.stained import (
     whole_tissue,
 )
 from napari_pathogan.engine.cells import Block, CellGrid
+from napari_pathogan.engine.contents import learnt_from
 from napari_pathogan.engine.events import Event, Finished, Progress, Tile, Warn
 from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import NoTissueError, SlideReadError
@@ -194,6 +195,8 @@ def as_heat_map(
     """Give what a model says of a slide's cells (2, H, W) its place and where it came from."""
     assert slide.mpp is not None
     card, (probability, uncertainty) = model.card, layers
+    known = learnt_from(card, slide.name, slide.imprint.digest if card.tells_images else "")
+    made = f"{card.title} ({model.refitted})" if model.refitted else card.title
     return HeatMap(
         probability=plan.grid.overlay(probability),
         uncertainty=plan.grid.overlay(uncertainty),
@@ -202,13 +205,14 @@ def as_heat_map(
         mpp_source=slide.mpp_source,
         threshold=model.context_threshold,
         model=card.name,
-        model_line=f"{card.title}, weights {card.sha256[:12]}. {card.intended_use}",
+        model_line=f"{made}, weights {card.sha256[:12]}. {card.intended_use}",
         model_sha256=card.sha256,
         slide=slide.name,
         region=region,
-        notes=notes,
+        notes=(known, *notes) if known else notes,
         imprint=slide.imprint,
         origin=corner(slide),
+        refitted=model.refitted,
     )
 
 
