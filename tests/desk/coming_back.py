@@ -18,22 +18,31 @@ TITLES = "Slides", "Nuclei", "IDC heat map"
 WIDE = 430
 
 
-def main(part: str, slide: Path) -> None:
-    """Open docks, make them wide and leave; or open one and see what comes back."""
+def main(part: str, slide: Path, case: Path) -> None:
+    """Open docks, make them wide, save a case and leave; or open one, or the case, and see what comes back."""
     with napari_of_its_own() as desk:
         choose_usual_readers(None)
         if part == "first":
             for title in TITLES:
                 dock = desk.dock(title)
-            desk.docked("IDC heat map")
             with desk.answering(choose(slide)):
                 desk.press(dock.welcome.open)
             desk.wait(lambda: desk.viewer.layers, "the slide")
+            slides = desk.docked("Slides")
+            with desk.answering(choose(case)):
+                desk.press(slides, "Save case…")
+            desk.wait(lambda: "Saved" in slides.said.text(), "the case")
+            found(desk, "IDC heat map").raise_()  # in front again
+            desk.rest(0.3)
             frame = above(dock, QDockWidget)
             desk.window.resizeDocks([frame], [WIDE], Qt.Orientation.Horizontal)
             desk.rest(0.3)
         else:
-            desk.dock("Nuclei")
+            if part == "case":
+                desk.open(case)
+                desk.wait(lambda: desk.viewer.layers, "the case")
+            else:
+                desk.dock("Nuclei")
             desk.wait(lambda: all(found(desk, one) is not None for one in TITLES), "all docks", 20)
             desk.rest(1.0)
         from napari_pathogan.plugin.viewer.remembered import recall
@@ -42,6 +51,7 @@ def main(part: str, slide: Path) -> None:
         said = {
             "wide": [found(desk, one).width() for one in front],
             "front": front,
+            "often": [len(frames(desk, one)) for one in TITLES],
             "folder": recall("last folders").get("slides"),
         }
         desk.picture(f"coming-back-{part}")
@@ -55,9 +65,14 @@ def main(part: str, slide: Path) -> None:
 
 def found(desk, title):
     """The frame of a dock that is open."""
+    return next(iter(frames(desk, title)), None)
+
+
+def frames(desk, title):
+    """All frames of docks of a title: one at most, if all is well."""
     there = desk.window.findChildren(QDockWidget)
-    return next((one for one in there if one.windowTitle().startswith(title)), None)
+    return [one for one in there if one.windowTitle().startswith(title)]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], *map(Path, sys.argv[2:]))

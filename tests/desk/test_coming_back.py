@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 def test_docks_their_sizes_and_folders_come_back(tmp_path):
     homes = {f"XDG_{what}_HOME": str(tmp_path / what) for what in ("DATA", "CONFIG", "CACHE")}
     paths = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-    slide = samples.FOLDER / samples.PHANTOM
+    slide, case = samples.FOLDER / samples.PHANTOM, tmp_path / "open.pathogan.json"
 
     def napari(part):
         done = subprocess.run(
-            [sys.executable, str(HERE / "coming_back.py"), part, str(slide)],
+            [sys.executable, str(HERE / "coming_back.py"), part, str(slide), str(case)],
             env=os.environ | homes | {"PYTHONPATH": paths},
             capture_output=True,
             text=True,
@@ -40,3 +40,5 @@ def test_docks_their_sizes_and_folders_come_back(tmp_path):
     assert after["front"] == before["front"] == ["IDC heat map"]
     assert after["wide"] == pytest.approx(before["wide"], abs=5)
     assert after["folder"] == str(slide.parent)
+    assert after["often"] == [1, 1, 1]
+    assert napari("case")["often"] == [1, 1, 1], "docks of the case are those that came back"

@@ -127,8 +127,8 @@ CONTENTS = [
     channels("3 bright planes in another order", PLANES, ("Blue", "Green", "Red")),
     channels("4 bright unnamed planes", dyes(4, np.uint8, bright=True)),
     *(interleaved(f"{n} interleaved dyes", dyes(n, np.uint16)) for n in (2, 3, 4, 5)),
-    Content("signed", GREY.astype(np.int16), "YX", "int16 samples"),
-    Content("32 bit", GREY.astype(np.uint32), "YX", "uint32 samples"),
+    Content("signed", GREY.astype(np.int16), "YX", "int16 (samples|values of one channel)"),
+    Content("32 bit", GREY.astype(np.uint32), "YX", "uint32 (samples|values of one channel)"),
     Content("300 channels", np.ones((300, HEIGHT, WIDTH), np.uint8), "CYX", "claims 300 channels"),
     Content("signed channels", dyes(3, np.int16), "CYX", "int16 samples"),
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QByteArray, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
-from napari_pathogan.plugin.viewer.keys import dock_of, dock_titles
+from napari_pathogan.plugin.viewer.keys import dock_of, dock_titles, once_all_came
 from napari_pathogan.plugin.viewer.remembered import recall, remember
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ def bring_back(window: QMainWindow) -> None:
     if not titles:
         return
 
-    def come() -> None:
-        for title in titles:
-            dock_of(window, title)
+    def come(left: list[str]) -> None:
+        if left:  # one at a time: napari lets other events through while a dock is made
+            dock_of(window, left[0])
+            once_all_came(window, partial(come, left[1:]))
+            return
         try:
             state = base64.b64decode(str(kept.get("state", "")), validate=True)
         except ValueError:
@@ -53,10 +55,7 @@ def bring_back(window: QMainWindow) -> None:
         restore.timeout.connect(partial(window.restoreState, QByteArray(state)))
         restore.start(_JOINED_MS)
 
-    soon = QTimer(window)
-    soon.setSingleShot(True)
-    soon.timeout.connect(come)
-    soon.start(0)
+    once_all_came(window, partial(come, titles))
 
 
 def _title(frame: QDockWidget) -> str:

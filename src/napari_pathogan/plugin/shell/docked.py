@@ -14,6 +14,7 @@ from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer import shaders
 from napari_pathogan.plugin.viewer.canvas import let_keys_go
 from napari_pathogan.plugin.viewer.holding import bind_hold
+from napari_pathogan.plugin.viewer.keys import has_come, is_coming
 from napari_pathogan.plugin.viewer.layers import keep_apart
 from napari_pathogan.plugin.viewer.mammogram_layers import mark_what_is_seen
 from napari_pathogan.plugin.viewer.viewing import bind_viewing
@@ -39,6 +40,7 @@ class Docked(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
+        is_coming(self)
         self.viewer = napari_viewer
         self.setWindowTitle(self.title)
         self.setMinimumWidth(300)
@@ -81,6 +83,7 @@ class Docked(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
         elif event is not None and event.type() == QEvent.Type.Show:
+            has_come(self)
             end_at_once()
             closing.watch(self)
             tabs.join(self)

@@ -6,13 +6,24 @@ napari imports a plugin on its first use, so the keys work from the first slide,
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import npe2
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PLUGIN = "napari-pathogan"
 _NAME = "pathogan-key"  # of the shortcuts of a window that has them
+_WAIT_MS, _WAITS = (
+    50,
+    100,
+)  # between two looks, and how often, before what waits goes on all the same
+_coming: WeakSet[QWidget] = WeakSet()  # docks that are being made
 
 
 def bind_keys() -> None:
@@ -40,6 +51,38 @@ def dock_of(window: QMainWindow, title: str) -> QWidget:
         widget = _docked(window, title)
     assert widget is not None, f"the manifest has a dock {title}"
     return widget
+
+
+def is_coming(dock: QWidget) -> None:
+    """Note that a dock is being made: napari lets other events through before it is in its window."""
+    _coming.add(dock)
+
+
+def has_come(dock: QWidget) -> None:
+    """Note that a dock is in its window."""
+    _coming.discard(dock)
+
+
+def once_all_came(parent: QObject, act: Callable[[], None], waits: int = _WAITS) -> None:
+    """Call soon, but while no dock is being made: what opens docks would open the same once more.
+
+    Parameters
+    ----------
+    parent
+        Nothing is called once it is gone.
+    """
+    soon = QTimer(parent)
+    soon.setSingleShot(True)
+
+    def look() -> None:
+        soon.deleteLater()
+        if _coming and waits:
+            once_all_came(parent, act, waits - 1)
+        else:
+            act()
+
+    soon.timeout.connect(look)
+    soon.start(_WAIT_MS if waits < _WAITS else 0)
 
 
 def dock_titles() -> set[str]:

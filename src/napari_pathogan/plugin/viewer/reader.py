@@ -144,10 +144,9 @@ def read(path: str | list[str], *, ask: bool = True) -> list[tuple[Any, dict[str
 def _open_case(path: str | list[str]) -> list[Any]:
     """Let the Slides dock open a case, once napari has done with its file."""
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
-    from qtpy.QtCore import QTimer  # noqa: PLC0415
 
     from napari_pathogan.plugin.viewer.canvas import window_of  # noqa: PLC0415
-    from napari_pathogan.plugin.viewer.keys import dock_of  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.keys import dock_of, once_all_came  # noqa: PLC0415
 
     file = Path(path if isinstance(path, str) else path[0])
     viewer = current_viewer()
@@ -156,9 +155,11 @@ def _open_case(path: str | list[str]) -> list[Any]:
         raise SlideFormatError(msg)
 
     def open_it() -> None:
-        dock_of(window_of(viewer), "Slides").open_case(file)  # type: ignore[attr-defined]
+        dock: Any = dock_of(window, "Slides")
+        once_all_came(window, lambda: dock.open_case(file))
 
-    QTimer.singleShot(0, open_it)
+    window = window_of(viewer)
+    once_all_came(window, open_it)
     return _NOTHING
 
 
