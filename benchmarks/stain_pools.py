@@ -3,7 +3,8 @@
     python benchmarks/stain_pools.py FOLDER...
 
 Each folder holds images of one stain. Printed: for how many the nearest pool is the right one, and
-how many lie within the reach of that alone, of several, or of none (then the stain is asked).
+how many are told by their colours: within the reach of one pool, and far from all others. The
+stain of all others is asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from napari_pathogan.colour.stain_distance import StainPool, described
+from napari_pathogan.tasks.virtual_stain.trust import told
 
 
 def main() -> None:
@@ -29,20 +31,19 @@ def main() -> None:
         for folder in sys.argv[1:]
     }
     whole = {folder: StainPool.fit(figures) for folder, figures in seen.items()}
-    right, told, wrong, several, none = 0, 0, 0, 0, 0
+    right, said, wrong, asked = 0, 0, 0, 0
     for folder, figures in seen.items():
         for number, own in enumerate(figures):
             pools = {**whole, folder: StainPool.fit(np.delete(figures, number, 0))}
             apart = {name: pool.apart(own) for name, pool in pools.items()}
-            within = [name for name, far in apart.items() if far <= pools[name].reach]
+            stain = told(apart, {name: pool.reach for name, pool in pools.items()})
             right += min(apart, key=lambda name: apart[name]) == folder
-            told += within == [folder]
-            wrong += len(within) == 1 and within != [folder]
-            several += len(within) > 1
-            none += not within
+            said += stain == folder
+            wrong += stain not in {"", folder}
+            asked += not stain
     total = sum(map(len, seen.values()))
     print(f"nearest is right: {right} of {total}")
-    print(f"within one reach: {told} right, {wrong} wrong; asked: {several} several, {none} none")
+    print(f"told: {said} right, {wrong} wrong; asked: {asked}")
 
 
 if __name__ == "__main__":

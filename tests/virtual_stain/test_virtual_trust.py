@@ -143,13 +143,21 @@ def test_a_stain_that_nobody_says_is_measured(two):
     assert fit.warning("case") == ""
 
 
+def test_a_stain_is_told_only_far_from_all_others():
+    reaches = {"he": 1.6, "pas": 1.5, "masson": 1.7}
+    assert trust.told({"he": 0.9, "pas": 4.0, "masson": 3.5}, reaches) == "he"
+    assert not trust.told({"he": 2.8, "pas": 4.2, "masson": 1.6}, reaches)  # H&E skin was so
+    assert not trust.told({"he": 1.7, "pas": 9.0, "masson": 9.0}, reaches)
+    assert not trust.told({}, reaches)
+
+
 def test_what_can_not_be_told_is_asked_never_guessed(two):
     with pytest.raises(SourceStainError, match=r"no stain fits .*say its stain"):
         trust.fit_of([tissue((150, 190, 120), 5)], two)
     alike = cards(
         he=[tissue(PINK, s) for s in range(12)], pas=[tissue(PINK, s + 20) for s in range(12)]
     )
-    with pytest.raises(SourceStainError, match="more than one stain fits"):
+    with pytest.raises(SourceStainError, match="more than one stain may fit"):
         trust.fit_of([tissue(PINK, 50), tissue(PINK, 51)], alike)
     with pytest.raises(SourceStainError, match="nothing is known of its colours"):
         trust.fit_of([tissue(PINK)], [])

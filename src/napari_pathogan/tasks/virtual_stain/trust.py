@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CELL_PX = 8  # of a map: that of the discriminator's scores
 _SOFT_PX = 6.0  # standard deviation of the blur of cycle errors: a cell says what is around it
 FINDS = 0.7  # area under the ROC curve from which on a map is said to find a defect
+CLEAR = 2.0  # reaches away from its pool a slide is beyond doubt of another stain
 _DEFECT_PX = 64  # about as wide
 _LEAST_PX, _MIDDLE_PX, _MOST = 96, 256, 8  # sides of images that are planted in, and how many
 
@@ -317,6 +318,12 @@ class Fit:
         return text
 
 
+def told(distances: Mapping[str, float], reaches: Mapping[str, float]) -> str:
+    """The stain that distances from pools tell beyond doubt; empty if they tell none."""
+    near = [end for end, d in distances.items() if d <= CLEAR * reaches[end]]
+    return near[0] if len(near) == 1 and distances[near[0]] <= reaches[near[0]] else ""
+
+
 def fit_of(
     tiles: Sequence[np.ndarray],
     cards: Sequence[ModelCard],
@@ -329,8 +336,8 @@ def fit_of(
     Parameters
     ----------
     stain
-        That the slide is said to have; where nobody says, it is measured: the nearest, if no other
-        is within its own images' reach as well.
+        That the slide is said to have; where nobody says, it is measured: the one within its own
+        images' reach, if every other is at least :data:`CLEAR` times its reach away.
 
     Raises
     ------
@@ -348,10 +355,10 @@ def fit_of(
     if stain:
         return Fit(stain, True, distances, reaches)
     within = [end for d, end in near if d <= reaches[end]]
-    if len(within) == 1:
+    if told(distances, reaches):
         return Fit(within[0], False, distances, reaches)
     words = ", ".join(f"{stain_title(end)} {d:.1f}" for d, end in near[:3])
-    why = "more than one stain fits" if within else "no stain fits"
+    why = "more than one stain may fit" if within else "no stain fits"
     measured = f" by its colours {why} (spreads: {words});" if near else ""
     msg = f"nobody says which stain {name} has, and{measured or ' nothing is known of its colours;'} say its stain"
     raise SourceStainError(msg)
