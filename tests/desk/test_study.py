@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
@@ -21,6 +22,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 from desk import Answer, choose, press_in
 from napari_pathogan.plugin.study.dock import StudyDock
 from napari_pathogan.plugin.study.new import NewStudyDialog
+from napari_pathogan.plugin.viewer.canvas import canvas_of
 from napari_pathogan.study.record import Session, Study
 
 pytestmark = pytest.mark.gui
@@ -124,6 +126,34 @@ def test_a_study_is_made_read_left_and_gone_on_with(desk, images):
     desk.wait(lambda: start.begin.text() == "Go on at image 5 of 24", "the first reader")
     begin(desk, dock)
     assert dock.reading.page.place.text() == place
+
+
+def test_what_was_said_before_is_not_seen_over_the_image(desk, example_study):
+    dock = open_dock(desk)
+    open_study(desk, dock, example_study.folder)
+    desk.type(dock.reading.start.reader, READER)
+
+    def say():
+        canvas = canvas_of(desk.viewer).native
+        NapariQtNotification("real images have 208 px", "info", parent=canvas).show()
+        assert shown(desk, NapariQtNotification)
+
+    say()
+    desk.press(dock.reading.start.begin)
+    assert not shown(desk, NapariQtNotification)
+    desk.key("Space", dock.reading.consent.agree)
+    desk.press(dock.reading.consent.go)
+    desk.wait(lambda: dock.reading.running, "the session")
+    say()
+    desk.key("Return")
+    desk.wait(lambda: dock.reading.on_screen, "the image")
+    assert not shown(desk, NapariQtNotification)
+    desk.key("Escape")
+    say()
+    desk.key("Return")
+    desk.wait(lambda: dock.reading.on_screen, "the image again")
+    assert not shown(desk, NapariQtNotification)
+    answer(desk, dock, 1)
 
 
 def test_after_a_crash_too(desk, example_study, tmp_path):

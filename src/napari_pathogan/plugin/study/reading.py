@@ -26,6 +26,7 @@ from napari_pathogan.plugin.study.words import (
     pause_text,
     practice_of,
 )
+from napari_pathogan.plugin.viewer.canvas import close_notifications
 from napari_pathogan.study.asking import MOST_VIEWS, VIEWS_S
 from napari_pathogan.study.record import Session, Study
 
@@ -129,6 +130,7 @@ class Reading(QStackedWidget):
 
     def begin(self) -> None:
         """Ask for consent."""
+        close_notifications(self.viewer)  # they may say what an image is
         if self.study is not None:
             self.consent.ask(self.study, self.start.reader.text())
             self.setCurrentWidget(self.consent)
@@ -154,7 +156,8 @@ class Reading(QStackedWidget):
     # in a session
 
     def go_on(self) -> None:
-        """Show the image that is to be judged now."""
+        """Show the image that is to be judged now, and nothing that was said before over it."""
+        close_notifications(self.viewer)
         with self._or_leave():
             assert self.session is not None
             assert self.stage is not None

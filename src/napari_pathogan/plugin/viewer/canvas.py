@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.utils.key_bindings import _vispy2appmodel
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def canvas_of(viewer: napari.Viewer) -> VispyCanvas:
     """
     window = getattr(viewer, "__wrapped__", viewer).window
     return window._qt_viewer.canvas  # noqa: SLF001
+
+
+def close_notifications(viewer: napari.Viewer) -> None:
+    """Close all notifications that napari still shows over a viewer."""
+    for one in window_of(viewer).findChildren(NapariQtNotification):
+        one.close()
 
 
 def let_keys_go(viewer: napari.Viewer) -> None:
