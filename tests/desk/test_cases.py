@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QDialog
 
 from desk import choose, press_in
 from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.slides import scales
 from napari_pathogan.tasks.masses.review import Decision
 
 pytestmark = pytest.mark.gui
@@ -201,6 +203,101 @@ def test_what_is_gone_or_another_image_is_told(used, folder, tmp_path):
     slides = open_again(used, folder / "case.pathogan.json")
     assert "is not the image that it was" in slides.said.text()
     assert used.cut_texts(slides) == []
+
+
+@pytest.fixture
+def pictures(used, tmp_path):
+    """Two pictures as File > Open opens them, in colours: the second hidden, the first half seen, zoomed in."""
+    pixels = np.random.default_rng(3).integers(60, 250, (6, 5, 3), np.uint8)
+    for name, side in (("one", 20), ("two", 30)):
+        large = np.kron(pixels, np.ones((side, side, 1), np.uint8))
+        Image.fromarray(large).save(tmp_path / f"{name}.png")
+    dock = used.dock("Nuclei")
+    used.wait(dock.form.run.isEnabled, "the model")
+    for name in ("one", "two"):
+        used.open(tmp_path / f"{name}.png")
+        used.wait(lambda name=name: dock.layer is not None and dock.layer.name == name, "the image")
+        used.type(dock.form.pixel_size, "0.5")
+        used.key("Return", dock.form.pixel_size)
+        used.wait(lambda: tuple(dock.layer.scale) == (0.5, 0.5), "the scale")
+    one, two = used.viewer.layers
+    one.opacity, two.visible = 0.4, False
+    used.rest(0.3)
+    used.viewer.scene.camera.zoom *= 3
+    used.viewer.scene.camera.center = (0.0, 11.0, 13.0)
+    return used.viewer
+
+
+def seen(viewer):
+    """Names, looks, scales and places of layers, and what is in view."""
+    camera = viewer.scene.camera
+    layers = [
+        (x.name, x.visible, x.opacity, tuple(x.scale), tuple(x.translate), str(x.units[0]))
+        for x in viewer.layers
+    ]
+    return layers, [round(float(x), 3) for x in (camera.zoom, *camera.center)]
+
+
+def test_pictures_that_napari_opened_come_back_as_they_were(used, pictures, tmp_path):
+    before = seen(pictures)
+    assert before[0][1][:2] == ("two", False)
+    save(used, tmp_path / "case")
+    slides = open_again(used, tmp_path / "case.pathogan.json")
+    assert seen(pictures) == before
+    assert slides.said.text() == "Opened case.pathogan.json."
+
+
+def test_a_size_that_was_typed_goes_with_the_case(used, pictures, tmp_path, monkeypatch):
+    before = seen(pictures)
+    save(used, tmp_path / "case")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "of somebody else"))
+    slides = open_again(used, tmp_path / "case.pathogan.json")
+    assert seen(pictures) == before
+    assert "one takes 0.5 µm per pixel from the case." in slides.said.text()
+    assert "⚠" not in slides.said.text()
+    assert not any("does not say how large" in x for x in used.notifications[-2:])
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "of a third"))
+    scales.remember(tmp_path / "one.png", (0.25, 0.25))
+    slides = open_again(used, tmp_path / "case.pathogan.json")
+    assert pictures.layers[0].scale == pytest.approx((0.25, 0.25)), "what was said here stays"
+    assert "⚠ one has 0.25 µm per pixel, as you gave it; in the case, 0.5 µm." in (
+        slides.said.text()
+    )
+
+
+def test_a_size_of_mammograms_goes_with_the_case(used, tmp_path, monkeypatch):
+    y, x = np.mgrid[:300, :200]
+    breast = (150 * (np.hypot(y - 150, x) < 140)).astype(np.uint8)
+    path = tmp_path / "case_R_CC.png"
+    Image.fromarray(breast).save(path)
+    scales.remember(path, (70.0, 70.0))
+    with used.answering(choose(path)):
+        used.menu("File", "IO Utilities", "Open mammograms…")
+    used.wait(lambda: len(used.viewer.layers) == 1, "the view")
+    scale = tuple(used.viewer.layers[0].scale)
+    assert scale != (1, 1)
+    save(used, tmp_path / "case")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "of somebody else"))
+    slides = open_again(used, tmp_path / "case.pathogan.json")
+    assert tuple(used.viewer.layers[0].scale) == pytest.approx(scale)
+    assert "takes 0.07 mm per pixel from the case." in slides.said.text()
+
+
+def test_older_cases_still_open(used, pictures, tmp_path):
+    """They know looks by the names of layers, and no size of a pixel."""
+    before = seen(pictures)
+    save(used, tmp_path / "case")
+    file = tmp_path / "case.pathogan.json"
+    case = json.loads(file.read_text())
+    for image in case["images"]:
+        for new in ("um_per_px", "scale", "translate"):
+            del image[new]
+    for look in case["looks"]:
+        del look["image"]
+    file.write_text(json.dumps(case))
+    slides = open_again(used, file)
+    assert [one[:4] for one in seen(pictures)[0]] == [one[:4] for one in before[0]]
+    assert "⚠" not in slides.said.text()
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"kind": "pathogan case", "version": 2}', "[1"])

@@ -180,7 +180,7 @@ def test_a_case_opens_its_slides_at_addresses_again(make_napari_viewer, server, 
         )
     )
     (tmp_path / "a.svs").touch()  # another file of that name beside the case
-    images, told = open_images(viewer, case, tmp_path / "x.pathogan.json")
+    images, told, _ = open_images(viewer, case, tmp_path / "x.pathogan.json")
     assert [image and file_of(image) for image in images] == [
         addresses.place_of(f"{server.url}/a.svs"),
         None,

@@ -47,12 +47,19 @@ class ImageIn(_Part):
         Of its pixels, to tell whether it is still the same; empty where nobody took it.
     mammogram
         Whether it hung with the views of its examination.
+    um_per_px
+        The size of a pixel that the user gave; None where the file says it, or nobody.
+    scale, translate
+        Of its layer (y, x): where it lay.
     """
 
     file: str
     name: str = ""
     imprint: str = ""
     mammogram: bool = False
+    um_per_px: float | None = Field(default=None, gt=0)
+    scale: tuple[float, float] | None = None
+    translate: tuple[float, float] | None = None
 
 
 class ResultIn(_Part):
@@ -64,8 +71,9 @@ class ResultIn(_Part):
 
 
 class LookIn(_Part):
-    """How a layer was shown."""
+    """How a layer was shown: an image by its number, since its reader may name it otherwise; all else by name."""
 
+    image: int | None = Field(default=None, ge=0, le=_MOST)
     name: str
     visible: bool = True
     opacity: float = Field(default=1.0, ge=0, le=1)

@@ -15,12 +15,12 @@ from qtpy.QtWidgets import QWidget
 from napari_pathogan import addresses
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.mammograms.mammogram import USER, Mammogram
 from napari_pathogan.mammograms.study import examinations
 from napari_pathogan.plugin.shell import case as cases
 from napari_pathogan.plugin.shell.case import CameraIn, Case, ImageIn, LookIn, ResultIn
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
-from napari_pathogan.plugin.viewer.layers import file_of, is_slide, slide_of
+from napari_pathogan.plugin.viewer.layers import file_of, is_slide, mpp_of, slide_of
 from napari_pathogan.plugin.viewer.mammogram_layers import (
     is_mammogram,
     mammogram_of,
@@ -29,6 +29,7 @@ from napari_pathogan.plugin.viewer.mammogram_layers import (
 )
 from napari_pathogan.plugin.viewer.opened import HIDDEN, opened
 from napari_pathogan.plugin.viewer.reader import read as read_file
+from napari_pathogan.slides import scales
 from napari_pathogan.slides.imprint import Imprint
 
 if TYPE_CHECKING:
@@ -128,12 +129,14 @@ def take(viewer: napari.Viewer, docks: Sequence[Keeper]) -> Taken:
                 known = ResultIn(image=at, task=dock.task, file=dock.task + end)
                 taken.results.append((known, write))
     others = _take_layers(taken, there, viewer.layers)
+    number = {image: at for at, (image, _) in enumerate(taken.images)}
     camera = viewer.scene.camera
     y, x = (float(at) for at in camera.center[-2:])
     taken.case = Case(
         others=tuple(others),
         looks=tuple(
-            LookIn(name=one.name, visible=one.visible, opacity=one.opacity) for one in viewer.layers
+            LookIn(image=number.get(one), name=one.name, visible=one.visible, opacity=one.opacity)
+            for one in viewer.layers
         ),
         docks={dock.title: dock.choices() for dock in docks},
         camera=CameraIn(centre=(y, x), zoom=float(camera.zoom)) if len(viewer.layers) else None,
@@ -174,6 +177,9 @@ def writing(taken: Taken, path: Path) -> Iterator[Event]:
                 name=image.name,
                 imprint=str(_imprint(image)),
                 mammogram=isinstance(image.metadata.get("mammogram"), Mammogram),
+                um_per_px=_given_um(image),
+                scale=_pair(image.scale),
+                translate=_pair(image.translate),
             )
         )
     case = taken.case.model_copy(
@@ -189,14 +195,46 @@ def writing(taken: Taken, path: Path) -> Iterator[Event]:
 
 def open_images(
     viewer: napari.Viewer, case: Case, path: Path
-) -> tuple[list[Image | None], list[str]]:
-    """Open the images of a case; those that can't be opened are None, and told of.
+) -> tuple[list[Image | None], list[str], list[str]]:
+    """Open the images of a case, with the names they had; those that can't be opened are None.
 
-    Views of an examination hang together as they did.
+    Views of an examination hang together as they did. An image that does not say the size of its
+    pixels takes the one that was given when the case was saved.
+
+    Returns
+    -------
+        The images; what is wrong; and which sizes were taken from the case.
     """
     files = [cases.find(one.file, path) for one in case.images]
-    images: dict[Path, Image] = {}
-    told = []
+    alone = not len(viewer.layers)
+    sized, told = _remember_sizes(case, files)
+    layers = _open_files(viewer, case, files, told)
+    images = [
+        next((x for x in layers.get(file, ()) if x.name == one.name), layers.get(file, [None])[0])
+        for one, file in zip(case.images, files, strict=True)
+    ]
+    given = []
+    for at, (image, one) in enumerate(zip(images, case.images, strict=True)):
+        if image is None or images.index(image) != at:
+            continue
+        if not one.mammogram:
+            _put_back(image, one, alone=alone)
+        now, was = _given_um(image), one.um_per_px
+        if now is None or was is None:
+            continue
+        here, there = (_size(um, mm=one.mammogram) for um in (now, was))
+        if not np.isclose(now, was, rtol=1e-3):
+            told.append(f"{image.name} has {here} per pixel, as you gave it; in the case, {there}")
+        elif at in sized:
+            given.append(f"{image.name} takes {here} per pixel from the case.")
+    return images, told, given
+
+
+def _open_files(
+    viewer: napari.Viewer, case: Case, files: Sequence[Path], told: list[str]
+) -> dict[Path, list[Image]]:
+    """Open the files of a case; returns the layers of each, and adds to ``told`` what is wrong."""
+    images: dict[Path, list[Image]] = {}
     grey = []
     for one, file in zip(case.images, files, strict=True):
         if file in images:  # another of its channels
@@ -217,12 +255,47 @@ def open_images(
             getattr(viewer, f"add_{kind}")(data, **kwargs)
         new = [x for x in viewer.layers if x not in before]
         if new:
-            images[file] = new[0]
+            images[file] = new
     try:
-        images |= _hang(viewer, grey) if grey else {}
+        hung = _hang(viewer, grey) if grey else {}
     except PathoganError as error:
         told.append(str(error))
-    return [images.get(file) for file in files], told
+        return images
+    return images | {file: [view] for file, view in hung.items()}
+
+
+def _put_back(image: Image, known: ImageIn, *, alone: bool) -> None:
+    """Call an image as it was called, and lay it where it lay, if it has its scale and no other is open."""
+    image.name = known.name or image.name
+    if alone and known.translate is not None and known.scale == _pair(image.scale):
+        image.translate = known.translate
+
+
+def _remember_sizes(case: Case, files: Sequence[Path]) -> tuple[set[int], list[str]]:
+    """Remember the sizes of pixels that a case was given, so that readers find them.
+
+    What a file says itself, or the user has said of it here, comes before.
+
+    Returns
+    -------
+        Of which images, by number; and what is wrong.
+    """
+    sized, told = set(), []
+    for at, (one, file) in enumerate(zip(case.images, files, strict=True)):
+        um = one.um_per_px
+        if um is None or not addresses.may_be_there(file) or scales.recall(file) is not None:
+            continue
+        try:
+            scales.remember(file, (um, um))
+        except PathoganError as error:
+            told.append(str(error))
+        else:
+            sized.add(at)
+    return sized, told
+
+
+def _size(um: float, *, mm: bool) -> str:
+    return f"{um / 1e3:g} mm" if mm else f"{um:g} µm"
 
 
 def _hang(viewer: napari.Viewer, files: list[Path]) -> dict[Path, Image]:
@@ -309,11 +382,20 @@ def show_drawn(
     )
 
 
-def show_looks(viewer: napari.Viewer, case: Case) -> None:
-    """Show layers as they were shown, and what was in view."""
-    looks = {one.name: one for one in case.looks}
-    for layer in viewer.layers:
-        if (look := looks.get(layer.name)) is not None:
+def show_looks(viewer: napari.Viewer, case: Case, images: Sequence[Image | None]) -> None:
+    """Show layers as they were shown, and what was in view.
+
+    Parameters
+    ----------
+    images
+        Those of the case, as they were opened.
+    """
+    number = {one.name: at for at, one in enumerate(case.images)}  # older cases say names alone
+    others = {one.name: one for one in viewer.layers if one not in images}
+    for look in case.looks:
+        at = number.get(look.name) if look.image is None else look.image
+        layer = others.get(look.name) if at is None else images[at] if at < len(images) else None
+        if layer is not None and layer in viewer.layers:
             layer.visible, layer.opacity = look.visible, look.opacity
     if case.camera is not None:
         viewer.scene.camera.center = case.camera.centre
@@ -329,6 +411,21 @@ def _imprint(image: Image) -> Imprint:
     if is_slide(image) or not is_mammogram(image):
         return slide_of(image).imprint
     return mammogram_of(image).imprint
+
+
+def _given_um(image: Image) -> float | None:
+    """The size of a pixel that the user gave an image, in µm; None where the file says it, or nobody."""
+    if is_slide(image) or not is_mammogram(image):
+        return mpp_of(image) if slide_of(image).mpp_source.startswith(USER) else None
+    mammogram = mammogram_of(image)
+    if mammogram.mm_per_px is None or mammogram.spacing != USER:
+        return None
+    return 1e3 * float(np.mean(mammogram.mm_per_px))
+
+
+def _pair(of_layer: Sequence[float]) -> tuple[float, float]:
+    y, x = of_layer[-2:]
+    return float(y), float(x)
 
 
 def _is_drawn(layer: Layer) -> bool:

@@ -219,7 +219,7 @@ class SlidesDock(Docked):
         """Open what was open, with what was found and drawn; an error becomes a notification."""
         try:
             case = cases.read(path)
-            images, told = open_images(self.viewer, case, path)
+            images, told, given = open_images(self.viewer, case, path)
         except PathoganError as error:
             show_error(str(error))
             return
@@ -228,9 +228,9 @@ class SlidesDock(Docked):
             self._open_result(cases.find(file, path), told)
 
         def done(_event: Finished) -> None:
-            show_looks(self.viewer, case)
+            show_looks(self.viewer, case, images)
             what = "Brought back what was open." if let_go else f"Opened {path.name}."
-            self.said.setText(" ".join([what, *(f"⚠ {one}." for one in told)]))
+            self.said.setText(" ".join([what, *given, *(f"⚠ {one}." for one in told)]))
             if let_go and not told:  # what could not be opened now may be later
                 self.forget()
 
