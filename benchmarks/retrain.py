@@ -105,6 +105,7 @@ def read(
         network.idc_head.weight.copy_(torch.from_numpy(kept["weight"]))
         network.idc_head.bias.copy_(torch.from_numpy(kept["bias"]))
     own = {k.removeprefix(STUDENT): torch.from_numpy(v) for k, v in kept.items() if STUDENT in k}
+    assert network.student is not None, "it was asked for"
     network.student.load_state_dict(own)
     network.past = Past.from_arrays(kept)
     network.eval().requires_grad_(requires_grad=False)
