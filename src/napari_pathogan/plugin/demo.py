@@ -66,6 +66,10 @@ def present(
     for picture in take_pictures(viewer, dock, chosen.screenshot):
         print(f"picture: {picture}")  # noqa: T201
     viewer.close()
+    from qtpy.QtCore import QCoreApplication, QEvent  # noqa: PLC0415
+
+    QCoreApplication.processEvents()  # what would be deleted later goes now, and not with Python's own end
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 def show(viewer: napari.Viewer, slide: Path | None = None) -> tuple[IdcDock, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Labels, Points, Shapes
 from napari.utils.notifications import show_info
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow
 
@@ -41,9 +42,10 @@ class _Parting(QObject):
         super().__init__(window)
         self.window, self.viewer = window, viewer
         viewer.layers.events.removing.connect(self._leaves)
-        self.destroyed.connect(partial(viewer.layers.events.removing.disconnect, self._leaves))
 
     def _leaves(self, event: Event) -> None:
+        if not isalive(self.window):  # type: ignore[no-untyped-call]
+            return
         image = self.viewer.layers[event.index]
         one = next((one for one in opened(self.viewer) if one.images == [image]), None)
         if one is None or one.mammograms or not one.results:
