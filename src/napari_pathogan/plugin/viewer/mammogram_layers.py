@@ -291,7 +291,7 @@ def mark_what_is_seen(viewer: napari.Viewer) -> None:
         emitter.connect(_seen_changed)  # once: napari knows a second time
     for layer in viewer.layers:
         layer.events.visible.connect(_seen_changed)
-    write_spacing(viewer)
+    write_what_is_seen(viewer)
 
 
 def _seen_changed(event: Event) -> None:
@@ -301,10 +301,10 @@ def _seen_changed(event: Event) -> None:
     if event.type == "inserted" and event.source is viewer.layers:
         event.value.events.visible.connect(_seen_changed)
     if event.source is viewer.layers or event.source in viewer.layers:
-        write_spacing(viewer)
+        write_what_is_seen(viewer)
 
 
-def write_spacing(viewer: napari.Viewer) -> None:
+def write_what_is_seen(viewer: napari.Viewer) -> None:
     """Say beside the scale bar what mm are in the mammograms that are seen, and in which if not in all images.
 
     And which of what is seen is synthetic.

@@ -16,7 +16,7 @@ from napari.layers import Image
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.plugin.viewer.layers import WHOLE, file_of, fit, in_unit, is_slide
 from napari_pathogan.plugin.viewer.mammogram_groups import hung
-from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, write_spacing
+from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, write_what_is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +110,7 @@ def show_alone(viewer: napari.Viewer, *chosen: Opened) -> None:
             _hide(viewer, other.layers)
     if viewer.layers.selection.active not in firsts:
         viewer.layers.selection.active = firsts[0]
-    write_spacing(viewer)
+    write_what_is_seen(viewer)
     fit(viewer, [image for one in chosen for image in one.images])
 
 
@@ -147,7 +147,7 @@ def show_views(viewer: napari.Viewer, one: Opened, views: list[Image]) -> None:
             _hide(viewer, each.layers)
     if viewer.layers.selection.active not in views:
         viewer.layers.selection.active = views[0]
-    write_spacing(viewer)
+    write_what_is_seen(viewer)
     fit(viewer, views)
 
 
@@ -156,7 +156,7 @@ def show_all(viewer: napari.Viewer) -> None:
     there = opened(viewer)
     for one in there:
         _show(one.layers)
-    write_spacing(viewer)
+    write_what_is_seen(viewer)
     if there:
         fit(viewer, [image for one in there for image in one.images])
 
