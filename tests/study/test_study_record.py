@@ -135,6 +135,13 @@ def test_what_is_recorded(study):
     assert kept == {"choice": "generated", "confidence": 5, "time_s": 2.346, "zooms": views}
 
 
+def test_no_zoom_comes_after_the_answer(study):
+    with Session.open(study, "Anna") as session:
+        session.answer("real", 1, 0.00312, zooms=[{"t": 0.00311, "zoom": 4, "y": 8, "x": 8}])
+    given = json.loads(lines(study)[1])
+    assert given["zooms"][0]["t"] <= given["time_s"]
+
+
 def test_an_answer_is_on_disk_before_the_next_image(study, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))

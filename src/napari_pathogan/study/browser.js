@@ -468,7 +468,7 @@ async function confirm() {
   if (given?.choice !== choice || given?.confidence !== sure) given = { choice, confidence: sure, time_s: round(watch.seconds, 3) };
   const entry = {
     what: "answer", trial: trial.id, images: trial.images, ...given,
-    zooms: views.map((view) => Object.fromEntries(Object.entries(view).map(([key, value]) => [key, round(value, 4)]))), at: now(),
+    zooms: views.map((view) => Object.fromEntries(Object.entries(view).map(([key, value]) => [key, round(value, key === "t" ? 3 : 4)]))), at: now(),
   };
   try {
     await book.write(entry);

@@ -448,7 +448,11 @@ class Session:
                 "choice": choice,
                 "confidence": confidence,
                 "time_s": round(float(time_s), 3),
-                "zooms": [{k: round(float(v), 4) for k, v in zoom.items()} for zoom in zooms],
+                "zooms": [
+                    # in milliseconds as the answer's time, which no zoom may come after
+                    {k: round(float(v), 3 if k == "t" else 4) for k, v in zoom.items()}
+                    for zoom in zooms
+                ],
                 "at": now(),
             }
         )
