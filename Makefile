@@ -1,5 +1,6 @@
 # make demo    opens napari with a sample slide and its IDC heat map (a screenshot without a display)
-# make test    the whole test suite
+# make test    the test suite, but for walks through real windows
+# make test-desk  those: napari worked by its menus, dialogs and keys (.ci/run runs both)
 # make test-learning  what networks learn, as on other processors
 # make lint    ruff, mypy, import-linter, npe2
 # make docs    the site of the documentation, in site/
@@ -7,7 +8,7 @@
 # make bench   speed, as ratios in one run
 # make fuzz    every reader on real files that were changed at random, 10 minutes
 # make env     only the environment: .venv/bin/pathogan
-.PHONY: demo test test-learning lint docs release bench fuzz env display
+.PHONY: demo test test-desk test-learning lint docs release bench fuzz env display
 SHELL := bash
 PYTHON := .venv/bin/python
 
@@ -31,8 +32,12 @@ demo: env display
 # often wait. WORKERS= runs it in one. Compiled modules are kept: tests start some sixty Pythons, and
 # compiling torch takes each of them longer than the test.
 WORKERS := 3
+TEST = env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 test: env display
-	env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder) $(ARGS)
+	$(TEST) --ignore tests/desk $(ARGS)
+
+test-desk: env display
+	$(TEST) tests/desk $(ARGS)
 
 # `make test` has one thread and all instructions of the processor; here are those of AVX2 alone, in
 # which there is no bfloat16, and two threads, which sleep while they wait.
