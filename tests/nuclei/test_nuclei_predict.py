@@ -74,6 +74,20 @@ def test_tiles_leave_no_trace(foreign, small_tiles):
     assert overlap(result.labels, whole).min() == 1
 
 
+def test_a_piece_where_somebody_looks_comes_first_and_changes_nothing(foreign, small_tiles):
+    whole = found(foreign, DarkIsNucleus())
+    events = list(segment(foreign, DarkIsNucleus(), near=(260.0, 300.0)))
+    first, result = next(e for e in events if isinstance(e, Tile)), events[-1].result
+    height, width = first.data.shape
+    assert max(height, width) <= plan.FIRST_PX + 32
+    assert abs(first.row + height / 2 - 520) < 64
+    assert abs(first.col + width / 2 - 600) < 64
+    np.testing.assert_array_equal(result.labels > 0, whole.labels > 0)
+    assert len(result) == len(whole)
+    assert overlap(result.labels, whole.labels).min() == 1
+    assert result.area_mm2 == pytest.approx(whole.area_mm2)
+
+
 class Remembering(UNetSegmenter):
     """Keeps what it was tuned to."""
 

@@ -172,6 +172,17 @@ class LabelGrid:
 
         return sorted(found, key=distance)
 
+    def small_core(self, wanted: Mask, side: int, near: tuple[float, float]) -> Box | None:
+        """A square of ``side`` pixels around a level-0 point; None where no wanted cell begins in it."""
+        y, x = (
+            min(max(round((at / step - first - side / 2) / CELL), 0), max(size - side, 0) // CELL)
+            for at, step, first, size in zip(
+                near, self.downsample, self.corner, self.shape, strict=True
+            )
+        )
+        held = wanted[y : y + side // CELL, x : x + side // CELL].any()
+        return self._core(y * CELL, x * CELL, side, side) if held else None
+
     def _core(self, row: int, col: int, high: int, wide: int) -> Box:
         top, left, bottom, right = self.window
         return Box(

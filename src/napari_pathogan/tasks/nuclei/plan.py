@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 LARGE_PX, SMALL_PX = 1280, 768  # how long a side of a tile may be: of much tissue, and of little
+FIRST_PX = 128  # a side of what a waiting user sees first: 32 um at 40x
 EACH = 2  # tiles for each worker, if they are not smaller then: all have work until the end
 REACH_UM = 16.0  # from the centroid of a nucleus to its far end and its neighbours
 
@@ -80,6 +81,10 @@ class SearchPlan:
         side = math.sqrt(self.wanted.sum() / (EACH * workers))
         px = math.ceil(side) * CELL
         return self.grid.cores(self.wanted, min(max(px, SMALL_PX), LARGE_PX), near)
+
+    def first(self, near: tuple[float, float]) -> Box | None:
+        """A core to look at before all others, and once more with its tile."""
+        return self.grid.small_core(self.wanted, FIRST_PX, near)
 
     def looked_in(self, core: Box) -> np.ndarray:
         """The part of :attr:`looked_mm2` that lies in a core."""

@@ -77,7 +77,8 @@ def segment(
         The organ, as the user says: classes that were checked on it have their names, others are
         called group A, B, ... (:mod:`~napari_pathogan.tasks.nuclei_classes.naming`).
     near
-        Level-0 point that is looked at first; the middle of the region by default.
+        Level-0 point that somebody looks at: a small piece around it comes first, then the tiles
+        nearest to it. Without it, tiles come from the middle of the region on.
 
     Yields
     ------
@@ -106,7 +107,7 @@ def segment(
     )
     harvest = Harvest(grid, look.mpp, look.naming.names)
     try:
-        yield from _fill(look, harvest, near or plan.middle)
+        yield from _fill(look, harvest, near)
         damage = what_was_lost(slide)
         yield from (Warn(note) for note in damage if note not in slide.damaged[:1])
         result = _segmentation(look, harvest, segmenter, (*notes, *damage))
@@ -233,16 +234,21 @@ class _Look:
         return float(np.maximum(looked - lost, 0).sum())
 
 
-def _fill(look: _Look, harvest: Harvest, near: tuple[float, float]) -> Generator[Event, None, None]:
-    """Look at all tiles, those nearest to a level-0 point first."""
+def _fill(
+    look: _Look, harvest: Harvest, near: tuple[float, float] | None
+) -> Generator[Event, None, None]:
+    """Look at all tiles, those nearest to a level-0 point first, and before them at a piece there."""
     on_cpu = look.segmenter.device.torch.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else GPU_READERS
-    cores = look.plan.cores(near, threads)
+    cores = look.plan.cores(near or look.plan.middle, threads)
+    piece = look.plan.first(near) if near else None
     start, what = time.perf_counter(), "looking for nuclei"
     progress, warned = Progress(0, len(cores), what), False
-    with closing(work_ahead(look, cores, threads=threads)) as work:
+    with closing(work_ahead(look, [piece, *cores] if piece else cores, threads=threads)) as work:
         for done in work:
-            if done is not None:
+            if done is not None and done[0] is piece:  # its tile brings it again, and its area
+                yield from harvest.add(done[1]._replace(area_mm2=0.0))
+            elif done is not None:
                 yield from harvest.add(done[1])
                 if look.slide.damaged and not warned:
                     warned = True
