@@ -24,9 +24,11 @@ from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.evaluate import FPPI
 from napari_pathogan.tasks.masses.films import film
 from napari_pathogan.tasks.masses.frame import Frame
-from napari_pathogan.tasks.masses.model import ALL, NOTHING, Findings, looked
+from napari_pathogan.tasks.masses.model import NOTHING, Findings, Views, looked
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
 from napari_pathogan.tasks.masses.train import built
+
+_SHAPE = ("detector", "width", "backbone", "long_side", "scales", "grey")
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def main() -> None:
     folder, run = read_mass_folder(asked.folder), RunFolder(asked.run)
     recipe = json.loads(run.config.read_text(encoding="utf-8"))
     config = TrainConfig(
-        **{name: recipe[name] for name in ("detector", "width", "backbone", "long_side", "grey")}
+        **{name: recipe[name] for name in _SHAPE if name in recipe}  # older ones have no scales
     )
     fold, device = patient_folds(folder.patients, recipe["folds"]), choose_device("cpu")
     found = dict[int, Detections]()
@@ -53,7 +55,7 @@ def main() -> None:
             except NoBreastError as error:
                 print(f"{folder.files[i].name}: {error}")
             else:
-                one = looked(network, frame, device, ALL)
+                one = looked(network, frame, device, Views(scales=config.scales))
                 seen = Findings(frame.boxes_back(one.boxes), one.scores, [])
             found[i] = Detections("", (0, 0), seen.boxes, seen.scores, ())
     print(f"| TPR at | {' | '.join(f'{one:g}' for one in FPPI)} FPPI |\n{'| --- ' * 7}|")

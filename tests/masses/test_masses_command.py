@@ -15,9 +15,11 @@ from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Finished, from_json
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.tasks.masses import model as models
+from napari_pathogan.tasks.masses.config import RECIPES
 from napari_pathogan.tasks.masses.detections import SCOPE
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
+from napari_pathogan.tasks.masses.starts import going_on
 
 
 @pytest.fixture
@@ -212,6 +214,7 @@ def test_with_a_network_of_its_own(pathogan, image, tmp_path):
 
 TINY = (
     "procedural_epochs=0", "width=8", "long_side=96", "crop=[64,64]", "batch=2", "steps=2",
+    "scales=[0.5,1]",
 )  # fmt: skip
 
 
@@ -229,6 +232,9 @@ def test_a_detector_trained_here_is_one_to_detect_with(pathogan, image, tmp_path
     assert last.summary["out_of_fold"]["n_patients"] == 3
     card = ModelCard.model_validate_json((run / "model" / "model.json").read_text())
     assert (card.name, card.licence) == ("tiny", "none")
+    assert card.settings["scales"] == [0.5, 1.0]
+    further = going_on(RECIPES["quick"], str(run / "model"))
+    assert further.scales == (0.5, 1.0)
     assert pathogan("detect", image, "--model", run, "-o", tmp_path / "o.json")[0] == 0
     code, _, err = pathogan(*asked, *options)
     assert code == 2

@@ -20,6 +20,7 @@ from napari_pathogan.tasks.masses.augment import Augment
 from napari_pathogan.tasks.masses.frame import LONG_SIDE_PX, Grey
 
 SLIM, PRETRAINED = "maskrcnn-slim", "maskrcnn-pretrained"
+_Scale = Annotated[float, Field(gt=0, le=4)]
 Arm = Literal["real", "poisson", "adversarial", "blending"]
 
 
@@ -44,6 +45,8 @@ class TrainConfig(base.TrainConfig):
         A file of COCO weights to begin with; empty: from scratch.
     long_side
         Of a whole mammogram, in the pixels in which masses are looked for.
+    scales
+        Of it, at which each breast is looked at, upright and upside down, when masses are looked for.
     grey
         What greys a detector sees: as ``shown``, or their ``ranks`` in the breast, which no LUT,
         gamma or film changes.
@@ -81,6 +84,7 @@ class TrainConfig(base.TrainConfig):
     backbone: str = "efficientnet-lite0"
     weights: str = ""
     long_side: Annotated[int, Field(ge=32)] = 1024
+    scales: Annotated[tuple[_Scale, ...], Field(min_length=1)] = (0.75, 1.0, 1.33)
     grey: Grey = "shown"
     crop: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (768, 512)
     batch: Count = 2

@@ -148,7 +148,7 @@ def learn(
         threshold=known.threshold,
         long_side=config.long_side,
         calibration=known.calibration,
-        views=model.Views(),
+        views=model.Views(scales=config.scales),
         grey=config.grey,
         measured=known.measured,
     )
@@ -298,7 +298,7 @@ def _gain(training: _Training, begin: _Begin, start: str) -> Generator[Event, No
 
     def look(network: MaskRCNN, indices: np.ndarray) -> Generator[Event, None, list[Detections]]:
         own = [training.seen.get(int(i)) for i in indices]
-        return (yield from _test(network, own, device))
+        return (yield from _test(network, own, device, training.config))
 
     old = model.MassModel.load(start, training.device)
     done = yield from before_and_after(training.folder, training.run, old, learn, look)
@@ -318,7 +318,7 @@ def _cross_validate(
     def test(k: int, network: MaskRCNN, file: Path) -> Iterator[Event]:
         tested = np.flatnonzero(fold == k)
         own = [training.seen.get(int(i)) for i in tested]
-        done = yield from _test(network, own, choose_device(training.device))
+        done = yield from _test(network, own, choose_device(training.device), training.config)
         Scored.of(training.folder.subset(tested), done).write(file)
 
     found: list[Detections | None] = [None] * len(fold)
@@ -343,14 +343,14 @@ def _cross_validate(
 
 
 def _test(
-    network: MaskRCNN, frames: list[Framed | None], device: Device
+    network: MaskRCNN, frames: list[Framed | None], device: Device, config: TrainConfig
 ) -> Generator[Event, None, list[Detections]]:
-    done = []
+    views, done = model.Views(scales=config.scales), []
     for number, one in enumerate(frames):
         yield Progress(number, len(frames), "looking at patients not learnt from")
         found = model.NOTHING
         if one is not None:
-            found = model.looked(network, one.frame, device, model.Views())
+            found = model.looked(network, one.frame, device, views)
             found = found._replace(boxes=one.frame.boxes_back(found.boxes))
         done.append(_detections("", found.boxes, found.scores))
     return done

@@ -65,6 +65,7 @@ def going_on(config: TrainConfig, start: str) -> TrainConfig:
     shape["crop"] = tuple(shape["crop"])
     shape["backbone"] = card.recipe.get("backbone", config.backbone)
     shape["grey"] = card.settings.get("grey", "shown")
+    shape["scales"] = tuple(card.settings["scales"])
     return replace(config, **shape, lr=config.lr * LR_OF_A_MODEL, procedural_epochs=0)
 
 
