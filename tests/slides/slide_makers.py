@@ -27,7 +27,7 @@ def halved(image: np.ndarray) -> np.ndarray:
 
 def write_svs(path, image, *, mpp="0.25", compression="jpeg", levels=(), **options):
     """An Aperio file: tiled levels, and a thumbnail in strips between them."""
-    text = APERIO.format(w=image.shape[1], h=image.shape[0], mpp=mpp)
+    text = APERIO.format(w=image.shape[1], h=image.shape[0], mpp=mpp).encode()
     lossy = {"compressionargs": {"level": 95}} if compression == "jpeg" else {}
     with tifffile.TiffWriter(path) as out:
         for number, level in enumerate((image, *levels)):

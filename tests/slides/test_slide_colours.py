@@ -235,6 +235,38 @@ def test_what_is_no_number_is_glass_in_colour(tmp_path, samples):
     np.testing.assert_array_equal(read[110:], RGB[110:, :, 0] if samples == 1 else RGB[110:])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_floats_without_any_value_are_no_picture(tmp_path, value, samples):
+    pixels = np.full((300, 280, samples), value, np.float32).squeeze()
+    path = tiff(tmp_path, pixels, photometric="rgb" if samples == 3 else "minisblack")
+    with pytest.raises(SlideFormatError, match="none of its pixels has a value"):
+        opened(path)
+    with pytest.raises(SlideFormatError, match="none of its pixels has a value"):
+        Slide.from_arrays([pixels], name="a")
+
+
+def test_how_much_of_floats_has_no_value_is_said(tmp_path):
+    pixels = RGB / np.float32(255)
+    pixels[:75] = np.nan
+    with Slide.open(tiff(tmp_path, pixels, photometric="rgb", tile=(64, 64))) as slide:
+        assert "about 25 % of its pixels have no value" in slide.notes[0]
+        slide.read(Region(0, 0, *slide.shape))
+        assert f"{75 * 280:,} px of level 0" in slide.notes[0]
+    with Slide.from_arrays([pixels[75:]], name="a") as slide:
+        slide.read(Region(0, 0, *slide.shape))
+        assert slide.notes == []
+
+
+def test_few_pixels_without_a_value_are_said_when_they_are_met(tmp_path):
+    pixels = np.tile(RGB / np.float32(255), (12, 12, 1))
+    pixels[70, 200] = np.nan
+    with Slide.open(tiff(tmp_path, pixels, photometric="rgb", tile=(64, 64))) as slide:
+        assert slide.notes == []
+        slide.read(Region(64, 192, 64, 64))
+        assert "1 px of level 0" in slide.notes[0]
+
+
 def test_settling_the_range_of_floats_looks_at_tiles():
     class Plane:
         shape, tile = (4, 4), (2, 2)

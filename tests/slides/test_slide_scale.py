@@ -32,6 +32,44 @@ def test_absurd_aperio_scales_are_unknown(tmp_path, text):
 
 
 @pytest.mark.parametrize(
+    ("text", "mpp"),
+    [
+        ("0.25 um", 0.25),
+        ("0,25 µm", 0.25),
+        ("0.25um/pixel", 0.25),
+        ("0.2500 \u03bcm per px", 0.25),
+        ("0.5 microns", 0.5),
+        ("250 nm", 0.25),
+        ("2.5e-4 mm/pixel", 0.25),
+        ("0.25 furlongs", None),
+        ("0.25 um2", None),
+        ("0.25 0.5 um", None),
+        ("250 um", None),
+    ],
+)
+def test_a_scale_with_its_unit_behind_it(tmp_path, text, mpp):
+    wanted = (None, "unknown") if mpp is None else (pytest.approx((mpp, mpp)), "Aperio MPP")
+    assert scale_of(write_svs(tmp_path / "a.svs", IMAGE, mpp=text)) == wanted
+    name = text.encode("ascii", "xmlcharrefreplace").decode()
+    ome = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="300" '
+        f'SizeY="200" SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="{name}" PhysicalSizeY="{name}">'
+        '<Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData/></Pixels></Image></OME>'
+    )
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, IMAGE, photometric="rgb", metadata=None, description=ome)
+    assert scale_of(path)[0] == wanted[0]
+
+
+def test_a_description_that_is_like_aperios(tmp_path):
+    path = tmp_path / "a.tif"
+    about = "Other maker v1|AppMag = 40|MPP = 0,2501 um|Date = x"
+    tifffile.imwrite(path, IMAGE, description=about.encode(), metadata=None)
+    assert scale_of(path)[0] == pytest.approx((0.2501, 0.2501))
+
+
+@pytest.mark.parametrize(
     ("per_unit", "unit", "mpp"),
     [
         (20000, "CENTIMETER", 0.5),

@@ -286,8 +286,11 @@ def outlines(
     areas = shapely.polygons(drawn, indices=_numbers(polygons))
     first = np.cumsum([0, *(len(parts) for parts in many)])
     whole = areas[first[:-1]]
-    for i in np.flatnonzero(np.diff(first) > 1):
-        whole[i] = MultiPolygon(areas[first[i] : first[i + 1]].tolist())
+    several = np.diff(first) > 1
+    if several.any():
+        parts = areas[np.repeat(several, np.diff(first))]
+        which = np.repeat(np.arange(several.sum()), np.diff(first)[several])
+        whole[several] = shapely.multipolygons(parts, indices=which)
     unsure = np.arange(len(many)) if valid is None else np.flatnonzero(~np.asarray(valid, bool))
     for i in unsure[~shapely.is_valid(whole[unsure])]:
         whole[i] = _valid(whole[i])

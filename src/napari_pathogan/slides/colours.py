@@ -217,6 +217,20 @@ def nowhere_seen(colours: Colours, planes: Sequence[Plane]) -> bool:
     return clear and any(np.ptp(tile[..., :-1]) > 0 for tile in tiles)
 
 
+def valueless(colours: Colours, planes: Sequence[Plane]) -> float:
+    """The share of pixels of floats that are no number, or infinite, in tiles that stand for all."""
+    if colours.dtype.kind != "f":
+        return 0.0
+    tiles = sampled_tiles(planes)
+    whole = sum(tile.shape[0] * tile.shape[1] for tile in tiles)
+    return sum(without_value(tile) for tile in tiles) / max(1, whole)
+
+
+def without_value(tile: np.ndarray) -> int:
+    """How many pixels of a tile (Y, X, samples) have a sample that is no number, or infinite."""
+    return int((~np.isfinite(tile)).any(-1).sum())
+
+
 def sampled_tiles(planes: Sequence[Plane]) -> list[np.ndarray]:
     """Up to 64 tiles as decoded, of the coarsest level (finest first) that has some to read."""
     return next((tiles for plane in reversed(planes) if (tiles := list(_spread(plane)))), [])

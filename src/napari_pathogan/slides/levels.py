@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_pathogan.errors import SlideClosedError, SlideReadError
 from napari_pathogan.slides import resample
+from napari_pathogan.slides.colours import without_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,8 @@ class Ledger:
     filled
         Of each level, the tiles (row, column) that another was taken for, how many it has, and whether
         that is a finer one.
+    valueless_share
+        Of the pixels of floats that were looked at when it was opened: how many are no number, or infinite.
     closed
         Whether the slide was closed; its tiles are then gone.
     """
@@ -57,6 +60,8 @@ class Ledger:
         self.damaged: list[str] = []
         self.choices: tuple[str, ...] = ()
         self.filled: dict[tuple[int, bool], tuple[set[tuple[int, int]], int]] = {}
+        self.valueless_share = 0.0
+        self._valueless: dict[tuple[int, int, int], int] = {}
         self.closed = False
         self._lock = threading.Lock()
         # a slide that nobody closed must not keep its tiles in the shared cache for ever
@@ -74,6 +79,26 @@ class Ledger:
         """Record tiles (row, column) of a level whose pixels come from a finer one, or a coarser."""
         with self._lock:
             self.filled.setdefault((level, finer), (set(), total))[0].update(tiles)
+
+    def no_value(self, level: int, tile: tuple[int, int], pixels: int) -> None:
+        """Record how many pixels of a tile (row, column) of a level are no number, or infinite."""
+        with self._lock:
+            self._valueless[level, *tile] = pixels
+
+    @property
+    def valueless(self) -> list[str]:
+        """A sentence on pixels without a value, where there are some."""
+        with self._lock:
+            finest = min((level for level, _, _ in self._valueless), default=0)
+            read = sum(px for (level, *_), px in self._valueless.items() if level == finest)
+        if not (read or self.valueless_share):
+            return []
+        how_many = f"{read:,} px of level {finest}, of what was read of it,"
+        if not read:
+            how_many = f"about {max(1, round(100 * self.valueless_share))} % of its pixels"
+        return [
+            f"{self.name}: {how_many} have no value (NaN or infinite) and are shown as if nothing were there"
+        ]
 
     @property
     def fillings(self) -> list[str]:
@@ -380,6 +405,8 @@ class FileLevel(Level):
         raw = self._plane.decode(row, col)
         if raw is None:
             return None
+        if raw.dtype.kind == "f" and (without := without_value(raw[:height, :width])):
+            self.ledger.no_value(self._number, (row, col), without)
         pixels = self._colours.apply(raw[:height, :width])
         if pixels.shape != (height, width, *self.fill.shape):
             raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} px")

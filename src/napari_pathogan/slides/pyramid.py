@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_pathogan.errors import SlideFormatError
 from napari_pathogan.slides import colours
 from napari_pathogan.slides.levels import FileLevel, Level, MadeLevel
 
@@ -23,7 +24,19 @@ _WIDEST_GAP = 5.0  # between levels; Aperio's usual 4 is left alone
 def file_levels(
     source: Source, ledger: Ledger, *, icc: bool
 ) -> tuple[list[Level], dict[str, object]]:
-    """The file's levels in one colour rule, and its metadata with what was done."""
+    """The file's levels in one colour rule, and its metadata with what was done.
+
+    Raises
+    ------
+    SlideFormatError
+        If no pixel has a value.
+    """
+    ledger.valueless_share = colours.valueless(source.colours, source.planes)
+    if ledger.valueless_share == 1 and len(source.channels) <= 1:
+        raise SlideFormatError(
+            f"{ledger.name} holds no picture: none of its pixels has a value (all are NaN or infinite); "
+            "save it again from where it came"
+        )
     rule = colours.settle_range(source.colours, source.planes)
     if colours.nowhere_seen(rule, source.planes):
         rule = replace(rule, alpha=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple
 
 _UM_PER_UNIT = {
@@ -38,6 +39,9 @@ _UM_PER_UNIT = {
 FAR_COARSER = 4.0
 """A slide is hardly of the scale that is said where it is so many times as coarse as a model's."""
 
+_WITH_UNIT = re.compile(
+    r"([-+\d.,e]*\d[.,]?)\s*([^\W\d][\w.]*|\")\s*((/|per)\s*(px|pix|pixels?)\.?)?", re.IGNORECASE
+)
 _LEAST, _MOST = 0.05, 100.0
 _DEFAULT_DPI = (1, 50, 72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 1200)
 
@@ -72,6 +76,18 @@ def number(value: object) -> float:
         return math.nan
 
 
+def length(value: object, unit: str) -> tuple[float, str]:
+    """A number and its unit, as some files write both together: "0.25 um", "250nm/pixel".
+
+    Parameters
+    ----------
+    unit
+        Of a number without one.
+    """
+    found = _WITH_UNIT.fullmatch(str(value).strip())
+    return (number(value), unit) if found is None else (number(found[1]), found[2])
+
+
 def um_per(unit: str) -> float | None:
     """Micrometres of a unit by any of its names ("mm", "microns", "Inch"); None for unknown ones."""
     name = unit.strip().rstrip(".").replace("μ", "µ").lower()
@@ -86,8 +102,7 @@ def plausible(y: object, x: object) -> tuple[float, float] | None:
 
 def stated(who: str, y: object, x: object) -> Scale:
     """Um per pixel in so many words, if it is plausible."""
-    mpp = plausible(y, x)
-    return Scale(mpp, who if mpp else f"{who} = {_pair(x, y, 'um')}")
+    return from_length(who, y, x, "um")
 
 
 def from_resolution(who: str, y: float, x: float, y_unit: str, x_unit: str = "") -> Scale:
@@ -108,9 +123,11 @@ def from_resolution(who: str, y: float, x: float, y_unit: str, x_unit: str = "")
 
 def from_length(who: str, y: object, x: object, y_unit: str, x_unit: str = "") -> Scale:
     """Um per pixel from a pixel's size in named units; x's is y's where it is left out."""
-    um = um_per(y_unit), um_per(x_unit or y_unit)
-    mpp = plausible(number(y) * um[0], number(x) * um[1]) if um[0] and um[1] else None
-    units = dict.fromkeys((x_unit or y_unit, y_unit))
+    high, wide = length(y, y_unit), length(x, x_unit or y_unit)
+    um = um_per(high[1]), um_per(wide[1])
+    mpp = plausible(high[0] * um[0], wide[0] * um[1]) if um[0] and um[1] else None
+    own = any(_WITH_UNIT.fullmatch(str(side).strip()) for side in (y, x))  # in their own words
+    units = {} if own else dict.fromkeys((x_unit or y_unit, y_unit))
     return Scale(mpp, who if mpp else f"{who} = {_pair(x, y, ', '.join(units))}")
 
 

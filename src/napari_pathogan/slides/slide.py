@@ -334,6 +334,7 @@ class Slide:
         return [
             *(self.made_of.notes if self.made_of is not None else ()),
             *self._ledger.choices,
+            *self._ledger.valueless,
             *self._ledger.fillings,
             *damaged[:1],
             *more * (len(damaged) > 1),

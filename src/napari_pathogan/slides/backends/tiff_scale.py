@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
 
     from tifffile import TiffFile, TiffPage
 
-_APERIO_MPP = re.compile(r"\bMPP\s*=\s*([^|\r\n]+)")
+_APERIO_MPP = re.compile(r"\bMPP\s*[=:]\s*([^|\r\n]+)", re.IGNORECASE)
+_LIKE_APERIO = re.compile(r"Aperio|[^\0]*\|\s*MPP\s*=")  # other makers list what they know as Aperio does
 _APERIO_CUT = re.compile(r"(\d+)x(\d+)\s*(?:\[\s*-?\d+,\s*-?\d+\s+(\d+)x(\d+)\s*\])?")
 _APERIO_TO = re.compile(r"->\s*(\d+)x(\d+)")
 _VIPS = re.compile(r"<name>openslide\.(level\[0\]\.width|mpp-[xy])</name>\s*<value[^>]*>([^<]*)<")
@@ -51,13 +51,14 @@ def _safely(read: Callable[[TiffFile, TiffPage], Scale], file: TiffFile, page: T
 
 def _aperio(_: TiffFile, page: TiffPage) -> Scale:
     text = page.description
-    stated = map(str.strip, _APERIO_MPP.findall(text) if text.startswith("Aperio") else [])
+    stated = map(str.strip, _APERIO_MPP.findall(text) if _LIKE_APERIO.match(text) else [])
     found = list(filter(None, stated))
     if not found:
         return UNSTATED
-    mpp = resolution.number(found[0])
-    if math.isnan(mpp) or any(resolution.number(other) != mpp for other in found):
-        return Scale(None, f"Aperio MPP = {' and '.join(found)}")
+    said = [resolution.stated("Aperio MPP", one, one) for one in found]
+    if said[0].mpp is None or any(other.mpp != said[0].mpp for other in said):
+        return Scale(None, f"Aperio MPP = {' and '.join(dict.fromkeys(found))}")
+    mpp = said[0].mpp[0]
     size, described = (page.imagelength, page.imagewidth), _APERIO_CUT.search(text)
     if described is None:
         return resolution.stated("Aperio MPP", mpp, mpp)
