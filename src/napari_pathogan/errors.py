@@ -6,9 +6,31 @@ it as one line on stderr (exit code 2), the plugin as a napari notification.
 
 from __future__ import annotations
 
+import re
+
+# control characters, what turns text round, what is not seen, halves of characters
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_UNSEEN = re.compile(r"[\u00ad\u200b\u200e\u200f\u2060-\u2064\ufeff]")
+
+
+def printable(text: str) -> str:
+    """A text of others without characters that work on a terminal, or can't be written: blanks instead."""
+    return _CONTROL.sub(" ", _UNSEEN.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """The same in one line, as names are shown."""
+    return " ".join(printable(text).split())
+
 
 class PathoganError(Exception):
     """Base of all errors that a user can do something about."""
+
+    def __str__(self) -> str:
+        """What went wrong; what files say of themselves is quoted, but never works on a terminal."""
+        return printable(super().__str__())
 
 
 class SlideFormatError(PathoganError, ValueError):

@@ -8,7 +8,9 @@ import json
 import numpy as np
 import pytest
 
+from napari_pathogan import kinds
 from napari_pathogan.annotations import geojson, outlines
+from napari_pathogan.annotations.classes import ClassTable
 from napari_pathogan.errors import ResultFormatError
 from napari_pathogan.slides.slide import Slide
 
@@ -63,3 +65,38 @@ def test_outlines_in_other_units_than_pixels_are_told_of(tmp_path, scale):
         areas, _ = outlines.outlines_of(path, (0, 0))
         said = outlines.beyond(slide, path.name, areas)
     assert ["smaller than a pixel" in one for one in said] == [True] * (scale < 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Tumor\x1b[2J\x1b[31m", "Tumor [2J [31m"),
+        ("Tumor\x00\x07", "Tumor"),
+        ("In\r\nsitu", "In situ"),
+        ("Tu\u200bmor\ufeff", "Tumor"),
+        ("\u202eromuT\u202c", "romuT"),
+        ("Tumor\ud800", "Tumor"),
+        ("Tumor\u2028", "Tumor"),
+        ("Tumor [/idc]", "Tumor [/idc]"),
+        ("\u0627\u0648\u0631\u0645 \u05e8", "\u0627\u0648\u0631\u0645 \u05e8"),
+    ],
+)
+def test_names_of_classes_work_on_no_terminal_and_can_be_written(tmp_path, name, shown):
+    said = {"classification": {"name": name}, "name": name, "objectType": name}
+    feature = {"type": "Feature", "properties": said}
+    feature["geometry"] = {"type": "Polygon", "coordinates": [TRIANGLE]}
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(feature))
+    (one,), _ = geojson.read(path)
+    assert (one.class_name, one.name, one.kind) == (shown, shown, shown)
+    geojson.write(tmp_path / "b.geojson", [one], {}, kinds.geojson("outlines"))
+    (again,), _ = geojson.read(tmp_path / "b.geojson")
+    assert again.class_name == shown
+    shown.encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["Geschwu\u0308r", "GESCHW\u00dcR", "\uff27eschw\u00fcr", "Geschw\u00fcr "]
+)
+def test_names_are_the_same_however_their_letters_are_made(text):
+    assert ClassTable({"Geschw\u00fcr": "IDC"})(text) == "IDC"

@@ -288,3 +288,13 @@ def test_a_cell_counts_once_though_it_has_a_nucleus(typed, slide, tmp_path):
     cell["nucleusGeometry"] = feature("", 50, 50, 20)["geometry"]
     said = typed("annotations", "import", drawn(tmp_path, cell, *BOTH), slide).stderr
     assert "since they are no areas: 1 of kind cell" in said
+
+
+@pytest.mark.parametrize("name", ["[/idc] Tumor", "Tumor [idc]", "Tumor\x1b[2J"])
+def test_the_name_of_a_class_is_shown_as_it_is_and_moves_no_cursor(typed, slide, tmp_path, name):
+    typed("annotations", "import", drawn(tmp_path, feature(name, 0, 0), *BOTH), slide)
+    said = typed("annotations", "list", slide)
+    shown = name.replace("\x1b", " ")
+    assert f"1 {shown}" in " ".join(said.stdout.replace("│", " ").split())
+    assert shown in " ".join(said.stderr.split())
+    assert "\x1b[2J" not in said.stdout + said.stderr

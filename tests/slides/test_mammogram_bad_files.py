@@ -52,6 +52,17 @@ def test_without_pixels(tmp_path):
     refused(write_dicom(tmp_path / "a.dcm", IMAGE, drop=("PixelData",)), "no pixels")
 
 
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+def test_a_header_that_is_cut_is_said_to_be_truncated(tmp_path, syntax):
+    whole = write_dicom(tmp_path / "whole.dcm", IMAGE, syntax=syntax)
+    data, path = whole.read_bytes(), tmp_path / "a.dcm"
+    first = 140  # behind the preamble
+    pixels = data.rindex(b"\xe0\x7f\x10\x00")
+    for end in {*range(first, pixels + 8, 7), pixels}:
+        path.write_bytes(data[:end])
+        refused(path, "truncated")
+
+
 @pytest.mark.parametrize(("modality", "said"), [("CT", "modality CT"), ("", "no modality")])
 def test_another_modality(tmp_path, modality, said):
     path = write_dicom(tmp_path / "a.dcm", IMAGE, Modality=modality, SOPClassUID=uid.CTImageStorage)

@@ -121,6 +121,24 @@ def test_metadata_of_ome_zarr(tmp_path, member, value):
     assert not said or "a.zarr" in said[0]
 
 
+@pytest.mark.parametrize(
+    "member", ["plate", "well", "multiscales", "bioformats2raw.layout", "omero"]
+)
+@pytest.mark.parametrize("value", [None, 0, "x", [], {}, [None], {"wells": None, "images": [None]}])
+@pytest.mark.parametrize("version", [2, 3])
+def test_metadata_around_the_images_of_ome_zarr(tmp_path, member, value, version):
+    outer = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    inner = outer.create_group("0")
+    image(inner, smooth_image(128, 256), (0.5, 0.5), "x", levels=2, version=version)
+    outer.attrs.update({member: value} if version == 2 else {"ome": {member: value}})
+    said = outcome(tmp_path / "a.zarr")
+    assert not said or ("a.zarr" in said[0] and "object" not in said[0])
+    if value is None:  # it says nothing: the image that is there is opened
+        assert not said or "damaged" not in said[0]
+        with Slide.open(tmp_path / "a.zarr") as slide:
+            assert slide.shape == (128, 256)
+
+
 @pytest.mark.parametrize("compression", [None, "deflate"])
 @pytest.mark.parametrize("tile", [None, (256, 256)])
 def test_a_file_that_shrinks_while_it_is_open(tmp_path, compression, tile):

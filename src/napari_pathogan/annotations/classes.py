@@ -10,6 +10,7 @@ import csv
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +56,7 @@ class ClassTable:
 
 def plain(name: str) -> str:
     """A name as it is compared: ``Non-tumor`` -> ``non tumor``."""
-    return _BETWEEN.sub(" ", name.casefold()).strip()
+    return _BETWEEN.sub(" ", normalize("NFKC", name).casefold()).strip()
 
 
 def shade(name: str) -> bool:

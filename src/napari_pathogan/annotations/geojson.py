@@ -24,7 +24,7 @@ import shapely
 from shapely import STRtree
 from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, shape
 
-from napari_pathogan.errors import ResultFormatError
+from napari_pathogan.errors import ResultFormatError, one_line
 from napari_pathogan.files import written
 
 if TYPE_CHECKING:
@@ -244,12 +244,12 @@ def parse(feature: Mapping[str, Any]) -> Iterator[Annotation]:
     earlier = {key: properties[key] for key in _EARLIER if key in properties}
     more = earlier | dict(properties.get("pathogan") or {})
     about: dict[str, Any] = {
-        "name": str(properties.get("name") or ""),
+        "name": one_line(str(properties.get("name") or "")),
         "class_name": class_name,
         "colour": colour or colour_of(properties),
         "kind": _kind(feature, properties),
         "measurements": _measurements(properties.get("measurements")),
-        **{key: str(more.pop(key, "")) for key in _OWN},
+        **{key: one_line(str(more.pop(key, ""))) for key in _OWN},
         "more": more,
     }
     for part, given in (("", feature["geometry"]), ("nucleus", feature.get("nucleusGeometry"))):
@@ -314,7 +314,7 @@ def _kind(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
     """The kind of object, as this QuPath or an earlier one says it."""
     kind = properties.get("objectType") or properties.get("object_type")
     earlier = _EARLIER_KIND.fullmatch(str(feature.get("id", "")))
-    return str(kind or (earlier[1].lower() if earlier else ""))
+    return one_line(str(kind or (earlier[1].lower() if earlier else "")))
 
 
 def classification(given: object) -> tuple[str, str]:
@@ -331,7 +331,7 @@ def classification(given: object) -> tuple[str, str]:
     if any(isinstance(part, dict | list) for part in parts):
         msg = "the name of a class is no text"
         raise ValueError(msg)
-    return ": ".join(map(str, parts)), colour_of(about)
+    return ": ".join(one_line(str(part)) for part in parts), colour_of(about)
 
 
 def colour_of(given: Mapping[str, Any]) -> str:
@@ -456,7 +456,11 @@ def _measurements(given: Any) -> dict[str, float]:  # noqa: ANN401 - JSON
     if isinstance(given, list):
         given = {one["name"]: one.get("value") for one in given}
     pairs = (given or {}).items()
-    return {str(name): float(v) for name, v in pairs if isinstance(v, int | float) and isfinite(v)}
+    return {
+        one_line(str(name)): float(v)
+        for name, v in pairs
+        if isinstance(v, int | float) and isfinite(v)
+    }
 
 
 def _no_geojson(path: Path, error: Exception) -> ResultFormatError:

@@ -171,7 +171,7 @@ def _table(rows: list[dict[str, Any]], unit: str) -> None:
         table.add_row(row["slide"], drawn, *(str(row["learnt"][name]) for name in counted))
     total = [str(sum(row["learnt"][name] for row in rows)) for name in counted]
     table.add_row("all", "", *total)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _survey(
@@ -393,14 +393,14 @@ def _show_review(name: str, review: AnnotationReview) -> None:
         says = f"{one.suggested}: probably mislabelled" if one.disagrees else one.suggested
         cells = str(one.number + 1), where, drawn, str(one.patches), f"{one.against:.2f}", says
         table.add_row(*cells)
-    Console().print(table)
+    Console(markup=False).print(table)
     matrix = Table(title="patches")
     names = list(dict.fromkeys(drawn for drawn, _ in review.confusion))
     for column in ("drawn as", *(f"model: {model}" for model in names)):
         matrix.add_column(column)
     for drawn in names:
         matrix.add_row(drawn, *(str(review.confusion[drawn, model]) for model in names))
-    Console().print(matrix)
+    Console(markup=False).print(matrix)
     how = (
         "each outline by a model that knows the others alone"
         if review.held_back

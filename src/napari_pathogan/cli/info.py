@@ -172,16 +172,18 @@ def _show(tables: list[list[tuple[str, str]]], notes: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from napari_pathogan.errors import printable
+
     console = Console(highlight=False, markup=False)
     for number, rows in enumerate(tables):
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in rows:
-            table.add_row(name, value)
+            table.add_row(name, printable(value))
         console.print(*([""] if number else []), table, sep="\n")
     for sentence in notes:
-        console.print(f"note: {sentence}")
+        console.print(printable(f"note: {sentence}"))
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

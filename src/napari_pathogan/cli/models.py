@@ -40,7 +40,7 @@ def list_models(task: _Task = "", as_json: Json = False) -> None:
     for name, one in models.items():
         whose = "embedded" if one.embedded else "yours"
         table.add_row(name, one.card.task, one.headline, f"{one.size / 1e6:.1f}", whose)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @app.command()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from napari_pathogan.errors import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -146,5 +148,5 @@ def names_differ(slides: Sequence[Path], kind: str = "slides") -> None:
 
 def fail(message: str) -> NoReturn:
     """Say one line on stderr and leave with exit code 2."""
-    print(f"pathogan: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print(f"pathogan: {one_line(message)}", file=sys.stderr)  # noqa: T201
     raise SystemExit(2)

@@ -18,7 +18,7 @@ def show(report: Report, *, as_json: bool = False) -> None:
         return
     from rich.console import Console
 
-    Console().print(report.table())
+    Console(markup=False).print(report.table())
 
 
 def show_gain(report: Report, task: Task) -> None:
@@ -39,6 +39,6 @@ def show_gain(report: Report, task: Task) -> None:
             what = row.words[:1].upper() + row.words[1:]
             before, after = (f"{one.value:.3f}" for one in (row.before, row.after))
             table.add_row(what, before, after, row.said, WORDS[row.verdict].lower())
-        Console().print(table)
+        Console(markup=False).print(table)
     for note in report.notes:
         typer.echo(note[:1].upper() + note[1:])

@@ -126,7 +126,7 @@ def report(  # noqa: PLR0917
     from rich.console import Console
 
     for table in found.tables():
-        Console().print(table)
+        Console(markup=False).print(table)
     if html is not None:
         typer.echo(f"page: {html}")
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_pathogan import addresses
-from napari_pathogan.errors import SlideClosedError, SlideFormatError, UnknownScaleError
+from napari_pathogan.errors import (
+    SlideClosedError,
+    SlideFormatError,
+    UnknownScaleError,
+    one_line,
+    printable,
+)
 from napari_pathogan.slides import colours, resample, resolution, scales
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.backends import open_source
@@ -83,7 +89,7 @@ class Slide:
         bounds: Region | None = None,
         close: Callable[[], None] = nothing,
     ) -> None:
-        self.name = name
+        self.name = one_line(name)
         self.path = path
         self.mpp = mpp
         self.mpp_source = mpp_source
@@ -331,7 +337,7 @@ class Slide:
         """What is to know of the slide so far, a sentence each: what was chosen, filled in, lost."""
         damaged = self.damaged
         more = [f"{len(damaged) - 1} more tiles can't be read and are left blank"]
-        return [
+        notes = [
             *(self.made_of.notes if self.made_of is not None else ()),
             *self._ledger.choices,
             *self._ledger.valueless,
@@ -339,6 +345,7 @@ class Slide:
             *damaged[:1],
             *more * (len(damaged) > 1),
         ]
+        return list(map(printable, notes))
 
     def read(
         self, region: Region, mpp: float | None = None, *, size: tuple[int, int] | None = None

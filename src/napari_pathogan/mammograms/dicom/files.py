@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 _MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"  # for presentation; "... .1" for processing
+_IMAGES = "1.2.840.10008.5.1.4.1.1.1."  # digital X-ray, of whatever kind
 _UP = {"", ".", ".."}
 _MOST_FRAMES = 1000
 _KEY = secrets.token_bytes(32)
@@ -205,6 +206,11 @@ def _is_mammogram(header: FileDataset) -> bool:
     return text(header, "Modality") == "MG" or sop.startswith(_MAMMOGRAPHY)
 
 
+def _is_image(header: FileDataset) -> bool:
+    """Whether it says of itself that it is an image, as no report or presentation state does."""
+    return str(value(header, "SOPClassUID")).startswith(_IMAGES)
+
+
 def _check_kind(header: FileDataset, name: str) -> None:
     """Refuse what is no single grey mammogram."""
     if "DirectoryRecordSequence" in header:
@@ -226,6 +232,11 @@ def _check_kind(header: FileDataset, name: str) -> None:
         raise MammogramFormatError(
             f"{name} holds its pixels as floats, which mammograms have not (it may be a map of doses or "
             "of parameters); choose the image as it was taken"
+        )
+    if "PixelData" not in header and _is_image(header):
+        raise MammogramFormatError(
+            f"{name} holds no pixels: it is truncated before them, or was exported without them; copy it "
+            "again from where it came from"
         )
     if "PixelData" not in header:
         raise MammogramFormatError(

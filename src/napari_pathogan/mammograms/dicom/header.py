@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pydicom
 from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from napari_pathogan.mammograms.views import begins_at
 from napari_pathogan.slides.backends.dicom import check_unfolded
@@ -20,17 +22,38 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import FileDataset
 
+_PIXELS = 0x7FE00008  # the first element that may hold them
+_UNDEFINED = 0xFFFFFFFF  # a length that an element does not say
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 def parsed(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
-    """Parse a file, also one without preamble or meta information; raises what pydicom does."""
+    """Parse a file, also one without preamble or meta information; raises what pydicom does.
+
+    EOFError where it ends amid an element before its pixels, which pydicom leaves out or shortens.
+    """
     at = begins_at(path)
     with BytesIO(path.read_bytes()[at:]) if at else path.open("rb") as source:
         check_unfolded(source)
         header = pydicom.dcmread(source, stop_before_pixels=stop_before_pixels, force=True)
+        if not stop_before_pixels and _ends_early(header, source.seek(0, SEEK_END)):
+            msg = "it ends amid its header"
+            raise EOFError(msg)
     flatten_groups(header)
     return header
+
+
+def _ends_early(header: FileDataset, size: int) -> bool:
+    """Whether a file of so many bytes ends elsewhere than its last element, and before its pixels."""
+    last = max(header.keys(), default=None)
+    if last is None or last >= _PIXELS or header.original_encoding is None:
+        return False
+    if getattr(header.file_meta, "TransferSyntaxUID", "") == DeflatedExplicitVRLittleEndian:
+        return False  # places are those in what it unfolds to
+    element = header.get_item(last)
+    if not isinstance(element, RawDataElement) or element.length == _UNDEFINED:
+        return False  # a sequence, which pydicom has read to its end
+    return element.value_tell + element.length != size
 
 
 def flatten_groups(header: Dataset) -> None:

@@ -517,9 +517,15 @@ def _made(group: zarr.Group) -> dict[str, Any]:
 
 
 def _incomplete(path: Path, error: Exception) -> SlideFormatError:
-    return SlideFormatError(
-        f"{path.name} is not a complete OME-Zarr image ({type(error).__name__}: {error}); {_ADVICE}"
-    )
+    if isinstance(error, KeyError):
+        why = f"{error} is missing"
+    elif isinstance(error, RecursionError):
+        why = "its metadata are nested too deeply"
+    elif isinstance(error, TypeError | AttributeError | IndexError | AssertionError):
+        why = "its metadata are not built as those of OME-Zarr are"
+    else:
+        why = str(error)
+    return SlideFormatError(f"{path.name} is not a complete OME-Zarr image ({why}); {_ADVICE}")
 
 
 def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:

@@ -65,17 +65,17 @@ def image_in(path: Path, group: zarr.Group) -> tuple[zarr.Group, dict[str, Any],
         If it is a plate, a well or holds no image: says what it is, and what to choose instead.
     """
     about = ome(group)
-    if "multiscales" in about:
+    if about.get("multiscales") is not None:
         return group, about, ()
-    if "plate" in about:
-        wells = [str(well.get("path")) for well in about["plate"].get("wells", [])]
+    if "plate" in about and about["plate"] is not None:
+        wells = _paths(about["plate"], "wells")
         first = wells[0] if wells else "A/1"
         raise SlideFormatError(
             f"{path.name} is a plate of {len(wells)} wells, not a slide; choose the folder of one "
             f"field in it, such as {path.name}/{first}/0"
         )
-    if "well" in about:
-        fields = [str(one.get("path")) for one in about["well"].get("images", [])]
+    if "well" in about and about["well"] is not None:
+        fields = _paths(about["well"], "images")
         raise SlideFormatError(
             f"{path.name} is a well with {len(fields)} fields; choose the folder of one of them, such "
             f"as {path.name}/{fields[0] if fields else '0'}"
@@ -95,6 +95,13 @@ def image_in(path: Path, group: zarr.Group) -> tuple[zarr.Group, dict[str, Any],
     said = f"image {name} ({_title(child)}) of {len(images)} in {path.name} is read; beside it: "
     more = (f"{said}{', '.join(left[:6])}. To see one, open its folder",) if left else ()
     return child, about, more
+
+
+def _paths(about: object, member: str) -> list[str]:
+    """Where wells of a plate are, or fields of a well, as far as it says so."""
+    listed = about.get(member) if isinstance(about, dict) else None
+    listed = listed if isinstance(listed, list) else []
+    return [str(one["path"]) for one in listed if isinstance(one, dict) and one.get("path")]
 
 
 def _images(group: zarr.Group) -> dict[str, zarr.Group]:

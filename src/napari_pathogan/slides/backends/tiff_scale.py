@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
 _APERIO_MPP = re.compile(r"\bMPP\s*[=:]\s*([^|\r\n]+)", re.IGNORECASE)
-_LIKE_APERIO = re.compile(r"Aperio|[^\0]*\|\s*MPP\s*=")  # other makers list what they know as Aperio does
+_LIKE_APERIO = re.compile(
+    r"Aperio|[^\0]*\|\s*MPP\s*="
+)  # other makers list what they know as Aperio does
 _APERIO_CUT = re.compile(r"(\d+)x(\d+)\s*(?:\[\s*-?\d+,\s*-?\d+\s+(\d+)x(\d+)\s*\])?")
 _APERIO_TO = re.compile(r"->\s*(\d+)x(\d+)")
 _VIPS = re.compile(r"<name>openslide\.(level\[0\]\.width|mpp-[xy])</name>\s*<value[^>]*>([^<]*)<")
