@@ -5,6 +5,7 @@ Every error a user can do something about is one line on stderr and exit code 2.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -94,11 +95,22 @@ def build() -> typer.Typer:
 app = build()
 
 
+def _check_processes(words: list[str]) -> None:
+    """Make sure that of several processes (torchrun) a training is asked for: they would all do the same."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        command = list(itertools.takewhile(lambda word: not word.startswith("-"), words[:3]))
+        if not any(word in {"train", "blend-train"} for word in command):
+            fail(
+                "several processes (torchrun) train a model: pathogan TASK train; start this alone"
+            )
+
+
 def main() -> None:
     """Run the command line; the entry point ``pathogan``. SIGTERM acts as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "PATHOGAN_CACHE_MB" not in os.environ:
         set_cache_mb(_CACHE_MB)
+    _check_processes(sys.argv[1:])
     sys.argv[1:] = addresses.without_secrets(sys.argv[1:])
     try:
         code = app(standalone_mode=False)

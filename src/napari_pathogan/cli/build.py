@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from enum import StrEnum
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -43,13 +44,16 @@ def _train(task: Task) -> Callable[..., None]:
     def train(folder: Path, output: Path, *, events: bool, **asked: Any) -> None:
         from napari_pathogan.cli.progress import follow
         from napari_pathogan.cli.show import show, show_gain
-        from napari_pathogan.engine import verbs
+        from napari_pathogan.engine import parallel, verbs
         from napari_pathogan.engine.before_after import gains
         from napari_pathogan.engine.report import Report
 
         given = _plain(asked)
         settings = given.pop("settings") or ()
         learning = verbs.train(task, folder, output, settings=settings, **given)
+        if not parallel.speaks():
+            deque(learning, maxlen=0)
+            return
         finished = follow(learning, as_json=events)
         if events:
             return

@@ -2,7 +2,7 @@
 
 A task's own trainer makes its networks, optimisers and batches, and takes a step. An epoch seeds torch
 from (seed, epoch), so a run that is killed and resumed from its last checkpoint ends with the same
-weights as one that was not.
+weights as one that was not. Several processes learn from a batch together (:mod:`.parallel`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch.optim.swa_utils import AveragedModel
 
+from napari_pathogan.engine import parallel
 from napari_pathogan.engine.events import (
     Checkpoint,
     Event,
@@ -82,6 +83,10 @@ class Trainer(ABC, Generic[Config, Batch]):
     def step(self, batch: Batch, number: int) -> dict[str, torch.Tensor]:
         """Learn from one batch, the ``number``-th of its epoch; returns detached losses."""
 
+    def part(self, batch: Batch) -> Batch:
+        """What this process learns from, of a batch that several learn from together."""
+        return parallel.part(batch)
+
     def measure(self) -> dict[str, float]:
         """Figures after an epoch, beside its losses."""
         return {}
@@ -107,6 +112,7 @@ class Trainer(ABC, Generic[Config, Batch]):
         """Add a network: on the device, channels last (a fifth faster on a CPU)."""
         network.to(self.device.torch)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        parallel.share_norms(network)
         self.networks[name] = network
         if averaged:
             self.average(name)
@@ -121,6 +127,7 @@ class Trainer(ABC, Generic[Config, Batch]):
         network, optimiser = self.networks[name], self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        parallel.average_gradients(network)
         if clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()
@@ -222,8 +229,9 @@ class Trainer(ABC, Generic[Config, Batch]):
             If a loss becomes NaN or infinite; the checkpoint before it stays.
         """
         pace = _Pace(self)
+        parallel.begin_alike((*self.networks.values(), *self.averages.values()))
         while self.epoch < self.config.epochs:
-            if why := self.enough():
+            if why := parallel.of_first(self.enough()):
                 yield Warn(why)
                 break
             values = yield from _one_epoch(self, pace)
@@ -320,12 +328,13 @@ def _one_epoch(trainer: Trainer[Any, Any], pace: _Pace) -> Generator[Event, None
         If a loss becomes NaN or infinite.
     """
     c, steps = trainer.config, trainer.steps
-    torch.manual_seed(c.seed * 1_000_003 + trainer.epoch)
+    seed = c.seed * 1_000_003 + trainer.epoch
+    torch.manual_seed(seed)
     sums: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
     lr = 0.0
     total = c.epochs * steps
-    for number, batch in enumerate(trainer.batches()):
+    for number, batch in enumerate(parallel.parts(trainer.batches(), trainer.part, seed)):
         done = trainer.epoch * steps + number
         lr = trainer.set_rates(done / total)
         for name, loss in trainer.step(batch, number).items():
@@ -336,7 +345,7 @@ def _one_epoch(trainer: Trainer[Any, Any], pace: _Pace) -> Generator[Event, None
         what = f"epoch {trainer.epoch + 1} of {c.epochs}"
         yield Progress(done + 1, total, what, pace.eta_s(done + 1, total))
     trainer.epoch += 1
-    return {**{name: float(sums[name]) / counts[name] for name in sums}, "lr": lr}
+    return parallel.means({name: float(sums[name]) / counts[name] for name in sums}) | {"lr": lr}
 
 
 def _check(sums: dict[str, torch.Tensor], epoch: int) -> None:

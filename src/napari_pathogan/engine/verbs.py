@@ -12,6 +12,7 @@ from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.contents import images_below, noted, too_well, with_images
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.models import TrainingData
+from napari_pathogan.engine.parallel import joined
 from napari_pathogan.engine.report import Report
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.task import Option, chosen
@@ -78,8 +79,11 @@ def train(
     recipe = recipe or training.recipe
     if recipe not in recipes:
         raise SettingError(f"no recipe {recipe!r}; choose one of {', '.join(recipes)}")
-    run = RunFolder(output)
+    name = name or output.name
     with ExitStack() as held:
+        together = joined(output, device, resume=resume)
+        output, device = held.enter_context(together)
+        run = RunFolder(output)
         if run.path.is_dir() and resume:
             held.enter_context(run.locked())
         run.check(resume=resume)
@@ -96,7 +100,7 @@ def train(
         below = [folder, *(own[one] for one in training.others if own[one] is not None)]
         files = getattr(images, "files", None) or [x for one in below for x in images_below(one)]
         data = yield from noted(TrainingData.stated(folder, source, terms), files)
-        name, learn = name or output.name, task.get(training.learn)
+        learn = task.get(training.learn)
         yield from learn(
             images, config, run, device=device, name=name, data=data, **chosen(learn, own)
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
+from napari_pathogan.engine.parallel import total
 from napari_pathogan.engine.penalty import gradient_penalty
 
 __all__ = ["adversarial_loss", "class_loss", "gradient_penalty"]
@@ -40,4 +41,4 @@ def class_loss(logits: torch.Tensor, target: torch.Tensor, smoothing: float = 0.
     labelled = target >= 0
     soft = target.clamp(min=0) * (1 - smoothing) + 0.5 * smoothing
     losses = F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
-    return (losses * labelled).sum() / labelled.sum().clamp(min=1)
+    return total((losses * labelled).sum()) / total(labelled.sum()).clamp(min=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 
+from napari_pathogan.engine.parallel import total
+
 
 def label_loss(logits: torch.Tensor, labels: torch.Tensor, boundary: float = 1.0) -> torch.Tensor:
     """Cross entropy of background, nucleus and boundary (section 3.2 names no other loss).
@@ -25,8 +27,7 @@ def label_loss(logits: torch.Tensor, labels: torch.Tensor, boundary: float = 1.0
     weight = logits.new_tensor([1.0, 1.0, boundary])
     losses = F.cross_entropy(logits, labels, weight, ignore_index=-1, reduction="sum")
     known = labels >= 0
-    total: torch.Tensor = losses / weight[labels.clamp(min=0)][known].sum().clamp(min=1)
-    return total
+    return total(losses) / total(weight[labels.clamp(min=0)][known].sum()).clamp(min=1)
 
 
 def dice_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -43,4 +44,5 @@ def dice_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     known = labels >= 0
     found = (1 - logits.softmax(1)[:, 0]) * known
     truth = (labels > 0).to(logits.dtype)
-    return 1 - (2 * (found * truth).sum() + 1) / (found.sum() + truth.sum() + 1)
+    both, either = total((found * truth).sum()), total(found.sum() + truth.sum())
+    return 1 - (2 * both + 1) / (either + 1)

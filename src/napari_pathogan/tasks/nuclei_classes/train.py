@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_pathogan.engine import parallel
 from napari_pathogan.engine import trainer as base
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.devices import Device, choose_device
@@ -122,6 +123,10 @@ class Trainer(base.Trainer[TrainConfig, torch.Tensor]):
         c = self.config
         index = shuffled(torch.arange(len(self.pictures)), self.steps * c.critic_steps * c.batch)
         return index.view(self.steps, c.critic_steps, c.batch)
+
+    def part(self, batch: torch.Tensor) -> torch.Tensor:
+        """Of each critic step's nuclei."""
+        return parallel.part(batch, 1)
 
     def step(self, batch: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
         """Some critic steps, the generator's one; returns its losses."""
