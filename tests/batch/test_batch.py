@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 from napari_pathogan.batch import run as batch_run
@@ -15,7 +18,7 @@ from napari_pathogan.batch.run import run
 from napari_pathogan.cli.app import build
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished, Item, Warn
-from napari_pathogan.errors import ModelNotFoundError, OutputError
+from napari_pathogan.errors import ModelNotFoundError, OutputError, UnknownScaleError
 from napari_pathogan.files import locked
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -147,6 +150,7 @@ def test_a_folder_that_is_no_result_is_left_alone(slides, model, tmp_path, recor
     [
         ({}, OutputError, "holds a batch already; go on with it"),
         ({"resume": True, "threshold": 0.9}, OutputError, "other settings: options"),
+        ({"resume": True, "threshold": 0.9, "mpp": 0.5}, OutputError, "other settings: options"),
         ({"resume": True, "save": ["nonsense"]}, SettingError, "choose among toy.txt"),
         ({"resume": True, "nonsense": 1}, SettingError, "no option 'nonsense'"),
     ],
@@ -155,6 +159,42 @@ def test_a_batch_is_not_mixed_with_another(slides, model, tmp_path, change, erro
     finished(run_toy([str(slides / "a.png")], tmp_path / "out", model))
     with pytest.raises(error, match=said):
         list(run_toy([str(slides / "a.png")], tmp_path / "out", model, **change))
+
+
+def test_a_scale_may_be_given_when_a_batch_goes_on(slides, model, tmp_path, monkeypatch):
+    """It is that of slides which say none; those that are done had their own, and so have new ones."""
+    seen = {}
+
+    def needing(slide, model, *, threshold):
+        if slide.mpp is None:
+            raise UnknownScaleError(f"{slide.name} does not say how large a pixel is; give --mpp")
+        seen[slide.name] = slide.mpp
+        return predict(slide, model, threshold=threshold)
+
+    def save(name):
+        size = dict.fromkeys(("PhysicalSizeX", "PhysicalSizeY"), 0.25)
+        pixels = np.full((64, 64, 3), 90, np.uint8)
+        tifffile.imwrite(slides / name, pixels, ome=True, photometric="rgb", metadata=size)
+
+    toy = importlib.import_module("toy_task.toy")
+    predict = toy.predict
+    monkeypatch.setattr(toy, "predict", needing)
+    save("with.ome.tif")
+    out = tmp_path / "out"
+    summary = finished(run_toy(slides, out, model))
+    assert (summary["done"], sorted(summary["failed"])) == (1, ["a", "b", "c", "d"])
+    save("another.ome.tif")
+    summary = finished(run_toy(slides, out, model, resume=True, mpp=0.5))
+    assert (summary["before"], summary["done"], summary["failed"]) == (1, 5, {})
+    assert seen.pop("with.ome.tif") == seen.pop("another.ome.tif") == (0.25, 0.25)
+    assert set(seen) == {"a.png", "b.png", "c.png", "d.png"}
+    assert set(seen.values()) == {(0.5, 0.5)}
+    save("third.ome.tif")  # also when it goes on once more
+    assert finished(run_toy(slides, out, model, resume=True, mpp=0.5))["done"] == 1
+    assert seen["third.ome.tif"] == (0.25, 0.25)
+    for another in ({"mpp": 0.6}, {}, {"mpp": 0.5, "threshold": 0.9}):
+        with pytest.raises(OutputError, match="other settings: options"):
+            list(run_toy(slides, out, model, resume=True, **another))
 
 
 def test_a_folder_of_something_else_stays_as_it_is(slides, model, tmp_path):

@@ -1,6 +1,14 @@
 """A task of one folder, to try what a new task gets from its contract: is a picture dark?"""
 
-from napari_pathogan.engine.task import Evaluation, Export, Option, Prediction, Task, Training
+from napari_pathogan.engine.task import (
+    SLIDE_MPP,
+    Evaluation,
+    Export,
+    Option,
+    Prediction,
+    Task,
+    Training,
+)
 
 TASK = Task(
     name="toy",
@@ -24,7 +32,7 @@ TASK = Task(
         help="Say how dark a picture is.",
         open="napari_pathogan.slides.slide:Slide.open",
         run=".toy:predict",
-        options=(Option("threshold", float, 0.5, "Dark from here on.", 0, 1),),
+        options=(Option("threshold", float, 0.5, "Dark from here on.", 0, 1), SLIDE_MPP),
         exports=(Export("output", "Text.", ".toy:TEXT", ".toy:write", ".toy.txt", "Text…"),),
     ),
 )

@@ -64,6 +64,12 @@ class BatchStanding:
         return len(self.done | self.failed) >= len(self.sources)
 
 
+def _scale_added(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a scale is asked for that was not before: slides that are done had their own."""
+    had, has = (settings.get("options") or {} for settings in (before, now))
+    return "mpp" in has and "mpp" not in had
+
+
 @dataclass(frozen=True, slots=True)
 class BatchFolder:
     """The folder of one batch."""
@@ -101,10 +107,15 @@ class BatchFolder:
     @contextmanager
     def locked(
         self, settings: Mapping[str, Any], sources: Mapping[str, Path], *, resume: bool
-    ) -> Iterator[None]:
+    ) -> Iterator[bool]:
         """Make the folder, or go on with the one that is there; no other process works in it.
 
-        Slides may be added to a batch that is gone on with, and left out: what there is stays.
+        Slides may be added to a batch that is gone on with, and left out: what there is stays. A scale may
+        be given that was not at first.
+
+        Yields
+        ------
+        Whether the scale was given only later: it is then that of slides which say none.
 
         Raises
         ------
@@ -119,15 +130,19 @@ class BatchFolder:
         busy = f"{self.path} is being worked on just now; wait for its end or choose another folder"
         with locked(self.path / _LOCK, busy):  # before anything is read that another could write
             self.check(resume=resume)
-            self._start(settings, sources)
-            yield
+            yield self._start(settings, sources)
 
-    def _start(self, settings: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
+    def _start(self, settings: Mapping[str, Any], sources: Mapping[str, Path]) -> bool:
         before = self._asked()
         asked = json.loads(json.dumps(settings, default=str))
         listed = {name: str(path) for name, path in sources.items()}
+        later = False
         if before is not None:
-            differing = [k for k in asked if before["settings"].get(k) != asked[k]]
+            known = before["settings"]
+            later = bool(known.get("scale_later")) or _scale_added(known, asked)
+            if later and "mpp" not in (known.get("options") or {}):
+                known = known | {"options": known["options"] | {"mpp": asked["options"]["mpp"]}}
+            differing = [k for k in asked if known.get(k) != asked[k]]
             if differing:
                 msg = (
                     f"{self.path} was begun with other settings: {', '.join(differing)}; use the "
@@ -139,11 +154,13 @@ class BatchFolder:
                 msg = f"{self.path} has results of another slide called {moved[0]}; choose another folder"
                 raise OutputError(msg)
             listed = {**before["sources"], **listed}
+        asked |= {"scale_later": True} if later else {}
         text = {"kind": "batch", "settings": asked, "sources": listed, "version": __version__}
         write_text(self.asked, json.dumps(text, indent=1), _BATCH)
         for folder in (self.path / "slides", self.path / "failed"):
             folder.mkdir(exist_ok=True)
             tidy(folder)
+        return later
 
     def _check_empty(self) -> None:
         """Nothing but a lock may be there: of a process that is about to begin, or was killed then."""

@@ -56,6 +56,8 @@ class SlideJob:
         Of the task's prediction.
     exports
         Names of what is saved.
+    scale_later
+        Whether the scale among the options is only that of slides which say none.
     """
 
     name: str
@@ -67,6 +69,7 @@ class SlideJob:
     options: Mapping[str, Any] = field(default_factory=dict)
     exports: tuple[str, ...] = ()
     device: str = "auto"
+    scale_later: bool = False
     version: str = __version__
 
 
@@ -116,7 +119,7 @@ def look(job: SlideJob) -> Iterator[Event]:
         files = _expanded(task, job.source, notes.append)
         names = told_apart(list(files))
         for path in list(files):
-            with _opened(task, path, files.pop(path), job.options) as source:
+            with _opened(task, path, files.pop(path), job) as source:
                 targets = _targets(task, job, room / names[path])
                 for event in verbs.predict(
                     task, path, model, targets, opened=source, **job.options
@@ -264,11 +267,17 @@ def _opened(
     task: Task,
     path: Path,
     opened: Any,  # noqa: ANN401 - of the task
-    options: Mapping[str, Any],
+    job: SlideJob,
 ) -> Iterator[Any]:
     assert task.prediction is not None
     opens = task.get(task.prediction.open)
-    with opens(path, **chosen(opens, {**options, "opened": opened})) as source:
+    options = {**job.options, "opened": opened}
+    if job.scale_later:
+        with opens(path, **chosen(opens, options | {"mpp": None})) as source:
+            if source.mpp is not None:
+                yield source
+                return
+    with opens(path, **chosen(opens, options)) as source:
         yield source
 
 

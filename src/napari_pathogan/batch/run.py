@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,8 @@ def run(
     cluster
         Address of a dask scheduler whose workers see the slides and ``output`` at the same paths.
     resume
-        Go on with a batch: what is done stays, what failed is tried again.
+        Go on with a batch: what is done stays, what failed is tried again, with the scale (``mpp``) that
+        is given now if it was begun without.
     options
         Of the task's prediction.
 
@@ -116,7 +118,8 @@ def run(
         )
         for name, path in sources.items()
     ]
-    with folder.locked(settings, sources, resume=resume):
+    with folder.locked(settings, sources, resume=resume) as scale_later:
+        jobs = [replace(job, scale_later=scale_later) for job in jobs]
         yield from _all(task, folder, jobs, workers, cluster)
 
 
