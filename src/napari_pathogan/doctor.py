@@ -31,6 +31,7 @@ _OPTIONAL = {  # module -> what it brings, and the extra that has it
     "distributed": ("batches in several processes and on clusters", "cluster"),
     "highdicom": ("DICOM SR and GSPS of masses", "sr"),
     "obstore": ("slides at an address", "remote"),
+    "anndata": ("nuclei as AnnData", "scverse"),
 }
 _CODECS = ("JPEG8", "JPEG2K", "JPEGXL", "JPEGLS", "ZSTD", "WEBP", "LERC")
 _OPENGL = """

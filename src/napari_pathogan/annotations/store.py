@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parents[1]
 _NO_IMAGE = {
-    "", ".geojson", ".npy", ".json", ".xml", ".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".pdf",
+    "", ".geojson", ".npy", ".json", ".xml", ".csv", ".tsv", ".txt", ".parquet", ".h5ad", ".xlsx", ".pdf",
     ".html", ".md", ".log", ".zip", ".gz", ".db", ".qpproj", ".qpdata", ".backup", ".tmp",
 }  # fmt: skip
 _DOUBLE = (".ome",)  # before the suffix proper

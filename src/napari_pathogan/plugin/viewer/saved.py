@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     LayerData = tuple[Any, dict[str, Any], str]
 
-RESULT_SUFFIXES = {".geojson", ".json", ".csv", ".parquet"}
+RESULT_SUFFIXES = {".geojson", ".json", ".csv", ".parquet", ".h5ad"}
 _HEAD = 1 << 16  # bytes that are looked at
 _GEOJSON = re.compile(
     rb'"type"\s*:\s*"(FeatureCollection|Feature|GeometryCollection|(Multi)?(Point|LineString|Polygon))"'
@@ -53,7 +53,7 @@ _TABLES = {  # columns that only our tables have together
 }
 
 
-def saved_in(path: Path) -> Saved | None:
+def saved_in(path: Path) -> Saved | None:  # noqa: PLR0911  (one a kind)
     """What a file of results holds; None for any other. Reads its beginning only."""
     if is_dicom(path):
         from napari_pathogan.tasks.masses.dicom_marks import holds_marks  # noqa: PLC0415  (pydicom)
@@ -70,6 +70,8 @@ def saved_in(path: Path) -> Saved | None:
         case ".json":
             other = Saved.OUTLINES if _GEOJSON.search(head) else None
             return Saved.MASSES if _MASSES.search(head) else other
+        case ".h5ad":
+            return Saved.NUCLEI if _is_anndata(path) else None
         case ".parquet":
             ours = head.startswith(_PARQUET) and _columns(path) >= _NUCLEI
             return Saved.NUCLEI if ours else None
@@ -287,6 +289,16 @@ def _header(head: bytes) -> set[str]:
     """The columns that the first line of a table names."""
     line = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
     return set(next(csv.reader([line.strip()]), []))
+
+
+def _is_anndata(path: Path) -> bool:
+    """Whether a file is AnnData of nuclei that was saved here; damaged ones are not."""
+    from napari_pathogan.tasks.nuclei import scverse  # noqa: PLC0415  (slow to import)
+
+    try:
+        return scverse.is_own(path)
+    except (OSError, KeyError, ValueError, TypeError):
+        return False
 
 
 def _columns(path: Path) -> set[str]:

@@ -174,6 +174,15 @@ TASK = Task(
                 "Table of all nuclei (Parquet)…",
                 usual=False,
             ),
+            Export(
+                "anndata",
+                "The same table as AnnData, for scanpy and squidpy (needs the extra scverse).",
+                ".scverse:ANNDATA",
+                ".scverse:write",
+                ".h5ad",
+                "Table of all nuclei (AnnData)…",
+                usual=False,
+            ),
         ),
     ),
     retraining=Retraining(

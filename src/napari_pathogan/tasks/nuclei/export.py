@@ -130,7 +130,7 @@ def read_zarr(path: Path) -> SavedLabels:
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a table of nuclei, CSV or Parquet, as :func:`write_csv` or :func:`write_parquet` wrote it.
+    """Read a table of nuclei that was saved here: CSV, Parquet or AnnData.
 
     Returns
     -------
@@ -149,9 +149,15 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     import pyarrow as pa  # noqa: PLC0415
 
     with _reading(path, pa.ArrowException):
-        if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
-            said = table.attrs["pathogan"]
+        suffix = path.suffix.lower()
+        if suffix in {".parquet", ".h5ad"}:
+            if suffix == ".h5ad":
+                from napari_pathogan.tasks.nuclei import scverse  # noqa: PLC0415  (imports this)
+
+                table, said = scverse.read(path)
+            else:
+                table = pd.read_parquet(path)
+                said = table.attrs["pathogan"]
             names, colours = said["class_names"], said["class_colours"]
             about = {"slide": said["slide"], "mpp": _pair(said["mpp"])}
             about[_IMPRINT] = said.get(_IMPRINT)
