@@ -12,7 +12,7 @@ from slides_of_nuclei import ByQuadrant, DarkIsNucleus, found, paint, slide
 
 from napari_pathogan.errors import EnvironmentMismatchError, ResultFormatError
 from napari_pathogan.plugin.viewer.saved import Saved, saved_in
-from napari_pathogan.tasks.nuclei import export, scverse
+from napari_pathogan.tasks.nuclei import scverse
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_an_observation_a_nucleus(segmentation, file):
 
 def test_it_is_read_as_it_was(segmentation, file):
     assert saved_in(file) is Saved.NUCLEI
-    table, about = export.read_table(file)
+    table, about = scverse.read(file)
     pd.testing.assert_frame_equal(
         table[segmentation.table.columns].astype({"id": int}),
         segmentation.table.astype({"id": int}),
@@ -84,14 +84,14 @@ def test_a_damaged_one_is_said(file):
     file.write_bytes(whole[: len(whole) // 2])
     assert saved_in(file) is None
     with pytest.raises(ResultFormatError, match="does not hold whole nuclei"):
-        export.read_table(file)
+        scverse.read(file)
 
 
 def test_none_found(tmp_path):
     pytest.importorskip("anndata")
     none = found(slide(paint((64, 64), 0), (0.5, 0.5)), DarkIsNucleus())
     scverse.write(tmp_path / "none.h5ad", none)
-    assert len(export.read_table(tmp_path / "none.h5ad")[0]) == 0
+    assert len(scverse.read(tmp_path / "none.h5ad")[0]) == 0
 
 
 def test_squidpy_takes_it(segmentation, file):

@@ -115,8 +115,10 @@ def layers_in(path: Path, kind: Saved) -> list[LayerData]:  # noqa: PLR0911  (on
             return _laid(path, find, partial(results.class_layers, classes), classes.slide)
         case Saved.NUCLEI:
             from napari_pathogan.tasks.nuclei import export as nuclei  # noqa: PLC0415
+            from napari_pathogan.tasks.nuclei import scverse  # noqa: PLC0415
 
-            table, about = nuclei.read_table(path)
+            read = scverse.read if path.suffix.lower() == scverse.SUFFIX else nuclei.read_table
+            table, about = read(path)
             find = partial(
                 placing.on_slide,
                 name=about["slide"],

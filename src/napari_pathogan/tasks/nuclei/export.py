@@ -120,7 +120,7 @@ def read_zarr(path: Path) -> SavedLabels:
         If the folder is incomplete or holds something else.
     """
     images, attrs = read_multiscales(path)
-    with _reading(path):
+    with reading_nuclei(path):
         about = attrs["pathogan"]
         mpp = _pair(about["mpp"])
         by_name = {one.name: one for one in images}
@@ -130,7 +130,7 @@ def read_zarr(path: Path) -> SavedLabels:
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a table of nuclei that was saved here: CSV, Parquet or AnnData.
+    """Read a table of nuclei, CSV or Parquet, as :func:`write_csv` or :func:`write_parquet` wrote it.
 
     Returns
     -------
@@ -148,37 +148,51 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     import pandas as pd  # noqa: PLC0415  (slow to import)
     import pyarrow as pa  # noqa: PLC0415
 
-    with _reading(path, pa.ArrowException):
-        suffix = path.suffix.lower()
-        if suffix in {".parquet", ".h5ad"}:
-            if suffix == ".h5ad":
-                from napari_pathogan.tasks.nuclei import scverse  # noqa: PLC0415  (imports this)
+    with reading_nuclei(path, pa.ArrowException):
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+            return as_saved(table, table.attrs["pathogan"])
+        table = pd.read_csv(path, encoding="utf-8-sig")
+        pairs = table[["class", "class_colour"]].drop_duplicates()
+        names, colours = pairs["class"].tolist(), pairs["class_colour"].tolist()
+        about: dict[str, Any] = {
+            "slide": str(table["slide"].iloc[0]) if len(table) else "",
+            "mpp": None,
+        }
+        if len(table):
+            about["mpp"] = _pair(
+                (table[f"{a}_um"] / (table[f"{a}_px"] + 0.5)).median() for a in "yx"
+            )
+        about[_IMPRINT] = table[_IMPRINT].iloc[0] if len(table) and _IMPRINT in table else None
+        table = table.drop(columns=[*_SAID, *({_IMPRINT, _SCOPE} & set(table.columns))])
+        about |= {"class_names": names, "class_colours": colours}
+        return as_saved(table, about)
 
-                table, said = scverse.read(path)
-            else:
-                table = pd.read_parquet(path)
-                said = table.attrs["pathogan"]
-            names, colours = said["class_names"], said["class_colours"]
-            about = {"slide": said["slide"], "mpp": _pair(said["mpp"])}
-            about[_IMPRINT] = said.get(_IMPRINT)
-        else:
-            table = pd.read_csv(path, encoding="utf-8-sig")
-            pairs = table[["class", "class_colour"]].drop_duplicates()
-            names, colours = pairs["class"].tolist(), pairs["class_colour"].tolist()
-            about = {"slide": str(table["slide"].iloc[0]) if len(table) else "", "mpp": None}
-            if len(table):
-                about["mpp"] = _pair(
-                    (table[f"{a}_um"] / (table[f"{a}_px"] + 0.5)).median() for a in "yx"
-                )
-            about[_IMPRINT] = table[_IMPRINT].iloc[0] if len(table) and _IMPRINT in table else None
-            table = table.drop(columns=[*_SAID, *({_IMPRINT, _SCOPE} & set(table.columns))])
-        missing = set(COLUMNS) - set(table.columns)
-        if missing:
-            msg = f"no columns {', '.join(sorted(missing))}"
-            raise ValueError(msg)
-        table["class"] = table["class"].astype(pd.CategoricalDtype(names))
-        table[list(_MEASURED)] = table[list(_MEASURED)].astype(float)
-    return table, about | {"class_names": tuple(names), "class_colours": tuple(colours)}
+
+def as_saved(table: pd.DataFrame, said: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A table and what its file says of it, as :func:`read_table` gives them.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If something is missing, or of another kind.
+    """
+    import pandas as pd  # noqa: PLC0415  (slow to import)
+
+    missing = set(COLUMNS) - set(table.columns)
+    if missing:
+        msg = f"no columns {', '.join(sorted(missing))}"
+        raise ValueError(msg)
+    names, colours, mpp = said["class_names"], said["class_colours"], said["mpp"]
+    table["class"] = table["class"].astype(pd.CategoricalDtype(names))
+    table[list(_MEASURED)] = table[list(_MEASURED)].astype(float)
+    return table, {
+        "slide": said["slide"],
+        "mpp": None if mpp is None else _pair(mpp),
+        _IMPRINT: said.get(_IMPRINT),
+        "class_names": tuple(names),
+        "class_colours": tuple(colours),
+    }
 
 
 def _pair(values: Iterable[Any]) -> tuple[float, float]:
@@ -191,7 +205,8 @@ def _pair(values: Iterable[Any]) -> tuple[float, float]:
     return pair
 
 
-def _reading(path: Path, *more: type[Exception]) -> AbstractContextManager[None]:
+def reading_nuclei(path: Path, *more: type[Exception]) -> AbstractContextManager[None]:
+    """Say in one sentence what is wrong with a file of nuclei."""
     return reading(path, "does not hold whole nuclei", *more, advice="save them again")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from napari_pathogan.errors import EnvironmentMismatchError
 from napari_pathogan.files import written
 from napari_pathogan.kinds import MARK, FileKind
-from napari_pathogan.tasks.nuclei.export import KIND, attributes
+from napari_pathogan.tasks.nuclei.export import KIND, as_saved, attributes, reading_nuclei
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,22 +85,22 @@ def write(path: Path, segmentation: Segmentation) -> None:
 
 
 def read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table that :func:`write` wrote, ``id`` first, and what it says of itself.
+    """The table that :func:`write` wrote, and what it says of itself, as :func:`.export.read_table`.
 
     Raises
     ------
     EnvironmentMismatchError
         If anndata is not installed.
-    OSError, KeyError, ValueError
+    ResultFormatError
         If it is damaged or something else.
     """
     with _needing_anndata():
         from anndata import read_h5ad  # noqa: PLC0415  (an extra)
-    found = read_h5ad(path)
-    table = found.obs.copy()
-    table.insert(0, "id", found.obs_names.astype(np.int64))
-    about: dict[str, Any] = json.loads(found.uns[MARK])
-    return table.reset_index(drop=True), about
+    with reading_nuclei(path):
+        found = read_h5ad(path)
+        table = found.obs.copy()
+        table.insert(0, "id", found.obs_names.astype(np.int64))
+        return as_saved(table.reset_index(drop=True), json.loads(found.uns[MARK]))
 
 
 @contextmanager
