@@ -63,6 +63,44 @@ def test_a_latin_letter_is_what_is_printed_on_it():
     assert meant(event("Z", scan=52), "xcb") is None
 
 
+@pytest.mark.parametrize(
+    ("keyboard", "types", "scan", "wanted"),
+    [
+        ("Turkish F, G's place", "\u00dc", G, None),
+        ("Turkish F, R's place", "I", R, None),
+        ("B\u00e9po, G's place", ",", G, None),
+        ("Dvorak, R's place", "P", R, None),
+        ("Colemak, G's place", "D", G, None),
+        ("AZERTY, left of 1", "\u00b2", 49, None),
+        ("Czech, where 2 is", "\u011a", 11, "2"),
+        ("Lithuanian, where 1 is", "\u0104", 10, "1"),
+        ("programmer's Dvorak, 1 with Shift", "1", 13, "1"),
+        ("programmer's Dvorak, without", "(", 14, "5"),
+        ("Japanese kana, R's place", "\u3059", R, "R"),
+        ("Japanese kana, where 3 is", "\u3042", 12, "3"),
+        ("full width R", "\uff32", 0, "R"),
+        ("full width 4", "\uff14", 0, "4"),
+        ("Bulgarian, G's place", "\u0413", G, "G"),
+        ("Armenian, R's place", "\u0550", R, "R"),
+        ("Amharic, G's place", "\u1308", G, "G"),
+        ("Bengali digit, anywhere", "\u09e9", 0, "3"),
+        ("Arabic digit six, on 1", "\u0666", 10, None),
+        ("programmer's Dvorak, where 2 is with Shift", "7", 11, None),
+        ("a dead key where 4 is", Qt.Key.Key_Dead_Circumflex, 13, "4"),
+        ("a dead key on R's place", Qt.Key.Key_Dead_Acute, R, "R"),
+        ("a key without a name on G's place", Qt.Key.Key_unknown, G, "G"),
+        ("space on R's place", "/", R, None),
+    ],
+)
+def test_what_other_keyboards_type(keyboard, types, scan, wanted):
+    assert meant(event(types, scan=scan), "xcb") == wanted, keyboard
+
+
+def test_the_keypad_in_other_digits():
+    arabic = [event(chr(0x661 + n), scan=87 + n, modifiers=KEYPAD) for n in range(5)]
+    assert [meant(key, "xcb") for key in arabic] == list("12345")
+
+
 @pytest.mark.parametrize("lock", [True, False])
 def test_the_keypad_with_num_lock_and_without(lock):
     names = ("End", "Down", "PageDown", "Left", "Clear")

@@ -347,15 +347,25 @@ class Watch {
 // --- keys, by what they type, else by their place (napari_pathogan.plugin.study.keys)
 
 const TYPED = { r: "R", g: "G", arrowleft: "←", arrowright: "→", enter: "Enter", escape: "Esc", 1: "1", 2: "2", 3: "3", 4: "4", 5: "5" };
+const WIDE = new Map([["\uff52", "r"], ["\uff47", "g"]]);  // as they are typed between Japanese and Chinese
+const DIGITS = new Map();  // 1 to 5 of any script: digits stand in tens
+for (let c = 0x660; c < 0x1fbfa; c++) {
+  const digit = String.fromCodePoint(c);
+  if (!/\p{Nd}/u.test(digit)) continue;
+  for (let n = 1; n < 6; n++) DIGITS.set(String.fromCodePoint(c + n), n);
+  c += 9;
+}
 const PLACES = { KeyR: "R", KeyG: "G", Digit1: "1", Digit2: "2", Digit3: "3", Digit4: "4", Digit5: "5" };
 
 function meant(event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return null;
   const pad = /^Numpad([1-5])$/.exec(event.code);
   if (pad) return pad[1];
-  const typed = TYPED[event.key.toLowerCase()];
-  if (typed) return typed;
-  return /^[a-z]$/i.test(event.key) ? null : PLACES[event.code] ?? null;
+  const typed = TYPED[event.key.toLowerCase()] ?? TYPED[DIGITS.get(event.key) ?? WIDE.get(event.key.toLowerCase())];
+  if (typed || /^\p{Nd}$/u.test(event.key)) return typed ?? null;
+  const place = PLACES[event.code] ?? null;  // where Latin is typed, R and G are printed on other keys
+  const other = /[RG]/.test(place) ? /^[\p{Script=Latin}\x20-\x7e]$/u : /^[a-z]$/i;
+  return other.test(event.key.normalize("NFC")) ? null : place;
 }
 
 // --- the session

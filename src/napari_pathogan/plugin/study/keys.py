@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unicodedata import decimal, name, normalize
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDragEnterEvent, QGuiApplication, QKeyEvent, QKeySequence
@@ -49,6 +50,8 @@ _COMMANDS = (
     | Qt.KeyboardModifier.AltModifier
     | Qt.KeyboardModifier.MetaModifier
 )
+_NAMED = 0x110000  # from here on, numbers of keys are no characters
+_LETTERS, _SUREST = ("R", "G"), 5
 _LEAVING = (QKeySequence.StandardKey.Quit, QKeySequence.StandardKey.Close)
 
 
@@ -97,9 +100,10 @@ class Keys(QObject):
 def meant(event: QKeyEvent, platform: str | None = None) -> str | None:
     """Which of the session's keys was pressed, on any keyboard; None for another.
 
-    What a key types goes first, so that ``R`` is where it is printed. Where it types none of them,
-    its place counts: the digits of AZERTY without Shift, ``R`` and ``G`` where other scripts are
-    typed, the keypad without Num Lock.
+    What a key types goes first, so that ``R`` is where it is printed; digits of any script are digits.
+    Where it types none of them, its place counts: the digits of AZERTY without Shift, ``R`` and ``G``
+    where other scripts are typed, the keypad without Num Lock. Where Latin letters are typed, ``R`` and
+    ``G`` are printed on other keys, and those in their places are nothing.
 
     Parameters
     ----------
@@ -113,9 +117,16 @@ def meant(event: QKeyEvent, platform: str | None = None) -> str | None:
     on_keypad = bool(event.modifiers() & Qt.KeyboardModifier.KeypadModifier)
     if on_keypad and platform != "cocoa" and code in _KEYPAD:  # there, arrows are of the keypad
         return _KEYPAD[code]
+    character = chr(code) if code < _NAMED else ""  # what has a name types nothing
     if code in _KEYS:
         return _KEYS[code]
+    if (digit := decimal(character or " ", None)) is not None:
+        return str(digit) if 1 <= digit <= _SUREST else None
+    if typed := _KEYS.get(ord(normalize("NFKC", character)[:1] or "\0")):
+        return typed if typed in _LETTERS else None
     scan = event.nativeVirtualKey() if platform == "cocoa" else event.nativeScanCode()
     place = _PLACES.get(platform, _PLACES[""]).get(scan)
     types_latin = int(Qt.Key.Key_A) <= code <= int(Qt.Key.Key_Z)
-    return None if place is None or types_latin else place
+    if place in _LETTERS and character:
+        types_latin = character.isascii() or name(character, "").startswith("LATIN")
+    return None if types_latin else place
