@@ -32,7 +32,7 @@ from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.plugin.viewer import results
-from napari_pathogan.plugin.viewer.layers import selected_polygons, slide_layer
+from napari_pathogan.plugin.viewer.layers import recall_scale, selected_polygons, slide_layer
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_layer
 from napari_pathogan.plugin.viewer.reader import get_reader, read, read_or_say
 from napari_pathogan.plugin.viewer.writer import write_heat_map
@@ -468,6 +468,35 @@ def test_a_stain_view_opens_by_its_name_and_on_its_slide(world, viewer, tmp_path
     if where != "alone":
         same = (layer.translate == slide.translate).all()
         assert same == (where == "on its slide")
+
+
+@pytest.mark.parametrize("first", ["slide", "view"])
+@pytest.mark.parametrize(("own", "slides"), [(None, MPP), (0.25, None), (None, None)])
+def test_a_stain_view_lies_on_its_slide_whichever_knows_the_scale(
+    world, viewer, tmp_path, qtbot, *, own, slides, first
+):
+    pixels = np.asarray(world.case.levels[0])
+    slide = Slide.from_arrays([pixels], name="case.svs", mpp=slides)
+    about = {"synthetic": True, "stain_colours_of": "other", "stain_slide": "case.svs"}
+    about["stain_imprint"] = str(slide.imprint)
+    path = tmp_path / "case.ome.zarr"
+    made = Slide.from_arrays([pixels[..., ::-1]], name="made", mpp=own)
+    list(zarr_writer.write_slide(path, made, {"pathogan": about}))
+    layers = []
+    for which in (first, {"slide": "view", "view": "slide"}[first]):
+        if which == "slide":
+            data, kwargs, _ = slide_layer(slide, viewer)
+            layers.append(viewer.add_image(data, **kwargs))
+        else:
+            layers += viewer.open(path, plugin=PLUGIN)
+    ground, view = layers if first == "slide" else layers[::-1]
+    qtbot.waitUntil(lambda: list(viewer.layers) == [ground, view])
+    for layer in (view, ground):
+        recall_scale(viewer, layer)  # as docks that look at it
+        assert view.units == ground.units
+        np.testing.assert_allclose(view.extent.world, ground.extent.world)
+    known = own or slides
+    assert view.metadata["slide"].mpp == (None if known is None else (known, known))
 
 
 @pytest.mark.parametrize("first", ["slide", "map"])

@@ -39,6 +39,7 @@ _ADDING: list[napari.Viewer] = []  # viewers to which a result's layers are just
 WHOLE = (
     "of the whole examination"  # in the metadata of a layer that lies on all its views: its number
 )
+LAID = "laid"  # in the metadata of a saved view that lies on its slide: whatever scale it was saved with
 _REFUSED = "refused"  # in a layer's metadata: why its file is no slide
 _PATCH, _PATCHES = 32, 5  # pixels of a side, and patches along one, that are compared
 _ALIKE = 0.9  # correlation of the same pixels read in two ways
@@ -414,6 +415,7 @@ def recall_scale(viewer: napari.Viewer, layer: Image) -> None:
     """Show a slide in micrometres that another reader has shown in pixels, if its scale is known."""
     slide = slide_of(layer)
     untouched = _mpp_of(layer) is None and bool((np.asarray(layer.scale) == 1).all())
+    untouched &= LAID not in layer.metadata
     if slide.mpp is not None and untouched:
         _show_scale(viewer, layer, slide)
 
@@ -438,7 +440,8 @@ def mpp_is_asked(layer: Image) -> bool:
 def give_mpp(viewer: napari.Viewer, layer: Image, mpp: float) -> Slide:
     """Give a slide the user's scale: shown at once, remembered for its file.
 
-    What lies on the slide stays on it, and the slide stays where its upper left corner is.
+    What lies on the slide stays on it, and the slide stays where its upper left corner is. Its views in
+    other colours and virtual stains take the scale too; so does the slide, where it is given to one of them.
 
     Raises
     ------
@@ -448,8 +451,31 @@ def give_mpp(viewer: napari.Viewer, layer: Image, mpp: float) -> Slide:
     slide = slide_of(layer).with_mpp(mpp)
     if slide.path is not None:
         scales.remember(slide.path, (mpp, mpp))
+    for other in views_with(viewer, layer):
+        own = slide_of(other).with_mpp(mpp)
+        if own.path is not None:
+            scales.remember(own.path, (mpp, mpp))
+        other.metadata = {**other.metadata, **_metadata(own)}
     _show_scale(viewer, layer, slide)
     return slide
+
+
+def is_view(layer: Layer) -> bool:
+    """Whether a layer shows a slide in other colours, or in a virtual stain."""
+    return is_slide(layer) and bool({"stain_slide", "virtual_stain_slide"} & set(layer.metadata))
+
+
+def views_with(viewer: napari.Viewer, layer: Image) -> list[Image]:
+    """The views that lie on a slide; for one of them the slide and the other views."""
+    alike = [
+        other
+        for other in viewer.layers
+        if other is not layer
+        and is_slide(other)
+        and other.units == layer.units
+        and np.allclose(other.extent.world, layer.extent.world)
+    ]
+    return [other for other in alike if is_view(layer) or is_view(other)]
 
 
 def tissue_of(layer: Image) -> str:
@@ -475,7 +501,8 @@ def staying_on(viewer: napari.Viewer, layer: Image) -> Iterator[None]:
     units, scale, translate = layer.units, np.array(layer.scale), np.array(layer.translate)
     low, high = np.sort(layer.extent.world[:, -2:], axis=0)
     margin = (high - low) * 0.1  # a map's first cell may begin before the slide
-    overlays = [
+    overlays: list[Layer] = list(views_with(viewer, layer)) if is_slide(layer) else []
+    overlays += [
         other
         for other in viewer.layers
         if other is not layer

@@ -22,9 +22,10 @@ from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.mammograms.views import is_dicom, named_view
 from napari_pathogan.plugin.viewer.layers import (
     AXES,
+    LAID,
     in_unit,
     is_slide,
-    place_level0,
+    is_view,
     slide_of,
     view_name,
     virtual_name,
@@ -117,11 +118,12 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class _Awaited:
-    """The image that a layer waits for."""
+    """The image that a layer waits for; it may cover ``all`` of it, wherever it lies until then."""
 
     find: Find
     pixel: tuple[float, float]
     beside: float
+    all: bool = False
 
 
 def await_image(
@@ -182,6 +184,12 @@ def _put_below(viewer: napari.Viewer, laid: Mapping[Layer, Image]) -> None:
 
 
 def _move(layer: Layer, ground: Ground, awaited: _Awaited) -> None:
+    if awaited.all:
+        for name, value in ground.level0().items():
+            setattr(layer, name, value)
+        about = {k: v for k, v in layer.metadata.items() if k != _AWAITS}
+        layer.metadata = about | _laid_view(about["slide"], ground.layer)
+        return
     scale = np.asarray(layer.scale) / awaited.pixel
     translate = (np.asarray(layer.translate) - (0.0, awaited.beside)) / awaited.pixel
     for name, value in ground.laid(tuple(scale), tuple(translate)).items():
@@ -222,8 +230,10 @@ def on_slide(
     name: str,
     mpp: tuple[float, float] | None = None,
     imprint: Imprint | None = None,
+    *,
+    views: bool = True,
 ) -> Ground:
-    """The slide of that name, by its file's name or at least its stem.
+    """The slide of that name, by its file's name or at least its stem; or one of its views, too.
 
     One whose pixels have another size than the result's is a copy at another scale.
     """
@@ -238,7 +248,8 @@ def on_slide(
     def contradiction(layer: Image) -> str:
         return imprint.contradicts(slide_of(layer).imprint, ratio(layer)) if imprint else ""
 
-    ground = _named(viewer, filter(is_slide, _layers(viewer)), name, contradiction)
+    slides = [x for x in _layers(viewer) if is_slide(x) and (views or not is_view(x))]
+    ground = _named(viewer, slides, name, contradiction)
     if ground.layer is not None:
         ground = replace(ground, ratio=ratio(ground.layer))
     return replace(ground, pixel=mpp)
@@ -247,7 +258,8 @@ def on_slide(
 def stain_view(viewer: napari.Viewer | None, view: Slide) -> dict[str, Any]:
     """What the layer of a saved slide in other colours, or a virtual stain, has besides: its name, what it says of itself and its place.
 
-    Nothing for any other slide. It lies on the slide that it was made of, where that is open.
+    Nothing for any other slide. It lies on the slide that it was made of, as soon as that is open, pixel
+    on pixel, whichever of both knows the scale.
     """
     about = {k: v for k, v in view.metadata.items() if k == "synthetic" or "stain" in k}
     whose, virtual = about.get("stain_colours_of"), about.get("virtual_stain")
@@ -259,13 +271,28 @@ def stain_view(viewer: napari.Viewer | None, view: Slide) -> dict[str, Any]:
     name = view_name(slide, str(whose), str(about.get("stain_method", "")))
     if virtual is not None:
         name = virtual_name(slide, virtual_title(str(virtual)))
-    found = on_slide(viewer, slide, view.mpp, imprint)
-    on_it = imprint is not None and found.layer is not None and found.ratio == (1.0, 1.0)
-    return {
-        "name": name,
-        "metadata": about,
-        **(place_level0(found.layer) if on_it and found.layer is not None else {}),
-    }
+
+    def find(viewer: napari.Viewer | None) -> Ground:
+        found = on_slide(viewer, slide, view.mpp, imprint, views=False)
+        return found if found.ratio == (1.0, 1.0) else replace(found, layer=None)
+
+    if imprint is None:
+        return {"name": name, "metadata": about}
+    ground = find(viewer)
+    if ground.layer is not None:
+        return {"name": name, "metadata": about | _laid_view(view, ground.layer), **ground.level0()}
+    if viewer is not None:
+        about[_AWAITS] = _Awaited(find, (1.0, 1.0), 0.0, all=True)
+        viewer.layers.events.inserted.connect(_lay_what_waits)  # once: napari knows a second time
+    return {"name": name, "metadata": about}
+
+
+def _laid_view(view: Slide, image: Image | None) -> dict[str, Any]:
+    """Metadata of a saved view that lies on its slide, whose scale it takes where it has none."""
+    slide = slide_of(image) if image is not None else view
+    if view.mpp is None and slide.mpp is not None:
+        view = view.with_mpp(slide.mpp, slide.mpp_source)
+    return {LAID: True, "slide": view, "mpp": view.mpp, "mpp_source": view.mpp_source}
 
 
 def on_some_slide(viewer: napari.Viewer | None, path: Path) -> Ground:
