@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from napari_pathogan.engine.config import TrainConfig, checked
 from napari_pathogan.engine.events import Metrics
@@ -216,3 +217,19 @@ def test_a_damaged_configuration_is_said(run, content):
         run.start({"width": 1, "seed": 0}, resume=True)
     with pytest.raises(OutputError, match="is there already"):
         run.start({"width": 1, "seed": 0})
+
+
+def test_metrics_that_are_a_folder_are_said(run):
+    run.metrics.mkdir()
+    with pytest.raises(OutputError, match=r"metrics.jsonl: a folder of that name"):
+        run.rewind(1)
+
+
+@pytest.mark.parametrize(
+    "structure", ["[]", '"x"', '{"list": 3}', '{"dict": [[[1], {"value": 1}]]}', "null"]
+)
+def test_a_checkpoint_that_is_built_otherwise_is_said_without_words_of_python(tmp_path, structure):
+    path = tmp_path / "a.safetensors"
+    save_file({"t0": torch.zeros(2)}, path, metadata={"structure": structure})
+    with pytest.raises(DataFolderError, match="not built as checkpoints are"):
+        load_state(path)

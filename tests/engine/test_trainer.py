@@ -180,6 +180,10 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_logs_each_epoch_once(
         {"averages": {}},
         {"optimisers": {"network": {}}},
         {"seen": None},
+        {"seen": "often"},
+        {"seen": [1]},
+        {"optimisers": None},
+        {"averages": [1]},
     ],
 )
 def test_a_checkpoint_of_something_else_is_said(tmp_path, damage):

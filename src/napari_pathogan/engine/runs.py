@@ -167,7 +167,10 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Drop logged metrics after ``step``: what a killed run logged beyond its checkpoint."""
         if self.metrics.exists():
-            text = self.metrics.read_text(encoding="utf-8", errors="replace")
+            try:
+                text = self.metrics.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:  # a folder of that name
+                raise output_error(self.metrics, error) from error
             lines = [line for line in text.splitlines(keepends=True) if _step(line) <= step]
             write_text(self.metrics, "".join(lines), OURS)
 
@@ -244,8 +247,13 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def no_checkpoint(path: Path, error: Exception) -> DataFolderError:
     """Say that a file is no state to go on from."""
-    deep = isinstance(error, RecursionError)
-    why = "it is nested too deeply" if deep else " ".join(str(error).split())
+    why = " ".join(str(error).split())
+    if isinstance(error, RecursionError):
+        why = "it is nested too deeply"
+    elif isinstance(error, KeyError):
+        why = f"{error} is missing"
+    elif isinstance(error, TypeError | AttributeError | IndexError):
+        why = "it is not built as checkpoints are"
     return DataFolderError(
         f"checkpoint {path} can't be read ({why}); start the run anew in another folder"
     )

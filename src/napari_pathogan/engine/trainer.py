@@ -188,6 +188,9 @@ class Trainer(ABC, Generic[Config, Batch]):
             optimiser.load_state_dict(state["optimisers"][name])
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["initial_lr"] = rate
+        if strange := [k for k, own in self.own_state().items() if not _alike(own, state[k])]:
+            msg = f"{', '.join(strange)} of another kind"
+            raise ValueError(msg)
         self.restore_own(state)
 
     def save(self, run: RunFolder) -> Checkpoint:
@@ -296,6 +299,15 @@ def weights_of(start: Path, task: str, name: str) -> dict[str, torch.Tensor]:
     if checkpoint.is_file():
         return weights_in(load_state(checkpoint), name)
     return load_model(start, task)[1]
+
+
+def _alike(own: object, saved: object) -> bool:
+    """Whether what was saved may take the place of what a trainer has: a number of a number's."""
+    if isinstance(own, int | float):
+        return isinstance(saved, int | float)
+    if isinstance(own, torch.Tensor):
+        return isinstance(saved, torch.Tensor) and saved.shape == own.shape
+    return isinstance(saved, type(own))
 
 
 class _Pace:
