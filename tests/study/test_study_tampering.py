@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from study_makers import answer
 
 from napari_pathogan.errors import OutputError, StudyError
+from napari_pathogan.files import sha256
 from napari_pathogan.study.chain import head_file, read_chain
 from napari_pathogan.study.layout import key_path, read_key
 from napari_pathogan.study.record import Session, Study
@@ -215,6 +217,24 @@ def test_a_line_that_is_nested_without_end_is_found(answered):
     rewrite(answered, lambda x: [*x[:3], "[" * 100_000 + "\n", *x[3:]])
     (problem,) = tampering(answered)
     assert "line 4 is not what was written" in problem
+
+
+@pytest.mark.parametrize("half", ["\\ud800", "\\udfff"])
+def test_half_a_character_is_found(answered, half):
+    rewrite(answered, lambda x: [*x[:3], x[3].replace("real", half), *x[4:]])
+    (problem,) = tampering(answered)
+    assert "line 4 was changed" in problem
+
+
+def test_a_key_that_does_not_know_all_images_is_refused(study):
+    path, manifest = key_path(study.folder), study.folder / "study.json"
+    key = json.loads(path.read_text("utf-8"))
+    del key["truth"][study.manifest.items[0].images[0]]
+    path.write_text(json.dumps(key), "utf-8")
+    about = json.loads(manifest.read_text("utf-8")) | {"key_sha256": sha256(path)}
+    manifest.write_text(json.dumps(about), "utf-8")
+    with pytest.raises(StudyError, match="does not say of 1 images what they are"):
+        read_key(study.folder, None, Study.open(study.folder).manifest)
 
 
 def test_what_was_noted_of_the_key_is_checked_too(answered):

@@ -85,7 +85,7 @@ def seal(entry: dict[str, Any], n: int, previous: str) -> tuple[bytes, str]:
 
 def _digest(body: dict[str, Any]) -> str:
     text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def head_file(path: Path) -> Path:

@@ -136,6 +136,9 @@ def read_key(folder: Path, path: Path | None, manifest: Manifest) -> Key:
             "changed since; use the original file"
         )
         raise StudyError(msg)
+    if missing := {image for item in manifest.items for image in item.images} - key.truth.keys():
+        msg = f"{path} does not say of {len(missing)} images what they are; use the original file"
+        raise StudyError(msg)
     return key
 
 
