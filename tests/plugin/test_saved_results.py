@@ -25,6 +25,7 @@ from nuclei_standin import ELLIPSES, segmentation
 from PIL import Image as Picture
 
 import napari_pathogan
+from dicom_slides import write_slide
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.kinds import Kind
@@ -150,6 +151,8 @@ class World:
     def save(self, kind, folder):
         """Save by the very function that the dock's menu calls."""
         task, export = kind.split()[0], export_of(kind)
+        if export.name == "anndata":
+            pytest.importorskip("anndata")
         target = folder / f"saved{export.suffix}"
         found = {
             "idc": (self.case, self.heat),
@@ -319,15 +322,41 @@ def check_classes(layers, world):
     return dict.fromkeys(layers, ((2.0, 1.0), middle))
 
 
-SLIDE, BREAST, DICOM = "slide", "breast", "dicom"
+def check_segments(layers, world):
+    looked_at, outline, probability = layers
+    assert "IDC probability" in probability.name
+    assert (probability.visible, outline.visible, looked_at.visible) == (True, False, False)
+    p = world.heat.probability.data
+    np.testing.assert_allclose(probability.data, np.nan_to_num(p), atol=0.003)
+    np.testing.assert_array_equal(outline.data > 0, p >= THRESHOLD)
+    np.testing.assert_array_equal(looked_at.data > 0, np.isfinite(p))
+    return dict.fromkeys(layers, ((3.0, 2.0), (20 + 3.5 * 50 - 0.5, 40 + 2.5 * 50 - 0.5)))
+
+
+def check_annotations(layers, world):
+    (shapes,) = layers
+    assert isinstance(shapes, Shapes)
+    table = world.nuclei.table
+    assert sorted(shapes.features["class"]) == sorted(table["class"])
+    for row, name in enumerate(shapes.features["class"]):
+        assert shapes.edge_color[row][:3] * 255 == pytest.approx(class_colour(world, name), abs=2)
+    ring = next(world.nuclei.outlines([1])).exteriors[0].min(0)
+    own = min((one.min(0) for one in shapes.data), key=lambda at: np.abs(at - ring).sum())
+    return {shapes: (own, ring)}
+
+
+SLIDE, BREAST, DICOM, GLASS = "slide", "breast", "dicom", "glass"
 BACK: dict[object, tuple[str | None, Callable]] = {
     "idc output": (SLIDE, check_heat),
     "idc geojson": (SLIDE, check_outlines),
     "idc csv": (SLIDE, check_heat),
     "idc report": (None, check_report),
+    "idc seg": (GLASS, check_segments),
     "nuclei output": (SLIDE, check_labels),
     "nuclei csv": (SLIDE, check_table),
     "nuclei parquet": (SLIDE, check_table),
+    "nuclei anndata": (SLIDE, check_table),
+    "nuclei ann": (GLASS, check_annotations),
     "nuclei geojson": (SLIDE, check_nuclei_outlines),
     "g2c output": (SLIDE, check_classes),
     "masses output": (BREAST, check_masses),
@@ -349,6 +378,11 @@ def dicom_of(mammogram, path):
     return open_mammogram(path)
 
 
+def glass_of(world, pixels, path):
+    """The same slide in a DICOM file."""
+    return replace(world, case=Slide.open(write_slide(path, pixels, mpp=MPP)))
+
+
 def lies(layer, own, ground, spot):
     """A spot of a layer lies within half a level-0 pixel of where it is on its image."""
     there = np.asarray(layer.data_to_world(tuple(own))[-2:])
@@ -358,8 +392,12 @@ def lies(layer, own, ground, spot):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_what_is_saved_opens_again(kind, world, viewer, ground, tmp_path):
+def test_what_is_saved_opens_again(kind, world, viewer, ground, pixels, tmp_path):  # noqa: PLR0917
     image, check = BACK[kind]
+    if image == GLASS:
+        world = glass_of(world, pixels, tmp_path / "case.dcm")
+        data, kwargs, _ = slide_layer(world.case)
+        ground = viewer.add_image(data, **kwargs, translate=(300, 700))
     if image == DICOM:
         world.mammogram = dicom_of(world.mammogram, tmp_path / "image.dcm")
     if image in {BREAST, DICOM}:
@@ -373,8 +411,10 @@ def test_what_is_saved_opens_again(kind, world, viewer, ground, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if BACK[k][0]], ids=str)
-def test_it_moves_onto_its_image_once_that_is_open(kind, world, viewer, told, tmp_path):
+def test_it_moves_onto_its_image_once_that_is_open(kind, world, viewer, told, pixels, tmp_path):  # noqa: PLR0917
     image, check = BACK[kind]
+    if image == GLASS:
+        world = glass_of(world, pixels, tmp_path / "case.dcm")
     if image == DICOM:
         world.mammogram = dicom_of(world.mammogram, tmp_path / "image.dcm")
     layers = viewer.open(world.save(kind, tmp_path), plugin=PLUGIN)
@@ -384,7 +424,7 @@ def test_it_moves_onto_its_image_once_that_is_open(kind, world, viewer, told, tm
         data, kwargs, _ = slide_layer(slide, viewer)
         ground = viewer.add_image(data, **kwargs)
     assert ground.translate[1] > 0, "it lies beside the other"
-    if image != SLIDE:
+    if image in {BREAST, DICOM}:
         data, kwargs, _ = mammogram_layer(world.mammogram)
         ground = viewer.add_image(data, **kwargs)
     for layer, (own, spot) in check(layers, world).items():

@@ -79,6 +79,7 @@ COMPARE = Option(
     "First measure what is gained over the model of --start, on halves of the images by networks that "
     "learnt from the other half; takes as long again.",
 )
+IDENTIFIERS = Option("identifiers", bool, False, "Copy who the patient is into what is DICOM.")
 SLIDE_MPP = Option("mpp", float, None, "um per pixel, where the slide does not say.")
 REGION = Option(
     "region",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.utils.events import Event
 
+    from napari_pathogan.engine.dicom_objects import Placed
     from napari_pathogan.slides.geometry import Overlay
 
     Find = Callable[[napari.Viewer | None], "Ground"]
@@ -347,6 +348,41 @@ def on_dicom(viewer: napari.Viewer | None, instance: str) -> Ground:
         if path and is_dicom(Path(path)) and instance_of(Path(path)) == instance:
             return Ground(layer)
     return Ground()
+
+
+def on_dicom_slide(
+    viewer: napari.Viewer | None, series: str, image: str = "", place: Placed | None = None
+) -> Ground:
+    """The DICOM slide of a series, by its UID.
+
+    Parameters
+    ----------
+    image
+        Whose pixels the result counts, by its SOP instance UID.
+    place
+        Where on the glass the result lies that counts um from its own corner, instead of pixels.
+    """
+    from napari_pathogan.engine.dicom_objects import headers_of, placed  # noqa: PLC0415  (pydicom)
+
+    um = None if place is None else (1.0, 1.0)
+    for layer in filter(is_slide, _layers(viewer)):
+        path = slide_of(layer).path
+        headers = headers_of(path) if path is not None and path.exists() else []
+        if not headers or str(headers[0].get("SeriesInstanceUID", "")) != series:
+            continue
+        if place is None:
+            own = next((h for h in headers if h.get("SOPInstanceUID") == image), headers[0])
+            sides = ("TotalPixelMatrixRows", "TotalPixelMatrixColumns")
+            y, x = (float(headers[0][side].value) / float(own[side].value) for side in sides)
+            return Ground(layer, ratio=(y, x))
+        ground = placed(headers[0])
+        if ground is None or not np.allclose(ground.along, place.along, atol=1e-3):
+            return Ground(namesake=layer, why="it lies turned on the glass", pixel=um)
+        pixel, cell = 1e3 * np.asarray(ground.spacing), 1e3 * np.asarray(place.spacing)
+        corner = (np.asarray(ground.pixel_of(*place.origin)) + 0.5) * pixel - cell / 2
+        y, x = (1 / pixel).tolist()
+        return Ground(layer, um, (y, x), origin=(float(corner[0]), float(corner[1])))
+    return Ground(pixel=um)
 
 
 def short(name: str) -> str:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import shapely
 from napari.utils import DirectLabelColormap
 from PIL import Image as Picture
 from PIL import ImageDraw
 
+from napari_pathogan.annotations.geojson import Annotation
 from napari_pathogan.engine.pictures import COLOURS
 from napari_pathogan.plugin.idc.layers import OUTLINE_COLOUR, heat_image, uncertainty_limits
 from napari_pathogan.plugin.masses.layers import COLOURS as DECISION_COLOURS
@@ -33,7 +35,7 @@ from napari_pathogan.tasks.masses.review import Decision, Review
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.engine.dicom_objects import Segments, SlideAnnotations
     from napari_pathogan.plugin.viewer.placing import Ground
     from napari_pathogan.slides.backends.ngff import Multiscale
     from napari_pathogan.tasks.idc.heatmap import HeatMap
@@ -290,6 +292,47 @@ def mark_layers(drawn: Marks, name: str, ground: Ground) -> list[LayerData]:
             kwargs |= {"shape_type": "polygon", "features": pd.DataFrame(rows)}
         layers.append(([mark.outline - 0.5 for mark in marks], kwargs, "shapes"))
     return layers
+
+
+def annotation_layers(drawn: SlideAnnotations, name: str, ground: Ground) -> list[LayerData]:
+    """Outlines of a DICOM annotation object, as those of GeoJSON: by classes, in their colours."""
+    objects = [
+        Annotation(
+            shapely.Point(ring[0, ::-1]) if len(ring) == 1
+            else shapely.LineString(ring[:, ::-1]) if len(ring) == 2
+            else shapely.Polygon(ring[:, ::-1]),
+            class_name=group.label,
+            colour=group.colour or NO_CLASS_COLOUR,
+            kind="detection",
+            by=group.by,
+            measurements={
+                what: float(numbers[at])
+                for what, numbers in dict(group.measurements).items()
+                if math.isfinite(numbers[at])
+            },
+        )
+        for group in drawn.groups
+        for at, ring in enumerate(group.outlines)
+    ]  # fmt: skip
+    return outline_layers(objects, {}, name, ground)
+
+
+def segment_layers(segments: Segments, name: str, ground: Ground) -> list[LayerData]:
+    """The segments of a DICOM segmentation, each a picture; only the first is shown where it is a share."""
+    step = (1e3 * segments.place.spacing[0], 1e3 * segments.place.spacing[1])
+    layers: list[LayerData] = []
+    for number, (what, plane) in enumerate(zip(segments.names, segments.planes, strict=True)):
+        kwargs = {
+            "name": f"{what} ({name})",
+            "colormap": ("magma", "cyan", "green", "yellow")[number % 4],
+            "contrast_limits": (0, 1),
+            "opacity": 0.5,
+            "interpolation2d": "nearest",
+            "visible": number == 0 or plane.dtype.kind != "f",
+            **ground.overlay(Overlay(plane, (0.0, 0.0), step)),
+        }
+        layers.append((plane, kwargs, "image"))
+    return layers[::-1]
 
 
 def multiscale_layer(image: Multiscale, name: str) -> LayerData:

@@ -43,6 +43,8 @@ class Saved(Enum):
     MASSES = auto()
     MARKS = auto()
     CLASSES = auto()
+    ANNOTATIONS = auto()
+    SEGMENTS = auto()
 
 
 _TABLES = {  # columns that only our tables have together
@@ -56,8 +58,14 @@ _TABLES = {  # columns that only our tables have together
 def saved_in(path: Path) -> Saved | None:  # noqa: PLR0911  (one a kind)
     """What a file of results holds; None for any other. Reads its beginning only."""
     if is_dicom(path):
-        from napari_pathogan.tasks.masses.dicom_marks import holds_marks  # noqa: PLC0415  (pydicom)
+        from napari_pathogan.engine import dicom_objects  # noqa: PLC0415  (pydicom)
+        from napari_pathogan.tasks.masses.dicom_marks import holds_marks  # noqa: PLC0415
 
+        kind = dicom_objects.kind_of(path)
+        if kind == dicom_objects.ANNOTATIONS:
+            return Saved.ANNOTATIONS
+        if kind == dicom_objects.SEGMENTATION:
+            return Saved.SEGMENTS
         return Saved.MARKS if holds_marks(path) else None
     suffix = path.suffix.lower()
     if suffix not in RESULT_SUFFIXES or not path.is_file():
@@ -88,7 +96,7 @@ def is_layer_table(path: Path) -> bool:
         return _header(stream.read(_HEAD)) >= {"axis-0", "axis-1"}
 
 
-def layers_in(path: Path, kind: Saved) -> list[LayerData]:  # noqa: PLR0911  (one a kind)
+def layers_in(path: Path, kind: Saved) -> list[LayerData]:  # noqa: C901, PLR0911  (one a kind)
     """The layers of a file of results, on the image they belong to once that is open.
 
     Raises
@@ -153,6 +161,20 @@ def layers_in(path: Path, kind: Saved) -> list[LayerData]:  # noqa: PLR0911  (on
             find = partial(placing.on_dicom, instance=drawn.image)
             make = partial(results.mark_layers, drawn, path.name)
             return _laid(path, find, make, "a DICOM image")
+        case Saved.ANNOTATIONS:
+            from napari_pathogan.engine.dicom_objects import read_annotations  # noqa: PLC0415
+
+            outlines = read_annotations(path)
+            find = partial(placing.on_dicom_slide, series=outlines.series, image=outlines.image)
+            make = partial(results.annotation_layers, outlines, path.name)
+            return _laid(path, find, make, "a DICOM slide")
+        case Saved.SEGMENTS:
+            from napari_pathogan.engine.dicom_objects import read_segments  # noqa: PLC0415
+
+            segments = read_segments(path)
+            find = partial(placing.on_dicom_slide, series=segments.series, place=segments.place)
+            make = partial(results.segment_layers, segments, path.name)
+            return _laid(path, find, make, "a DICOM slide")
 
 
 def zarr_layers(path: Path) -> list[LayerData] | None:

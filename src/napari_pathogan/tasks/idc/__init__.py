@@ -2,6 +2,7 @@
 
 from napari_pathogan.engine.task import (
     EPOCHS,
+    IDENTIFIERS,
     REGION,
     SEED,
     SLIDE_MPP,
@@ -119,6 +120,7 @@ TASK = Task(
             ),
             _VIEWS,
             Option("cells", bool, False, "GeoJSON with every cell as a tile."),
+            IDENTIFIERS,
         ),
         exports=(
             Export(
@@ -152,6 +154,15 @@ TASK = Task(
                 ".page:write_report",
                 ".png",
                 "Report page (PNG)…",
+            ),
+            Export(
+                "seg",
+                "DICOM segmentation, of a DICOM slide (needs the extra sr).",
+                ".dicom:SEG",
+                ".dicom:write_seg",
+                ".seg.dcm",
+                "Heat map as a DICOM segmentation…",
+                usual=False,
             ),
         ),
     ),

@@ -6,6 +6,7 @@ Paper: Mass Detection via Blending Adversarial Learning (Lin et al., 2019; paper
 from napari_pathogan.engine.task import (
     COMPARE,
     EPOCHS,
+    IDENTIFIERS,
     SEED,
     Evaluation,
     Export,
@@ -99,7 +100,7 @@ TASK = Task(
                 1,
             ),
             Option("mm", float, None, "mm per pixel, where the image does not say.", 1e-4),
-            Option("identifiers", bool, False, "Copy who the patient is into what is DICOM."),
+            IDENTIFIERS,
         ),
         exports=(
             Export(

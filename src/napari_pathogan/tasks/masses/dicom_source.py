@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.engine.dicom_objects import CHARACTERS, MANUFACTURER, is_own
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.mammograms.dicom.header import parsed, value, values, whole
 from napari_pathogan.mammograms.dicom.luts import rescale_of
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.tasks.masses.detections import Detections
 
-MANUFACTURER = "napari-pathogan"
-CHARACTERS = "ISO_IR 192"  # UTF-8: names are of all scripts
+__all__ = ["CHARACTERS", "MANUFACTURER", "DicomSourceError", "is_own", "source_of"]
 _REFERENCE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _IDENTITY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
@@ -35,26 +35,6 @@ _HASHED = re.compile(r"[0-9A-Fa-f-]{16,64}")  # what pseudonymisers put in a UID
 
 class DicomSourceError(PathoganError, ValueError):
     """Nothing can refer to an image: it is no DICOM file, or lacks what it is referred to by."""
-
-
-def is_own(path: Path, *, modality: str) -> bool:
-    """Whether a file is a DICOM object of this modality ("SR", "PR") that we wrote."""
-    if not is_dicom(path):
-        return False
-    from pydicom import dcmread  # noqa: PLC0415  (slow to import)
-
-    with quiet():
-        try:
-            about = dcmread(
-                path,
-                stop_before_pixels=True,
-                force=True,
-                specific_tags=["Manufacturer", "Modality"],
-            )
-        except Exception:  # noqa: BLE001 - pydicom raises many kinds, and their words quote the header
-            return False
-        said = (value(about, "Manufacturer"), value(about, "Modality"))
-    return said == (MANUFACTURER, modality)
 
 
 def source_of(image: Path | None, what: str, *, identifiers: bool) -> Dataset:

@@ -5,6 +5,7 @@ from pathlib import Path
 from napari_pathogan.engine.task import (
     COMPARE,
     EPOCHS,
+    IDENTIFIERS,
     REGION,
     SEED,
     SLIDE_MPP,
@@ -139,6 +140,7 @@ TASK = Task(
             _THRESHOLD,
             _VIEWS,
             REGION,
+            IDENTIFIERS,
         ),
         exports=(
             Export(
@@ -172,6 +174,15 @@ TASK = Task(
                 ".export:write_parquet",
                 ".parquet",
                 "Table of all nuclei (Parquet)…",
+                usual=False,
+            ),
+            Export(
+                "ann",
+                "DICOM annotations, of a DICOM slide (needs the extra sr).",
+                ".dicom:ANN",
+                ".dicom:write_ann",
+                ".ann.dcm",
+                "Outlines as DICOM annotations…",
                 usual=False,
             ),
             Export(
