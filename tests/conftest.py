@@ -58,11 +58,20 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """What takes longest first: a file is one process's, and the other has nothing to do at the end."""
-    items.sort(key=lambda item: next(n for n, part in enumerate(_FIRST) if part in item.nodeid))
+    """Files that take longest first: each is one process's, and the others have nothing to do at the end."""
+
+    def turn(item):
+        file = item.nodeid.split("::")[0]
+        return next(n for n, part in enumerate(_FIRST) if part in file)
+
+    items.sort(key=turn)
 
 
-_FIRST = ("test_gaps", "test_first", "desk/", "plugin/", "test_reference_numbers", "test_tasks", "")
+# half a minute of a core and more, by a run of all; then what trains
+_FIRST = (
+    *("test_gaps", "test_first", "desk/", "plugin/", "test_reference_numbers", "test_tasks"),
+    *("test_outputs", "files_let_go", "_train", "crossval", "retrain", "encoder", ""),
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -176,18 +185,39 @@ def _command_line():
 
 
 @pytest.fixture
-def pathogan(request, monkeypatch, capsys, _command_line):
-    """Run ``pathogan`` in this process, with what the test file names as its COMMAND: exit code, stdout, stderr."""
+def exit_code(request, monkeypatch, _command_line):
+    """Run ``pathogan`` in this process, with what the test file names as its COMMAND: how it leaves."""
     from napari_pathogan.cli.app import main
 
     command = getattr(request.module, "COMMAND", ())
 
-    def run(*arguments: object) -> tuple[int, str, str]:
+    def run(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["pathogan", *command, *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
             main()
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
+        return int(left.value.code or 0)
+
+    return run
+
+
+@pytest.fixture
+def pathogan(exit_code, capsys):
+    """The same, with what it says: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        return exit_code(*arguments), *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def typed(pathogan):
+    """Run ``pathogan``, which is to leave with a code: what it says."""
+
+    def run(*words, code=0):
+        left, out, err = pathogan(*words)
+        assert left == code, out + err
+        return SimpleNamespace(stdout=out, stderr=err)
 
     return run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,23 +14,12 @@ from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import OutputError
 from napari_pathogan.tasks.idc import live
+from napari_pathogan.tasks.nuclei import retrain as nuclei_retrain
 from napari_pathogan.tasks.nuclei.config import RECIPES
 from napari_pathogan.tasks.nuclei.crossval import learn
 from napari_pathogan.tasks.nuclei.data import NucleiFolder, NucleiImage
 
 SIDE = 800
-
-
-@pytest.fixture
-def typed(pathogan):
-    """Run ``pathogan``, which is to leave with a code: what it says."""
-
-    def run(*words, code=0):
-        left, out, err = pathogan(*words)
-        assert left == code, err
-        return SimpleNamespace(stdout=out, stderr=err)
-
-    return run
 
 
 @pytest.fixture
@@ -170,7 +158,10 @@ def base(tmp_path_factory):
     return run.model
 
 
-def test_corrected_nuclei_become_a_model_with_before_and_after(typed, slide, base, tmp_path):
+def test_corrected_nuclei_become_a_model_with_before_and_after(
+    typed, slide, base, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(nuclei_retrain, "EPOCHS_ON", 1)  # how well is no matter here
     nuclei = [feature("Tumor", x + 10, y + 10, 8) for x in (0, 600) for y in (0, 40, 80)]
     regions = [feature("Region*", x, 0, 120) for x in (0, 600)]
     words = ("--task", "nuclei")

@@ -11,28 +11,20 @@ import pytest
 
 import napari_pathogan
 import napari_pathogan.cli.app as app_module
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine import verbs
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.tasks import task_of
 from patience import PATIENCE_S
 
 
-def run(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["pathogan", *arguments])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return int(left.value.code)
-
-
-def test_says_its_version(monkeypatch, capsys):
-    assert run(monkeypatch, "--version") == 0
+def test_says_its_version(exit_code, capsys):
+    assert exit_code("--version") == 0
     assert capsys.readouterr().out.strip() == f"napari-pathogan {napari_pathogan.__version__}"
 
 
 @pytest.mark.parametrize("words", [("nonsense",), ("idc", "nonsense"), ("info", "--nonsense")])
-def test_a_wrong_word_is_one_line_and_exit_code_2(monkeypatch, capsys, words):
-    assert run(monkeypatch, *words) == 2
+def test_a_wrong_word_is_one_line_and_exit_code_2(exit_code, capsys, words):
+    assert exit_code(*words) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
@@ -44,24 +36,21 @@ TRAININGS = ("idc train", "nuclei train", "nuclei classes train", "masses train"
 
 @pytest.mark.parametrize("command", [*TRAININGS, "masses blend-train"])
 def test_no_training_gives_its_model_a_name_that_leads_elsewhere(
-    monkeypatch, capsys, command, tmp_path
+    exit_code, capsys, command, tmp_path
 ):
     out = str(tmp_path / "run")
-    assert run(monkeypatch, *command.split(), str(tmp_path), "-o", out, "--name", "../x") == 2
+    assert exit_code(*command.split(), str(tmp_path), "-o", out, "--name", "../x") == 2
     assert "a model can't be called '../x'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM there")
-def test_a_choice_that_there_is_not_is_said_with_those_there_are(monkeypatch, capsys):
-    command = ["pathogan", "idc", "train", "there", "-o", "run", "--method", "xyz"]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit):
-        main()
-    said = capsys.readouterr().err
+def test_a_choice_that_there_is_not_is_said_with_those_there_are(pathogan):
+    code, _, said = pathogan("idc", "train", "there", "-o", "run", "--method", "xyz")
+    assert code == 2
     assert "'--method': 'xyz' is not one of 'cgan', 'cnn', 'frozen'" in said
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM there")
 def test_sigterm_acts_as_ctrl_c():
     code = (
         "import time, napari_pathogan.cli.app as cli;"

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from napari_pathogan.cli import app
 from napari_pathogan.engine.models import TrainingData
 from napari_pathogan.tasks.idc.generate import IdcGenerator, save
 from napari_pathogan.tasks.idc.network import Generator
-
-
-def run(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, words)])
-    with pytest.raises(SystemExit) as left:
-        app.main()
-    return left.value.code
 
 
 @pytest.fixture
@@ -32,10 +22,10 @@ def model(tmp_path):
     return tmp_path / "g"
 
 
-def test_files_are_marked_as_synthetic(tmp_path, monkeypatch, capsys, model):
+def test_files_are_marked_as_synthetic(tmp_path, exit_code, capsys, model):
     out = tmp_path / "drawn"
     words = ("idc", "generate", "-o", out, "-n", 3, "--label", "IDC", "--seed", 5)
-    assert run(monkeypatch, *words, "--model", model) == 0
+    assert exit_code(*words, "--model", model) == 0
     assert "3 synthetic patches" in capsys.readouterr().out
     files = sorted(out.iterdir())
     assert [f.name for f in files] == [f"synthetic_IDC_seed5_000{i}.png" for i in range(3)]
@@ -49,17 +39,17 @@ def test_files_are_marked_as_synthetic(tmp_path, monkeypatch, capsys, model):
             assert png.text["generator"].startswith("small ")
 
 
-def test_both_classes_by_turns(tmp_path, monkeypatch, model):
-    assert run(monkeypatch, "idc", "generate", "-o", tmp_path / "d", "-n", 4, "--model", model) == 0
+def test_both_classes_by_turns(tmp_path, exit_code, model):
+    assert exit_code("idc", "generate", "-o", tmp_path / "d", "-n", 4, "--model", model) == 0
     names = sorted(f.name for f in (tmp_path / "d").iterdir())
     assert [name.split("_")[1] for name in names] == ["IDC", "IDC", "healthy", "healthy"]
 
 
-def test_a_killed_one_does_not_block_its_folder(tmp_path, monkeypatch, model):
+def test_a_killed_one_does_not_block_its_folder(tmp_path, exit_code, model):
     room = tmp_path / "d" / ".pathogan-eot75ohg"
     room.mkdir(parents=True)
     (room / ".pathogan-lock").touch()
-    assert run(monkeypatch, "idc", "generate", "-o", tmp_path / "d", "-n", 1, "--model", model) == 0
+    assert exit_code("idc", "generate", "-o", tmp_path / "d", "-n", 1, "--model", model) == 0
     assert [f.suffix for f in (tmp_path / "d").iterdir()] == [".png"]
 
 
@@ -72,16 +62,16 @@ def test_a_killed_one_does_not_block_its_folder(tmp_path, monkeypatch, model):
         (("-n", "0"), "'-n' / '--count'"),
     ],
 )
-def test_one_line_says_what_is_wrong(tmp_path, monkeypatch, capsys, words, says):
-    assert run(monkeypatch, "idc", "generate", "-o", tmp_path / "d", *words) == 2
+def test_one_line_says_what_is_wrong(tmp_path, exit_code, capsys, words, says):
+    assert exit_code("idc", "generate", "-o", tmp_path / "d", *words) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert says in error
     assert not (tmp_path / "d").exists()
 
 
-def test_a_folder_that_can_not_be_written(tmp_path, monkeypatch, capsys, model):
+def test_a_folder_that_can_not_be_written(tmp_path, exit_code, capsys, model):
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "drawn"
-    assert run(monkeypatch, "idc", "generate", "-o", out, "-n", 1, "--model", model) == 2
+    assert exit_code("idc", "generate", "-o", out, "-n", 1, "--model", model) == 2
     assert "can't write" in capsys.readouterr().err

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_pathogan.cli import app
 from napari_pathogan.slides.writers.ome import write_ome_tiff
-
-
-def run(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, words)])
-    with pytest.raises(SystemExit) as left:
-        app.main()
-    return left.value.code
 
 
 @pytest.fixture
@@ -29,8 +20,8 @@ def slide(tmp_path):
     return path
 
 
-def test_json(slide, monkeypatch, capsys):
-    assert run(monkeypatch, "info", slide, "--json") == 0
+def test_json(slide, exit_code, capsys):
+    assert exit_code("info", slide, "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["name"], facts["format"]) == ("case-17.ome.tif", "OME-TIFF")
     assert (facts["width_px"], facts["height_px"]) == (2400, 1200)
@@ -46,8 +37,8 @@ def test_json(slide, monkeypatch, capsys):
     assert facts["icc_applied"] is False
 
 
-def test_table(slide, monkeypatch, capsys):
-    assert run(monkeypatch, "info", slide) == 0
+def test_table(slide, exit_code, capsys):
+    assert exit_code("info", slide) == 0
     shown = capsys.readouterr().out
     assert "2400 x 1200 px, 4.80 x 2.40 mm" in shown
     assert "2 um per pixel (OME PhysicalSize)" in shown
@@ -55,12 +46,12 @@ def test_table(slide, monkeypatch, capsys):
     assert "% of the slide" in shown
 
 
-def test_real_slides(data, monkeypatch, capsys):
-    assert run(monkeypatch, "info", data / "wsi" / "cmu-1-small-region.svs") == 0
+def test_real_slides(data, exit_code, capsys):
+    assert exit_code("info", data / "wsi" / "cmu-1-small-region.svs") == 0
     shown = capsys.readouterr().out
     assert "SVS by Aperio" in shown
     assert "made on the fly" in shown
-    assert run(monkeypatch, "info", data / "wsi" / "kidney-48-5.tif", "--json") == 0
+    assert exit_code("info", data / "wsi" / "kidney-48-5.tif", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["mpp_x"] is None
     assert facts["width_mm"] is None
@@ -70,11 +61,11 @@ def test_real_slides(data, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("name", "content"), [("text.svs", b"hello"), ("empty.svs", b""), ("gone.svs", None)]
 )
-def test_bad_files_are_one_line_and_exit_2(tmp_path, monkeypatch, capsys, name, content):
+def test_bad_files_are_one_line_and_exit_2(tmp_path, exit_code, capsys, name, content):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    assert run(monkeypatch, "info", path, "--json") == 2
+    assert exit_code("info", path, "--json") == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -82,17 +73,17 @@ def test_bad_files_are_one_line_and_exit_2(tmp_path, monkeypatch, capsys, name, 
 
 
 @pytest.mark.parametrize("compression", ["jpeg2000", "jpeg", "deflate"])
-def test_damage_of_a_grey_image_is_told(tmp_path, monkeypatch, capsys, compression):
+def test_damage_of_a_grey_image_is_told(tmp_path, exit_code, capsys, compression):
     path = tmp_path / "grey.tif"
     pixels = np.random.default_rng(0).integers(0, 255, (512, 512), np.uint8)
     tifffile.imwrite(path, pixels, tile=(256, 256), compression=compression)
     with tifffile.TiffFile(path) as file:
         at, count = file.pages[0].dataoffsets[2], file.pages[0].databytecounts[2]
     whole = path.read_bytes()
-    assert run(monkeypatch, "info", path) == 0
+    assert exit_code("info", path) == 0
     assert "can't be read" not in capsys.readouterr().out
     path.write_bytes(whole[:at] + bytes(count) + whole[at + count :])
-    assert run(monkeypatch, "info", path) == 0
+    assert exit_code("info", path) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "note: grey.tif: tile at row 1, column 0 of level 0 can't be read" in shown
 
@@ -108,7 +99,7 @@ def tear(path, *tiles):
     path.write_bytes(torn)
 
 
-def test_damage_of_the_finest_level_is_found(tmp_path, monkeypatch, capsys):
+def test_damage_of_the_finest_level_is_found(tmp_path, monkeypatch, exit_code, capsys):
     """Also where the tissue is looked for in another: some of it is read, or all."""
     from napari_pathogan.cli import info
 
@@ -121,14 +112,14 @@ def test_damage_of_the_finest_level_is_found(tmp_path, monkeypatch, capsys):
                 level, tile=(512, 512), compression="deflate", photometric="rgb", metadata=None
             )
     tear(path, 0, 5)
-    assert run(monkeypatch, "info", path) == 0
+    assert exit_code("info", path) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Read all of the finest level" in shown
     assert "tile at row 0, column 0 of level 0 can't be read" in shown
     monkeypatch.setattr(info, "_SOME", 2)
-    assert run(monkeypatch, "info", path) == 0
+    assert exit_code("info", path) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "2 of 64 pieces of the finest level; --whole reads all of it" in shown
-    assert run(monkeypatch, "info", path, "--whole", "--json") == 0
+    assert exit_code("info", path, "--whole", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["pieces_read"], facts["pieces"], len(facts["damaged"])) == (64, 64, 2)

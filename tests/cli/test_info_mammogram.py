@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 
-from napari_pathogan.cli import app
 from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
 
 STUDY = FOLDER / PHANTOM_STUDY
 
 
-def run(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, words)])
-    with pytest.raises(SystemExit) as left:
-        app.main()
-    return left.value.code
-
-
-def test_a_view_as_json(monkeypatch, capsys):
-    assert run(monkeypatch, "info", STUDY / "images" / "RMLO.dcm", "--json") == 0
+def test_a_view_as_json(exit_code, capsys):
+    assert exit_code("info", STUDY / "images" / "RMLO.dcm", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["kind"], facts["name"], facts["laterality"]) == ("mammogram", "RMLO", "R")
     assert (facts["width_px"], facts["height_px"]) == (688, 848)
@@ -36,8 +27,8 @@ def test_a_view_as_json(monkeypatch, capsys):
     assert facts["chest_wall"] == "right"
 
 
-def test_a_study_as_tables(monkeypatch, capsys):
-    assert run(monkeypatch, "info", STUDY) == 0
+def test_a_study_as_tables(exit_code, capsys):
+    assert exit_code("info", STUDY) == 0
     shown = capsys.readouterr().out
     names = [line.split()[1] for line in shown.splitlines() if line.startswith("Name")]
     assert names == ["RCC", "LCC", "RMLO", "LMLO"]
@@ -48,14 +39,14 @@ def test_a_study_as_tables(monkeypatch, capsys):
     assert "Drawn" not in shown
 
 
-def test_each_examination_of_a_folder_is_told_apart(tmp_path, monkeypatch, capsys):
+def test_each_examination_of_a_folder_is_told_apart(tmp_path, exit_code, capsys):
     for number, view in enumerate(("RCC", "LCC", "RMLO")):
         header = pydicom.dcmread(STUDY / "images" / f"{view}.dcm")
         header.StudyInstanceUID = f"1.2.826.0.1.{number // 2}"
         place = tmp_path / ("first", "second")[number // 2] / f"{view}.dcm"
         place.parent.mkdir(exist_ok=True)
         header.save_as(place)
-    assert run(monkeypatch, "info", tmp_path, "--json") == 0
+    assert exit_code("info", tmp_path, "--json") == 0
     shown = capsys.readouterr().out
     facts = json.loads(shown)
     assert facts["examinations"] == 2
@@ -63,31 +54,31 @@ def test_each_examination_of_a_folder_is_told_apart(tmp_path, monkeypatch, capsy
         ("first", "RCC"), ("first", "LCC"), ("second", "RMLO"),
     ]  # fmt: skip
     assert "1.2.826" not in shown
-    assert run(monkeypatch, "info", tmp_path) == 0
+    assert exit_code("info", tmp_path) == 0
     shown = capsys.readouterr().out
     told = [line.split()[1] for line in shown.splitlines() if line.startswith("Examination")]
     assert told == ["first", "first", "second"]
-    assert run(monkeypatch, "info", tmp_path / "first") == 0
+    assert exit_code("info", tmp_path / "first") == 0
     assert "Examination" not in capsys.readouterr().out
 
 
-def test_a_grey_image_and_a_folder_without_mammograms(tmp_path, monkeypatch, capsys):
+def test_a_grey_image_and_a_folder_without_mammograms(tmp_path, exit_code, capsys):
     Image.fromarray(np.eye(64, dtype=np.uint8) * 200).save(tmp_path / "case_L_CC.png")
-    assert run(monkeypatch, "info", tmp_path / "case_L_CC.png") == 0
+    assert exit_code("info", tmp_path / "case_L_CC.png") == 0
     shown = capsys.readouterr().out
     assert "left" in shown
     assert "unknown (nothing in the file says" in shown
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.eye(64, dtype=np.uint8) * 200).save(tmp_path / "photos" / "case.png")
-    assert run(monkeypatch, "info", tmp_path / "photos" / "case.png") == 0
+    assert exit_code("info", tmp_path / "photos" / "case.png") == 0
     assert "Breast" not in capsys.readouterr().out
-    assert run(monkeypatch, "info", tmp_path / "photos") == 2
+    assert exit_code("info", tmp_path / "photos") == 2
     assert "do not say side and view (case.png)" in capsys.readouterr().err
     (tmp_path / "case_L_CC.png").rename(tmp_path / "photos" / "case_L_CC.png")
-    assert run(monkeypatch, "info", tmp_path / "photos") == 0
+    assert exit_code("info", tmp_path / "photos") == 0
     shown = capsys.readouterr().out
     assert "left" in shown
     assert "left out: case.png" in " ".join(shown.split())
     (tmp_path / "empty").mkdir()
-    assert run(monkeypatch, "info", tmp_path / "empty") == 2
+    assert exit_code("info", tmp_path / "empty") == 2
     assert "empty holds no mammograms" in capsys.readouterr().err

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathogan.cli import app
 from napari_pathogan.tasks.blending.model import BlendModel
 from napari_pathogan.tasks.masses.data import (
     MassImage,
@@ -19,13 +17,6 @@ from napari_pathogan.tasks.masses.data import (
 )
 
 SHAPE = (256, 192)
-
-
-def run(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, words)])
-    with pytest.raises(SystemExit) as left:
-        app.main()
-    return left.value.code
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +36,10 @@ def masses(tmp_path_factory):
     return path
 
 
-def test_everything_says_that_it_is_synthetic(masses, tmp_path, monkeypatch, capsys):
+def test_everything_says_that_it_is_synthetic(masses, tmp_path, exit_code, capsys):
     out = tmp_path / "out"
     words = ("masses", "blend", masses, "-o", out, "-n", 2, "--method", "poisson", "--seed", 3)
-    assert run(monkeypatch, *words) == 0
+    assert exit_code(*words) == 0
     assert "2 synthetic mammograms" in capsys.readouterr().out
     made = read_mass_folder(out)
     assert made.synthetic.all()
@@ -69,24 +60,24 @@ def test_everything_says_that_it_is_synthetic(masses, tmp_path, monkeypatch, cap
     assert {one["healthy"] for one in about["images"].values()} == {"well.png"}
 
 
-def test_a_network_is_trained_resumed_and_used(masses, tmp_path, monkeypatch, capsys):
+def test_a_network_is_trained_resumed_and_used(masses, tmp_path, exit_code, capsys):
     words = ["masses", "blend-train", masses, "-o", tmp_path / "run", "--epochs", 1, "--width", 2]
     words += ["--set", "steps=1", "--set", "batch=1", "--set", "crop=64", "--device", "cpu"]
     words += ["--method", "adversarial", "--terms", "drawn"]
-    assert run(monkeypatch, *words) == 0
+    assert exit_code(*words) == 0
     model = BlendModel.load(tmp_path / "run", "cpu")
     assert model.method == "adversarial"
     assert model.card.licence == "drawn"
     assert model.card.name == "run"
-    assert run(monkeypatch, *words) == 2
+    assert exit_code(*words) == 2
     assert "holds a run already" in capsys.readouterr().err
-    assert run(monkeypatch, *words, "--resume", "--events") == 0
+    assert exit_code(*words, "--resume", "--events") == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[0]["message"] == "resumed after epoch 1 of 1"
     assert events[-1]["event"] == "finished"
     out = tmp_path / "out"
     blend = ("masses", "blend", masses, "-o", out, "-n", 1, "--model", tmp_path / "run")
-    assert run(monkeypatch, *blend, "--method", "adversarial", "--device", "cpu") == 0
+    assert exit_code(*blend, "--method", "adversarial", "--device", "cpu") == 0
     about = json.loads((out / "synthetic.json").read_text())
     assert about["sha256"] == model.card.sha256
 
@@ -101,20 +92,20 @@ def test_a_network_is_trained_resumed_and_used(masses, tmp_path, monkeypatch, ca
     ],
 )
 def test_one_line_says_what_is_wrong(  # noqa: PLR0917
-    masses, tmp_path, monkeypatch, capsys, words, says
+    masses, tmp_path, exit_code, capsys, words, says
 ):
-    assert run(monkeypatch, "masses", "blend", masses, "-o", tmp_path / "d", *words) == 2
+    assert exit_code("masses", "blend", masses, "-o", tmp_path / "d", *words) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert says in error
     assert not (tmp_path / "d").exists()
 
 
-def test_folders_that_do_not_serve(masses, tmp_path, monkeypatch, capsys):
+def test_folders_that_do_not_serve(masses, tmp_path, exit_code, capsys):
     words = ("--method", "poisson")
-    assert run(monkeypatch, "masses", "blend", tmp_path, "-o", tmp_path / "d", *words) == 2
+    assert exit_code("masses", "blend", tmp_path, "-o", tmp_path / "d", *words) == 2
     assert "images.csv" in capsys.readouterr().err
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
-    assert run(monkeypatch, "masses", "blend", masses, "-o", tmp_path / "full", *words) == 2
+    assert exit_code("masses", "blend", masses, "-o", tmp_path / "full", *words) == 2
     assert "is there already" in capsys.readouterr().err

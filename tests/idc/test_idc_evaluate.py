@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.colour.slide_colours import SlideColours
 from napari_pathogan.engine.models import ModelCard, TrainingData
 from napari_pathogan.errors import DataFolderError, ModelError
@@ -20,6 +19,9 @@ from napari_pathogan.tasks.idc.data import PatchFolder, read_patches
 from napari_pathogan.tasks.idc.evaluate import evaluate, report
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.network import Discriminator, folded_state
+
+COMMAND = ("idc",)
+
 
 METRICS = [
     *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1"),
@@ -167,62 +169,55 @@ def test_a_white_slide_is_evaluated_as_it_is(patches, model):
     assert evaluate(patches, model, context=True, rounds=10).counts["n_patches"] == 48
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["pathogan", "idc", *map(str, arguments)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return left.value.code
-
-
 def test_command_prints_one_json_object(  # noqa: PLR0917
-    tmp_path, patches, write, folder, monkeypatch, capsys
+    tmp_path, patches, write, folder, exit_code, capsys
 ):
     data = write(tmp_path / "data", patches)
     for extra in ([], ["--context"], ["--prevalence", "0.284"]):
-        assert run(monkeypatch, "evaluate", data, "--model", folder, "--json", *extra) == 0
+        assert exit_code("evaluate", data, "--model", folder, "--json", *extra) == 0
         out = json.loads(capsys.readouterr().out)
         assert set(METRICS) < set(out)
         assert set(out["auc"]) == {"value", "low", "high"}
         assert out["n_patients"] == 4
-    assert run(monkeypatch, "evaluate", data, "--model", folder) == 0
+    assert exit_code("evaluate", data, "--model", folder) == 0
     assert "balanced_accuracy" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("what", ["no folder", "no model", "no device"])
 def test_command_fails_in_one_line(  # noqa: PLR0917
-    tmp_path, patches, write, folder, monkeypatch, capsys, what
+    tmp_path, patches, write, folder, exit_code, capsys, what
 ):
     data = tmp_path / "none" if what == "no folder" else write(tmp_path / "data", patches)
     chosen = "no-such-model" if what == "no model" else folder
     device = "cuda:77" if what == "no device" else "cpu"
-    code = run(monkeypatch, "evaluate", data, "--model", chosen, "--device", device)
+    code = exit_code("evaluate", data, "--model", chosen, "--device", device)
     error = capsys.readouterr().err
     assert code == 2
     assert error.count("\n") == 1
     assert error.startswith("pathogan: ")
 
 
-def test_train_command_and_its_errors(tmp_path, patches, write, monkeypatch, capsys):
+def test_train_command_and_its_errors(tmp_path, patches, write, exit_code, capsys):
     data = write(tmp_path / "data", patches)
     options = ["--recipe", "quick", "--width", "0.03125", "--batch", "16", "--epochs", "1"]
     output = tmp_path / "run"
-    assert run(monkeypatch, "train", data, "-o", output, "--events", *options) == 0
+    assert exit_code("train", data, "-o", output, "--events", *options) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["event"] == "finished"
     assert lines[-1]["summary"]["model"] == str(output / "model")
     assert IdcModel.load(output).card.recipe["epochs"] == 1
-    assert run(monkeypatch, "train", data, "-o", output, *options) == 2
+    assert exit_code("train", data, "-o", output, *options) == 2
     assert "--resume" in capsys.readouterr().err
-    assert run(monkeypatch, "train", data, "-o", output, "--resume", "--seed", "3", *options) == 2
+    assert exit_code("train", data, "-o", output, "--resume", "--seed", "3", *options) == 2
     assert "seed" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert run(monkeypatch, "train", data, "-o", tmp_path / "file" / "run", *options) == 2
+    assert exit_code("train", data, "-o", tmp_path / "file" / "run", *options) == 2
     assert "can't write" in capsys.readouterr().err
 
 
-def test_training_that_cannot_start_leaves_nothing(tmp_path, patches, write, monkeypatch, capsys):
+def test_training_that_cannot_start_leaves_nothing(tmp_path, patches, write, exit_code, capsys):
     data = write(tmp_path / "data", patches.of(patches.names[:1]))
-    assert run(monkeypatch, "train", data, "-o", tmp_path / "run", "--folds", "5") == 2
+    assert exit_code("train", data, "-o", tmp_path / "run", "--folds", "5") == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 

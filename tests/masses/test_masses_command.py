@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import torch
 from mass_folders import IMAGES, BrightDiscs, draw, write
 from PIL import Image
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Finished, from_json
 from napari_pathogan.engine.models import ModelCard
 from napari_pathogan.tasks.masses import model as models
@@ -21,19 +19,7 @@ from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
 from napari_pathogan.tasks.masses.starts import going_on
 
-
-@pytest.fixture
-def pathogan(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pathogan", "masses", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return left.value.code or 0, said.out, said.err
-
-    return run
+COMMAND = ("masses",)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from mass_folders import BrightDiscs
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.mammograms.dicom import pixels
 from napari_pathogan.mammograms.study import examinations, open_mammogram
 from napari_pathogan.plugin.viewer.reader import read
@@ -70,16 +69,10 @@ def counts(monkeypatch):
 
 
 @pytest.fixture
-def command(monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pathogan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        assert not left.value.code
-
+def command(typed, monkeypatch):
     monkeypatch.setattr(BrightDiscs, "detect", lambda *_: NOTHING)
     monkeypatch.setattr(MassModel, "load", lambda *_: BrightDiscs())
-    return run
+    return typed
 
 
 @pytest.mark.parametrize("who", ["study", "viewer", "info", "detect"])

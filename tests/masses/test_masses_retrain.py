@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mass_folders import IMAGES, box, draw, write
 from PIL import Image
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import read_card
@@ -30,21 +28,6 @@ TINY = replace(
     arm="real", procedural_epochs=0, width=8, long_side=96, crop=(64, 64), epochs=1, batch=2, steps=2,
 )  # fmt: skip
 WORDS = ("--task", "masses")
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    """Run ``pathogan``, which is to leave with a code: what it says."""
-
-    def run(*words, code=0):
-        monkeypatch.setattr("sys.argv", ["pathogan", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capsys.readouterr()
-        assert (left.value.code or 0) == code, out + err
-        return SimpleNamespace(stdout=out, stderr=err)
-
-    return run
 
 
 @pytest.fixture(scope="module")

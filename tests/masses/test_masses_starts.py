@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from mass_folders import IMAGES, write
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.engine.models import TrainingData, load_model, read_card
 from napari_pathogan.engine.runs import RunFolder
@@ -151,14 +149,13 @@ def test_what_was_learnt_again_is_named_once():
     assert learnt_from([named], more) == (first, more)
 
 
-def test_the_command_goes_on_from_a_model(model, others, tmp_path, monkeypatch, capsys):
+def test_the_command_goes_on_from_a_model(model, others, tmp_path, typed):
     folder, run = others.files[0].parent.parent, tmp_path / "run"
-    asked = ["pathogan", "masses", "train", str(folder), "-o", str(run), "--arm", "real"]
-    asked += ["--recipe", "quick", "--start", str(model), "--epochs", "1", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", [*asked, "--set", "steps=1", "--set", "batch=1"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code in (0, None), capsys.readouterr().err
+    typed(
+        *("masses", "train", folder, "-o", run, "--arm", "real", "--recipe", "quick"),
+        *("--start", model, "--epochs", 1, "--set", "steps=1", "--set", "batch=1"),
+        *("--device", "cpu"),
+    )
     card = read_card(run / "model")
     assert card.arguments["width"] == 8
     assert len(card.training_data) == 2

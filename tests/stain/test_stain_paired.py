@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 from stain_phantoms import two_stains
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.errors import DataFolderError
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.model import StyleModel
@@ -104,17 +102,14 @@ def test_what_is_no_pairs_is_said_in_a_sentence(style, tmp_path, what):
 
 
 @pytest.mark.parametrize("what", ["right", *WRONG])
-def test_the_command(tmp_path, monkeypatch, capsys, what):
+def test_the_command(tmp_path, pathogan, what):
     how, sentence = WRONG.get(what, ({}, ""))
     pair = folders(tmp_path, ["a_1.png"], **how)
-    argv = ["pathogan", "stain", "evaluate", *map(str, pair), "--paired", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", [*argv, "--style", "stain-tnbc", "--json"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    said = capsys.readouterr()
-    assert bool(left.value.code) == bool(sentence)
+    asked = ("stain", "evaluate", *pair, "--paired", "--device", "cpu")
+    code, out, err = pathogan(*asked, "--style", "stain-tnbc", "--json")
+    assert bool(code) == bool(sentence)
     if sentence:
-        assert "Traceback" not in said.err
-        assert sentence.split()[0] in said.err
+        assert "Traceback" not in err
+        assert sentence.split()[0] in err
     else:
-        assert {"psnr", "ssim", "none_psnr"} <= json.loads(said.out).keys()
+        assert {"psnr", "ssim", "none_psnr"} <= json.loads(out).keys()

@@ -9,7 +9,6 @@ import tifffile
 from PIL import Image
 from stain_phantoms import TINY, make_pool, two_stains
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.colour.baselines import Reinhard
 from napari_pathogan.colour.histograms import euclidean, histogram
 from napari_pathogan.colour.stained import tissue_tiles
@@ -26,6 +25,9 @@ from napari_pathogan.tasks.stain.learn import learn
 from napari_pathogan.tasks.stain.levels import FULL_STAIN, stains, transferred
 from napari_pathogan.tasks.stain.model import StyleModel
 from napari_pathogan.tasks.stain.predict import Method, StyleScaleError, fit, fit_reference
+
+COMMAND = ("stain",)
+
 
 OTHER = {"vectors": ((0.65, 0.70, 0.29), (0.30, 0.90, 0.30)), "amount": (1.3, 0.8)}
 THIRD = {"vectors": ((0.6, 0.65, 0.45), (0.25, 0.85, 0.45)), "amount": (1.6, 1.2)}
@@ -246,25 +248,18 @@ def test_the_papers_table(style):
     assert any("too good" in note for note in report.notes)
 
 
-def command(monkeypatch, *arguments: object) -> int:
-    monkeypatch.setattr("sys.argv", ["pathogan", "stain", *map(str, arguments)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return int(left.value.code)
-
-
-def test_command_line(tmp_path, folder, monkeypatch, capsys):
+def test_command_line(tmp_path, folder, exit_code, capsys):
     Image.fromarray(two_stains(300, **OTHER)).save(tmp_path / "case.png")
     out = tmp_path / "out.ome.zarr"
     case = ("apply", tmp_path / "case.png", "--style", folder, "-o", out)
-    assert command(monkeypatch, *case, "--mpp", 0.5, "--json") == 0
+    assert exit_code(*case, "--mpp", 0.5, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     ranked = {name: figures["distance"] for name, figures in told["measured"].items()}
     assert len(ranked) == len(Method)
     assert told["method"] == min(ranked, key=ranked.get)
-    assert command(monkeypatch, *case[:-1], tmp_path / "2.ome.zarr", "--mpp", 0.5) == 0
+    assert exit_code(*case[:-1], tmp_path / "2.ome.zarr", "--mpp", 0.5) == 0
     assert "measured closest on this slide (distance" in capsys.readouterr().out
-    assert command(monkeypatch, *case, "--method", "cnn") == 2
+    assert exit_code(*case, "--method", "cnn") == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "um per pixel" in line
 

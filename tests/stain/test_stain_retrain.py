@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.models import read_card
 from napari_pathogan.tasks.stain import retrain
 from napari_pathogan.tasks.stain.config import RECIPES
@@ -18,21 +16,6 @@ from napari_pathogan.tasks.stain.model import StyleModel
 
 WORDS = ("--task", "stain")
 SIDE = 1024
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    """Run ``pathogan``, which is to leave with a code: what it says."""
-
-    def run(*words, code=0):
-        monkeypatch.setattr("sys.argv", ["pathogan", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capsys.readouterr()
-        assert (left.value.code or 0) == code, out + err
-        return SimpleNamespace(stdout=out, stderr=err)
-
-    return run
 
 
 @pytest.fixture

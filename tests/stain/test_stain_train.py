@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from PIL import Image
 from stain_phantoms import two_stains
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.events import Checkpoint, Finished, Preview
 from napari_pathogan.engine.models import read_card, zoo
 from napari_pathogan.engine.runs import RunFolder
@@ -110,7 +108,7 @@ def test_a_style_is_learned_measured_and_loaded(pool, tiny, run, seed, measured)
     assert measured("student", card.settings["student_error_lab"]) < 20
 
 
-def test_the_command_on_a_card_gives_its_figures_again(tmp_path, monkeypatch):
+def test_the_command_on_a_card_gives_its_figures_again(tmp_path, monkeypatch, typed):
     images = tmp_path / "images"
     images.mkdir()
     for number in range(4):
@@ -119,10 +117,7 @@ def test_the_command_on_a_card_gives_its_figures_again(tmp_path, monkeypatch):
     said = "pathogan stain train images -o first --recipe quick --epochs 1 --seed 4 --width 0.1 "
     said += "--set steps=2 --set batch=1 --set crop=48 --holdout 0.4 --mpp 0.5 --device cpu"
     for run in ("first", "second"):
-        monkeypatch.setattr(sys, "argv", shlex.split(said))
-        with pytest.raises(SystemExit) as left:
-            main()
-        assert not left.value.code
+        typed(*shlex.split(said)[1:])
         card = read_card(tmp_path / run / "model")
         said, _, _ = card.measured_by.partition(": ")
         said = said.replace("IMAGES", "images").replace("RUN", "second") + " --device cpu"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 from kinds import NAMES, draw_image
 
-from napari_pathogan.cli.app import main
 from napari_pathogan.engine.models import read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.tasks.nuclei_classes import model as models
@@ -22,21 +20,6 @@ from napari_pathogan.tasks.nuclei_classes.naming import naming
 
 WORDS = ("--task", "nuclei-classes")
 OTHER = {"epithelial": "inflammatory", "inflammatory": "fibroblast", "fibroblast": "epithelial"}
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    """Run ``pathogan``, which is to leave with a code: what it says."""
-
-    def run(*words, code=0):
-        monkeypatch.setattr("sys.argv", ["pathogan", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capsys.readouterr()
-        assert (left.value.code or 0) == code, out + err
-        return SimpleNamespace(stdout=out, stderr=err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
