@@ -6,6 +6,7 @@ import errno
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,24 @@ def test_a_disk_that_is_full_on_the_way_is_one_sentence(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         app_module.main()
     assert "/tmp/x: the disk is full" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("words", [("study", "config"), ("models", "list")])
+def test_an_output_that_takes_no_more_is_one_sentence(words):
+    code = "import sys, napari_pathogan.cli.app as cli; cli.main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "pathogan: can't write the output: the disk is full; choose another place or free it\n"
+    )
 
 
 @pytest.mark.parametrize(

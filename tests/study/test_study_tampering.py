@@ -188,6 +188,9 @@ NO_ANSWERS = [
     {"key_opened": 7},
     {"key_opened": "long ago"},
     {"reader": [1]},
+    {"reader": "x" * 5000},
+    {"reader": "\u2028"},
+    {"what": "answer "},
 ]
 
 

@@ -105,6 +105,15 @@ def _check_processes(words: list[str]) -> None:
             )
 
 
+def _unnamed() -> str:
+    """Where nothing can be written, as no error says: where the output goes, or temporary folders."""
+    try:
+        print(flush=True)  # noqa: T201
+    except OSError:
+        return "the output"
+    return gettempdir()
+
+
 def main() -> None:
     """Run the command line; the entry point ``pathogan``. SIGTERM acts as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -129,7 +138,7 @@ def main() -> None:
         why = system_error(error)  # of what is written on the way, in temporary folders
         if why is None or why.errno not in FULL:
             raise
-        fail(str(output_error(Path(why.filename or gettempdir()), why)))
+        fail(str(output_error(Path(why.filename or _unnamed()), why)))
     if code == _INTERRUPTED:
         fail("interrupted; what was finished before is kept, nothing is half written")
     raise SystemExit(code if isinstance(code, int) else 0)

@@ -15,13 +15,14 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from napari_pathogan.errors import StudyError
 from napari_pathogan.files import output_error, write_text
 from napari_pathogan.kinds import OURS
+from napari_pathogan.study.layout import reader_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,14 +66,20 @@ def _time(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if text:
+        reader_code(text)
+    return text
+
+
 class _Line(BaseModel):
     """What all lines have, and what those that open something say."""
 
     n: int
     previous: str
-    what: str
+    what: Literal["opened", "answer", "handed back", "key opened"]
     at: Annotated[str, AfterValidator(_time)]
-    reader: str = ""
+    reader: Annotated[str, AfterValidator(_name)] = ""
     key_opened: Annotated[str, AfterValidator(_time)] | None = None
 
 

@@ -224,7 +224,11 @@ class Study:
             entries = peek(path)
             if not entries or not entries[0].get("reader"):
                 continue
-            code = reader_code(str(entries[0]["reader"]))
+            try:
+                code = reader_code(str(entries[0]["reader"]))
+            except StudyError as error:
+                msg = f"{path.name} is of no reader: {error}"
+                raise StudyError(msg) from error
             name = str(entries[0].get("at", "")), str(entries[0]["reader"])
             names[code] = min(name, names.get(code, name))
             answers = {str(x.get("trial")) for x in entries if x.get("what") == "answer"}
