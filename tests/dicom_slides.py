@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 
 from napari_pathogan.engine.dicom_objects import Placed
 
@@ -20,10 +22,12 @@ def item(**tags) -> Dataset:
     return one
 
 
-def write_slide(path, pixels, *, mpp=0.25, corner=(3.5, 12.25), series="1.2.3", **tags):
-    """Write one level, uncompressed, tiled in full; the glass is placed at ``corner`` (x, y in mm)."""
+def write_slide(
+    path, pixels, *, mpp=0.25, corner=(3.5, 12.25), series="1.2.3", jpeg2000=False, **tags
+):
+    """Write one level, tiled in full, without loss; the glass is placed at ``corner`` (x, y in mm)."""
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = uid.JPEG2000Lossless if jpeg2000 else uid.ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = uid.VLWholeSlideMicroscopyImageStorage
     meta.MediaStorageSOPInstanceUID = uid.generate_uid()
     height, width = (-(-side // TILE) * TILE for side in pixels.shape[:2])
@@ -101,7 +105,9 @@ def write_slide(path, pixels, *, mpp=0.25, corner=(3.5, 12.25), series="1.2.3", 
     for keyword, value in given.items():
         if value is not None:
             setattr(about, keyword, value)
-    about.PixelData = b"".join(frame.tobytes() for frame in frames)
+    coded = [imagecodecs.jpeg2k_encode(one, level=0, codecformat="j2k") for one in frames]
+    plain = b"".join(frame.tobytes() for frame in frames)
+    about.PixelData = encapsulate([bytes(one) for one in coded]) if jpeg2000 else plain
     about.save_as(path, enforce_file_format=True)
     return path
 

@@ -31,7 +31,7 @@ IMAGE = smooth_image(2048, 3072)
 def cache(tmp_path, monkeypatch):
     cache = blocks.BlockCache(tmp_path / "cache", 64 << 20)
     monkeypatch.setattr(blocks, "shared", lambda: cache)
-    monkeypatch.setattr(remote, "_WAITS", (0.0,))
+    monkeypatch.setattr(remote, "WAITS", (0.0,))
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_network_that_fails_is_said_once_and_the_view_fills_when_it_is_back(
         assert "error 503, 2 times over" in said[0]
         assert slide.notes == []
         server.always = None
-        monkeypatch.setattr(remote, "_PAUSE", 0.0)
+        monkeypatch.setattr(remote, "PAUSE", 0.0)
         finest[1024:2048, 1024:2048]
         there = IMAGE[1024:2048, 1024:2048]
         qtbot.waitUntil(

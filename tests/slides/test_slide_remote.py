@@ -45,8 +45,8 @@ def cache(tmp_path_factory, monkeypatch):
     """A cache of its own, and a network that is given up soon."""
     cache = blocks.BlockCache(tmp_path_factory.mktemp("cache") / "remote", 64 << 20)
     monkeypatch.setattr(blocks, "shared", lambda: cache)
-    monkeypatch.setattr(remote, "_WAITS", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(remote, "_ANSWER", timedelta(seconds=1))
+    monkeypatch.setattr(remote, "WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(remote, "ANSWER", timedelta(seconds=1))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     return cache
@@ -261,7 +261,7 @@ def test_a_fault_that_passes_is_not_seen(tmp_path, server, name, fault):
 @pytest.mark.parametrize("name", ["a.tif", "a.ome.zarr"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_stays_is_one_sentence(tmp_path, server, name, fault, monkeypatch):
-    monkeypatch.setattr(remote, "_ANSWER", timedelta(seconds=0.3))
+    monkeypatch.setattr(remote, "ANSWER", timedelta(seconds=0.3))
     server.delay = 0.6
     (ome_zarr if "zarr" in name else KINDS["separate.tif"])(tmp_path / name)
     with Slide.open(f"{server.url}/{name}") as slide:
@@ -279,7 +279,7 @@ def test_a_fault_that_stays_is_one_sentence(tmp_path, server, name, fault, monke
             slide.read(WHOLE)
         assert len(server.asked) == asked  # for a while it is not tried again
         server.always = None
-        monkeypatch.setattr(remote, "_PAUSE", 0.0)
+        monkeypatch.setattr(remote, "PAUSE", 0.0)
         np.testing.assert_array_equal(slide.read(WHOLE), IMAGE)
         assert slide.notes == []
 

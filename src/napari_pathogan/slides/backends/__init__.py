@@ -14,6 +14,7 @@ DICOM whole slides             OpenSlide; a file of them, or the folder of one s
                                OpenSlide does not read: JPEG-LS, HTJ2K, RLE, concatenations
 OME-Zarr, bioformats2raw       zarr; of several images the scan, not the macro
 PNG, JPEG, BMP, GIF, PGM       Pillow
+a series of a DICOMweb archive  wsidicom, frame by frame
 at an address (https, s3)      TIFF by tifffile, OME-Zarr by zarr, images by Pillow, tile by tile;
                                what OpenSlide has to read, or DICOM, must be downloaded
 =============================  ==================================================================
@@ -133,8 +134,11 @@ def _open_tiff(path: Path) -> Source:
 
 
 def _open_address(path: Path) -> Source:
+    from napari_pathogan.slides.backends.dicomweb import is_series, open_dicomweb  # noqa: PLC0415  (an extra)
     from napari_pathogan.slides.backends.remote import open_file  # noqa: PLC0415  (an extra)
 
+    if is_series(path):
+        return open_dicomweb(path)
     if ".zarr" in str(path).lower():
         return _open_distant_zarr(path)
     try:

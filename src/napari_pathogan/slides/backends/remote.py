@@ -37,11 +37,11 @@ BLOCK = 256 * 1024
 
 _AT_ONCE = 4  # blocks in one request at most: a slow line brings a megabyte in time
 _RECENT = 32  # blocks of a file that stay in memory
-_CONNECT, _ANSWER = timedelta(seconds=10), timedelta(seconds=20)
-_WAITS = (0.25, 1.0, 3.0)  # seconds before each further try
-_PAUSE = 20.0  # seconds in which a server that failed is not asked again
+CONNECT, ANSWER = timedelta(seconds=10), timedelta(seconds=20)
+WAITS = (0.25, 1.0, 3.0)  # seconds before each further try
+PAUSE = 20.0  # seconds in which a server that failed is not asked again
 _STATUS = re.compile(r"status code: (\d{3})")
-_PASSING = {408, 425, 429, *range(500, 600)}  # what may be otherwise the next time
+PASSING = {408, 425, 429, *range(500, 600)}  # what may be otherwise the next time
 _EXTRA = "pip install 'napari-pathogan[remote]'"
 _NO_RANGE = 416
 
@@ -134,14 +134,14 @@ class Remote:
         """
         self._check_reached()
         why = ""
-        for wait in (0.0, *_WAITS):
+        for wait in (0.0, *WAITS):
             time.sleep(wait)
             try:
                 return _interruptibly(partial(self._ask, key, span, most, unless))
             except _PassingError as error:
                 why = str(error)
         said = (
-            f"{self.host} does not give {self.name}: {why}, {1 + len(_WAITS)} times over; check the "
+            f"{self.host} does not give {self.name}: {why}, {1 + len(WAITS)} times over; check the "
             "network, and try again"
         )
         self._failed = time.monotonic(), said
@@ -150,7 +150,7 @@ class Remote:
     def _check_reached(self) -> None:
         """Refuse at once for a while, where it was tried in vain: each tile would wait for it."""
         failed = self._failed
-        if failed is not None and time.monotonic() - failed[0] < _PAUSE:
+        if failed is not None and time.monotonic() - failed[0] < PAUSE:
             raise SlideReadError(failed[1])
 
     def _ask(self, key: str, span: tuple[int, int] | None, most: int, unless: str) -> Answer | None:
@@ -210,7 +210,7 @@ class Remote:
                 f"nobody whom this computer trusts has certified {self.host}; name the certificates of "
                 "your house in SSL_CERT_FILE, if it is theirs"
             )
-        elif status and status not in _PASSING:
+        elif status and status not in PASSING:
             said = f"{self.host} answers error {status} to {name}; check the address"
         elif not status and ("Content-Length" in text or "Content-Range" in text):
             said = f"{self.host} does not say how large {name} is; download it and open the file"
@@ -440,8 +440,8 @@ def _options(*, plain: bool) -> dict[str, Any]:
     return {
         "client_options": {
             "allow_http": plain,
-            "connect_timeout": _CONNECT,
-            "timeout": _ANSWER,
+            "connect_timeout": CONNECT,
+            "timeout": ANSWER,
             "user_agent": f"napari-pathogan/{__version__}",
         },
         "retry_config": {"max_retries": 0},  # retried here, a body that is cut off too

@@ -74,7 +74,8 @@ def open_wsidicom(path: Path, header: Dataset, why: str) -> Source:
     except Exception as error:  # noqa: BLE001 - wsidicom and pydicom have no common error
         raise _unreadable(path, why, error) from None
     try:
-        return _source(path, slide, header, why)
+        size = sum(file.stat().st_size for file in files)
+        return source_of(path, slide, header, f"by wsidicom, {why}", size)
     except SlideFormatError:
         slide.close()
         raise
@@ -91,7 +92,25 @@ def _unreadable(path: Path, why: str, error: Exception) -> SlideFormatError:
     )
 
 
-def _source(path: Path, slide: WsiDicom, header: Dataset, why: str) -> Source:
+def source_of(
+    path: Path, slide: WsiDicom, header: Dataset, how: str, size: int | None = None
+) -> Source:
+    """What is read of a slide that wsidicom has opened.
+
+    Parameters
+    ----------
+    header
+        Of one of its images.
+    how
+        It is read, for the metadata.
+    size
+        Bytes of its files; None where they lie elsewhere.
+
+    Raises
+    ------
+    SlideFormatError
+        If it holds several optical paths, or claims more than any slide has.
+    """
     finest = slide.levels[0]
     if len(finest.optical_paths) > 1:
         raise SlideFormatError(
@@ -102,7 +121,6 @@ def _source(path: Path, slide: WsiDicom, header: Dataset, why: str) -> Source:
     depth = int(header.SamplesPerPixel) * -(-int(header.BitsAllocated) // 8)
     for plane in planes:
         bounds.check_level(path.name, plane.shape, plane.tile, depth)
-    size = sum(file.stat().st_size for file in files_of_slide(path, header))
     bounds.check_coarsest(path.name, planes[-1].shape, depth, size)
     samples = planes[0].decode(0, 0)
     kind: colours.Kind = "rgb" if samples.shape[2] == 3 else "grey"
@@ -116,7 +134,7 @@ def _source(path: Path, slide: WsiDicom, header: Dataset, why: str) -> Source:
         mpp=scale.mpp,
         mpp_source=scale.source,
         icc=optics[0].get("ICCProfile"),
-        metadata={"format": "DICOM", "vendor": None, "compression": f"by wsidicom, {why}"},
+        metadata={"format": "DICOM", "vendor": None, "compression": how},
         choices=(several,) if depths > 1 else (),
         close=slide.close,
     )
