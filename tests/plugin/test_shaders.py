@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 
 import pytest
 
@@ -26,8 +25,8 @@ def begun(tmp_path, monkeypatch):
         started = bool(shaders._compiling)
         shaders.begin()
         assert len(shaders._compiling) <= 1
-        while shaders.compiling():
-            time.sleep(0.05)
+        for thread in shaders._compiling:
+            thread.join()
         return started
 
     return begin
