@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pathogan.engine.backbones import HUB
-from napari_pathogan.engine.before_after import said
+from napari_pathogan.engine.before_after import RULE, said
 from napari_pathogan.engine.models import (
     CARD,
     PARTS,
@@ -89,9 +89,7 @@ class Listed:
     @property
     def gain(self) -> str:
         """What it gained over the model that it came of, in words; empty where that was not measured."""
-        figures = {name: one.model_dump() for name, one in self.card.metrics.items()}
-        lines = (said(figures, *one) for one in task_of(self.card.task).gains.items())
-        return next(filter(None, lines), "")
+        return gain_of(self.card)
 
     @property
     def headline(self) -> str:
@@ -101,6 +99,14 @@ class Listed:
             if metric is not None and metric.value is not None:
                 return f"{title} {metric.value:.3g}"
         return ""
+
+
+def gain_of(card: ModelCard) -> str:
+    """What a model gained over the one it came of and the rule by which it is chosen; empty where not measured."""
+    figures = {name: one.model_dump() for name, one in card.metrics.items()}
+    decides = next(iter(task_of(card.task).gains.items()), None)
+    gained = said(figures, *decides) if decides else ""
+    return f"{gained}. {RULE}." if gained else ""
 
 
 def listed(task: str = "") -> dict[str, Listed]:

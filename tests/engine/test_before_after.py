@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_pathogan.engine.before_after import compared, gains, halves, said, too_good, verdict
+from napari_pathogan.engine.before_after import (
+    RULE,
+    compared,
+    fell,
+    gains,
+    halves,
+    judged,
+    said,
+    too_good,
+    verdict,
+)
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.crossval import need_model
 from napari_pathogan.engine.report import Report, Value
@@ -82,6 +92,31 @@ def test_a_reader_is_told_in_a_sentence(gain, found, text):
     nothing = Report("x", {}).to_dict()
     assert said(nothing, "dice", "Dice") == ""
     assert verdict(nothing, "dice") is None
+
+
+@pytest.mark.parametrize(
+    ("gain", "chosen"),
+    [
+        (Value(0.05, -0.01, 0.09), True),
+        (Value(0.0, -0.01, 0.01), True),
+        (Value(-0.172, -0.4, 0.05), False),  # of which the interval says: no clear difference
+        (Value(-0.05), False),
+    ],
+)
+def test_a_model_that_fell_is_not_chosen_be_it_by_chance(gain, chosen):
+    metrics = {"auc_before": Value(0.75), "auc_after": Value(0.6), "auc_gain": gain}
+    report = Report("x", metrics, notes=("one",))
+    assert fell(report.to_dict(), "auc") is not chosen
+    one, note = judged(report, "auc").notes
+    assert one == "one"
+    assert note.lower().startswith(f"choice: {RULE.lower()}; this one did")
+    assert note.endswith("did not") is chosen
+
+
+def test_a_model_that_could_not_be_measured_is_chosen_and_that_is_said():
+    report = Report("x", {})
+    assert not fell(report.to_dict(), "auc")
+    assert judged(report, "auc").notes[-1].endswith("that could not be measured here")
 
 
 def test_a_model_that_knows_the_patients_is_too_good():

@@ -61,6 +61,7 @@ def show(model: _Model, as_json: Json = False) -> None:
             limits = "" if metric.low is None else f" ({metric.low:.3f} to {metric.high:.3f})"
             lines.append(f"{name}: {metric.value:.3f}{limits}")
     lines += [f"Measured by: {card.measured_by}"] if card.measured_by else []
+    lines += [found.gain] if found.gain else []
     lines += [f"Looked at: {card.looks}"] if card.looks else []
     for data in card.training_data:
         lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Figure = Callable[[np.ndarray], tuple[float, float] | None]
 
 FILE = "before_and_after.json"
+RULE = "A new model is chosen unless it did worse on what was held back, by however little"
 HALVES = 2
 _ROUNDS = 1000
 _BEFORE, _AFTER, _GAIN = "_before", "_after", "_gain"
@@ -94,6 +96,30 @@ def verdict(report: Mapping[str, Any], name: str) -> int | None:
     if gain["low"] is None or gain["high"] is None:
         return 0
     return int(gain["low"] > 0) - int(gain["high"] < 0)
+
+
+def fell(report: Mapping[str, Any], name: str) -> bool:
+    """Whether a figure was measured and is less good than before: then docks keep the old model chosen.
+
+    Be it by chance or not: of two models that can't be told apart the old one is known.
+    Parameters as of :func:`verdict`.
+    """
+    return name + _GAIN in report and report[name + _GAIN]["value"] < 0
+
+
+def judged(report: Report, name: str) -> Report:
+    """A report whose notes say by which rule the new model is chosen or not, and whether it is.
+
+    Parameters
+    ----------
+    name
+        Of the figure that decides.
+    """
+    if name + _GAIN not in report.metrics:
+        found = "that could not be measured here"
+    else:
+        found = f"this one did{' not' * (not fell(report.to_dict(), name))}"
+    return replace(report, notes=(*report.notes, f"choice: {RULE[:1].lower()}{RULE[1:]}; {found}"))
 
 
 WORDS = {1: "Better", 0: "No clear difference", -1: "Worse"}

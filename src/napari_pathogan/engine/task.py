@@ -317,7 +317,8 @@ class Task:
     training, evaluation, prediction, retraining
         None where there is none.
     gains
-        Figures of before and after: name in the report -> what a reader calls it.
+        Figures of before and after: name in the report -> what a reader calls it. By the first, of what was held
+        back, the new model is chosen or not (:data:`.before_after.RULE`).
     generator
         ``(model, n, label, seed)`` -> uint8 (n, H, W, 3), lazily: images that its models draw, of
         one of the card's classes or, with None, of all. Empty where they draw none. One that also takes

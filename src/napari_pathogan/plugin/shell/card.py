@@ -50,6 +50,8 @@ class CardDialog(QDialog):
 
 def card_html(card: ModelCard, folder: Path) -> str:
     """Write the card as HTML; pictures beside it (a calibration plot) are shown at the end."""
+    from napari_pathogan.library import gain_of  # noqa: PLC0415  (slow to import)
+
     parts = [f"<h2>{escape(card.title)}</h2>", f"<p><b>{escape(card.intended_use)}</b></p>"]
     if card.not_for:
         parts.append("<h3>Not for</h3>" + _list(card.not_for))
@@ -57,6 +59,8 @@ def card_html(card: ModelCard, folder: Path) -> str:
         parts.append("<h3>On patients it had not seen</h3>" + _table(card.metrics))
         if card.measured_by:
             parts.append(f"<p>Measured by <code>{escape(card.measured_by)}</code></p>")
+        if gained := gain_of(card):
+            parts.append(f"<p>{escape(gained)}</p>")
     elif card.training_data:
         parts.append("<p>How well it does on patients it had not seen was not measured.</p>")
     if card.looks:

@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
-from napari_pathogan.engine.before_after import said, verdict
+from napari_pathogan.engine.before_after import RULE, fell, said
 from napari_pathogan.engine.events import Event, Finished, Metrics, Progress
 from napari_pathogan.engine.training_jobs import State, TrainingJob, loss
 from napari_pathogan.errors import PathoganError
@@ -212,8 +212,8 @@ class TrainingRow(QWidget):
         if self.dock.run is not None:  # with the model from before
             self._end(f"{name} is trained: choose it above to use it{gained}")
             return
-        if verdict(gain, figure) == -1:
-            self._end(f"{name} is trained; the model from before stays chosen{gained}")
+        if fell(gain, figure):
+            self._end(f"{name} is trained; the model from before stays chosen{gained} {RULE}.")
             return
         self.dock.take_model(name)
         stays = "; the model it began with stays in the list" if self.lesson.begins else ""

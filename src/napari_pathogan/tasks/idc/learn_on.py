@@ -25,7 +25,7 @@ from scipy.special import expit
 from torch import nn
 
 from napari_pathogan.engine import trainer as base
-from napari_pathogan.engine.before_after import FILE, HALVES, halves
+from napari_pathogan.engine.before_after import FILE, HALVES, halves, judged
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.pixels import as_input
 from napari_pathogan.engine.report import Report
@@ -524,4 +524,5 @@ def _report(
         "from; what it falls by is forgotten"
     )
     counts = {f"n_{name}": int((labels == i).sum()) for i, name in enumerate(CLASSES)}
-    return Report(f"{model.card.name}, before and after", metrics, counts, tuple(notes))
+    done = Report(f"{model.card.name}, before and after", metrics, counts, tuple(notes))
+    return judged(done, "held_back_auc")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_pathogan.engine.before_after import FILE, compared
+from napari_pathogan.engine.before_after import FILE, compared, judged
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.folds import patient_folds
 from napari_pathogan.engine.models import ModelCard, TrainingData, card_metrics, lineage
@@ -127,7 +127,8 @@ def compare(model: IdcModel, changed: IdcModel, parts: Sequence[AnnotatedFeature
         f"n_{name}": sum(int((part.labels == i).sum()) for part in parts)
         for i, name in enumerate(CLASSES)
     }
-    return Report(f"{model.card.name}, before and after", metrics, counts, tuple(notes))
+    done = Report(f"{model.card.name}, before and after", metrics, counts, tuple(notes))
+    return judged(done, "held_back_auc")
 
 
 def retrain(

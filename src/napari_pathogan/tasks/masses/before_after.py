@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.engine.before_after import HALVES, compared, halves, too_good
+from napari_pathogan.engine.before_after import HALVES, compared, halves, judged, too_good
 from napari_pathogan.engine.report import Report
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.tasks.masses.scored import Scored
@@ -51,7 +51,7 @@ def before_and_after(
     half = halves(folder.patients)
     if half is None or any(not folder.n_masses[half == k].any() for k in range(HALVES)):
         note = "not measured, which needs masses of two patients at least"
-        return Report(title, {}, counts, (note,))
+        return judged(Report(title, {}, counts, (note,)), FIGURE)
     found: tuple[list[Detections | None], ...] = ([None] * len(folder), [None] * len(folder))
     for k in range(HALVES):
         new = yield from learn(
@@ -75,4 +75,5 @@ def before_and_after(
         "each half of the patients by a detector that learnt from the other half alone",
         *too_good(old.card.knows(folder.patients)),
     )
-    return Report(title, metrics, counts | {"n_masses": int(folder.n_masses.sum())}, notes)
+    counts |= {"n_masses": int(folder.n_masses.sum())}
+    return judged(Report(title, metrics, counts, notes), FIGURE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.engine.before_after import HALVES, compared, halves, too_good
+from napari_pathogan.engine.before_after import HALVES, compared, halves, judged, too_good
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.engine.trainer import one_part
@@ -63,7 +63,7 @@ def before_and_after(  # noqa: PLR0917
     with_nuclei = np.array([bool((image.mask > 0).any()) for image in folder.images])
     if half is None or any(not with_nuclei[half == k].any() for k in range(HALVES)):
         note = "not measured, which needs nuclei of two patients, or in two regions, at least"
-        return Report(title, {}, _counts(folder), (note,))
+        return judged(Report(title, {}, _counts(folder), (note,)), _FIGURES[0])
     before: dict[str, Scored] = {}
     after: dict[str, Scored] = {}
     learnt = folder.carried(old.reference, old.share)
@@ -94,7 +94,8 @@ def before_and_after(  # noqa: PLR0917
         metrics |= compared(figure, of, groups)
     what = "patients" if several else "regions of one patient"
     note = f"each half of the {what} by a network that learnt from the other half alone"
-    return Report(title, metrics, _counts(folder), (note, *too_good(old.card.knows(folder.names))))
+    notes = (note, *too_good(old.card.knows(folder.names)))
+    return judged(Report(title, metrics, _counts(folder), notes), _FIGURES[0])
 
 
 def _counts(folder: NucleiFolder) -> dict[str, int]:

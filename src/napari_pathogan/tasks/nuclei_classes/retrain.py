@@ -18,7 +18,7 @@ from scipy.special import log_softmax, softmax
 
 from napari_pathogan.annotations.classes import plain
 from napari_pathogan.annotations.store import AnnotationStore
-from napari_pathogan.engine.before_after import FILE, HALVES, compared, halves
+from napari_pathogan.engine.before_after import FILE, HALVES, compared, halves, judged
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.models import TrainingData, card_metrics, lineage
@@ -148,6 +148,7 @@ def retrain(
     several = len(set(owners)) > 1
     report = compare(old, seen, known, slide_of if several else np.concatenate(groups))
     report = replace(report, counts={**report.counts, "n_slides": len(set(owners))})
+    report = judged(report, RIGHT)
     new = refitted(old, seen, known)
     # where the old one was checked says nothing of this one; the names are the reader's by now
     new = replace(new, card=new.card.model_copy(update={"validated_on": ()}))

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_pathogan.annotations import outlines
 from napari_pathogan.colour.stained import need_colours, tissue_tiles
-from napari_pathogan.engine.before_after import FILE, HALVES, compared
+from napari_pathogan.engine.before_after import FILE, HALVES, compared, judged
 from napari_pathogan.engine.config import SettingError
 from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.report import Report
@@ -150,6 +150,7 @@ def retrain(
         note = "not measured, which needs regions of two slides at least"
         report = Report(f"{old.card.name} and the new style", {}, {}, (note,))
     report = replace(report, counts={"n_tiles": len(pool), "n_slides": len(set(patients))})
+    report = judged(report, FIGURE)
     write_text(run.path / FILE, report.to_json(), OURS)
     yield Finished(report, {"model": str(run.model), **report.to_dict()})
 
