@@ -46,6 +46,8 @@ def test_zarr_holds_the_maps_and_their_story(tmp_path, found):
     assert about["threshold"] == 0.5
     assert about["idc_mm2"]["value"] == pytest.approx(found.area().idc_mm2.value)
     assert "napari-pathogan" in about["versions"]
+    export.write_zarr(path, replace(found, telling=((3, 4), (1, 2))))
+    assert export.read_zarr(path).telling == ((3, 4), (1, 2)), "where to go next is known again"
 
 
 def test_geojson_is_what_qupath_reads(tmp_path, found):

@@ -130,6 +130,14 @@ def test_most_uncertain_places_are_apart():
     assert len(heat_map([[0.5, np.nan]]).most_uncertain(5)) == 1
 
 
+def test_where_to_look_next_is_where_an_annotation_says_most_else_the_least_sure():
+    found = heat_map(np.full((12, 12), 0.5), np.full((12, 12), 0.05))
+    assert found.next_places(1) == found.most_uncertain(1)
+    told = replace(found, telling=((9, 9), (2, 2)))
+    assert told.next_places(1, around=1) == [Region(400, 400, 150, 150)]
+    assert len(told.next_places(5)) == 2
+
+
 def test_cells_and_summary():
     found = replace(heat_map(ROWS), region=Region(0, 1, 2, 3), notes=("a note",))
     cells = list(found.cells())

@@ -27,6 +27,7 @@ from napari_pathogan.errors import (
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import task_of
 from napari_pathogan.tasks.idc import learn_on, live
+from napari_pathogan.tasks.idc.heatmap import KEPT
 from napari_pathogan.tasks.idc.model import IdcModel
 
 SIDE, MPP = 800, 2.0  # px: 8 x 8 patches
@@ -98,6 +99,7 @@ def test_all_layers_learn_and_what_is_gained_and_forgotten_is_measured(path, tmp
             assert not torch.equal(weight, after[name]), f"{name} has not learnt"
     assert new.network.past is not None, "it can be refitted again"
     assert new.fast is not None, "the small network knows of the annotations"
+    assert (old.refitted, new.refitted, new.fast.refitted) == ("", KEPT, KEPT)
     assert (IdcModel.load("idc-lite0", "cpu").card.sha256) == old.card.sha256
 
 

@@ -18,13 +18,15 @@ from napari_pathogan.engine.events import Finished, Warn
 from napari_pathogan.engine.models import CARD, PAST, read_card, zoo
 from napari_pathogan.engine.verbs import retrain
 from napari_pathogan.errors import DataFolderError, ModelError, OutputError, SlideFormatError
+from napari_pathogan.plugin.idc.words import place_text
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import task_of
 from napari_pathogan.tasks.idc import live
 from napari_pathogan.tasks.idc.contract import predicted
-from napari_pathogan.tasks.idc.heatmap import AFTER_ANNOTATIONS, AFTER_FIT
+from napari_pathogan.tasks.idc.heatmap import AFTER_ANNOTATIONS, AFTER_FIT, KEPT
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.predict import predict
+from napari_pathogan.tasks.idc.telling import most_telling
 
 SIDE = 800  # px at 2 um: 8 x 8 patches
 
@@ -156,6 +158,11 @@ def test_what_is_doubtful_is_said(slide, path):
     assert "1 of its outlines cross themselves" in live.read(slide, crossed)[1][-1]
 
 
+def predict_whole(slide, model, **more):
+    *_, finished = predict(slide, model, **more)
+    return finished.result
+
+
 def retrained(slides, output, **more):
     *_, finished = retrain(task_of("idc"), slides, output, device="cpu", **more)
     assert isinstance(finished, Finished)
@@ -178,11 +185,33 @@ def test_retraining_shows_before_and_after_and_leaves_the_old_model(slide, path,
     assert {file.name: file.read_bytes() for file in (zoo() / "idc-lite0").iterdir()} == old
     mine = IdcModel.load(tmp_path / "run", device="cpu")
     assert mine.fast is None
+    assert report.notes[-1].startswith("choice: ")
     again = retrained([path], tmp_path / "again", name="mine").result
     assert again == report, "the same every time"
     further = retrained([path], tmp_path / "further", base=str(tmp_path / "run"))
     assert read_card(tmp_path / "further" / "model").recipe["parent"] == "mine"
     assert further.result.counts == report.counts
+
+
+def test_a_kept_model_gives_no_interval_since_it_is_calibrated_as_the_one_before(
+    slide, path, tmp_path
+):
+    live.write(slide, BOTH)
+    retrained([path], tmp_path / "run", name="mine")
+    *_, finished = predicted(slide, IdcModel.load(tmp_path / "run", "cpu"))
+    heat, said = finished.result, finished.summary
+    assert heat.refitted == KEPT
+    assert heat.area().share.value is not None
+    for one in (heat.area().share, heat.area().idc_mm2):
+        assert (one.low, one.high) == (None, None)
+    assert said["share"]["low"] is None
+    assert f"No interval is given, since the model was {KEPT}" in said["text"]
+    y, x = heat.most_uncertain()[0].y + 100.0, heat.most_uncertain()[0].x + 100.0
+    assert place_text(heat, y, x).startswith("IDC 0.")
+    assert "±" not in place_text(heat, y, x)
+    shipped = replace(heat, refitted="")
+    assert "±" in place_text(shipped, y, x)
+    assert not shipped.without_interval
 
 
 def test_slides_of_other_scales_are_read_at_the_models(slide, path, tmp_path):
@@ -283,13 +312,43 @@ def test_a_head_is_fitted_to_a_slide_without_annotations(slide, model):
     *_, finished = predicted(slide, model, fit=True)
     assert finished.result.model == "idc-lite0, fitted to the slide"
     assert finished.result.refitted == AFTER_FIT
-    assert "% of the tissue. Looks for" in finished.summary["text"], "without an interval"
+    assert (
+        f"% of the tissue. No interval is given, since the model was {AFTER_FIT}"
+        in finished.summary["text"]
+    )
     np.testing.assert_allclose(finished.result.probability.data, after.probability.data, atol=1e-5)
     for more in ({"fast": True}, {"step": 100.0}):
         with pytest.raises(SettingError, match="leave --fast and --step out"):
             next(predicted(slide, model, fit=True, **more))
     with pytest.raises(ModelError, match="idc-cgan can't be refitted"):
         next(predicted(slide, IdcModel.load("idc-cgan", device="cpu"), fit=True))
+
+
+def test_a_plain_map_names_the_same_places_to_go_to_as_the_live_loop(slide, model):
+    assert predict_whole(slide, model).telling == ()
+    seen = seen_by(model, slide)
+    rows = live.most_telling(model, seen, np.zeros(0, int), 6)
+    found = predict_whole(slide, model, places=6).telling
+    assert len(set(found)) == 6
+    same = set(found) & {tuple(cell) for cell in seen.where[rows].tolist()}
+    assert len(same) >= 5, "but for how precisely what was seen is kept"
+    assert seen.map(slide, model, places=6).telling == tuple(
+        tuple(cell) for cell in seen.where[rows].tolist()
+    )
+
+
+def test_places_to_go_to_are_uncertain_and_unlike_each_other(slide):
+    """Of a network without a head that could be refitted, too."""
+    model = IdcModel.load("idc-cgan", device="cpu")
+    rng = np.random.default_rng(0)
+    kinds = rng.normal(0, 1, (3, 40))
+    figures = np.repeat(kinds, [30, 5, 5], 0) + rng.normal(0, 0.05, (40, 40))
+    logits = np.where(np.arange(40) < 35, 0.0, 9.0)  # of the third kind it is sure
+    first, second = most_telling(model, figures, logits, np.zeros(0, int), 2)
+    assert first < 30, "the commonest"
+    assert 30 <= second < 35, "one that is unlike it"
+    assert 30 <= most_telling(model, figures, logits, np.array([0]), 1)[0] < 35
+    assert len(predict_whole(slide, model, places=6).telling) == 6
 
 
 @pytest.mark.parametrize("name", ["idc-lite0", "idc-cgan"])

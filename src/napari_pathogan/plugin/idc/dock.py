@@ -76,7 +76,9 @@ def idc_events(
     model.device = choose_device(chosen.device, chosen.precision)
     grid = heat_map_grid(slide, model)
     yield Laid(grid.overlay(), grid.overlay())
-    yield from predict(slide, model, region, near=near, polygons=polygons, first_look=True)
+    yield from predict(
+        slide, model, region, near=near, polygons=polygons, first_look=True, places=PLACES
+    )
 
 
 class IdcDock(Dock):
@@ -91,7 +93,7 @@ class IdcDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.maps: dict[Image, HeatLayers] = {}
         self._running: HeatLayers | None = None
-        self._places: list[Region] = []  # where the model is least sure
+        self._places: list[Region] = []  # where an annotation would say most
         self._threshold_chosen = False  # by the user, who then keeps it
         self._steps: Steps | None = None  # of a map that is being shown
         super().__init__(napari_viewer)
@@ -119,8 +121,8 @@ class IdcDock(Dock):
             self,
             self._ties,
             "uncertain region",
-            "Go to where the model is least sure: look there first; with Live on, to where an "
-            "annotation would teach it most",
+            "Go to where the model is not sure and an annotation would teach it most: uncertain, and "
+            "unlike what is known",
             find=self._uncertain,
             show=self._show_place,
         )
@@ -282,7 +284,7 @@ class IdcDock(Dock):
 
     def _uncertain(self) -> list[Region]:
         if self.heat is not None and not self._places:
-            self._places = self.live.places(self.heat) or self.heat.most_uncertain(PLACES)
+            self._places = self.heat.next_places(PLACES)
         return self._places
 
     def _show_place(self, place: Region) -> str:
@@ -292,7 +294,7 @@ class IdcDock(Dock):
         between.go_to(self.viewer, self.layer, place)
         self.shown.mark(place)
         return place_text(
-            self.heat.at(place.y + place.height / 2 - 0.5, place.x + place.width / 2 - 0.5)
+            self.heat, place.y + place.height / 2 - 0.5, place.x + place.width / 2 - 0.5
         )
 
     def show_overlay(self) -> None:

@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.shell.dock import Dock
     from napari_pathogan.plugin.shell.form import Form
     from napari_pathogan.plugin.shell.running import Run
-    from napari_pathogan.slides.geometry import Region
     from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 SOON_MS = 250  # changes that come closer together are taken at once
@@ -474,12 +473,6 @@ class Live:
         """The map in view is the chosen model's own: a run has ended."""
         self._own.shown = 0
         self.enable()
-
-    def places(self, heat: HeatMap) -> list[Region]:
-        """Where an annotation would say most about the rest of the slide; empty where a map is of no version."""
-        known = self._own
-        version = known.versions[known.shown] if known.versions else None
-        return [] if version is None or version.heat is not heat else heat.places(version.telling)
 
     @property
     def can_follow(self) -> bool:

@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_pathogan.annotations.classes import UNCLASSIFIED, UNKNOWN
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.shell.settings import settings
@@ -34,13 +32,12 @@ PLACES = 12  # regions to look at next that the button goes round
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A model and its map; ``telling`` (N, 2) are the cells that would teach it most, the best first."""
+    """A model and its map."""
 
     title: str
     model: IdcModel
     heat: HeatMap
     outlines: tuple[Annotation, ...] = ()
-    telling: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
 
 
 @dataclass(eq=False)
@@ -140,8 +137,8 @@ def following(
     name = f"{model.card.name}, annotated {len(known.versions) or 1}"
     part = live.part_of(seen, drawn)
     changed = live.refitted(model, [part], name)
-    telling = seen.where[live.most_telling(changed, seen, part.rows, PLACES)]
-    version = Version(title, changed, seen.map(slide, changed), outlines, telling)
+    heat = seen.map(slide, changed, part.rows, PLACES)
+    version = Version(title, changed, heat, outlines)
     yield Finished(version, {"text": f"{text}, refitted in {time.monotonic() - start:.1f} s"})
 
 
@@ -154,8 +151,7 @@ def fitting(slide: Slide, folder: Path, known: Annotated) -> Iterator[Event]:
     start = time.monotonic()
     yield Progress(0, 0, "fitting to the slide")
     changed = live.fitted(model, seen, f"{model.card.name}, fitted to the slide")
-    telling = seen.where[live.most_telling(changed, seen, np.zeros(0, int), PLACES)]
-    version = Version("fitted to this slide", changed, seen.map(slide, changed), telling=telling)
+    version = Version("fitted to this slide", changed, seen.map(slide, changed, places=PLACES))
     text = f"Fitted to this slide in {time.monotonic() - start:.1f} s, by what its map says of it"
     yield Finished(version, {"text": "; ".join([text, *seen.notes])})
 
@@ -175,10 +171,8 @@ def _looked(
     model.device = choose_device(chosen.device, chosen.precision)
     live.past_of(model)
     seen = yield from live.look(slide, model)
-    telling = seen.where[live.most_telling(model, seen, np.zeros(0, int), PLACES)]
-    yield FirstVersion(
-        seen, Version(model.card.name, model, seen.map(slide, model), telling=telling)
-    )
+    heat = seen.map(slide, model, places=PLACES)
+    yield FirstVersion(seen, Version(model.card.name, model, heat))
     return seen, model
 
 

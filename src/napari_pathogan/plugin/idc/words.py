@@ -52,9 +52,12 @@ def plain_area_text(found: AreaResult) -> str:
     return str(found).partition(" (")[0]
 
 
-def place_text(found: tuple[float, float] | None) -> str:
-    """``IDC 0.47 ± 0.21``."""
-    return "" if found is None else f"IDC {found[0]:.2f} ± {found[1]:.2f}"
+def place_text(heat: HeatMap, y: float, x: float) -> str:
+    """``IDC 0.47 ± 0.21``, "" where nothing was scored; without ± where that was measured of another model."""
+    found = heat.at(y, x)
+    if found is None:
+        return ""
+    return f"IDC {found[0]:.2f}" + ("" if heat.refitted else f" ± {found[1]:.2f}")
 
 
 def cursor_text(slide: Slide, heat: HeatMap | None, y: float, x: float) -> str:
@@ -68,7 +71,4 @@ def cursor_text(slide: Slide, heat: HeatMap | None, y: float, x: float) -> str:
         place = f"y {(y + 0.5) * slide.mpp[0]:,.0f} µm, x {(x + 0.5) * slide.mpp[1]:,.0f} µm"
     if heat is None:
         return place
-    found = heat.at(y, x)
-    return (
-        f"{place}: not scored" if found is None else f"{place}: IDC {found[0]:.2f} ± {found[1]:.2f}"
-    )
+    return f"{place}: {place_text(heat, y, x) or 'not scored'}"

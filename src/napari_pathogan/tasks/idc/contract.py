@@ -82,7 +82,8 @@ def predicted(
             continue
         heat = event.result
         heat = heat if threshold is None else heat.with_threshold(threshold)
-        yield Finished(heat, {**heat.summary(), "text": f"{heat.area()}. {SCOPE}"})
+        said = " ".join(filter(None, (f"{heat.area()}.", heat.without_interval, SCOPE)))
+        yield Finished(heat, {**heat.summary(), "text": said})
 
 
 def fitted_map(slide: Slide, model: IdcModel, region: Region | None = None) -> Iterator[Event]:

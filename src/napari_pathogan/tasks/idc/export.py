@@ -74,6 +74,7 @@ def attributes(heat_map: HeatMap) -> dict[str, Any]:
         "kind": KIND,
         **heat_map.summary(),
         "model_line": heat_map.model_line,
+        "telling": [list(cell) for cell in heat_map.telling],
         "origin": list(heat_map.origin),
         "versions": package_versions(),
     }
@@ -162,6 +163,7 @@ def read_zarr(path: Path) -> HeatMap:
             imprint=Imprint.read(about.get("imprint")),
             origin=_origin(*about.get("origin", (0.0, 0.0))),
             refitted=str(about.get("refitted", "")),
+            telling=tuple((int(row), int(col)) for row, col in about.get("telling", ())),
         )
 
 

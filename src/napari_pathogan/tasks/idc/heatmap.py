@@ -30,6 +30,7 @@ SCOPE = (
 )
 AFTER_ANNOTATIONS = "refitted to annotations of this slide: how much it finds was not measured"
 AFTER_FIT = "fitted to this slide: how much it finds was not measured"
+KEPT = "changed by annotations since it was calibrated: how much it finds was not measured"
 Z95 = 1.96  # half width of a 95 % interval in standard deviations
 
 
@@ -148,6 +149,9 @@ class HeatMap:
         What tells the slide from others of its name; None in results of earlier versions.
     origin
         Where QuPath counts the slide's pixels from (y, x).
+    telling
+        (row, column) of the cells where an annotation would say most about the rest, the best first; empty where
+        that was not asked.
     """
 
     probability: Overlay
@@ -165,12 +169,20 @@ class HeatMap:
     imprint: Imprint | None = None
     origin: tuple[float, float] = (0.0, 0.0)
     refitted: str = ""
+    telling: tuple[tuple[int, int], ...] = ()
 
     @property
     def scored(self) -> Cells:
         """(H, W) bool: cells that have a probability."""
         scored: Cells = np.isfinite(self.probability.data)
         return scored
+
+    @property
+    def without_interval(self) -> str:
+        """Why areas have no interval, in a sentence; "" where they have one."""
+        return (
+            f"No interval is given, since the model was {self.refitted}." if self.refitted else ""
+        )
 
     @property
     def cell_mm2(self) -> float:
@@ -200,8 +212,8 @@ class HeatMap:
         uncertainties lower to the sum with every one as much higher. Errors thus don't cancel
         out between cells: it is wide. It does not move with the threshold, but is widened to
         hold the area at the threshold. Tissue or stains unlike those that the model was
-        calibrated on are beyond it. There is none of a model that was refitted: how far it may be off
-        was measured before.
+        calibrated on are beyond it. There is none of a model that was refitted or has learnt on, also where it
+        was kept since: how far it may be off was measured before.
         """
         limit = self._threshold(threshold)
         chosen = self.scored
@@ -264,9 +276,11 @@ class HeatMap:
             places.append(self._region(row, col, around))
         return places
 
-    def places(self, cells: np.ndarray, around: int = 2) -> list[Region]:
-        """The places of cells (N, 2), with ``around`` cells on every side."""
-        return [self._region(int(row), int(col), around) for row, col in cells]
+    def next_places(self, k: int, around: int = 2) -> list[Region]:
+        """Where to look next, the best first: where an annotation would say most, else where it is least sure."""
+        if self.telling:
+            return [self._region(row, col, around) for row, col in self.telling[:k]]
+        return self.most_uncertain(k, around)
 
     def cells(self) -> Iterator[dict[str, float | int]]:
         """One dict a scored cell: row, col, centre in um, probability, uncertainty, tissue."""

@@ -28,7 +28,7 @@ from napari_pathogan.engine.tiles import waiting_for, work_ahead
 from napari_pathogan.errors import DataFolderError, ModelError
 from napari_pathogan.slides.polygons import asked_for
 from napari_pathogan.slides.tissue import tissue_mask
-from napari_pathogan.tasks.idc import TASK
+from napari_pathogan.tasks.idc import TASK, telling
 from napari_pathogan.tasks.idc.annotated import disagreements, labelled_cells
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX, UNLABELLED
 from napari_pathogan.tasks.idc.frozen import FrozenHead
@@ -131,10 +131,23 @@ class SlideFeatures:
         layers: np.ndarray = with_context(model, self.plan, scores)
         return layers
 
-    def map(self, slide: Slide, model: IdcModel) -> HeatMap:
-        """The heat map by a model of the same trunk."""
-        layers = self.layers(model)
-        return as_heat_map(slide, model, self.plan, layers, region=self.region, notes=self.notes)
+    def map(
+        self, slide: Slide, model: IdcModel, known: np.ndarray | None = None, places: int = 0
+    ) -> HeatMap:
+        """The heat map by a model of the same trunk.
+
+        Parameters
+        ----------
+        known
+            (M,): rows that are annotated; none by default.
+        places
+            So many cells, of those where an annotation would say most, are named in it.
+        """
+        rows = most_telling(model, self, np.zeros(0, int) if known is None else known, places)
+        return as_heat_map(
+            slide, model, self.plan, self.layers(model), region=self.region, notes=self.notes,
+            telling=self.where[rows],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -398,52 +411,8 @@ def refitted(model: IdcModel, parts: Sequence[AnnotatedFeatures], name: str = ""
 
 
 def most_telling(model: IdcModel, seen: SlideFeatures, known: np.ndarray, n: int) -> np.ndarray:
-    """Patches of a slide that would say most about all of them if they were annotated next, the best first.
-
-    Each makes the head surer of those that look alike; what is known already, or chosen before, has
-    done so, so that they are uncertain and unlike each other. (Transductive experimental design, Yu et al. 2006,
-    with the curvature of a logistic loss.)
-
-    Parameters
-    ----------
-    known
-        (M,): rows of ``seen`` that are annotated.
-
-    Returns
-    -------
-    Rows of ``seen``.
-    """
-    rows = np.flatnonzero(np.isfinite(seen.figures[:, 0]))
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * MOST)).astype(int)]
-    rows = np.union1d(some, known)
-    prior, scale, network = past_of(model).prior, model.calibration, model.network
-    assert isinstance(network, FrozenHead)
-    figures = seen.figures[rows]
-    spread = prior.seen(figures[:, : sum(network.parts)]) - prior.seen(prior.mean[None])[0]
-    spread = np.append(spread, np.full((len(spread), 1), scale.patient_sd / scale.slope), 1)
-    covariance = spread @ spread.T
-    p = expit(np.asarray(logits(model, figures), np.float64))
-    noise = 1 / (WEIGHT * np.maximum(p * (1 - p), 1e-3))
-    slope = p * (1 - p)  # what a change of logits does to a probability
-
-    def learn(i: int) -> None:
-        nonlocal covariance
-        column = covariance[:, i].copy()
-        covariance -= np.outer(column, column) / (column[i] + noise[i])
-
-    free = np.ones(len(rows), bool)
-    for i in np.searchsorted(rows, known):
-        learn(int(i))
-        free[i] = False
-    chosen: list[int] = []
-    while len(chosen) < n and free.any():
-        gain = ((covariance * slope[:, None]) ** 2).sum(0) / (np.diagonal(covariance) + noise)
-        best = int(np.where(free, gain, -np.inf).argmax())
-        chosen.append(best)
-        free[best] = False
-        learn(best)
-    told: np.ndarray = rows[chosen]
-    return told
+    """Rows of ``seen`` to annotate next, as :func:`.telling.most_telling`; ``known`` (M,) are annotated."""
+    return telling.most_telling(model, seen.figures, logits(model, seen.figures), known, n)
 
 
 def fitted(model: IdcModel, seen: SlideFeatures, name: str = "") -> IdcModel:

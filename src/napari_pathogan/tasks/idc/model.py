@@ -22,8 +22,9 @@ from napari_pathogan.tasks.idc.context import Context
 from napari_pathogan.tasks.idc.data import CLASSES, MPP, PATCH_PX
 from napari_pathogan.tasks.idc.deep import DeepDiscriminator
 from napari_pathogan.tasks.idc.frozen import FrozenHead
+from napari_pathogan.tasks.idc.heatmap import KEPT
 from napari_pathogan.tasks.idc.network import Discriminator
-from napari_pathogan.tasks.idc.score import features, score
+from napari_pathogan.tasks.idc.score import features, looked, score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,8 @@ class IdcModel:
         How far from the reference the colours of a slide of the training were at most
         (:meth:`.SlideColours.distance`); None where nobody noted it.
     refitted
-        What it was refitted to since its card was written, as a :class:`.HeatMap` says it.
+        What it was refitted to since it was calibrated, as a :class:`.HeatMap` says it; also of models that were
+        kept since, whose calibration is that of the model they came of.
     """
 
     card: ModelCard
@@ -119,6 +121,7 @@ class IdcModel:
                     Context.from_json(fast["context"]),
                 ),
                 settings.get("reach"),
+                KEPT if "parent" in card.recipe else "",
             )
 
     @property
@@ -185,6 +188,11 @@ class IdcModel:
         """
         recolour = None if colours is None else colours.map_to(self.reference, self.share)
         return score(self.network, patches, self.device, recolour=recolour, views=self.views)
+
+    def looked(self, patches: np.ndarray, colours: SlideColours) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`logits` and :meth:`figures` give, in one look."""
+        recolour = colours.map_to(self.reference, self.share)
+        return looked(self.network, patches, self.device, recolour=recolour, views=self.views)
 
     def figures(self, patches: np.ndarray, colours: SlideColours) -> np.ndarray:
         """What the network's features are of patches, as :meth:`logits` looks at them: (N, F)."""

@@ -173,10 +173,8 @@ def _histogram(axes: Axes, heat_map: HeatMap) -> None:
 
 
 def _foot(figure: Figure, heat_map: HeatMap) -> None:
-    interval = (
-        f"No interval is given, since the model was {heat_map.refitted}."
-        if heat_map.refitted
-        else "In brackets: 95 % interval of the true area, from calibrated probabilities that may all "
+    interval = heat_map.without_interval or (
+        "In brackets: 95 % interval of the true area, from calibrated probabilities that may all "
         "be off together; not for tissue or stains unlike those of the model's training."
     )
     lines = [

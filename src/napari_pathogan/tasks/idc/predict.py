@@ -31,6 +31,7 @@ from napari_pathogan.errors import NoTissueError, SlideReadError
 from napari_pathogan.slides.polygons import asked_for, corner
 from napari_pathogan.slides.resolution import FAR_COARSER
 from napari_pathogan.tasks.idc.heatmap import HeatMap
+from napari_pathogan.tasks.idc.telling import MOST, most_telling
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -119,6 +120,7 @@ def predict(
     polygons: Sequence[np.ndarray] | None = None,
     step_um: float | None = None,
     first_look: bool = False,
+    places: int = 0,
 ) -> Generator[Event, None, None]:
     """Score a slide's tissue; closing the generator cancels within 0.2 s.
 
@@ -140,6 +142,8 @@ def predict(
     first_look
         Show what the model's small network makes of all of it first, where there is one; the model
         then refines that, tile by tile.
+    places
+        Name so many cells of the map where an annotation would say most about the rest.
 
     Yields
     ------
@@ -173,13 +177,22 @@ def predict(
         what = "having a first look at the tissue"
         looked = yield from _score(slide, fast, colours, plan, near=near, what=what)
         yield from _whole(with_context(fast, plan, looked))
-    scores = yield from _score(slide, model, colours, plan, near=near, looked=looked)
+    noted = _Noted(_spread(plan.wanted, MOST if places else 0))
+    scores = yield from _score(slide, model, colours, plan, near=near, looked=looked, noted=noted)
     damage = what_was_lost(slide)
     yield from (Warn(note) for note in damage if note not in slide.damaged[:1])
     layers = with_context(model, plan, scores)
     yield from _whole(layers)
     asked = asked_for(region, polygons)
-    result = as_heat_map(slide, model, plan, layers, region=asked, notes=(*notes, *damage))
+    result = as_heat_map(
+        slide,
+        model,
+        plan,
+        layers,
+        region=asked,
+        notes=(*notes, *damage),
+        telling=noted.best(model, places),
+    )
     yield Finished(result, result.summary() | {"seconds": time.perf_counter() - start})
 
 
@@ -191,8 +204,12 @@ def as_heat_map(
     *,
     region: Region | None,
     notes: tuple[str, ...],
+    telling: np.ndarray,
 ) -> HeatMap:
-    """Give what a model says of a slide's cells (2, H, W) its place and where it came from."""
+    """Give what a model says of a slide's cells (2, H, W) its place and where it came from.
+
+    ``telling`` (N, 2) are the cells where an annotation would say most.
+    """
     assert slide.mpp is not None
     card, (probability, uncertainty) = model.card, layers
     known = learnt_from(card, slide.name, slide.imprint.digest if card.tells_images else "")
@@ -213,7 +230,34 @@ def as_heat_map(
         imprint=slide.imprint,
         origin=corner(slide),
         refitted=model.refitted,
+        telling=tuple((row, col) for row, col in telling.tolist()),
     )
+
+
+class _Noted:
+    """What a network sees of some cells (bool (H, W)), which says where an annotation would say most."""
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self._where: list[np.ndarray] = []
+        self._figures: list[np.ndarray] = []
+        self._logits: list[np.ndarray] = []
+
+    def add(self, block: Block, logits: np.ndarray, figures: np.ndarray | None) -> None:
+        """Note those of a block; logits (N, V), figures (N, F) or None where none of it is asked for."""
+        if figures is not None:
+            own = self.cells[tuple(block.cells.T)] & np.isfinite(logits).all(-1)
+            self._where.append(block.cells[own])
+            self._figures.append(figures[own].astype(np.float16))
+            self._logits.append(logits[own].mean(-1))
+
+    def best(self, model: IdcModel, n: int) -> np.ndarray:
+        """So many cells, the best first: (N, 2)."""
+        if not self._where:
+            return np.zeros((0, 2), int)
+        where, figures, logits = map(np.concatenate, (self._where, self._figures, self._logits))
+        cells: np.ndarray = where[most_telling(model, figures, logits, np.zeros(0, int), n)]
+        return cells
 
 
 def plan_cells(
@@ -291,10 +335,12 @@ def _score(
     near: tuple[float, float],
     looked: np.ndarray | None = None,
     what: str = "scoring the tissue",
+    noted: _Noted | None = None,
 ) -> Generator[Event, None, np.ndarray]:
     """Score what the plan asks for, a block after another: float32 (H, W, V), NaN elsewhere.
 
-    What was ``looked`` at before (H, W, V) are the neighbours of what is shown meanwhile.
+    What was ``looked`` at before (H, W, V) are the neighbours of what is shown meanwhile. What the network sees is
+    ``noted`` where that is asked for.
     """
     scores = np.full((*plan.grid.shape, model.views), np.nan, np.float32)
     if looked is not None:
@@ -302,19 +348,24 @@ def _score(
     grid, side = plan.grid, max(2, round(BLOCK / math.sqrt(model.views)))
     blocks = grid.blocks(plan.wanted, side, near) + grid.blocks(plan.context, side, near)
 
-    def score(block: Block) -> np.ndarray:
-        patches = read_block(slide, grid, block)
-        logits = model.logits(patches, colours)
+    def score(block: Block) -> tuple[np.ndarray, np.ndarray | None]:
+        patches, at = read_block(slide, grid, block), tuple(block.cells.T)
+        if noted is not None and noted.cells[at].any():
+            logits, figures = model.looked(patches, colours)
+        else:
+            logits, figures = model.logits(patches, colours), None
         if slide.damaged:
-            logits[lost(patches, plan.tissue[tuple(block.cells.T)])] = np.nan
-        return logits
+            logits[lost(patches, plan.tissue[at])] = np.nan
+        return logits, figures
 
     start, done, total = time.perf_counter(), 0, sum(len(block.cells) for block in blocks)
     progress, warned = Progress(0, total, what), looked is not None
     with closing(work_ahead(score, blocks, threads=threads_of(model))) as work:
         for finished in work:
             if finished is not None:
-                block, logits = finished
+                block, (logits, figures) = finished
+                if noted is not None:
+                    noted.add(block, logits, figures)
                 scores[tuple(block.cells.T)] = logits
                 if slide.damaged and not warned:
                     warned = True

@@ -50,20 +50,53 @@ def score(
     -------
     float32 (N, views).
     """
+    return _score(network, images, device, recolour, views)
+
+
+def looked(
+    network: Network,
+    images: np.ndarray,
+    device: Device,
+    *,
+    recolour: tuple[np.ndarray, np.ndarray] | None = None,
+    views: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`score`, and what the network sees of patches as they lie: float32 (N, views) and (N, F)."""
+    figures: list[np.ndarray] = []
+    logits = _score(network, images, device, recolour, views, figures)
+    return logits, np.concatenate(figures)
+
+
+@torch.inference_mode()
+def _score(  # noqa: PLR0917
+    network: Network,
+    images: np.ndarray,
+    device: Device,
+    recolour: tuple[np.ndarray, np.ndarray] | None,
+    views: int,
+    figures: list[np.ndarray] | None = None,
+) -> np.ndarray:
+    """Logits (N, views); what the network sees of each batch is added to ``figures``."""
     to = device.torch
     moved(network, to)
     batch = _BATCH.get(to.type, 512)
     logits = np.empty((len(images), views), np.float32)
 
-    def seen(part: slice) -> torch.Tensor:
+    def seen(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = torch.from_numpy(np.ascontiguousarray(images[part])).to(to)
         x = as_input(pixels, recolour)
+        columns, first = [], x
         with device.autocast:
-            columns = [network.idc(network.features(view(x, v)))[:, 0] for v in range(views)]
-        return torch.stack(columns, 1).float().cpu()
+            for v in range(views):
+                own = network.features(view(x, v))
+                columns.append(network.idc(own)[:, 0])
+                first = first if v else own
+        return torch.stack(columns, 1).float().cpu(), first.float().cpu()
 
-    for part, found in in_batches(len(images), batch, seen):
+    for part, (found, own) in in_batches(len(images), batch, seen):
         logits[part] = found.numpy()
+        if figures is not None:
+            figures.append(own.numpy())
     return logits
 
 
