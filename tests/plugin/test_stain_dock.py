@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import QPoint, Qt
 from training_standin import TrainingStandin
 
@@ -14,10 +15,17 @@ from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.stain import dock as stain_widget
 from napari_pathogan.plugin.stain.dock import CLOSEST, IN_VIEW, StainDock
-from napari_pathogan.plugin.stain.events import StyleSource, read_reference, stains_events, tiles
+from napari_pathogan.plugin.stain.events import (
+    StyleSource,
+    lesson,
+    read_reference,
+    stains_events,
+    tiles,
+)
 from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.stain.data import read_pool, tiles_of
 
 pytestmark = pytest.mark.gui
 
@@ -346,6 +354,25 @@ def test_a_style_is_learnt_from_tiles_that_go_with_a_training(
     dock.training.cancel.click()
     qtbot.waitUntil(lambda: not running(), timeout=60_000)
     assert not job.pool.exists(), "no picture of the tissue is left"
+
+
+def test_what_a_style_of_a_file_is_learnt_by_is_a_command(tmp_path):
+    path = tmp_path / "case.tif"
+    pixels = np.random.default_rng(0).integers(90, 200, (600, 600, 3), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb", tile=(128, 128))
+    part = Region(100, 50, 300, 400)
+    with Slide.open(path, mpp=0.5) as slide:
+        for region in (None, part):
+            made = tiles(StyleSource(slide, region))
+            words = lesson(lambda: None).command(made, None, "mine", ("epochs=2",))
+            assert words.startswith(f"pathogan stain train {path} --recipe quick --set epochs=2")
+            assert "--holdout 0 --mpp 0.5" in words
+            assert ("--region 100,50,300,400" in words) == (region is part)
+            pool = read_pool(path, region=region)
+            for one, two in zip(pool.images, tiles_of(slide, region), strict=True):
+                np.testing.assert_array_equal(one, two)
+    assert read_pool(path, region=part).images[0].shape == (300, 400, 3)
+    assert set(pool.patients) == {"case"}
 
 
 def test_a_style_learned_from_the_dock_colours_a_slide(viewer, qtbot):

@@ -13,14 +13,17 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QInputDialog
 from training_standin import TrainingStandin
 
+from napari_pathogan.engine.before_after import RULE
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import locate
 from napari_pathogan.engine.report import Report, Value
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.plugin.idc import training as idc_training
+from napari_pathogan.plugin.idc.dock import IdcDock
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.nuclei.dock import NucleiDock
 from napari_pathogan.plugin.shell import train_dialog, training_row
-from napari_pathogan.plugin.shell.recipes import recipes_of, save_recipe
+from napari_pathogan.plugin.shell.recipes import LAST, recipes_of, save_recipe
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog, TrainingMaterial
@@ -33,7 +36,7 @@ from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import task_of
 
 pytestmark = pytest.mark.gui
-DOCKS = {"nuclei": NucleiDock, "masses": MassesDock, "stain": StainDock}
+DOCKS = {"idc": IdcDock, "nuclei": NucleiDock, "masses": MassesDock, "stain": StainDock}
 LONG = 60_000
 
 
@@ -56,7 +59,7 @@ def dock(request, viewer, qtbot):
 def child(monkeypatch, tmp_path):
     """In place of the child process: works until told, then leaves a model as the command does."""
     chosen = replace(settings(), device="cuda:1")
-    for module in (training_row, train_dialog):
+    for module in (training_row, train_dialog, idc_training):
         monkeypatch.setattr(module, "settings", lambda: chosen)
     return TrainingStandin(tmp_path / "orders", monkeypatch)
 
@@ -87,12 +90,13 @@ def test_run_works_while_a_training_runs_and_ends(dock, child, qtbot, tmp_path, 
     assert dock.form.run.text() == "Run"
     assert dock.minimumSizeHint().width() <= 320
     (line,) = child.asked
-    assert line[:3] == [dock.task, "train", str(tmp_path)]
+    assert line[:2] == (["retrain", "idc"] if dock.task == "idc" else [dock.task, "train"])
+    assert str(tmp_path) in line
     assert line[-1] == "--events"
     asked = dict(itertools.pairwise(line))
     assert asked["--device"] == "cuda:1"
     assert (asked["--source"], asked["--terms"]) == ("slides of ours", "ours")
-    assert ("--start" in asked) == row.lesson.begins
+    assert ("--start" in asked or "--base" in asked) == row.lesson.begins
 
     go, ended = threading.Event(), []
 
@@ -137,18 +141,28 @@ def test_the_new_model_is_chosen_where_nothing_runs(dock, child, qtbot, tmp_path
     assert dock.card.name == "mine"
 
 
-@pytest.mark.parametrize("dock", ["nuclei", "masses"], indirect=True)
-def test_a_model_that_lost_is_not_chosen(dock, child, qtbot, tmp_path):
+@pytest.mark.parametrize(
+    ("gain", "word"),
+    [
+        (Value(-0.1, -0.2, -0.05), "Worse"),
+        (Value(-0.1, -0.4, 0.2), "No clear difference"),
+    ],
+)
+@pytest.mark.parametrize("dock", ["idc", "nuclei", "masses"], indirect=True)
+def test_a_model_that_lost_is_not_chosen(  # noqa: PLR0917
+    dock, child, qtbot, tmp_path, gain, word
+):
     row = begin(dock, child, qtbot, tmp_path)
     figure, _ = row.lesson.figure
-    values = {"before": Value(0.9), "after": Value(0.8), "gain": Value(-0.1, -0.2, -0.05)}
+    assert figure == next(iter(task_of(dock.task).gains))  # by which commands and cards judge too
+    values = {"before": Value(0.9), "after": Value(0.8), "gain": gain}
     metrics = {f"{figure}_{name}": value for name, value in values.items()}
-    gain = Report("", metrics).to_dict()
-    child.ends(dock.model_folder, gain)
+    child.ends(dock.model_folder, Report("", metrics).to_dict())
     qtbot.waitUntil(lambda: row.run is None, timeout=LONG)
     assert row.status.text().startswith(
-        "mine is trained; the model from before stays chosen. Worse on"
+        f"mine is trained; the model from before stays chosen. {word} on"
     )
+    assert row.status.text().endswith(f"{RULE}.")
     assert dock.form.model.currentText() == dock.card.name != "mine"
     assert "mine" in choices(dock)
 
@@ -196,7 +210,8 @@ def opened(dock, qtbot, monkeypatch, look):
 def test_the_dialog_offers_the_recipe_and_starts(dock, child, qtbot, monkeypatch, tmp_path):
     material = TrainingMaterial(tmp_path, "2 images of 2 patients.", "ours", "ours")
     dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
-    assert dialog.about.text() == "2 images of 2 patients."
+    rule = f" {RULE}." if training_of(dock).lesson.figure[0] else ""
+    assert dialog.about.text() == f"2 images of 2 patients.{rule}"
     assert dialog.source.text() == str(tmp_path)
     assert dialog.form.isHidden()
     dialog.advanced.click()
@@ -256,9 +271,11 @@ def test_a_training_is_copied_as_a_command_that_runs(dock, child, qtbot, monkeyp
     assert dialog.copy.text() == "Copied"
     words = shlex.split(QApplication.clipboard().text())
     task = task_of(training_of(dock).lesson.task)
-    assert words[: len(task.words.split()) + 3] == [
-        *("pathogan", *task.words.split(), "train", str(tmp_path / "my images"))
-    ]
+    source = str(tmp_path / "my images")
+    begins = [*task.words.split(), "train", source]
+    if task.name == "idc":
+        begins = ["retrain", "idc", "--deep", "--slides", source]
+    assert words[: len(begins) + 1] == ["pathogan", *begins]
     assert "epochs=7" in words
     assert words[words.index("--source") + 1] == "ours, here"
     dialog.go.click()
@@ -302,6 +319,28 @@ def test_a_recipe_is_kept_under_a_name(dock, qtbot, monkeypatch, tmp_path):
     again.recipes.setCurrentText("gentle")
     again.recipes.activated.emit(again.recipes.currentIndex())
     assert set(again.changes) == {"epochs=7", "ema=0.5"}
+    again.recipes.setCurrentIndex(0)
+    again.recipes.activated.emit(0)
+    assert again.changes == ()
+    again.reject()
+
+
+def test_the_next_dialog_is_set_as_the_last_training(dock, child, qtbot, monkeypatch, tmp_path):
+    material = TrainingMaterial(tmp_path, "2 images.", "ours", "ours")
+    dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
+    assert dialog.recipes.currentText() == "As usual"
+    dialog.form.widgets["epochs"].value = 7
+    dialog.name.setText("mine")
+    dialog.go.click()
+    qtbot.waitUntil(lambda: bool(child.asked), timeout=LONG)
+    training_of(dock).stop()
+    qtbot.waitUntil(lambda: not running(), timeout=LONG)
+    qtbot.waitUntil(lambda: not dock.findChildren(TrainDialog), timeout=LONG)
+    again = opened(dock, qtbot, monkeypatch, lambda *_: material)
+    assert again.recipes.currentText() == LAST
+    assert again.changes == ("epochs=7",)
+    again.copy.click()
+    assert "--set epochs=7" in QApplication.clipboard().text()
     again.recipes.setCurrentIndex(0)
     again.recipes.activated.emit(0)
     assert again.changes == ()

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from stain_phantoms import two_stains
 
+from napari_pathogan.engine import verbs
 from napari_pathogan.engine.events import Checkpoint, Finished, Preview
 from napari_pathogan.engine.models import read_card, zoo
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelError, TrainingDivergedError
+from napari_pathogan.slides.geometry import Region
+from napari_pathogan.tasks import task_of
 from napari_pathogan.tasks.stain import train as training
 from napari_pathogan.tasks.stain.data import StylePool
 from napari_pathogan.tasks.stain.learn import learn
@@ -188,6 +193,24 @@ def test_the_class_head_is_measured_on_patients_held_out(pool, tiny, tmp_path):
     assert "class_accuracy" not in plain.card.metrics
     with pytest.raises(ModelError, match="no class head"):
         plain.tissue_class(pool.images[0])
+
+
+def test_a_style_is_learnt_from_a_part_of_a_slide_as_it_is_typed(tmp_path):
+    slide = tmp_path / "case.tif"
+    tifffile.imwrite(slide, two_stains(400), photometric="rgb", tile=(128, 128))
+    few = ("epochs=1", "width=0.1", "steps=2", "batch=1", "crop=64")
+    more = {"recipe": "quick", "settings": few, "holdout": 0.0, "mpp": 0.5, "device": "cpu"}
+    part = Region(10, 20, 200, 300)
+    end = list(verbs.train(task_of("stain"), slide, tmp_path / "run", region=part, **more))[-1]
+    (learnt,) = end.result.card.training_data
+    assert (learnt.n_images, len(learnt.patients), len(learnt.images)) == (1, 1, 1)
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert kept["region"] == {"y": 10, "x": 20, "height": 200, "width": 300}
+    again = verbs.train(task_of("stain"), slide, tmp_path / "run", region=part, resume=True, **more)
+    assert isinstance(list(again)[-1], Finished)
+    with pytest.raises(DataFolderError, match="a region is of a slide"):
+        list(verbs.train(task_of("stain"), tmp_path, tmp_path / "other", region=part, **more))
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_pool_without_images(tmp_path):

@@ -22,7 +22,9 @@ _SAID_FROM = 20  # so many take a moment
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The files of a folder that may be images, also in folders below."""
+    """The files of a folder that may be images, also in folders below; a file by itself."""
+    if folder.is_file():
+        return [folder]
     return sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
     )

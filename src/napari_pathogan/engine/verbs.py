@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ def train(
         if training.check:
             check = task.get(training.check)
             check(images, config, **chosen(check, own))
-        asked = {k: str(value) if isinstance(value, Path) else value for k, value in own.items()}
+        asked = {name: _plain(value) for name, value in own.items()}
         before = {one.name: one.before for one in training.options}
         run.start(config, {**asked, "data": str(folder)}, before=before, resume=resume)
         if not resume:
@@ -104,6 +105,13 @@ def train(
         yield from learn(
             images, config, run, device=device, name=name, data=data, **chosen(learn, own)
         )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - an option's
+    """An option as a run keeps it: plain JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def _configured(

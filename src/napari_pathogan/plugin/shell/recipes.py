@@ -12,6 +12,7 @@ from napari_pathogan.kinds import OURS
 if TYPE_CHECKING:
     from pathlib import Path
 
+LAST = "As last time"  # a recipe that nobody has given a name
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +40,12 @@ def save_recipe(task: str, name: str, changes: tuple[str, ...]) -> None:
     own = {**recipes_of(task), name: changes}
     _store().parent.mkdir(parents=True, exist_ok=True)
     write_text(_store(), json.dumps({**known, task: own}, indent=1), OURS)
+
+
+def keep_last(task: str, changes: tuple[str, ...]) -> None:
+    """Keep how a task was trained last; OutputError as of :func:`save_recipe`."""
+    if changes != recipes_of(task).get(LAST, ()):
+        save_recipe(task, LAST, changes)
 
 
 def _all() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from magicgui.widgets import create_widget
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
@@ -24,11 +25,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_pathogan.engine.before_after import RULE
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import ModelError, PathoganError
 from napari_pathogan.plugin.shell.form import beside, button, combo, keep_lines, label
 from napari_pathogan.plugin.shell.jobs import jobs_of
-from napari_pathogan.plugin.shell.recipes import recipes_of, save_recipe
+from napari_pathogan.plugin.shell.recipes import LAST, keep_last, recipes_of, save_recipe
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks import task_of
@@ -320,6 +322,10 @@ class TrainDialog(QDialog):
         """Train."""
         super().accept()
         if self.material is not None:
+            try:
+                keep_last(self.lesson.task, self.changes)
+            except PathoganError as error:
+                show_warning(f"{error}. How it is trained is not known the next time.")
             self._train(self.material, self.start, self.name.text().strip(), self.changes)
 
     def _looked(self, event: Finished) -> None:
@@ -327,20 +333,25 @@ class TrainDialog(QDialog):
             self.about.setText(event.result)
         else:
             self.material, recipe = event.result
-            self.about.setText(self.material.about)
+            rule = f" {RULE}." if self.lesson.figure[0] else ""
+            self.about.setText(f"{self.material.about}{rule}")
             if isinstance(self.material.source, Path):
                 self.source.setText(str(self.material.source))
             if self.recipe is None:  # what was typed stays
                 self.recipe = recipe
                 self.form.show_recipe(recipe, self.lesson.fixed, self._enable)
+                self.form.take(tuple(self.recipes.currentData() or ()))
         self._enable()
 
     def _offer_recipes(self, chosen: str = "") -> None:
         self.recipes.clear()
         self.recipes.addItem(_USUAL, ())
-        for name, changes in recipes_of(self.lesson.task).items():
+        known = recipes_of(self.lesson.task)
+        if last := known.pop(LAST, ()):
+            self.recipes.addItem(LAST, last)
+        for name, changes in known.items():
             self.recipes.addItem(name, changes)
-        self.recipes.setCurrentIndex(max(0, self.recipes.findText(chosen)))
+        self.recipes.setCurrentIndex(max(0, self.recipes.findText(chosen or LAST)))
 
     def _take_recipe(self, _at: int) -> None:
         changes = tuple(self.recipes.currentData() or ())

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 _MOST_PX = 4_000_000  # of a reference: more say nothing new about its colours
-_POOL_PX = 512
 
 
 def transfer_events(
@@ -119,17 +118,18 @@ class StyleSource(NamedTuple):
 def tiles(part: StyleSource) -> TrainingMaterial:
     """What is learnt from; the tiles are there as long as it learns."""
     slide, region = part
+    source: Path | Callable[[Path], Iterator[Event]] = partial(_cut_tiles, slide, region)
+    origin = f"tiles of slide {pseudonym(slide.name)}"
     options = ["--holdout", "0"]  # one slide has no second patient
     if slide.mpp is not None:
         options += ["--mpp", f"{float(np.mean(slide.mpp)):.5g}"]
+    if slide.path is not None:  # a command can read it too
+        source = slide.path
+        if region is not None:
+            options += ["--region", f"{region.y},{region.x},{region.height},{region.width}"]
     what = "Tiles of all its tissue" if region is None else "What is in view"
-    return TrainingMaterial(
-        partial(_cut_tiles, slide, region),
-        f"{what}. How well it does is not measured: that takes a second patient.",
-        f"tiles of slide {pseudonym(slide.name)}",
-        "those of the slide",
-        tuple(options),
-    )
+    about = f"{what}. How well it does is not measured: that takes a second patient."
+    return TrainingMaterial(source, about, origin, "those of the slide", tuple(options))
 
 
 def read_reference(slide: Slide, region: Region) -> np.ndarray:
@@ -142,10 +142,9 @@ def read_reference(slide: Slide, region: Region) -> np.ndarray:
 def _cut_tiles(slide: Slide, region: Region | None, pool: Path) -> Iterator[Event]:
     """Save tiles of tissue, or a part of the slide, as pictures in a new folder."""
     yield Progress(0, 0, "cutting tiles of tissue")
-    from napari_pathogan.colour.stained import tissue_tiles  # noqa: PLC0415
+    from napari_pathogan.tasks.stain.data import tiles_of  # noqa: PLC0415
 
     pool.mkdir()
-    parts = [slide.read(region)] if region is not None else tissue_tiles(slide, None, _POOL_PX)
-    for number, part in enumerate(parts):
+    for number, part in enumerate(tiles_of(slide, region)):
         yield Progress(0, 0, "cutting tiles of tissue")
         Picture.fromarray(part).save(pool / f"slide_{number:03d}.png")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from napari_pathogan.engine.task import (
     EPOCHS,
+    REGION,
     SEED,
     SLIDE_MPP,
     Evaluation,
@@ -26,8 +27,8 @@ TASK = Task(
     model_word="style",
     training=Training(
         help="Learn a stain style from a pool of images.",
-        folder="Images of one style; sub-folders are tissue classes, or patients with classes.",
-        read=".data:StylePool.read",
+        folder="Images of one style; sub-folders are tissue classes, or patients with classes. Or a slide.",
+        read=".data:read_pool",
         recipes=".config:RECIPES",
         check=".contract:check",
         learn=".learn:learn",
@@ -44,6 +45,7 @@ TASK = Task(
         ),
         options=(
             Option("mpp", float, None, "um per pixel of the images.", 0.01),
+            REGION,
             Option(
                 "holdout",
                 float,

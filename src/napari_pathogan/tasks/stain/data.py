@@ -19,13 +19,18 @@ from PIL import UnidentifiedImageError
 
 from napari_pathogan.colour.lab import STAINED, optical_density
 from napari_pathogan.colour.pools import SUFFIXES, stained_image
+from napari_pathogan.colour.stained import need_colours, tissue_tiles
 from napari_pathogan.errors import DataFolderError
+from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from napari_pathogan.slides.geometry import Region
+
 _LEAST_PX = 48
+_TILE_PX = 512  # of a slide
 _CASES = "pairs.csv"
 
 
@@ -145,6 +150,37 @@ class StylePool:
             stained = flat[optical_density(flat).max(1) >= STAINED]
             parts.append(stained[:: max(1, len(stained) // each)])
         return np.concatenate(parts)
+
+
+def read_pool(folder: Path, *, region: Region | None = None) -> StylePool:
+    """Images of one style in a folder; or tiles of a slide's tissue, or a part of it as one image.
+
+    Raises
+    ------
+    DataFolderError
+        As :meth:`StylePool.read`; if a region of a folder is asked for.
+    SlideFormatError, NoTissueError
+        If there is a slide that can't be read, is grey or has no tissue.
+    """
+    if not folder.is_file():
+        if region is not None:
+            msg = f"a region is of a slide, and {folder} is none: give a slide, or leave the region out"
+            raise DataFolderError(msg)
+        return StylePool.read(folder)
+    with Slide.open(folder) as slide:
+        parts = tiles_of(slide, region)
+        patient = slide.name.split(".")[0]
+    n = len(parts)
+    names = tuple(f"{patient}_{i:03d}" for i in range(n))
+    return StylePool(tuple(parts), names, (patient,) * n, (0,) * n)
+
+
+def tiles_of(slide: Slide, region: Region | None) -> list[np.ndarray]:
+    """What a style is learnt from on a slide, in its own pixels: a part as one image, or tiles of all its tissue."""
+    if region is None:
+        return tissue_tiles(slide, None, _TILE_PX)
+    need_colours(slide)
+    return [slide.read(region)]
 
 
 def _places(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, str, int]]]:
