@@ -15,6 +15,7 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton
 
 from desk import Answer
+from napari_pathogan.engine.before_after import RULE, fell
 from napari_pathogan.engine.models import read_card
 from napari_pathogan.plugin.shell.closing import may_stop
 from napari_pathogan.plugin.shell.form import above
@@ -351,7 +352,10 @@ def test_open_annotate_live_deep_cancel_deep_accept_undo(used, section):  # noqa
     assert "on what was held back: AUC" in training.status.text()
     name = second.name
     assert dock.form.model.findText(name) >= 0
-    if dock.form.model.currentText() != name:  # it is worse, and not chosen by itself
+    worse = fell(second.summary["before_and_after"], "held_back_auc")
+    assert (dock.form.model.currentText() == name) is not worse
+    assert (f"{RULE}." in training.status.text()) is worse
+    if worse:  # it is not chosen by itself
         dock.form.model.setCurrentText(name)
     desk.wait(lambda: live.versions.itemText(0) == name and live.run is None, "its map")
     assert dock.heat.model.startswith(name)

@@ -32,11 +32,18 @@ from napari_pathogan.plugin.stain.dock import StainDock
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.commands import show_mammograms
 from napari_pathogan.plugin.viewer.layers import slide_layer
+from napari_pathogan.plugin.virtual_stain.dock import VirtualStainDock
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks import task_of
 
 pytestmark = pytest.mark.gui
-DOCKS = {"idc": IdcDock, "nuclei": NucleiDock, "masses": MassesDock, "stain": StainDock}
+DOCKS = {
+    "idc": IdcDock,
+    "nuclei": NucleiDock,
+    "masses": MassesDock,
+    "stain": StainDock,
+    "virtual-stain": VirtualStainDock,
+}
 LONG = 60_000
 
 

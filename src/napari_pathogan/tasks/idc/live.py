@@ -143,7 +143,10 @@ class SlideFeatures:
         places
             So many cells, of those where an annotation would say most, are named in it.
         """
-        rows = most_telling(model, self, np.zeros(0, int) if known is None else known, places)
+        nothing = np.zeros(0, int)
+        rows = nothing
+        if places:
+            rows = most_telling(model, self, nothing if known is None else known, places)
         return as_heat_map(
             slide, model, self.plan, self.layers(model), region=self.region, notes=self.notes,
             telling=self.where[rows],
