@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QApplication, QInputDialog
+from qtpy.QtWidgets import QApplication, QInputDialog, QLabel
 from training_standin import TrainingStandin
 
 from napari_pathogan.engine.before_after import RULE
@@ -217,8 +217,9 @@ def opened(dock, qtbot, monkeypatch, look):
 def test_the_dialog_offers_the_recipe_and_starts(dock, child, qtbot, monkeypatch, tmp_path):
     material = TrainingMaterial(tmp_path, "2 images of 2 patients.", "ours", "ours")
     dialog = opened(dock, qtbot, monkeypatch, lambda *_: material)
-    rule = f" {RULE}." if training_of(dock).lesson.figure[0] else ""
-    assert dialog.about.text() == f"2 images of 2 patients.{rule}"
+    assert dialog.about.text() == "2 images of 2 patients."
+    said = [line.text() for line in dialog.findChildren(QLabel)]
+    assert (f"{RULE}." in said) is bool(training_of(dock).lesson.figure[0])
     assert dialog.source.text() == str(tmp_path)
     assert dialog.form.isHidden()
     dialog.advanced.click()

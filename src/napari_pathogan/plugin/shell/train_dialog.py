@@ -257,6 +257,10 @@ class TrainDialog(QDialog):
         for title, row in () if self.more is None else self.more.rows.items():
             rows.addRow(title, row)
         rows.addRow("", self.about)
+        if lesson.figure[0]:
+            rule = label(f"{RULE}.")
+            keep_lines(rule, 2)
+            rows.addRow("", rule)
         rows.addRow("New model", self.name)
         rows.addRow("Recipe", beside(self.recipes, self.keep))
         rows.addRow("", self.wrong)
@@ -333,8 +337,7 @@ class TrainDialog(QDialog):
             self.about.setText(event.result)
         else:
             self.material, recipe = event.result
-            rule = f" {RULE}." if self.lesson.figure[0] else ""
-            self.about.setText(f"{self.material.about}{rule}")
+            self.about.setText(self.material.about)
             if isinstance(self.material.source, Path):
                 self.source.setText(str(self.material.source))
             if self.recipe is None:  # what was typed stays
