@@ -12,7 +12,7 @@ from napari_pathogan.engine.events import Finished
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.stain import dock as stain_widget
 from napari_pathogan.plugin.stain.dock import StainDock
-from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
+from napari_pathogan.plugin.viewer.layers import RUN_AGAIN, give_mpp, slide_layer, slide_of
 from napari_pathogan.slides.slide import Slide
 
 pytestmark = pytest.mark.gui
@@ -66,7 +66,9 @@ def shown(viewer, slide, qtbot, monkeypatch, tmp_path):
     monkeypatch.setattr(docks, "_find", find_standin(tmp_path))
     monkeypatch.setattr(stain_widget, "transfer_events", standin.events)
     dock = run_on(slide, viewer, qtbot)
-    qtbot.waitUntil(lambda: dock.view is not None and dock.refining[dock.view].run is not None)
+    qtbot.waitUntil(
+        lambda: dock.view is not None and dock.views[dock.layer].refining.run is not None
+    )
     yield dock, standin.network
     standin.network.go.set()  # no thread may stay behind
 
@@ -79,12 +81,12 @@ def test_the_networks_colours_take_the_place_of_the_fast_ones(shown, viewer, qtb
     dock, network = shown
     tissue = np.asarray(dock.view.data[0][600:610, 900:910]).reshape(-1, 3)
     assert (tissue == (120, 180, 200)).all()  # the student's
-    total = dock.refining[dock.view].live.coming[1]
+    total = dock.views[dock.layer].refining.live.coming[1]
     assert f"{total} of {total} tiles to go" in dock.coming.text()
     before = middle(viewer)
     network.go.set()
     qtbot.waitUntil(lambda: "All that is in view" in dock.coming.text(), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.refining[dock.view].run is None)
+    qtbot.waitUntil(lambda: dock.views[dock.layer].refining.run is None)
     # drawn anew, without being asked
     qtbot.waitUntil(lambda: middle(viewer)[2] < before[2] - 20, timeout=10_000)
     made = np.asarray(dock.view.data[0][600:610, 900:910])
@@ -99,17 +101,25 @@ def test_the_networks_colours_take_the_place_of_the_fast_ones(shown, viewer, qtb
 
 def test_the_viewer_answers_while_the_network_is_busy(shown, qtbot):
     dock, _network = shown
-    assert dock.refining[dock.view].run.active  # in a thread that waits
+    assert dock.views[dock.layer].refining.run.active  # in a thread that waits
     np.asarray(dock.view.data[0][:, :])
     dock.compare.fade.setValue(40)
     qtbot.wait(10)
-    assert dock.refining[dock.view].run.active
+    assert dock.views[dock.layer].refining.run.active
     assert dock.view.opacity == pytest.approx(0.4)
+
+
+def test_what_a_network_made_of_another_scale_is_to_be_made_again(shown, viewer):
+    dock, _network = shown
+    assert dock.view.name in dock.form.result.text()
+    give_mpp(viewer, dock.layer, 0.5)
+    dock.scale_changed()
+    assert dock.form.result.text() == RUN_AGAIN
 
 
 def test_removing_the_layer_ends_it(shown, viewer, qtbot):
     dock, network = shown
-    refining, view = dock.refining[dock.view], dock.view
+    refining, view = dock.views[dock.layer].refining, dock.view
     run = refining.run
     viewer.layers.remove(view)
     assert not run.active
@@ -119,12 +129,12 @@ def test_removing_the_layer_ends_it(shown, viewer, qtbot):
     assert network.tiles <= 1  # the one it was at
     dock.slide_changed()
     assert dock.coming.text() == ""
-    assert not dock.refining
+    assert not dock.views
 
 
 def test_a_hidden_layer_is_not_computed(shown, qtbot):
     dock, network = shown
-    refining = dock.refining[dock.view]
+    refining = dock.views[dock.layer].refining
     dock.view.visible = False
     assert refining.live.coming == (0, 0)
     network.go.set()
@@ -136,7 +146,7 @@ def test_a_hidden_layer_is_not_computed(shown, qtbot):
 
 def test_it_goes_on_without_its_dock_and_ends_with_the_viewer(shown, viewer, qtbot):
     dock, network = shown
-    refining, view = dock.refining[dock.view], dock.view
+    refining, view = dock.views[dock.layer].refining, dock.view
     viewer.window.remove_dock_widget(dock)
     dock.deleteLater()
     qtbot.wait(50)
@@ -161,7 +171,7 @@ def test_levels_that_are_not_the_coarsest_are_drawn_anew_too(viewer, qtbot, monk
         qtbot.waitUntil(lambda: dock.view is not None)
         viewer.scene.camera.zoom *= 20
         qtbot.waitUntil(lambda: dock.view.data_level == 0)
-        refining = dock.refining[dock.view]
+        refining = dock.views[dock.layer].refining
         qtbot.waitUntil(lambda: refining.live.coming[1] <= 4)
         before = middle(viewer)
         standin.network.go.set()

@@ -49,6 +49,8 @@ class Comparison:
         self.slide: Image | None = None
         self.views: list[Image] = []  # neighbours of the slide in the layer list, from it on
         self.front: Image | None = None
+        self.said = ""
+        self._named: list[tuple[Image, bool]] = []  # side by side, and whether it was so before
         self._hidden: list[tuple[Image, bool]] = []
         self.fade = QSlider(Qt.Orientation.Horizontal)
         self.fade.setRange(0, 100)
@@ -77,13 +79,20 @@ class Comparison:
         form.add_line(line)
         return line
 
-    def show(self, slide: Image | None, views: Sequence[Image], front: Image | None = None) -> None:
-        """Compare these from now on; without a view, nothing is compared."""
+    def show(
+        self,
+        slide: Image | None,
+        views: Sequence[Image],
+        front: Image | None = None,
+        said: str = "",
+    ) -> None:
+        """Compare these from now on; without a view, nothing is compared. ``said`` is what the front one is."""
         again = self.sides.isChecked() and list(views) != self.views
         if again:
             self._side_by_side(False)
         self.slide, self.views = slide, list(views)
         self.front = front if front is not None or not views else views[-1]
+        self.said = said
         known = self.front is not None
         self.fade.setEnabled(known)
         for box in (self.swipe, self.sides):
@@ -91,7 +100,7 @@ class Comparison:
             box.setChecked(known and box.isChecked())
         if again and known:
             self._side_by_side(True)
-        self.divider.divide(self.front if self.swipe.isChecked() else None)
+        self._divide()
 
     def release(self) -> None:
         """Leave the viewer as it was: one view, layers shown as they were."""
@@ -107,7 +116,10 @@ class Comparison:
         if shown:
             self.sides.setChecked(False)
             self.viewer.dims.ndisplay = 2
-        self.divider.divide(self.front if shown else None)
+        self._divide()
+
+    def _divide(self) -> None:
+        self.divider.divide(self.front if self.swipe.isChecked() else None, self.said)
 
     def _flat_alone(self) -> None:
         """A divider parts one flat picture: take it away from a grid of pictures, and from 3-D."""
@@ -122,15 +134,21 @@ class Comparison:
             self._hidden = [(x, x.visible) for x in self.viewer.layers]
             for layer in self.viewer.layers:
                 layer.visible = layer in seen
+            self._named = [(x, x.name_overlay.visible) for x in seen]
             for view in self.views:
                 view.opacity = 1.0
             # hidden layers share the places; those that are seen are neighbours, so they don't
             columns = math.ceil(math.sqrt(len(seen)))
             grid.stride, grid.shape = 1, (math.ceil(len(seen) / columns), columns)
             grid.enabled = True
+            for layer in seen:
+                layer.name_overlay.visible = True
             between.fit(self.viewer, [self.slide])
         else:
             grid.enabled = False
+            named, self._named = self._named, []
+            for layer, visible in named:
+                layer.name_overlay.visible = visible
             for layer, visible in self._hidden:
                 if layer in self.viewer.layers:
                     layer.visible = visible

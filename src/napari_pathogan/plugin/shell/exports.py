@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QMenu, QPushButton
 
-from napari_pathogan.engine.events import Event, Finished, Progress
+from napari_pathogan.engine.events import Event, Finished, Progress, Warn
 from napari_pathogan.engine.task import chosen
 from napari_pathogan.files import check
 from napari_pathogan.plugin.viewer.asking import RESULTS, ask_target
@@ -16,7 +17,7 @@ from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.tasks import task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from qtpy.QtWidgets import QWidget
@@ -72,7 +73,8 @@ def saving(
 ) -> Iterator[Event]:
     """Save results, a file each: ``masses.json``, or ``masses-RCC.json`` and so on for several.
 
-    The suffix is added where it is missing. Finishes with the paths.
+    The suffix is added where it is missing. What takes long says how far it is. What the docks have said
+    of a slide or mammogram already is not said again. Finishes with the paths.
 
     Parameters
     ----------
@@ -95,7 +97,14 @@ def saving(
     write = own.get(export.write)
     for done, (target, (source, result)) in enumerate(zip(paths, found, strict=True)):
         yield Progress(done, len(paths) if done else 0, f"saving {target.name}")
-        write(target, result, **chosen(write, {"source": source}))
+        said = set(source.notes)
+        writing = write(target, result, **chosen(write, {"source": source}))
+        if isinstance(writing, Iterator):
+            yield from (
+                event
+                for event in writing
+                if not (isinstance(event, Warn) and event.message in said)
+            )
     yield Finished(paths)
 
 

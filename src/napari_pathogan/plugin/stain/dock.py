@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtWidgets import QPushButton
@@ -9,6 +11,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.comparison import Comparison
 from napari_pathogan.plugin.shell.dock import Dock
+from napari_pathogan.plugin.shell.exports import ExportButton, saving, say_saved
 from napari_pathogan.plugin.shell.form import Paragraph, combo, label
 from napari_pathogan.plugin.shell.refining import InView, Refining
 from napari_pathogan.plugin.shell.training_row import TrainingRow
@@ -21,10 +24,12 @@ from napari_pathogan.plugin.stain.events import (
 )
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.mammogram_layers import LETTERS
+from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import napari
     from napari.layers import Image
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event, Finished
     from napari_pathogan.engine.live import LiveView
     from napari_pathogan.engine.models import ModelCard
+    from napari_pathogan.engine.task import Export
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.stain.predict import Transfer
 
@@ -49,6 +55,32 @@ GUESS = "The network guesses colours from lightness alone, and may paint patches
 _COLOURMAPS = {"haematoxylin": ("#ffffff", "#3b1f77"), "eosin": ("#ffffff", "#c2185b")}
 
 
+@dataclass(eq=False)
+class StainView:
+    """A layer in new colours, and how it was made; by a network, of pixels of a size (um, y and x)."""
+
+    layer: Image
+    transfer: Transfer
+    refining: Refining | None = None
+    mpp: tuple[float, float] | None = None
+
+    @property
+    def whose(self) -> str:
+        """What its colours are called after."""
+        return short(self.transfer.colours_of or self.transfer.style)
+
+    @property
+    def said(self) -> str:
+        """Why it was made so, and how well."""
+        lines = [self.transfer.why]
+        if self.transfer.student_error is not None:
+            lines.append(
+                f"Fast colours differ from the network's by {self.transfer.student_error:.1f} Lab "
+                "units on average."
+            )
+        return " ".join(filter(None, lines))
+
+
 class StainDock(Dock):
     """A slide in other colours: a lazy layer over it, compared by swiping, fading, side by side."""
 
@@ -58,8 +90,7 @@ class StainDock(Dock):
     runs_on: ClassVar[tuple[str, ...]] = ("stain.model", "stain.predict", "stain.levels")
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        self.views: dict[Image, Image] = {}
-        self.refining: dict[Image, Refining] = {}  # by view
+        self.views: dict[Image, StainView] = {}  # by slide
         super().__init__(napari_viewer)
 
     def build(self) -> None:
@@ -89,6 +120,14 @@ class StainDock(Dock):
         self.show_stains.setToolTip("Haematoxylin and eosin of the slide as two layers (Macenko)")
         self.show_stains.clicked.connect(self._find_stains)
         self.form.add_line(self.show_stains)
+        self.export = ExportButton(
+            self,
+            self.task,
+            "Save the slide in its new colours, all of it",
+            self._suggested,
+            self._save,
+        )
+        self.form.add_line(self.export)
         self.training = TrainingRow(self, lesson(self._learnt_from))
         self.form.add_line(self.training.button)
         self.form.add_line(self.training)
@@ -96,6 +135,7 @@ class StainDock(Dock):
         self.coming = label("")
         for line in (self.note, self.coming):
             self.form.add_line(line)
+        self._ties.connect(self.viewer.layers.events.removed, self._prune)
         self._offer_references()
         self._show_result()
 
@@ -113,13 +153,6 @@ class StainDock(Dock):
         assert self.layer is not None
         view, transfer, live = event.result
         yield from self._lay(self.layer, view, transfer, live)
-        lines = [transfer.why]
-        if transfer.student_error is not None:
-            lines.append(
-                f"Fast colours differ from the network's by {transfer.student_error:.1f} Lab units "
-                "on average."
-            )
-        self.note.setText(" ".join(filter(None, lines)))
         if transfer.from_scanner:
             self.method.setItemText(0, f"Meant for this slide: {transfer.method.words}")
         elif transfer.measured and not self.method.currentIndex():
@@ -128,10 +161,12 @@ class StainDock(Dock):
 
     def slide_changed(self) -> None:
         """Show the view of the slide that was chosen."""
-        for gone in [s for s, v in self.views.items() if {s, v} - set(self.viewer.layers)]:
-            self.refining.pop(self.views.pop(gone), None)
         self._measured_no_more()
         self._offer_references()
+        self._show_result()
+
+    def scale_changed(self) -> None:
+        """What a network made of another scale is to be made again."""
         self._show_result()
 
     def model_changed(self, card: ModelCard) -> None:
@@ -144,7 +179,7 @@ class StainDock(Dock):
         """Let choices rest while something runs."""
         for widget in (self.reference, self.method, self.show_stains):
             widget.setEnabled(not running)
-        self.training.enable()
+        self._enable()
 
     def release(self) -> None:
         """Leave the viewer as it was: one view, layers shown as they were."""
@@ -156,9 +191,44 @@ class StainDock(Dock):
     @property
     def view(self) -> Image | None:
         """The layer of the chosen slide in its new colours."""
+        return self._shown.layer if self._shown is not None else None
+
+    @property
+    def _shown(self) -> StainView | None:
         return self.views.get(self.layer) if self.layer is not None else None
 
+    # saving
+
+    @property
+    def _to_save(self) -> tuple[Image, StainView] | None:
+        """The chosen slide and its view; or the slide whose view is chosen."""
+        return next(((s, v) for s, v in self.views.items() if self.layer in (s, v.layer)), None)
+
+    def _suggested(self) -> str:
+        assert self._to_save is not None
+        slide, view = self._to_save
+        return f"{short(slide.name)}-{view.whose}-{view.transfer.method}".replace(" ", "-")
+
+    def _save(self, export: Export, path: Path) -> None:
+        if self._to_save is None:
+            return
+        slide, view = self._to_save
+        found = [(between.slide_of(slide), view.transfer)]
+        self.start(saving(self.task, export, found, path), "Saving", partial(say_saved, self.form))
+
     # how
+
+    def _enable(self) -> None:
+        self.export.setEnabled(self._to_save is not None and self.run is None)
+        self.training.enable()
+
+    def _prune(self, _event: object = None) -> None:
+        """Forget views whose layers, or slides, are gone."""
+        there = set(self.viewer.layers)
+        kept = {s: v for s, v in self.views.items() if {s, v.layer} <= there}
+        if kept != self.views:
+            self.views = kept
+            self._show_result()
 
     def _warn_of_method(self) -> None:
         """Say what was measured of the network where it is chosen."""
@@ -175,11 +245,9 @@ class StainDock(Dock):
         self, slide: Image, view: Slide, transfer: Transfer, live: LiveView | None
     ) -> Iterator[None]:
         old = self.views.pop(slide, None)
-        if old is not None:
-            self.refining.pop(old, None)
-            if old in self.viewer.layers:
-                self.viewer.layers.remove(old)
-                yield
+        if old is not None and old.layer in self.viewer.layers:
+            self.viewer.layers.remove(old.layer)
+            yield
         whose = transfer.colours_of or transfer.style
         layer = self.viewer.add_image(
             between.shown_levels(view if live is None else live.slide),
@@ -190,10 +258,11 @@ class StainDock(Dock):
             metadata={"slide": view, "synthetic": True, **view.metadata},
             **between.place_level0(slide),
         )
-        self.views[slide] = layer
+        self.views[slide] = made = StainView(layer, transfer)
         if live is not None:
-            self.refining[layer] = refining = Refining(self.viewer, layer, live, self)
-            refining.said.connect(self._say_coming)
+            made.mpp = view.mpp
+            made.refining = Refining(self.viewer, layer, live, self)
+            made.refining.said.connect(self._say_coming)
         yield
         if {layer, slide} <= set(self.viewer.layers):  # neither was removed meanwhile
             self.viewer.layers.move(
@@ -202,13 +271,25 @@ class StainDock(Dock):
 
     def _say_coming(self) -> None:
         """Say whether finer colours of what is in view are still to come."""
-        refining = self.refining.get(self.view) if self.view is not None else None
+        refining = self._shown.refining if self._shown is not None else None
         self.coming.setText(refining.text if refining is not None else "")
 
     def _show_result(self) -> None:
-        self.compare.show(self.layer, [] if self.view is None else [self.view])
-        self.form.result.setText(f"<b>{self.view.name}</b>" if self.view is not None else "")
+        views = [] if self.view is None else [self.view]
+        said = f"{self._shown.whose} colours, synthetic" if self._shown is not None else ""
+        self.compare.show(self.layer, views, said=said)
+        self.form.result.setText(self._result_text())
+        self.note.setText(self._shown.said if self._shown is not None else "")
         self._say_coming()
+        self._enable()
+
+    def _result_text(self) -> str:
+        if self.layer is None or self._shown is None:
+            return ""
+        mpp = self._shown.mpp
+        if mpp is not None and between.at_another_scale(self.layer, mpp):
+            return between.RUN_AGAIN
+        return f"<b>{self._shown.layer.name}</b>"
 
     def _find_stains(self) -> None:
         if self.layer is not None:
@@ -242,7 +323,7 @@ class StainDock(Dock):
     def _offer_references(self) -> None:
         chosen = self.reference.currentText()
         slides = [x for x in self.viewer.layers if between.is_slide(x) and x is not self.layer]
-        shown = set(self.views.values())
+        shown = {view.layer for view in self.views.values()}
         self.reference.clear()
         self.reference.addItem(OWN)
         self.reference.addItem(IN_VIEW)
@@ -263,8 +344,9 @@ class StainDock(Dock):
 
     def _in_view(self, layer: Image) -> tuple[Slide, Region]:
         """The topmost other slide that is in view, or else the slide itself."""
+        shown = {view.layer for view in self.views.values()}
         for other in reversed(self.viewer.layers):
-            if between.is_slide(other) and other.visible and other not in self.views.values():
+            if between.is_slide(other) and other.visible and other not in shown:
                 try:
                     return between.slide_of(other), between.view_region(self.viewer, other)
                 except PathoganError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 from vispy.visuals.filters.clipping_planes import PlanesClipper
 
 from napari_pathogan.plugin.viewer.canvas import canvas_of
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QMouseEvent, QPaintEvent
 
 _WIDE, _GRIP = 18, 15  # pixels: what the mouse can take hold of, and the knob drawn on it
+_TOP, _APART = 6, 4  # pixels from the canvas's edge, and from the line, to what is said beside it
+AS_SCANNED = "as scanned"
+_SIGN = "background: rgba(20, 20, 20, 190); color: white; padding: 2px 6px; border-radius: 3px;"
 
 
 class Swipe(QWidget):
@@ -43,6 +46,11 @@ class Swipe(QWidget):
         self.setFixedWidth(_WIDE)
         self.setCursor(Qt.CursorShape.SplitHCursor)
         self.setToolTip(f"Left: the slide as it is. Right: {what}. Drag to compare.")
+        self.signs = (QLabel(AS_SCANNED, self._canvas.native), QLabel(self._canvas.native))
+        for sign in self.signs:
+            sign.setStyleSheet(_SIGN)
+            sign.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            sign.hide()
         self._canvas.native.installEventFilter(self)
         self.hide()
 
@@ -51,28 +59,32 @@ class Swipe(QWidget):
         """Where the line is: pixels from the left edge of the canvas."""
         return self.share * float(self._canvas.native.width())
 
-    def divide(self, layer: Image | None) -> None:
-        """Show a layer right of the line alone; None shows the last one whole again."""
+    def divide(self, layer: Image | None, said: str = "") -> None:
+        """Show a layer right of the line alone, and what it is; None shows the last one whole again."""
         if self._clip is not None:
             node, clip = self._clip
             node.detach(clip)  # type: ignore[attr-defined]
             node.update()  # type: ignore[attr-defined]
             self._clip = None
-        self.setVisible(layer is not None)
+        self.signs[1].setText(said)
+        for widget in (self, *self.signs):
+            widget.setVisible(layer is not None and (widget is not self.signs[1] or bool(said)))
         if layer is None:
             return
         node = self._canvas.layer_to_visual[layer].node
         clip = PlanesClipper(coord_system="canvas")
         node.attach(clip)
         self._clip = node, clip
-        self.raise_()
+        for widget in (*self.signs, self):
+            widget.raise_()
         self._place()
 
     def remove(self) -> None:
         """Take it from the canvas for good."""
         self.divide(None)
         self._canvas.native.removeEventFilter(self)
-        self.deleteLater()
+        for widget in (*self.signs, self):
+            widget.deleteLater()
 
     def move_to(self, share: float) -> None:
         """Move the line to a share of the canvas's width, 0 to 1."""
@@ -110,6 +122,12 @@ class Swipe(QWidget):
         canvas = self._canvas.native
         self.setFixedHeight(canvas.height())
         self.move(round(self.at_px - self.width() / 2), 0)
+        left, right = self.signs
+        for sign in self.signs:
+            sign.adjustSize()
+        away = self.width() // 2 + _APART
+        left.move(round(self.at_px) - away - left.width(), _TOP)
+        right.move(round(self.at_px) + away, _TOP)
         if self._clip is not None:
             node, clip = self._clip
             clip.clipping_planes = np.array([[[self.at_px, 0, 0], [1, 0, 0]]], np.float32)
