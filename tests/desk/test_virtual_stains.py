@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
-from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QPushButton
 
-from desk import Answer, plain
+from desk import Answer, choose, choose_ours, plain
 from napari_pathogan.colour.stain_distance import StainPool
 from napari_pathogan.plugin.shell.train_dialog import TrainDialog
+from napari_pathogan.tasks.virtual_stain.trust import fit_of
+from patience import PATIENCE_S
 
 sys.path.append(str(Path(__file__).parents[1] / "virtual_stain"))
 from virtual_pairs import save_pair
@@ -80,6 +84,10 @@ def test_a_real_image_in_four_stains(used, kidney):
     desk.press(dock.compare.swipe)
     desk.rest(0.3)
     desk.picture("virtual-divider")
+    assert [sign.text() for sign in dock.compare.divider.signs] == [
+        "as scanned",
+        "virtual H&E, synthetic",
+    ]
     desk.press(dock.compare.sides)
     desk.rest(0.5)
     assert desk.viewer.canvas.grid.actual_shape(desk.viewer.layers) == (2, 2)
@@ -92,6 +100,63 @@ def test_a_real_image_in_four_stains(used, kidney):
     desk.viewer.theme = "light"
     desk.rest(0.3)
     desk.picture("virtual-light")
+
+
+def test_every_row_says_why_it_is_empty(used, kidney, monkeypatch):
+    desk = used
+    go = threading.Event()
+
+    def slowly(*args, **options):
+        assert go.wait(PATIENCE_S)
+        return fit_of(*args, **options)
+
+    monkeypatch.setattr("napari_pathogan.tasks.virtual_stain.trust.fit_of", slowly)
+    dock = desk.dock("Virtual stains")
+    desk.open(kidney)
+    desk.wait(lambda: dock._measuring is not None, "the measuring")
+    desk.picture("virtual-measuring")
+    assert "Measuring its stain" in dock.fits.text()
+    (row,) = (x for x in dock.findChildren(QLabel) if "Once its stain is measured" in x.text())
+    assert row.isVisible()
+    assert dock.front.seen_text == "nothing is painted yet"
+    assert dock.map.seen_text == "no map yet"
+    assert desk.cut_texts(dock) == []
+    go.set()
+    desk.wait(lambda: dock._measuring is None, "the stain")
+
+
+def test_an_export_is_written_and_opens_on_its_slide(used, kidney, tmp_path):
+    desk = used
+    dock = desk.dock("Virtual stains")
+    desk.open(kidney)
+    slide = desk.viewer.layers[0]
+    desk.wait(lambda: dock.form.isVisible() and dock.form.run.isEnabled(), "the models")
+    desk.wait(lambda: dock._measuring is None, "the stain")
+    pick(dock.stain, "PAS")
+    scale(desk, dock)
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None and len(dock.shown) == 3, "the virtual stains")
+    path = tmp_path / "out.ome.zarr"
+    with desk.answering(choose(path)):
+        desk.pick(dock.export, "Slide in this virtual stain (OME-Zarr)…")
+    desk.wait(lambda: dock.run is None, "the export")
+    assert "Saved out.ome.zarr" in dock.form.status.text()
+    about = zarr.open_group(path).attrs["pathogan"]
+    assert about["synthetic"]
+    assert about["source_stain"] == "pas"
+    said = "Export in the dock Virtual stains"
+    desk.viewer.layers.selection = {dock.view.layer}
+    desk.rest(0.1)
+    with desk.expecting(said), desk.answering(choose_ours(tmp_path / "saved.ome.zarr")):
+        desk.menu("File", "Save Selected Layers...")
+        desk.wait(lambda: any(said in x for x in desk.faults), said)
+    before = list(desk.viewer.layers)
+    with desk.answering(choose(path)):
+        desk.menu("File", "Open Folder...")
+    desk.wait(lambda: len(desk.viewer.layers) > len(before), "the file")
+    (again,) = (x for x in desk.viewer.layers if x not in before)
+    assert again.name.startswith("virtual H&E [synthetic] (3_0_tuft")
+    np.testing.assert_allclose(again.extent.world, slide.extent.world)
 
 
 def test_a_run_is_cancelled_and_leaves_nothing(used, kidney):
@@ -176,6 +241,10 @@ def test_patches_in_view_are_classified_by_all_stains(used):
     assert "of" in dock.classes.said.text()
     assert len(desk.viewer.layers) == 3
     assert all("synthetic" in layer.name for layer in desk.viewer.layers[1:])
+    assert dock.classes.legend.isVisible()
+    assert dock.classes.legend.words == ("0 % IDC", "100 % IDC")
+    assert "breast-histopathology-images" in dock.classes.about.text()
+    assert "Not for images in another stain, of another organ" in dock.classes.about.text()
     row, col = found.cells[len(found.cells) // 2]
     (oy, ox), (sy, sx) = found.probability.origin, found.probability.step
     desk.click(desk.at(slide, oy + (row + 0.5) * sy, ox + (col + 0.5) * sx))

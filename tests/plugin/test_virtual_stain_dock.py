@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 from scipy import ndimage
 
 from napari_pathogan.colour.stain_distance import StainPool
-from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
+from napari_pathogan.plugin.viewer.layers import RUN_AGAIN, give_mpp, slide_layer, slide_of
 from napari_pathogan.plugin.virtual_stain.dock import VirtualStainDock
 from napari_pathogan.slides.slide import Slide
 
@@ -98,6 +99,9 @@ def test_a_stain_that_can_not_be_told_is_asked(dock, qtbot, told):
     run(dock, qtbot)
     assert "case-17.png is " in dock.fits.text()
     assert "spreads from the PAS images" in dock.fits.text()
+    seen = [x.text() for x in dock.findChildren(QLabel) if not x.isHidden()]
+    assert sum("spreads from the PAS images" in text for text in seen) == 1
+    assert not any("spreads from" in line for line in told)
     assert len(dock.views[layer]) == 2
 
 
@@ -148,6 +152,7 @@ def test_all_side_by_side_and_the_divider(painted):
     points = viewer.add_points(np.zeros((1, 2)))
     dock.compare.sides.setChecked(True)
     views = [view.layer for view in dock.shown.values()]
+    assert all(one.name_overlay.visible for one in (layer, *views))  # which is the real one
     assert viewer.canvas.grid.actual_shape(viewer.layers) == (2, 2)
     places = [
         viewer.canvas.grid.position(viewer.layers.index(x), viewer.layers) for x in (layer, *views)
@@ -158,8 +163,22 @@ def test_all_side_by_side_and_the_divider(painted):
     dock.compare.swipe.setChecked(True)
     assert not viewer.canvas.grid.enabled
     assert dock.compare.divider.isVisible()
+    assert not any(one.name_overlay.visible for one in (layer, *views))
     assert [view.visible for view in views] == [True, False]
     assert points.visible
+    left, right = dock.compare.divider.signs
+    assert [sign.text() for sign in (left, right)] == [
+        "as scanned",
+        "virtual Masson trichrome, synthetic",
+    ]
+    at = dock.compare.divider.at_px
+    assert left.isVisible()
+    assert left.geometry().right() < at < right.geometry().left()
+    dock.front.setCurrentIndex(1)
+    assert right.text() == "virtual PASM silver, synthetic"
+    dock.compare.swipe.setChecked(False)
+    assert not left.isVisible()
+    assert not right.isVisible()
 
 
 def test_a_map_that_finds_defects_is_offered_and_laid(painted, qtbot):
@@ -178,12 +197,24 @@ def test_a_map_that_finds_defects_is_offered_and_laid(painted, qtbot):
     cells = (np.asarray(doubt.translate) - layer.translate - 3.5) / 8  # from the slide's corner on
     assert (cells == cells.round()).all()
     assert doubt.name.startswith("doubt by cycle error: virtual Masson trichrome [synthetic]")
-    assert "more doubtful than 95 %" in dock.form.result.text()
+    assert "of the tissue in view is more doubtful than 95 %" in dock.form.result.text()
+    assert dock.legend.words == ("1 Lab units (usual)", "3 Lab units and more (doubtful)")
+    assert doubt.colormap.map([0.0])[0][3] < 0.2  # where doubt is usual, tissue is seen
     dock.front.setCurrentIndex(1)  # of the other pair nothing was measured
     assert not doubt.visible
     assert dock.map.count() == 0
     assert not dock.doubt.isEnabled()
     assert "No map of doubt is shown" in dock.note.text()
+
+
+def test_at_another_scale_it_is_to_be_painted_again(painted):
+    dock, layer = painted
+    give_mpp(dock.viewer, layer, 0.5)
+    dock.scale_changed()
+    assert dock.form.result.text() == RUN_AGAIN
+    for view in dock.shown.values():
+        assert slide_of(view.layer).mpp == (0.5, 0.5)
+        np.testing.assert_allclose(view.layer.extent.world, layer.extent.world)
 
 
 def test_a_second_run_takes_the_place_of_the_first(painted, qtbot):

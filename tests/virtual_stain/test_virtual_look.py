@@ -100,6 +100,17 @@ def test_a_doubt_map_lies_on_its_region_whatever_its_blocks(painting, which, mon
         assert np.allclose(overlay.data, again.result.data, atol=0.5)
 
 
+@pytest.mark.parametrize("which", TrustMap)
+def test_glass_is_not_doubted(model, which):
+    image = section()
+    image[:, 320:] = 246
+    painting = Painting.of(slide_of(image, 0.5), model, "pas")
+    *_, end = doubt_map(painting, Region(0, 0, *image.shape[:2]), which)
+    cells = end.result.data  # of 16 px of the slide
+    assert np.isnan(cells[:, 21:43]).all()
+    assert np.isfinite(cells[:, :19]).all()
+
+
 @pytest.mark.parametrize(
     ("image", "mpp", "stain", "kind", "sentence"),
     [

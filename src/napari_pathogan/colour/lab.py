@@ -50,9 +50,14 @@ def joined(light: np.ndarray, colour: np.ndarray, image: np.ndarray) -> np.ndarr
     return with_glass(to_rgb(np.concatenate([light[..., None], colour], -1)), image)
 
 
+def glass_share(image: np.ndarray) -> np.ndarray:
+    """How much each pixel of uint8 RGB (..., 3) is glass, 0 to 1: float32 (...)."""
+    return np.asarray(1 - np.clip(optical_density(image).max(-1) / (STAINED / 2), 0, 1))
+
+
 def with_glass(made: np.ndarray, image: np.ndarray) -> np.ndarray:
     """What was made of uint8 RGB (..., 3), with the glass of that: no stain takes to it."""
-    glass = 1 - np.clip(optical_density(image).max(-1, keepdims=True) / (STAINED / 2), 0, 1)
+    glass = glass_share(image)[..., None]
     mixed = made + glass * (image.astype(np.float32) - made)
     return np.asarray(np.rint(mixed), np.uint8)
 

@@ -137,6 +137,7 @@ def tissue_tiles(
     *,
     mask: TissueMask | None = None,
     margin: int = 0,
+    most: int = _SAMPLES,
 ) -> list[np.ndarray]:
     """Up to 16 square tiles spread over the tissue, uint8 (side, side, 3); the same each time.
 
@@ -148,6 +149,8 @@ def tissue_tiles(
         The slide's tissue where it is known already.
     margin
         Pixels around each tile that come with it.
+    most
+        Of those only so many are read.
 
     Raises
     ------
@@ -169,11 +172,17 @@ def tissue_tiles(
         msg = f"no tissue was found on {slide.name}, so its stains can't be measured"
         lost = "; ".join(what_was_lost(slide))
         raise NoTissueError(f"{msg}: {lost}" if lost else msg)
-    chosen = full[np.linspace(0, len(full) - 1, min(_SAMPLES, len(full))).round().astype(int)]
+    chosen = _spread(_spread(full, _SAMPLES), most)
     return [
         mirrored(slide, step, (row * side - margin, col * side - margin), (side + 2 * margin,) * 2)
         for row, col in (divmod(int(cell), shape[1]) for cell in chosen)
     ]
+
+
+def _spread(cells: np.ndarray, most: int) -> np.ndarray:
+    """So many of some, evenly spread."""
+    which = np.linspace(0, len(cells) - 1, min(most, len(cells))).round().astype(int)
+    return np.asarray(cells[which])
 
 
 def mirrored(

@@ -174,11 +174,12 @@ class Form(QWidget):
         self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._say_run(running=False)
 
-    def add_row(self, name: str, widget: QWidget) -> None:
-        """Add a row: its name on the left, its widget beside."""
-        row = self.grid.rowCount()
-        self.grid.addWidget(QLabel(name), row, 0)
+    def add_row(self, name: str, widget: QWidget) -> QLabel:
+        """Add a row: its name on the left, its widget beside. Returns the name's label."""
+        row, called = self.grid.rowCount(), QLabel(name)
+        self.grid.addWidget(called, row, 0)
         self.grid.addWidget(widget, row, 1)
+        return called
 
     def add_row_before_region(self, name: str, widget: QWidget) -> None:
         """Add a row that belongs to the model: above the region."""
@@ -365,9 +366,9 @@ class Choice(QComboBox):
 
     @property
     def seen_text(self) -> str:
-        """What of the chosen text is seen."""
+        """What of the chosen text is seen; of what is said where nothing can be chosen yet, else."""
         return self.fontMetrics().elidedText(
-            self.currentText(), Qt.TextElideMode.ElideMiddle, self.room_px
+            self.currentText() or self.placeholderText(), Qt.TextElideMode.ElideMiddle, self.room_px
         )
 
     @property

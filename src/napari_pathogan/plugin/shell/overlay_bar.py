@@ -64,7 +64,7 @@ class OverlayBar(QObject):
         self.outline.toggled.connect(lambda _: self.changed.emit())
         self.legend = legend
         self._row = beside(self.fade, self.outline) if outline else self.fade
-        form.add_row(name, self._row)
+        self._called = form.add_row(name, self._row)
         form.add_line(legend)
 
     @property
@@ -81,6 +81,11 @@ class OverlayBar(QObject):
     def enable(self, *, enabled: bool) -> None:
         """Let it be used, or rest."""
         self._row.setEnabled(enabled)
+
+    def show_rows(self, *, shown: bool) -> None:
+        """Show or hide all of it, where a dock makes an overlay now and then."""
+        for widget in (self._called, self._row, self.legend):
+            widget.setVisible(shown)
 
 
 class Swatches(QLabel):

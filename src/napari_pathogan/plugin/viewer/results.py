@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import shapely
-from napari.utils import DirectLabelColormap
+from napari.utils import Colormap, DirectLabelColormap
 from PIL import Image as Picture
 from PIL import ImageDraw
 
@@ -94,7 +94,7 @@ def doubt_layers(doubt: DoubtMap, ground: Ground) -> list[LayerData]:
     low, high = doubt.usual
     kwargs = {
         "name": f"doubt by {doubt.by}: {doubt.view}",
-        "colormap": "magma",
+        "colormap": over_tissue("magma", "pathogan-doubt", "doubt"),
         "contrast_limits": (low, low + 2 * max(high - low, 1e-3)),
         "opacity": 0.5,
         "interpolation2d": "nearest",
@@ -104,9 +104,21 @@ def doubt_layers(doubt: DoubtMap, ground: Ground) -> list[LayerData]:
     return [(doubt.overlay.data, kwargs, "image")]
 
 
+def over_tissue(colours: str, name: str, shown: str) -> Colormap:
+    """Matplotlib's colours, hardly there where values are low, so that tissue is seen, dense where they are high."""
+    from matplotlib import colormaps  # noqa: PLC0415  (slow to import)
+
+    table = colormaps[colours](np.linspace(0, 1, 256))
+    table[:, 3] = np.linspace(0.1, 1.0, 256)
+    return Colormap(table, name=name, display_name=shown)
+
+
 def class_image(what: str, last: str, slide: str) -> dict[str, Any]:
     """What the layers of classified patches look like: the last class's ``probability``, and what is ``changed``."""
-    name, colours = {"probability": (last, "viridis"), "changed": ("changed", "magenta")}[what]
+    if what == "probability":
+        name, colours = last, over_tissue("viridis", "pathogan-classes", "probability of a class")
+    else:
+        name, colours = "changed", Colormap([(0, 0, 0, 0), (1, 0, 1, 1)], name="pathogan-changed")
     return {
         "name": f"{name} by G2C ({short(slide)}) [synthetic]",
         "colormap": colours,

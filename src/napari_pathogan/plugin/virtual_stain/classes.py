@@ -12,6 +12,7 @@ from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.clicks import Clicks
 from napari_pathogan.plugin.shell.form import Paragraph, beside, button, combo
+from napari_pathogan.plugin.shell.overlay_bar import Legend, OverlayBar
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.results import class_image
 from napari_pathogan.plugin.virtual_stain.events import class_events
@@ -58,11 +59,19 @@ class PatchClasses(QWidget):
             "Classify in view", "Classify the patches of tissue in view, by all stains together"
         )
         self.classify.clicked.connect(self._classify)
-        self.said = Paragraph()
+        self.about, self.said = Paragraph(), Paragraph()
+        self.model.currentIndexChanged.connect(self._say_what_it_learnt)
         dock.form.add_row("Classes", beside(self.model, self.info))
-        for line in (self.classify, self.said):
+        for line in (self.about, self.classify, self.said):
             dock.form.add_line(line)
+        self.legend = Legend()
+        self.overlay = OverlayBar(
+            dock.form, 50, name="Class map", what="the map of classes", legend=self.legend
+        )
+        self.overlay.changed.connect(self._show_overlay)
         Clicks(dock.viewer, ties, self.click)
+        self._say_what_it_learnt()
+        self.show_legend()
         self.enable()
 
     def offer(self, models: dict[str, tuple[Path, ModelCard]]) -> None:
@@ -70,6 +79,8 @@ class PatchClasses(QWidget):
         self.models = {name: one for name, one in models.items() if one[1].mpp and one[1].patch_px}
         self.model.clear()
         self.model.addItems(list(self.models) or [_NONE])
+        self._say_what_it_learnt()
+        self.show_legend()
         self.enable()
 
     def enable(self) -> None:
@@ -83,7 +94,37 @@ class PatchClasses(QWidget):
         """Say what was found on the slide that was chosen."""
         found = self.found.get(self.dock.layer) if self.dock.layer is not None else None
         self.said.setText(found.text if found is not None else "")
+        self.show_legend()
         self.enable()
+
+    def show_legend(self) -> None:
+        """What the colours of the map mean, where there is one."""
+        slide = self.dock.layer
+        maps = self._maps(slide) if slide is not None else []
+        self.overlay.show_rows(shown=bool(maps))
+        if maps and slide is not None:
+            last = self.found[slide].said.classes[-1]
+            self.legend.show_colours(maps[0], f"0 % {last}", f"100 % {last}")
+            self.legend.setToolTip(
+                f"How probable {last} is by all stains together. The layer 'changed', hidden at first, is "
+                "magenta where a virtual stain changed the decision."
+            )
+            self.overlay.show_opacity(maps[0].opacity)
+
+    def _maps(self, slide: Image) -> list[Image]:
+        shown = self.shown.get(slide, []) if slide in self.found else []
+        return [one for one in shown if one in self.dock.viewer.layers]
+
+    def _show_overlay(self) -> None:
+        if self.dock.layer is not None:
+            for layer in self._maps(self.dock.layer):
+                layer.opacity = self.overlay.opacity
+
+    def _say_what_it_learnt(self) -> None:
+        """What the classifier has learnt from, beside the choice: of anything else it knows nothing."""
+        _, card = self.models.get(self.model.currentText(), (None, None))
+        self.about.setText(what_it_learnt(card) if card is not None else "")
+        self.about.setVisible(card is not None)
 
     def click(self, position: Sequence[float]) -> None:
         """Tell the decision on the patch at a place in the world, stain by stain."""
@@ -157,13 +198,27 @@ class PatchClasses(QWidget):
                     metadata=about,
                     **between.place(getattr(found, what), slide),
                 )
+            layer.opacity = self.overlay.opacity
             self.shown[slide].append(layer)
             yield
+        self.show_legend()
         self.said.setText(f"{found.text} Click a patch for its stains.")
 
     def _show_card(self) -> None:
         folder, card = self.models[self.model.currentText()]
         CardDialog(card, folder, self).show()
+
+
+def what_it_learnt(card: ModelCard) -> str:
+    """What a classifier has learnt from, and what it is not for, in a sentence or two of its card."""
+    source = (
+        card.training_data[0].name if card.training_data else "images that its card does not name"
+    )
+    not_for = next((one for one in card.not_for if one.startswith("images")), "")
+    return (
+        f"Learnt from {source}. {f'Not for {not_for}. ' if not_for else ''}"
+        "How far this slide is from those is not measured."
+    )
 
 
 def decision_text(found: ClassMap, number: int) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from napari_pathogan.engine.events import Event, Finished, Warn
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.shell.card import CardDialog
 from napari_pathogan.plugin.shell.comparison import Comparison
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
+    from napari_pathogan.engine.events import Event, Finished
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.engine.task import Export
     from napari_pathogan.slides.geometry import Overlay
@@ -105,6 +105,7 @@ class VirtualStainDock(Dock):
         self.form.add_row("Paint", box)
         self.form.add_run()
         self.front = combo("The virtual stain that lies over the slide; the others are hidden")
+        self.front.setPlaceholderText("nothing is painted yet")
         self.front.currentIndexChanged.connect(self._bring_to_front)
         self.form.add_row("In front", self.front)
         self.compare = Comparison(
@@ -117,6 +118,7 @@ class VirtualStainDock(Dock):
         self.compare.sides.toggled.connect(self._bring_to_front)
         self.compare.add_to(self.form)
         self.map = combo("What doubt is measured by; maps that find no planted defect are left out")
+        self.map.setPlaceholderText("no map yet")
         self.map.activated.connect(self._say_trust)
         self.doubt = button(
             "Doubt in view",
@@ -148,6 +150,7 @@ class VirtualStainDock(Dock):
         self.form.add_line(self.training)
         self._ties.connect(self.viewer.layers.events.removed, self._prune)
         self._ties.add(self._lay_no_more)
+        self._offer_stains()
         self._show_result()
 
     # running
@@ -167,10 +170,8 @@ class VirtualStainDock(Dock):
         return painting_events(between.slide_of(layer), stain, folders, self._cards, seen)
 
     def event_came(self, event: Event) -> None:
-        """Lay a view as soon as it is there; keep a warning in view."""
-        if isinstance(event, Warn):
-            self.fits.setText(event.message)
-        elif isinstance(event, Virtual) and self.layer is not None:
+        """Lay a view as soon as it is there."""
+        if isinstance(event, Virtual) and self.layer is not None:
             self._made.append(event)
             if self._steps is None:
                 self._steps = Steps(self, self._lay_made(self.layer), self._lay_no_more)
@@ -183,6 +184,8 @@ class VirtualStainDock(Dock):
             yield
         slide, laid, self._laid = self.layer, self._laid, {}
         self._measured[slide] = event.result
+        if warning := event.result.warning(slide.name):
+            self.fits.setText(warning)
         gone, self.views[slide] = self.shown, laid
         for old in gone.values():
             yield from self._remove(old)
@@ -200,6 +203,10 @@ class VirtualStainDock(Dock):
         """Show the views of the slide that was chosen, and measure its stain."""
         self.classes.slide_changed()
         self._measure()
+        self._show_result()
+
+    def scale_changed(self) -> None:
+        """What was painted at another scale is to be painted again."""
         self._show_result()
 
     def model_changed(self, card: ModelCard) -> None:
@@ -289,9 +296,18 @@ class VirtualStainDock(Dock):
             self.targets[name] = box
             there.add(target)
         if not self.targets:
-            self._boxes.addWidget(
-                label("Say the slide's stain first." if not stain else "No model paints from it.")
-            )
+            self._boxes.addWidget(label(self._why_nothing(stain)))
+
+    def _why_nothing(self, stain: str) -> str:
+        """Why nothing is offered to be painted."""
+        if not self._models:
+            return "Models are looked for…"
+        if stain:
+            return "No model paints from it."
+        measured = self._measuring is not None
+        return (
+            "Once its stain is measured, or said." if measured else "Say the slide's stain first."
+        )
 
     def _show_card(self, card: ModelCard, folder: Path, _checked: object = None) -> None:
         CardDialog(card, folder, self).show()
@@ -308,14 +324,17 @@ class VirtualStainDock(Dock):
         said = layer.metadata.get(_SAID) or layer.metadata.get("virtual_stain", "")
         if said:
             self._choose_stain(said)
+            fit = self._measured.get(layer)
+            if fit is not None and not isinstance(fit, str) and fit.stain == said:
+                self.fits.setText(fit.warning(layer.name))
         elif layer in self._measured:
             self._say_fit(layer)
         else:
-            self._choose_stain("")
             self.fits.setText("Measuring its stain…")
             self._measuring = self.aside(
                 measuring(between.slide_of(layer), self._cards), partial(self._fit_found, layer)
             )
+            self._choose_stain("")
 
     def _fit_found(self, layer: Image, event: Finished) -> None:
         self._measuring = None
@@ -401,6 +420,7 @@ class VirtualStainDock(Dock):
         """Forget views whose layers, or slides, are gone."""
         there = set(self.viewer.layers)
         self.classes.found = {k: v for k, v in self.classes.found.items() if k in there}
+        self.classes.show_legend()
         kept = {
             slide: {name: view for name, view in views.items() if view.layer in there}
             for slide, views in self.views.items()
@@ -428,18 +448,27 @@ class VirtualStainDock(Dock):
         if front is not None:
             front.layer.opacity = 1.0 if together else self.compare.fade.value() / 100
         layers = [view.layer for view in self.shown.values()]
-        self.compare.show(self.layer, layers, front.layer if front is not None else None)
-        self.form.result.setText(f"<b>{front.layer.name}</b>" if front is not None else "")
+        said = f"{front.virtual.painting.title}, synthetic" if front is not None else ""
+        self.compare.show(self.layer, layers, front.layer if front is not None else None, said)
+        self.form.result.setText(self._result_text(front))
         self._offer_maps()
         self._show_legend()
         self._say_coming()
         self._enable()
 
+    def _result_text(self, front: View | None) -> str:
+        if front is None or self.layer is None:
+            return ""
+        mpp = front.virtual.painting.slide.mpp
+        if mpp is not None and between.at_another_scale(self.layer, mpp):
+            return between.RUN_AGAIN
+        return f"<b>{front.layer.name}</b>"
+
     def _enable(self) -> None:
         there = self.view is not None and self.run is None
         self.doubt.setEnabled(there and self.map.count() > 0)
         self.map.setEnabled(self.map.count() > 0)
-        self.export.setEnabled(there)
+        self.export.setEnabled(self._to_save is not None and self.run is None)
         self.classes.enable()
         self.training.enable()
 
@@ -451,6 +480,7 @@ class VirtualStainDock(Dock):
 
     def _offer_maps(self) -> None:
         self.map.clear()
+        self.map.setPlaceholderText("none finds defects" if self.view is not None else "no map yet")
         view = self.view
         if view is None:
             self._say_trust()
@@ -460,6 +490,7 @@ class VirtualStainDock(Dock):
         painting = view.virtual.painting
         for which in shown(painting.model.card, painting.stain):
             self.map.addItem(which.words[:1].upper() + which.words[1:], which)
+        self.map.setCurrentIndex(0)  # Qt chooses none by itself beside a placeholder
         self._say_trust()
 
     def _say_trust(self, _index: int = 0) -> None:
@@ -510,9 +541,13 @@ class VirtualStainDock(Dock):
         with between.selection_kept(self.viewer):
             view.doubt = self.viewer.add_image(data, **kwargs | {"opacity": self.overlay.opacity})
         self._show_legend()
-        share = 100 * float(np.mean(overlay.data > high))
+        on_tissue = overlay.data[np.isfinite(overlay.data)]
+        if not on_tissue.size:
+            self.form.result.setText("<b>No tissue is in view: glass keeps its pixels</b>")
+            return
+        share = 100 * float(np.mean(on_tissue > high))
         self.form.result.setText(
-            f"<b>{share:.0f} % of what was in view is more doubtful than 95 % of places in images without defects</b>"
+            f"<b>{share:.0f} % of the tissue in view is more doubtful than 95 % of places in images without defects</b>"
         )
 
     def _show_overlay(self) -> None:
@@ -528,30 +563,40 @@ class VirtualStainDock(Dock):
         self.legend.setVisible(doubt is not None)
         if doubt is None:
             return
+        from napari_pathogan.tasks.virtual_stain.trust import TrustMap  # noqa: PLC0415
+
         low, high = doubt.contrast_limits
-        usual = doubt.metadata["doubt_map"].usual[1]
-        self.legend.show_colours(doubt, f"{low:.3g} (usual)", f"{high:.3g} and more (doubtful)")
+        usual, unit = doubt.metadata["doubt_map"].usual[1], TrustMap(doubt.metadata["doubt"]).unit
+        self.legend.show_colours(
+            doubt, f"{low:.3g} {unit} (usual)", f"{high:.3g} {unit} and more (doubtful)"
+        )
         self.legend.show_mark((usual - low) / (high - low))
         self.legend.setToolTip(
-            f"Beyond the mark, {usual:.3g}, lie 5 % of places in images without defects"
+            f"Beyond the mark, {usual:.3g} {unit}, lie 5 % of places in images without defects"
         )
         self.overlay.show_opacity(doubt.opacity)
 
     # saving
 
+    @property
+    def _to_save(self) -> tuple[Image, View] | None:
+        """The chosen slide and its view in front; or the slide whose view is chosen."""
+        if self.layer is not None and self.view is not None:
+            return self.layer, self.view
+        every = ((slide, view) for slide, views in self.views.items() for view in views.values())
+        return next((one for one in every if one[1].layer is self.layer), None)
+
     def _suggested(self) -> str:
-        assert self.view is not None
-        return self.view.virtual.slide.name.replace(" ", "-").replace("[", "").replace("]", "")
+        assert self._to_save is not None
+        name = self._to_save[1].virtual.slide.name
+        return name.replace(" ", "-").replace("[", "").replace("]", "")
 
     def _save(self, export: Export, path: Path) -> None:
-        if self.view is None or self.layer is None:
+        if self._to_save is None:
             return
-        found = [(between.slide_of(self.layer), self.view.virtual.painting)]
-        self.start(
-            saving(self.task, export, found, path),
-            "Saving",
-            partial(say_saved, self.form),
-        )
+        slide, view = self._to_save
+        found = [(between.slide_of(slide), view.virtual.painting)]
+        self.start(saving(self.task, export, found, path), "Saving", partial(say_saved, self.form))
 
 
 def _ends(card: ModelCard) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_pathogan.engine.events import Event, Finished, Progress, Warn
+from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.shell.refining import first_look
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_pathogan.plugin.shell.refining import InView
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
-    from napari_pathogan.tasks.virtual_stain.look import Painting
+    from napari_pathogan.tasks.virtual_stain.look import Painting, Tiles
     from napari_pathogan.tasks.virtual_stain.trust import TrustMap
 
 
@@ -49,9 +49,9 @@ def painting_events(
     cards: Sequence[ModelCard],
     seen: InView | None = None,
 ) -> Iterator[Event]:
-    """Measure a slide and make its virtual stains: a :class:`Virtual` each; finishes with a Fit.
+    """Measure a slide and make its virtual stains: a :class:`Virtual` each.
 
-    Warns with figures where the slide is far from what the models learnt from.
+    Finishes with a Fit, whose warning says with figures if the slide is far from what the models learnt from.
 
     Parameters
     ----------
@@ -64,25 +64,22 @@ def painting_events(
         Painting,
         live,
         painted,
-        slide_tiles,
     )
     from napari_pathogan.tasks.virtual_stain.model import VirtualStainModel  # noqa: PLC0415
     from napari_pathogan.tasks.virtual_stain.trust import fit_of  # noqa: PLC0415
 
-    mpp = None
+    mpp: float | None = None
+    known: Tiles = {}
     for number, folder in enumerate(models):
         model = VirtualStainModel.load(folder, settings().device)
         mpp = model.mpp
         yield Progress(number, len(models), f"measuring the slide for {model.card.name}")
-        painting = Painting.of(slide, model, stain)
+        painting = Painting.of(slide, model, stain, known)
         view = live(painting)
         if number == 0 and seen is not None:
             first_look(view.slide, seen)
         yield Virtual(painting, painted(painting), view)
-    fit = fit_of(slide_tiles(slide, mpp), cards, stain, name=slide.name)
-    if warning := fit.warning(slide.name):
-        yield Warn(warning)
-    yield Finished(fit)
+    yield Finished(fit_of(known[mpp], cards, stain, name=slide.name))
 
 
 def measuring(slide: Slide, cards: Sequence[ModelCard]) -> Iterator[Event]:

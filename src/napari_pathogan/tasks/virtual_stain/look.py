@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.colour.lab import glass_share
 from napari_pathogan.colour.stained import (
     SAMPLE_PX,
     mirrored,
@@ -34,7 +35,7 @@ from napari_pathogan.tasks.virtual_stain.student import distil
 from napari_pathogan.tasks.virtual_stain.trust import CELL_PX, TrustMap, doubts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari_pathogan.colour.lut import Lut
     from napari_pathogan.slides.geometry import Region
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.virtual_stain.model import VirtualStainModel
 
     Pair = tuple[float, float]
+    Tiles = dict[float | None, list[np.ndarray]]  # um per pixel -> what :func:`slide_tiles` reads
 
 TILES = 4  # that a slide's statistics and its student are of: more keep the first look waiting
 _LEAST_PX = 70  # sides of a slide at the model's scale: what the discriminator judges at once
+_GLASS = 0.9  # share of a cell from which on it is glass, which keeps its pixels: there is nothing to doubt
 _BLOCK = 32  # cells of a doubt map that are computed at once, along a side
 
 
@@ -79,8 +82,15 @@ class Painting:
     student_error: float
 
     @classmethod
-    def of(cls, slide: Slide, model: VirtualStainModel, stain: str) -> Painting:
+    def of(
+        cls, slide: Slide, model: VirtualStainModel, stain: str, known: Tiles | None = None
+    ) -> Painting:
         """Measure a slide once.
+
+        Parameters
+        ----------
+        known
+            Tiles of the slide that other paintings of it have been measured on; takes what is read.
 
         Raises
         ------
@@ -97,8 +107,10 @@ class Painting:
         model.target_of(stain)
         need_colours(slide)
         check_scale(slide, model)
-        side = SAMPLE_PX - SAMPLE_PX % STRIDE
-        tiles = slide_tiles(slide, model.mpp, side)
+        known = {} if known is None else known
+        if model.mpp not in known:
+            known[model.mpp] = slide_tiles(slide, model.mpp)
+        tiles = known[model.mpp]
         norm = SlideNorm()
         made = model.paint(np.stack(tiles), stain, norm.measured)
         return cls(slide, stain, model, norm, made, *distil(tiles, list(made)))
@@ -136,6 +148,13 @@ class Painting:
         return norm
 
 
+def paintings(slide: Slide, models: Sequence[VirtualStainModel], stain: str) -> Iterator[Painting]:
+    """A painting by each model, one after the other; what they share of the slide is read once."""
+    known: Tiles = {}
+    for model in models:
+        yield Painting.of(slide, model, stain, known)
+
+
 def check_scale(slide: Slide, model: VirtualStainModel) -> None:
     """Refuse a slide that a pair of stains can't look at; as :meth:`Painting.of`."""
     shape: tuple[float, float] = slide.shape
@@ -161,8 +180,8 @@ def check_scale(slide: Slide, model: VirtualStainModel) -> None:
         raise PairScaleError(msg)
 
 
-def slide_tiles(slide: Slide, mpp: float | None, side: int = SAMPLE_PX) -> list[np.ndarray]:
-    """Up to 4 tiles spread over a slide's tissue, uint8 (side, side, 3) of ``mpp``.
+def slide_tiles(slide: Slide, mpp: float | None) -> list[np.ndarray]:
+    """Up to 4 tiles spread over a slide's tissue, uint8 (256, 256, 3) of ``mpp``.
 
     Raises
     ------
@@ -170,9 +189,7 @@ def slide_tiles(slide: Slide, mpp: float | None, side: int = SAMPLE_PX) -> list[
         If it has no tissue, or is grey.
     """
     mask = tissue_or_field(slide, tissue_mask(slide))
-    tiles = tissue_tiles(slide, mpp, side, mask=mask)
-    chosen = np.linspace(0, len(tiles) - 1, min(TILES, len(tiles))).round().astype(int)
-    return [tiles[number] for number in chosen]
+    return tissue_tiles(slide, mpp, SAMPLE_PX, mask=mask, most=TILES)
 
 
 class _Painted(ComputedLevel):
@@ -253,7 +270,7 @@ def doubt_map(painting: Painting, region: Region, which: TrustMap) -> Iterator[E
     Yields
     ------
     Tile after each block, Progress, and Finished with an :class:`~.geometry.Overlay` of cells of
-    8 x 8 px of the model: float32, NaN where the block has not been computed.
+    8 x 8 px of the model: float32, NaN on glass and where the block has not been computed.
     """
     step = painting.step
     cell = CELL_PX * step[0], CELL_PX * step[1]
@@ -273,6 +290,8 @@ def doubt_map(painting: Painting, region: Region, which: TrustMap) -> Iterator[E
         made = painting.paint(seen)
         back = painting.back(made) if which is TrustMap.cycle else None
         found = doubts(painting.model, seen, painting.stain, which, painted=made, back=back)
+        glass = glass_share(seen).reshape(found.shape[0], CELL_PX, found.shape[1], CELL_PX)
+        found = np.where(glass.mean((1, 3)) > _GLASS, np.nan, found).astype(np.float32)
         part = found[edge : edge + rows, edge : edge + cols]
         cells[row : row + rows, col : col + cols] = part
         yield Tile("doubt", row, col, part)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STRIDE = 4  # sides of what a generator sees are multiples of it
 MARGIN = 92  # what lies further off changes a pixel by statistics alone; a multiple of 4
 PATCH_PX = 70  # receptive field of the discriminator
-_EPSILON = 1e-5
+EPSILON = 1e-5
 _SPREAD = 0.02  # of the first weights
 _FULL = 0.99  # of the range: where tanh still has a slope to learn by
 
@@ -42,13 +42,13 @@ def standardised(
     features: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor
 ) -> torch.Tensor:
     """Features with a mean taken off and divided by the root of a variance, which broadcast."""
-    wide = (features.float() - mean) * torch.rsqrt(variance + _EPSILON)
+    wide = (features.float() - mean) * torch.rsqrt(variance + EPSILON)
     return wide.to(features.dtype)
 
 
 def instance_norm(features: torch.Tensor, layer: int = 0, /) -> torch.Tensor:  # noqa: ARG001
     """Instance normalisation, image by image: torch's own leaves channels-last, which is slow."""
-    made = [F.batch_norm(one[None], None, None, training=True, eps=_EPSILON) for one in features]
+    made = [F.batch_norm(one[None], None, None, training=True, eps=EPSILON) for one in features]
     return torch.cat(made)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_pathogan.tasks.virtual_stain.network import moments, standardised
+import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
+
+from napari_pathogan.tasks.virtual_stain.network import EPSILON, moments
 
 if TYPE_CHECKING:
     import torch
@@ -26,9 +28,9 @@ class SlideNorm:
         means, variances = moments(features)
         mean = means.mean(0, keepdim=True)
         spread = variances.mean(0, keepdim=True) + (means - mean).square().mean(0, keepdim=True)
-        self._known[layer] = mean, spread
-        return standardised(features, mean, spread)
+        self._known[layer] = mean.flatten(), spread.flatten()
+        return self(features, layer)
 
     def __call__(self, features: torch.Tensor, layer: int, /) -> torch.Tensor:
         """Normalise by what was measured."""
-        return standardised(features, *self._known[layer])
+        return F.batch_norm(features, *self._known[layer], eps=EPSILON)

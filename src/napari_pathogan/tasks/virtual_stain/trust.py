@@ -47,6 +47,11 @@ class TrustMap(StrEnum):
         """What it is called."""
         return {"cycle": "cycle error", "judge": "discriminator"}[self.value]
 
+    @property
+    def unit(self) -> str:
+        """What its values are counted in."""
+        return {"cycle": "Lab units", "judge": "of 1"}[self.value]
+
 
 def doubts(
     model: VirtualStainModel,
