@@ -62,6 +62,47 @@ def test_a_scale_with_its_unit_behind_it(tmp_path, text, mpp):
     assert scale_of(path)[0] == wanted[0]
 
 
+@pytest.mark.parametrize(
+    ("side", "unit"),
+    [
+        (2.5e-10, "km"),
+        (2.5e-6, "dm"),
+        (2.5e8, "fm"),
+        (8.2021e-7, "ft"),
+        (7.0866e-4, "pt"),
+        (1.1811e-4, "li"),
+        (9.84252e-3, "thou"),
+        (1.5534e-10, "mi"),
+        (2.5e-10, "kilometer"),
+        (2.5e-6, "decimeters"),
+        (2.734e-7, "yard"),
+        (2500, "\u00c5ngstr\u00f6m"),
+        (0.25, "\u03bcm"),
+    ],
+)
+def test_units_of_ome_and_ngff(side, unit):
+    assert side * resolution.um_per(unit) == pytest.approx(0.25, rel=1e-4)
+
+
+@pytest.mark.parametrize(("unit", "per_unit"), [(4, 4000), (5, 4)])
+def test_tags_in_millimetres_and_micrometres(tmp_path, unit, per_unit):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, IMAGE, resolution=(per_unit, per_unit), resolutionunit=unit, metadata=None
+    )
+    assert scale_of(path) == (pytest.approx((0.25, 0.25)), "TIFF resolution")
+
+
+@pytest.mark.parametrize("unit", [b"\xb5m", b"\xc2\xb5m", b"\\u00B5m", b"um", b"micron"])
+def test_imagej_writes_micrometres_in_many_ways(tmp_path, unit):
+    path = tmp_path / "a.tif"
+    about = b"ImageJ=1.54f\nunit=" + unit + b"\n"
+    tifffile.imwrite(
+        path, IMAGE, resolution=(4, 4), resolutionunit=1, metadata=None, description=about
+    )
+    assert scale_of(path) == (pytest.approx((0.25, 0.25)), "ImageJ resolution")
+
+
 def test_a_description_that_is_like_aperios(tmp_path):
     path = tmp_path / "a.tif"
     about = "Other maker v1|AppMag = 40|MPP = 0,2501 um|Date = x"

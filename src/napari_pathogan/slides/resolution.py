@@ -6,34 +6,42 @@ import math
 import re
 from typing import NamedTuple
 
+_PREFIXES = {  # of the metre, as OME and NGFF have them: symbol, name, um
+    "": ("", 1e6),
+    "k": ("kilo", 1e9),
+    "h": ("hecto", 1e8),
+    "da": ("deca", 1e7),
+    "d": ("deci", 1e5),
+    "c": ("centi", 1e4),
+    "m": ("milli", 1e3),
+    "u": ("micro", 1.0),
+    "µ": ("micro", 1.0),
+    "n": ("nano", 1e-3),
+    "p": ("pico", 1e-6),
+    "f": ("femto", 1e-9),
+    "a": ("atto", 1e-12),
+}
+_INCH = 25400.0
 _UM_PER_UNIT = {
-    "m": 1e6,
-    "meter": 1e6,
-    "metre": 1e6,
-    "cm": 1e4,
-    "centimeter": 1e4,
-    "centimetre": 1e4,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "millimetre": 1e3,
-    "um": 1.0,
+    name: um
+    for symbol, (word, um) in _PREFIXES.items()
+    for name in (f"{symbol}m", f"{word}meter", f"{word}metre")
+} | {
     "µ": 1.0,
-    "µm": 1.0,
     "micron": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "nanometre": 1e-3,
-    "pm": 1e-6,
-    "picometer": 1e-6,
     "å": 1e-4,
     "angstrom": 1e-4,
-    "inch": 25400.0,
-    "inche": 25400.0,
-    "in": 25400.0,
-    '"': 25400.0,
-    "thou": 25.4,
+    "ångström": 1e-4,
+    **dict.fromkeys(("inch", "inche", "in", '"'), _INCH),
+    "thou": _INCH / 1000,
+    "mil": _INCH / 1000,
+    "li": _INCH / 12,
+    "line": _INCH / 12,
+    "pt": _INCH / 72,
+    "point": _INCH / 72,
+    **dict.fromkeys(("ft", "foot", "feet"), 12 * _INCH),
+    **dict.fromkeys(("yd", "yard"), 36 * _INCH),
+    **dict.fromkeys(("mi", "mile"), 63360 * _INCH),
 }
 
 FAR_COARSER = 4.0

@@ -148,7 +148,7 @@ def _tags(file: TiffFile, page: TiffPage) -> Scale:
     x, y = x or y, y or x
     if x is None or y is None:
         return UNSTATED
-    x_unit = y_unit = {2: "inch", 3: "cm"}.get(int(page.tags.valueof(296, 2)), "")
+    x_unit = y_unit = {2: "inch", 3: "cm", 4: "mm", 5: "um"}.get(int(page.tags.valueof(296, 2)), "")
     who = "NDPI resolution" if file.is_ndpi else "TIFF resolution"
     if not x_unit and file.imagej_metadata:
         x_unit = _imagej_unit(file.imagej_metadata.get("unit", ""))
