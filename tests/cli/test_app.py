@@ -52,7 +52,11 @@ def test_a_choice_that_there_is_not_is_said_with_those_there_are(pathogan):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM there")
-def test_sigterm_acts_as_ctrl_c():
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_an_end_from_outside_acts_as_ctrl_c(name):
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("this system has no such signal")
     code = (
         "import time, napari_pathogan.cli.app as cli;"
         "cli.app = lambda **_: (print('ready', flush=True), time.sleep(60)); cli.main()"
@@ -61,7 +65,7 @@ def test_sigterm_acts_as_ctrl_c():
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         said = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 2
     assert said.startswith("pathogan: interrupted")

@@ -321,3 +321,11 @@ def test_what_of_a_header_is_not_followed_is_said(tmp_path, elements, words):
     assert len(notes) == bool(words)
     assert words in "".join(notes)
     assert "CUBIC" not in "".join(notes), "no value of a header is said"
+
+
+@pytest.mark.parametrize("first", [0, 300, 2000])
+def test_a_table_of_black_and_white_alone_is_no_picture(tmp_path, first):
+    item = lut(first, 12, np.array([0, 4095], np.uint16))
+    found = opened(tmp_path, VOILUTSequence=[item])
+    assert "shows next to nothing" in found.notes[0]
+    assert found.window == (0, 4095)

@@ -188,3 +188,53 @@ def test_groups_without_sense_are_no_obstacle(tmp_path):
 )
 def test_side_and_view_in_names(stem, said):
     assert named_view(stem) == said
+
+
+@pytest.mark.parametrize(
+    "intent", ["FOR PROCESSING", "FOR  PROCESSING", "for_processing", "RAW", "FOR-PROCESSING"]
+)
+def test_raw_data_however_that_is_written(tmp_path, intent):
+    found = opened(tmp_path, PresentationIntentType=intent)
+    assert found.name == "RMLO raw"
+    assert "raw data of the detector" in found.notes[0]
+
+
+@pytest.mark.parametrize("intent", ["FOR PRESENTATION", "PROCESSED", "", "FOR"])
+def test_other_intents_are_not_raw(tmp_path, intent):
+    assert opened(tmp_path, PresentationIntentType=intent).name == "RMLO"
+
+
+@pytest.mark.parametrize(
+    ("position", "view"),
+    [("M L O", "MLO"), ("C C", "CC"), ("M-L", "ML"), ("M CC", "CC"), ("ML ID", "ML")],
+)
+def test_views_in_letters_apart(tmp_path, position, view):
+    found = opened(tmp_path, ViewPosition=position)
+    assert found.view == view
+    assert not any("left in another" in note for note in found.notes)
+
+
+def test_an_image_of_both_sides_at_once_is_told_of(tmp_path):
+    notes = opened(tmp_path, ImageLaterality=["R", "L"]).notes
+    assert "says right in one place and left in another" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("source_to_patient", "said"),
+    [("330", "magnified 2 times"), ("620", ""), ("0", ""), ("66", "")],
+)
+def test_distances_of_a_magnified_view_that_does_not_say_so(tmp_path, source_to_patient, said):
+    found = opened(
+        tmp_path,
+        ImagerPixelSpacing=["0.1", "0.1"],
+        DistanceSourceToDetector="660",
+        DistanceSourceToPatient=source_to_patient,
+    )
+    assert said in "".join(found.notes)
+    assert len(found.notes) == bool(said)
+    assert found.mm_per_px == (0.1, 0.1)
+
+
+def test_a_factor_that_no_stand_is_high_enough_for(tmp_path):
+    found = opened(tmp_path, ImagerPixelSpacing=["0.1", "0.1"], **{FACTOR: "18"})
+    assert found.mm_per_px == (0.1, 0.1)

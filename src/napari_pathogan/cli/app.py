@@ -114,9 +114,17 @@ def _unnamed() -> str:
     return gettempdir()
 
 
+def _end_as_by_ctrl_c() -> None:
+    """Let nothing be left half done by an end from outside."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no terminal that goes; nohup ignores it
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def main() -> None:
-    """Run the command line; the entry point ``pathogan``. SIGTERM acts as Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run the command line; the entry point ``pathogan``. SIGTERM and a terminal that goes act as Ctrl-C."""
+    _end_as_by_ctrl_c()
     if "PATHOGAN_CACHE_MB" not in os.environ:
         set_cache_mb(_CACHE_MB)
     _check_processes(sys.argv[1:])

@@ -38,6 +38,7 @@ from napari_pathogan.mammograms.dicom.views import (
     laterality_of,
     modifiers_of,
     says_both_sides,
+    says_magnified_by_distances,
     says_no_size,
     spacing_of,
     stretch_of,
@@ -326,6 +327,11 @@ def _notes(header: FileDataset, voi: Voi | None, name: str) -> tuple[str, ...]:
         notes.append(
             f"{name} has pixels that are not square ({ratio:.3g} times as high as wide), so models see "
             "its breast stretched; export it with square ones"
+        )
+    if (factor := says_magnified_by_distances(header)) is not None:
+        notes.append(
+            f"{name} is magnified {factor:.2g} times by its distances, and its view does not say so: if it is, "
+            "lengths are greater than in the breast"
         )
     if spacing_of(header)[1] == MAGNIFIED:
         notes.append(

@@ -67,7 +67,8 @@ def voi_of(header: Dataset, values_of: np.ndarray) -> Voi | None:
         if lut is not None and lut.entries.max() > lut.entries.min():
             bits = int(lut.entries.max()).bit_length()
             table = Table(lut.first, (lut.entries / (2**bits - 1)).astype(np.float32), bits)
-            if np.ptp(table.apply(some)) > _FAINT or np.ptp(some) == 0:
+            two = np.unique(lut.entries).size == 2 < np.unique(some).size  # black and white alone
+            if (np.ptp(table.apply(some)) > _FAINT and not two) or np.ptp(some) == 0:
                 return table
     return next((one for one in windows_of(header) if _shows(one, some)), None)
 

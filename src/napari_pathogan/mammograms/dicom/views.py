@@ -23,13 +23,15 @@ _CALIBRATIONS = {"GEOMETRY", "FIDUCIAL"}
 _RAW_CLASSES = {  # "... for processing"
     f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("1.2.1", "1.1.1", "13.1.5")
 }
+_RAW_INTENTS = "FOR PROCESSING", "RAW"
 _TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 _SPACINGS = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"  # the last: of film
 _LATERALITIES = "ImageLaterality", "FrameLaterality", "Laterality"  # the last: of the series
 _SQUARE = 0.02
 _DETECTORS = 0.005, 2.0  # mm per pixel; such as 70 is in micrometres
 _FACTOR = "EstimatedRadiographicMagnificationFactor"
-_NO_FACTOR = 20  # from here on it is something else
+_DISTANCES = "DistanceSourceToDetector", "DistanceSourceToPatient"
+_NO_FACTOR = 5  # from here on it is something else: no stand is so high
 _CONTACT = 1.25  # magnification up to which a breast may lie on the detector's cover
 _VIEW_CODES = {  # PS3.16 CID 4014, SNOMED RT and CT
     **dict.fromkeys(("R-10242", "399162004"), "CC"),
@@ -85,7 +87,8 @@ def laterality_of(header: Dataset) -> str | None:
 
 def says_both_sides(header: Dataset) -> bool:
     """Whether image, frame, series and the view's label do not all say one side."""
-    said = {SIDES.get(text(header, one)) for one in _LATERALITIES}
+    given = (str(side) for one in _LATERALITIES for side in values(header, one))
+    said = {SIDES.get(side.strip().upper()) for side in given}
     said |= {SIDES.get(word) for word in _position(header)}
     return {"R", "L"} <= said
 
@@ -118,7 +121,10 @@ def modifiers_of(header: Dataset) -> tuple[str, ...]:
 def _position(header: Dataset) -> list[str]:
     """The words of the view's position; those that ACR's labels join are apart: RMCCID -> R, M, CC, ID."""
     words: list[str] = []
-    for word in re.split(r"[\s_-]+", text(header, "ViewPosition")):
+    said = text(header, "ViewPosition")
+    if (spaced := re.sub(r"[\s_-]+", "", said)) in VIEWS:
+        return [spaced]
+    for word in re.split(r"[\s_-]+", said):
         joined = _LABEL.fullmatch(word)
         words += [word] if joined is None or word in VIEWS else filter(None, joined.groups())
     return words
@@ -126,8 +132,8 @@ def _position(header: Dataset) -> list[str]:
 
 def is_raw(header: Dataset) -> bool:
     """Whether an image is data of the detector, not made to be looked at."""
-    intent = text(header, "PresentationIntentType")
-    return intent == "FOR PROCESSING" or str(value(header, "SOPClassUID")) in _RAW_CLASSES
+    intent = " ".join(re.split(r"[\s_-]+", text(header, "PresentationIntentType")))
+    return intent in _RAW_INTENTS or str(value(header, "SOPClassUID")) in _RAW_CLASSES
 
 
 def spacing_of(header: Dataset) -> tuple[tuple[float, float] | None, str | None]:
@@ -149,7 +155,7 @@ def spacing_of(header: Dataset) -> tuple[tuple[float, float] | None, str | None]
     factor = _factor(
         header,
         (_FACTOR,),
-        ("DistanceSourceToDetector", "DistanceSourceToPatient"),
+        _DISTANCES,
     )
     if factor <= 1:
         return found, MAGNIFIED
@@ -186,6 +192,13 @@ def _where(header: Dataset) -> Dataset:
 def _is_magnified(header: Dataset) -> bool:
     """Whether the factor says so; an empty sequence of modifiers says nothing about lengths."""
     return _factor(header, (_FACTOR,)) > _CONTACT
+
+
+def says_magnified_by_distances(header: Dataset) -> float | None:
+    """How much a view is magnified by its distances, where nothing else says that it is; None where not."""
+    factor = _factor(header, _DISTANCES)
+    said = MAGNIFICATION in modifiers_of(header) or _is_magnified(header)
+    return factor if factor > _CONTACT and not said else None
 
 
 def _factor(header: Dataset, *ways: tuple[str, ...]) -> float:
