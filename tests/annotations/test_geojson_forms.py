@@ -100,3 +100,43 @@ def test_names_of_classes_work_on_no_terminal_and_can_be_written(tmp_path, name,
 )
 def test_names_are_the_same_however_their_letters_are_made(text):
     assert ClassTable({"Geschw\u00fcr": "IDC"})(text) == "IDC"
+
+
+def square(x, y, side):
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+
+
+@pytest.mark.parametrize(
+    ("polygons", "area"),
+    [
+        ([[square(0, 0, 10), square(2, 2, 2)]], 96),
+        ([[square(0, 0, 10), square(20, 20, 2)]], 100),
+        ([[square(0, 0, 10), square(8, 8, 4)]], 96),
+        ([[square(0, 0, 10), square(0, 0, 2)]], 96),
+        ([[square(0, 0, 10), square(2, 2, 6), square(4, 4, 2)]], 64),
+        ([[square(0, 0, 10), square(2, 2, 4), square(4, 4, 4)]], 72),
+        ([[square(0, 0, 10), square(10, 10, 4), square(1, 1, 1)]], 99),
+        ([[square(0, 0, 10), square(2, 2, 2)], [square(20, 0, 10), square(22, 2, 3)]], 187),
+        ([[square(0, 0, 10), square(2, 2, 6)], [square(4, 4, 2)]], 68),
+        ([[square(0, 0, 10), square(2, 2, 6)], [square(1, 1, 8)]], 100),
+        ([[square(0, 0, 10), square(30, 30, 2)], [square(5, 0, 10)]], 150),
+        ([[square(0, 0, 10), [[3, 3], [7, 7], [7, 3], [3, 7], [3, 3]]]], 92),
+    ],
+)
+def test_a_hole_takes_away_and_never_adds(tmp_path, polygons, area):
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": polygons}))
+    (one,), _ = geojson.read(path)
+    assert one.geometry.is_valid
+    assert one.geometry.area == pytest.approx(area)
+    corners = [[np.array(ring)[:-1, ::-1] for ring in rings] for rings in polygons]
+    assert geojson.outline(corners).area == pytest.approx(area)
+
+
+def test_a_measurement_that_no_float_can_be_is_left_out(tmp_path):
+    path = tmp_path / "a.geojson"
+    said = {"measurements": {"huge": 10**400, "area": 5}}
+    geometry = {"type": "Polygon", "coordinates": [TRIANGLE]}
+    path.write_text(json.dumps({"type": "Feature", "geometry": geometry, "properties": said}))
+    (one,), _ = geojson.read(path)
+    assert one.measurements == {"area": 5.0}

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import islice
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +46,7 @@ _DIGITS = 2  # of a pixel
 _AT_ONCE = 4096  # objects that are written at once
 _FEWEST = 3  # corners of a ring
 _FARTHEST = 1e12  # pixels
+_GREATEST = 1e300  # of a measurement; what is no number is no less
 _MANY, _TRIED, _MEETING = 500, 64, 100  # corners; sides that are tried; others beside one of them
 _AREAS = ("Polygon", "MultiPolygon")
 _EARLIER_KIND = re.compile(r"Path(\w+)Object")  # as ids of QuPath before 0.4 say it
@@ -305,9 +305,20 @@ def _numbers(lists: Sequence[Sized]) -> np.ndarray:
 
 def _valid(area: BaseGeometry) -> BaseGeometry:
     """An area whose rings may meet or cross themselves or each other, as valid polygons."""
-    made = shapely.make_valid(area, method="structure", keep_collapsed=False)
+    whole = [_untangled(one) for one in _parts(area) if isinstance(one, Polygon)]
+    made = whole[0] if len(whole) == 1 else shapely.union_all(whole)
     parts = [one for one in _parts(made) if isinstance(one, Polygon) and not one.is_empty]
     return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+
+def _untangled(area: Polygon) -> BaseGeometry:
+    """A polygon whose rings may meet or cross themselves, less what its holes enclose.
+
+    Each ring by itself: of a hole that lies beside its polygon, GEOS would make an area.
+    """
+    rings = [Polygon(ring) for ring in (area.exterior, *area.interiors)]
+    shell, *holes = shapely.make_valid(rings, method="structure", keep_collapsed=False)
+    return shapely.difference(shell, shapely.union_all(holes)) if holes else shell
 
 
 def _kind(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
@@ -459,7 +470,7 @@ def _measurements(given: Any) -> dict[str, float]:  # noqa: ANN401 - JSON
     return {
         one_line(str(name)): float(v)
         for name, v in pairs
-        if isinstance(v, int | float) and isfinite(v)
+        if isinstance(v, int | float) and abs(v) < _GREATEST
     }
 
 
