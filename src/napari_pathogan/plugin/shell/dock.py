@@ -41,11 +41,9 @@ from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.shell.subject import SHAPES, SLIDE, VIEW, Subject
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
-from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go, ready_for_torch
+from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.canvas import letters_made
-from napari_pathogan.plugin.viewer.keys import bind_keys
 from napari_pathogan.plugin.viewer.remembered import recall, remember
-from napari_pathogan.plugin.viewer.unscaled import say_in_words
 from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:
@@ -111,7 +109,6 @@ class Dock(Docked):
         self._models: dict[str, tuple[Path, ModelCard]] = {}
         self.setMinimumWidth(0)  # its rows say how narrow it may be
         set_cache_mb(settings().cache_mb)
-        bind_keys()
 
         self.limits = label(self.scope)
         self.limits.setVisible(bool(self.scope))
@@ -153,8 +150,6 @@ class Dock(Docked):
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
         self._ties.connect(self.viewer.layers.events.removed, self._say_as_before)
-        let_layers_go(self.viewer)
-        say_in_words()
         self._ties.connect(self.viewer.layers.selection.events.active, self._follow)
 
     def _search(self) -> None:

@@ -15,8 +15,7 @@ from napari_pathogan.plugin.viewer import shaders
 from napari_pathogan.plugin.viewer.canvas import let_keys_go
 from napari_pathogan.plugin.viewer.holding import bind_hold
 from napari_pathogan.plugin.viewer.keys import has_come, is_coming
-from napari_pathogan.plugin.viewer.layers import keep_apart
-from napari_pathogan.plugin.viewer.mammogram_layers import mark_what_is_seen
+from napari_pathogan.plugin.viewer.use import begin
 from napari_pathogan.plugin.viewer.viewing import bind_viewing
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ class Docked(QWidget):
         super().__init__()
         is_coming(self)
         self.viewer = napari_viewer
+        begin(napari_viewer)
         self.setWindowTitle(self.title)
         self.setMinimumWidth(300)
         self._ties = Ties()
@@ -93,7 +93,5 @@ class Docked(QWidget):
             let_keys_go(self.viewer)
             bind_hold(self.viewer)
             bind_viewing(self.viewer)
-            keep_apart(self.viewer)
-            mark_what_is_seen(self.viewer)
             shaders.begin()
         return super().event(event)

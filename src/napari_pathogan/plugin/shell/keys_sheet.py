@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathogan.plugin.viewer.holding import HOLD, WHAT
 from napari_pathogan.plugin.viewer.keys import PLUGIN
+from napari_pathogan.plugin.viewer.use import begin
 from napari_pathogan.plugin.viewer.viewing import DRAG, DRAG_WHAT, KEYS
 
 NAMED = re.compile(
@@ -51,7 +52,7 @@ class KeySheet(QDialog):
 
 def show_keys(viewer: napari.Viewer) -> None:
     """Show the sheet."""
-    del viewer  # its window is the one in use
+    begin(viewer)
     KeySheet(window_in_use()).show()
 
 
@@ -66,7 +67,7 @@ def sheet(window: QWidget | None) -> str:
     """The page as HTML: the docks' keys, then those that the open docks' tooltips name."""
     offered = npe2.PluginManager.instance().get_manifest(PLUGIN).contributions
     titles = {one.id: one.title for one in offered.commands or ()}
-    parts = ["<h3>Open a dock, or bring it forward</h3>"]
+    parts = ["<h3>Open a dock, or bring it forward; close the one in front</h3>"]
     parts.append(_table({one.key: titles[one.command] for one in offered.keybindings or ()}))
     parts += ["<h3>In the view</h3>", _table({HOLD: WHAT})]
     parts += ["<h3>Mammograms</h3>", _table({DRAG: DRAG_WHAT, **KEYS})]

@@ -12,6 +12,7 @@ from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.shell.keys_sheet import window_in_use
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.viewer.use import begin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def copy_report(viewer: napari.Viewer) -> None:
     """Copy what this computer has, and what is wrong with it, to paste into a report of a problem."""
-    del viewer  # its window is the one in use
+    begin(viewer)
     window = window_in_use()
     if window is not None:
         Run(looking(), title="Report", owner=window, on_finished=_copy)

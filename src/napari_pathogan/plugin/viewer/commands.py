@@ -22,6 +22,7 @@ from napari_pathogan.plugin.viewer.layers import fit, is_slide, place_level0
 from napari_pathogan.plugin.viewer.mammogram_choice import chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers
 from napari_pathogan.plugin.viewer.reader import SUFFIXES, read
+from napari_pathogan.plugin.viewer.use import begin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 def open_slide(viewer: napari.Viewer) -> None:
     """Ask for a slide and open it; a plain PNG or JPEG too. Fits the view to it."""
+    begin(viewer)
     kinds = " ".join(f"*{suffix}" for suffix in SUFFIXES if suffix != ".zarr")
     filters = f"Slides ({kinds} zarr.json .zattrs);;All files (*)"
     path = ask_file(QApplication.activeWindow(), "Open a slide", filters, SLIDES)
@@ -40,6 +42,7 @@ def open_slide(viewer: napari.Viewer) -> None:
 
 def open_address(viewer: napari.Viewer) -> None:
     """Ask for the address of a slide and open it, once its beginning has come over the network."""
+    begin(viewer)
     place = ask_address(QApplication.activeWindow())
     if place is not None:
         come_nearer(place, lambda: show_slide(viewer, place))
@@ -60,6 +63,7 @@ def show_slide(viewer: napari.Viewer, path: Path) -> None:
 
 def open_mammograms(viewer: napari.Viewer) -> None:
     """Ask for the mammograms of a study, one file or several, and hang them."""
+    begin(viewer)
     kinds = "Mammograms (*.dcm *.dicom *.png *.pgm *.tif *.tiff);;All files (*)"
     paths = ask_files(QApplication.activeWindow(), "Open mammograms", kinds, MAMMOGRAMS)
     if paths:
@@ -87,6 +91,7 @@ def show_mammograms(viewer: napari.Viewer, *paths: Path) -> None:
 
 def new_regions(viewer: napari.Viewer) -> Shapes | None:
     """Add a Shapes layer that lies on the slide, ready to draw polygons."""
+    begin(viewer)
     slide = _slide(viewer)
     if slide is None:
         return None
@@ -105,12 +110,14 @@ def new_regions(viewer: napari.Viewer) -> Shapes | None:
 
 def toggle_scale_bar(viewer: napari.Viewer) -> None:
     """Show or hide the scale bar."""
+    begin(viewer)
     bar = viewer.canvas.overlays.scale_bar
     bar.visible = not bar.visible
 
 
 def fit_slide(viewer: napari.Viewer) -> None:
     """Bring the whole slide into view."""
+    begin(viewer)
     if (slide := _slide(viewer)) is not None:
         fit(viewer, [slide])
 

@@ -187,29 +187,48 @@ def lie_beside(viewer: napari.Viewer, layer: Image) -> None:
 
     napari lays whatever it opens in the same corner, so that one would cover the other.
     """
-    if file_of(layer) is not None and not {"slide", "mammogram"} & set(layer.metadata):
-        move_off_others(viewer, layer)
+    if file_of(layer) is None or {"slide", "mammogram"} & set(layer.metadata):
+        return
+    if not move_off_others(viewer, layer, between=False):
+        fit(viewer, [layer])
 
 
-def move_off_others(viewer: napari.Viewer, layer: Image) -> float:
-    """Move an image that lies on others to the right of all; returns by how much, in units of the world."""
+def move_off_others(viewer: napari.Viewer, layer: Image, *, between: bool = True) -> float:
+    """Move an image that lies on others to the right of all; returns by how much, in units of the world.
+
+    Parameters
+    ----------
+    between
+        Whether it may lie in a gap between them, as a view in its hanging.
+    """
     others = [
         other
         for other in viewer.layers
-        if other is not layer and isinstance(other, Image) and file_of(other) is not None
+        if other is not layer and isinstance(other, Image) and _was_opened(other)
     ]
     if not others:
         fit(viewer, [layer])
         return 0.0
     low, high = _ends(layer)
-    if not any(_overlap(low, high, *_ends(other)) for other in others):
+    ends = [_ends(other) for other in others]
+    lows, highs = (np.stack(each) for each in zip(*ends, strict=True))
+    taken = ends if between else [(lows.min(0), highs.max(0))]
+    if not any(_overlap(low, high, *one) for one in taken):
         return 0.0
-    right = max(_ends(other)[1][1] for other in others)
+    right = highs[:, 1].max()
     by = float(right - low[1] + _GAP * (high[1] - low[1]))
     y, x = layer.translate
     layer.translate = (y, x + by)
     fit(viewer, [layer])
     return by
+
+
+def _was_opened(layer: Image) -> bool:
+    """Whether an image was opened, by whomever, and does not lie on another one."""
+    if {"synthetic", "heat_map", "doubt_map", "segmentation"} & set(layer.metadata):
+        return False
+    # napari knows no file of what a command has added
+    return bool({"slide", "mammogram"} & set(layer.metadata)) or file_of(layer) is not None
 
 
 def keep_apart(viewer: napari.Viewer) -> None:
@@ -220,7 +239,7 @@ def keep_apart(viewer: napari.Viewer) -> None:
     viewer.layers.events.inserted.connect(_lay_apart)  # once: napari knows a second time
     for layer in list(viewer.layers)[1:]:
         if _is_naparis_picture(layer) and not np.any(layer.translate):
-            move_off_others(viewer, layer)
+            move_off_others(viewer, layer, between=False)
 
 
 def _lay_apart(event: Event) -> None:
@@ -374,6 +393,12 @@ def file_of(layer: Image) -> Path | None:
         return slide.path
     path = None if layer.source.path is None else Path(layer.source.path)
     return path if path is not None and path.exists() else None
+
+
+def path_of(layer: Image | None) -> Path | None:
+    """The file on this computer whose image a layer shows, whoever has opened it."""
+    path = None if layer is None else layer.metadata.get("path") or layer.source.path
+    return None if path is None or addresses.is_address(path) else Path(path)
 
 
 def shows_pixels(layer: Image, shape: tuple[int, int], read: Callable[[Region], Any]) -> bool:

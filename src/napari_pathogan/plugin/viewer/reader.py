@@ -116,14 +116,9 @@ def read(path: str | list[str], *, ask: bool = True) -> list[tuple[Any, dict[str
     """
     from napari import current_viewer  # noqa: PLC0415  (slow to import)
 
-    from napari_pathogan.plugin.viewer.beside_opengl import let_layers_go  # noqa: PLC0415
-    from napari_pathogan.plugin.viewer.keys import bind_keys  # noqa: PLC0415
-    from napari_pathogan.plugin.viewer.unscaled import say_in_words  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.use import begin  # noqa: PLC0415
 
-    bind_keys()
-    say_in_words()
-    if (viewer := current_viewer()) is not None:
-        let_layers_go(viewer)
+    begin(current_viewer())
     paths = [place_of(p) for p in ([path] if isinstance(path, str) else path)]
     kinds = {p: saved_in(p) for p in paths}
     for p, kind in kinds.items():

@@ -33,11 +33,12 @@ def ihc() -> list[tuple[Any, dict[str, Any], str]]:
     from skimage import data  # noqa: PLC0415
 
     from napari_pathogan.plugin.viewer.layers import prepare, slide_layer  # noqa: PLC0415
+    from napari_pathogan.plugin.viewer.use import begin  # noqa: PLC0415
     from napari_pathogan.slides.slide import Slide  # noqa: PLC0415
 
     image = data.immunohistochemistry()
     slide = Slide.from_arrays([image], name="IHC (scikit-image)")
-    viewer = current_viewer()
+    begin(viewer := current_viewer())
     if viewer is not None:
         prepare(viewer, [slide])
     return [slide_layer(slide, viewer)]
