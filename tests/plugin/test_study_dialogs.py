@@ -10,8 +10,9 @@ import psutil
 import pytest
 from PIL import Image
 from simulated_reader import wait
-from small_studies import make_images, make_study
+from small_studies import answers, make_images, make_study
 
+from answers_elsewhere import handed_back
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.plugin.study import making as study_making
 from napari_pathogan.plugin.study import new as study_new
@@ -250,3 +251,31 @@ def work_out(results, key):
 
 def name_of(study, image):
     return next(n for n in study.manifest.images if np.array_equal(study.image(n), image))
+
+
+def test_a_study_goes_to_readers_elsewhere_and_their_answers_come_back(dock, tmp_path, told):
+    results = dock.results
+    assert not results.page.isEnabled()
+    study = make_study(tmp_path, 8)
+    results.open_study(study.folder)
+    results.make_page(tmp_path / "page")
+    assert not results.page.isEnabled()
+    assert not results.take.isEnabled()
+    wait(lambda: results.run is None)
+    (page,) = (tmp_path / "page").glob("*.html")
+    assert f"Send the folder page to the readers: they open {page.name}" in results.status.text()
+    results.make_page(study.folder / "page")  # in the study's own folder
+    wait(lambda: results.run is None)
+    assert "the study's own folder" in results.status.text()
+    file = handed_back(study, tmp_path / "anna.jsonl")
+    for said in ("was taken", "was here already"):
+        results.take_in([file])
+        wait(lambda: results.run is None)
+        assert results.status.text() == f"anna.jsonl {said}"
+    assert len(answers(study)) == 6
+    other = tmp_path / "other.jsonl"
+    other.write_text("{}")
+    results.take_in([other])
+    wait(lambda: results.run is None)
+    assert "is no file that a reader handed back" in results.status.text()
+    assert results.take.isEnabled()

@@ -12,6 +12,7 @@ from browsing import CHROMIUM, Browser
 from study_makers import answer, made, small
 from typer.testing import CliRunner
 
+from answers_elsewhere import handed_back
 from napari_pathogan.cli.app import app
 from napari_pathogan.engine.events import Finished
 from napari_pathogan.errors import OutputError, StudyError
@@ -79,27 +80,6 @@ def test_a_name_of_a_study_is_text_on_the_page(sources, tmp_path):
 
 
 # --- what is handed back
-
-
-def handed_back(study, path, *, name="Anna", answers=6, computer="0123abcd", before=b""):
-    """A file as the page writes it; with ``before``, going on from an earlier one."""
-    lines, head = before.splitlines(keepends=True), study.start
-    if lines:
-        head = json.loads(lines[-1])["hash"]
-    given = sum(json.loads(line)["what"] == "answer" for line in lines)
-    at = {"at": "2026-03-01T09:30:12.123+00:00"}
-    entries = [{"what": "opened", "reader": name, "computer": computer, **at}]
-    for showing in study.order(name)[given : given + answers]:
-        said = {"choice": study.choices[0], "confidence": 3, "time_s": 1, "zooms": []}
-        entries.append(
-            {"what": "answer", "trial": showing.id, "images": list(showing.images), **said, **at}
-        )
-    entries.append({"what": "handed back", **at})
-    for entry in entries:
-        line, head = seal(entry, len(lines), head)
-        lines.append(line)
-    path.write_bytes(b"".join(lines))
-    return path
 
 
 def test_a_file_is_taken_once_and_goes_on(study, tmp_path):

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QMessageBox,
     QPushButton,
@@ -33,6 +34,8 @@ from napari_pathogan.plugin.shell.recent import STUDIES
 from napari_pathogan.plugin.shell.running import Run
 from napari_pathogan.plugin.study.bundle import Bundle, bundling
 from napari_pathogan.plugin.study.words import being_read_text, unblinding_text
+from napari_pathogan.study.browser import write_folder
+from napari_pathogan.study.merge import merge_file
 from napari_pathogan.study.page import PAGE
 from napari_pathogan.study.record import Study
 
@@ -86,8 +89,24 @@ def save_page(path: Path, page: str) -> Iterator[Event]:
     yield Finished(path)
 
 
+def paged(study: Path, folder: Path) -> Iterator[Event]:
+    """Write a study for readers elsewhere; finishes with the page to open."""
+    yield from write_folder(Study.open(study), folder)
+
+
+def take_answers(folder: Path, files: Sequence[Path]) -> Iterator[Event]:
+    """Copy what readers elsewhere handed back into a study; finishes with what came of each file."""
+    study, said = Study.open(folder), []
+    for number, file in enumerate(files):
+        yield Progress(number, len(files), f"taking {file.name}")
+        done = merge_file(study, file)
+        how = "was here already" if done.kept else "went on" if done.extended else "was taken"
+        said.append(f"{file.name} {how}")
+    yield Finished(said)
+
+
 class Results(QWidget):
-    """Choose a study, open its key, look at what was found, save it."""
+    """Choose a study, hand it out, open its key, look at what was found, save it."""
 
     def __init__(self, ties: Ties) -> None:
         super().__init__()
@@ -97,6 +116,15 @@ class Results(QWidget):
         self.study = combo("The study whose answers are looked at")
         self.open = QPushButton("Open…")
         self.open.setToolTip("Choose the folder of a study")
+        self.page = QPushButton("Browser page…")
+        self.page.setToolTip(
+            "Make a folder that readers elsewhere open in a browser: offline, with nothing installed, without "
+            "the answer key"
+        )
+        self.take = QPushButton("Take answers…")
+        self.take.setToolTip(
+            "Files that readers handed back from such a page; nothing is overwritten"
+        )
         self.show_button = QPushButton(SHOW)
         self.show_button.setToolTip(
             "Asks for the answer key, which the one who made the study has. That ends blinding on this "
@@ -115,9 +143,12 @@ class Results(QWidget):
         self._build_found()
         self.study.currentIndexChanged.connect(self._study_chosen)
         self.open.clicked.connect(self._ask_study)
+        self.page.clicked.connect(self._ask_page)
+        self.take.clicked.connect(self._ask_answers)
         self.show_button.clicked.connect(self.show_or_cancel)
         self.save_button.clicked.connect(self._ask_save)
         self.reader.currentIndexChanged.connect(self._reader_chosen)
+        self._offer_elsewhere(possible=False)
         self.offer()
 
     def offer(self) -> None:
@@ -149,6 +180,19 @@ class Results(QWidget):
         if self.bundle is not None and self.run is None:
             self._start(save_page(path, self.bundle.page), "Saving the report", self._saved)
 
+    def make_page(self, folder: Path) -> None:
+        """Write the chosen study for readers elsewhere, in the background."""
+        study = self.study.currentData()
+        if study is not None and self.run is None:
+            self._start(paged(study, folder), "A study for readers elsewhere", self._paged)
+
+    def take_in(self, files: Sequence[Path]) -> None:
+        """Copy what readers handed back into the chosen study, in the background."""
+        study = self.study.currentData()
+        if study is not None and self.run is None and files:
+            self._clear()
+            self._start(take_answers(study, files), "Answers from elsewhere", self._taken)
+
     # how
 
     def _lay_out(self) -> None:
@@ -158,6 +202,9 @@ class Results(QWidget):
         grid.setColumnStretch(1, 1)
         grid.addWidget(QLabel("Study"), 0, 0)
         grid.addWidget(beside(self.study, self.open), 0, 1)
+        elsewhere = QHBoxLayout()
+        for button in (self.page, self.take):
+            elsewhere.addWidget(button, 1)
         room = QScrollArea()
         room.setWidgetResizable(True)
         room.setFrameShape(QFrame.Shape.NoFrame)
@@ -167,6 +214,7 @@ class Results(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         column.addLayout(grid)
+        column.addLayout(elsewhere)
         for widget in (self.show_button, self.bar, self.status):
             column.addWidget(widget)
         column.addWidget(room, 1)
@@ -202,6 +250,7 @@ class Results(QWidget):
             then(event)
 
         self.show_button.setText("Cancel")
+        self._offer_elsewhere(possible=False)
         self.bar.setRange(0, 0)
         self.bar.show()
         self.run = Run(
@@ -224,6 +273,7 @@ class Results(QWidget):
             self._ties.remove(self.run.cancel)
         self.run = None
         self.show_button.setText(SHOW)
+        self._offer_elsewhere(possible=self.study.currentData() is not None)
         self.bar.hide()
         self._say(line)
 
@@ -286,7 +336,32 @@ class Results(QWidget):
     def _study_chosen(self, _index: int = 0) -> None:
         self._clear()
         self._say("")
-        self.show_button.setEnabled(self.study.currentData() is not None)
+        possible = self.study.currentData() is not None
+        self.show_button.setEnabled(possible)
+        self._offer_elsewhere(possible=possible and self.run is None)
+
+    def _offer_elsewhere(self, *, possible: bool) -> None:
+        for button in (self.page, self.take):
+            button.setEnabled(possible)
+
+    def _ask_page(self) -> None:
+        study: Path = self.study.currentData()
+        beside_it = str(study.with_name(f"{study.name}-page"))
+        chosen, _ = QFileDialog.getSaveFileName(self, "Folder for readers elsewhere", beside_it)
+        if chosen:
+            self.make_page(Path(chosen))
+
+    def _paged(self, event: Finished) -> None:
+        page: Path = event.result
+        self._say(f"Send the folder {page.parent.name} to the readers: they open {page.name} in it")
+        self.status.setToolTip(str(page.parent))
+
+    def _ask_answers(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileNames(self, "What readers handed back")
+        self.take_in([Path(one) for one in chosen])
+
+    def _taken(self, event: Finished) -> None:
+        self._say("; ".join(event.result))
 
     def _ask_study(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a study's folder")
