@@ -15,6 +15,7 @@ from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.settings import choose_usual_readers
 
 TITLES = "Slides", "Nuclei", "IDC heat map"
+OTHER = "Mammogram masses"
 WIDE = 430
 
 
@@ -42,12 +43,13 @@ def main(part: str, slide: Path, case: Path) -> None:
                 desk.open(case)
                 desk.wait(lambda: desk.viewer.layers, "the case")
             else:
-                desk.dock("Nuclei")
+                desk.dock(OTHER if part == "other" else "Nuclei")
             desk.wait(lambda: all(found(desk, one) is not None for one in TITLES), "all docks", 20)
             desk.rest(1.0)
         from napari_pathogan.plugin.viewer.remembered import recall
 
-        front = [one for one in TITLES if not found(desk, one).visibleRegion().isEmpty()]
+        there = [one for one in (*TITLES, OTHER) if found(desk, one) is not None]
+        front = [one for one in there if not found(desk, one).visibleRegion().isEmpty()]
         said = {
             "wide": [found(desk, one).width() for one in front],
             "front": front,

@@ -40,5 +40,8 @@ def test_docks_their_sizes_and_folders_come_back(tmp_path):
     assert after["front"] == before["front"] == ["IDC heat map"]
     assert after["wide"] == pytest.approx(before["wide"], abs=5)
     assert after["folder"] == str(slide.parent)
+    assert napari("other")["front"] == ["Mammogram masses"], (
+        "a dock that was not there is laid on them"
+    )
     assert after["often"] == [1, 1, 1]
     assert napari("case")["often"] == [1, 1, 1], "docks of the case are those that came back"

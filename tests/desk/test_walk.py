@@ -73,6 +73,30 @@ def test_every_dock_opens_by_its_key(desk):
         assert desk.docked(title) is None, f"the menu speaks of the same dock {title!r}"
 
 
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_dock_behind_another_comes_forward_and_one_in_front_is_closed(desk, by_key):
+    """By its menu as by its key."""
+    jobs, models = desk.dock("Jobs"), desk.dock("Models")
+    desk.rest(0.3)
+    key = next(one.key for one in OFFERED.keybindings if one.command == DOCKS["Jobs"])
+
+    def choose_jobs():
+        if by_key:
+            desk.key(key, desk.window)
+        else:
+            desk.menu("Plugins", "PathoGAN", "Jobs")
+        desk.rest(0.2)
+
+    assert jobs.visibleRegion().isEmpty(), "it is behind"
+    choose_jobs()
+    assert not jobs.visibleRegion().isEmpty(), "it is in front"
+    assert models.visibleRegion().isEmpty()
+    choose_jobs()
+    assert desk.docked("Jobs") is None, "it is closed"
+    choose_jobs()
+    assert not jobs.visibleRegion().isEmpty(), "it is in front again"
+
+
 def test_keys_of_the_plugin_are_free_in_napari(desk):
     ours = {one.key for one in OFFERED.keybindings}
     taken = {one.shortcut().toString() for one in desk.window.findChildren(QAction)}

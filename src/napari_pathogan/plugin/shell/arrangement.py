@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QByteArray, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
+from napari_pathogan.plugin.shell.tabs import lay_on_others
 from napari_pathogan.plugin.viewer.keys import dock_of, dock_titles, once_all_came
 from napari_pathogan.plugin.viewer.remembered import recall, remember
 
@@ -31,8 +32,14 @@ def note(window: QMainWindow) -> None:
     remember({_NAME: {"docks": titles, "state": state}})
 
 
-def bring_back(window: QMainWindow) -> None:
-    """Open the docks that were open, as they lay; does nothing in a window where that was done before."""
+def bring_back(window: QMainWindow, asked: str) -> None:
+    """Open the docks that were open, as they lay; does nothing in a window where that was done before.
+
+    Parameters
+    ----------
+    asked
+        Title of the dock that the user has opened: if it was not there, it is laid on the others, in front.
+    """
     if window.property(_DONE):
         return
     window.setProperty(_DONE, True)
@@ -52,10 +59,19 @@ def bring_back(window: QMainWindow) -> None:
             return  # they are open, wherever
         restore = QTimer(window)
         restore.setSingleShot(True)
-        restore.timeout.connect(partial(window.restoreState, QByteArray(state)))
+        restore.timeout.connect(partial(_restore, window, QByteArray(state), asked))
         restore.start(_JOINED_MS)
 
     once_all_came(window, partial(come, titles))
+
+
+def _restore(window: QMainWindow, state: QByteArray, asked: str) -> None:
+    """Lay docks as they lay; that which was not there then, Qt would lay below them."""
+    window.restoreState(state)
+    frame = next((one for one in window.findChildren(QDockWidget) if _title(one) == asked), None)
+    if frame is not None and asked not in recall(_NAME).get("docks", ()):
+        frame.show()
+        lay_on_others(frame)
 
 
 def _title(frame: QDockWidget) -> str:

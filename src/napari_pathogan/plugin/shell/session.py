@@ -43,7 +43,7 @@ def begin(dock: QWidget) -> None:
     """Note what is open in a dock's window from now on."""
     window, viewer = above(dock, QMainWindow), getattr(dock, "viewer", None)
     if window is not None:
-        arrangement.bring_back(window)
+        arrangement.bring_back(window, getattr(dock, "title", ""))
     if window is None or viewer is None or window.findChild(Session) is not None:
         return
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QWidget
@@ -28,6 +30,7 @@ class _Joining(QObject):
 
     def __init__(self, frame: QDockWidget) -> None:
         super().__init__(frame)
+        frame.setVisible = partial(_toggle, ref(frame))  # type: ignore[method-assign]  # napari's menu calls it
         for moved in (frame.dockLocationChanged, frame.topLevelChanged):
             moved.connect(lambda: self.startTimer(0))  # napari makes a new bar for its title then
         self._joined = False
@@ -42,21 +45,37 @@ class _Joining(QObject):
         if self._joined:
             return
         self._joined = True
-        window = above(frame, QMainWindow)
-        if window is None or frame.isFloating():
-            return
-        others = [
-            other
-            for other in window.findChildren(QDockWidget)
-            if other is not frame
-            and other.findChild(_Joining) is not None
-            and other.isVisible()
-            and not other.isFloating()
-            and window.dockWidgetArea(other) == window.dockWidgetArea(frame)
-        ]
-        if others:
-            window.tabifyDockWidget(others[-1], frame)
-            frame.raise_()
+        lay_on_others(frame)
+
+
+def lay_on_others(frame: QDockWidget) -> None:
+    """Lay a dock's frame on those of our other docks of its side, in front of them."""
+    window = above(frame, QMainWindow)
+    if window is None or frame.isFloating():
+        return
+    others = [
+        other
+        for other in window.findChildren(QDockWidget)
+        if other is not frame
+        and other.findChild(_Joining) is not None
+        and other.isVisible()
+        and not other.isFloating()
+        and window.dockWidgetArea(other) == window.dockWidgetArea(frame)
+    ]
+    if others:
+        window.tabifyDockWidget(others[-1], frame)
+        frame.raise_()
+
+
+def _toggle(whose: ref[QDockWidget], shown: bool) -> None:  # noqa: FBT001  (Qt's signature)
+    """Show or hide a dock that was chosen in a menu, or by its key; one that is behind others comes forward."""
+    frame = whose()
+    if frame is None:
+        return
+    behind = frame.isVisible() and frame.visibleRegion().isEmpty()
+    QDockWidget.setVisible(frame, shown or behind)
+    if shown or behind:
+        frame.raise_()
 
 
 def _shorten(frame: QDockWidget) -> None:

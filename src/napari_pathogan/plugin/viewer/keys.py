@@ -12,7 +12,7 @@ from weakref import WeakSet
 import npe2
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,15 +97,10 @@ def _docked(window: QMainWindow, title: str) -> QWidget | None:
 
 
 def _choose(window: QMainWindow, entry: str) -> None:
-    """Choose an entry of a window's menus: a dock is shown, or hidden again; one behind others comes forward.
+    """Choose an entry of a window's menus: a dock is shown, or comes forward; one that is in front is hidden.
 
     (``add_plugin_dock_widget`` would open a second one, under another name.)
     """
-    for frame in window.findChildren(QDockWidget):
-        behind = frame.isVisible() and frame.visibleRegion().isEmpty()
-        if frame.windowTitle() == entry and behind:
-            frame.raise_()
-            return
     bar = window.menuBar()
     menus = [action.menu() for action in bar.actions()] if bar is not None else []
     while menus:
