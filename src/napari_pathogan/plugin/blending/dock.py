@@ -26,6 +26,7 @@ from napari_pathogan.plugin.shell.form import beside, combo, keep_lines
 from napari_pathogan.plugin.shell.mammogram_subject import MAMMOGRAM
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.asking import MAMMOGRAMS, RESULTS, ask_folder, ask_target
+from napari_pathogan.plugin.viewer.layers import path_of
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 
 if TYPE_CHECKING:
@@ -257,7 +258,9 @@ class BlendingDock(Dock):
     def _ask_export(self) -> None:
         assert self._image is not None
         name = f"{Path(self._image.name).stem}-synthetic.png"
-        path = ask_target(self, "Save the blended mammogram", name, "*.png", RESULTS)
+        path = ask_target(
+            self, "Save the blended mammogram", name, "*.png", RESULTS, beside=path_of(self._image)
+        )
         if path is not None:
             self.save(path)
 

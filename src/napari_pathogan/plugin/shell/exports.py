@@ -14,15 +14,15 @@ from napari_pathogan.engine.task import chosen
 from napari_pathogan.files import check
 from napari_pathogan.plugin.viewer.asking import RESULTS, ask_target
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.viewer.layers import path_of
 from napari_pathogan.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from qtpy.QtWidgets import QWidget
-
     from napari_pathogan.engine.task import Export
+    from napari_pathogan.plugin.shell.dock import Dock
     from napari_pathogan.plugin.shell.form import Form
 
 
@@ -45,7 +45,7 @@ class ExportButton(QPushButton):
 
     def __init__(
         self,
-        dock: QWidget,
+        dock: Dock,
         task: str,
         tip: str,
         suggested: Callable[[], str],
@@ -63,7 +63,14 @@ class ExportButton(QPushButton):
 
     def _ask(self, export: Export, _checked: object = None) -> None:
         name = f"{self._suggested()}{export.suffix}"
-        path = ask_target(self._dock, export.title, name, f"*{export.suffix}", RESULTS)
+        path = ask_target(
+            self._dock,
+            export.title,
+            name,
+            f"*{export.suffix}",
+            RESULTS,
+            beside=path_of(self._dock.layer),
+        )
         if path is not None:
             self._save(export, path)
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QDialog, QFileDialog, QInputDialog
 
 from napari_pathogan.addresses import place_of
 from napari_pathogan.plugin.viewer.remembered import recall, remember
+from napari_pathogan.plugin.viewer.samples import FOLDER
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -59,9 +60,25 @@ def ask_folder(parent: QWidget | None, title: str, of: str) -> Path | None:
     return _took(of, QFileDialog.getExistingDirectory(parent, title, _last(of)))
 
 
-def ask_target(parent: QWidget | None, title: str, name: str, kinds: str, of: str) -> Path | None:
-    """A file to write, by that name if the user gives no other."""
+def ask_target(
+    parent: QWidget | None,
+    title: str,
+    name: str,
+    kinds: str,
+    of: str,
+    *,
+    beside: Path | None = None,
+) -> Path | None:
+    """A file to write, by that name if the user gives no other.
+
+    Parameters
+    ----------
+    beside
+        A file in whose folder it is looked for where none was asked for before.
+    """
     last = _last(of)
+    if not last and beside is not None and beside.parent.is_dir() and FOLDER not in beside.parents:
+        last = str(beside.parent)
     path, _ = QFileDialog.getSaveFileName(
         parent, title, str(Path(last) / name) if last else name, kinds
     )
