@@ -262,3 +262,12 @@ def test_what_was_prepared_by_a_process_that_has_gone_goes(job, caplog):
     (job.folder / "job.json").write_text(json.dumps({"state": "thinks"}))
     assert all_jobs() == []
     assert "holds no training that can be read" in caplog.text
+
+
+def test_whether_there_is_a_checkpoint_is_known(orders, tmp_path):
+    job = TrainingJob.make("masses", "mine", tmp_path / "models" / "mine")
+    assert not job.has_checkpoint, "it was stopped while it started"
+    part = job.run / "fold0"
+    part.mkdir(parents=True)
+    (part / "checkpoint.safetensors").touch()
+    assert job.has_checkpoint

@@ -56,6 +56,7 @@ _PULSE = 0.1  # seconds between two looks at what it says
 _SAME_S = 2.0  # within which two starts of a process are the same
 _LOCK = ".lock"  # held by who starts one
 _PREFIX = "pathogan: "
+_CHECKPOINT = "checkpoint.safetensors"  # of `engine.runs`, which imports torch
 _INTERRUPTED = "pathogan: interrupted", "KeyboardInterrupt"
 _RATE, _HELD_OUT = "lr", "held_out_"  # among the numbers of an epoch
 _FIELDS = "task", "name", "figure", "state", "place", "why", "summary", "pid", "born", "watcher"
@@ -188,6 +189,11 @@ class TrainingJob:
             for name in names
         }
         return Curve("" if part == "." else part, tuple(one.step for one in found), values)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint from which it can go on."""
+        return any(self.run.rglob(_CHECKPOINT))
 
     def preview(self) -> Path | None:
         """The latest picture of how it goes; None before there is one."""

@@ -310,8 +310,8 @@ class JobsDock(Docked):
         gained = said(job.summary.get("before_and_after", {}), *job.figure)
         how = {
             State.DONE: f"Trained. {gained}." if gained else "Trained; see its card.",
-            State.STOPPED: "Interrupted; Resume goes on from its last checkpoint.",
-            State.FAILED: f"Failed: {job.why}. Resume tries again from its last checkpoint.",
+            State.STOPPED: f"Interrupted; Resume {resumes(job)}.",
+            State.FAILED: f"Failed: {job.why}. Resume {resumes(job)}.",
             State.CANCELLED: "Cancelled; nothing of it is left.",
         }.get(job.state) or self.jobs.says(job)
         self.about.setText(f"{job.name}. {_task(job)}.\n{how[:1].upper()}{how[1:]}")
@@ -407,6 +407,13 @@ def _reading(model: Path) -> Iterator[Event]:
     from napari_pathogan.engine.models import read_card  # noqa: PLC0415  (imports torch)
 
     yield Finished((read_card(model), model))
+
+
+def resumes(job: TrainingJob) -> str:
+    """What Resume does with a training that has stopped."""
+    if job.has_checkpoint:
+        return "goes on from its last checkpoint"
+    return "begins it anew: there is no checkpoint yet"
 
 
 def _task(job: TrainingJob) -> str:

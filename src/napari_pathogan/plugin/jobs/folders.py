@@ -93,7 +93,9 @@ def _study(folder: Path) -> WorkFolder:
     name = f"{study.name} (study)"
     finished = sum(one.finished for one in standings)
     readers = f"{len(standings)} reader{'s' * (len(standings) != 1)}"
-    state = "is read" if reading else f"{finished} of {len(standings)} done" if standings else "new"
+    state = (
+        "being read" if reading else f"{finished} of {len(standings)} done" if standings else "new"
+    )
     who = "\n".join(f"{one.reader}: {one.answered} of {one.total}" for one in standings)
     about = f"{name}. {study.question}\n{readers}, {finished} finished.\n{who}".strip()
     return WorkFolder(folder, STUDY, name, state, about, bool(reading))
