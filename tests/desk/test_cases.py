@@ -336,3 +336,20 @@ def test_a_model_that_is_not_here_is_told(used, folder, tmp_path):
     slides = open_again(used, file)
     used.wait(dock_titled(slides, "IDC heat map").form.run.isEnabled, "the model")
     used.wait(lambda: any("no model idc-of-ward-7 here" in x for x in used.notifications), "a word")
+
+
+def test_a_plain_grey_picture_comes_back_as_what_it_was(used, tmp_path):
+    """It was looked at by the dock of masses, which takes any grey picture."""
+    grey = np.random.default_rng(0).integers(0, 255, (90, 120), np.uint8)
+    Image.fromarray(grey).save(tmp_path / "gel.png")
+    used.open(tmp_path / "gel.png")
+    used.wait(lambda: len(used.viewer.layers) == 1, "the picture")
+    used.dock("Mammogram masses")
+    used.rest(0.5)
+    save(used, tmp_path / "gel")
+    known = json.loads((tmp_path / "gel.pathogan.json").read_text())["images"][0]
+    assert known["mammogram"] is False
+    open_again(used, tmp_path / "gel.pathogan.json")
+    (layer,) = used.viewer.layers
+    assert layer.name.startswith("gel")
+    np.testing.assert_array_equal(np.asarray(layer.data), grey)

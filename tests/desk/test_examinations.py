@@ -7,7 +7,7 @@ import pytest
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 from napari.layers import Points
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtGui import QDropEvent, QFont, QFontMetrics
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel, QRadioButton
 
@@ -126,6 +126,19 @@ def test_titles_are_whole_in_view_in_a_small_window_too(used, files):
         middle = used.at(titles, y, x).y()
         assert middle - half_px >= 0
         assert middle + half_px <= top
+    for factor in (1, 1 / 4, 8):
+        used.viewer.scene.camera.zoom *= factor
+        used.rest(0.2)
+        font = QFont()
+        font.setPointSizeF(titles.text.size)
+        metrics = QFontMetrics(font)
+        halves = [
+            max(map(metrics.horizontalAdvance, text.splitlines())) / 2
+            for text in filter(None, titles.text.values)
+        ]
+        one, other = (used.at(titles, y, x).x() for y, x in titles.data[:2])
+        assert abs(other - one) >= sum(halves), "titles overlap"
+    assert titles.text.size == 11, "it is as large as it was"
 
 
 def test_titles_come_and_go_with_the_examinations(used, files):

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton
 
-from desk import Answer
+from desk import Answer, choose, press_in
 from napari_pathogan.engine.before_after import RULE, fell
 from napari_pathogan.engine.models import read_card
 from napari_pathogan.plugin.shell.closing import may_stop
@@ -129,6 +129,133 @@ def test_the_map_follows_what_is_drawn_and_is_had_again(used, section):
     )
     assert dock.form.model.findText("idc-lite0-own-1") >= 0
     assert desk.cut_texts(dock) == []
+
+
+def test_undoing_an_outline_takes_back_what_the_map_learnt_from_it(used, section):
+    desk, (path, labels) = used, section
+    show_slide(desk.viewer, path)
+    dock = desk.dock("IDC heat map")
+    live = dock.live
+    desk.wait(dock.form.run.isEnabled, "the model")
+    desk.press(dock.form.run)
+    desk.wait(lambda: dock.run is None and dock.heat is not None, "the run")
+    desk.press(live.switch)
+    desk.wait(lambda: live.run is None and live.versions.count() == 1, "a look at the section")
+    maps = []
+    for number, (name, label, at) in enumerate(
+        (("IDC", 1, 0), ("healthy", 0, 0), ("healthy", 0, -1))
+    ):
+        draw(desk, dock, name, blocks_of(labels, label)[at])
+        count = 1 + number
+        desk.wait(lambda n=count: live.versions.count() == max(n, 1) and live.run is None, "a map")
+        desk.wait(lambda n=number: len(live.slides[dock.layer].outlines) == n + 1, "it is kept")
+        desk.rest(0.3)
+        maps.append(shown(dock))
+    assert np.nanmax(np.abs(maps[2] - maps[1])) > 0.01
+
+    desk.key("Ctrl+Z")
+    desk.wait(lambda: live.versions.count() == 4 and live.run is None, "the map without it")
+    desk.rest(0.3)
+    np.testing.assert_allclose(shown(dock), maps[1], atol=1e-4)
+    desk.key("Ctrl+Z")  # healthy tissue is missing now: nothing can be learnt
+    desk.wait(lambda: live.version == 0 and live.run is None, "the map of the model as it was")
+    desk.rest(0.3)
+    np.testing.assert_allclose(shown(dock), maps[0], atol=0.01)
+    assert "draw around healthy too" in live.status.text()
+    desk.key("Ctrl+Shift+Z")
+    desk.wait(lambda: live.versions.count() == 5 and live.run is None, "the map with it again")
+    desk.rest(0.3)
+    np.testing.assert_allclose(shown(dock), maps[1], atol=1e-4)
+
+
+@pytest.fixture
+def phantom(used, tmp_path):
+    """The IDC dock on a copy of the sample."""
+    path = tmp_path / "section.tif"
+    shutil.copy(samples.FOLDER / samples.PHANTOM, path)
+    show_slide(used.viewer, path)
+    dock = used.dock("IDC heat map")
+    used.wait(dock.form.run.isEnabled, "the model")
+    return dock
+
+
+def draw_square(desk, dock, name, y, x):
+    """Draw around a square; where, in shares of the slide."""
+    side = 0.1
+    rows, columns = dock.layer.data[0].shape[:2]
+    desk.press(dock.live.draw[name])
+    corners = [(0, 0), (0, side), (side, side), (side, 0), (0, 0)]
+    desk.drag(*(desk.at(dock.layer, (y + v) * rows, (x + u) * columns) for v, u in corners))
+
+
+def test_outlines_are_as_wide_on_the_screen_at_any_zoom(used, phantom):
+    desk, live = used, phantom.live
+    camera = desk.viewer.scene.camera
+
+    def widths():
+        shapes = live.slides[phantom.layer].shapes
+        return (
+            np.array([*shapes.edge_width, shapes.current_edge_width])
+            * camera.zoom
+            * shapes.scale[0]
+        )
+
+    draw_square(desk, phantom, "IDC", 0.45, 0.45)
+    desk.wait(lambda: len(live.slides[phantom.layer].outlines) == 1, "it is kept")
+    np.testing.assert_allclose(widths(), 2, rtol=0.25)
+    for factor in (6, 1 / 18):
+        camera.zoom *= factor
+        desk.rest(0.4)
+        np.testing.assert_allclose(widths(), 2, rtol=0.25)
+        desk.picture(f"edges-{factor:.2f}")
+    camera.zoom *= 3
+    desk.rest(0.4)
+    draw_square(desk, phantom, "healthy", 0.6, 0.3)
+    desk.wait(lambda: len(live.slides[phantom.layer].outlines) == 2, "it is kept")
+    for keys in ("Ctrl+Z", "Ctrl+Shift+Z"):
+        desk.key(keys)
+        desk.rest(0.5)
+        np.testing.assert_allclose(widths(), 2, rtol=0.25)
+    assert phantom.form.status.text() == "Done again: outline of healthy."
+    draw_square(desk, phantom, "healthy", 0.3, 0.6)
+    desk.wait(lambda: len(live.slides[phantom.layer].outlines) == 3, "it is kept")
+    assert not phantom.form.status.text(), "it speaks of what was done before"
+    desk.picture("edges-drawn")
+
+
+@pytest.mark.parametrize("way", ["model", "case", "file"])
+def test_a_fitted_map_that_is_kept_nowhere_is_asked_about(used, phantom, tmp_path, way):
+    desk, live = used, phantom.live
+    close = (
+        above(phantom, QDockWidget).titleBarWidget().findChild(QPushButton, "QTitleBarCloseButton")
+    )
+    if way == "model":
+        desk.press(live.switch)
+        for name, x in (("IDC", 0.35), ("healthy", 0.55)):
+            desk.wait(lambda: live.run is None, "the map before")
+            draw_square(desk, phantom, name, 0.4, x)
+    else:
+        desk.press(live.fit)
+    desk.wait(lambda: live.run is None and live.version > 0, "the fitted map")
+    with desk.answering(press_in("Don't close")) as (asked,):
+        desk.press(close)
+    assert "The fitted map of section.tif would be lost" in asked.text
+    assert phantom.isVisible()
+    if way == "model":
+        desk.press(live.keep)
+        desk.wait(lambda: "Kept as" in live.status.text(), "the model")
+    elif way == "file":
+        with desk.answering(choose(tmp_path / "map.ome.zarr")):
+            phantom.export.menu().actions()[0].trigger()
+        desk.wait(lambda: "Saved" in phantom.form.status.text(), "the file")
+    else:
+        slides = desk.dock("Slides")
+        desk.rest(0.8)
+        with desk.answering(choose(tmp_path / "case")):
+            desk.press(slides, "Save case…")
+        desk.wait(lambda: slides.said.text().startswith("Saved"), "the case")
+    desk.press(close)
+    assert desk.docked("IDC heat map") is None
 
 
 @pytest.mark.parametrize("way", ["dock", "window", "slide"])

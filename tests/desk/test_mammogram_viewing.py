@@ -14,6 +14,7 @@ from napari_pathogan.mammograms.study import open_mammogram
 from napari_pathogan.plugin.shell.form import above
 from napari_pathogan.plugin.shell.keys_sheet import KeySheet
 from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.keys import PLUGIN
 from napari_pathogan.plugin.viewer.layers import is_looked_at
 from napari_pathogan.plugin.viewer.lens import Lens
 from napari_pathogan.plugin.viewer.viewing import KEYS
@@ -59,6 +60,32 @@ def test_the_canvas_is_black_around_mammograms_in_any_theme(used):
     used.viewer.layers.clear()
     used.rest(0.3)
     assert used.viewer.canvas.background_color[:3].min() > 0.9
+
+
+@pytest.mark.parametrize("by", ["napari", "PathoGAN"])
+def test_views_that_are_opened_file_by_file_are_all_in_view(used, tmp_path, by):
+    """By napari's own reader, which the dock lays beside each other, or ours, which hangs them."""
+    paths = [tmp_path / f"case_{view}.png" for view in ("R_CC", "L_CC", "R_MLO", "L_MLO")]
+    for path in paths:
+        Picture.fromarray(np.full((400, 300), 90, np.uint8)).save(path)
+    used.menu("Plugins", "PathoGAN", "Mammogram masses")
+    if by == "napari":
+        used.open(*paths)
+    else:
+        used.viewer.open([str(path) for path in paths], plugin=PLUGIN)
+    used.wait(lambda: len(views_in(used)) == 4, "the views")
+    used.rest(0.5)
+    used.picture(f"opened-file-by-file-{by}")
+    width, height = used.canvas().width(), used.canvas().height()
+    for layer in views_in(used):
+        for y, x in ((0, 0), layer.data.shape):
+            at = used.at(layer, y, x)
+            assert 0 <= at.x() <= width, f"{layer.name} is beside the view"
+            assert 0 <= at.y() <= height, f"{layer.name} is beside the view"
+
+
+def views_in(used):
+    return [x for x in used.viewer.layers if "mammogram" in x.metadata and hasattr(x, "gamma")]
 
 
 def middle(used, layer):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from napari.layers import Image
+from PIL import Image as Picture
 from qtpy.QtWidgets import QPushButton
 
 from desk import choose, plain
+from napari_pathogan.plugin.shell.mammogram_subject import ALL_VIEWS
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.commands import show_slide
 
 pytestmark = pytest.mark.gui
 
@@ -64,6 +70,94 @@ def test_every_export_comes_back(used, tmp_path, title, sample):
                 on = [lies_within(image, low, high) for image in images]
                 assert any(on), f"{path.name}: {layer.name} lies beside"
         used.picture(f"again-{title}-{number}")
+
+
+def saved_and_opened_again(used, title, path, entry, saved):
+    """Run a dock, save by a menu entry, close all, open the slide again, then what was saved."""
+    show_slide(used.viewer, path)
+    dock = used.dock(title)
+    used.wait(dock.form.run.isEnabled, "the model")
+    used.press(dock.form.run)
+    used.wait(lambda: dock.run is None, "the run")
+    found = dock.form.result.text(), dock.found_in(dock.layer)
+    (action,) = (one for one in export_menu(dock) if one.text() == entry)
+    with used.answering(choose(saved)):
+        action.trigger()
+    used.wait(lambda: dock.run is None and saved.exists(), "the file")
+    used.viewer.layers.clear()
+    used.rest(0.5)
+    show_slide(used.viewer, path)
+    used.rest(0.5)
+    assert not dock.found_in(dock.layer)
+    if saved.is_dir():
+        with used.answering(choose(saved)):
+            used.menu("File", "Open Folder...")
+    else:
+        used.open(saved)
+    used.wait(lambda: dock.found_in(dock.layer), "what was saved to be taken up")
+    used.rest(0.5)
+    return dock, found
+
+
+@pytest.mark.timeout(480)
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [("Heat map (OME-Zarr)…", "map.ome.zarr"), ("Table of all cells (CSV)…", "map.csv")],
+)
+def test_a_map_that_is_opened_is_the_docks_own(used, tmp_path, entry, name):
+    path = tmp_path / "section.tif"
+    shutil.copy(samples.FOLDER / samples.PHANTOM, path)
+    dock, found = saved_and_opened_again(used, "IDC heat map", path, entry, tmp_path / name)
+    assert dock.found_in(dock.layer) == found[1]
+    assert dock.legend.isVisible()
+    assert dock.export.isEnabled()
+    assert dock.places.next.isEnabled()
+    assert len([x for x in used.viewer.layers if "probability" in x.name]) == 1
+    before = dock.form.result.text()
+    dock.threshold.setValue(dock.threshold.value() + 20)
+    used.wait(lambda: dock.form.result.text() != before, "the area at another threshold")
+    used.picture(f"taken-up-{name}")
+
+
+@pytest.mark.timeout(480)
+def test_nuclei_that_are_opened_are_the_docks_own(used, tmp_path):
+    path = tmp_path / "case.tif"
+    shutil.copy(samples.FOLDER / samples.PHANTOM_40X, path)
+    entry = "Outlines for QuPath (GeoJSON)…"
+    dock, found = saved_and_opened_again(used, "Nuclei", path, entry, tmp_path / "saved.geojson")
+    assert dock.found_in(dock.layer) == found[1]
+    assert dock.export.isEnabled()
+    assert dock.corrections.keep_button.isEnabled()
+    assert not [x for x in used.viewer.layers if "pathogan" in x.metadata], "its own layers alone"
+    used.picture("taken-up-nuclei")
+
+
+def test_dicom_is_not_offered_for_what_it_can_not_refer_to(used, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 200), np.uint8)
+    paths = [tmp_path / f"{view}.png" for view in ("RCC", "LCC")]
+    for path in paths:
+        Picture.fromarray(pixels).save(path)
+    used.open(*paths)
+    used.wait(lambda: len(used.viewer.layers) == 2, "the views")
+    dock = used.dock("Mammogram masses")
+    used.wait(dock.form.run.isEnabled, "the model")
+    for image in dock.images:
+        dock.reviews.begin(image)
+    dock.show_findings()
+    used.rest()
+    assert dock.export.isEnabled()
+    dock.export.menu().aboutToShow.emit()
+    entries = {action.text(): action.isEnabled() for action in export_menu(dock)}
+    assert [text for text, able in entries.items() if not able] == [
+        "Report for an archive (DICOM SR)…: RCC is no DICOM",
+        "Drawn over the image in an archive (DICOM GSPS)…: RCC is no DICOM",
+    ]
+    dock.form.region.setCurrentText(ALL_VIEWS)
+    with used.answering(choose(tmp_path / "masses.json")) as (asked,):
+        export_menu(dock)[0].trigger()
+    used.wait(lambda: "Saved" in dock.form.status.text(), "the files")
+    assert asked.title.endswith(": 2 files, called masses-RCC.json and so on")
+    assert dock.form.status.text() == "Saved 2 files, one a view: masses-RCC.json, masses-LCC.json"
 
 
 def lies_within(image, low, high):

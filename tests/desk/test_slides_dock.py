@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,6 +12,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget, QMessageBox
 
 from desk import press_in
+from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.commands import show_slide
 from napari_pathogan.plugin.viewer.layers import is_looked_at
 
 pytestmark = pytest.mark.gui
@@ -213,3 +217,16 @@ def test_work_that_is_kept_nowhere_is_asked_about(used):
     with used.answering(press_in("Yes", QMessageBox)):
         used.press(dock, "Close")
     used.wait(lambda: not used.viewer.layers, "the end of it")
+
+
+def test_slides_of_one_name_are_told_apart_by_their_folders(used, tmp_path):
+    paths = [tmp_path / folder / "scan.tif" for folder in ("case 1", "case 2")]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copy(samples.FOLDER / samples.PHANTOM, path)
+        show_slide(used.viewer, path)
+    dock = used.dock("Slides")
+    used.rest(1.0)
+    titles = [row.partition("</b>")[0] for row in rows(dock)]
+    assert titles == ["<b>scan.tif (case 1)", "<b>scan.tif (case 2)"]
+    used.picture("slides-of-one-name")

@@ -555,11 +555,11 @@ def test_corrections_are_kept_and_come_back(done, qtbot, path, monkeypatch, told
     assert "Nothing can be kept beside" in told[0]
     assert dock.training.button.isEnabled()
     *_, last = reading(Slide.open(path, mpp=0.25))
-    assert last.result is not None
+    assert last.result[0] is not None
     (path.parent / "case 3.png.nuclei.geojson").write_text("{}")
     os.utime(path.parent / "case 3.png.nuclei.geojson", (0, 0))
     *_, last = reading(Slide.open(path, mpp=0.25))  # the newer one, in the data folder
-    assert len(last.result) == 6
+    assert len(last.result[0]) == 6
 
 
 def test_what_was_kept_is_trained_on_whichever_is_found_first(

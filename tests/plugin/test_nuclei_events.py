@@ -106,6 +106,6 @@ def test_the_sample_does_not_refute_the_model_that_is_suggested_for_it():
 def test_nothing_can_be_kept_with_what_is_no_file():
     slide = Slide.from_arrays([np.zeros((20, 20, 3), np.uint8)], name="array", mpp=0.25)
     *_, last = reading(slide)
-    assert last.result is None
+    assert last.result[0] is None
     with pytest.raises(OutputError, match="array is no file"):
         list(keeping(slide, None))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.annotations.merging import Known
     from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.slides.slide import Slide
 
@@ -25,13 +26,21 @@ _AREAS = ("", "annotation", "tile")  # kinds of objects that say what an area is
 _MOST = 0.5  # of an area: one that has less on the slide may be another slide's
 
 
-def write(slide: Slide, suffix: str, kind: str, annotations: Sequence[Annotation]) -> Path:
+def write(
+    slide: Slide,
+    suffix: str,
+    kind: str,
+    annotations: Sequence[Annotation],
+    known: Known | None = None,
+) -> Path:
     """Keep outlines with their slide, and what tells it from others; returns where.
 
     Parameters
     ----------
     suffix, kind
         Of the file: behind the slide's name, and what it says that it is.
+    known
+        What is known of the file; as :meth:`.AnnotationStore.write` has it.
 
     Raises
     ------
@@ -39,7 +48,7 @@ def write(slide: Slide, suffix: str, kind: str, annotations: Sequence[Annotation
         If no place can be written, or the slide is no file; what was there stays as it was.
     """
     about = {"kind": kind, "imprint": str(slide.imprint or ""), "origin": corner(slide)}
-    return AnnotationStore(file_of(slide), suffix).write(lambda: annotations, about)
+    return AnnotationStore(file_of(slide), suffix).write(lambda: annotations, about, known)
 
 
 def read(slide: Slide, suffix: str, path: Path | None = None) -> tuple[list[Annotation], list[str]]:
@@ -85,15 +94,20 @@ def outlines_of(path: Path, origin: tuple[float, float]) -> tuple[list[Annotatio
         raise DataFolderError(str(error)) from error
     drawn, others = [], Counter[str]()
     for one in annotations:
-        if not one.polygons or one.kind not in _AREAS:
-            others[one.kind or "object"] += not one.part  # a cell's nucleus comes with the cell
-        elif one.class_name or one.kind != "tile":
+        if is_outline(one):
             drawn.append(one)
+        elif not one.polygons or one.kind not in _AREAS:
+            others[one.kind or "object"] += not one.part  # a cell's nucleus comes with the cell
     others = +others
     if not others:
         return drawn, []
     what = ", ".join(f"{number:,} of kind {kind}" for kind, number in sorted(others.items()))
     return drawn, [f"left out of {path.name}, since they are no areas: {what}"]
+
+
+def is_outline(one: Annotation) -> bool:
+    """Whether an object says what an area is."""
+    return bool(one.polygons and one.kind in _AREAS and (one.class_name or one.kind != "tile"))
 
 
 def beyond(slide: Slide | Mammogram, name: str, drawn: Sequence[Annotation]) -> list[str]:

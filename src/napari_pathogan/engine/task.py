@@ -177,6 +177,9 @@ class Export(Output):
         Whether the command line must be told where it is to go.
     usual
         Whether a batch saves it unless it is told what to save.
+    lacks
+        ``(source)`` -> why nothing of that can be saved so, in a few words; empty if it can. By default it
+        always can.
     """
 
     write: str
@@ -184,6 +187,7 @@ class Export(Output):
     title: str
     needed: bool = False
     usual: bool = True
+    lacks: str = ""
 
 
 @dataclass(frozen=True)

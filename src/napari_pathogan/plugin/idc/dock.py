@@ -31,10 +31,11 @@ from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.plugin.viewer.opened import opened
 from napari_pathogan.tasks.idc.heatmap import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import napari
     import numpy as np
@@ -202,8 +203,17 @@ class IdcDock(Dock):
             self.live.resume()
 
     def unsaved(self, layer: Image | None = None) -> str:
-        """Annotations that can't be kept; those that can are kept now. A run replaces none."""
-        return "" if layer is not None else self.live.keep_drawn()
+        """Annotations that can't be kept (those that can are kept now), and maps that were fitted."""
+        return "\n".join(filter(None, (self.live.keep_drawn(layer), self.live.fitted(layer))))
+
+    def lost_by_run(self, layer: Image) -> str:
+        """Nothing: versions and annotations stay."""
+        del layer
+        return ""
+
+    def was_kept(self, writes: Sequence[partial[None]]) -> None:
+        """Maps that lie in a case are kept."""
+        self.live.kept += [write.keywords["heat"] for write in writes]
 
     def found_in(self, layer: Image) -> str:
         """How much IDC there is at the threshold."""
@@ -233,6 +243,23 @@ class IdcDock(Dock):
         self.show_heat(layer, cast("HeatMap", result))
         if self._steps is not None:
             self._steps.finish()
+
+    def take_up(self) -> None:
+        """Show maps of files that were opened on their slides, where there is none yet."""
+        own = {layer for one in self.maps.values() for layer in one.all}
+        for one in opened(self.viewer):
+            slide = one.first
+            saved = [x for x in one.results if "heat_map" in x.metadata and x not in own]
+            if not saved or slide not in self.images or slide in self.maps:
+                continue
+            heat: HeatMap = saved[-1].metadata["heat_map"]
+            its, imprint = heat.imprint, between.slide_of(slide).imprint
+            other = its is not None and imprint is not None and its.contradicts(imprint)
+            if other or between.at_another_scale(slide, heat.mpp):
+                continue
+            self.maps[slide] = HeatLayers(self.viewer, slide)
+            self.maps[slide].take(x for x in saved if x.metadata["heat_map"] is heat)
+            self.show_heat(slide, heat)
 
     def choices(self) -> dict[str, Any]:
         """The threshold too, if the user has chosen it."""
@@ -307,7 +334,11 @@ class IdcDock(Dock):
         if self.heat is not None and self.layer is not None:
             heat = self.heat.with_threshold(self.threshold.value() / 100)
             events = saving(self.task, export, [(between.slide_of(self.layer), heat)], path)
-            self.start(events, "Saving", partial(say_saved, self.form))
+            self.start(events, "Saving", partial(self._saved, self.heat))
+
+    def _saved(self, heat: HeatMap, event: Finished) -> None:
+        self.live.kept.append(heat)
+        say_saved(self.form, event)
 
     def model_changed(self, card: ModelCard) -> None:
         """Start from the new model's operating point."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image, Vectors
 from napari.utils import Colormap
 from qtpy.QtCore import QTimer
 
@@ -14,10 +15,10 @@ from napari_pathogan.plugin.viewer.lines import FRAME_COLOUR, Lines
 from napari_pathogan.plugin.viewer.placing import short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import napari
-    from napari.layers import Image, Layer, Vectors
+    from napari.layers import Layer
 
     from napari_pathogan.engine.events import Tile
     from napari_pathogan.slides.geometry import Overlay, Region
@@ -94,6 +95,14 @@ class HeatLayers:
         """Those of the layers that are in the viewer."""
         made = (*self.images.values(), self.outline, self.place)
         return [x for x in made if x is not None and x in self.viewer.layers]
+
+    def take(self, layers: Iterable[Layer]) -> None:
+        """Show maps in the layers of a file that was opened."""
+        for layer in layers:
+            if isinstance(layer, Vectors):
+                self._outline.take(layer)
+            elif isinstance(layer, Image):
+                self.images[layer.metadata["what"]] = layer
 
     def begin(self, probability: Overlay, uncertainty: Overlay) -> None:
         """Show an empty map, which tiles are painted into; the outline is hidden meanwhile."""

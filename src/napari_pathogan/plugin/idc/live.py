@@ -22,7 +22,9 @@ from qtpy.QtWidgets import (
     QDialog,
 )
 
+from napari_pathogan.annotations import merging
 from napari_pathogan.annotations.classes import ClassTable
+from napari_pathogan.annotations.outlines import is_outline
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import OutputError, PathoganError
 from napari_pathogan.plugin.idc.classes import ClassesDialog
@@ -44,6 +46,7 @@ from napari_pathogan.plugin.shell.form import beside, button, combo, evenly, lab
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
+from napari_pathogan.plugin.viewer.lines import SteadyEdges
 from napari_pathogan.plugin.viewer.placing import short
 
 if TYPE_CHECKING:
@@ -63,7 +66,6 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.idc.heatmap import HeatMap
 
 SOON_MS = 250  # changes that come closer together are taken at once
-EDGE_PX = 2.0
 
 
 class Maps(Protocol):
@@ -119,6 +121,7 @@ class Live:
         self.dock = dock
         self.slides: dict[Image, Annotated] = {}
         self.run: Run | None = None
+        self.kept: list[HeatMap] = []  # in files, cases or models of the user's
         self._again = False
         self.draw = {
             name: button(
@@ -182,17 +185,42 @@ class Live:
         self._soon.stop()
         self.keep_drawn()
 
-    def keep_drawn(self) -> str:
-        """Keep what was drawn since the last time, on every slide; says what can't be kept, and why."""
+    def fitted(self, only: Image | None = None) -> str:
+        """Maps in view by a model that was fitted to their slide and is kept nowhere, in words.
+
+        Of one slide, or of all that are open.
+        """
+        names = [
+            layer.name
+            for layer, known in self.slides.items()
+            if only in {None, layer}
+            and known.shown
+            and not any(known.versions[known.shown].heat is one for one in self.kept)
+        ]
+        if not names:
+            return ""
+        maps = "map" if len(names) == 1 else "maps"
+        return (
+            f"The fitted {maps} of {' and '.join(names)} would be lost: 'Keep as model', 'Export' or "
+            "'Save case…' keep such a map."
+        )
+
+    def keep_drawn(self, only: Image | None = None) -> str:
+        """Keep what was drawn since the last time; says what can't be kept, and why.
+
+        On one slide, or on all.
+        """
         lines = []
         for layer, known in self.slides.items():
+            if only not in {None, layer}:
+                continue
             drawn, slide = self.outlines(layer), between.slide_of(layer)
             if drawn == known.outlines and (slide.path is not None or not drawn):
                 continue
             from napari_pathogan.tasks.idc.live import write  # noqa: PLC0415  (imports torch)
 
             try:
-                write(slide, drawn)
+                write(slide, drawn, known.file)
                 known.outlines = drawn
             except PathoganError as error:
                 lines.append(f"The annotations of {layer.name} are not kept: {error}.")
@@ -317,7 +345,7 @@ class Live:
         known.folder = self.dock.model_folder
         self.run = self.dock.aside(
             fitting(between.slide_of(layer), self.dock.model_folder, known),
-            partial(self._followed, layer, known.outlines),
+            partial(self._followed, layer, known.outlines, False),
             self._stopped,
             title="Fitting to the slide",
             on_event=partial(self._came, layer, known.outlines),
@@ -332,6 +360,7 @@ class Live:
             return
         known.kinds |= dialog.changes
         del known.versions[1:]  # they were of other classes
+        known.followed = None
         self.show(0)
         self.status.setText(left_out(self._counted(known)))
         self.follow()
@@ -349,6 +378,8 @@ class Live:
         """Show what was annotated on the slide that was chosen, now and before."""
         self.keep_drawn()
         self.slides = {x: y for x, y in self.slides.items() if x in self.dock.viewer.layers}
+        for image, known in self.slides.items():
+            self._take_in(image, known.outlines)
         layer = self.dock.layer
         self.status.setText("")
         self.doubts.show_review(layer, (), None)
@@ -363,7 +394,7 @@ class Live:
         """Begin anew with another model."""
         self.doubts.show_review(self.dock.layer, (), None)
         for known in self.slides.values():
-            known.folder = known.seen = None
+            known.folder = known.seen = known.followed = None
             known.versions, known.shown = [], 0
         self.enable()
         if self.switch.isChecked():
@@ -380,9 +411,7 @@ class Live:
             return
         known, refit = self._of(layer), self.switch.isChecked() and self.can_follow
         outlines = self.outlines(layer)
-        if outlines == known.outlines and not (
-            refit and not any(version.outlines for version in known.versions)
-        ):
+        if outlines == known.outlines and not (refit and outlines != known.followed):
             return
         try:
             events = following(
@@ -394,7 +423,7 @@ class Live:
         known.folder = self.dock.model_folder
         self.run = self.dock.aside(
             events,
-            partial(self._followed, layer, outlines),
+            partial(self._followed, layer, outlines, refit),
             self._stopped,
             title="Following the annotations",
             on_event=partial(self._came, layer, outlines),
@@ -421,7 +450,7 @@ class Live:
         run = RunFolder(settings().own_model(name))
         self.run = self.dock.aside(
             keeping(between.slide_of(layer), known, known.versions[known.shown], run),
-            partial(self._saved, run),
+            partial(self._saved, run, known.versions[known.shown].heat),
             self._stopped,
             title=f"Keeping {name}",
             ask=True,
@@ -452,11 +481,43 @@ class Live:
                 continue
             known.noted = drawn
             what = _what(before, drawn)
-            back, again = (partial(self._put, layer, one) for one in (before, drawn))
+            back = partial(self._put, layer, drawn, before)
+            again = partial(self._put, layer, before, drawn)
             self.dock.did(layer, what, back, again)
 
-    def _put(self, layer: Image, outlines: tuple[Annotation, ...]) -> bool:
-        """Show outlines of before in the place of those that are drawn, and follow them."""
+    def _put(self, layer: Image, now: tuple[Annotation, ...], then: tuple[Annotation, ...]) -> bool:
+        """Go from what was drawn to what was drawn before, and follow it; what came in between stays."""
+        drawn = self.outlines(layer)
+        if _seen(drawn) != _seen(now):
+            was, will, there = _seen(now), _seen(then), _seen(drawn)
+            gone = [one for one in was if one not in will]
+            stays = [one for one, seen in zip(drawn, there, strict=True) if seen not in gone]
+            come = [one for one, s in zip(then, will, strict=True) if s not in (*was, *there)]
+            then = (*stays, *come)
+        self._draw_anew(layer, then)
+        self._soon.start()
+        return True
+
+    def _take_in(self, layer: Image, written: tuple[Annotation, ...]) -> None:
+        """Show what others have drawn in another window, which was found when outlines were kept."""
+        known = self._of(layer)
+        merged = known.file.annotations
+        busy = known.shapes is not None and known.shapes._is_creating  # noqa: SLF001  (see drawn.py)
+        if merged is None or busy:
+            return
+        own, there = merging.said(written), merging.said(merged)
+        stays = (
+            x for key, x in merging.keyed(self.outlines(layer)) if own.get(key) == there.get(key)
+        )
+        new = (x for key, x in merging.keyed(merged) if own.get(key) != there[key])
+        come = filter(is_outline, new)
+        self._draw_anew(layer, (*stays, *come))
+        known.outlines = known.noted
+        known.file.took(merged, known.file.written, is_outline)
+        self._soon.start()
+
+    def _draw_anew(self, layer: Image, outlines: tuple[Annotation, ...]) -> None:
+        """Draw outlines in the place of those that are drawn; napari's tool stays in the hand."""
         known, selection = self._of(layer), self.dock.viewer.layers.selection
         old, mode = known.shapes, None
         if old is not None and old in self.dock.viewer.layers:
@@ -466,8 +527,6 @@ class Live:
         known.noted = self.outlines(layer)
         if mode is not None:
             selection.active, known.shapes.mode = known.shapes, mode
-        self._soon.start()
-        return True
 
     def replaced(self) -> None:
         """The map in view is the chosen model's own: a run has ended."""
@@ -528,9 +587,9 @@ class Live:
                 feature_defaults={"class": first},
                 edge_color=colours or CLASSES[first],
                 face_color=[c + "20" for c in colours] or CLASSES[first] + "20",
-                edge_width=EDGE_PX / self.dock.viewer.scene.camera.zoom / float(layer.scale[0]),
                 **between.place_level0(layer),
             )
+        SteadyEdges(self.dock.viewer, shapes)
         shapes.events.data.connect(self._drawn)
         for key, name in enumerate(CLASSES, 1):
             shapes.bind_key(str(key), lambda _shapes, name=name: self.begin(name), overwrite=True)
@@ -541,9 +600,12 @@ class Live:
             self._soon.start()
 
     def _read(self, layer: Image, event: Finished) -> None:
-        outlines, _ = event.result
+        outlines, file = event.result
         known = self._of(layer)
-        if outlines and known.shapes is None and layer in self.dock.viewer.layers:
+        if known.shapes is not None or layer not in self.dock.viewer.layers:
+            return  # what is drawn already is kept beside what was there
+        known.file = file
+        if outlines:
             known.shapes = self._lay(layer, tuple(outlines))
             known.outlines = known.noted = self.outlines(layer)
             counts = Counter(one.class_name or "without a class" for one in outlines)
@@ -565,22 +627,39 @@ class Live:
             self.status.setText(progress_line(event))
         elif isinstance(event, OutlinesWritten):
             known.outlines = outlines
+            self._take_in(layer, outlines)
         elif isinstance(event, FirstVersion):
             known.seen, known.versions, known.shown = event.seen, [event.version], 0
 
-    def _followed(self, layer: Image, outlines: tuple[Annotation, ...], event: Finished) -> None:
+    def _followed(
+        self,
+        layer: Image,
+        outlines: tuple[Annotation, ...],
+        refit: bool,  # noqa: FBT001 - bound
+        event: Finished,
+    ) -> None:
         known = self._of(layer)
-        known.outlines = outlines
+        if between.slide_of(layer).path is None:
+            known.outlines = outlines
+        if refit:
+            known.followed = outlines
         self.status.setText(event.summary["text"])
         self.run = None
         if event.result is not None and layer in self.dock.viewer.layers:
             known.versions.append(event.result)
             if layer is self.dock.layer:
                 self.show(len(known.versions) - 1)
+        elif (
+            refit and known.versions and known.versions[known.shown].outlines not in ((), outlines)
+        ):
+            known.shown = 0  # there is nothing any more that it could have been learnt from
+            if layer is self.dock.layer:
+                self.show(0)
         self.enable()
         self._next()
 
-    def _saved(self, run: RunFolder, event: Finished) -> None:
+    def _saved(self, run: RunFolder, heat: HeatMap, event: Finished) -> None:
+        self.kept.append(heat)
         name, metrics = self.dock.model_trained(run.model), event.result.metrics
         text = f"Kept as {name}."
         if gain := metrics.get("held_back_auc_after"):

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_pathogan.annotations.classes import UNCLASSIFIED, UNKNOWN
+from napari_pathogan.annotations.merging import Known
+from napari_pathogan.annotations.outlines import is_outline
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.slides.polygons import corner
 from napari_pathogan.tasks.idc import TASK
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ class Annotated:
         As they were last kept.
     noted
         Outlines as the history knows them.
+    file
+        What is known of the file that they are kept in.
+    followed
+        Outlines that the head was to be fitted to last; None before the first time.
     kinds
         Class -> what its outlines count as, where the user says so.
     asked
@@ -69,6 +76,8 @@ class Annotated:
     shown: int = 0
     outlines: tuple[Annotation, ...] = ()
     noted: tuple[Annotation, ...] = ()
+    file: Known = field(default_factory=Known)
+    followed: tuple[Annotation, ...] | None = None
     kinds: dict[str, str] = field(default_factory=dict)
     asked: bool = False
 
@@ -94,11 +103,14 @@ class FirstVersion(Event):
 
 
 def reading(slide: Slide) -> Iterator[Event]:
-    """Read what was annotated before; finishes with outlines and notes."""
+    """Read what was annotated before; finishes with outlines, and what is known of the file."""
     ready_for_torch()
     from napari_pathogan.tasks.idc import live  # noqa: PLC0415
 
-    yield Finished(live.read(slide))
+    known = Known()
+    if slide.path is not None:
+        known = Known.read(live.store(slide.path).path, corner(slide), is_outline)
+    yield Finished((live.read(slide)[0], known))
 
 
 def following(
@@ -112,16 +124,18 @@ def following(
     from napari_pathogan.tasks.idc import live  # noqa: PLC0415
     from napari_pathogan.tasks.idc.data import CLASSES as NAMES  # noqa: PLC0415
 
+    note = ""
     if outlines != known.outlines and slide.path is not None:
-        yield OutlinesWritten(live.write(slide, outlines))
+        yield OutlinesWritten(live.write(slide, outlines, known.file))
+        note = f"{known.file.note}. " if known.file.note else ""
     if not refit:
-        yield Finished(None, {"text": ""})
+        yield Finished(None, {"text": note})
         return
     start = time.monotonic()
     seen, model = yield from _looked(slide, folder, known)
     drawn = live.annotated(slide, outlines, known.kinds)
     counts = {name: drawn.count(number) for number, name in enumerate(NAMES)}
-    text = " and ".join(f"{n} {name}" for name, n in counts.items()) + " patches"
+    text = note + " and ".join(f"{n} {name}" for name, n in counts.items()) + " patches"
     if left := left_out(drawn.counted):
         text += f". {left}"
     text += "".join(f". {note}" for note in drawn.notes[:1] if not left)
@@ -130,7 +144,7 @@ def following(
     missing = [name for name, n in counts.items() if not n]
     if missing:
         ask = f"draw around {' and '.join(missing)} too, at least 200 µm wide"
-        yield Finished(None, {"text": f"{text}: {ask}" if len(missing) < len(counts) else ""})
+        yield Finished(None, {"text": f"{text}: {ask}" if len(missing) < len(counts) else note})
         return
     yield Progress(0, 0, "refitting")
     title = f"{len(known.versions) or 1}: {counts['IDC']} + {counts['healthy']} patches"

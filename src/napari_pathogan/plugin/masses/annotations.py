@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_pathogan.annotations.merging import Known
 from napari_pathogan.annotations.store import file_of
 from napari_pathogan.tasks.masses import annotated
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.masses.review import Review
 
 
-def write_review(mammogram: Mammogram, review: Review) -> Path:
-    """Keep a review; returns where.
+def write_review(mammogram: Mammogram, review: Review, known: Known | None = None) -> Path:
+    """Keep a review, and what others have kept since the file was ``known``; returns where.
 
     Raises
     ------
@@ -26,7 +27,7 @@ def write_review(mammogram: Mammogram, review: Review) -> Path:
         If no place can be written, or the mammogram is no file.
     """
     about = {"laterality": mammogram.laterality or "", "view": mammogram.view or ""}
-    return annotated.write(file_of(mammogram), review, **about)
+    return annotated.write(file_of(mammogram), review, known=known, **about)
 
 
 def read_review(mammogram: Mammogram) -> Review | None:
@@ -43,3 +44,16 @@ def read_review(mammogram: Mammogram) -> Review | None:
         return None
     path = annotated.store(mammogram.path).path
     return annotated.read(path, mammogram) if path.is_file() else None
+
+
+def known_of(mammogram: Mammogram) -> Known:
+    """What is known of the file that is kept with a mammogram; to be asked before it is read.
+
+    Raises
+    ------
+    ResultFormatError
+        If it can't be read.
+    """
+    if mammogram.path is None:
+        return Known()
+    return Known.read(annotated.store(mammogram.path).path)

@@ -101,7 +101,7 @@ class Decisions:
         """Keep the chosen view as reviewed, also if it has no mass."""
         image = self.dock.layer
         if image is not None and self.dock.run is None:
-            self._keep(lambda: self.reviews.keep(image))
+            self._keep(image, lambda: self.reviews.keep(image))
 
     def edited(self, image: Image, edit: Edit) -> None:
         """Take over what was drawn with napari's tools."""
@@ -126,7 +126,7 @@ class Decisions:
     def _change(self, image: Image, what: str, change: Callable[[], Path]) -> bool:
         """Change a review, which can be taken back; says whether it could be kept."""
         before = self.reviews.review_of(image)
-        if not self._keep(change):
+        if not self._keep(image, change):
             return False
         after = self.reviews.review_of(image)
         assert before is not None
@@ -141,14 +141,16 @@ class Decisions:
 
     def _put(self, image: Image, now: Review, then: Review) -> bool:
         """Put a review of before in the place of the one there is, and show where they differ."""
-        if self.dock.run is not None or not self._keep(lambda: self.reviews.put(image, then)):
+        if self.dock.run is not None:
+            return False
+        if not self._keep(image, lambda: self.reviews.put(image, then)):
             return False
         differs = [n for n in then.ids if _of(then, n) != _of(now, n)]
         if differs:
             self.dock.show_place(image, differs[0])
         return True
 
-    def _keep(self, change: Callable[[], Path]) -> bool:
+    def _keep(self, image: Image, change: Callable[[], Path]) -> bool:
         """Change the review, which is kept at once; says whether it could be."""
         kept = False
         try:
@@ -158,9 +160,8 @@ class Decisions:
         else:
             kept = True
             elsewhere = data_folder() in path.parents
-            self.dock.form.status.setText(
-                "Kept in PathoGAN's data folder" if elsewhere else "Kept beside the image"
-            )
+            place = "Kept in PathoGAN's data folder" if elsewhere else "Kept beside the image"
+            self.dock.form.status.setText(self.reviews.note(image) or place)
             self.dock.form.status.setToolTip(str(path))
         self.dock.show_findings()
         return kept

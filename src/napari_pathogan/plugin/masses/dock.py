@@ -60,7 +60,9 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event, Finished
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.engine.task import Export
+    from napari_pathogan.mammograms.mammogram import Mammogram
     from napari_pathogan.plugin.shell.subject import Subject
+    from napari_pathogan.tasks.masses.detections import Detections
     from napari_pathogan.tasks.masses.review import Review
 
 LIVE_MS = 15  # slider moves that come closer together are shown at once
@@ -138,6 +140,7 @@ class MassesDock(Dock):
             "Save what is shown and not rejected, of this view or of all, as chosen in 'Views'",
             lambda: "masses",
             self.save,
+            lambda: [source for source, _ in self._to_save()],
         )
         self.training = TrainingRow(self, lesson(lambda: self.layer))
         self.form.add_line(evenly(self.decisions.keep, self.training.button, self.export))
@@ -401,14 +404,17 @@ class MassesDock(Dock):
 
     def save(self, export: Export, path: Path) -> None:
         """Save what is shown and not rejected, a file a view, in the background."""
+        events = saving(self.task, export, self._to_save(), path)
+        self.start(events, "Saving", partial(say_saved, self.form))
+
+    def _to_save(self) -> list[tuple[Mammogram, Detections]]:
+        """What is saved: of the chosen view, or of all."""
         everything = self.form.region.currentText() == ALL_VIEWS
-        pairs = [
+        return [
             (mammogram_of(image), review.masses())
             for image, review in self._shown().items()
             if everything or image is self.layer
         ]
-        events = saving(self.task, export, pairs, path)
-        self.start(events, "Saving", partial(say_saved, self.form))
 
     @property
     def pairs(self) -> list[MassLayers]:

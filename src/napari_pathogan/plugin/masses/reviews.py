@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan.annotations.merging import LATER, Known
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.plugin.masses.annotations import read_review, write_review
+from napari_pathogan.plugin.masses.annotations import known_of, read_review, write_review
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.review import Decision, Review, least, too_small
@@ -31,6 +32,7 @@ class Reviews:
         self.threshold = 0.0  # what scores less is not shown, unless it is decided
         self._current: dict[Image, Review] = {}
         self._coming: dict[Image, Review] = {}  # of a run that has not ended
+        self._known: dict[Image, Known] = {}  # of the files
 
     def __contains__(self, image: Image) -> bool:
         return image in self._current
@@ -56,7 +58,10 @@ class Reviews:
         DataFolderError
             If it can't be read.
         """
-        review = read_review(mammogram_of(image))
+        mammogram = mammogram_of(image)
+        known = known_of(mammogram)
+        review = read_review(mammogram)
+        self._known[image] = known
         if review is not None:
             self._current[image] = review
         return review is not None
@@ -104,7 +109,7 @@ class Reviews:
             If it can't be kept.
         """
         self.begin(image)
-        return write_review(mammogram_of(image), self._current[image].at(self.threshold))
+        return self._write(image, self._current[image])
 
     def edit(self, image: Image, edit: Edit) -> Path:
         """Take over what was drawn, changed or deleted in an image; returns where it is kept.
@@ -149,11 +154,21 @@ class Reviews:
         """Let go of an image that is closed."""
         self._current.pop(image, None)
         self._coming.pop(image, None)
+        self._known.pop(image, None)
+
+    def note(self, image: Image) -> str:
+        """What another window has kept of an image meanwhile, in words; empty if nothing."""
+        known = self._known.get(image)
+        return f"{known.note}. {LATER}" if known is not None and known.note else ""
 
     def _change(self, image: Image, review: Review) -> Path:
-        path = write_review(mammogram_of(image), review.at(self.threshold))
+        path = self._write(image, review)
         self._current[image] = review
         return path
+
+    def _write(self, image: Image, review: Review) -> Path:
+        known = self._known.setdefault(image, Known())
+        return write_review(mammogram_of(image), review.at(self.threshold), known)
 
 
 def _check_size(image: Image, outline: np.ndarray) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_pathogan.annotations.merging import Known
 from napari_pathogan.annotations.store import file_of
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
+from napari_pathogan.slides.polygons import corner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
@@ -18,21 +21,41 @@ if TYPE_CHECKING:
 def reading(slide: Slide) -> Iterator[Event]:
     """Read the nuclei that were kept with a slide; finishes with them, or None if there are none.
 
-    Where there are some in both places, the newer ones count.
+    With them comes what is known of the file then. Where there are some in both places, the newer ones count.
     """
     yield Progress(0, 0, "looking for nuclei that were kept")
     if slide.path is None:
-        yield Finished(None)
+        yield Finished((None, Known()))
         return
     ready_for_torch()
     from napari_pathogan.tasks.nuclei import annotated  # noqa: PLC0415
 
     path = annotated.store(slide.path).path
-    yield Finished(annotated.read(path, slide) if path.is_file() else None)
+    known = Known.read(path, corner(slide))
+    yield Finished((annotated.read(path, slide) if path.is_file() else None, known))
 
 
-def keeping(slide: Slide, segmentation: Segmentation) -> Iterator[Event]:
+def opening(slide: Slide, path: Path) -> Iterator[Event]:
+    """Read nuclei of a file that was opened on their slide; finishes with them.
+
+    Raises
+    ------
+    DataFolderError
+        If they can't be read, or are another image's.
+    """
+    yield Progress(0, 0, f"reading {path.name}")
+    ready_for_torch()
+    from napari_pathogan.tasks.nuclei import annotated  # noqa: PLC0415
+
+    yield Finished(annotated.read(path, slide))
+
+
+def keeping(
+    slide: Slide, segmentation: Segmentation, known: Known | None = None
+) -> Iterator[Event]:
     """Keep nuclei beside a slide; finishes with the path, and whether it is elsewhere.
+
+    What others have kept there since the file was ``known`` stays.
 
     Raises
     ------
@@ -44,5 +67,5 @@ def keeping(slide: Slide, segmentation: Segmentation) -> Iterator[Event]:
     from napari_pathogan.tasks.nuclei import annotated  # noqa: PLC0415
 
     file = file_of(slide)
-    path = annotated.write(file, segmentation)
+    path = annotated.write(file, segmentation, known)
     yield Finished((path, path.parent != file.parent))

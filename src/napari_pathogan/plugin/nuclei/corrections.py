@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari.utils.notifications import show_error, show_info
 
+from napari_pathogan.annotations.merging import LATER, Known
 from napari_pathogan.errors import PathoganError
 from napari_pathogan.plugin.nuclei.annotations import keeping, reading
 from napari_pathogan.plugin.nuclei.brush import Hands
@@ -119,6 +120,7 @@ class Corrections:
         self.keep_button.clicked.connect(self.keep)
         self._gone: set[NucleiLayers] = set()  # out of the layer list, which is noted
         self._saved: dict[NucleiLayers, Segmentation] = {}  # as they were when they were kept
+        self._known: dict[Image, Known] = {}  # of the files of slides
         self.folders: set[Path] = set()  # of slides with nuclei kept
 
     @property
@@ -277,9 +279,10 @@ class Corrections:
         if self.dock.shown is not None and self.dock.layer is not None:
             self.take_over(self.dock.shown)
             assert self.editor is not None
-            kept = partial(self._kept, self.dock.shown, self.editor.segmentation)
+            known = self._known.setdefault(self.dock.layer, Known())
+            kept = partial(self._kept, self.dock.shown, self.editor.segmentation, known)
             slide = between.slide_of(self.dock.layer)
-            events = keeping(slide, self.editor.segmentation)
+            events = keeping(slide, self.editor.segmentation, known)
             self.dock.start(events, "Keeping corrections", kept)
 
     def unsaved(self, slides: Sequence[Image]) -> str:
@@ -296,6 +299,12 @@ class Corrections:
         if not names:
             return ""
         return f"Your corrections on {' and '.join(names)} are not kept: they would be lost."
+
+    def was_kept(self, segmentation: Segmentation) -> None:
+        """Nuclei as they were then are kept."""
+        for layers, editor in self.editors.items():
+            if editor.segmentation is segmentation:
+                self._saved[layers] = segmentation
 
     def look_for_annotations(self, layer: Image) -> None:
         """Show what was kept with a slide, if anything was; read in the background."""
@@ -364,10 +373,13 @@ class Corrections:
             "Nothing was painted: nuclei were not looked for there. Run there first."
         )
 
-    def _kept(self, layers: NucleiLayers, kept: Segmentation, event: Finished) -> None:
+    def _kept(
+        self, layers: NucleiLayers, kept: Segmentation, known: Known, event: Finished
+    ) -> None:
         self._saved[layers] = kept
         path, elsewhere = event.result
-        self.dock.form.status.setText(f"Kept in {path.name}")
+        others = f"{known.note}. {LATER}" if known.note else ""
+        self.dock.form.status.setText(others or f"Kept in {path.name}")
         self.dock.form.status.setToolTip(str(path))
         slide = between.slide_of(layers.slide).path
         assert slide is not None, "what is no file can't be kept"
@@ -379,8 +391,10 @@ class Corrections:
     def _read(self, layer: Image, event: Finished) -> None:
         in_time = layer in self.dock.viewer.layers and layer not in self.dock.shown_on
         path = between.slide_of(layer).path
-        if event.result is not None and in_time and path is not None:
+        nuclei, known = event.result
+        self._known.setdefault(layer, known)
+        if nuclei is not None and in_time and path is not None:
             self.folders.add(path.parent)
-            self.dock.show_annotated(layer, event.result)
+            self.dock.show_annotated(layer, nuclei)
             self.dock.form.status.setText("Nuclei that were kept with this slide")
             self.dock.enable()

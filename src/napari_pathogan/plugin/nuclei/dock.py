@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QPushButton, QTabWidget
 
 from napari_pathogan.errors import PathoganError
+from napari_pathogan.plugin.nuclei.annotations import opening
 from napari_pathogan.plugin.nuclei.corrections import Corrections
 from napari_pathogan.plugin.nuclei.details import Details
 from napari_pathogan.plugin.nuclei.events import NucleiLaid, draw_grid, keep_names, nuclei_events
@@ -34,15 +35,16 @@ from napari_pathogan.plugin.shell.subject import VIEW
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
+from napari_pathogan.plugin.viewer.opened import opened
 from napari_pathogan.slides import tissues
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.tasks.nuclei.segmentation import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import napari
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_pathogan.engine.events import Event, Finished, Tile
     from napari_pathogan.engine.models import ModelCard
@@ -74,6 +76,9 @@ class NucleiDock(Dock):
         self.nucleus: int | None = None
         self._running: NucleiLayers | None = None
         self._class_model_chosen = False  # by the user, who then keeps it
+        self._taken: set[tuple[Image, Path]] = (
+            set()
+        )  # files that were read for a slide, or are being
         super().__init__(napari_viewer)
 
     def build(self) -> None:
@@ -225,6 +230,11 @@ class NucleiDock(Dock):
         """Corrections that are not kept; a run on their slide replaces them."""
         return self.corrections.unsaved([layer] if layer is not None else self.images)
 
+    def was_kept(self, writes: Sequence[partial[None]]) -> None:
+        """Corrections that lie in a case are kept."""
+        for write in writes:
+            self.corrections.was_kept(write.keywords["segmentation"])
+
     def found_in(self, layer: Image) -> str:
         """How many nuclei there are."""
         found = self.shown_on.get(layer)
@@ -250,6 +260,31 @@ class NucleiDock(Dock):
     def show_kept(self, layer: Image, result: object) -> None:
         """Show nuclei that were kept."""
         self.show_annotated(layer, cast("Segmentation", result))
+
+    def take_up(self) -> None:
+        """Show nuclei of GeoJSON files that were opened on their slides, where there are none yet."""
+        for one in opened(self.viewer):
+            slide = one.first
+            files = [path for x in one.results if (path := _nuclei_in(x)) is not None]
+            if not files or slide not in self.images or slide in self.shown_on:
+                continue
+            if (slide, files[-1]) in self._taken:
+                continue
+            self._taken.add((slide, files[-1]))
+            layers = [x for x in one.results if _nuclei_in(x) == files[-1]]
+            events = opening(between.slide_of(slide), files[-1])
+            self.aside(events, partial(self._taken_up, slide, files[-1], layers))
+
+    def _taken_up(self, slide: Image, path: Path, layers: list[Layer], event: Finished) -> None:
+        if slide not in self.viewer.layers or slide in self.shown_on:
+            return
+        self.viewer.layers.selection.active = slide
+        for layer in layers:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.show_annotated(slide, event.result)
+        self.form.status.setText(f"Nuclei of {path.name}")
+        self.enable()
 
     def choices(self) -> dict[str, Any]:
         """The model of classes too, if the user has chosen it, and whether to look once."""
@@ -648,3 +683,12 @@ class NucleiDock(Dock):
     def _release_layers(self) -> None:
         for layers in self.shown_on.values():
             layers.release()
+
+
+def _nuclei_in(layer: Layer) -> Path | None:
+    """The file that a layer of nuclei was opened from, if it is GeoJSON of ours."""
+    about = layer.metadata.get("pathogan")
+    if not isinstance(about, dict) or (about.get("kind") != "nuclei" and "grid" not in about):
+        return None
+    path = between.file_of(layer)
+    return path if path is not None and path.is_file() else None

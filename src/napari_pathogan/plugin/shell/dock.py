@@ -47,7 +47,7 @@ from napari_pathogan.plugin.viewer.remembered import recall, remember
 from napari_pathogan.slides.cache import set_cache_mb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import napari
@@ -146,6 +146,11 @@ class Dock(Docked):
 
     def _listen(self) -> None:
         """Hear of layers that come, go and are selected."""
+        self._opened_files = QTimer(self)  # once napari has done with the layers
+        self._opened_files.setSingleShot(True)
+        self._opened_files.timeout.connect(self.take_up)
+        self._ties.add(self._opened_files.stop)
+        self._opened_files.start()
         self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
@@ -206,6 +211,13 @@ class Dock(Docked):
         del layer
         return ""
 
+    def lost_by_run(self, layer: Image) -> str:
+        """What of :meth:`unsaved` a run on an image replaces."""
+        return self.unsaved(layer)
+
+    def was_kept(self, writes: Sequence[partial[None]]) -> None:
+        """What :meth:`keeps` gave lies in a case of the user's now."""
+
     def found_in(self, layer: Image) -> str:
         """What was found in an image, in a few words; empty if nothing was looked for."""
         del layer
@@ -232,6 +244,9 @@ class Dock(Docked):
     def show_kept(self, layer: Image, result: object) -> None:
         """Show what :meth:`read_kept` has read, as if it had just been found."""
         raise NotImplementedError
+
+    def take_up(self) -> None:
+        """Show what was saved, and was opened on its image, as if it had just been found, where nothing was yet."""
 
     def choices(self) -> dict[str, Any]:
         """What the user has chosen here, plain JSON, for :meth:`choose_again`."""
@@ -328,7 +343,7 @@ class Dock(Docked):
             if size is not None and not self._is_right(layer, size, self._too_coarse(layer, size)):
                 self.form.pixel_size.setFocus()
                 return
-            unsaved = self.unsaved(layer)
+            unsaved = self.lost_by_run(layer)
             if unsaved and not confirmed(self, self.title, f"{unsaved} Run all the same?"):
                 return
             events = self.events(layer)
@@ -547,6 +562,9 @@ class Dock(Docked):
         """See to it that an image that was opened covers no other."""
         if self.subject.offers(event.value):
             between.lie_beside(self.viewer, event.value)
+            if self.subject is not SLIDE and event.value.source.reader_plugin == "napari":
+                between.fit(self.viewer, self.images)  # mammograms are looked at together
+        self._opened_files.start()
 
     def _list_slides(self, _event: object = None, *, follow: bool = True) -> None:
         """Offer the slides that are open; the chosen one stays chosen unless another is opened."""

@@ -41,31 +41,51 @@ class ExportButton(QPushButton):
         Gives the file's name without suffix.
     save
         Is called with an export and the file that was chosen.
+    sources
+        Gives what is saved of: a file each. By default it is one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         dock: Dock,
         task: str,
         tip: str,
         suggested: Callable[[], str],
         save: Callable[[Export, Path], None],
+        sources: Callable[[], Sequence[Any]] = tuple,
     ) -> None:
         super().__init__("Export")
         self.setToolTip(tip)
-        self._dock, self._suggested, self._save = dock, suggested, save
+        self._dock, self._suggested, self._save, self._sources = dock, suggested, save, sources
+        self._task = task_of(task)
         menu = QMenu(self)
-        for export in exports(task).values():
-            action = QAction(export.title, menu)
+        self._actions = {}
+        for name, export in exports(task).items():
+            action = self._actions[name] = QAction(export.title, menu)
             action.triggered.connect(partial(self._ask, export))
             menu.addAction(action)
+        menu.aboutToShow.connect(self._say_what_can_be)
         self.setMenu(menu)
 
+    def _say_what_can_be(self) -> None:
+        """Grey out what can't be saved of these, and say why."""
+        for name, export in exports(self._task.name).items():
+            why = ""
+            if export.lacks:
+                lacks = self._task.get(export.lacks)
+                why = next(filter(None, map(lacks, self._sources())), "")
+            self._actions[name].setEnabled(not why)
+            self._actions[name].setText(f"{export.title}: {why}" if why else export.title)
+
     def _ask(self, export: Export, _checked: object = None) -> None:
-        name = f"{self._suggested()}{export.suffix}"
+        stem, sources = self._suggested(), self._sources()
+        name, title = f"{stem}{export.suffix}", export.title
+        if len(sources) > 1:
+            first, *_ = _names(stem, [source.name for source in sources])
+            title = f"{title}: {len(sources)} files, called {first}{export.suffix} and so on"
         path = ask_target(
             self._dock,
-            export.title,
+            title,
             name,
             f"*{export.suffix}",
             RESULTS,
@@ -117,7 +137,9 @@ def saving(
 
 def say_saved(form: Form, event: Finished) -> None:
     """Say which files were saved, and on hovering where."""
-    form.status.setText(f"Saved {', '.join(path.name for path in event.result)}")
+    names = ", ".join(path.name for path in event.result)
+    several = f"{len(event.result)} files, one a view: " if len(event.result) > 1 else ""
+    form.status.setText(f"Saved {several}{names}")
     form.status.setToolTip(
         str(event.result[0] if len(event.result) == 1 else event.result[0].parent)
     )

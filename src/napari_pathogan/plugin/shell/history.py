@@ -86,6 +86,7 @@ class History(QObject):
         super().__init__()
         self._viewer = viewer
         self._docks: list[WithHistory] = []
+        self._said = ""  # in all docks, of what was taken back or done again last
         self._done: dict[object, list[Step]] = {}
         self._undone: dict[object, list[Step]] = {}
         viewer.layers.events.removed.connect(self._removed)
@@ -112,6 +113,9 @@ class History(QObject):
         while len(done) > MOST or sum(one.whole for one in done) > MOST_RUNS:
             done.pop(0)
         self._undone.pop(case, None)
+        for dock in self._docks:
+            if self._said and dock.form.status.text() == self._said:
+                dock.form.status.setText("")
         self.changed.emit()
 
     def next(self, image: Image | None, *, back: bool) -> str:
@@ -142,9 +146,9 @@ class History(QObject):
         if (step.back if back else step.again)():
             steps.remove(step)
             there.setdefault(case, []).append(step)
-            verb = "Undone" if back else "Done again"
+            self._said = f"{'Undone' if back else 'Done again'}: {step.what}."
             for dock in self._docks:
-                dock.form.status.setText(f"{verb}: {step.what}.")
+                dock.form.status.setText(self._said)
         self.changed.emit()
         return True
 

@@ -15,13 +15,14 @@ from qtpy.QtWidgets import QWidget
 from napari_pathogan import addresses
 from napari_pathogan.engine.events import Event, Finished, Progress
 from napari_pathogan.errors import PathoganError
-from napari_pathogan.mammograms.mammogram import USER, Mammogram
+from napari_pathogan.mammograms.mammogram import USER
 from napari_pathogan.mammograms.study import examinations
 from napari_pathogan.plugin.shell import case as cases
 from napari_pathogan.plugin.shell.case import CameraIn, Case, ImageIn, LookIn, ResultIn
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.layers import file_of, is_slide, mpp_of, slide_of
 from napari_pathogan.plugin.viewer.mammogram_layers import (
+    TAKEN,
     is_mammogram,
     mammogram_of,
     prepare_mammograms,
@@ -53,6 +54,9 @@ class Keeper(Protocol):
 
     def unsaved(self, layer: Image | None = None) -> str:
         """What of the user's own work is kept nowhere yet, as a sentence."""
+
+    def was_kept(self, writes: Sequence[partial[None]]) -> None:
+        """What was to be kept lies in a case of the user's now."""
 
     def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
         """How the file's name of a result ends, and what writes it."""
@@ -176,7 +180,7 @@ def writing(taken: Taken, path: Path) -> Iterator[Event]:
                 file=cases.place(file, path),
                 name=image.name,
                 imprint=str(_imprint(image)),
-                mammogram=isinstance(image.metadata.get("mammogram"), Mammogram),
+                mammogram="mammogram" in image.metadata and TAKEN not in image.metadata,
                 um_per_px=_given_um(image),
                 scale=_pair(image.scale),
                 translate=_pair(image.translate),

@@ -49,7 +49,7 @@ from napari_pathogan.plugin.shell.keeping import (
 )
 from napari_pathogan.plugin.shell.notes import notes_of
 from napari_pathogan.plugin.slides.pictures import SIDE, Pictured, pictures
-from napari_pathogan.plugin.slides.words import results_text, scale_text, title
+from napari_pathogan.plugin.slides.words import results_text, scale_text, told_apart
 from napari_pathogan.plugin.viewer import commands
 from napari_pathogan.plugin.viewer.asking import CASES, ask_file, ask_target
 from napari_pathogan.plugin.viewer.keys import dock_of, dock_titles
@@ -191,8 +191,11 @@ class SlidesDock(Docked):
             return
         file = cases.named(path)
         taken = take(self.viewer, self.keepers)
+        found = [(one.task, write) for one, write in taken.results if one.task]  # without layers
 
         def done(event: Finished) -> None:
+            for dock in self.keepers:
+                dock.was_kept([write for task, write in found if task == dock.task])
             left = f" Not kept: {'; '.join(event.result)}." if event.result else ""
             self.said.setText(f"Saved {file.name}.{left}")
 
@@ -393,7 +396,7 @@ class SlidesDock(Docked):
         there = set(self.viewer.layers)
         if any(layer not in there for one in self.opened for layer in one.layers):
             return  # it is listed anew in a moment
-        docks = self.docks
+        docks, titles = self.docks, told_apart(self.opened)
         for at, one in enumerate(self.opened):
             found = [
                 f"{image.name}: {said}" if len(one.images) > 1 else said
@@ -401,7 +404,7 @@ class SlidesDock(Docked):
                 for image in one.images
                 if (said := dock.found_in(image))
             ]
-            lines = [f"<b>{escape(title(one))}</b>", escape(scale_text(one.first))]
+            lines = [f"<b>{escape(titles[at])}</b>", escape(scale_text(one.first))]
             lines += [text] if (text := results_text(found, one.results)) else []
             notes = dict.fromkeys(note for image in one.images for note in notes_of(image))
             lines += [f"⚠ {escape(note)}" for note in notes]

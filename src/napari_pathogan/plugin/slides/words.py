@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pathogan import files
 from napari_pathogan.mammograms.mammogram import Mammogram
+from napari_pathogan.plugin.viewer.layers import file_of
 from napari_pathogan.plugin.viewer.mammogram_layers import SYNTHETIC
 from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.slides.slide import Slide
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.plugin.viewer.opened import Opened
 
+_NUMBERED = re.compile(r" \[\d+\]$")  # as napari calls a second layer of one name
 _NAMED = 3  # results that are named where no dock says what was found
 _WHOSE = {
     "user": "as you gave it",
@@ -36,6 +40,24 @@ def title(one: Opened) -> str:
     first = f"Examination {numbers[0]}" if numbers[0] else "Mammograms"
     drawn = all(image.name.endswith(SYNTHETIC) for image in one.images)
     return f"{first}: {', '.join(views)}" + SYNTHETIC * drawn
+
+
+def told_apart(opened: Sequence[Opened]) -> list[str]:
+    """What each image is called; with the folders of those whose files are called alike: ``scan.svs (case 7)``."""
+    titles = [title(one) for one in opened]
+    places = {
+        at: path
+        for at, one in enumerate(opened)
+        if not one.mammograms
+        and (path := one.first.metadata.get("path") or file_of(one.first)) is not None
+    }
+    names = [path.name for path in {*places.values()}]
+    alike = {at: path for at, path in places.items() if names.count(path.name) > 1}
+    called = files.told_apart(alike.values(), suffixes=True) if alike else {}
+    for at, path in alike.items():
+        folders = called[path].rpartition("/")[0]
+        titles[at] = f"{_NUMBERED.sub('', titles[at])} ({folders})"
+    return titles
 
 
 def scale_text(image: Image) -> str:

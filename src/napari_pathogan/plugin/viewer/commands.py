@@ -19,6 +19,7 @@ from napari_pathogan.plugin.viewer.asking import (
     ask_files,
 )
 from napari_pathogan.plugin.viewer.layers import fit, is_slide, place_level0
+from napari_pathogan.plugin.viewer.lines import SteadyEdges
 from napari_pathogan.plugin.viewer.mammogram_choice import chosen
 from napari_pathogan.plugin.viewer.mammogram_layers import prepare_mammograms, study_layers
 from napari_pathogan.plugin.viewer.reader import SUFFIXES, read
@@ -95,15 +96,14 @@ def new_regions(viewer: napari.Viewer) -> Shapes | None:
     slide = _slide(viewer)
     if slide is None:
         return None
-    width = 3 / viewer.scene.camera.zoom / float(slide.scale[0])
     regions = viewer.add_shapes(
         name=f"Regions ({slide.name})",
         ndim=2,
-        edge_width=width,
         edge_color="#ffd400",
         face_color="#ffd40020",
         **place_level0(slide),
     )
+    SteadyEdges(viewer, regions)
     regions.mode = "add_polygon"
     return regions
 

@@ -8,6 +8,7 @@ above them which examination it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +22,10 @@ from napari_pathogan.mammograms.study import distinct_names, same_examination
 from napari_pathogan.plugin.viewer.layers import AXES, WHOLE, fit, in_unit, selection_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import napari
-    from napari.layers import Layer
+    from napari.layers import Layer, Points
     from napari.utils.events import Event
 
     LayerData = tuple[Any, dict[str, Any], str]
@@ -33,6 +34,7 @@ _GAP = 0.4  # between groups, of a view's width: chest walls of two patients nev
 _HUNG = "hung"  # what a layer's metadata call the following
 _TITLES = "examinations"  # in the metadata of the layer that says which is which
 _TITLE_SIZE = 11
+_LETTER_PX = 0.9  # wide is a letter of size 1, with what is between two titles
 _TITLE_GAP = 0.05  # above an examination, of the longer side of all of them
 
 
@@ -255,7 +257,31 @@ def write_titles(viewer: napari.Viewer) -> bool:
                 metadata={_TITLES: titles},
             )
             layer.editable = False
+            _keep_titles_apart(viewer, layer, titles)
     return bool(titles)
+
+
+def _keep_titles_apart(
+    viewer: napari.Viewer, layer: Points, titles: Mapping[str, tuple[float, float]]
+) -> None:
+    """Write titles so small that none reaches into its neighbour's place, however far the view is."""
+    zoomed = viewer.scene.camera.events.zoom
+    ends = sorted((x, max(map(len, title.splitlines()))) for title, (_, x) in titles.items())
+    letter = min(
+        2 * (there - here) / (one + other) for (here, one), (there, other) in pairwise(ends)
+    )
+
+    def fit_size(_event: object = None) -> None:
+        if layer not in viewer.layers:
+            zoomed.disconnect(fit_size)
+            return
+        units = viewer.layers.units
+        wide = letter if units is None else letter * in_unit(layer, units[-1])
+        size = wide * viewer.scene.camera.zoom / _LETTER_PX
+        layer.text.size = max(1.0, min(size, _TITLE_SIZE))
+
+    zoomed.connect(fit_size)
+    fit_size()
 
 
 def _view(mammogram: Mammogram) -> str:

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 SYNTHETIC = " [synthetic]"  # behind the name of an image that was generated
 _BLACK = (0.0, 0.0, 0.0, 1.0)  # around mammograms, which a white canvas outshines
 _GAP = 0.02  # between views, of a view's width
+_awaited: dict[int, int] = {}  # by a viewer's id: how many views are about to be added
 
 
 def mammogram_layer(mammogram: Mammogram, place: dict[str, Any] | None = None) -> LayerData:
@@ -127,6 +128,9 @@ def _hanging(study: MammogramStudy, opened: list[Mammogram], *, in_mm: bool) -> 
     return layers
 
 
+TAKEN = "taken for a mammogram"  # in the metadata of a grey picture that was opened as no mammogram
+
+
 def is_mammogram(layer: object) -> bool:
     """Whether a layer is a mammogram: one that was opened as such, or any grey image of integers."""
     if not isinstance(layer, Image) or layer.rgb or layer.ndim != 2 or layer.multiscale:
@@ -161,7 +165,7 @@ def mammogram_of(layer: Image) -> Mammogram:
             for scale, unit in zip(layer.scale, layer.units, strict=True)
         )
         mammogram = mammogram.with_spacing((y, x))
-    layer.metadata = {**layer.metadata, **_metadata(mammogram)}
+    layer.metadata = {**layer.metadata, **_metadata(mammogram), TAKEN: True}
     return mammogram
 
 
@@ -355,16 +359,24 @@ def _darken(viewer: napari.Viewer, *, alone: bool) -> None:
 
 
 def _fit_after(viewer: napari.Viewer, awaited: int) -> None:
-    """Show all mammograms when so many more layers have been added."""
+    """Show all mammograms once so many more of them have been added; files are announced one by one."""
+    _awaited[id(viewer)] = _awaited.get(id(viewer), 0) + awaited
+    viewer.layers.events.inserted.connect(_awaited_came)  # once: napari knows a second time
 
-    def added(_: object) -> None:
-        nonlocal awaited
-        awaited -= 1
-        if awaited == 0:
-            viewer.layers.events.inserted.disconnect(added)
-            fit(viewer, [layer for layer in viewer.layers if is_mammogram(layer)])
 
-    viewer.layers.events.inserted.connect(added)
+def _awaited_came(event: Event) -> None:
+    viewer = current_viewer()
+    if (
+        viewer is None
+        or event.source is not viewer.layers
+        or "mammogram" not in event.value.metadata
+    ):
+        return
+    left = _awaited.pop(id(viewer), 0) - 1
+    if left > 0:
+        _awaited[id(viewer)] = left
+    elif left == 0:
+        fit(viewer, [layer for layer in viewer.layers if is_mammogram(layer)])
 
 
 def _meaning(layer: Image) -> str:

@@ -82,7 +82,7 @@ def heat_map_layers(heat: HeatMap, ground: Ground) -> list[LayerData]:
             "edge_color": OUTLINE_COLOUR,
             "edge_width": _WIDTH * max(heat.probability.data.shape) * heat.probability.step[0],
             "vector_style": "line",
-            "metadata": {"threshold": heat.threshold},
+            "metadata": {"heat_map": heat, "threshold": heat.threshold},
             **ground.level0(),
         }
         layers.append((np.concatenate(parts), kwargs, "vectors"))

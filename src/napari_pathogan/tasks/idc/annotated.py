@@ -21,7 +21,7 @@ from shapely import STRtree, box
 
 from napari_pathogan.annotations import classes
 from napari_pathogan.annotations.outlines import beyond, outlines_of
-from napari_pathogan.annotations.store import AnnotationStore
+from napari_pathogan.annotations.store import ASIDE, AnnotationStore
 from napari_pathogan.engine.cells import CellGrid
 from napari_pathogan.errors import (
     DataFolderError,
@@ -141,7 +141,7 @@ def _of_no_slide(folder: Path, stores: Sequence[AnnotationStore]) -> list[Path]:
         file
         for file in sorted(folder.glob("*"))
         if file.suffix.lower() == ".geojson" and file not in used
-        and file.with_suffix("").suffix not in _KEPT
+        and file.with_suffix("").suffix not in _KEPT and ASIDE not in file.name
     ]  # fmt: skip
 
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_pathogan.annotations.geojson import Annotation
+    from napari_pathogan.annotations.merging import Known
     from napari_pathogan.engine.refit import Past
     from napari_pathogan.slides.geometry import Region
     from napari_pathogan.slides.slide import Slide
@@ -191,8 +192,8 @@ def store(slide: Path) -> AnnotationStore:
     return AnnotationStore(slide, TASK.retraining.suffix)
 
 
-def write(slide: Slide, annotations: Sequence[Annotation]) -> Path:
-    """Keep annotations with their slide, and what tells it from others; returns where.
+def write(slide: Slide, annotations: Sequence[Annotation], known: Known | None = None) -> Path:
+    """Keep annotations with their slide, and what tells it from others; as :func:`.outlines.write`.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def write(slide: Slide, annotations: Sequence[Annotation]) -> Path:
         If no place can be written, or the slide is no file; what was there stays as it was.
     """
     assert TASK.retraining is not None
-    return outlines.write(slide, TASK.retraining.suffix, KIND, annotations)
+    return outlines.write(slide, TASK.retraining.suffix, KIND, annotations, known)
 
 
 def read(slide: Slide, path: Path | None = None) -> tuple[list[Annotation], list[str]]:

@@ -127,6 +127,7 @@ TASK = Task(
                 ".dcm",
                 "Report for an archive (DICOM SR)…",
                 usual=False,
+                lacks=".contract:no_dicom",
             ),
             Export(
                 "gsps",
@@ -137,6 +138,7 @@ TASK = Task(
                 ".gsps.dcm",
                 "Drawn over the image in an archive (DICOM GSPS)…",
                 usual=False,
+                lacks=".contract:no_dicom",
             ),
         ),
     ),

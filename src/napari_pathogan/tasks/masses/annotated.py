@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from napari_pathogan.annotations.merging import Known
     from napari_pathogan.mammograms.mammogram import Mammogram
 
 SUFFIX = ".masses.geojson"
@@ -44,13 +45,22 @@ def store(image: Path) -> AnnotationStore:
     return AnnotationStore(image, SUFFIX)
 
 
-def write(image: Path, review: Review, *, laterality: str = "", view: str = "") -> Path:
+def write(
+    image: Path,
+    review: Review,
+    *,
+    laterality: str = "",
+    view: str = "",
+    known: Known | None = None,
+) -> Path:
     """Keep the findings of an image and what a reader says of them; returns where.
 
     Parameters
     ----------
     laterality, view
         "L" or "R", "CC", "MLO", ...; "" where nobody knows.
+    known
+        What is known of the file; as :meth:`.AnnotationStore.write` has it.
 
     Raises
     ------
@@ -58,7 +68,7 @@ def write(image: Path, review: Review, *, laterality: str = "", view: str = "") 
         If it can't be written; what was kept before stays as it was.
     """
     about, findings = said(review, laterality, view)
-    return store(image).write(lambda: findings, about)
+    return store(image).write(lambda: findings, about, known)
 
 
 def write_file(path: Path, review: Review) -> None:

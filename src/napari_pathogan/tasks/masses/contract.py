@@ -11,6 +11,7 @@ from PIL import Image
 from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.pictures import drawn
 from napari_pathogan.mammograms.study import examinations, is_index, open_mammogram
+from napari_pathogan.mammograms.views import is_dicom
 from napari_pathogan.tasks.masses import export
 from napari_pathogan.tasks.masses.detections import ViewSearched
 from napari_pathogan.tasks.masses.predict import detect
@@ -123,6 +124,11 @@ def picture(mammogram: Mammogram, found: Detections, px: int) -> np.ndarray:
     boxes = [np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)]) for x0, y0, x1, y1 in found.boxes]
     pixels = np.asarray(image.convert("RGB"))
     return drawn(pixels, mammogram.shape, outlines=((box, _BOX) for box in boxes))
+
+
+def no_dicom(source: Mammogram) -> str:
+    """Why a DICOM object can't refer to a mammogram, in a few words; empty if it can."""
+    return "" if source.path is not None and is_dicom(source.path) else f"{source.name} is no DICOM"
 
 
 def write_sr(

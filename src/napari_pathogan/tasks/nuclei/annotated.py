@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from napari_pathogan.annotations.merging import Known
     from napari_pathogan.files import TemporaryRoom
 
 SUFFIX = ".nuclei.geojson"
@@ -113,17 +114,22 @@ def store(slide: Path) -> AnnotationStore:
     return AnnotationStore(slide, SUFFIX)
 
 
-def write(slide: Path, segmentation: Segmentation) -> Path:
+def write(slide: Path, segmentation: Segmentation, known: Known | None = None) -> Path:
     """Keep nuclei, their classes, and the region in which they were looked for; returns where.
 
     The file says nothing of whose slide it is.
+
+    Parameters
+    ----------
+    known
+        What is known of the file; as :meth:`.AnnotationStore.write` has it.
 
     Raises
     ------
     OutputError
         If it can't be written; what was kept before stays as it was.
     """
-    return store(slide).write(lambda: _annotations(segmentation), _said(segmentation))
+    return store(slide).write(lambda: _annotations(segmentation), _said(segmentation), known)
 
 
 def write_file(path: Path, segmentation: Segmentation) -> None:
