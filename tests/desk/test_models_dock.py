@@ -10,9 +10,20 @@ from qtpy.QtWidgets import QMessageBox
 from desk import choose, enter, press_in
 from napari_pathogan.engine import places
 from napari_pathogan.engine.models import Metric, find_models, read_card, zoo
-from napari_pathogan.plugin.shell.card import CardDialog, ComparisonDialog
+from napari_pathogan.plugin.shell.card import CardDialog, ComparisonDialog, metric_name
 
 pytestmark = pytest.mark.gui
+
+
+def test_every_figure_of_a_card_has_a_name_that_is_no_key():
+    keys = {key for path in zoo().glob("*/model.json") for key in read_card(path.parent).metrics}
+    assert len(keys) > 100
+    names = {key: metric_name(key) for key in keys}
+    assert not [name for name in names.values() if "_" in name]
+    assert len(set(names.values())) >= len(keys) - 2, "figures of one name can't be told apart"
+    plain = {key for key, name in names.items() if name == key.replace("_", " ")}
+    assert plain <= {"accuracy", "precision", "sensitivity", "specificity"}
+    assert names["pas_to_he_frechet_floor"].startswith("PAS to H&E: Fréchet distance")
 
 
 @pytest.fixture
@@ -48,6 +59,9 @@ def test_models_come_are_used_and_go(desk, own, tmp_path):
     dock = desk.dock("Models")
     desk.wait(lambda: not dock.working, "the list")
     assert {"idc-lite0", "masses-inbreast", "virtual-pas-he", "g2c-idc"} <= rows(dock).keys()
+    assert rows(dock)["idc-lite0"].text(1).startswith("AUC 0.9")
+    assert rows(dock)["nuclei-unet"].text(1).startswith("Dice 0.8")
+    assert rows(dock)["masses-inbreast"].text(1).startswith("found 0.7")
     pick(dock, "idc-lite0")
     off = [name for name, made in dock.buttons.items() if not made.isEnabled()]
     assert off == ["Compare", "Go back", "Rename…", "Delete"]

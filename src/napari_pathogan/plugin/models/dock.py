@@ -223,14 +223,13 @@ class ModelsDock(Docked):
 
     @staticmethod
     def _row(name: str, one: Listed) -> QTreeWidgetItem:
-        title, _, figure = one.headline.rpartition(" ")
         megabytes = one.size / 1e6
         size = f"{megabytes:.1f}" if megabytes >= 0.1 else "< 0.1"
-        row = QTreeWidgetItem([name, figure, size])
+        row = QTreeWidgetItem([name, one.figure, size])
         row.setData(0, Qt.ItemDataRole.UserRole, name)
         whose = "came with the program" if one.embedded else f"yours, {one.place}"
         row.setToolTip(0, f"{one.card.title} ({whose})")
-        row.setToolTip(1, title or "nothing was measured")
+        row.setToolTip(1, one.headline or "nothing was measured")
         return row
 
     def _refresh(self) -> None:
