@@ -177,6 +177,8 @@ def test_a_dialog_in_which_a_study_is_made_asks_too(desk, monkeypatch, tmp_path)
     monkeypatch.setattr(study_new, "make_study", lambda *_: making.events())
     desk.press(desk.dock("Reader study"), "New study…")
     (dialog,) = desk.window.findChildren(NewStudyDialog)
+    dialog.real.put_folder(tmp_path)
+    dialog.generated.put_folder(tmp_path / "more")
     desk.type(dialog.target, str(tmp_path / "study"))
     desk.press(dialog.make)
     with desk.answering(press_in("Don't close")):

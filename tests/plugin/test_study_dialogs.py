@@ -82,16 +82,23 @@ def test_what_a_virtual_stain_paints_over_is_asked_for(dialog, tmp_path, monkeyp
 
 
 def test_a_study_from_a_folder_and_a_generator(dialog, dock, tmp_path, told):
+    entries = [action.text() for action in dialog.generated.menu.actions()]
+    assert entries == ["Folder of images…", "Stand-in generator"]
+    dialog.name.setText("")
+    make(dialog)
+    assert told.pop() == "Give the study a name, which readers see"
     dialog.name.setText("Noise")
+    make(dialog)
+    assert told.pop() == "Add real images: 'Add' below 'Real images' lists where from"
+    dialog.real.put_folder(make_images(tmp_path / "real", 8, 0, size=32))
+    (tmp_path / "real" / "broken.png").write_text("no picture")
+    make(dialog)
+    assert told.pop() == "Add generated images: 'Add' below 'Generated images' lists where from"
+    dialog.generated.put_generator("stand-in", INFO, "IDC")
+    dialog.generated.put_generator("stand-in", INFO, "IDC")
     make(dialog)
     assert "where to save the study" in told.pop()
     dialog.target.setText(str(tmp_path / "study"))
-    make(dialog)
-    assert told.pop().startswith("settings of the study: real:")
-    dialog.real.put_folder(make_images(tmp_path / "real", 8, 0, size=32))
-    (tmp_path / "real" / "broken.png").write_text("no picture")
-    dialog.generated.put_generator("stand-in", INFO, "IDC")
-    dialog.generated.put_generator("stand-in", INFO, "IDC")
     assert dialog.generated.sources == [{"generator": "stand-in", "label": "IDC"}]
     assert (dialog.side.value(), dialog.mpp.value()) == (24, 4.0)
     make(dialog)
@@ -124,6 +131,13 @@ def test_a_study_from_a_folder_and_a_generator(dialog, dock, tmp_path, told):
     assert not key_path(tmp_path / "second").exists()
     second = Study.open(tmp_path / "second")
     assert read_key(second.folder, tmp_path / "stick" / "key.json", second.manifest).truth
+
+
+def test_patches_from_slides_need_a_size_and_a_scale(dialog, tmp_path, told):
+    dialog.real.put_slides(tmp_path / "slide.svs")
+    dialog.generated.put_folder(tmp_path)
+    make(dialog)
+    assert told.pop().startswith("Patches from slides need 'Side of all images'")
 
 
 def test_a_real_image_among_the_generated_pairs_and_cancel(dialog, tmp_path, told):

@@ -241,6 +241,8 @@ def make_config(settings: dict[str, object]) -> StudyConfig:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "too_short":
+            said = "name at least one source: a folder, slides or a generator"
         msg = f"settings of the study: {f'{place}: ' if place else ''}{said}"
         raise StudyError(msg) from error
 

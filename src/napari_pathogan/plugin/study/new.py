@@ -150,8 +150,8 @@ class NewStudyDialog(QDialog):
         if self.run is not None:
             self.run.cancel()
             return
-        if not self.target.text().strip():
-            show_error("Say where to save the study: a folder that does not exist yet")
+        if missing := self._missing():
+            show_error(missing)
             return
         folder = Path(self.target.text().strip()).expanduser()
         self._warnings = []
@@ -165,6 +165,22 @@ class NewStudyDialog(QDialog):
             on_finished=partial(self._finished, folder),
             on_stopped=self._stopped,
         )
+
+    def _missing(self) -> str:
+        """What has to be said before a study can be made; empty if nothing is missing."""
+        if not self.name.text().strip():
+            return "Give the study a name, which readers see"
+        for what, listed in (("real", self.real), ("generated", self.generated)):
+            if not listed.sources:
+                return (
+                    f"Add {what} images: 'Add' below '{what.capitalize()} images' lists where from"
+                )
+        slides = any("slides" in one for one in (*self.real.sources, *self.generated.sources))
+        if slides and not (self.side.value() and self.mpp.value()):
+            return "Patches from slides need 'Side of all images' and 'Patches from slides': fill in both"
+        if not self.target.text().strip():
+            return "Say where to save the study: a folder that does not exist yet"
+        return ""
 
     def done(self, result: int) -> None:
         """Close; while a study is made, only if the user agrees to stop that."""

@@ -151,8 +151,9 @@ class GeneratedList(SourceList):
 
     def offer(self, known: Mapping[str, GeneratorInfo]) -> None:
         """Offer generators, each with its classes."""
+        if known:
+            self.menu.removeAction(self._looking)
         self._looking.setText("No generator found")
-        self._looking.setVisible(not known)
         for name, info in known.items():
             below = self.menu.addMenu(info.card.title)
             assert below is not None
