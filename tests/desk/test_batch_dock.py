@@ -89,6 +89,7 @@ def test_a_batch_that_is_there_is_gone_on_with_if_the_user_says_so(
     with desk.answering(press_in("Yes", QMessageBox)):
         desk.press(dock, "Run")
     desk.wait(lambda: states(dock) == {"a.ome": "25 %"}, "the slide")
+    assert "1 slide waits: the model is being loaded" in dock.status.text()
     (command,) = asked
     assert command[:4] == ["idc", str(slides), "-o", str(out)]
     assert command[-1] == "--resume"

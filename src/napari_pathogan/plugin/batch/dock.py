@@ -148,7 +148,7 @@ class BatchDock(Docked):
         self.start.setText("Cancel")
         self.bar.setRange(0, 0)
         self.bar.show()
-        self.status.setText("Starting…")
+        self.status.setText("Starting a process for the batch…")
         self._remember(out)
         self.run = self.aside(
             batch([*self._command(out), *more]),
@@ -306,6 +306,10 @@ class BatchDock(Docked):
             self.status.setText(progress_line(event))
         elif isinstance(event, Item):
             self._show_item(event)
+            waiting = [row.text(1) for row in self._rows.values()].count(_STATES["waits"])
+            if event.state == "waits":
+                slides = "1 slide waits" if waiting == 1 else f"{waiting} slides wait"
+                self.status.setText(f"{slides}: the model is being loaded, which takes a while")
 
     def _show_item(self, event: Item) -> None:
         row = self._rows.get(event.name)
