@@ -54,7 +54,9 @@ _REASONS = {
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a disk that takes no more."""
-_OS_ERROR = re.compile(r"os error (\d+)")  # as libraries in Rust say what the system said
+_OS_ERROR = re.compile(
+    r"(?:os error |\[Errno )(\d+)"
+)  # as libraries in Rust, and shutil of many files, say it
 
 
 @contextmanager
@@ -177,13 +179,16 @@ class TemporaryRoom(tempfile.TemporaryDirectory[str]):
 def system_error(error: BaseException) -> OSError | None:
     """What the system said that led to an error, also where a library has put it in words of its own."""
     cause: BaseException | None = error
+    wordless: OSError | None = None  # of many files at once
     while cause is not None:
         if isinstance(cause, OSError):
-            return cause
+            if cause.errno is not None:
+                return cause
+            wordless = wordless or cause
         if found := _OS_ERROR.search(str(cause)):
             return OSError(int(found[1]), os.strerror(int(found[1])))
         cause = cause.__cause__ or cause.__context__
-    return None
+    return wordless
 
 
 def output_error(target: Path, error: OSError) -> OutputError:
