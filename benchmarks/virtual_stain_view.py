@@ -105,7 +105,7 @@ def main() -> None:
                         look(slide, place, one, fine=True)
     device = models[0].device
     print(
-        f"{asked.slide.name}, {asked.side} px, {len(models)} stains, {asked.threads} threads, {device}"
+        f"{asked.slide.name}, {asked.side} px, {len(models)} stains, threads: {asked.threads}, {device}"
     )
     for what, found in times.items():
         cpu, wall = (min(one[i] for one in found) for i in (0, 1))
