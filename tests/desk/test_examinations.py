@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pydicom
 import pytest
 from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 from napari.layers import Points
+from PIL import Image
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QFont, QFontMetrics
 from qtpy.QtTest import QTest
@@ -229,6 +231,27 @@ def test_one_that_is_opened_later_may_be_put_together_where_no_header_is_against
     first, second, third = (layer.extent.world for layer in used.viewer.layers)
     assert first[1, 1] < 0 < second[0, 1]
     assert third[0, 0] >= first[1, 0]
+
+
+def test_a_picture_that_napari_opened_is_an_examination_by_itself(used, tmp_path):
+    """Nobody has said that it is of the patient whose views are open."""
+    used.sample("Mammogram phantom study")
+    path = tmp_path / "20587054.png"
+    Image.fromarray(np.random.default_rng(2).integers(0, 255, (1024, 800), np.uint8)).save(path)
+    used.open(path)
+    used.wait(lambda: len(used.viewer.layers) == 5, "the picture beside")
+    dock = used.dock("Mammogram masses")
+    used.wait(dock.form.run.isEnabled, "the model")
+    used.wait(lambda: "Examinations" in used.viewer.layers, "titles")
+    titles = [one for one in used.viewer.layers["Examinations"].text.values if one]
+    assert [one.splitlines()[0] for one in titles] == ["Examination 1", "Examination 2"]
+    assert "2: 20587054" in used.viewer.layers
+    used.press(dock.form.run)
+    used.wait(lambda: dock.run is None and dock.form.result.text(), "the result")
+    used.picture("picture_beside_an_examination")
+    assert "Examination 1: " in dock.form.result.text()
+    assert "Examination 2: " in dock.form.result.text()
+    assert "5 views" not in dock.form.result.text()
 
 
 def hang_apart(desk):

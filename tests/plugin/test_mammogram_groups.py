@@ -15,8 +15,10 @@ from napari_pathogan.mammograms.study import examinations
 from napari_pathogan.plugin.shell.exports import exports, saving
 from napari_pathogan.plugin.viewer import commands, mammogram_choice
 from napari_pathogan.plugin.viewer.mammogram_choice import ExaminationDialog, chosen
+from napari_pathogan.plugin.viewer.mammogram_groups import hung
 from napari_pathogan.plugin.viewer.mammogram_layers import give_spacing, mammogram_of
 from napari_pathogan.plugin.viewer.reader import read
+from napari_pathogan.plugin.viewer.viewing import hanging_of
 
 UIDS = {"first": "1.2.826.0.1", "second": "1.2.826.0.2"}
 SECRETS = (*UIDS.values(), "Quackenbush", "PID-77041")
@@ -105,6 +107,26 @@ def test_what_is_opened_later_joins_its_own_examination(viewer, patients, told, 
     assert ends["1: RCC"][1] < ends["1: LCC"][0] < ends["1: LCC"][1] < ends["2: RCC"][0]
     assert ends["2: RCC"][1] < ends["2: LCC"][0]
     assert mammogram_of(viewer.layers[0]).name == "1: RCC"
+
+
+@pytest.mark.gui
+def test_views_that_are_not_seen_are_in_no_hanging(viewer, patients):
+    """As where another dock shows its own pictures side by side."""
+    commands.show_mammograms(viewer, patients / "first")
+    one, other = viewer.layers
+    assert hanging_of(viewer, one) == "All"
+    one.visible = other.visible = False
+    assert hanging_of(viewer, one) == "", "two CC views are no MLO views"
+
+
+@pytest.mark.gui
+def test_a_picture_of_another_reader_is_numbered_and_joins_what_its_name_says(viewer, tmp_path):
+    for name in ("a_R_CC", "a_L_CC", "20587054"):
+        Pillow.fromarray((breast("left") >> 4).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        viewer.open(tmp_path / f"{name}.png", plugin="napari")
+    for layer in viewer.layers:
+        mammogram_of(layer)
+    assert [hung(layer).number for layer in viewer.layers] == [1, 1, 2]
 
 
 @pytest.mark.gui

@@ -16,7 +16,7 @@ from napari_pathogan.mammograms.study import MammogramStudy, open_mammogram
 from napari_pathogan.plugin.masses import dock as masses_widget
 from napari_pathogan.plugin.masses.dock import MassesDock
 from napari_pathogan.plugin.masses.layers import MassLayers
-from napari_pathogan.plugin.masses.words import summary, to_slider
+from napari_pathogan.plugin.masses.words import count_text, summary, to_slider
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.exports import exports
 from napari_pathogan.plugin.shell.mammogram_subject import THIS_VIEW
@@ -172,15 +172,33 @@ def test_words_say_what_views_say_together_and_what_is_missed(opened, study):
     card = CARD.model_copy(
         update={"settings": CARD.settings | {"breast": [1.0, 0.0], "case": [1.0, 0.0]}}
     )
-    text = summary([Review.of(one) for one in found], card)
+    text = summary({1: [Review.of(one) for one in found]}, card)
     assert (
         "Chance of a mass: right breast 86 % (2 views), left breast 0 % (1 view), either 86 %"
         in text
     )
     assert "It missed" not in text
-    assert "Chance" not in summary([Review.of(one) for one in found], CARD)
+    assert "Chance" not in summary({1: [Review.of(one) for one in found]}, CARD)
     nothing = [Review.of(one.at(0.99)) for one in found]
-    assert summary(nothing, card).count("It missed 6 of 6 masses under 7 mm.") == 1
+    assert summary({1: nothing}, card).count("It missed 6 of 6 masses under 7 mm.") == 1
+
+
+def test_words_name_the_views_where_what_is_missed_differs(opened, study):
+    first, second, *_ = (detections(open_mammogram(path)).at(0.99) for path in study)
+    first = replace(first, missed="It missed 4 of 4 masses under 5 mm.")
+    second = replace(second, missed="It missed 4 of 4 masses under 9 mm.")
+    text = summary({1: [Review.of(first), Review.of(second)]})
+    assert f"{first.name}: {first.missed}" in text
+    assert f"{second.name}: {second.missed}" in text
+    assert "spans other mm in each" in text
+
+
+def test_words_count_each_examination_by_itself(opened, study):
+    first, second, third = (Review.of(detections(open_mammogram(path))) for path in study)
+    text = summary({1: [first, second], 3: [third]})
+    assert "in 3 views" not in text
+    assert "<b>Examination 1: " in text
+    assert f"<b>Examination 3: {count_text(len(third.masses()))} in 1 view</b>" in text
 
 
 def test_this_view_alone(opened, qtbot, viewer, standin):

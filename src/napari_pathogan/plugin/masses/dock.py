@@ -326,7 +326,10 @@ class MassesDock(Dock):
         self.viewing.follow(self.layer)
         self.table.show_findings(order, self.finding)
         self.legend.show_counts(meanings(shown.values(), COLOURS))
-        self.form.result.setText(summary(list(shown.values()), self.card) if shown else "")
+        examinations: dict[int, list[Review]] = {}
+        for image, review in shown.items():
+            examinations.setdefault(hung(image).number, []).append(review)
+        self.form.result.setText(summary(examinations, self.card) if shown else "")
         self._enable()
 
     def _laid(

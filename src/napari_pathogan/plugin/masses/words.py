@@ -101,29 +101,49 @@ def meanings(
             yield colour, str(decision), counts[decision]
 
 
-def summary(reviews: list[Review], card: ModelCard | None = None) -> str:
+def summary(examinations: Mapping[int, list[Review]], card: ModelCard | None = None) -> str:
     """How many masses there are in the views that were looked at, and what sizes mean.
 
-    With the model's card also what the views of each breast say together, as long as they are of
-    one examination, and what a model that finds nothing has missed elsewhere.
+    With the model's card also what the views of each breast say together, and what a model that
+    finds nothing has missed elsewhere.
+
+    Parameters
+    ----------
+    examinations
+        By their numbers, each for itself: what is of several is never counted as one.
     """
-    masses = [review.masses() for review in reviews]
-    count = sum(len(found) for found in masses)
-    views = "1 view" if len(reviews) == 1 else f"{len(reviews)} views"
-    text = f"<b>{count_text(count)} in {views}</b>"
-    if not count:
-        text += "<br>Other findings were not looked for"
-        text += "".join(
-            f"<br>{line}" for line in sorted({found.missed for found in masses}) if line
+    lines, silent = [], []
+    for number, reviews in examinations.items():
+        masses = [review.masses() for review in reviews]
+        count = sum(len(found) for found in masses)
+        views = "1 view" if len(reviews) == 1 else f"{len(reviews)} views"
+        whose = f"Examination {number}: " if len(examinations) > 1 else ""
+        lines.append(f"<b>{whose}{count_text(count)} in {views}</b>")
+        if card is not None and (chances := together(masses, card.settings)) is not None:
+            said = str(chances)
+            lines.append(f"{said[0].upper()}{said[1:]}")
+        silent += masses if not count else []
+    every = [review for reviews in examinations.values() for review in reviews]
+    if silent:
+        lines += ["Other findings were not looked for", *_missed(silent)]
+    of_sizes = [found for review in every if len(found := review.masses())]
+    meanings = sorted({found.spacing for found in of_sizes if found.spacing})
+    left = sum(review.decisions.count(Decision.OPEN) for review in every)
+    sizes = f"Sizes in mm {' and '.join(map(said_of, meanings))}" if meanings else ""
+    last = [sizes, f"{left} not decided yet" if left else ""]
+    return "<br>".join(filter(None, [*lines, "; ".join(filter(None, last))]))
+
+
+def _missed(silent: list[Detections]) -> Iterator[str]:
+    """What a model that finds nothing in some views has missed elsewhere; of which view where that differs."""
+    names: dict[str, list[str]] = {}
+    for found in silent:
+        names.setdefault(found.missed, []).append(found.name)
+    for line, views in names.items():
+        if line:
+            yield line if len(names) == 1 else f"{', '.join(views)}: {line}"
+    if len(names) > 1:
+        yield (
+            "Sizes were measured as shares of an image's longer side, which spans other mm in "
+            "each of these images"
         )
-    meanings = sorted({found.spacing for found in masses if len(found) and found.spacing})
-    if meanings:
-        text += f"<br>Sizes in mm {' and '.join(map(said_of, meanings))}"
-    left = sum(review.decisions.count(Decision.OPEN) for review in reviews)
-    if left:
-        text += f"{';' if meanings else '<br>'} {left} not decided yet"
-    one = len({found.examination for found in masses if found.examination is not None}) == 1
-    if card is not None and one and (chances := together(masses, card.settings)) is not None:
-        said = str(chances)
-        text += f"<br>{said[0].upper()}{said[1:]}"
-    return text

@@ -142,6 +142,33 @@ def hung_apart(layers: Sequence[LayerData], viewer: napari.Viewer | None = None)
     return made
 
 
+def hang_by_itself(layer: Image) -> None:
+    """Give a mammogram that another reader has opened the number of an examination, where it hangs.
+
+    It is one of its own, unless its file says that it belongs to one that is open: what is not
+    known to be of one examination is never put together. Which is which is said soon.
+    """
+    viewer = current_viewer()
+    if viewer is None or layer not in viewer.layers:
+        return
+    groups = _groups_of(one for one in viewer.layers if _opened(one) and one is not layer)
+    own = next((one for one in groups if one.holds(layer.metadata["mammogram"])), None)
+    number = own.number if own else 1 + max((one.number for one in groups), default=0)
+    layer.metadata = {**layer.metadata, _HUNG: Hung(number)}
+
+    def say() -> None:
+        if current_viewer() is not viewer:
+            return
+        shown = [one for one in viewer.layers if _opened(one)]
+        if len({hung(one).number for one in shown}) > 1:
+            for one in shown:
+                _number(one)
+        keep_titles(viewer)
+        write_titles(viewer)
+
+    QTimer.singleShot(0, say)  # whoever asks is at work with the layer
+
+
 def _lay_beside(new: list[_Group], known: list[_Group], slides_end: list[float]) -> None:
     """Lay groups right of those that are known, and of slides."""
     ends = [*(one.shift + one.right for one in known), *slides_end]

@@ -37,6 +37,7 @@ from napari_pathogan.plugin.viewer.layers import (
     staying_on,
 )
 from napari_pathogan.plugin.viewer.mammogram_groups import (
+    hang_by_itself,
     hung,
     hung_apart,
     keep_titles,
@@ -166,6 +167,7 @@ def mammogram_of(layer: Image) -> Mammogram:
         )
         mammogram = mammogram.with_spacing((y, x))
     layer.metadata = {**layer.metadata, **_metadata(mammogram), TAKEN: True}
+    hang_by_itself(layer)
     return mammogram
 
 

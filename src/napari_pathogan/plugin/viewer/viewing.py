@@ -114,13 +114,17 @@ def hang(viewer: napari.Viewer, *, name: str) -> bool:
 
 
 def hanging_of(viewer: napari.Viewer, view: Image) -> str:
-    """Which of the :data:`HANGINGS` a view is seen in; empty where the user has chosen views one by one."""
+    """Which of the :data:`HANGINGS` a view is seen in; empty where views were chosen one by one, or none is seen."""
     one = next((x for x in opened(viewer) if view in x.images), None)
     if one is None or not one.mammograms:
         return ""
     seen = [image for image in one.images if image.visible]
     for name, (_, _, fits) in HANGINGS.items():
-        if name != ONE and seen == [x for x in one.images if fits(x.metadata["mammogram"])]:
+        if (
+            seen
+            and name != ONE
+            and seen == [x for x in one.images if fits(x.metadata["mammogram"])]
+        ):
             return name
     return ONE if len(seen) == 1 else ""
 
