@@ -177,6 +177,7 @@ def test_side_by_side_over_the_loss_maps(opened, hung, viewer, qtbot):
         *hung,
         "Blended [synthetic]",
     ]
+    assert "synthetic: Blended" in viewer.canvas.overlays.text.text
     click(dock, hung["LCC"], 110, 90, qtbot)  # the same layers show the next one
     assert len(viewer.layers) == len(hung) + len(NAMES)
     assert not grid.enabled

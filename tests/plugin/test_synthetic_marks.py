@@ -34,3 +34,13 @@ def test_what_is_seen_of_it_is_named(make_napari_viewer):
     assert text.text == "synthetic: stain-crc, reinhard"
     viewer.layers.pop()
     assert not text.visible
+
+
+def test_grey_pictures_are_named_too_and_maps_of_them_are_not(make_napari_viewer):
+    viewer, text = (made := make_napari_viewer()), made.canvas.overlays.text
+    mark_what_is_seen(viewer)
+    grey = np.zeros((40, 60), np.float32)
+    viewer.add_image(grey, name="Blended [synthetic]", metadata={"synthetic": True})
+    for mark in ("loss_map", "doubt_map", "g2c", "classes"):
+        viewer.add_image(grey, name=mark, metadata={"synthetic": True, mark: grey})
+    assert (text.visible, text.text) == (True, "synthetic: Blended")

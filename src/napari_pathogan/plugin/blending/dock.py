@@ -56,7 +56,7 @@ class BlendingDock(Dock):
     runs_on: ClassVar[tuple[str, ...]] = ("blending.blend",)
     scope: ClassVar[str] = "Grows synthetic masses: it looks for nothing in the image."
     subject: ClassVar[Subject] = MAMMOGRAM
-    letters: ClassVar[str] = "".join(LOSS_NAME.format(way) for way in WAYS)
+    letters: ClassVar[str] = "synthetic: ".join(LOSS_NAME.format(way) for way in WAYS)
     sample: ClassVar[str] = samples.PHANTOM_STUDY
     about_sample: ClassVar[str] = "A drawn study of four views with masses"
 

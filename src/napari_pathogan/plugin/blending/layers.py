@@ -74,6 +74,8 @@ class BlendLayers:
             for way in reversed(WAYS):
                 where = place(Overlay(parts[way], origin, (1.0, 1.0)), image)
                 where["metadata"] = about | {"synthetic": True, "way": way}
+                if layers is self.losses:
+                    where["metadata"]["loss_map"] = True
                 if way in layers and layers[way] in self.viewer.layers:
                     _lay(layers[way], parts[way], where)
                 else:

@@ -62,6 +62,12 @@ if TYPE_CHECKING:
 
 SYNTHETIC = " [synthetic]"  # behind the name of an image that was generated
 _BLACK = (0.0, 0.0, 0.0, 1.0)  # around mammograms, which a white canvas outshines
+_MAPS = {
+    "doubt_map",
+    "loss_map",
+    "g2c",
+    "classes",
+}  # of what is synthetic, and no picture themselves
 _GAP = 0.02  # between views, of a view's width
 _awaited: dict[int, int] = {}  # by a viewer's id: how many views are about to be added
 
@@ -322,10 +328,10 @@ def write_what_is_seen(viewer: napari.Viewer) -> None:
         if not isinstance(layer, Image) or not layer.visible:
             continue
         opened = layer.source.path is not None and "pathogan" not in layer.metadata
+        if layer.metadata.get("synthetic") and not _MAPS & set(layer.metadata):
+            synthetic[_in_short(layer.name)] = None
         if is_slide(layer):
             slides = True
-            if layer.metadata.get("synthetic"):
-                synthetic[_in_short(layer.name)] = None
         elif "mammogram" in layer.metadata or (opened and is_mammogram(layer)):
             views.setdefault(_meaning(layer), []).append(layer.name)
     several, text = len(views) > 1, viewer.canvas.overlays.text
