@@ -248,6 +248,14 @@ def test_a_click_shows_the_nucleus(done, viewer):
     assert dock.nucleus is None  # a click of the brush is no choice
 
 
+def test_the_ring_goes_with_its_slide(done, viewer, qtbot):
+    dock, layer = done
+    click(viewer, dock, layer, 150, 80)
+    ring = dock.shown.mark
+    viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: ring not in viewer.layers, timeout=5000)
+
+
 def test_correcting_a_class_by_key_and_undoing_it(done, viewer):
     dock, layer = done
     found = dock.segmentation

@@ -302,7 +302,7 @@ class NucleiDock(Dock):
     def slide_changed(self) -> None:
         """Show the result of the slide that was chosen, or what was kept with it."""
         for gone in [slide for slide in self.shown_on if slide not in self.viewer.layers]:
-            self.shown_on.pop(gone).release()
+            self.shown_on.pop(gone).slide_is_gone()
         self.nucleus = None
         if not self._class_model_chosen:
             self._suggest_class_model()

@@ -258,6 +258,12 @@ class NucleiLayers:
         """Fit what is shown to what is in view once the camera rests."""
         self._look.start()
 
+    def slide_is_gone(self) -> None:
+        """Let go of a slide that was closed: the ring goes too, once it has been drawn empty."""
+        self.release()
+        self.select(None)
+        QTimer.singleShot(DRAWN_MS, partial(self._remove, self.mark))
+
     def release(self) -> None:
         """Stop what is still to come."""
         for timer in (self._due, self._look):
