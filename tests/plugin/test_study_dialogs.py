@@ -200,7 +200,9 @@ def test_results(dock, tmp_path, told):
     assert "Other readers, with other images" in results.verdict.text()
     assert [results.reader.itemText(i) for i in range(3)] == ["All readers", "A", "B"]
     assert results.reader.count() == 3
-    assert "C: too few answers to count (1 of 16 images)" in results.not_counted.text()
+    assert (
+        "C: too few answers to count (1 of the 16 images that count)" in results.not_counted.text()
+    )
     results.reader.setCurrentText("A")
     assert "16 of 16 answers were right" in results.verdict.text()
     assert "<b>100.0 %</b>" in results.table.text()

@@ -163,7 +163,7 @@ def test_a_reader_who_has_not_finished(study):
     found = report(study, rounds=50)
     assert found.readers["Anna"].counts["n_images"] == 16
     missing = found.readers["Anna"].counts["n_missing"]
-    assert any(f"not finished: {missing} trials" in note for note in found.readers["Anna"].notes)
+    assert any(f"not finished: {missing} answers" in note for note in found.readers["Anna"].notes)
     assert found.not_counted == ()
 
 
@@ -178,9 +178,9 @@ def test_readers_with_few_answers_are_listed_and_count_in_no_figure(study):
     found = report(study, rounds=50)
     assert list(found.readers) == ["Anna"]
     assert [str(one) for one in found.not_counted] == [
-        "Bert: too few answers to count (1 of 20 images)",
-        "Carl: too few answers to count (0 of 20 images)",
-        "Dora: too few answers to count (4 of 20 images)",
+        "Bert: too few answers to count (1 of the 20 images that count)",
+        "Carl: too few answers to count (0 of the 20 images that count)",
+        "Dora: too few answers to count (4 of the 20 images that count)",
     ]
     both = found.to_dict()
     for name in ("pooled", "sources", "convincing", "doubted", "readers"):

@@ -81,8 +81,8 @@ class TooFew:
     images: int
 
     def __str__(self) -> str:
-        """``Anna: too few answers to count (1 of 100 images)``."""
-        return f"{self.reader}: too few answers to count ({self.judged} of {self.images} images)"
+        """``Anna: too few answers to count (1 of the 100 images that count)``."""
+        return f"{self.reader}: too few answers to count ({self.judged} of the {self.images} images that count)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,9 @@ class Unblinded:
         """``the answer key was opened on this computer on ... before Anna had finished: ...``."""
         given = f"{self.after} of {self.answered} answers were given after that"
         left = self.total - self.answered
-        rest = f", {left} trials are not answered yet" if left else ""
+        rest = (
+            f", {left} are still to come, repeats and attention checks among them" if left else ""
+        )
         return (
             f"the answer key was opened on the computer of {self.reader} on {minute(self.at)}, before "
             f"{self.reader} had finished: {given}{rest}"
@@ -454,7 +456,9 @@ def _of_reader(reader: Reader, margin: float, *, pairs: bool) -> Report:
     }
     notes = []
     if reader.missing:
-        notes.append(f"not finished: {reader.missing} trials are not answered yet")
+        notes.append(
+            f"not finished: {reader.missing} answers are missing, those to repeats and attention checks among them"
+        )
     if failed:
         notes.append(f"{failed} of {len(reader.controls)} attention checks failed")
     if not pairs and hits + misses != false + passed:
