@@ -22,6 +22,7 @@ from napari_pathogan.tasks.masses.crossval import learn
 from napari_pathogan.tasks.masses.data import read_mass_folder
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.review import Decision, Review
+from napari_pathogan.tasks.masses.train import Trainer
 
 TINY = replace(
     RECIPES["quick"],
@@ -226,6 +227,21 @@ def test_what_is_deleted_while_it_learns_leaves_all_else(folder, typed, base, tm
     ]
     assert left == others
     assert (base / "model.json").is_file()
+
+
+def test_a_loss_that_is_no_number_is_one_sentence(typed, folder, base, tmp_path, monkeypatch):
+    reviewed(folder, tmp_path, typed)
+    old = {file.name: file.read_bytes() for file in base.iterdir()}
+    kept = [p.read_bytes() for p in sorted(folder.rglob("*.geojson"))]
+    step = Trainer.step
+    monkeypatch.setattr(
+        Trainer, "step", lambda *a: {name: loss * np.nan for name, loss in step(*a).items()}
+    )
+    words = ("retrain", "masses", "--slides", folder, "--base", base, "-o", tmp_path / "r")
+    assert "training diverged in epoch 1" in typed(*words, code=2).stderr
+    assert not (tmp_path / "r" / "model").exists()
+    assert {file.name: file.read_bytes() for file in base.iterdir()} == old
+    assert [p.read_bytes() for p in sorted(folder.rglob("*.geojson"))] == kept
 
 
 def test_no_memory_and_no_room_are_one_sentence(typed, folder, base, tmp_path, monkeypatch):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from mass_folders import IMAGES, write
 
-from napari_pathogan.engine.events import Finished
+from napari_pathogan.engine.events import Finished, Metrics, Preview
 from napari_pathogan.engine.models import TrainingData, load_model, read_card
 from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import DataFolderError, ModelNotFoundError
@@ -61,8 +62,18 @@ def test_what_a_model_gains_is_measured_on_patients_it_did_not_learn_from(
         return real(self, part, indices, begin, number)
 
     monkeypatch.setattr(crossval._Training, "one", spy)
-    *_, done = learn(others, config, run, start=str(model), compare=True, device="cpu")
+    *events, done = learn(others, config, run, start=str(model), compare=True, device="cpu")
     first, second, everyone = learnt
+    epochs = [one.values for one in events if isinstance(one, Metrics)]
+    held = [one["held_out_found"] for one in epochs if "held_out_found" in one]
+    assert (len(epochs), len(held)) == (3, 2), "of each half, and not of the model of all"
+    assert all(0 <= share <= 1 for share in held)
+    pictures = [one for one in events if isinstance(one, Preview)]
+    assert len(pictures) == 2
+    green = (pictures[0].image == (0, 158, 115)).all(2)
+    assert green.any(), "where the masses are"
+    curve = json.loads((run.path / "held_back" / "0" / "metrics.jsonl").read_text().splitlines()[0])
+    assert curve["values"]["held_out_found"] == held[0]
     assert first
     assert second
     assert first.isdisjoint(second)

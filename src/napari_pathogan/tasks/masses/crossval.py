@@ -282,7 +282,11 @@ class _Training(NamedTuple):
         real = [self.seen[int(i)].example for i in indices if int(i) in self.seen]
         made = yield from synthetic(self.folder.subset(indices), self.config, run, self.device)
         start = begin.of(run.path.relative_to(self.run.path))
-        training = train([*real, *made], self.config, run, device=self.device, start=start)
+        rest = np.setdiff1d(np.arange(len(self.folder)), indices)
+        held_out = [self.seen[i] for i in rest.tolist() if i in self.seen]
+        training = train(
+            [*real, *made], self.config, run, device=self.device, start=start, held_out=held_out
+        )
         finished = yield from one_part(training, part, self.folds + 1)
         network: MaskRCNN = finished.result
         return network

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torchvision.ops import masks_to_boxes
 
@@ -15,8 +16,10 @@ from napari_pathogan.engine.devices import Device, choose_device
 from napari_pathogan.engine.events import Event, Finished
 from napari_pathogan.engine.trainer import shuffled
 from napari_pathogan.tasks.masses.augment import crop
+from napari_pathogan.tasks.masses.before_after import FPPI
 from napari_pathogan.tasks.masses.config import PRETRAINED, SLIM, arguments
-from napari_pathogan.tasks.masses.model import TASK
+from napari_pathogan.tasks.masses.froc import judge
+from napari_pathogan.tasks.masses.model import TASK, Views, looked
 from napari_pathogan.tasks.masses.network import BUILDERS, inputs, learning, upper
 
 if TYPE_CHECKING:
@@ -27,10 +30,15 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.masses.config import TrainConfig
+    from napari_pathogan.tasks.masses.examples import Framed
+    from napari_pathogan.tasks.masses.model import Findings
 
 _JITTER = 0.35  # of the crop's sides: how far from its middle a mass may lie
 _CLIP = 5.0  # length of a gradient
 _SMALLEST_PX = 4  # of a mass's box in a crop; the detector's anchors know none smaller
+_HELD_OUT = 6, 2  # images that are measured after each epoch: with a mass, and without
+_SURE = 0.5  # scores of boxes that a picture shows
+_MARKED, _FOUND = (0, 158, 115), (230, 159, 0)  # Okabe and Ito's
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +51,24 @@ class Example:
 
 
 class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
-    """The detector, the examples, and one step."""
+    """The detector, the examples, and one step.
 
-    def __init__(self, examples: Sequence[Example], config: TrainConfig, device: Device) -> None:
+    Of images that are ``held_out`` the first few are looked at after each epoch.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        config: TrainConfig,
+        device: Device,
+        held_out: Sequence[Framed] = (),
+    ) -> None:
         super().__init__(config, device)
+        kinds = [
+            [x for x in held_out if (len(x.example.masks) > 0) is one] for one in (True, False)
+        ]
+        self.held_out = [x for kind, n in zip(kinds, _HELD_OUT, strict=True) for x in kind[:n]]
+        self._seen: Findings | None = None  # of the first
         self.examples, self.steps = list(examples), config.steps
         self.network = self.add("network", built(config))
         self.trunk, self.upper = set(learning(self.network)), upper(self.network)
@@ -105,8 +127,7 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         else:
             middle = tuple(v * side for v, side in zip(u, example.image.shape, strict=True))
         image, masks = crop(example.image, example.masks.float(), middle, c.crop, c.augment)
-        boxes = masks_to_boxes(masks) if len(masks) else torch.zeros(0, 4)
-        boxes[:, 2:] += 1  # from the last pixel to its end
+        boxes = _boxes(masks)
         large = ((boxes[:, 2:] - boxes[:, :2]) >= _SMALLEST_PX).all(1)
         labels = torch.ones(int(large.sum()), dtype=torch.int64)
         return image, {"boxes": boxes[large], "labels": labels, "masks": masks[large].byte()}
@@ -119,6 +140,31 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         stage = self.trunk if whole else self.upper if epoch >= c.heads_epochs else set()
         for weight in self.network.backbone.body.parameters():
             weight.requires_grad_(weight in stage)
+
+    def measure(self) -> dict[str, float]:
+        """The share of the masses held out that the average so far finds at one false mark in two images."""
+        truth = [_boxes(one.example.masks).numpy() for one in self.held_out]
+        if not sum(map(len, truth)):
+            return {}
+        network = self.trained()
+        seen = [looked(network, one.frame, self.device, Views(flips=1)) for one in self.held_out]
+        self._seen = seen[0]
+        curve = judge([(one.boxes, one.scores) for one in seen], truth).curve()
+        return {"held_out_found": curve.tpr_at(FPPI)}
+
+    def preview(self) -> tuple[str, np.ndarray] | None:
+        """The first image held out, with its masses and what is found there."""
+        if self._seen is None:
+            return None
+        one = self.held_out[0]
+        picture = np.repeat((one.frame.pixels * 255).astype(np.uint8)[..., None], 3, 2)
+        sure = self._seen.boxes[self._seen.scores >= _SURE]
+        for boxes, colour in ((_boxes(one.example.masks).numpy(), _MARKED), (sure, _FOUND)):
+            for x0, y0, x1, y1 in np.asarray(boxes).round().astype(int):
+                part = picture[y0:y1, x0:x1]
+                for edge in (part[:2], part[-2:], part[:, :2], part[:, -2:]):
+                    edge[:] = colour
+        return "held out: masses green, what is found orange", picture
 
     def trained(self) -> MaskRCNN:
         """The (averaged) detector, ready to look for masses."""
@@ -142,6 +188,13 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         self.average("network")
 
 
+def _boxes(masks: torch.Tensor) -> torch.Tensor:
+    """Of masks (n, h, w): float32 (n, 4), x0, y0, x1, y1."""
+    boxes = masks_to_boxes(masks) if len(masks) else torch.zeros(0, 4)
+    boxes[:, 2:] += 1  # from the last pixel to its end
+    return boxes.float()
+
+
 def built(config: TrainConfig, weights: str | None = None) -> MaskRCNN:
     """The untrained detector of a configuration."""
     if config.detector == SLIM:
@@ -159,22 +212,24 @@ def train(
     *,
     device: str = "auto",
     start: Path | None = None,
+    held_out: Sequence[Framed] = (),
 ) -> Iterator[Event]:
     """Train a detector.
 
     A checkpoint in ``run`` is gone on from. A training that begins anew does so with the
-    detector of ``start``, the folder of another run or of a model, if there is one.
+    detector of ``start``, the folder of another run or of a model, if there is one. Of images that are ``held_out``
+    the share of the masses found is measured after each epoch.
 
     Yields
     ------
-    Progress, Metrics, Checkpoint, and Finished with the :class:`MaskRCNN`.
+    Progress, Metrics, Preview, Checkpoint, and Finished with the :class:`MaskRCNN`.
 
     Raises
     ------
     TrainingDivergedError
         If a loss becomes NaN or infinite; the checkpoint before it stays.
     """
-    trainer = Trainer(examples, config, choose_device(device))
+    trainer = Trainer(examples, config, choose_device(device), held_out)
     if start is not None:
         trainer.begin_with(base.weights_of(start, TASK, "network"))
     yield from trainer.go_on(run)
