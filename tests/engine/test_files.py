@@ -467,7 +467,7 @@ def test_temporary_rooms_of_killed_processes_go_and_others_stay(tmp_path, monkey
 def test_a_copy_of_many_files_that_failed_is_one_sentence(tmp_path):
     failed = shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'"), ("c", "d", "x")])
     with (
-        pytest.raises(OutputError, match="can't write .*out: the disk is full; choose"),
+        pytest.raises(OutputError, match=r"can't write .*out: the disk is full; choose"),
         written(tmp_path / "out", OURS),
     ):
         raise failed
