@@ -105,18 +105,6 @@ def choose(*paths: Path) -> Answer:
     return Answer(QFileDialog, give)
 
 
-def choose_ours(path: Path) -> Answer:
-    """Save as a file of PathoGAN's kind."""
-    answer = choose(path)
-
-    def give(dialog: QDialog) -> None:
-        assert isinstance(dialog, QFileDialog)
-        dialog.selectNameFilter(next(x for x in dialog.nameFilters() if "PathoGAN" in x))
-        answer.give(dialog)
-
-    return Answer(QFileDialog, give)
-
-
 def press_in(name: str, kind: type[QDialog] = QMessageBox) -> Answer:
     """Press the button of that name in a message, or another dialog, once it can be pressed."""
 
