@@ -249,7 +249,8 @@ def check_table(layers, world):
     assert list(points.features["class"]) == list(table["class"])
     np.testing.assert_allclose(points.features["solidity"], table["solidity"], atol=1e-4)
     for row, name in enumerate(table["class"]):
-        assert points.face_color[row][:3] * 255 == pytest.approx(class_colour(world, name), abs=1)
+        assert points.face_color[row][3] == 0  # nothing is hidden
+        assert points.border_color[row][:3] * 255 == pytest.approx(class_colour(world, name), abs=1)
     area = np.pi * (points.size[0] / 2) ** 2 * MPP**2
     assert area == pytest.approx(table["area_um2"][0], rel=1e-3)
     return {points: (points.data[3], centre_of(world, 4))}
@@ -476,7 +477,7 @@ def test_what_is_kept_beside_images_opens_too(world, viewer, ground, tmp_path):
 
 
 VIEWS = {
-    "06_1.png, cnn: case.svs [synthetic]": (
+    "case in the colours of 06_1.png (Network (CNN)) [synthetic]": (
         "stain",
         {"stain_style": "stain-tnbc", "stain_colours_of": "06_1.png", "stain_method": "cnn"},
     ),
@@ -742,7 +743,8 @@ def test_very_many_outlines_are_points_and_a_picture(world, viewer, ground, tmp_
     assert len(points.data) == len(world.nuclei)
     assert list(points.features["class"]) == list(world.nuclei.table["class"])
     for row, name in enumerate(points.features["class"]):
-        assert points.face_color[row][:3] * 255 == pytest.approx(class_colour(world, name), abs=1)
+        assert points.face_color[row][3] == 0  # nothing is hidden
+        assert points.border_color[row][:3] * 255 == pytest.approx(class_colour(world, name), abs=1)
     box = np.argwhere(world.nuclei.labels == 4)
     assert lies(points, points.data[3], ground, (box.min(0) + box.max(0)) / 2)
     painted = np.argwhere(np.asarray(picture.data) > 0)

@@ -11,6 +11,8 @@ from training_standin import TrainingStandin
 from napari_pathogan.engine.events import Finished, Progress
 from napari_pathogan.engine.models import ModelCard, read_card, zoo
 from napari_pathogan.errors import NoTissueError
+from napari_pathogan.plugin.idc.dock import IdcDock
+from napari_pathogan.plugin.idc.layers import heat_image
 from napari_pathogan.plugin.shell import dock as docks
 from napari_pathogan.plugin.shell.running import running
 from napari_pathogan.plugin.stain import dock as stain_widget
@@ -22,8 +24,10 @@ from napari_pathogan.plugin.stain.events import (
     stains_events,
     tiles,
 )
-from napari_pathogan.plugin.viewer.layers import slide_layer, slide_of
+from napari_pathogan.plugin.viewer.layers import image_name, slide_layer, slide_of
+from napari_pathogan.plugin.viewer.lines import Lines
 from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.names import short
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.stain.data import read_pool, tiles_of
 
@@ -132,17 +136,20 @@ def test_the_figures_are_those_of_the_card(style, said):
 def test_the_method_that_measures_closest_is_the_default_and_says_so(opened, qtbot, standin):
     dock, layer = opened
     assert dock.method.currentText() == CLOSEST
-    for best, words in (("reinhard", "Reinhard"), ("lut", "fast network")):
+    for best, words in (("reinhard", "Reinhard"), ("lut", "Network, fast (LUT)")):
         standin.best = best
         run(dock, qtbot)
         assert slide_of(dock.view).metadata["stain_method"] == best
         assert dock.method.currentText() == f"Closest here: {words}"
         assert "measured closest on this slide (distance 0.00; " in dock.note.text()
-        assert "network 0." in dock.note.text()
-    assert dock.view.name == f"stand-in, lut: {layer.name} [synthetic]"
+        assert "Network (CNN) 0." in dock.note.text()
+    assert (
+        dock.view.name
+        == f"{short(layer.name)} in the colours of stand-in (Network, fast (LUT)) [synthetic]"
+    )
     standin.best, standin.meant = "scanner", True
     run(dock, qtbot)
-    assert dock.method.currentText() == "Meant for this slide: scanner map"
+    assert dock.method.currentText() == "Meant for this slide: Scanner map"
     assert "the scanner that stand-in has a map from" in dock.note.text()
     dock.method.setCurrentText("Macenko")  # the user's choice stays
     run(dock, qtbot)
@@ -163,7 +170,9 @@ def test_a_layer_says_whose_colours_it_has(opened, qtbot, viewer):
     dock.slide_changed()
     dock.reference.setCurrentIndex(dock.reference.findData(other))
     run(dock, qtbot)
-    assert dock.view.name == f"06_1.png, reinhard: {layer.name} [synthetic]"
+    assert (
+        dock.view.name == f"{short(layer.name)} in the colours of 06_1.png (Reinhard) [synthetic]"
+    )
     assert dock.view.metadata["stain_colours_of"] == "06_1.png"
 
 
@@ -175,7 +184,7 @@ def test_a_second_run_takes_the_place_of_the_first(opened, qtbot, viewer):
     run(dock, qtbot)
     assert first not in viewer.layers
     assert dock.view in viewer.layers
-    assert dock.view.name.startswith("stand-in, reinhard: ")
+    assert dock.view.name.endswith(" in the colours of stand-in (Reinhard) [synthetic]")
     viewer.layers.remove(dock.view)
     dock.slide_changed()
     assert dock.view is None
@@ -187,6 +196,46 @@ def test_the_view_is_a_slide_that_other_docks_can_look_at(opened, qtbot):
     run(dock, qtbot)
     assert slide_of(dock.view).metadata["stain_method"] == "reinhard"
     assert slide_of(dock.view).mpp == slide_of(dock.layer).mpp
+
+
+def test_other_docks_look_at_the_slide_below_unless_the_view_is_chosen_in_them(
+    opened, qtbot, viewer
+):
+    dock, layer = opened
+    run(dock, qtbot)
+    viewer.layers.selection.active = dock.view
+    other = IdcDock(viewer)
+    viewer.window.add_dock_widget(other)
+    assert other.layer is layer
+    viewer.layers.selection.active = layer
+    viewer.layers.selection.active = dock.view
+    assert other.layer is layer
+    assert "Synthetic" not in other.form.notes.text()
+    other.form.choose(dock.view)
+    viewer.layers.selection.active = dock.view
+    assert other.layer is dock.view
+    assert "Synthetic picture" in other.form.notes.text()
+
+
+@pytest.mark.parametrize("name", ["idcslide.png", "a.b.svs", "a: b [2].svs"])
+def test_results_of_a_view_are_called_by_its_slide_and_say_what_it_is(opened, viewer, name):
+    """The colours are those of a slide that is open too, and that nobody looked at."""
+    from napari_pathogan.tasks.stain.levels import transferred
+    from napari_pathogan.tasks.stain.predict import Method, Transfer
+
+    slide = Slide.from_arrays([np.full((40, 60, 3), 180, np.uint8)], name=name, mpp=0.5)
+    way = Transfer(Method.reinhard, "06_1.png", lambda image: image, colours_of="06_1.png")
+    view = transferred(slide, way)
+    data, kwargs, _ = slide_layer(view)
+    made = f"{name} in the colours of 06_1.png (Reinhard)"
+    layer = viewer.add_image(data, **kwargs)
+    assert layer.name == view.name == f"{made} [synthetic]"
+    assert image_name(layer) == view.name
+    outline = Lines(viewer, layer, "IDC outline", "#ffffff")
+    outline.frame(Region(1, 1, 9, 9))
+    assert outline.layer.name == f"IDC outline ({made}) [synthetic]"
+    assert heat_image("probability", view.name)["name"] == f"IDC probability ({made}) [synthetic]"
+    assert made in view.synthetic
 
 
 def test_fading_and_side_by_side(opened, qtbot, viewer):

@@ -18,7 +18,7 @@ from napari_pathogan.errors import (
     one_line,
     printable,
 )
-from napari_pathogan.slides import colours, resample, resolution, scales
+from napari_pathogan.slides import colours, names, resample, resolution, scales
 from napari_pathogan.slides.arrays import ArrayPlane, axes_of
 from napari_pathogan.slides.backends import open_source
 from napari_pathogan.slides.cache import TileCache, shared
@@ -326,6 +326,14 @@ class Slide:
         What is no file may be computed where it is read, by a network.
         """
         return Imprint(self.shape) if self.path is None else Imprint.of(self.shape, self.read)
+
+    @property
+    def synthetic(self) -> str:
+        """What is to know of pixels that were computed, a sentence with each result; empty of a scanner's."""
+        if not self.metadata.get("synthetic"):
+            return ""
+        shown = printable(names.made(self.metadata, self.name))
+        return f"Synthetic picture ({shown}): what is found and measured here is of computed pixels"
 
     @property
     def damaged(self) -> list[str]:

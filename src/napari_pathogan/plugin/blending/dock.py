@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.layers import Shapes
@@ -28,9 +27,11 @@ from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.asking import MAMMOGRAMS, RESULTS, ask_folder, ask_target
 from napari_pathogan.plugin.viewer.layers import path_of
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
+from napari_pathogan.slides.names import SYNTHETIC, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import napari
     from napari.layers import Image
@@ -257,7 +258,7 @@ class BlendingDock(Dock):
 
     def _ask_export(self) -> None:
         assert self._image is not None
-        name = f"{Path(self._image.name).stem}-synthetic.png"
+        name = f"{file_name(self._image.name.removesuffix(SYNTHETIC), 'synthetic')}.png"
         path = ask_target(
             self, "Save the blended mammogram", name, "*.png", RESULTS, beside=path_of(self._image)
         )

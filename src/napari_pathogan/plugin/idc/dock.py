@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from qtpy.QtCore import Qt, QTimer
@@ -32,10 +31,12 @@ from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.opened import opened
+from napari_pathogan.slides.names import file_name
 from napari_pathogan.tasks.idc.heatmap import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import napari
     import numpy as np
@@ -396,7 +397,7 @@ class IdcDock(Dock):
 
     def _file_name(self) -> str:
         assert self.heat is not None
-        return f"{Path(self.heat.slide).stem}-idc"
+        return file_name(self.heat.slide, "idc")
 
     def _cursor_moved(self, viewer: napari.Viewer, _event: object) -> None:
         layer = self.layer

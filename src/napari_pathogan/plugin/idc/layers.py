@@ -10,9 +10,9 @@ from napari.layers import Image, Vectors
 from napari.utils import Colormap
 from qtpy.QtCore import QTimer
 
-from napari_pathogan.plugin.viewer.layers import place, selection_kept
+from napari_pathogan.plugin.viewer.layers import image_name, place, selection_kept
 from napari_pathogan.plugin.viewer.lines import FRAME_COLOUR, Lines
-from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.slides.names import of_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ def heat_colormap() -> Colormap:
 def heat_image(what: str, slide: str) -> dict[str, Any]:
     """How a map is shown: ``what`` is "probability" or "uncertainty" (hidden at first)."""
     return {
-        "name": f"IDC {what} ({short(slide)})",
+        "name": of_image(f"IDC {what}", slide),
         "opacity": MAP_OPACITY,
         "blending": "translucent",
         "interpolation2d": "nearest",
@@ -182,7 +182,7 @@ class HeatLayers:
             return
         with selection_kept(self.viewer):
             self.images[what] = self.viewer.add_image(
-                overlay.data, **heat_image(what, self.slide.name), **where
+                overlay.data, **heat_image(what, image_name(self.slide)), **where
             )
 
     def _draw(self) -> None:

@@ -47,7 +47,7 @@ from napari_pathogan.plugin.shell.settings import settings
 from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.lines import SteadyEdges
-from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.slides.names import of_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -581,7 +581,7 @@ class Live:
                 rings or None,
                 shape_type="polygon",
                 ndim=2,
-                name=f"IDC annotations ({short(layer.name)})",
+                name=of_image("IDC annotations", between.image_name(layer)),
                 metadata={"annotations": "idc"},
                 features={"class": np.array(names, object)},
                 feature_defaults={"class": first},

@@ -44,9 +44,10 @@ from napari_pathogan.plugin.shell.viewing_rows import ViewingRows
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_groups import hung
-from napari_pathogan.plugin.viewer.mammogram_layers import SYNTHETIC, mammogram_of
+from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
 from napari_pathogan.plugin.viewer.opened import opened, show_views
 from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.names import SYNTHETIC
 from napari_pathogan.tasks.masses.detections import SCOPE, ViewSearched
 from napari_pathogan.tasks.masses.review import Decision
 

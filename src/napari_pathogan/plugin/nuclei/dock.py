@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -38,10 +37,12 @@ from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.opened import opened
 from napari_pathogan.slides import tissues
 from napari_pathogan.slides.geometry import Region
+from napari_pathogan.slides.names import file_name
 from napari_pathogan.tasks.nuclei.segmentation import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import napari
     from napari.layers import Image, Layer
@@ -549,6 +550,8 @@ class NucleiDock(Dock):
         if self.shown is not None:
             self.overlay.show_opacity(self.shown.opacity)
             self._show_overlay()
+        if shown is not None and shown.class_model and not self._class_model_chosen:
+            self.classes.setCurrentText(shown.class_model)  # where it is there: what made the classes
         self._show_numbers()
         self.gallery.clear()
         if shown is not None and shown.class_model:
@@ -567,7 +570,10 @@ class NucleiDock(Dock):
             self.form.result.setText("")
             return
         self.numbers.show_nuclei(shown, editable=shown.class_model in self.class_models)
-        self._show_note(shown.class_note or (OLD_NOTE if shown.class_model else ""))
+        note = shown.class_note or (OLD_NOTE if shown.class_model else "")
+        if shown.class_model and shown.class_model != self.classes.currentText():
+            note = f"The classes shown are by {shown.class_model}. {note}"
+        self._show_note(note)
         if self.layer is not None and between.at_another_scale(self.layer, shown.mpp):
             self.form.result.setText(between.RUN_AGAIN)
             return
@@ -659,12 +665,11 @@ class NucleiDock(Dock):
         draws = chosen is not None and chosen[1].settings.get("draws", True)
         self.numbers.drawn.setEnabled(draws)
         self.classes.setToolTip(chosen[1].title if chosen else "Nuclei are not sorted into classes")
-        if self.segmentation is None:
-            self._show_numbers()
+        self._show_numbers()
 
     def _file_name(self) -> str:
         assert self.segmentation is not None
-        return f"{Path(self.segmentation.slide).stem}-nuclei"
+        return file_name(self.segmentation.slide, "nuclei")
 
     def _layer_removed(self) -> None:
         self._layers_gone.start(0)

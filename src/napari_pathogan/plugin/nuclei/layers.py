@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +26,15 @@ from napari_pathogan.plugin.nuclei.colours import (
     rgba,
 )
 from napari_pathogan.plugin.shell.steps import at_once
-from napari_pathogan.plugin.viewer.layers import place, place_level0, selection_kept, view_region
+from napari_pathogan.plugin.viewer.layers import (
+    image_name,
+    place,
+    place_level0,
+    selection_kept,
+    view_region,
+)
 from napari_pathogan.slides.geometry import Overlay, Region
+from napari_pathogan.slides.names import of_image
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -127,7 +133,7 @@ class NucleiLayers:
         self.found = self._add(
             "add_image",
             picture.data,
-            name=f"Nuclei found ({_short(self.slide)})",
+            name=of_image("Nuclei found", image_name(self.slide)),
             colormap=class_colours(palette),
             contrast_limits=(0, len(palette) - 1),
             opacity=0.6,
@@ -301,7 +307,7 @@ class NucleiLayers:
         self.labels = self._add(
             "add_labels",
             data,
-            name=f"Nuclei ({_short(self.slide)})",
+            name=of_image("Nuclei", image_name(self.slide)),
             opacity=self._faint,
             visible=False,
             **where,
@@ -339,7 +345,7 @@ class NucleiLayers:
         self.classes = self._add(
             "add_image",
             np.zeros((1, 1), np.uint8),
-            name=f"Nuclei classes ({_short(self.slide)})",
+            name=of_image("Nuclei classes", image_name(self.slide)),
             opacity=self._faint * (1.0 if self._outlined else FILLED),
             interpolation2d="nearest",
             **place(Overlay(np.zeros((1, 1)), *_place_of(segmentation)), self.slide),
@@ -348,7 +354,7 @@ class NucleiLayers:
         self.points = self._add(
             "add_points",
             centres,
-            name=f"Nuclei ({_short(self.slide)})",
+            name=of_image("Nuclei", image_name(self.slide)),
             size=size,
             border_width=0,
             opacity=self._faint,
@@ -481,11 +487,6 @@ def _inner(ids: np.ndarray) -> np.ndarray:
         for step in (1, -1):
             inner &= ids == np.roll(ids, step, axis)
     return inner
-
-
-def _short(slide: Image) -> str:
-    """Name of a slide without its suffix, for the layer list's narrow rows."""
-    return Path(slide.name).stem.removesuffix(".ome")
 
 
 def _timer(interval_ms: int, action: Any) -> QTimer:  # noqa: ANN401 - a slot

@@ -43,6 +43,7 @@ from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.canvas import letters_made
+from napari_pathogan.plugin.viewer.opened import made_of
 from napari_pathogan.plugin.viewer.remembered import recall, remember
 from napari_pathogan.slides.cache import set_cache_mb
 
@@ -574,7 +575,10 @@ class Dock(Docked):
                 self.run.cancel()
             return
         slides = self.images[::-1]
+        first = self.layer is None and bool(slides)
         self.form.offer_slides(slides)
+        if first:
+            self.form.choose(made_of(self.viewer, slides[0]))
         for slide in slides:
             self._ties.connect_once(slide.events.name, self._list_slides)
             self._ties.connect_once(slide.events.scale, self._ask_pixel_size)
@@ -591,11 +595,13 @@ class Dock(Docked):
                 self._follow()
 
     def _follow(self, _event: object = None) -> None:
-        """Look at the slide that is selected in the layer list."""
+        """Look at the slide that is selected in the layer list; of a view in other colours, at its slide."""
         active = self.viewer.layers.selection.active
         staying = self._staying or self.run is not None or between.results_are_added()
         if staying or active is None:
             return
+        if active != self.layer:  # a view in other colours is looked at where it was chosen here
+            active = made_of(self.viewer, active)
         if active != self.layer:
             self.form.choose(active)
         else:

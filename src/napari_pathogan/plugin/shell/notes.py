@@ -29,6 +29,7 @@ def notes_of(image: Image, card: ModelCard | None = None) -> list[str]:
     slide, mammogram = image.metadata.get("slide"), image.metadata.get("mammogram")
     notes: list[str] = []
     if isinstance(slide, Slide):
+        notes += [slide.synthetic] if slide.synthetic else []
         notes += slide.notes
         if slide.mpp_source.startswith(USER):
             notes.append("Its scale was given by hand")

@@ -11,8 +11,7 @@ import numpy as np
 from napari_pathogan import files
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.plugin.viewer.layers import file_of
-from napari_pathogan.plugin.viewer.mammogram_layers import SYNTHETIC
-from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.slides.names import SYNTHETIC, short
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:

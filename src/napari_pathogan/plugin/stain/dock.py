@@ -24,7 +24,7 @@ from napari_pathogan.plugin.stain.events import (
 )
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.mammogram_layers import LETTERS
-from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.slides import names
 from napari_pathogan.slides.geometry import Region
 
 if TYPE_CHECKING:
@@ -42,14 +42,7 @@ if TYPE_CHECKING:
     from napari_pathogan.tasks.stain.predict import Transfer
 
 CLOSEST = "Closest on this slide"
-METHODS = {
-    CLOSEST: "",
-    "Network (CNN)": "cnn",
-    "Network, fast (LUT)": "lut",
-    "Macenko": "macenko",
-    "Reinhard": "reinhard",
-    "Scanner map": "scanner",
-}
+METHODS = {CLOSEST: "", **{words: method for method, words in names.METHODS.items()}}
 OWN, IN_VIEW = "The style's own images", "What is in view"
 GUESS = "The network guesses colours from lightness alone, and may paint patches in a wrong one"
 _COLOURMAPS = {"haematoxylin": ("#ffffff", "#3b1f77"), "eosin": ("#ffffff", "#c2185b")}
@@ -67,7 +60,7 @@ class StainView:
     @property
     def whose(self) -> str:
         """What its colours are called after."""
-        return short(self.transfer.colours_of or self.transfer.style)
+        return names.short(self.transfer.colours_of or self.transfer.style)
 
     @property
     def said(self) -> str:
@@ -207,7 +200,7 @@ class StainDock(Dock):
     def _suggested(self) -> str:
         assert self._to_save is not None
         slide, view = self._to_save
-        return f"{short(slide.name)}-{view.whose}-{view.transfer.method}".replace(" ", "-")
+        return f"{names.short(slide.name)}-{view.whose}-{view.transfer.method}".replace(" ", "-")
 
     def _save(self, export: Export, path: Path) -> None:
         if self._to_save is None:
@@ -251,7 +244,7 @@ class StainDock(Dock):
         whose = transfer.colours_of or transfer.style
         layer = self.viewer.add_image(
             between.shown_levels(view if live is None else live.slide),
-            name=between.view_name(slide.name, whose, transfer.method),
+            name=between.view_name(slide.name, whose, str(transfer.method)),
             rgb=True,
             multiscale=True,
             opacity=self.compare.fade.value() / 100,

@@ -21,7 +21,7 @@ from napari_pathogan import addresses
 from napari_pathogan.errors import FluorescenceError, PathoganError, SlideFormatError
 from napari_pathogan.mammograms.views import MAX_PIXELS
 from napari_pathogan.plugin.viewer.arriving import Arriving
-from napari_pathogan.slides import scales, tissues
+from napari_pathogan.slides import names, scales, tissues
 from napari_pathogan.slides.geometry import Overlay, Region
 from napari_pathogan.slides.slide import Slide
 
@@ -75,7 +75,7 @@ def slide_layer(
     whole = not slide.is_rgb and math.prod(slide.shape) <= MAX_PIXELS
     data = slide.read(Region(0, 0, *slide.shape)) if whole else shown_levels(slide)
     kwargs: dict[str, Any] = {
-        "name": f"{slide.name} [synthetic]" if slide.metadata.get("synthetic") else slide.name,
+        "name": names.marked(slide.name) if slide.metadata.get("synthetic") else slide.name,
         "rgb": slide.is_rgb,
         "multiscale": not whole,
         "axis_labels": AXES,
@@ -88,8 +88,16 @@ def slide_layer(
 
 
 def view_name(slide: str, whose: str, method: str) -> str:
-    """What the layer of a slide in another's colours is called, so that these are seen in a narrow list."""
-    return f"{whose}, {method}: {slide} [synthetic]"  # the middle of long names is left out
+    """What the layer of a slide in another's colours is called, as far as a narrow list shows it."""
+    return names.marked(names.recoloured(names.short(slide), whose, method))
+
+
+def image_name(layer: Layer) -> str:
+    """What an image is called in the names of its results: a synthetic one by the slide that it was made of."""
+    slide = layer.metadata.get("slide")
+    if isinstance(slide, Slide) and slide.metadata.get("synthetic"):
+        return names.marked(names.made(slide.metadata, slide.name))
+    return str(layer.name)
 
 
 def virtual_name(slide: str, title: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_pathogan.plugin.viewer.layers import place_level0, selection_kept
-from napari_pathogan.plugin.viewer.placing import short
+from napari_pathogan.plugin.viewer.layers import image_name, place_level0, selection_kept
+from napari_pathogan.slides.names import of_image
 
 if TYPE_CHECKING:
     import napari
@@ -107,7 +107,7 @@ class Lines:
             with selection_kept(self.viewer):
                 self.layer = self.viewer.add_vectors(
                     segments,
-                    name=f"{self._what} ({short(self.image.name)})",
+                    name=of_image(self._what, image_name(self.image)),
                     edge_color=self._colour,
                     edge_width=self._width(),
                     vector_style="line",

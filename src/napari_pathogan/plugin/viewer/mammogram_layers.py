@@ -47,6 +47,7 @@ from napari_pathogan.plugin.viewer.mammogram_groups import (
     write_titles,
 )
 from napari_pathogan.slides import scales
+from napari_pathogan.slides.names import SYNTHETIC
 from napari_pathogan.slides.slide import Slide
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
 
     LayerData = tuple[Any, dict[str, Any], str]
 
-SYNTHETIC = " [synthetic]"  # behind the name of an image that was generated
 _BLACK = (0.0, 0.0, 0.0, 1.0)  # around mammograms, which a white canvas outshines
 _MAPS = {
     "doubt_map",

@@ -100,6 +100,15 @@ def opened(viewer: napari.Viewer) -> list[Opened]:
     return sorted(found, key=lambda one: order[one.first])
 
 
+def made_of(viewer: napari.Viewer, layer: Layer) -> Layer:
+    """The slide that a view in other colours, or a virtual stain, lies on; any other layer itself."""
+    if is_slide(layer) and layer.metadata.get("synthetic"):
+        for one in opened(viewer):
+            if layer in one.results and is_slide(one.first):
+                return one.first
+    return layer
+
+
 def show_alone(viewer: napari.Viewer, *chosen: Opened) -> None:
     """Show some of those that are open with what lies on them, whole, and nothing of the others."""
     firsts = [one.first for one in chosen]

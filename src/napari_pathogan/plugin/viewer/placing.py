@@ -32,6 +32,7 @@ from napari_pathogan.plugin.viewer.layers import (
 )
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, mammogram_of
 from napari_pathogan.slides.imprint import Imprint
+from napari_pathogan.slides.names import short
 from napari_pathogan.slides.polygons import corner
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.virtual_stain.stains import virtual_title
@@ -299,11 +300,11 @@ def _laid_view(view: Slide, image: Image | None) -> dict[str, Any]:
 def on_some_slide(viewer: napari.Viewer | None, path: Path) -> Ground:
     """The slide that a file is named after; else the one that is selected, or the topmost."""
     slides = [layer for layer in _layers(viewer) if is_slide(layer)]
-    stem = _stem(path.name)
+    stem = short(path.name)
     named = [
         (len(own), layer)
         for layer in slides
-        for own in map(_stem, _names(layer))
+        for own in map(short, _names(layer))
         if stem.startswith(own) and not stem[len(own) : len(own) + 1].isalnum()
     ]
     if named:
@@ -385,11 +386,6 @@ def on_dicom_slide(
     return Ground(pixel=um)
 
 
-def short(name: str) -> str:
-    """Name of a slide without its suffix, for the layer list's narrow rows."""
-    return _stem(name)
-
-
 def _layers(viewer: napari.Viewer | None) -> list[Any]:
     return [] if viewer is None else list(viewer.layers)
 
@@ -403,7 +399,7 @@ def _named(
     """The layer of that name that nothing speaks against; the selected one if there are several."""
     by_names = [(layer, _names(layer)) for layer in layers] if name else []
     exact = [layer for layer, names in by_names if name in names]
-    alike = [layer for layer, names in by_names if _stem(name) in map(_stem, names)]
+    alike = [layer for layer, names in by_names if short(name) in map(short, names)]
     why = {layer: contradiction(layer) for layer in {*exact, *alike}}
     fitting = [x for x in exact if not why[x]] or [x for x in alike if not why[x]]
     if not fitting:
@@ -420,7 +416,3 @@ def _names(layer: Image) -> set[str]:
     names |= {Path(one).name for one in (path, layer.source.path) if one}
     image = layer.metadata.get("mammogram", image)
     return names | ({image.name} if isinstance(image, Slide | Mammogram) else set())
-
-
-def _stem(name: str) -> str:
-    return Path(name).stem.removesuffix(".ome")

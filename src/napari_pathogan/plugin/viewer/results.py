@@ -26,8 +26,8 @@ from napari_pathogan.plugin.nuclei.colours import (
     class_colours,
     rgba,
 )
-from napari_pathogan.plugin.viewer.placing import short
 from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.names import marked, of_image
 from napari_pathogan.slides.polygons import box_corners, keyhole
 from napari_pathogan.slides.resolution import um_per
 from napari_pathogan.tasks.masses.review import Decision, Review
@@ -55,6 +55,7 @@ BELOW_COLOUR = "#8e8e93"  # of masses that score less than the threshold
 REGION = "Region*"  # QuPath's own class for an outline of what was looked at
 _WIDTH = 0.002  # of a line, of a heat map's longer side: two pixels where all of it is seen
 _FILL = "1e"  # opacity of the inside of outlines, hexadecimal
+_RINGS = {"face_color": "transparent", "border_width": 0.12, "opacity": 0.9}  # what is below is seen
 _RANGE_PX = 2**24  # pixels that are looked at for the range of an image's values
 
 
@@ -78,7 +79,7 @@ def heat_map_layers(heat: HeatMap, ground: Ground) -> list[LayerData]:
     if rings:
         parts = [np.stack([ring, np.roll(ring, -1, 0) - ring], 1) for ring in rings]
         kwargs = {
-            "name": f"IDC outline ({short(heat.slide)})",
+            "name": of_image("IDC outline", heat.slide),
             "edge_color": OUTLINE_COLOUR,
             "edge_width": _WIDTH * max(heat.probability.data.shape) * heat.probability.step[0],
             "vector_style": "line",
@@ -120,7 +121,7 @@ def class_image(what: str, last: str, slide: str) -> dict[str, Any]:
     else:
         name, colours = "changed", Colormap([(0, 0, 0, 0), (1, 0, 1, 1)], name="pathogan-changed")
     return {
-        "name": f"{name} by G2C ({short(slide)}) [synthetic]",
+        "name": of_image(f"{name} by G2C", marked(slide)),
         "colormap": colours,
         "contrast_limits": (0, 1),
         "opacity": 0.5,
@@ -149,7 +150,7 @@ def class_layers(saved: SavedClasses, ground: Ground) -> list[LayerData]:
     colours: dict[int | None, Any] = {None: NO_CLASS_COLOUR, 0: "transparent"}
     colours.update(enumerate(palette, 1))
     kwargs = {
-        "name": f"classes by G2C ({short(saved.slide)}) [synthetic]",
+        "name": of_image("classes by G2C", marked(saved.slide)),
         "colormap": DirectLabelColormap(color_dict=colours),
         "features": pd.DataFrame({"index": range(len(palette) + 1), "class": ["", *saved.classes]}),
         "opacity": 0.5,
@@ -168,7 +169,7 @@ def label_layers(saved: SavedLabels, ground: Ground) -> list[LayerData]:
     about, where = saved.about, ground.overlay(saved.place)
     names = list(map(str, about.get("class_names", ())))
     palette = np.asarray([NOTHING, *map(rgba, about.get("class_colours", ()))], np.float32)
-    name = f"Nuclei ({short(str(about.get('slide', '')))})"
+    name = of_image("Nuclei", str(about.get("slide", "")))
     kwargs: dict[str, Any] = {**where, "metadata": {"pathogan": dict(about)}}
     few = saved.labels[0].size <= MAX_EDITABLE_PX and about.get("n_nuclei", 0) <= MAX_EDITABLE
     if saved.classes and not few:
@@ -202,22 +203,21 @@ def label_layers(saved: SavedLabels, ground: Ground) -> list[LayerData]:
 
 
 def table_layers(table: pd.DataFrame, about: Mapping[str, Any], ground: Ground) -> list[LayerData]:
-    """Nuclei of a table as points as large as they are, with all measures as features."""
+    """Nuclei of a table as rings as large as they are, with all measures as features."""
     colours = [rgba(colour) for colour in about["class_colours"]]
     codes = table["class"].cat.codes.to_numpy()
     my, mx = about["mpp"] or (1.0, 1.0)
     kwargs = {
-        "name": f"Nuclei ({short(about['slide'])})",
+        "name": of_image("Nuclei", about["slide"]),
         "size": 2 * np.sqrt(table["area_um2"].to_numpy() / (math.pi * my * mx)),
-        "face_color": np.asarray([rgba(FOUND_COLOUR), *colours])[codes + 1],
-        "border_width": 0,
-        "opacity": 0.9,
+        "border_color": np.asarray([rgba(FOUND_COLOUR), *colours])[codes + 1],
+        **_RINGS,
         "features": table.assign(**{"class": table["class"].astype(str)}),
         "metadata": {"pathogan": dict(about)},
         **ground.level0(),
     }
     if not len(table):
-        del kwargs["size"], kwargs["face_color"], kwargs["features"]
+        del kwargs["size"], kwargs["border_color"], kwargs["features"]
     return [(table[["y_px", "x_px"]].to_numpy(), kwargs, "points")]
 
 
@@ -420,9 +420,8 @@ def _points(
     kwargs = {
         "name": name,
         "size": size,
-        "face_color": [one.colour or NO_CLASS_COLOUR for one in rows],
-        "border_width": 0,
-        "opacity": 0.9,
+        "border_color": [one.colour or NO_CLASS_COLOUR for one in rows],
+        **_RINGS,
         "features": _features(rows),
         **ground.level0(),
     }

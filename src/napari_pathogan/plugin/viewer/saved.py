@@ -220,8 +220,8 @@ def zarr_layers(path: Path) -> list[LayerData] | None:
         return _laid(path, find, partial(results.label_layers, labels), slide)
     if images[0].in_one_plane:
         return None
-    from napari_pathogan.plugin.viewer.placing import short  # noqa: PLC0415
     from napari_pathogan.plugin.viewer.results import multiscale_layer  # noqa: PLC0415
+    from napari_pathogan.slides.names import short  # noqa: PLC0415
 
     names = [f"{one.name} ({short(path.name)})" for one in images]
     names = [path.name] if len(images) == 1 else names
@@ -239,6 +239,7 @@ def _outlines(path: Path) -> list[LayerData]:
     from napari_pathogan.annotations import geojson  # noqa: PLC0415
     from napari_pathogan.plugin.viewer import placing, results  # noqa: PLC0415
     from napari_pathogan.slides import resolution  # noqa: PLC0415
+    from napari_pathogan.slides.names import of_image  # noqa: PLC0415
     from napari_pathogan.tasks.masses import annotated as masses  # noqa: PLC0415
     from napari_pathogan.tasks.nuclei.annotated import SUFFIX  # noqa: PLC0415
 
@@ -260,7 +261,7 @@ def _outlines(path: Path) -> list[LayerData]:
         mpp = resolution.positive(*size) if isinstance(size, list) and len(size) == 2 else None
         find = partial(placing.on_slide, name=image, mpp=mpp, imprint=imprint)
         words = {"IDC heat map": "IDC outlines", "nuclei": "Nuclei"}
-        name = f"{words.get(str(about.get('kind')), 'Outlines')} ({placing.short(image)})"
+        name = of_image(words.get(str(about.get("kind")), "Outlines"), image)
     return _laid(path, find, partial(results.outline_layers, features, about, name), image)
 
 

@@ -61,10 +61,10 @@ def draw(heat_map: HeatMap, slide: Slide) -> Figure:
     picture = slide.read(view, size=size)
     figure = Figure(figsize=(8.27, 11.69), facecolor="white")
     FigureCanvasAgg(figure)
-    _head(figure, heat_map)
+    _head(figure, heat_map, slide.synthetic)
     _figures(figure, heat_map)
     boxes = _boxes(figure, view.height / view.width * heat_map.mpp[0] / heat_map.mpp[1])
-    _thumbnail(boxes[0], picture, view, heat_map)
+    _thumbnail(boxes[0], picture, view, heat_map, synthetic=bool(slide.synthetic))
     _heat(boxes[1], picture, view, heat_map)
     _doubt(boxes[2], picture, view, heat_map)
     _histogram(boxes[3], heat_map)
@@ -96,15 +96,17 @@ def _view(heat_map: HeatMap, shape: tuple[int, ...]) -> Region:
     return Region(y, x, int(bottom) - y, int(right) - x).clip((shape[0], shape[1]))
 
 
-def _head(figure: Figure, heat_map: HeatMap) -> None:
-    figure.text(0.07, 0.952, "IDC heat map", size=20, weight="bold", color=_INK)
+def _head(figure: Figure, heat_map: HeatMap, synthetic: str) -> None:
+    title = "IDC heat map of a synthetic picture" if synthetic else "IDC heat map"
+    figure.text(0.07, 0.952, title, size=20, weight="bold", color=_INK)
     figure.text(0.93, 0.957, date.today().isoformat(), size=9, color=_GREY, ha="right")  # noqa: DTZ011
     name = "\n".join(_lines(heat_map.slide, 80, 2))
     figure.text(0.07, 0.941, name, size=10, color=_INK, va="top")
     (my, mx), source = heat_map.mpp, heat_map.mpp_source
     cell = heat_map.probability.step[0] * my
     scale = f"{my:.4g}" if abs(my - mx) < 1e-6 else f"{my:.4g} x {mx:.4g}"
-    where = "part of the slide" if heat_map.region else "whole slide"
+    what = "picture" if synthetic else "slide"
+    where = f"part of the {what}" if heat_map.region else f"whole {what}"
     detail = f"{scale} µm per pixel ({source or 'given'}), cells of {cell:.0f} µm, {where}"
     figure.text(0.07, 0.912, detail, size=9, color=_GREY, va="top")
     _line(figure, 0.888)
@@ -132,8 +134,11 @@ def _figures(figure: Figure, heat_map: HeatMap) -> None:
     _line(figure, 0.786)
 
 
-def _thumbnail(axes: Axes, picture: np.ndarray, view: Region, heat_map: HeatMap) -> None:
-    _picture(axes, picture, view, "Slide")
+def _thumbnail(
+    axes: Axes, picture: np.ndarray, view: Region, heat_map: HeatMap, *, synthetic: bool
+) -> None:
+    title = "Synthetic picture: computed pixels" if synthetic else "Slide"
+    _picture(axes, picture, view, title)
     _scale_bar(axes, view, heat_map.mpp[1])
 
 

@@ -226,7 +226,7 @@ def as_heat_map(
         model_sha256=card.sha256,
         slide=slide.name,
         region=region,
-        notes=(known, *notes) if known else notes,
+        notes=tuple(filter(None, (slide.synthetic, known, *notes))),
         imprint=slide.imprint,
         origin=corner(slide),
         refitted=model.refitted,

@@ -47,10 +47,14 @@ MEASUREMENTS = {
 }
 _DECIMALS = 4
 _MEASURED = ("x_um", "y_um", "x_px", "y_px", "area_um2")  # what the layers need
-_IMPRINT, _SCOPE = "imprint", "scope"  # further columns, which earlier versions did not write
+_IMPRINT, _SCOPE, _NOTES = (
+    "imprint",
+    "scope",
+    "notes",
+)  # further columns, which earlier versions did not write
 _SAID = ("class_colour", "slide")  # which Parquet says in its metadata
 ZARR, PARQUET = ome_zarr(KIND), parquet(KIND)
-CSV = table("nuclei", (*COLUMNS, *_SAID), more=("p_", _IMPRINT, _SCOPE))
+CSV = table("nuclei", (*COLUMNS, *_SAID), more=("p_", _IMPRINT, _SCOPE, _NOTES))
 GEOJSON = geojson_kind(KIND, without="grid")  # which nuclei have that were kept with a slide
 
 
@@ -164,7 +168,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
                 (table[f"{a}_um"] / (table[f"{a}_px"] + 0.5)).median() for a in "yx"
             )
         about[_IMPRINT] = table[_IMPRINT].iloc[0] if len(table) and _IMPRINT in table else None
-        table = table.drop(columns=[*_SAID, *({_IMPRINT, _SCOPE} & set(table.columns))])
+        table = table.drop(columns=[*_SAID, *({_IMPRINT, _SCOPE, _NOTES} & set(table.columns))])
         about |= {"class_names": names, "class_colours": colours}
         return as_saved(table, about)
 
@@ -211,7 +215,7 @@ def reading_nuclei(path: Path, *more: type[Exception]) -> AbstractContextManager
 
 
 def write_csv(path: Path, segmentation: Segmentation) -> None:
-    """Write the table as CSV, a row a nucleus, 4 decimals; with its class's colour and the slide.
+    """Write the table as CSV, a row a nucleus, 4 decimals; with its class's colour, the slide, and what is to know.
 
     Raises
     ------
@@ -226,6 +230,7 @@ def write_csv(path: Path, segmentation: Segmentation) -> None:
             table.insert(at, column, values)
         table[_IMPRINT] = str(segmentation.imprint or "")
         table[_SCOPE] = SCOPE
+        table[_NOTES] = " | ".join(segmentation.notes)
         table.to_csv(beside, index=False)
 
 

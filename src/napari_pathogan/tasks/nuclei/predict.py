@@ -142,7 +142,7 @@ def _segmentation(
         class_model=classifier.card.name if classifier else "",
         region=asked_for(plan.region, plan.polygons),
         polygons=None if plan.polygons is None else tuple(plan.polygons),
-        notes=notes,
+        notes=(slide.synthetic, *notes) if slide.synthetic else notes,
         imprint=slide.imprint,
         origin=corner(slide),
         room=harvest.canvas.room,

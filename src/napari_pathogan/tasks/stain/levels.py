@@ -10,6 +10,7 @@ from napari_pathogan.colour.baselines import Macenko
 from napari_pathogan.colour.lab import joined, lightness
 from napari_pathogan.colour.stained import mirrored, tissue_tiles
 from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed_slide
+from napari_pathogan.slides.names import marked, recoloured
 from napari_pathogan.tasks.stain.glass import REACH
 from napari_pathogan.tasks.stain.network import STRIDE, Colouriser
 from napari_pathogan.tasks.stain.predict import style_pixels
@@ -36,13 +37,14 @@ def transferred(slide: Slide, transfer: Transfer) -> Slide:
         _level(slide, step, (level.shape[0], level.shape[1]), transfer)
         for level, step in zip(slide.levels, slide.downsamples, strict=True)
     ]
-    made = computed_slide(
-        slide, levels, f"{slide.name} [{transfer.colours_of or transfer.style}, {transfer.method}]"
-    )
+    whose = transfer.colours_of or transfer.style
+    title = recoloured(slide.name, whose, str(transfer.method))
+    made = computed_slide(slide, levels, marked(title))
     made.metadata |= {
+        "synthetic": True,
         "stain_style": transfer.style,
         "stain_method": str(transfer.method),
-        "stain_colours_of": transfer.colours_of or transfer.style,
+        "stain_colours_of": whose,
         "stain_slide": slide.name,
         "stain_imprint": str(slide.imprint),
     }

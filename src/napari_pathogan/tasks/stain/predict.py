@@ -21,6 +21,7 @@ from napari_pathogan.colour.stained import (
 from napari_pathogan.engine.models import find_models, read_card
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.slides.computed import SAME
+from napari_pathogan.slides.names import METHODS
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.stain.closeness import Goal, closeness
 from napari_pathogan.tasks.stain.finish import Finish, Tint
@@ -42,15 +43,6 @@ if TYPE_CHECKING:
     Pair = tuple[float, float]
 
 
-_TITLES = {
-    "scanner": "scanner map",
-    "cnn": "network",
-    "lut": "fast network",
-    "macenko": "Macenko",
-    "reinhard": "Reinhard",
-}
-
-
 class Method(StrEnum):
     """How a slide is carried to a style."""
 
@@ -62,8 +54,8 @@ class Method(StrEnum):
 
     @property
     def words(self) -> str:
-        """What it is called in a sentence."""
-        return _TITLES[self.value]
+        """What it is called, in docks, layers and reports alike."""
+        return METHODS[self.value]
 
 
 NETWORKS = (Method.cnn, Method.lut)
@@ -137,7 +129,7 @@ class Transfer:
         closest, *_ = self.measured
         others = [f"{m.words} {c.distance:.2f}" for m, c in self.measured.items() if m != closest]
         own = f"distance {self.measured[closest].distance:.2f}"
-        title = closest.words[:1].upper() + closest.words[1:]
+        title = closest.words
         why = f"{title} measured closest on this slide ({'; '.join([own, ', '.join(others)])})."
         return why if closest == self.method else f"{why} You chose the {self.method.words}."
 

@@ -27,6 +27,7 @@ from napari_pathogan.engine.live import LiveView
 from napari_pathogan.errors import PathoganError, UnknownScaleError
 from napari_pathogan.slides.computed import SAME, ComputedLevel, GridLevel, computed_slide
 from napari_pathogan.slides.geometry import Overlay
+from napari_pathogan.slides.names import marked, virtually_stained
 from napari_pathogan.slides.tissue import tissue_mask
 from napari_pathogan.tasks.virtual_stain.network import MARGIN, STRIDE
 from napari_pathogan.tasks.virtual_stain.seams import SlideNorm
@@ -251,10 +252,12 @@ def _slide(painting: Painting, which: tuple[bool, ...]) -> Slide:
         (_Painted if generated else _FirstLook)(painting, step, (level.shape[0], level.shape[1]))
         for level, step, generated in zip(slide.levels, slide.downsamples, which, strict=True)
     ]
-    made = computed_slide(slide, levels, f"{slide.name} [{painting.title}, synthetic]")
+    title = virtually_stained(slide.name, painting.title)
+    made = computed_slide(slide, levels, marked(title))
     made.metadata |= {
         "synthetic": True,
         "virtual_stain": painting.target,
+        "virtual_stain_title": painting.title,
         "source_stain": painting.stain,
         "virtual_stain_model": painting.model.card.name,
         "virtual_stain_sha256": painting.model.card.sha256,
