@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from matplotlib.text import Text
 from stand_ins import CALIBRATION, PINK, DarkIsIdc, paint, slide
 
 from flat_memory import assert_memory_is_flat
@@ -26,6 +27,7 @@ from napari_pathogan.errors import (
 from napari_pathogan.slides import tissue
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
+from napari_pathogan.tasks.idc import export, page
 from napari_pathogan.tasks.idc.context import Context
 from napari_pathogan.tasks.idc.model import IdcModel
 from napari_pathogan.tasks.idc.network import Discriminator
@@ -279,6 +281,32 @@ def test_a_coarse_slide_is_warned_of():
     assert any("16 um" in note for note in events[-1].result.notes)
     (note,) = scale_note(slide(image, 32.0), DarkIsIdc())
     assert note.endswith("8 times as coarse: is that scale right?")
+
+
+def test_a_map_of_a_synthetic_picture_says_so_wherever_it_is_saved(tmp_path):
+    """In colours of another slide, whose name is nowhere that of the map."""
+    source = slide()
+    view = slide()
+    view.metadata |= {
+        "synthetic": True,
+        "stain_slide": source.name,
+        "stain_colours_of": "06_1.png",
+        "stain_method": "reinhard",
+    }
+    said = f"Synthetic picture ({source.name} in the colours of 06_1.png (Reinhard))"
+    assert not any("ynthetic" in note for note in heat_map(source, DarkIsIdc()).notes)
+    found = heat_map(view, DarkIsIdc())
+    assert found.notes[0].startswith(said)
+    export.write_zarr(tmp_path / "m.ome.zarr", found)
+    export.write_geojson(tmp_path / "m.geojson", found)
+    export.write_csv(tmp_path / "m.csv", found)
+    assert export.read_zarr(tmp_path / "m.ome.zarr").notes[0].startswith(said)
+    assert export.read_csv(tmp_path / "m.csv").notes[0].startswith(said)
+    assert said in (tmp_path / "m.geojson").read_text()
+    written = [text.get_text() for text in page.draw(found, view).findobj(Text)]
+    assert "IDC heat map of a synthetic picture" in written
+    assert "Synthetic picture: computed pixels" in written
+    assert "Slide" not in written
 
 
 def damaged(path, *, tiles):

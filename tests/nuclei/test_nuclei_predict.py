@@ -10,6 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 import torch
@@ -32,6 +33,7 @@ from napari_pathogan.errors import (
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.slide import Slide
 from napari_pathogan.tasks.nuclei import canvas, plan
+from napari_pathogan.tasks.nuclei.export import read_table, write_csv
 from napari_pathogan.tasks.nuclei.model import NucleiModel
 from napari_pathogan.tasks.nuclei.predict import UNetSegmenter, label_grid, segment
 
@@ -395,6 +397,26 @@ def damaged(path: Path, *, tiles) -> Path:
             stream.seek(offset)
             stream.write(b"\xff" * count)
     return path
+
+
+def test_nuclei_of_a_synthetic_picture_say_so_in_the_table_too(foreign, tmp_path):
+    assert not any("ynthetic" in note for note in found_on(foreign).notes)
+    foreign.metadata |= {
+        "synthetic": True,
+        "stain_slide": "a.b.svs",
+        "stain_colours_of": "06_1.png",
+    }
+    nuclei = found_on(foreign)
+    assert "a.b.svs in the colours of 06_1.png" in nuclei.notes[0]
+    write_csv(tmp_path / "n.csv", nuclei)
+    rows = pd.read_csv(tmp_path / "n.csv")
+    assert rows["notes"].str.startswith("Synthetic picture (a.b.svs in the colours of").all()
+    table, _ = read_table(tmp_path / "n.csv")
+    assert "notes" not in table
+
+
+def found_on(slide):
+    return list(segment(slide, DarkIsNucleus()))[-1].result
 
 
 def test_an_unreadable_tile_is_left_out_and_said(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -466,6 +467,19 @@ def test_groups_that_the_user_names_are_kept_as_groups(open_nuclei, qtbot, monke
     qtbot.waitUntil(lambda: dock.segmentation.class_names == wanted, timeout=5000)
     assert kept == [(wanted, False)]
     assert "yours" in dock.class_note.text()
+
+
+def test_the_row_names_the_model_that_made_the_classes_or_the_line_below_does(done):
+    dock, layer = done
+    shown = replace(
+        dock.segmentation, class_model="classes-coarse", class_note="Learnt from labels"
+    )
+    dock.show_annotated(layer, shown)  # as what was kept beside the slide
+    assert dock.segmentation.class_model == "classes-coarse"
+    assert dock.classes.currentText() == "classes-coarse"
+    assert dock.class_note.text() == "Learnt from labels"
+    dock.classes.setCurrentText("classes-fine")  # for the next run
+    assert dock.class_note.text().startswith("The classes shown are by classes-coarse. ")
 
 
 def test_without_a_class_model(open_nuclei, standin, qtbot):

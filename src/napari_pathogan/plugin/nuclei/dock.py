@@ -551,7 +551,9 @@ class NucleiDock(Dock):
             self.overlay.show_opacity(self.shown.opacity)
             self._show_overlay()
         if shown is not None and shown.class_model and not self._class_model_chosen:
-            self.classes.setCurrentText(shown.class_model)  # where it is there: what made the classes
+            self.classes.setCurrentText(
+                shown.class_model
+            )  # where it is there: what made the classes
         self._show_numbers()
         self.gallery.clear()
         if shown is not None and shown.class_model:
@@ -570,14 +572,18 @@ class NucleiDock(Dock):
             self.form.result.setText("")
             return
         self.numbers.show_nuclei(shown, editable=shown.class_model in self.class_models)
-        note = shown.class_note or (OLD_NOTE if shown.class_model else "")
-        if shown.class_model and shown.class_model != self.classes.currentText():
-            note = f"The classes shown are by {shown.class_model}. {note}"
-        self._show_note(note)
+        self._say_who_classified(shown)
         if self.layer is not None and between.at_another_scale(self.layer, shown.mpp):
             self.form.result.setText(between.RUN_AGAIN)
             return
         self.form.result.setText(f"<b>{count_text(shown)}</b>")
+
+    def _say_who_classified(self, shown: Segmentation) -> None:
+        """Say what the classes are, and whose they are where the row names another model, for the next run."""
+        note = shown.class_note or (OLD_NOTE if shown.class_model else "")
+        if shown.class_model and shown.class_model != self.classes.currentText():
+            note = f"The classes shown are by {shown.class_model}. {note}"
+        self._show_note(note)
 
     def _show_note(self, note: str) -> None:
         self.class_note.setText(note)
@@ -665,7 +671,10 @@ class NucleiDock(Dock):
         draws = chosen is not None and chosen[1].settings.get("draws", True)
         self.numbers.drawn.setEnabled(draws)
         self.classes.setToolTip(chosen[1].title if chosen else "Nuclei are not sorted into classes")
-        self._show_numbers()
+        if self.segmentation is None:
+            self._show_numbers()
+        else:
+            self._say_who_classified(self.segmentation)
 
     def _file_name(self) -> str:
         assert self.segmentation is not None

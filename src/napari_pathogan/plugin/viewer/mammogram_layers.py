@@ -9,6 +9,7 @@ where they belong, but takes what it is told of places (the camera's, the mouse'
 from __future__ import annotations
 
 from dataclasses import replace
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from napari_pathogan.plugin.viewer.layers import (
     AXES,
     file_of,
     fit,
+    in_unit,
     is_slide,
     move_off_others,
     show_scale_bar,
@@ -301,9 +303,19 @@ def mark_what_is_seen(viewer: napari.Viewer) -> None:
     events = viewer.layers.events
     for emitter in (events.inserted, events.removed):
         emitter.connect(_seen_changed)  # once: napari knows a second time
+    for emitter in (viewer.scene.camera.events, viewer.canvas.events.size):
+        emitter.connect(_view_moved)
     for layer in viewer.layers:
         layer.events.visible.connect(_seen_changed)
+        layer.events.opacity.connect(_seen_changed)
     write_what_is_seen(viewer)
+
+
+def _view_moved(_: Event) -> None:
+    """Views in other colours come into sight, and leave it."""
+    viewer = current_viewer()
+    if viewer is not None and any(layer.metadata.get("synthetic") for layer in viewer.layers):
+        write_what_is_seen(viewer)
 
 
 def _seen_changed(event: Event) -> None:
@@ -312,6 +324,7 @@ def _seen_changed(event: Event) -> None:
         return
     if event.type == "inserted" and event.source is viewer.layers:
         event.value.events.visible.connect(_seen_changed)
+        event.value.events.opacity.connect(_seen_changed)
     if event.source is viewer.layers or event.source in viewer.layers:
         write_what_is_seen(viewer)
 
@@ -319,7 +332,7 @@ def _seen_changed(event: Event) -> None:
 def write_what_is_seen(viewer: napari.Viewer) -> None:
     """Say beside the scale bar what mm are in the mammograms that are seen, and in which if not in all images.
 
-    And which of what is seen is synthetic.
+    And which of what lies on the canvas is synthetic, by its whole name: of which slide it is.
     """
     views: dict[str, list[str]] = {}
     slides = False
@@ -328,8 +341,9 @@ def write_what_is_seen(viewer: napari.Viewer) -> None:
         if not isinstance(layer, Image) or not layer.visible:
             continue
         opened = layer.source.path is not None and "pathogan" not in layer.metadata
-        if layer.metadata.get("synthetic") and not _MAPS & set(layer.metadata):
-            synthetic[_in_short(layer.name)] = None
+        made = layer.metadata.get("synthetic") and not _MAPS & set(layer.metadata)
+        if made and _in_sight(viewer, layer):
+            synthetic[layer.name.replace(SYNTHETIC, "")] = None
         if is_slide(layer):
             slides = True
         elif "mammogram" in layer.metadata or (opened and is_mammogram(layer)):
@@ -348,13 +362,22 @@ def write_what_is_seen(viewer: napari.Viewer) -> None:
     _darken(viewer, alone=bool(views) and not slides)
 
 
-LETTERS = "synthetic: aefgilmnoprtuvwxz -,0123456789AEHMPRS&"
-"""What views in other colours are called with: most take a moment when they are first written."""
+LETTERS = f"{ascii_letters}{digits}_-.,:()&"
+"""What views in other colours are called with: letters take a moment when they are first written."""
 
 
-def _in_short(name: str) -> str:
-    """The beginning of a view's name, which says what it is: without the slide that it was made of."""
-    return name.split(" [", maxsplit=1)[0].split(": ", maxsplit=1)[0]
+def _in_sight(viewer: napari.Viewer, layer: Image) -> bool:
+    """Whether anything of a layer that is not hidden lies on the canvas now."""
+    if layer.opacity == 0:
+        return False
+    if viewer.canvas.grid.enabled:  # side by side: each in a canvas of its own
+        return True
+    units = viewer.layers.units
+    factor = 1.0 if units is None else in_unit(layer, units[-1])
+    low, high = np.sort(factor * layer.extent.world[:, -2:], axis=0)
+    middle = np.asarray(viewer.scene.camera.center[-2:])
+    half = np.asarray(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    return bool(np.all((low < middle + half) & (high > middle - half)))
 
 
 def _darken(viewer: napari.Viewer, *, alone: bool) -> None:

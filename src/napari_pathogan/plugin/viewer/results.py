@@ -55,7 +55,11 @@ BELOW_COLOUR = "#8e8e93"  # of masses that score less than the threshold
 REGION = "Region*"  # QuPath's own class for an outline of what was looked at
 _WIDTH = 0.002  # of a line, of a heat map's longer side: two pixels where all of it is seen
 _FILL = "1e"  # opacity of the inside of outlines, hexadecimal
-_RINGS = {"face_color": "transparent", "border_width": 0.12, "opacity": 0.9}  # what is below is seen
+_RINGS = {
+    "face_color": "transparent",
+    "border_width": 0.12,
+    "opacity": 0.9,
+}  # what is below is seen
 _RANGE_PX = 2**24  # pixels that are looked at for the range of an image's values
 
 
