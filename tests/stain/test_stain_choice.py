@@ -78,7 +78,10 @@ def test_a_reference_is_the_goal_and_names_the_colours(style):
     slide = slide_of(two_stains(300, **OTHER))
     transfer = fit(slide, style, reference=wanted, named="06_1.png")
     assert transfer.colours_of == "06_1.png"
-    assert transferred(slide, transfer).name == f"case [06_1.png, {transfer.method}]"
+    way = transfer.method.words
+    assert (
+        transferred(slide, transfer).name == f"case in the colours of 06_1.png ({way}) [synthetic]"
+    )
     assert transfer.measured[transfer.method].euclidean < 0.9
     alone = fit_reference(slide, wanted, None, "06_1.png")
     assert set(alone.measured) == {Method.macenko, Method.reinhard}

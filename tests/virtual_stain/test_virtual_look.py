@@ -68,7 +68,7 @@ def test_levels_near_the_models_scale_are_the_generators(painting):
     assert made.metadata["virtual_stain"] == "masson"
     assert made.metadata["source_stain"] == "pas"
     assert made.metadata["virtual_stain_model"] == "pair"
-    assert made.name == "case [virtual Masson trichrome, synthetic]"
+    assert made.name == "case as virtual Masson trichrome [synthetic]"
 
 
 def test_the_first_look_is_the_students_and_then_comes_the_generator(painting):
