@@ -184,7 +184,7 @@ def test_an_export_is_cancelled_and_leaves_nothing(used, slide_of, tmp_path, mon
     go, resampled = threading.Event(), Slide.resampled
 
     def slowly(self, *place, **options):
-        if self.name.startswith("case-17.ome.tif ["):
+        if self.name.startswith("case-17.ome.tif in the colours"):
             assert go.wait(PATIENCE_S)
         return resampled(self, *place, **options)
 

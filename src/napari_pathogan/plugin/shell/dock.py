@@ -87,6 +87,7 @@ class Dock(Docked):
     helpers: ClassVar[tuple[str, ...]] = ()  # tasks whose models are used as well
     enlarges: ClassVar[bool] = False  # a slide to the scale of its model, however coarse it is
     letters: ClassVar[str] = ""  # that its layers write on the canvas
+    follows_views: ClassVar[bool] = False  # in other colours, and not their slides
     sample: ClassVar[str] = samples.PHANTOM
     about_sample: ClassVar[str] = "A small drawn slide with tumour-like and healthy regions"
 
@@ -600,7 +601,7 @@ class Dock(Docked):
         staying = self._staying or self.run is not None or between.results_are_added()
         if staying or active is None:
             return
-        if active != self.layer:  # a view in other colours is looked at where it was chosen here
+        if active != self.layer and not self.follows_views:  # else where it was chosen here
             active = made_of(self.viewer, active)
         if active != self.layer:
             self.form.choose(active)

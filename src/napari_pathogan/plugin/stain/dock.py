@@ -80,6 +80,7 @@ class StainDock(Dock):
     title: ClassVar[str] = "Stain transfer"
     task: ClassVar[str] = "stain"
     letters: ClassVar[str] = LETTERS
+    follows_views: ClassVar[bool] = True  # which it saves
     runs_on: ClassVar[tuple[str, ...]] = ("stain.model", "stain.predict", "stain.levels")
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
