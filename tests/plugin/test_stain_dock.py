@@ -203,18 +203,19 @@ def test_other_docks_look_at_the_slide_below_unless_the_view_is_chosen_in_them(
 ):
     dock, layer = opened
     run(dock, qtbot)
-    viewer.layers.selection.active = dock.view
+    view = dock.view
+    viewer.layers.selection.active = view
     monkeypatch.setattr(IdcDock, "_search", lambda _: None)  # the stand-in has none of its models
     other = IdcDock(viewer)
     viewer.window.add_dock_widget(other)
     assert other.layer is layer
     viewer.layers.selection.active = layer
-    viewer.layers.selection.active = dock.view
+    viewer.layers.selection.active = view
     assert other.layer is layer
     assert "Synthetic" not in other.form.notes.text()
-    other.form.choose(dock.view)
-    viewer.layers.selection.active = dock.view
-    assert other.layer is dock.view
+    other.form.choose(view)
+    viewer.layers.selection.active = view
+    assert other.layer is view
     assert "Synthetic picture" in other.form.notes.text()
 
 
