@@ -198,7 +198,7 @@ def test_a_map_that_finds_defects_is_offered_and_laid(painted, qtbot):
     assert (cells == cells.round()).all()
     assert doubt.name.startswith("doubt by cycle error: virtual Masson trichrome [synthetic]")
     assert "of the tissue in view is more doubtful than 95 %" in dock.form.result.text()
-    assert dock.legend.words == ("1 Lab units (usual)", "3 Lab units and more (doubtful)")
+    assert dock.legend.words == ("1 (usual)", "3 Lab units (doubtful)")
     assert doubt.colormap.map([0.0])[0][3] < 0.2  # where doubt is usual, tissue is seen
     dock.front.setCurrentIndex(1)  # of the other pair nothing was measured
     assert not doubt.visible

@@ -567,9 +567,7 @@ class VirtualStainDock(Dock):
 
         low, high = doubt.contrast_limits
         usual, unit = doubt.metadata["doubt_map"].usual[1], TrustMap(doubt.metadata["doubt"]).unit
-        self.legend.show_colours(
-            doubt, f"{low:.3g} {unit} (usual)", f"{high:.3g} {unit} and more (doubtful)"
-        )
+        self.legend.show_colours(doubt, f"{low:.3g} (usual)", f"{high:.3g} {unit} (doubtful)")
         self.legend.show_mark((usual - low) / (high - low))
         self.legend.setToolTip(
             f"Beyond the mark, {usual:.3g} {unit}, lie 5 % of places in images without defects"
