@@ -75,9 +75,9 @@ def test_tables(segmentation, tmp_path):
     )
     pd.testing.assert_frame_equal(parquet, segmentation.table)
     assert parquet.attrs["pathogan"]["n_nuclei"] == len(segmentation)
-    assert [x for x in csv if x not in {"class_colour", "slide", "imprint", "scope"}] == list(
-        segmentation.table
-    )
+    assert [
+        x for x in csv if x not in {"class_colour", "slide", "imprint", "scope", "notes"}
+    ] == list(segmentation.table)
     colours = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
     assert csv["class_colour"].tolist() == [colours[name] for name in csv["class"]]
     assert set(csv["slide"]) == {"phantom"}
