@@ -31,7 +31,8 @@ def test_results_of_a_view_name_its_slide_and_that_it_is_synthetic(used, tmp_pat
     used.wait(lambda: stain.run is None and stain.view is not None, "the view")
     assert stain.view.name.endswith(" in the colours of 06_1.png (Reinhard) [synthetic]")
     used.rest()
-    assert stain.view.name.removesuffix(" [synthetic]") in used.viewer.canvas.overlays.text.text
+    said = " ".join(used.viewer.canvas.overlays.text.text.split())
+    assert stain.view.name.removesuffix(" [synthetic]") in said
 
     used.viewer.layers.selection.active = stain.view
     idc = used.dock("IDC heat map")

@@ -30,7 +30,7 @@ def test_what_is_seen_of_it_is_named(make_napari_viewer):
         rgb=True,
         metadata={"synthetic": True},
     )
-    assert text.text == f"synthetic: virtual PAS (case.svs), {RECOLOURED}"
+    assert " ".join(text.text.split()) == f"synthetic: virtual PAS (case.svs), {RECOLOURED}"
     view.visible = False
     assert text.text == f"synthetic: {RECOLOURED}"
     viewer.layers.pop()
@@ -68,3 +68,14 @@ def test_only_what_lies_on_the_canvas_is_called_synthetic(make_napari_viewer):
     assert not text.visible
     view.opacity = 0.5
     assert text.visible
+
+
+def test_long_names_go_on_in_the_next_line(make_napari_viewer):
+    viewer = make_napari_viewer()
+    name = f"{'a long name of a slide ' * 12}in the colours of another [synthetic]"
+    viewer.add_image(np.zeros((64, 64, 3), np.uint8), name=name, metadata={"synthetic": True})
+    mark_what_is_seen(viewer)
+    said = viewer.canvas.overlays.text.text
+    assert len(said.splitlines()) > 1
+    assert max(map(len, said.splitlines())) <= max(30, viewer.canvas.size[-1] / 8)
+    assert " ".join(said.split()).endswith("in the colours of another")

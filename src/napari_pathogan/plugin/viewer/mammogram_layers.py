@@ -8,6 +8,7 @@ where they belong, but takes what it is told of places (the camera's, the mouse'
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any
@@ -357,11 +358,14 @@ def write_what_is_seen(viewer: napari.Viewer) -> None:
     ]
     if synthetic:
         lines.append(f"synthetic: {', '.join(synthetic)}")
-    text.text, text.position, text.box = "\n".join(lines), "bottom_left", True
+    room = max(_SHORTEST, int(viewer.canvas.size[-1] / _LETTER_PX))
+    wrapped = (textwrap.fill(line, room) for line in lines)
+    text.text, text.position, text.box = "\n".join(wrapped), "bottom_left", True
     text.visible = bool(lines)
     _darken(viewer, alone=bool(views) and not slides)
 
 
+_LETTER_PX, _SHORTEST = 8, 30  # as wide as a letter of it is at most, on average; letters in a line
 LETTERS = f"{ascii_letters}{digits}_-.,:()&"
 """What views in other colours are called with: letters take a moment when they are first written."""
 
