@@ -104,3 +104,18 @@ def test_a_picture_is_laid_beside_what_is_open_and_fitted_without_any_dock(
     used.rest(0.3)
     used.picture(f"picture-after-{way}-{grey}")
     lies_apart_and_in_view(used, picture)
+
+
+def test_a_picture_that_becomes_larger_does_not_cover_what_lies_beside_it(used, tmp_path):
+    picture, _ = put_picture(tmp_path)
+    dock = used.dock("IDC heat map")
+    used.open(picture)
+    used.open(SLIDE)
+    used.wait(lambda: len(used.viewer.layers) == 2, "both")
+    used.viewer.layers.selection.active = used.viewer.layers[0]
+    used.wait(lambda: dock.layer is used.viewer.layers[0] and dock.form.run.isEnabled(), "the dock")
+    used.type(dock.form.pixel_size, "4")
+    used.key("Return", dock.form.pixel_size)
+    used.wait(lambda: tuple(dock.layer.scale) == (4.0, 4.0), "it")
+    used.rest(0.3)
+    lies_apart_and_in_view(used, dock.layer)

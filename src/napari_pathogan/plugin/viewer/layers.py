@@ -209,19 +209,13 @@ def move_off_others(viewer: napari.Viewer, layer: Image, *, between: bool = True
     between
         Whether it may lie in a gap between them, as a view in its hanging.
     """
-    others = [
-        other
-        for other in viewer.layers
-        if other is not layer and isinstance(other, Image) and _was_opened(other)
-    ]
-    if not others:
+    ends = _others(viewer, layer)
+    if not ends:
         fit(viewer, [layer])
         return 0.0
     low, high = _ends(layer)
-    ends = [_ends(other) for other in others]
     lows, highs = (np.stack(each) for each in zip(*ends, strict=True))
-    taken = ends if between else [(lows.min(0), highs.max(0))]
-    if not any(_overlap(low, high, *one) for one in taken):
+    if not _covered(layer, ends if between else [(lows.min(0), highs.max(0))]):
         return 0.0
     right = highs[:, 1].max()
     by = float(right - low[1] + _GAP * (high[1] - low[1]))
@@ -229,6 +223,20 @@ def move_off_others(viewer: napari.Viewer, layer: Image, *, between: bool = True
     layer.translate = (y, x + by)
     fit(viewer, [layer])
     return by
+
+
+def _others(viewer: napari.Viewer, layer: Image) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Where the other images lie that were opened."""
+    return [
+        _ends(other)
+        for other in viewer.layers
+        if other is not layer and isinstance(other, Image) and _was_opened(other)
+    ]
+
+
+def _covered(layer: Image, others: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
+    low, high = _ends(layer)
+    return any(_overlap(low, high, *one) for one in others)
 
 
 def _was_opened(layer: Image) -> bool:
@@ -677,10 +685,13 @@ def _scaled(slide: Slide) -> dict[str, Any]:
 
 
 def _show_scale(viewer: napari.Viewer, layer: Image, slide: Slide) -> None:
+    apart = _was_opened(layer) and not _covered(layer, _others(viewer, layer))
     with staying_on(viewer, layer):
         layer.metadata = {**layer.metadata, **_metadata(slide)}
         for name, value in _scaled(slide).items():
             setattr(layer, name, value)
+        if apart:  # unless a view of it lies on it
+            move_off_others(viewer, layer)
     prepare(viewer, ())
     fit(viewer, [layer])
 
