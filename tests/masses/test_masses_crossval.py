@@ -162,9 +162,9 @@ def test_all_folds_begin_with_what_was_learnt_from_noise(folder, tmp_path, monke
     begun = []
     whole = crossval.train
 
-    def watched(examples, config, run, *, device, start=None):
+    def watched(examples, config, run, *, start=None, **rest):
         begun.append((run.path.name, start, len(examples)))
-        return whole(examples, config, run, device=device, start=start)
+        return whole(examples, config, run, start=start, **rest)
 
     monkeypatch.setattr(crossval, "train", watched)
     run = RunFolder(tmp_path / "run")

@@ -16,6 +16,7 @@ from napari_pathogan.engine.runs import RunFolder
 from napari_pathogan.errors import ModelError
 from napari_pathogan.tasks.masses.augment import Augment, crop
 from napari_pathogan.tasks.masses.config import RECIPES, arguments
+from napari_pathogan.tasks.masses.examples import Example
 from napari_pathogan.tasks.masses.frame import Frame
 from napari_pathogan.tasks.masses.model import Views, calibrated, looked
 from napari_pathogan.tasks.masses.network import (
@@ -27,7 +28,7 @@ from napari_pathogan.tasks.masses.network import (
     upper,
 )
 from napari_pathogan.tasks.masses.procedural import pictures
-from napari_pathogan.tasks.masses.train import Example, Trainer, built, train
+from napari_pathogan.tasks.masses.train import Trainer, built, train
 from run_logs import logged
 
 TINY = replace(RECIPES["quick"], width=8, long_side=96, crop=(64, 64), epochs=2, batch=2, steps=2)

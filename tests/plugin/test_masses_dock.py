@@ -346,7 +346,10 @@ def test_exports_leave_out_what_was_rejected(done, qtbot, viewer, tmp_path, told
     dock.form.choose(viewer.layers["RCC"])
     dock.save(exports("masses")["csv"], tmp_path / "out")
     qtbot.waitUntil(lambda: dock.run is None, timeout=10_000)
-    assert dock.form.status.text() == "Saved out-RCC.csv, out-LCC.csv, out-RMLO.csv"
+    assert (
+        dock.form.status.text()
+        == "Saved 3 files, one a view: out-RCC.csv, out-LCC.csv, out-RMLO.csv"
+    )
     assert len((tmp_path / "out-RMLO.csv").read_text().splitlines()) == 2
     dock.form.region.setCurrentText(THIS_VIEW)
     dock.save(exports("masses")["sr"], tmp_path / "out.dcm")

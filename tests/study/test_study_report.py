@@ -194,7 +194,9 @@ def test_readers_with_few_answers_are_listed_and_count_in_no_figure(study):
 
 def test_nobody_has_answered_enough(study):
     judge_images(study, "Bert", 1)
-    with pytest.raises(StudyError, match=r"no answers to report of Noise: Bert: too few .*1 of 20"):
+    with pytest.raises(
+        StudyError, match=r"no answers to report of Noise: Bert: too few .*1 of the 20"
+    ):
         report(study)
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from napari_pathogan.slides.slide import Slide
+
 MANUFACTURER = "napari-pathogan"
 CHARACTERS = "ISO_IR 192"  # UTF-8: names are of all scripts
 ANNOTATIONS = "1.2.840.10008.5.1.4.1.1.91.1"
@@ -117,6 +119,13 @@ def source_of(slide: Path | None, what: str, *, identifiers: bool = False) -> Da
             _forget_specimen(source)
         source.SpecificCharacterSet = CHARACTERS
     return source
+
+
+def no_dicom(source: Slide) -> str:
+    """Why an object can't refer to a slide, in a few words; empty if it can."""
+    path = source.path
+    file = _file_in(path) if path is not None and path.is_dir() else path
+    return "" if file is not None and is_whole_slide(file) else f"{source.name} is no DICOM slide"
 
 
 def headers_of(slide: Path) -> list[Dataset]:

@@ -129,7 +129,7 @@ class IdcDock(Dock):
             show=self._show_place,
         )
         tip = "Save the heat map, its outlines, a table or a report page"
-        self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
+        self.export = ExportButton(self, self.task, tip, self._file_name, self.save, self._exported)
         self.form.add_line(beside(self.places.next, self.places.back, self.export))
         self.live = Live(self)
         self.training = self.live.training
@@ -394,6 +394,9 @@ class IdcDock(Dock):
         if self.shown is not None:
             self.overlay.show_opacity(self.shown.images["probability"].opacity)
         self.show_threshold()
+
+    def _exported(self) -> list[Slide]:
+        return [] if self.layer is None else [between.slide_of(self.layer)]
 
     def _file_name(self) -> str:
         assert self.heat is not None

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event, Finished, Tile
     from napari_pathogan.engine.models import ModelCard
     from napari_pathogan.engine.task import Export
+    from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
     from napari_pathogan.tasks.nuclei_classes.naming import Naming
 
@@ -111,7 +112,7 @@ class NucleiDock(Dock):
         self.form.add_line(self.pages)
         self.corrections = Corrections(self)
         tip = "Save the nuclei: labels, a table, or outlines for QuPath"
-        self.export = ExportButton(self, self.task, tip, self._file_name, self.save)
+        self.export = ExportButton(self, self.task, tip, self._file_name, self.save, self._exported)
         corrections = self.corrections
         self.places = Places(
             self,
@@ -675,6 +676,9 @@ class NucleiDock(Dock):
             self._show_numbers()
         else:
             self._say_who_classified(self.segmentation)
+
+    def _exported(self) -> list[Slide]:
+        return [] if self.layer is None else [between.slide_of(self.layer)]
 
     def _file_name(self) -> str:
         assert self.segmentation is not None

@@ -163,6 +163,7 @@ TASK = Task(
                 ".seg.dcm",
                 "Heat map as a DICOM segmentation…",
                 usual=False,
+                lacks="napari_pathogan.engine.dicom_objects:no_dicom",
             ),
         ),
     ),

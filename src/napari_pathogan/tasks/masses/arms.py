@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.tasks.masses.config import TrainConfig
     from napari_pathogan.tasks.masses.data import MassFolder
-    from napari_pathogan.tasks.masses.train import Example
+    from napari_pathogan.tasks.masses.examples import Example
 
 
 def synthetic(

@@ -35,7 +35,7 @@ from napari_pathogan.tasks.masses.config import arguments
 from napari_pathogan.tasks.masses.data import need_masses
 from napari_pathogan.tasks.masses.detections import Detections
 from napari_pathogan.tasks.masses.evaluate import grouped, report
-from napari_pathogan.tasks.masses.examples import framed
+from napari_pathogan.tasks.masses.examples import Example, framed
 from napari_pathogan.tasks.masses.frame import ranked
 from napari_pathogan.tasks.masses.froc import Froc
 from napari_pathogan.tasks.masses.network import BUILDERS
@@ -43,7 +43,7 @@ from napari_pathogan.tasks.masses.procedural import pictures
 from napari_pathogan.tasks.masses.scored import SCORED, Scored
 from napari_pathogan.tasks.masses.sizes import by_size
 from napari_pathogan.tasks.masses.starts import check_start, learnt_from, model_of
-from napari_pathogan.tasks.masses.train import Example, train
+from napari_pathogan.tasks.masses.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 from napari_pathogan.engine.events import Progress, Warn
 from napari_pathogan.mammograms.breast import NoBreastError
 from napari_pathogan.tasks.masses.frame import Frame
-from napari_pathogan.tasks.masses.train import Example
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from napari_pathogan.engine.events import Event
     from napari_pathogan.tasks.masses.data import MassFolder
     from napari_pathogan.tasks.masses.frame import Grey
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A breast to learn from: float32 (h, w) in [0, 1], bool (n, h, w), and where it is from."""
+
+    image: torch.Tensor
+    masks: torch.Tensor
+    synthetic: bool = False
 
 
 class Framed(NamedTuple):

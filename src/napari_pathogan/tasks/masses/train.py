@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_pathogan.engine.runs import RunFolder
     from napari_pathogan.tasks.masses.config import TrainConfig
-    from napari_pathogan.tasks.masses.examples import Framed
+    from napari_pathogan.tasks.masses.examples import Example, Framed
     from napari_pathogan.tasks.masses.model import Findings
 
 _JITTER = 0.35  # of the crop's sides: how far from its middle a mass may lie
@@ -39,15 +38,6 @@ _SMALLEST_PX = 4  # of a mass's box in a crop; the detector's anchors know none 
 _HELD_OUT = 6, 2  # images that are measured after each epoch: with a mass, and without
 _SURE = 0.5  # scores of boxes that a picture shows
 _MARKED, _FOUND = (0, 158, 115), (230, 159, 0)  # Okabe and Ito's
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A breast to learn from: float32 (h, w) in [0, 1], bool (n, h, w), and where it is from."""
-
-    image: torch.Tensor
-    masks: torch.Tensor
-    synthetic: bool = False
 
 
 class Trainer(base.Trainer["TrainConfig", torch.Tensor]):

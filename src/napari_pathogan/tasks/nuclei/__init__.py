@@ -184,6 +184,7 @@ TASK = Task(
                 ".ann.dcm",
                 "Outlines as DICOM annotations…",
                 usual=False,
+                lacks="napari_pathogan.engine.dicom_objects:no_dicom",
             ),
             Export(
                 "anndata",
