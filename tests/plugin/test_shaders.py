@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 
 import pytest
 
@@ -25,8 +26,8 @@ def begun(tmp_path, monkeypatch):
         started = bool(shaders._compiling)
         shaders.begin()
         assert len(shaders._compiling) <= 1
-        for thread in shaders._compiling:
-            thread.join()
+        while shaders.compiling():
+            time.sleep(0.05)
         return started
 
     return begin

@@ -46,6 +46,11 @@ def begin() -> None:
     _compiling[0].start()
 
 
+def compiling() -> bool:
+    """Whether shaders are being compiled."""
+    return any(thread.is_alive() for thread in _compiling)
+
+
 def _compile() -> None:
     try:
         quiet = subprocess.DEVNULL
