@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QPushButton
 
 from desk import choose, plain
@@ -72,7 +73,8 @@ def quick(desk, what, work):
 def save(desk, dock, folder):
     """Write every export."""
     (button,) = (x for x in dock.findChildren(QPushButton) if plain(x.text()) == "Export")
-    for number, entry in enumerate(button.menu().actions()):
+    button.menu().aboutToShow.emit()
+    for number, entry in enumerate(filter(QAction.isEnabled, button.menu().actions())):
 
         def work(gaps, number=number, entry=entry):
             with desk.answering(choose(folder / f"{number}-{time.monotonic_ns()}")):

@@ -10,6 +10,7 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,6 +124,8 @@ def source_of(slide: Path | None, what: str, *, identifiers: bool = False) -> Da
 
 def no_dicom(source: Slide) -> str:
     """Why an object can't refer to a slide, in a few words; empty if it can."""
+    if find_spec("highdicom") is None:
+        return "needs highdicom, uv pip install 'napari-pathogan[sr]'"
     path = source.path
     file = _file_in(path) if path is not None and path.is_dir() else path
     return "" if file is not None and is_whole_slide(file) else f"{source.name} is no DICOM slide"

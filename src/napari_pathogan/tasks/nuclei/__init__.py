@@ -194,6 +194,7 @@ TASK = Task(
                 ".h5ad",
                 "Table of all nuclei (AnnData)…",
                 usual=False,
+                lacks=".scverse:lacks",
             ),
         ),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from napari_pathogan.slides.slide import Slide
     from napari_pathogan.tasks.nuclei.segmentation import Segmentation
 
 SUFFIX = ".h5ad"
@@ -43,6 +45,13 @@ def is_own(path: Path) -> bool:
 
 
 ANNDATA = FileKind(f"{KIND}, AnnData", SUFFIX, is_own)
+
+
+def lacks(_source: Slide) -> str:
+    """Why nothing can be saved as AnnData, in a few words; empty if it can."""
+    return (
+        "" if find_spec("anndata") else "needs anndata, uv pip install 'napari-pathogan[scverse]'"
+    )
 
 
 def write(path: Path, segmentation: Segmentation) -> None:
