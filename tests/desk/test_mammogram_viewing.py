@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Image
 from PIL import Image as Picture
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
@@ -314,7 +315,7 @@ def test_a_size_that_is_typed_for_one_picture_is_said_to_count_for_its_neighbour
     used.open(tmp_path / "a.png")
     used.open(tmp_path / "b.png")
     used.wait(dock.form.run.isEnabled, "the model")
-    a, b = used.viewer.layers
+    a, b = (layer for layer in used.viewer.layers if isinstance(layer, Image))
     used.key("I", used.canvas())
     assert (a.colormap.name, b.colormap.name) == ("gray_r", "gray_r")
     used.type(dock.form.pixel_size, "0.1")
