@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tifffile
+from napari.layers import Image as ImageLayer
 from napari.utils.notifications import notification_manager
 from PIL import Image
 
@@ -34,13 +35,23 @@ def slides(tmp_path):
     return paths
 
 
+def half_of_view(used):
+    size = np.asarray(used.viewer.canvas.size)
+    return (
+        size / used.viewer.scene.camera.zoom / 2 * 1.02
+    )  # the canvas takes its last size after the fit
+
+
+def is_whole_in_view(used, layer):
+    centre, half = used.viewer.scene.camera.center[-2:], half_of_view(used)
+    low, high = layer.extent.world[:, -2:]
+    return bool((low >= centre - half).all() and (high <= centre + half).all())
+
+
 def shown(used, layer):
     """Whether a layer is whole in view and fills most of it."""
-    camera, size = used.viewer.scene.camera, np.asarray(used.viewer.canvas.size)
     low, high = layer.extent.world[:, -2:]
-    half = size / camera.zoom / 2 * 1.02  # the canvas takes its last size after the fit
-    inside = (low >= camera.center[-2:] - half).all() and (high <= camera.center[-2:] + half).all()
-    return bool(inside and ((high - low) > half).any())
+    return is_whole_in_view(used, layer) and bool(((high - low) > half_of_view(used)).any())
 
 
 def test_the_view_fits_every_slide_that_is_opened(used, slides):
@@ -116,17 +127,24 @@ def test_a_slide_that_is_opened_after_its_results_lies_below_them(used, slides, 
 def test_plain_pictures_lie_beside_one_another_too(used, tmp_path, title):
     """napari's own reader lays them in the same corner."""
     dock = used.dock(title)
+
+    def pictures():  # beside the titles of examinations
+        return [layer for layer in used.viewer.layers if isinstance(layer, ImageLayer)]
+
     for number, side in enumerate((300, 500, 200), start=1):
         pixels = np.full((side, 2 * side, 3), 60 * number, np.uint8)
         picture = Image.fromarray(pixels if title == "Nuclei" else pixels[..., 0])
         picture.save(tmp_path / f"{number}.png")
         used.open(tmp_path / f"{number}.png")
-        used.wait(lambda number=number: len(used.viewer.layers) == number, "the picture")
-        used.wait(lambda: shown(used, used.viewer.layers[-1]), "it in view", 20)
+        used.wait(lambda number=number: len(pictures()) == number, "the picture")
+        seen = (
+            is_whole_in_view if title == "Mammogram masses" else shown
+        )  # views hang beside others
+        used.wait(lambda seen=seen: seen(used, pictures()[-1]), "it in view", 20)
         used.rest()
         used.picture(f"picture-{title}-{number}")
-        assert dock.layer is used.viewer.layers[-1]
-    ends = [layer.extent.world[:, -1] for layer in used.viewer.layers]
+        assert dock.layer is pictures()[-1]
+    ends = [layer.extent.world[:, -1] for layer in pictures()]
     assert all(one[1] < next_one[0] for one, next_one in itertools.pairwise(ends))
 
 
