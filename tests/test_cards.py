@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from napari_pathogan.engine.models import (
@@ -44,3 +47,10 @@ def test_what_is_trained_anew_was_looked_at_once(tmp_path):
     assert save_model(tmp_path / "b", measured, {}).looks == LOOKED_ONCE
     own = measured.model_copy(update={"looks": "twice"})
     assert save_model(tmp_path / "c", own, {}).looks == "twice"
+
+
+def test_readme_says_of_masses_what_the_card_says():
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    said = re.search(r"detector finds (\d+) % of the masses at 0\.5", " ".join(readme.split()))
+    found = read_card(zoo() / "masses-inbreast").metrics["tpr_at_0.5"].value
+    assert int(said[1]) == round(100 * found)
