@@ -283,6 +283,13 @@ def test_a_coarse_slide_is_warned_of():
     assert note.endswith("8 times as coarse: is that scale right?")
 
 
+def test_a_field_smaller_than_a_patch_is_told_of():
+    image = paint((512, 512), (0, 0, 512, 512), (100, 125, 200, 275))
+    (note,) = scale_note(slide(image, 0.25), DarkIsIdc())
+    assert "is 128 x 128 um, and a cell of the map 200: too small a field" in note
+    assert scale_note(slide(image, 0.5), DarkIsIdc()) == []
+
+
 def test_a_map_of_a_synthetic_picture_says_so_wherever_it_is_saved(tmp_path):
     """In colours of another slide, whose name is nowhere that of the map."""
     source = slide()

@@ -453,15 +453,22 @@ def colour_note(slide: Slide, model: IdcModel, colours: SlideColours) -> list[st
 
 
 def scale_note(slide: Slide, model: IdcModel) -> list[str]:
-    """A warning if the slide is coarser than what the model was trained on."""
+    """Warnings if the slide is coarser than what the model was trained on, or smaller than one patch of it."""
     assert slide.mpp is not None
+    notes, patch_um = [], model.patch_px * model.mpp
+    height, width = (px * mpp for px, mpp in zip(slide.shape, slide.mpp, strict=True))
+    if min(height, width) < patch_um:
+        notes.append(
+            f"{slide.name} is {height:.0f} x {width:.0f} um, and a cell of the map {patch_um:.0f}: too small a "
+            "field to say what share of it is IDC"
+        )
     coarsest = max(slide.mpp)
     if coarsest <= COARSER * model.mpp:
-        return []
+        return notes
     note = (
         f"{slide.name} has {coarsest:.3g} um per pixel, but the model was trained at "
         f"{model.mpp:.3g}: details it looks for are lost, so don't rely on this map"
     )
     if (times := coarsest / model.mpp) > FAR_COARSER:
         note += f". That is {times:.0f} times as coarse: is that scale right?"
-    return [note]
+    return [*notes, note]
