@@ -31,6 +31,7 @@ from napari_pathogan.plugin.shell.steps import Steps
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.opened import opened
+from napari_pathogan.plugin.viewer.placing import waits
 from napari_pathogan.slides.names import file_name
 from napari_pathogan.tasks.idc.heatmap import SCOPE
 
@@ -225,6 +226,11 @@ class IdcDock(Dock):
             return between.RUN_AGAIN
         return plain_area_text(heat.area(self.threshold.value() / 100))
 
+    def notes_on(self, layer: Image) -> Sequence[str]:
+        """Those of the map."""
+        heat = found.heat if (found := self.maps.get(layer)) is not None else None
+        return () if heat is None else heat.notes
+
     def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
         """The map at the threshold that is shown, as OME-Zarr."""
         heat = found.heat if (found := self.maps.get(layer)) is not None else None
@@ -246,11 +252,15 @@ class IdcDock(Dock):
             self._steps.finish()
 
     def take_up(self) -> None:
-        """Show maps of files that were opened on their slides, where there is none yet."""
+        """Show maps of files that were opened on their slides, where there is none yet.
+
+        They know the slide's scale, if nobody else does.
+        """
         own = {layer for one in self.maps.values() for layer in one.all}
         for one in opened(self.viewer):
             slide = one.first
-            saved = [x for x in one.results if "heat_map" in x.metadata and x not in own]
+            there = [x for x in one.results if "heat_map" in x.metadata and not waits(x)]
+            saved = [x for x in there if x not in own]
             if not saved or slide not in self.images or slide in self.maps:
                 continue
             heat: HeatMap = saved[-1].metadata["heat_map"]
@@ -258,6 +268,9 @@ class IdcDock(Dock):
             other = its is not None and imprint is not None and its.contradicts(imprint)
             if other or between.at_another_scale(slide, heat.mpp):
                 continue
+            if between.slide_of(slide).mpp is None:
+                between.give_mpp(self.viewer, slide, mpp := sum(heat.mpp) / 2)
+                self.form.status.setText(f"The map says the scale: {mpp:.4g} µm per pixel")
             self.maps[slide] = HeatLayers(self.viewer, slide)
             self.maps[slide].take(x for x in saved if x.metadata["heat_map"] is heat)
             self.show_heat(slide, heat)
@@ -360,6 +373,7 @@ class IdcDock(Dock):
                 if not self._threshold_chosen:
                     self._set_threshold(heat.threshold)
                 self._show_result()
+                self._show_notes()
 
         self._steps = Steps(self, shown.finish(heat), laid)
         self._steps.go()

@@ -35,6 +35,7 @@ from napari_pathogan.plugin.shell.training_row import TrainingRow
 from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.opened import opened
+from napari_pathogan.plugin.viewer.placing import waits
 from napari_pathogan.slides import tissues
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.names import file_name
@@ -244,6 +245,11 @@ class NucleiDock(Dock):
             return ""
         return count_text(self.corrections.segmentation(found))
 
+    def notes_on(self, layer: Image) -> Sequence[str]:
+        """Those of the nuclei."""
+        found = self.shown_on.get(layer)
+        return () if found is None or found.segmentation is None else found.segmentation.notes
+
     def keeps(self, layer: Image) -> tuple[str, partial[None]] | None:
         """The nuclei as corrected so far, as they are kept beside a slide."""
         found = self.shown_on.get(layer)
@@ -267,13 +273,14 @@ class NucleiDock(Dock):
         """Show nuclei of GeoJSON files that were opened on their slides, where there are none yet."""
         for one in opened(self.viewer):
             slide = one.first
-            files = [path for x in one.results if (path := _nuclei_in(x)) is not None]
+            there = [x for x in one.results if not waits(x)]
+            files = [path for x in there if (path := _nuclei_in(x)) is not None]
             if not files or slide not in self.images or slide in self.shown_on:
                 continue
             if (slide, files[-1]) in self._taken:
                 continue
             self._taken.add((slide, files[-1]))
-            layers = [x for x in one.results if _nuclei_in(x) == files[-1]]
+            layers = [x for x in there if _nuclei_in(x) == files[-1]]
             events = opening(between.slide_of(slide), files[-1])
             self.aside(events, partial(self._taken_up, slide, files[-1], layers))
 
@@ -394,6 +401,7 @@ class NucleiDock(Dock):
         self.corrections.begin(layers, segmentation)
         layers.show(self.corrections.segmentation(layers))
         self._show_result()
+        self._show_notes()
 
     def pick(self, y: float, x: float) -> None:
         """Choose the nucleus at a level-0 centre coordinate, or none."""

@@ -154,6 +154,7 @@ class Dock(Docked):
         self._ties.add(self._opened_files.stop)
         self._opened_files.start()
         self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
+        self._ties.connect(self.viewer.layers.events.reordered, self._reordered)
         for emitter in ("inserted", "removed", "reordered"):
             self._ties.connect(getattr(self.viewer.layers.events, emitter), self._list_slides)
         self._ties.connect(self.viewer.layers.events.removed, self._say_as_before)
@@ -249,6 +250,11 @@ class Dock(Docked):
 
     def take_up(self) -> None:
         """Show what was saved, and was opened on its image, as if it had just been found, where nothing was yet."""
+
+    def notes_on(self, layer: Image) -> Sequence[str]:
+        """What one should know of what was found in an image, as the result itself keeps it."""
+        del layer
+        return ()
 
     def choices(self) -> dict[str, Any]:
         """What the user has chosen here, plain JSON, for :meth:`choose_again`."""
@@ -568,6 +574,10 @@ class Dock(Docked):
                 between.fit(self.viewer, self.images)  # mammograms are looked at together
         self._opened_files.start()
 
+    def _reordered(self, _event: object) -> None:
+        """What has waited for its image lies on it now."""
+        self._opened_files.start()
+
     def _list_slides(self, _event: object = None, *, follow: bool = True) -> None:
         """Offer the slides that are open; the chosen one stays chosen unless another is opened."""
         if self.run is not None:
@@ -621,9 +631,9 @@ class Dock(Docked):
         self.past.show_next()
 
     def _show_notes(self) -> None:
-        """Say what one should know of the image, of the model that looks at it, and of the latest run."""
+        """Say what one should know of the image, of the model that looks at it, and of its result."""
         layer = self.layer
-        notes = [] if layer is None else notes_of(layer, self.card)
+        notes = [] if layer is None else [*notes_of(layer, self.card), *self.notes_on(layer)]
         self.form.show_notes(list(dict.fromkeys([*notes, *self._warned])))
         if layer is not None and digest_is_missing(layer, self.card):
             shown = layer.metadata.get("slide") or layer.metadata.get("mammogram")

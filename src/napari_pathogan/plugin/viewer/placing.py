@@ -153,6 +153,11 @@ def await_image(
     viewer.layers.events.inserted.connect(_lay_what_waits)  # once: napari knows a second time
 
 
+def waits(layer: Layer) -> bool:
+    """Whether a layer is still to move onto its image, though it may lie on one by chance."""
+    return _AWAITS in layer.metadata
+
+
 def _lay_what_waits(event: Event) -> None:
     """Move what has waited for the image that was opened onto it."""
     viewer = current_viewer()
