@@ -14,8 +14,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel, QRadioButton
 
 from desk import Answer, button_in, choose, dismiss, press_in
+from napari_pathogan.plugin.viewer.layers import is_looked_at
 from napari_pathogan.plugin.viewer.mammogram_choice import ExaminationDialog
+from napari_pathogan.plugin.viewer.opened import HIDDEN, show_all
 from napari_pathogan.plugin.viewer.samples import FOLDER, PHANTOM_STUDY
+from napari_pathogan.tasks.masses.review import Decision
 
 pytestmark = pytest.mark.gui
 
@@ -252,6 +255,123 @@ def test_a_picture_that_napari_opened_is_an_examination_by_itself(used, tmp_path
     assert "Examination 1: " in dock.form.result.text()
     assert "Examination 2: " in dock.form.result.text()
     assert "5 views" not in dock.form.result.text()
+
+
+@pytest.fixture
+def three(used, tmp_path):
+    """Views of three patients, in which all masses were looked for: the dock, and the views by number."""
+    paths = []
+    for number, view in enumerate(("RCC", "LCC", "RMLO"), 1):
+        header = pydicom.dcmread(FOLDER / PHANTOM_STUDY / "images" / f"{view}.dcm")
+        header.StudyInstanceUID = f"1.2.826.0.1.{number}"
+        header.PatientID = f"PID{number}"
+        paths.append(tmp_path / f"patient{number}.dcm")
+        header.save_as(paths[-1])
+    dock = used.dock("Mammogram masses")
+    with used.answering(choose(*paths), press_in("Open", ExaminationDialog)):
+        used.press(dock.welcome.open)
+    used.wait(lambda: len(dock.images) == 3, "three examinations")
+    used.wait(dock.form.run.isEnabled, "the model")
+    used.press(dock.form.run)
+    used.wait(lambda: dock.run is None and len(dock.table.rows) >= 3, "masses")
+    return dock, {int(image.name[0]): image for image in dock.images}
+
+
+def select(used, layer):
+    """Click a layer's row in the layer list."""
+    layers = used.viewer.window._qt_viewer.layers
+    row = len(used.viewer.layers) - 1 - used.viewer.layers.index(layer)
+    index = layers.model().index(row, 0)
+    layers.scrollTo(index)
+    box = layers.visualRect(index)
+    QTest.mouseClick(layers.viewport(), Qt.MouseButton.LeftButton, pos=box.center())
+    assert used.viewer.layers.selection.active is layer
+    used.rest(0.2)
+
+
+def decided(dock):
+    return [row for row in dock.table.rows if row.decision is not Decision.OPEN]
+
+
+def to_mass_of(used, dock, image):
+    """Choose a mass of a view in the table."""
+    at = next(i for i, row in enumerate(dock.table.rows) if row.image is image)
+    dock.table.selectRow(at)
+    assert dock.finding == (image, dock.table.rows[at].number)
+    used.rest(0.2)
+
+
+def test_decisions_fall_on_masses_of_the_image_that_is_looked_at_alone(used, three):
+    dock, views = three
+    for hide in (False, True):  # the second time the layer is selected already
+        to_mass_of(used, dock, views[3])
+        assert dock.decisions.accept.isEnabled()
+        select(used, views[2])
+        if hide:
+            used.key("F2", used.canvas())
+            used.rest(0.2)
+            assert [number for number, view in views.items() if view.visible] == [2]
+        used.picture(f"another_image_{hide}")
+        assert dock.layer is views[2]
+        assert dock.table.current is None
+        assert dock.finding is None
+        assert not dock.decisions.accept.isEnabled()
+        assert not dock.decisions.reject.isEnabled()
+        for key in ("A", "R", "Delete"):
+            used.key(key, used.canvas())
+            used.key(key, dock)
+            assert not decided(dock)
+            assert dock.layer is views[2]
+    to_mass_of(used, dock, views[3])  # the same row again
+    assert dock.layer is views[3]
+    assert views[3].visible
+    used.key("A", used.canvas())
+    (row,) = decided(dock)
+    assert row.image is views[3]
+
+
+def test_a_mass_whose_view_was_hidden_by_hand_is_shown_before_it_is_decided_on(used, three):
+    dock, views = three
+    to_mass_of(used, dock, views[3])
+    views[3].visible = False
+    used.key("A", used.canvas())
+    assert views[3].visible
+    assert not decided(dock)
+    used.key("A", used.canvas())
+    assert [row.image for row in decided(dock)] == [views[3]]
+
+
+def test_an_image_that_is_chosen_is_seen(used, three):
+    """However it was hidden for others, and however it is chosen; by hand, beside what lies on it, it stays hidden."""
+    dock, views = three
+
+    def seen():
+        return [number for number, view in views.items() if view.visible]
+
+    select(used, views[3])
+    used.key("F2", used.canvas())
+    assert seen() == [3]
+    for number in (1, 2):
+        select(used, views[number])
+        used.wait(lambda number=number: seen() == [number], "its examination")
+        assert dock.layer is views[number]
+        assert is_looked_at(used.viewer, views[number])
+        used.picture(f"chosen_{number}")
+    dock.form.slide.setCurrentIndex(dock.form.slide.findData(views[3]))
+    used.wait(lambda: seen() == [3], "its examination")
+    for view in (views[1], views[2]):  # as a case comes back
+        view.metadata = {name: one for name, one in view.metadata.items() if name != HIDDEN}
+    select(used, views[1])
+    used.wait(lambda: seen() == [1], "its examination", 10)
+    select(used, views[2])
+    used.wait(lambda: seen() == [2], "its examination", 10)
+    show_all(used.viewer)
+    assert seen() == [1, 2, 3]
+    drawn = used.viewer.add_points([views[1].extent.world.mean(0)], units=views[1].units)
+    views[1].visible = False
+    select(used, views[1])
+    assert seen() == [2, 3]
+    assert drawn.visible
 
 
 def hang_apart(desk):

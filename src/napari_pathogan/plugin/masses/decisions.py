@@ -87,11 +87,13 @@ class Decisions:
         }
 
     def decide(self, decision: Decision, _checked: object = None) -> bool:
-        """Say of the chosen finding what it is; False if none is chosen."""
+        """Say of the chosen finding what it is; False if none is chosen. One that is hidden is shown first."""
         if self.dock.finding is None:
             return False
-        if self.dock.run is None:
-            image, number = self.dock.finding
+        image, number = self.dock.finding
+        if not image.visible:
+            self.dock.show_place(image, number)
+        elif self.dock.run is None:
             what = f"{decision} ({image.name})"
             if self._change(image, what, lambda: self.reviews.decide(image, number, decision)):
                 self.dock.go_on()

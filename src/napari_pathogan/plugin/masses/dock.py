@@ -45,7 +45,7 @@ from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.mammogram_groups import hung
 from napari_pathogan.plugin.viewer.mammogram_layers import mammogram_of
-from napari_pathogan.plugin.viewer.opened import opened, show_views
+from napari_pathogan.plugin.viewer.opened import bring_back, hidden_for_others
 from napari_pathogan.slides.geometry import Region
 from napari_pathogan.slides.names import SYNTHETIC
 from napari_pathogan.tasks.masses.detections import SCOPE, ViewSearched
@@ -149,7 +149,7 @@ class MassesDock(Dock):
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.setInterval(LIVE_MS)
-        self._live.timeout.connect(self.show_findings)
+        self._live.timeout.connect(self._show_live)
         self.table.chosen.connect(lambda row: self.go_to(row.image, row.number))
         self.clicks = Clicks(self.viewer, self._ties, self.pick)
         self._ties.connect(self.viewer.scene.camera.events, self._camera_moved)
@@ -298,8 +298,12 @@ class MassesDock(Dock):
         self.decisions.take_drawn()
 
     def slide_changed(self) -> None:
-        """Draw in the image that is chosen now."""
+        """Draw and decide in the image that is chosen now."""
         self.viewing.offer(self.layer)
+        if self.finding is not None and self.finding[0] is not self.layer:
+            self.finding = None
+            self.table.clearSelection()
+            self._live.start()  # its line is thin again
         self.decisions.draw.setChecked(False)
         self._enable()
 
@@ -355,9 +359,7 @@ class MassesDock(Dock):
             return
         x0, y0, x1, y1 = review.found.boxes[at].tolist()
         region = Region(int(y0), int(x0), max(1, round(y1 - y0)), max(1, round(x1 - x0)))
-        if not image.visible:
-            one = next(one for one in opened(self.viewer) if image in one.images)
-            show_views(self.viewer, one, one.images)
+        bring_back(self.viewer, image)
         between.go_to(self.viewer, image, region, fill=FILL)
         self.select(image, number)
 
@@ -489,6 +491,19 @@ class MassesDock(Dock):
         self._threshold_chosen = True
         self._say_threshold(from_slider(position))
         self._live.start()
+
+    def _show_live(self) -> None:
+        """Show findings; look at the selected image where the chosen one was hidden for it."""
+        layer, active = self.layer, self.viewer.layers.selection.active
+        if (
+            self.run is None
+            and layer is not None
+            and active in self.images
+            and active.visible
+            and hidden_for_others(self.viewer, layer)
+        ):
+            self.form.choose(active)
+        self.show_findings()
 
     def _image_changed(self, _event: object = None) -> None:
         self._live.start()

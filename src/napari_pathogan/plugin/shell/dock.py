@@ -43,7 +43,7 @@ from napari_pathogan.plugin.viewer import layers as between
 from napari_pathogan.plugin.viewer import samples
 from napari_pathogan.plugin.viewer.beside_opengl import ready_for_torch
 from napari_pathogan.plugin.viewer.canvas import letters_made
-from napari_pathogan.plugin.viewer.opened import made_of
+from napari_pathogan.plugin.viewer.opened import bring_back, hidden_for_others, made_of
 from napari_pathogan.plugin.viewer.remembered import recall, remember
 from napari_pathogan.slides.cache import set_cache_mb
 
@@ -153,6 +153,10 @@ class Dock(Docked):
         self._opened_files.timeout.connect(self.take_up)
         self._ties.add(self._opened_files.stop)
         self._opened_files.start()
+        self._chosen_seen = QTimer(self)  # once whoever shows, hides or removes layers has done so
+        self._chosen_seen.setSingleShot(True)
+        self._chosen_seen.timeout.connect(self._bring_back)
+        self._ties.add(self._chosen_seen.stop)
         self._ties.connect(self.viewer.layers.events.inserted, self._inserted)
         self._ties.connect(self.viewer.layers.events.reordered, self._reordered)
         for emitter in ("inserted", "removed", "reordered"):
@@ -654,6 +658,13 @@ class Dock(Docked):
             and not between.is_looked_at(self.viewer, layer)
         ):
             between.fit(self.viewer, [layer])
+        self._chosen_seen.start()
+
+    def _bring_back(self) -> None:
+        """Show the chosen image if it is hidden: what a dock looks at is seen."""
+        layer = self.layer
+        if layer is not None and hidden_for_others(self.viewer, layer):
+            bring_back(self.viewer, layer)
 
     def _ask_pixel_size(self) -> None:
         """Show the row for the size of a pixel where the file does not say it."""

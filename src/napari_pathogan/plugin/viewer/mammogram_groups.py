@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _GAP = 0.4  # between groups, of a view's width: chest walls of two patients never face each other closely
 _HUNG = "hung"  # what a layer's metadata call the following
-_TITLES = "examinations"  # in the metadata of the layer that says which is which
+TITLES = "examinations"  # in the metadata of the layer that says which is which
 _TITLE_SIZE = 11
 _LETTER_PX = 0.9  # wide is a letter of size 1, with what is between two titles
 _TITLE_GAP = 0.05  # above an examination, of the longer side of all of them
@@ -224,13 +224,13 @@ def keep_titles(viewer: napari.Viewer) -> None:
 def _titles_later(event: Event) -> None:
     """Write titles once napari has done with a layer that came or went."""
     viewer = current_viewer()
-    if viewer is None or event.source is not viewer.layers or _TITLES in event.value.metadata:
+    if viewer is None or event.source is not viewer.layers or TITLES in event.value.metadata:
         return
     came = event.type == "inserted"
 
     def write() -> None:
         if current_viewer() is viewer and write_titles(viewer) and came:
-            fit(viewer, [one for one in viewer.layers if _opened(one) or _TITLES in one.metadata])
+            fit(viewer, [one for one in viewer.layers if _opened(one) or TITLES in one.metadata])
 
     QTimer.singleShot(0, write)
 
@@ -244,7 +244,7 @@ def write_titles(viewer: napari.Viewer) -> bool:
         Whether titles were written that were not there.
     """
     shown = [one for one in viewer.layers if _opened(one)]
-    known = next((one for one in viewer.layers if _TITLES in one.metadata), None)
+    known = next((one for one in viewer.layers if TITLES in one.metadata), None)
     numbers = sorted({hung(one).number for one in shown})
     titles, units, gap = {}, None, 0.0
     for number in numbers if len(numbers) > 1 else ():
@@ -256,7 +256,7 @@ def write_titles(viewer: napari.Viewer) -> bool:
         above = float(top) - gap
         names = "  ".join(_view(one.metadata["mammogram"]) for one in views)
         titles[f"Examination {number}\n{names}"] = (above, float(left + right) / 2)
-    if titles == ({} if known is None else known.metadata[_TITLES]):
+    if titles == ({} if known is None else known.metadata[TITLES]):
         return False
     viewer.layers.selection.discard(known)
     with selection_kept(viewer):
@@ -281,7 +281,7 @@ def write_titles(viewer: napari.Viewer) -> bool:
                 border_color="transparent",
                 units=units,
                 axis_labels=AXES,
-                metadata={_TITLES: titles},
+                metadata={TITLES: titles},
             )
             layer.editable = False
             _keep_titles_apart(viewer, layer, titles)

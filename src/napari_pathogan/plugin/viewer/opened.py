@@ -15,7 +15,7 @@ from napari.layers import Image
 
 from napari_pathogan.mammograms.mammogram import Mammogram
 from napari_pathogan.plugin.viewer.layers import WHOLE, file_of, fit, in_unit, is_slide
-from napari_pathogan.plugin.viewer.mammogram_groups import hung
+from napari_pathogan.plugin.viewer.mammogram_groups import TITLES, hung
 from napari_pathogan.plugin.viewer.mammogram_layers import is_mammogram, write_what_is_seen
 
 if TYPE_CHECKING:
@@ -160,6 +160,26 @@ def show_views(viewer: napari.Viewer, one: Opened, views: list[Image]) -> None:
     fit(viewer, views)
 
 
+def bring_back(viewer: napari.Viewer, image: Image) -> None:
+    """Show an image that is hidden, with the other views of its examination, and nothing else."""
+    one = next((one for one in opened(viewer) if image in one.images), None)
+    if one is None or image.visible:
+        return
+    for layer in one.layers if _nothing_seen(one) else [image]:
+        layer.metadata = {**layer.metadata, HIDDEN: True}  # also of one that was hidden by hand
+    show_views(viewer, one, one.images)
+
+
+def hidden_for_others(viewer: napari.Viewer, image: Image) -> bool:
+    """Whether an image is hidden because others are looked at, and not by hand."""
+    there = opened(viewer)
+    one = next((one for one in there if image in one.images), None)
+    if one is None or image.visible:
+        return False
+    others = not all(other.hidden for other in there)
+    return others and (HIDDEN in image.metadata or _nothing_seen(one))
+
+
 def show_all(viewer: napari.Viewer) -> None:
     """Show all that is open."""
     there = opened(viewer)
@@ -191,6 +211,12 @@ def remove(viewer: napari.Viewer, chosen: Opened) -> None:
     for layer in chosen.images:
         if layer in viewer.layers:
             viewer.layers.remove(layer)
+
+
+def _nothing_seen(one: Opened) -> bool:
+    """Whether all of it is hidden, as it comes back with a case, too, though nothing says for whose sake."""
+    own = [layer for layer in one.layers if not {WHOLE, TITLES} & set(layer.metadata)]
+    return not any(layer.visible for layer in own)
 
 
 def _hide(viewer: napari.Viewer, layers: Iterable[Layer]) -> None:
