@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_pathogan.slides.slide import Slide
 
 MANUFACTURER = "napari-pathogan"
+LONGEST = 64  # characters of a name or label
 CHARACTERS = "ISO_IR 192"  # UTF-8: names are of all scripts
 ANNOTATIONS = "1.2.840.10008.5.1.4.1.1.91.1"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -77,6 +78,19 @@ def about_us() -> dict[str, Any]:
         "software_versions": metadata.version(MANUFACTURER),
         "device_serial_number": "none",
     }
+
+
+def algorithm_of(model: str, parameters: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - highdicom's
+    """A model as highdicom names an algorithm; needs it."""
+    from highdicom import AlgorithmIdentificationSequence  # noqa: PLC0415  (an extra)
+    from pydicom.sr.codedict import codes  # noqa: PLC0415
+
+    return AlgorithmIdentificationSequence(
+        name=(model or "not stated")[:LONGEST],
+        family=codes.DCM.ArtificialIntelligence,
+        version=about_us()["software_versions"],
+        parameters=parameters,
+    )
 
 
 def source_of(slide: Path | None, what: str, *, identifiers: bool = False) -> Dataset:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_pathogan.engine.dicom_objects import (
     about_us,
+    algorithm_of,
     is_own,
     needing_highdicom,
     placed,
@@ -28,7 +29,6 @@ SEG = FileKind("IDC heat map, DICOM segmentation", ".seg.dcm", partial(is_own, m
 NAMES = ("IDC probability", "IDC outline", "looked at")
 _WHAT = "a DICOM segmentation"
 _TILE = 256
-_CHARACTERS = 64
 
 
 def write_seg(path: Path, heat_map: HeatMap, source: Slide, *, identifiers: bool = False) -> None:
@@ -57,7 +57,6 @@ def write_seg(path: Path, heat_map: HeatMap, source: Slide, *, identifiers: bool
     with needing_highdicom(_WHAT):
         from highdicom import (  # noqa: PLC0415  (an extra)
             UID,
-            AlgorithmIdentificationSequence,
             CoordinateSystemNames,
             PixelMeasuresSequence,
             PlanePositionSequence,
@@ -73,12 +72,7 @@ def write_seg(path: Path, heat_map: HeatMap, source: Slide, *, identifiers: bool
     y, x = np.asarray(overlay.origin) + step / 2 - 0.5  # the centre of the first cell
     x_mm, y_mm = place.mm_of(float(y), float(x))
     spacing = (step * place.spacing).tolist()
-    algorithm = AlgorithmIdentificationSequence(
-        name=(heat_map.model or "not stated")[:_CHARACTERS],
-        family=codes.DCM.ArtificialIntelligence,
-        version=about_us()["software_versions"],
-        parameters={"threshold": f"{heat_map.threshold:.4f}"},
-    )
+    algorithm = algorithm_of(heat_map.model, {"threshold": f"{heat_map.threshold:.4f}"})
     tissue = (codes.SCT.AnatomicalStructure, codes.SCT.Tissue)
     tumour = (codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Neoplasm)
     segments = [

@@ -137,7 +137,8 @@ class Trainer(base.Trainer["TrainConfig", torch.Tensor]):
         if not sum(map(len, truth)):
             return {}
         network = self.trained()
-        seen = [looked(network, one.frame, self.device, Views(flips=1)) for one in self.held_out]
+        views = Views(1, self.config.scales)
+        seen = [looked(network, one.frame, self.device, views) for one in self.held_out]
         self._seen = seen[0]
         curve = judge([(one.boxes, one.scores) for one in seen], truth).curve()
         return {"held_out_found": curve.tpr_at(FPPI)}

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathogan.engine.dicom_objects import about_us, is_own, needing_highdicom, source_of
+from napari_pathogan.engine.dicom_objects import (
+    LONGEST,
+    about_us,
+    algorithm_of,
+    is_own,
+    needing_highdicom,
+    source_of,
+)
 from napari_pathogan.files import written
 from napari_pathogan.kinds import FileKind
 from napari_pathogan.slides.backends.quiet import quiet
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
 
 ANN = FileKind("nuclei, DICOM annotations", ".ann.dcm", partial(is_own, modality="ANN"))
 _WHAT = "a DICOM annotation object"
-_MODEL_CHARACTERS = 64  # of an algorithm's name
 
 
 def write_ann(
@@ -51,15 +57,12 @@ def write_ann(
         If it can't be written.
     """
     with needing_highdicom(_WHAT):
-        from highdicom import UID, AlgorithmIdentificationSequence, ann  # noqa: PLC0415  (an extra)
+        from highdicom import UID, ann  # noqa: PLC0415  (an extra)
         from highdicom.color import CIELabColor  # noqa: PLC0415
         from pydicom.sr.codedict import codes  # noqa: PLC0415
 
     image = source_of(source.path, _WHAT, identifiers=identifiers)
-    model = (segmentation.model or "not stated")[:_MODEL_CHARACTERS]
-    algorithm = AlgorithmIdentificationSequence(
-        name=model, family=codes.DCM.ArtificialIntelligence, version=about_us()["software_versions"]
-    )
+    algorithm = algorithm_of(segmentation.model)
     kinds = dict(zip(segmentation.class_names, segmentation.class_colours, strict=True))
     rings: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
     areas: dict[str, list[float]] = {name: [] for name in kinds}
@@ -70,7 +73,7 @@ def write_ann(
         ann.AnnotationGroup(
             number=number,
             uid=UID(),
-            label=name[:_MODEL_CHARACTERS],
+            label=name[:LONGEST],
             annotated_property_category=codes.SCT.AnatomicalStructure,
             annotated_property_type=codes.SCT.Nucleus,
             graphic_type=ann.GraphicTypeValues.POLYGON,
